@@ -1,0 +1,25 @@
+"""The settings: frozen values from flag, environment, file and default, in that order of strength."""
+
+from imgctl.config.load import load_settings
+from imgctl.config.settings import (
+    CatalogSettings,
+    LogSettings,
+    Settings,
+    StoreSettings,
+    UploadSettings,
+    VariantSettings,
+    VariantsSettings,
+    WorkSettings,
+)
+
+__all__ = [
+    "CatalogSettings",
+    "LogSettings",
+    "Settings",
+    "StoreSettings",
+    "UploadSettings",
+    "VariantSettings",
+    "VariantsSettings",
+    "WorkSettings",
+    "load_settings",
+]

@@ -1,0 +1,115 @@
+"""Every setting with its default; `config.example.toml` shows the same values and a test holds them equal.
+
+A field's metadata says what it means and how its text reads: `seconds` (`60s`, `15m`), `bytes` (`512MiB`).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
+
+T = TypeVar("T")
+Unit = Literal["", "seconds", "bytes"]
+
+
+def setting(default: T, doc: str, *, unit: Unit = "", least: float | None = None, most: float | None = None) -> T:
+    """One setting: its default, one line of help, and the bounds its value must keep."""
+    value: T = field(default=default, metadata={"doc": doc, "unit": unit, "least": least, "most": most})
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogSettings:
+    """Where the rows are."""
+
+    url: str = setting(
+        "sqlite:///imgctl-data/catalog.db",
+        "where the rows are: sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where the bytes are."""
+
+    url: str = setting("file://imgctl-data/blobs", "where the bytes are: file://PATH or s3://BUCKET[/PREFIX]")
+    endpoint_url: str = setting("", "the S3 endpoint, when it is not AWS: http://127.0.0.1:8333")
+    region: str = setting("", "the bucket's region; empty: what the AWS chain says, else us-east-1")
+    originals_prefix: str = setting("", "put before the keys of originals, for policies and lifecycle rules")
+    variants_prefix: str = setting("", "put before the keys of variants")
+    timeout: float = setting(60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1)
+    retries: int = setting(8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings:
+    """How uploads run."""
+
+    concurrency: int = setting(16, "how many puts are in flight", least=1, most=1024)
+    memory: int = setting(512 * 2**20, "how many bytes of photos are held at once", unit="bytes", least=2**20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSettings:
+    """How the worker pool runs."""
+
+    jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
+    timeout: float = setting(60.0, "a picture that renders longer is given up", unit="seconds", least=1)
+    memory: int = setting(4 * 2**30, "how much memory a rendering process may take", unit="bytes", least=512 * 2**20)
+    lease: float = setting(60.0, "how long a claim lasts unless renewed", unit="seconds", least=1, most=3600)
+    max_attempts: int = setting(5, "how often a picture is tried before its row is failed", least=1, most=100)
+    max_pixels: int = setting(500_000_000, "a picture of more pixels is refused unseen", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantSettings:
+    """How one variant is built."""
+
+    max_edge_px: int = setting(320, "the longest edge in pixels; never upscaled", least=1, most=16383)
+    quality: int = setting(80, "the encoder's quality", least=1, most=100)
+    format: VariantFormat = setting(VariantFormat.JPEG, "jpeg, webp or avif")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantsSettings:
+    """What is built from an original."""
+
+    background: str = setting("#ffffff", "what shows through transparency, as #rrggbb")
+    keep: tuple[str, ...] = setting((), 'metadata that stays in variants: ["copyright"] or nothing')
+    thumb: VariantSettings = VariantSettings(max_edge_px=320, quality=80)
+    medium: VariantSettings = VariantSettings(max_edge_px=1080, quality=82)
+    full: VariantSettings = VariantSettings(max_edge_px=2048, quality=85)
+
+    def recipe(self) -> Recipe:
+        """These settings as the recipe that renders follow."""
+        named = ((Variant.THUMB, self.thumb), (Variant.MEDIUM, self.medium), (Variant.FULL, self.full))
+        specs = tuple(
+            VariantSpec(variant=name, max_edge_px=one.max_edge_px, quality=one.quality, format=one.format)
+            for name, one in named
+        )
+        return Recipe(variants=specs, background=self.background, keep=self.keep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Where the log goes; all processes share one rotating file."""
+
+    file: str = setting("", "the log file; empty: none")
+    format: Literal["plain", "json"] = setting("plain", "plain or json (one object a line)")
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "debug, info, warning or error")
+    max_bytes: int = setting(16 * 2**20, "the file is rotated at this size", unit="bytes", least=4096)
+    backups: int = setting(5, "how many rotated files are kept", least=0, most=1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything configurable, one section a field; `source` is the file it came from, if any."""
+
+    catalog: CatalogSettings = CatalogSettings()
+    store: StoreSettings = StoreSettings()
+    upload: UploadSettings = UploadSettings()
+    work: WorkSettings = WorkSettings()
+    variants: VariantsSettings = VariantsSettings()
+    log: LogSettings = LogSettings()
+    source: Path | None = None

@@ -1,0 +1,139 @@
+"""Every error imgctl raises on purpose, and the exit code each one ends with.
+
+ImgctlError                 1  something went wrong; the message says what, the hint says what to do
+├── UsageError              2  the command line asks for something that makes no sense
+├── ConfigError             2  a setting is missing, misspelt or impossible
+├── CatalogError            1  the database said no
+│   ├── CatalogUnavailable  1  nobody answers; the same command later finishes the work
+│   └── SchemaNotCurrent    5  the tables are missing or of another version
+├── StoreError              1  the object store said no
+│   ├── StoreUnavailable    1  nobody answers, or it asks for patience
+│   ├── StoreDenied         1  credentials or policy forbid it
+│   ├── BucketMissing       1  there is no such bucket or directory
+│   ├── StoreFull           1  no space left where the blobs go
+│   ├── BlobExists          1  put-if-absent found the key taken
+│   ├── BlobMissing         1  there is no blob under this key
+│   ├── BlobArchived        1  the blob lies in an archive class and must be restored first
+│   └── BlobCorrupt         1  what arrived is not what was sent
+├── KeyShapeError           1  a key that imgctl did not make
+├── NotAnImage              1  no decoder knows this content
+├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
+└── WorkerError             1  the pool itself cannot run (not: one picture failed)
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell sees; the table is in the README and at the end of each `--help`."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    PARTLY = 3
+    FINDINGS = 4
+    SCHEMA = 5
+    INTERRUPTED = 130
+
+
+class ImgctlError(Exception):
+    """An error with a next step: `str(error)` is one line, `hint` says what to do about it."""
+
+    exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries; the default would drop the keyword-only hint.
+        return (_rebuild, (type(self), self.message, self.hint))
+
+    @property
+    def line(self) -> str:
+        """The message and the next step in one line."""
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return " ".join(text.split())
+
+
+def _rebuild(kind: type[ImgctlError], message: str, hint: str) -> ImgctlError:
+    return kind(message, hint=hint)
+
+
+class UsageError(ImgctlError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(ImgctlError):
+    """A setting is missing, misspelt or impossible."""
+
+    exit_code = ExitCode.USAGE
+
+
+class CatalogError(ImgctlError):
+    """The database said no."""
+
+
+class CatalogUnavailable(CatalogError):
+    """The database does not answer; the same command later finishes the work."""
+
+
+class SchemaNotCurrent(CatalogError):
+    """The catalog's tables are missing or of another version."""
+
+    exit_code = ExitCode.SCHEMA
+
+
+class StoreError(ImgctlError):
+    """The object store said no."""
+
+
+class StoreUnavailable(StoreError):
+    """The object store does not answer, or asks for patience."""
+
+
+class StoreDenied(StoreError):
+    """Credentials or policy forbid the request."""
+
+
+class BucketMissing(StoreError):
+    """There is no such bucket or directory."""
+
+
+class StoreFull(StoreError):
+    """No space is left where the blobs go."""
+
+
+class BlobExists(StoreError):
+    """A put-if-absent found the key taken."""
+
+
+class BlobMissing(StoreError):
+    """There is no blob under this key."""
+
+
+class BlobArchived(StoreError):
+    """The blob lies in an archive class and must be restored before it can be read."""
+
+
+class BlobCorrupt(StoreError):
+    """What arrived is not what was sent."""
+
+
+class KeyShapeError(ImgctlError):
+    """A key that imgctl did not make."""
+
+
+class NotAnImage(ImgctlError):
+    """No decoder knows this content."""
+
+
+class ImageRejected(ImgctlError):
+    """A picture beyond the limits, or one that no decoder can finish."""
+
+
+class WorkerError(ImgctlError):
+    """The pool itself cannot run; not: one picture failed."""

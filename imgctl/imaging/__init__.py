@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: what a picture is (probe) and what becomes of it (render)."""

@@ -1,0 +1,70 @@
+"""Keys and ids: `YYYY/MM/DD/<id>-<role>.<ext>` there and back, in one order with the id and the time."""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from imgctl.errors import KeyShapeError
+from imgctl.model import Variant
+
+ORIGINAL = "original"
+ROLES = (ORIGINAL, *Variant)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_KEY = re.compile(
+    r"(?P<date>\d{4}/\d{2}/\d{2})/"
+    r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
+    rf"-(?P<role>{'|'.join(ROLES)})\.(?P<extension>[a-z0-9]{{1,8}})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key taken apart: whose it is, what part it plays, and its extension without the dot."""
+
+    id: UUID
+    role: str
+    extension: str
+
+
+def new_id(at: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562 section 5.7) whose time is `at`, to the millisecond."""
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1)
+    if not 0 <= milliseconds < 1 << 48:
+        raise KeyShapeError(f"{at.isoformat()} does not fit into an id", hint="ids begin in 1970")
+    random = int.from_bytes(os.urandom(10)) & ((1 << 74) - 1)
+    high, low = random >> 62, random & ((1 << 62) - 1)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
+
+
+def time_of(image_id: UUID) -> datetime:
+    """When the id was made, aware UTC, to the millisecond; KeyShapeError past the year 9999."""
+    try:
+        return EPOCH + timedelta(milliseconds=image_id.int >> 80)
+    except OverflowError:
+        raise KeyShapeError(f"{image_id} is no id of imgctl: its time lies past the year 9999") from None
+
+
+def first_id(at: datetime) -> UUID:
+    """The smallest id of its millisecond: where a range that starts at `at` begins."""
+    milliseconds = max(0, (at - EPOCH) // timedelta(milliseconds=1))
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62)
+
+
+def key_of(image_id: UUID, role: str, extension: str, *, prefix: str = "") -> str:
+    """The key of one blob of an image; `prefix` is the role's own (`originals_prefix`, `variants_prefix`)."""
+    return f"{prefix}{time_of(image_id):%Y/%m/%d}/{image_id}-{role}.{extension}"
+
+
+def parse_key(key: str, *, prefix: str = "") -> Key:
+    """Take a key apart, or raise KeyShapeError where `key_of` could not have made it."""
+    found = _KEY.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    if found is None:
+        raise KeyShapeError(f"{key!r} is not shaped like a key of imgctl")
+    image_id = UUID(found["id"])
+    if f"{time_of(image_id):%Y/%m/%d}" != found["date"]:
+        raise KeyShapeError(f"{key!r} lies under another day than its id says")
+    return Key(id=image_id, role=found["role"], extension=found["extension"])

@@ -1,0 +1,97 @@
+"""The nouns of imgctl: images, their states, their variants and the recipe that builds them."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Status(StrEnum):
+    """Where an image stands; see the state machine in the README."""
+
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Variant(StrEnum):
+    """A rendered size; the catalog has one key column for each."""
+
+    THUMB = "thumb"
+    MEDIUM = "medium"
+    FULL = "full"
+
+
+class VariantFormat(StrEnum):
+    """What a variant may be encoded as."""
+
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+
+    @property
+    def extension(self) -> str:
+        return "jpg" if self is VariantFormat.JPEG else self.value
+
+    @property
+    def content_type(self) -> str:
+        return f"image/{self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantSpec:
+    """How one variant is built: its longest edge in pixels (never upscaled), quality 1-100, format."""
+
+    variant: Variant
+    max_edge_px: int
+    quality: int
+    format: VariantFormat = VariantFormat.JPEG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides a variant's pixels; `imaging.recipe.digest` names it in 8 hex digits."""
+
+    variants: tuple[VariantSpec, ...] = (
+        VariantSpec(variant=Variant.THUMB, max_edge_px=320, quality=80),
+        VariantSpec(variant=Variant.MEDIUM, max_edge_px=1080, quality=82),
+        VariantSpec(variant=Variant.FULL, max_edge_px=2048, quality=85),
+    )
+    background: str = "#ffffff"
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One row of the catalog, column for column; times are aware UTC, `bytes` is the original's size."""
+
+    id: UUID
+    user_id: UUID
+    uploaded_at: datetime
+    status: Status
+    caption: str | None = None
+    width: int | None = None
+    height: int | None = None
+    original_key: str | None = None
+    thumb_key: str | None = None
+    medium_key: str | None = None
+    full_key: str | None = None
+    sha256: bytes | None = None
+    bytes: int | None = None
+    content_type: str | None = None
+    taken_at: datetime | None = None
+    storage_class: str | None = None
+    restored_until: datetime | None = None
+    recipe: str | None = None
+    attempts: int = 0
+    leased_until: datetime | None = None
+    error: str | None = None
+
+    def variant_key(self, variant: Variant) -> str | None:
+        """The key under which `variant` is known to be safe, or None."""
+        key: str | None = getattr(self, f"{variant}_key")
+        return key
+
+
+IMAGE_COLUMNS = tuple(field.name for field in fields(Image))

@@ -1,0 +1,1 @@
+"""What it does: one module a verb, typed in, typed out, no printing."""

@@ -1,0 +1,1 @@
+"""How it runs: pools, stopping, progress and logs."""

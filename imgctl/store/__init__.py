@@ -1,0 +1,1 @@
+"""Where it lives: rows in the catalog, bytes in the blob store."""

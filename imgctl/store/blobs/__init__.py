@@ -1,0 +1,1 @@
+"""The blob store: one protocol, a local directory and S3 behind it."""

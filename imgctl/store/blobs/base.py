@@ -1,0 +1,50 @@
+"""What a blob store can do, whatever stands behind it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """One blob as the store describes it; `storage_class` is None for the store's standard one."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    etag: str | None = None
+    storage_class: str | None = None
+
+
+class BlobStore(Protocol):
+    """Where the bytes are. Every method raises the StoreError that fits and is safe to call from many threads."""
+
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken."""
+
+    def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
+        """Put a blob, over an older one if there is one."""
+
+    def get(self, key: str) -> bytes:
+        """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
+
+    def head(self, key: str) -> Blob | None:
+        """The blob's description, or None when there is none."""
+
+    def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
+        """Blobs in UTF-8 byte order of their keys, `after` < key <= `until`; an empty bound is none."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete blobs; one that is already gone is no error."""
+
+    def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
+        """A URL that lets its bearer do `method` on the blob for `seconds`."""
+
+    def check(self) -> None:
+        """Raise what stands in the way of reading and writing here, or return."""
+
+

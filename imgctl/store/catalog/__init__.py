@@ -1,0 +1,1 @@
+"""The catalog: tables, migrations, and every query as a named function."""

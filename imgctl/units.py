@@ -1,0 +1,52 @@
+"""Durations and sizes as people write them: `90d`, `15m`, `1MiB`; and as people read them."""
+
+import re
+
+from imgctl.errors import UsageError
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_BYTES = {
+    "": 1, "B": 1,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
+}  # fmt: skip
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+
+def parse_seconds(text: str) -> float:
+    """`90d`, `15m`, `1.5h` or plain seconds, in seconds; UsageError for anything else."""
+    found = _QUANTITY.fullmatch(text)
+    unit = _SECONDS.get(found[2] or "s") if found else None
+    if found is None or unit is None:
+        raise UsageError(f"{text!r} is no duration", hint="write 30s, 15m, 24h, 90d or 2w")
+    return float(found[1]) * unit
+
+
+def parse_bytes(text: str) -> int:
+    """`1MiB` (2^20), `1MB` (10^6) or plain bytes, in bytes; UsageError for anything else."""
+    found = _QUANTITY.fullmatch(text)
+    unit = _BYTES.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        raise UsageError(f"{text!r} is no size", hint="write 500KB, 1MiB or 2GiB")
+    return int(float(found[1]) * unit)
+
+
+def format_bytes(size: float) -> str:
+    """A size in three digits and the binary unit that fits: `2.4 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in its two largest units: `1h 5m`, `12.3s`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    first = next(index for index, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count)
