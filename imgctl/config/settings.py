@@ -13,9 +13,18 @@ T = TypeVar("T")
 Unit = Literal["", "seconds", "bytes"]
 
 
-def setting(default: T, doc: str, *, unit: Unit = "", least: float | None = None, most: float | None = None) -> T:
-    """One setting: its default, one line of help, and the bounds its value must keep."""
-    value: T = field(default=default, metadata={"doc": doc, "unit": unit, "least": least, "most": most})
+def setting(
+    default: T,
+    doc: str,
+    *,
+    unit: Unit = "",
+    least: float | None = None,
+    most: float | None = None,
+    pattern: str = ".*",
+) -> T:
+    """One setting: its default, one line of help, and the bounds or the pattern (of each text) its value must keep."""
+    rules = {"doc": doc, "unit": unit, "least": least, "most": most, "pattern": pattern}
+    value: T = field(default=default, metadata=rules)
     return value
 
 
@@ -75,8 +84,10 @@ class VariantSettings:
 class VariantsSettings:
     """What is built from an original."""
 
-    background: str = setting("#ffffff", "what shows through transparency, as #rrggbb")
-    keep: tuple[str, ...] = setting((), 'metadata that stays in variants: ["copyright"] or nothing')
+    background: str = setting("#ffffff", "what shows through transparency, as #rrggbb", pattern="#[0-9a-fA-F]{6}")
+    keep: tuple[str, ...] = setting(
+        (), 'metadata that stays in variants: ["copyright"] or nothing', pattern="copyright"
+    )
     thumb: VariantSettings = VariantSettings(max_edge_px=320, quality=80)
     medium: VariantSettings = VariantSettings(max_edge_px=1080, quality=82)
     full: VariantSettings = VariantSettings(max_edge_px=2048, quality=85)

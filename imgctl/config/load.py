@@ -1,0 +1,179 @@
+"""Settings from a TOML file, the environment and flags, each unknown or impossible value refused by its name."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+from imgctl.config.settings import Settings
+from imgctl.errors import ConfigError, UsageError
+from imgctl.units import parse_bytes, parse_seconds
+
+D = TypeVar("D")
+Value: TypeAlias = "str | int | float | bool | list[Value] | tuple[str, ...] | dict[str, Value]"
+
+FILE_NAME = "imgctl.toml"
+PREFIX = "IMGCTL_"
+
+
+def load_settings(
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Value] | None = None,
+    directory: Path | None = None,
+) -> Settings:
+    """The settings in force: `flags` (`{"work.jobs": 4}`) over `environ` over the file over the defaults.
+
+    The file is `file`, else `$IMGCTL_CONFIG`, else `imgctl.toml` in `directory` (the current one), else
+    `~/.config/imgctl/config.toml`; the last two may be absent. Raises ConfigError.
+    """
+    source = find_file(file, environ, directory or Path.cwd())
+    settings = Settings()
+    if source is not None:
+        settings = _merge(settings, _read(source), f"{source}: ", "")
+        settings = replace(settings, source=source)
+    settings = _from_environment(settings, environ)
+    for name, value in (flags or {}).items():
+        settings = _set(settings, name.split("."), value, f"--{name.replace('.', '-').replace('_', '-')}")
+    return settings
+
+
+def find_file(file: Path | None, environ: Mapping[str, str], directory: Path) -> Path | None:
+    """The configuration file in force, or None; ConfigError when one that was asked for is not there."""
+    asked = file or (Path(environ["IMGCTL_CONFIG"]) if environ.get("IMGCTL_CONFIG") else None)
+    if asked is not None:
+        if not asked.is_file():
+            raise ConfigError(f"{asked}: no such configuration file", hint="--config FILE, or unset IMGCTL_CONFIG")
+        return asked
+    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    candidates = (directory / FILE_NAME, Path(home) / "imgctl" / "config.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def variables(settings: Settings) -> dict[str, list[str]]:
+    """Each environment twin and the path of the setting it names: `IMGCTL_WORK_JOBS` → `["work", "jobs"]`."""
+    return {PREFIX + "_".join(path).upper(): path for path in _paths(settings, [])}
+
+
+def _paths(node: object, path: list[str]) -> list[list[str]]:
+    assert is_dataclass(node)
+    found: list[list[str]] = []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if is_dataclass(value):
+            found += _paths(value, [*path, field.name])
+        elif field.metadata:
+            found.append([*path, field.name])
+    return found
+
+
+def _read(source: Path) -> dict[str, Value]:
+    try:
+        return tomllib.loads(source.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}", hint="see config.example.toml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot be read: {error}") from None
+
+
+def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    for variable, path in variables(settings).items():
+        if environ.get(variable):
+            settings = _set(settings, path, environ[variable], variable)
+    return settings
+
+
+def _set(node: D, path: list[str], value: Value, where: str) -> D:
+    head, *rest = path
+    field = _field(node, head, where)
+    if rest:
+        return _replaced(node, head, _set(getattr(node, head), rest, value, where))
+    return _replaced(node, head, _convert(node, field, value, where))
+
+
+def _merge(node: D, table: Mapping[str, Value], where: str, section: str) -> D:
+    for name, value in table.items():
+        label = f"{where}[{section}] {name}" if section else f"{where}{name}"
+        field = _field(node, name, label)
+        current = getattr(node, name)
+        if is_dataclass(current):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{label} is a section, not a value", hint=f"write [{name}]")
+            node = _replaced(node, name, _merge(current, value, where, f"{section}.{name}".lstrip(".")))
+        else:
+            node = _replaced(node, name, _convert(node, field, value, label))
+    return node
+
+
+def _replaced(node: D, name: str, value: object) -> D:
+    assert is_dataclass(node) and not isinstance(node, type)
+    return replace(node, **{name: value})
+
+
+def _field(node: object, name: str, label: str) -> Field[object]:
+    assert is_dataclass(node)
+    known = {field.name: field for field in fields(node) if field.metadata or is_dataclass(getattr(node, field.name))}
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise ConfigError(f"{label}: there is no such setting", hint=hint)
+    return known[name]
+
+
+def _convert(node: object, field: Field[object], value: Value, label: str) -> object:
+    kind = get_type_hints(type(node))[field.name]
+    try:
+        converted = _parse(kind, value, field.metadata["unit"])
+    except (ValueError, UsageError) as error:
+        raise ConfigError(f"{label}: {error}", hint=field.metadata["doc"]) from None
+    for bound, wrong in (("least", "below"), ("most", "above")):
+        limit = field.metadata[bound]
+        beyond = limit is not None and (converted < limit if bound == "least" else converted > limit)
+        if beyond:
+            raise ConfigError(f"{label}: {value} is {wrong} {limit:g}", hint=field.metadata["doc"])
+    texts = converted if isinstance(converted, tuple) else (converted,) if isinstance(converted, str) else ()
+    for text in texts:
+        if not re.fullmatch(field.metadata["pattern"], text):
+            raise ConfigError(f"{label}: {text!r} is impossible", hint=field.metadata["doc"])
+    return converted
+
+
+def _parse(kind: object, value: Value, unit: str) -> object:
+    if isinstance(value, str) and unit:
+        return parse_bytes(value) if unit == "bytes" else parse_seconds(value)
+    if get_origin(kind) is tuple:
+        return _parse_names(value)
+    if get_origin(kind) is Literal:
+        return _one_of(value, [str(choice) for choice in get_args(kind)])
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(_one_of(value, [choice.value for choice in kind]))
+    return _parse_plain(kind, value)
+
+
+def _parse_plain(kind: object, value: Value) -> object:
+    if kind is str and isinstance(value, str):
+        return value
+    if kind in (int, float) and not isinstance(value, bool) and isinstance(value, (str, int, float)):
+        number = float(value)
+        if kind is int and number != int(number):
+            raise ValueError(f"{value!r} is no whole number")
+        return int(value) if kind is int else number
+    raise ValueError(f"{value!r} is no {'number' if kind in (int, float) else 'text'}")
+
+
+def _parse_names(value: Value) -> tuple[str, ...]:
+    names = [name for name in value.split(",") if name] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{value!r} is no list of names")
+    return tuple(str(name) for name in names)
+
+
+def _one_of(value: Value, choices: list[str]) -> str:
+    if value not in choices:
+        raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+    return str(value)
