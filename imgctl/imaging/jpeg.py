@@ -1,0 +1,73 @@
+"""The header of a JPEG by its markers (ITU T.81, annex B): size, EXIF, and how many pictures an MPO holds."""
+
+import struct
+from dataclasses import dataclass
+
+_NO_FRAME = frozenset((0xC4, 0xC8, 0xCC))
+_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+_END = frozenset((0xD9, 0xDA))
+_EXIF, _MPF = b"Exif\0\0", b"MPF\0"
+_PICTURE_COUNT = 0xB001
+_MPF_ENTRIES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegHeader:
+    """Size as stored (None when no frame header is found), the EXIF payload, and the number of pictures."""
+
+    size: tuple[int, int] | None
+    exif: bytes
+    pictures: int
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Walk the markers from the start up to the frame header; never raises."""
+    at, length, exif, pictures = 2, len(data), b"", 1
+    size: tuple[int, int] | None = None
+    while at + 4 <= length:
+        if data[at] != 0xFF:
+            at = data.find(b"\xff", at)
+            if at < 0:
+                break
+            continue
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _BARE or marker == 0:
+            at += 2
+            continue
+        if marker in _END:
+            break
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+            size = _frame(data, at)
+            break
+        if marker == 0xE1 and not exif and data[at + 4 : at + 10] == _EXIF:
+            exif = data[at + 10 : at + 2 + _short(data, at + 2)]
+        elif marker == 0xE2 and data[at + 4 : at + 8] == _MPF:
+            pictures = _picture_count(data[at + 8 : at + 2 + _short(data, at + 2)])
+        at += 2 + max(2, _short(data, at + 2))
+    return JpegHeader(size=size, exif=exif, pictures=pictures)
+
+
+def _short(data: bytes, at: int) -> int:
+    return data[at] << 8 | data[at + 1]
+
+
+def _frame(data: bytes, at: int) -> tuple[int, int] | None:
+    if len(data) < at + 9:
+        return None
+    width, height = _short(data, at + 7), _short(data, at + 5)
+    return (width, height) if width and height else None
+
+
+def _picture_count(block: bytes) -> int:
+    """The number of pictures in an MPF index (CIPA DC-007, 5.2.3), 1 when it cannot be read."""
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None or len(block) < 8:
+        return 1
+    (at,) = struct.unpack_from(f"{order}4xI", block)
+    count = int.from_bytes(block[at : at + 2], "little" if order == "<" else "big")
+    whole = min(count, _MPF_ENTRIES, max(0, len(block) - at - 2) // 12)
+    entries = struct.iter_unpack(f"{order}H6xI", block[at + 2 : at + 2 + 12 * whole])
+    return next((value for tag, value in entries if tag == _PICTURE_COUNT), 1)

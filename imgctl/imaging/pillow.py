@@ -1,0 +1,121 @@
+"""Pillow behind a narrow door: headers of every format but JPEG, and pixels that libvips cannot decode."""
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile
+
+from imgctl.imaging.exif import read_exif
+from imgctl.imaging.formats import Format
+
+# imgctl checks the header's pixel count itself, with a limit the operator sets.
+Image.MAX_IMAGE_PIXELS = None
+
+_PLUGIN = {
+    Format.JPEG: "JPEG",
+    Format.MPO: "MPO",
+    Format.PNG: "PNG",
+    Format.GIF: "GIF",
+    Format.WEBP: "WEBP",
+    Format.TIFF: "TIFF",
+    Format.HEIC: "HEIF",
+    Format.AVIF: "AVIF",
+    Format.BMP: "BMP",
+    Format.JPEG2000: "JPEG2000",
+    Format.PSD: "PSD",
+}
+# These plugins turn the picture themselves, and their size is already the turned one.
+_TURNED_BY_PLUGIN = {Format.TIFF, Format.HEIC}
+_ANIMATED = {Format.GIF, Format.WEBP, Format.PNG, Format.AVIF}
+_GLOBALS = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What Pillow reads without decoding: stored size, EXIF payload, EXIF orientation still to apply, animation."""
+
+    size: tuple[int, int]
+    exif: bytes
+    orientation: int
+    animated: bool
+
+
+@contextmanager
+def _quiet(*, lenient: bool = False) -> Iterator[None]:
+    # Pillow's warnings and its tolerance of cut-off files are global to the process: one at a time.
+    with _GLOBALS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _open(data: bytes, kind: Format) -> Image.Image:
+    if kind is Format.HEIC:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    # Only the plugin of the sniffed format: an upload must never choose a decoder by its content alone.
+    return Image.open(io.BytesIO(data), formats=[_PLUGIN[kind]])
+
+
+def header_of(data: bytes, kind: Format) -> Header | None:
+    """Read the header, or None when Pillow cannot; never raises."""
+    try:
+        with _quiet(), _open(data, kind) as image:
+            return _header(image, kind)
+    except Exception:  # Pillow's plugins raise what they like: OSError, SyntaxError, struct.error, KeyError …
+        return None
+
+
+def _header(image: Image.Image, kind: Format) -> Header:
+    exif = image.info.get("exif")
+    payload = exif if isinstance(exif, bytes) else b""
+    turned = 1 if kind in _TURNED_BY_PLUGIN else read_exif(payload).orientation
+    animated = kind in _ANIMATED and bool(getattr(image, "is_animated", False))
+    return Header(size=image.size, exif=payload, orientation=turned, animated=animated)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The first frame in one of the modes L, LA, RGB, RGBA, CMYK, I;16, I, F, with what turns and colours it."""
+
+    mode: str
+    size: tuple[int, int]
+    data: bytes
+    icc_profile: bytes
+    header: Header
+
+
+def decode(data: bytes, kind: Format, *, lenient: bool = False) -> Pixels:
+    """Decode the first frame; raises whatever Pillow raises. `lenient` fills what a cut-off file lacks."""
+    with _quiet(lenient=lenient), _open(data, kind) as image:
+        header = _header(image, kind)
+        profile = image.info.get("icc_profile")
+        image.load()
+        plain = _plain(image)
+        return Pixels(
+            mode=plain.mode,
+            size=plain.size,
+            data=plain.tobytes(),
+            icc_profile=profile if isinstance(profile, bytes) else b"",
+            header=header,
+        )
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The same picture in a mode that libvips has a layout for."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I;16") if image.mode != "I;16" else image
+    if image.mode in {"L", "LA", "RGB", "RGBA", "CMYK", "I", "F"} and "transparency" not in image.info:
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
