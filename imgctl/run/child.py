@@ -1,0 +1,109 @@
+"""The other end of a local pool's pipe: what runs in a child process, and what its death meant."""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+from imgctl.errors import WorkerError
+from imgctl.run.limits import limit_memory
+
+TOO_LONG = "took longer than its time limit"
+TOO_LARGE = "used more memory than allowed"
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Said(IntEnum):
+    """What a child's message is; a message is a pair of this and a value."""
+
+    READY = 0
+    VALUE = 1
+    ERROR = 2
+    MEMORY = 3
+
+
+def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
+    """Run tasks from `connection`, one at a time in the main thread, until the other end closes."""
+    _die_with(parent)
+    _ignore_signals()
+    _be_the_first_to_go()
+    if memory_bytes:
+        limit_memory(memory_bytes)
+    if setup is not None:
+        setup()
+    connection.send((Said.READY, None))
+    with suppress(EOFError, OSError):
+        while True:
+            said, value = _answer(connection.recv_bytes())
+            connection.send_bytes(value)
+            if said is Said.MEMORY:
+                break
+    # Not an orderly exit: clean-up code of C libraries has nothing to save here, and may hang.
+    os._exit(0)
+
+
+def reason_of(exit_code: int | None) -> str:
+    """Why a child ended, from its exit code as `multiprocessing` gives it (-N: signal N)."""
+    if exit_code is None or exit_code >= 0:
+        return f"ended its process with exit code {exit_code}"
+    number = -exit_code
+    if number == signal.SIGALRM:
+        return TOO_LONG
+    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    if number == signal.SIGKILL:
+        return f"killed by signal {number} ({name}): out of memory?"
+    if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        return f"killed by signal {number} ({name})"
+    return f"crashed ({name})"
+
+
+def _answer(payload: bytes) -> tuple[Said, memoryview]:
+    try:
+        task, argument = ForkingPickler.loads(payload)
+        return Said.VALUE, ForkingPickler.dumps((Said.VALUE, task(argument)))
+    except MemoryError:
+        # The process that says this ends: what got no memory may have left anything half done.
+        return Said.MEMORY, ForkingPickler.dumps((Said.MEMORY, None))
+    except Exception as error:
+        # Whatever a task raises belongs to its future.
+        return Said.ERROR, ForkingPickler.dumps((Said.ERROR, _portable(error)))
+
+
+def _portable(error: Exception) -> tuple[Exception, str]:
+    where = "".join(traceback.format_exception(error))
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:
+        # An exception may refuse to travel in any way it likes.
+        return WorkerError(f"{type(error).__name__}: {error}"), where
+    return error, where
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        # The parent here is the thread that started this process: the pool's manager, which outlives its children.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _ignore_signals() -> None:
+    # Ctrl-C and a service manager reach the whole group, but only the parent decides what still finishes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGALRM})
+
+
+def _be_the_first_to_go() -> None:
+    # When the machine runs out of memory, the kernel should take the process that holds one picture, not the parent.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")

@@ -1,0 +1,146 @@
+"""A pool on a Dask cluster that already exists; the extra `imgctl[dask]`."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from typing import Protocol, TypedDict, TypeVar, cast
+
+from imgctl.errors import ConfigError, WorkerError
+from imgctl.run.child import TOO_LARGE
+from imgctl.run.pool import ChildDied
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LOST = "lost its Dask worker: out of memory, out of time or crashed; the worker's log says which"
+STOPPED = "was stopped with its pool, or its Dask scheduler is gone"
+
+# What must be the same here, on the scheduler and on every worker.
+_SAME = ("imgctl", "dask", "distributed", "cloudpickle")
+_SECONDS_TO_CONNECT = 10
+
+
+class _Machine(TypedDict):
+    packages: Mapping[str, str | None]
+
+
+class Versions(TypedDict):
+    """What `distributed.Client.get_versions` returns, as far as it is used here."""
+
+    client: _Machine
+    scheduler: _Machine
+    workers: Mapping[str, _Machine]
+
+
+class _Executor(Protocol):
+    def submit(self, task: Callable[[T], R], argument: T, /) -> Future[R]: ...
+
+
+class _Client(Protocol):
+    """What this module uses of `distributed.Client`, which is hardly typed."""
+
+    status: str
+
+    def get_executor(self, *, pure: bool, retries: int) -> _Executor: ...
+    def get_versions(self, *, packages: list[str]) -> Versions: ...
+    def close(self) -> None: ...
+
+
+class DaskPool:
+    """Tasks run on the workers of one scheduler; bytes pass neither through it nor through this process.
+
+    Workers belong under their nanny (the default) with `--nthreads 1`: the end of a process ends every task it holds.
+    Dask gives a task to the next worker when one dies, `distributed.scheduler.allowed-failures` times (3 by default):
+    set that to 0 on the scheduler, or a picture that kills its process kills four.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._client = _connect(address)
+        self._executor = self._client.get_executor(pure=False, retries=0)
+        self._lock = threading.Lock()
+        self._flying: set[Future[object]] = set()
+        self._closed = False
+
+    def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
+        """Send a task to the cluster; WorkerError when the pool is closed or the scheduler is gone."""
+        if self._closed or self._client.status != "running":
+            raise WorkerError("the pool is closed" if self._closed else "the Dask scheduler is gone")
+        future: Future[R] = Future()
+        remote = self._executor.submit(task, argument)
+        with self._lock:
+            self._flying.add(cast("Future[object]", remote))
+        # The order matters: a remote task that is done already settles the future at once.
+        future.add_done_callback(lambda done: remote.cancel() if done.cancelled() else None)
+        remote.add_done_callback(lambda done: self._settle(future, done))
+        return future
+
+    def close(self, *, now: bool = False) -> None:
+        """Wait for what was submitted, or (`now`) cancel it; the cluster itself stays."""
+        self._closed = True
+        with self._lock:
+            flying = set(self._flying)
+        if now:
+            for remote in flying:
+                remote.cancel()
+        wait(flying)
+        self._client.close()
+
+    def _settle(self, future: Future[R], remote: Future[R]) -> None:
+        with self._lock:
+            self._flying.discard(cast("Future[object]", remote))
+        if not future.set_running_or_notify_cancel():
+            return
+        error = ChildDied(STOPPED) if remote.cancelled() else _translate(remote.exception())
+        if error is None:
+            future.set_result(remote.result())
+        else:
+            future.set_exception(error)
+
+
+def _translate(error: BaseException | None) -> BaseException | None:
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return ChildDied(LOST)
+    return ChildDied(TOO_LARGE) if isinstance(error, MemoryError) else error
+
+
+def _connect(address: str) -> _Client:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("a Dask scheduler needs the extra `dask`", hint="pip install 'imgctl[dask]'") from None
+    connect = cast("Callable[..., _Client]", Client)
+    try:
+        client = connect(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except ValueError as error:
+        raise ConfigError(f"{address!r} is no address of a Dask scheduler: {error}", hint="tcp://HOST:8786") from None
+    except OSError as error:
+        raise WorkerError(f"no Dask scheduler answers at {address}: {error}", hint="dask scheduler") from None
+    try:
+        refuse_mismatch(client.get_versions(packages=list(_SAME)))
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def refuse_mismatch(versions: Versions) -> None:
+    """ConfigError where the scheduler or a worker runs another Python (X.Y), imgctl or Dask than this process."""
+    here = versions["client"]["packages"]
+    others = {"the scheduler": versions["scheduler"], **{f"worker {at}": it for at, it in versions["workers"].items()}}
+    wrong = [
+        f"{who} has {name} {_version(there['packages'], name)}, not {_version(here, name)}"
+        for who, there in others.items()
+        for name in ("python", *_SAME)
+        if _version(there["packages"], name) != _version(here, name)
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 1} more differences" if wrong[1:] else ""
+        raise ConfigError(f"{wrong[0]}{more}", hint="install the same versions on every machine of the cluster")
+
+
+def _version(packages: Mapping[str, str | None], name: str) -> str:
+    version = packages.get(name) or "missing"
+    # Pickles travel between patch releases of Python.
+    return ".".join(version.split(".")[:2]) if name == "python" else version

@@ -1,0 +1,228 @@
+"""A pool of this machine's processes that survives whatever a task does to the process that holds it.
+
+One pipe a child and one thread that waits on all of them: a child that dies, hangs or is killed idle takes its own
+task with it and nothing else. (pebble shares one pipe and one lock among its children; there, the death of an idle
+child breaks the pool.)
+"""
+
+import atexit
+import multiprocessing
+import os
+import selectors
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
+from typing import TypeVar, cast
+
+from imgctl.errors import WorkerError
+from imgctl.run.child import Said, reason_of, serve
+from imgctl.run.job import Job
+from imgctl.run.pool import PoolSettings, cores
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# So many deaths in a row before the first word are no accident.
+_MOST_STILLBORN = 3
+_SECONDS_TO_EXIT = 5.0
+
+
+class _Child:
+    """One process, its pipe, and the task it holds."""
+
+    def __init__(self, process: SpawnProcess, connection: Connection) -> None:
+        self.process = process
+        self.connection = connection
+        self.job: Job | None = None
+        self.ready = False
+        self.finished = 0
+
+    def end(self) -> int | None:
+        """Close the pipe, which ends an idle child, and return the exit code."""
+        self.connection.close()
+        self.process.join(_SECONDS_TO_EXIT)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        return self.process.exitcode
+
+
+class LocalPool:
+    """Processes started by `spawn`: neither obstore nor boto3 survives a fork."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._jobs = settings.jobs or cores()
+        self._spawn = multiprocessing.get_context("spawn")
+        self._lock = threading.Lock()
+        self._waiting: deque[Job] = deque()
+        self._children: list[_Child] = []
+        self._stillborn = 0
+        self._closing = False
+        self._now = False
+        self._broken: WorkerError | None = None
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ringer = socket.socketpair()
+        self._ringer.settimeout(0)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._manager = threading.Thread(target=self._manage, name="pool", daemon=True)
+        self._manager.start()
+        atexit.register(self.close, now=True)
+
+    def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
+        """Queue a task; WorkerError when the pool is closed or broken, PicklingError when it cannot travel."""
+        future: Future[R] = Future()
+        job = Job(ForkingPickler.dumps((task, argument)), cast("Future[object]", future))
+        with self._lock:
+            if self._broken:
+                raise self._broken
+            if self._closing:
+                raise WorkerError("the pool is closed")
+            self._waiting.append(job)
+            self._ring()
+        return future
+
+    def close(self, *, now: bool = False) -> None:
+        """Finish what was submitted, or (`now`) kill what runs and cancel what waits; returns when all are gone."""
+        with self._lock:
+            self._closing = True
+            self._now = self._now or now
+            self._ring()
+        self._manager.join()
+        atexit.unregister(self.close)
+
+    def _ring(self) -> None:
+        # A full pipe rings just as well, and a closed one has nobody left to wake.
+        with suppress(OSError):
+            self._ringer.send(b".")
+
+    def _manage(self) -> None:
+        # Children inherit the mask, so that no signal hits one before it can ignore it. The tracker starts first
+        # because its start unblocks both signals.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            while not self._done():
+                self._hand_out()
+                self._listen()
+        finally:
+            self._end()
+
+    def _done(self) -> bool:
+        with self._lock:
+            idle = not self._waiting and not any(child.job for child in self._children)
+            return self._now or self._broken is not None or (self._closing and idle)
+
+    def _hand_out(self) -> None:
+        for child in [child for child in self._children if child.ready and not child.job]:
+            job = self._next_job()
+            if job is None:
+                return
+            self._give(child, job)
+        starting = sum(not child.ready for child in self._children)
+        wanted = min(len(self._waiting) - starting, self._jobs - len(self._children))
+        try:
+            for _ in range(wanted):
+                self._start()
+        except OSError as error:
+            self._broken = WorkerError(f"no worker process can be started: {error}")
+
+    def _next_job(self) -> Job | None:
+        while True:
+            with self._lock:
+                job = self._waiting.popleft() if self._waiting else None
+            if job is None or job.start():
+                return job
+
+    def _give(self, child: _Child, job: Job) -> None:
+        try:
+            child.connection.send_bytes(job.payload)
+            child.job = job
+        except OSError:
+            # It died idle, and never saw the task.
+            with self._lock:
+                self._waiting.appendleft(job)
+            self._bury(child)
+
+    def _start(self) -> None:
+        here, there = self._spawn.Pipe()
+        process = self._spawn.Process(
+            target=serve,
+            args=(there,),
+            kwargs={
+                "parent": os.getpid(),
+                "memory_bytes": self._settings.memory_bytes,
+                "setup": self._settings.setup,
+            },
+        )
+        process.start()
+        # Only then is its death the end of the pipe.
+        there.close()
+        child = _Child(process, here)
+        self._children.append(child)
+        self._selector.register(here, selectors.EVENT_READ, child)
+
+    def _listen(self) -> None:
+        for key, _ in self._selector.select():
+            if key.data is None:
+                self._bell.recv(1 << 16)
+            else:
+                self._hear(key.data)
+
+    def _hear(self, child: _Child) -> None:
+        try:
+            message = child.connection.recv_bytes()
+        except (EOFError, OSError):
+            self._bury(child)
+            return
+        job, child.job = child.job, None
+        if job is None:
+            child.ready = True
+            self._stillborn = 0
+            return
+        said = job.settle(message)
+        child.finished += 1
+        if said is Said.MEMORY or child.finished == self._settings.recycle_after:
+            self._remove(child)
+
+    def _remove(self, child: _Child) -> int | None:
+        self._selector.unregister(child.connection)
+        self._children.remove(child)
+        return child.end()
+
+    def _bury(self, child: _Child) -> None:
+        reason = reason_of(self._remove(child))
+        if child.job:
+            child.job.died(reason)
+        elif not child.ready:
+            self._stillborn += 1
+            if self._stillborn >= _MOST_STILLBORN:
+                self._broken = WorkerError(f"the worker processes die at their start: each {reason}")
+
+    def _end(self) -> None:
+        with self._lock:
+            self._closing = True
+            waiting, self._waiting = self._waiting, deque()
+        for job in waiting:
+            if self._broken and job.start():
+                job.future.set_exception(self._broken)
+            else:
+                job.future.cancel()
+        for child in self._children:
+            if child.job:
+                child.process.kill()
+        for child in self._children:
+            child.end()
+            if child.job:
+                child.job.died("was stopped with its pool")
+        self._selector.close()
+        self._bell.close()
+        self._ringer.close()

@@ -1,0 +1,83 @@
+"""The seam behind which tasks run: in this thread, in this machine's processes, or on a Dask cluster."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from imgctl.errors import ImgctlError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+INLINE = "inline"
+
+
+class ChildDied(ImgctlError):
+    """The process that held a task ended before the task did; `reason` says why, in plain words."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as a clause: `took longer than its time limit`, `crashed (SIGSEGV)`."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """How many tasks run at once, where, and within which limits.
+
+    `jobs` 0 is one for each core this process may use; `memory_bytes` 0 is no limit. `scheduler` is None for local
+    processes, `inline` for the calling thread, else the address of a Dask scheduler (which brings its own workers and
+    memory limits). A process is replaced after `recycle_after` tasks (0: never), so that leaks of C libraries stay
+    small. `setup` runs once in each local process before its first task: a module-level function, or a partial of one.
+    """
+
+    jobs: int = 0
+    memory_bytes: int = 0
+    scheduler: str | None = None
+    recycle_after: int = 0
+    setup: Callable[[], None] | None = None
+
+
+class Pool(Protocol):
+    """Where tasks run. Both methods are safe to call from any thread."""
+
+    def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
+        """Run `task(argument)`; the future ends with its value, its exception, or ChildDied.
+
+        `task` is a module-level function and `argument` plain data. WorkerError when the pool is closed or broken.
+        """
+
+    def close(self, *, now: bool = False) -> None:
+        """Finish what was submitted, or (`now`) kill what runs and cancel what waits; leaves no process behind."""
+
+
+def open_pool(settings: PoolSettings) -> Pool:
+    """The pool that `settings` ask for; ConfigError or WorkerError when it cannot be had."""
+    if settings.scheduler == INLINE:
+        from imgctl.run.inline import InlinePool
+
+        return InlinePool()
+    if settings.scheduler:
+        from imgctl.run.dask import DaskPool
+
+        return DaskPool(settings.scheduler)
+    from imgctl.run.local import LocalPool
+
+    return LocalPool(settings)
+
+
+def cores() -> int:
+    """How many cores this process may keep busy: its CPU affinity, and its container's quota where there is one."""
+    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affine, _quota()))
+
+
+def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    try:
+        quota, period = file.read_text().split()
+        return max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return 1 << 16

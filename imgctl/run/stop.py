@@ -1,0 +1,108 @@
+"""When to stop: a first signal asks, a second insists, a deadline counts down."""
+
+import os
+import select
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Flag:
+    """An event that a signal handler may set.
+
+    Not threading.Event: its `set` takes a lock that the interrupted `wait` may hold.
+    """
+
+    def __init__(self) -> None:
+        self._set = False
+        self._read, self._write = os.pipe()
+
+    def is_set(self) -> bool:
+        """Whether `set` was called."""
+        return self._set
+
+    def set(self) -> None:
+        """Wake every waiter, now and later."""
+        if not self._set:
+            self._set = True
+            os.write(self._write, b".")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until set, at most `timeout` seconds; whether it is set."""
+        if not self._set:
+            # Nobody reads the byte, so the pipe stays readable for all.
+            poll = select.poll()
+            poll.register(self._read, select.POLLIN)
+            poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        return self._set
+
+    def __del__(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Stop:
+    """Inside `with Stop() as stop:` the first SIGTERM or SIGINT sets `stop.requested`, a second ends the process.
+
+    Handlers are installed in the main thread only, and the previous ones come back afterwards. `max_seconds` counts
+    from the construction.
+    """
+
+    def __init__(self, *, max_seconds: float | None = None) -> None:
+        self.requested = Flag()
+        self._first: int | None = None
+        self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        self._previous: dict[int, signal._HANDLER] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the first signal was SIGINT: a person at a keyboard, who gets exit code 130."""
+        return self._first == signal.SIGINT
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, never below 0; None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether `max_seconds` have passed."""
+        return self.remaining == 0.0
+
+    def is_set(self) -> bool:
+        """Whether to take no more work: asked to stop, or out of time."""
+        return self.requested.is_set() or self.expired
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is time to stop, at most `timeout` seconds; whether it is."""
+        left = [seconds for seconds in (timeout, self.remaining) if seconds is not None]
+        self.requested.wait(min(left, default=None))
+        return self.is_set()
+
+    def request(self) -> None:
+        """Ask to stop, as a first signal would."""
+        self.requested.set()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested.is_set():
+            # The system's own end, not Python's: no clean-up may hold it up. The next run finishes the work.
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._first = number
+        self.requested.set()
