@@ -1,0 +1,72 @@
+"""A batch of typed rows as one parameter: JSON, which either database reads as a table.
+
+The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Postgres plans it once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import JSON, FromClause, LargeBinary, Text, bindparam, cast, column, func, select, type_coerce
+from sqlalchemy.types import TypeEngine
+
+from imgctl.store.catalog.types import POSTGRES, time_text
+
+Value = str | int | float | bytes | datetime | UUID | None
+Kind = (
+    type[TypeEngine[UUID]]
+    | type[TypeEngine[datetime]]
+    | type[TypeEngine[str]]
+    | type[TypeEngine[int]]
+    | type[TypeEngine[float]]
+    | type[TypeEngine[bytes]]
+)
+Columns = Mapping[str, Kind]
+
+NAME = "batch"
+HEX_PREFIX = "\\x"
+
+
+def source(dialect: str, columns: Columns) -> FromClause:
+    """The batch as a FROM clause with these columns; `parameters` gives its rows."""
+    text = bindparam(NAME, type_=Text())
+    if dialect == POSTGRES:
+        typed = [column(name, kind()) for name, kind in columns.items()]
+        recordset = func.json_to_recordset(cast(text, JSON)).table_valued(*typed)
+        return recordset.render_derived(name=NAME, with_types=True)
+    each = func.json_each(text).table_valued("value", name="each")
+    fields = []
+    for name, kind in columns.items():
+        value = func.json_extract(each.c.value, f"$.{name}")
+        readable = func.imgctl_from_hex(value) if issubclass(kind, LargeBinary) else value
+        fields.append(type_coerce(readable, kind()).label(name))
+    return select(*fields).select_from(each).subquery(NAME)
+
+
+def parameters(dialect: str, columns: Columns, rows: Iterable[Sequence[Value]]) -> dict[str, str]:
+    """What to execute a statement over `source` with; each row has its values in the order of the columns."""
+    written = [{name: _written(value, dialect) for name, value in zip(columns, row, strict=True)} for row in rows]
+    return {NAME: json.dumps(written, separators=(",", ":"))}
+
+
+def from_hex(text: str | None) -> bytes | None:
+    """What `imgctl_from_hex` does in SQLite, which has no unhex() before 3.41."""
+    return None if text is None else bytes.fromhex(text.removeprefix(HEX_PREFIX))
+
+
+def _written(value: Value, dialect: str) -> str | int | float | None:
+    match value:
+        case UUID():
+            return str(value)
+        case bytes():
+            return HEX_PREFIX + value.hex()
+        case datetime():
+            return value.astimezone(UTC).isoformat() if dialect == POSTGRES else time_text(value)
+        case str():
+            # No database keeps a NUL or half a surrogate pair; an odd message must not cost the whole batch.
+            return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        case bool():
+            return int(value)
+        case _:
+            return value

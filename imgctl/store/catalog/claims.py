@@ -1,0 +1,149 @@
+"""The rows as a queue: claiming work, keeping hold of it, and saying how it ended (law 3).
+
+`attempts` is raised by every claim and by nothing lowered: it is the fencing token. Whoever brings an older one has lost
+the image to somebody else, and changes nothing. What was not the image's fault is counted beside it, in `forgiven`;
+`attempts - forgiven` is what `max_attempts` limits.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Update
+
+from imgctl.store.catalog import batch
+from imgctl.store.catalog import claim_statements as sql
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An image that is this worker's until its lease runs out; `attempts` is its fencing token."""
+
+    id: UUID
+    original_key: str | None
+    attempts: int
+    bytes: int | None
+    content_type: str | None
+    width: int | None
+    height: int | None
+    storage_class: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What a worker believes to hold."""
+
+    id: UUID
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An image whose variants are all safe; None for width or height leaves what the row says."""
+
+    id: UUID
+    attempts: int
+    thumb_key: str
+    medium_key: str
+    full_key: str
+    width: int | None = None
+    height: int | None = None
+    recipe: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedImage:
+    """An image that cannot be rendered, and why."""
+
+    id: UUID
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenBack:
+    """An image to be tried again after `delay_seconds`; `refund` when the attempt was not the image's fault."""
+
+    id: UUID
+    attempts: int
+    error: str | None = None
+    delay_seconds: float = 0.0
+    refund: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much is to be done, counted up to 10,000, and when the next lease or back-off runs out."""
+
+    processing: int
+    leased: int
+    next_free_seconds: float | None
+
+
+class _Held(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+def claim(connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int) -> list[Claim]:
+    """Up to `limit` images that nobody holds, oldest first, leased by the database's clock."""
+    values = {"lease_seconds": float(lease_seconds), "max_attempts": max_attempts}
+    rows = connection.execute(sql.claim(limit), values)
+    claims = (Claim(**row._asdict()) for row in rows)
+    return sorted(claims, key=attrgetter("id"))
+
+
+def renew(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:
+    """Lengthen leases; returns the ids still held: whoever is missing was lost to another worker, or given back."""
+    dialect = connection.dialect.name
+    values = {**_rows(dialect, sql.HOLD, holds), "lease_seconds": float(lease_seconds)}
+    return _changed(connection, sql.renew(dialect), values)
+
+
+def finish(connection: Connection, results: Iterable[Finished]) -> set[UUID]:
+    """Turn images `ready`; returns those that changed. A lapsed lease is no hindrance until another claims the row."""
+    dialect = connection.dialect.name
+    return _changed(connection, sql.finish(dialect), _rows(dialect, sql.FINISHED, results))
+
+
+def fail(connection: Connection, failures: Iterable[FailedImage]) -> set[UUID]:
+    """Turn images `failed`; returns those that changed."""
+    dialect = connection.dialect.name
+    return _changed(connection, sql.fail(dialect), _rows(dialect, sql.FAILED, failures))
+
+
+def give_back(connection: Connection, returned: Iterable[GivenBack]) -> set[UUID]:
+    """Let go of images, to be claimed again at once or after their delay; returns those that changed."""
+    dialect = connection.dialect.name
+    return _changed(connection, sql.give_back(dialect), _rows(dialect, sql.GIVEN_BACK, returned))
+
+
+def requeue(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Put `ready` or `failed` images back to `processing` with all their attempts; returns those that changed."""
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, sql.ID, ([one] for one in sorted(ids)))
+    return _changed(connection, sql.requeue(dialect), values)
+
+
+def bury(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:
+    """Fail images at the head of the queue that used up their attempts and that nobody holds; returns their ids."""
+    return sorted(_changed(connection, sql.bury(limit), {"max_attempts": max_attempts}))
+
+
+def backlog(connection: Connection) -> Backlog:
+    """What is left to do, and how long until some of it is free again; looks at the head of the queue only."""
+    processing, leased, seconds = connection.execute(sql.backlog()).one()
+    return Backlog(processing=processing, leased=leased, next_free_seconds=seconds)
+
+
+def _rows(dialect: str, columns: batch.Columns, items: Iterable[_Held]) -> dict[str, str]:
+    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
+    ordered = sorted(items, key=attrgetter("id"))
+    return batch.parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))
+
+
+def _changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
+    return set(connection.execute(statement, values).scalars())

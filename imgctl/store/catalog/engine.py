@@ -1,0 +1,135 @@
+"""Opening the catalog: one small class that hands out transactions and explains what goes wrong in them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError as SqliteError
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from imgctl.errors import CatalogError, ConfigError
+from imgctl.store.catalog.batch import from_hex
+from imgctl.store.catalog.faults import explained, place
+from imgctl.store.catalog.types import POSTGRES, SQLITE
+
+_POSTGRES_DRIVER = "postgresql+psycopg"
+_URL_HINT = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+_BUSY_SECONDS = 30
+_CONNECT_SECONDS = 10
+_POOL_SIZE = 4
+_WRITES = "imgctl_writes"
+
+
+class Catalog:
+    """An open catalog; safe to share between threads, not to take across a fork."""
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        self.url = url
+        self.engine = engine
+        self._writer = engine.execution_options(**{_WRITES: True})
+
+    @property
+    def dialect(self) -> str:
+        """`postgresql` or `sqlite`."""
+        return self.engine.dialect.name
+
+    @property
+    def place(self) -> str:
+        """Where it is, fit to be shown: without the password."""
+        return place(self.url)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that is thrown away at the end; raises CatalogError or one of its kinds."""
+        with self._explaining(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits when the block ends well; raises CatalogError or one of its kinds."""
+        with self._explaining(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise explained(error, self.url) from error
+
+
+def open_catalog(url: str) -> Catalog:
+    """The catalog at a URL, not yet connected to; ConfigError for a URL that can be none."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == SQLITE:
+        return Catalog(parsed, _sqlite(parsed))
+    return Catalog(parsed, _postgres(parsed))
+
+
+def dialect_of(url: str) -> str:
+    """`postgresql` or `sqlite`; ConfigError for any other URL."""
+    return _parsed(url).get_backend_name()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may hold a password.
+        raise ConfigError("catalog.url is no database URL", hint=_URL_HINT) from None
+    if parsed.drivername in {"postgres", POSTGRES, _POSTGRES_DRIVER}:
+        return parsed.set(drivername=_POSTGRES_DRIVER)
+    if parsed.drivername != SQLITE:
+        raise ConfigError(f"catalog.url: {parsed.drivername!r} is no database imgctl knows", hint=_URL_HINT)
+    if parsed.database in {None, "", ":memory:"} or parsed.host:
+        raise ConfigError(
+            "catalog.url names no file", hint="three slashes and a path: sqlite:///imgctl-data/catalog.db"
+        )
+    return parsed
+
+
+def _postgres(url: URL) -> Engine:
+    arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": "imgctl"}
+    missing = {name: value for name, value in arguments.items() if name not in url.query}
+    return create_engine(url, connect_args=missing, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE)
+
+
+def _sqlite(url: URL) -> Engine:
+    directory = Path(url.database or "").parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogError(f"catalog {place(url)}: cannot make {directory}: {error.strerror}") from error
+    # isolation_level=None: sqlite3 must not begin transactions by itself, and late.
+    arguments = {"timeout": _BUSY_SECONDS, "isolation_level": None}
+    engine = create_engine(url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.create_function("imgctl_from_hex", 1, from_hex, deterministic=True)
+    # FULL: `processing` promises that the bytes are safe, and must outlive a power cut.
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        return
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except SqliteError as error:
+        # The mode is the file's: where another process holds it, that one or the next connection sets it.
+        if "locked" not in str(error) and "readonly" not in str(error):
+            raise
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later could not wait for another writer; it would fail at once.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

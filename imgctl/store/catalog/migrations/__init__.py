@@ -1,0 +1,1 @@
+"""The catalog's migrations, run by `imgctl.store.catalog.upgrade`."""

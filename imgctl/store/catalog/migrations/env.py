@@ -1,0 +1,28 @@
+"""Runs migrations on the connection it is handed, or writes them out as SQL when there is none."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from imgctl.store.catalog.schema import metadata
+
+_attributes = context.config.attributes
+_connection: Connection | None = _attributes.get("connection")
+
+if _connection is None:
+    context.configure(
+        dialect_name=_attributes["dialect"],
+        dialect_opts={"paramstyle": "named"},
+        target_metadata=metadata,
+        literal_binds=True,
+        transactional_ddl=True,
+    )
+else:
+    context.configure(
+        connection=_connection,
+        target_metadata=metadata,
+        transactional_ddl=True,
+        on_version_apply=_attributes["on_version_apply"],
+    )
+
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,151 @@
+"""Promising rows before their bytes are written, and confirming them after (law 1)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Integer,
+    LargeBinary,
+    Select,
+    Text,
+    Update,
+    func,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imgctl.errors import CatalogError
+from imgctl.model import Status
+from imgctl.store.catalog import batch
+from imgctl.store.catalog.schema import digest, images
+from imgctl.store.catalog.types import POSTGRES, Id, UtcTime, status_literal
+
+WORK_CHANNEL = "imgctl_work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """An image about to be stored: everything known before its bytes are written; times are aware."""
+
+    id: UUID
+    user_id: UUID
+    uploaded_at: datetime
+    original_key: str
+    sha256: bytes
+    bytes: int
+    content_type: str
+    width: int | None = None
+    height: int | None = None
+    caption: str | None = None
+    taken_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """The row that stands for a content: new (`created`), or the one its owner already had."""
+
+    id: UUID
+    original_key: str | None
+    status: Status
+    created: bool
+
+
+_NEW: batch.Columns = {
+    "id": Id,
+    "user_id": Id,
+    "uploaded_at": UtcTime,
+    "original_key": Text,
+    "sha256": LargeBinary,
+    "bytes": BigInteger,
+    "content_type": Text,
+    "width": Integer,
+    "height": Integer,
+    "caption": Text,
+    "taken_at": UtcTime,
+}
+_CONTENT: batch.Columns = {"user_id": Id, "sha256": LargeBinary}
+_ID: batch.Columns = {"id": Id}
+
+
+def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
+    """For each row the one that stands for its content: inserted as `uploading`, or found; the order is kept.
+
+    CatalogError when a row is refused for any other reason than that its content is already there.
+    """
+    # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
+    ordered = sorted(rows, key=lambda row: (row.user_id, row.sha256))
+    values = ([getattr(row, name) for name in _NEW] for row in ordered)
+    dialect = connection.dialect.name
+    inserted = connection.execute(_insert(dialect), batch.parameters(dialect, _NEW, values))
+    created = set(inserted.scalars())
+    known = _standing(connection, [row for row in ordered if row.id not in created])
+    return [_promised(row, created, known) for row in rows]
+
+
+def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
+    confirmed = set(connection.execute(_confirm(dialect), values).scalars())
+    if confirmed and dialect == POSTGRES:
+        # Heard at commit by workers that wait for something to do.
+        connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
+    return confirmed
+
+
+def _standing(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:
+    if not rows:
+        return {}
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _CONTENT, ((row.user_id, row.sha256) for row in rows))
+    found = connection.execute(_find(dialect), values)
+    return {
+        (user_id, digest): Promised(id=image_id, original_key=key, status=status, created=False)
+        for image_id, key, status, user_id, digest in found
+    }
+
+
+def _promised(row: NewImage, created: set[UUID], known: dict[tuple[UUID, bytes], Promised]) -> Promised:
+    if row.id in created:
+        return Promised(id=row.id, original_key=row.original_key, status=Status.UPLOADING, created=True)
+    existing = known.get((row.user_id, row.sha256))
+    if existing is None:
+        raise CatalogError(f"image {row.id} could not be promised", hint="its row is gone meanwhile; run again")
+    return existing
+
+
+@cache
+def _insert(dialect: str) -> Insert:
+    rows = batch.source(dialect, _NEW)
+    # SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
+    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING)).where(true())
+    insert = postgresql.insert if dialect == POSTGRES else sqlite.insert
+    return insert(images).from_select([*_NEW, "status"], chosen).on_conflict_do_nothing().returning(images.c.id)
+
+
+@cache
+def _find(dialect: str) -> Select[UUID, str | None, Status, UUID, bytes]:
+    rows = batch.source(dialect, _CONTENT)
+    same = digest(images.c.sha256) == digest(rows.c.sha256)
+    return select(images.c.id, images.c.original_key, images.c.status, rows.c.user_id, rows.c.sha256).where(
+        images.c.user_id == rows.c.user_id, same
+    )
+
+
+@cache
+def _confirm(dialect: str) -> Update:
+    rows = batch.source(dialect, _ID)
+    return (
+        update(images)
+        .where(images.c.id == rows.c.id, images.c.status == status_literal(Status.UPLOADING))
+        .values(status=status_literal(Status.PROCESSING))
+        .returning(images.c.id)
+    )

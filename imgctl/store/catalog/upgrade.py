@@ -1,0 +1,55 @@
+"""Creating and upgrading the tables, or writing out the DDL for somebody else to run."""
+
+from io import StringIO
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
+
+from imgctl.store.catalog.engine import Catalog, dialect_of
+from imgctl.store.catalog.types import POSTGRES, SQLITE
+
+# Any number will do that no other program locks: "imgctl" in ASCII.
+_LOCK = int.from_bytes(b"imgctl")
+
+
+def upgrade(catalog: Catalog) -> list[str]:
+    """Bring the tables up to date in one transaction; returns the revisions applied, oldest first.
+
+    Of two at once the second waits for the first and then finds nothing to do.
+    """
+    applied: list[str] = []
+
+    def on_version_apply(*, step: object, **_: object) -> None:
+        applied.append(str(getattr(step, "up_revision_id", "")))
+
+    with catalog.write() as connection:
+        if catalog.dialect == POSTGRES:
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        config = _config()
+        config.attributes.update(connection=connection, on_version_apply=on_version_apply)
+        command.upgrade(config, "head")
+    return applied
+
+
+def ddl(url_or_dialect: str) -> str:
+    """Every migration as SQL, for a database URL or for `postgresql` or `sqlite`."""
+    dialect = url_or_dialect if url_or_dialect in {POSTGRES, SQLITE} else dialect_of(url_or_dialect)
+    written = StringIO()
+    config = _config(written)
+    config.attributes["dialect"] = dialect
+    command.upgrade(config, "head", sql=True)
+    return written.getvalue()
+
+
+def head() -> str:
+    """The newest revision among the migrations; `version.HEAD` must say the same."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _config(output: StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output is not None else Config()
+    config.set_main_option("script_location", "imgctl.store.catalog:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
