@@ -1,1 +1,18 @@
-"""To be written."""
+"""The moto server as an S3 with storage classes, restore and lifecycle: one per test process."""
+
+from collections.abc import Iterator
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.parts.seaweed import S3Server
+
+
+@pytest.fixture(scope="session")
+def moto_s3() -> Iterator[S3Server]:
+    """A moto server of this test process; it checks neither credentials nor checksums."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield S3Server(endpoint_url=f"http://{host}:{port}")
+    server.stop()

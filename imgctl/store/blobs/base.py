@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
-
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One blob as the store describes it; `storage_class` is None for the store's standard one."""
+    """One blob as the store describes it; `storage_class` is None for the store's standard one, and in scans."""
 
     key: str
     size: int
@@ -21,10 +21,19 @@ class Blob:
 
 
 class BlobStore(Protocol):
-    """Where the bytes are. Every method raises the StoreError that fits and is safe to call from many threads."""
+    """Where the bytes are. Every method raises the StoreError that fits and is safe to call from many threads.
+
+    Clients open on first use, in the process that uses them; a key that not every store can hold is a KeyShapeError.
+    """
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken."""
+        """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken.
+
+        A retry whose first try was committed unheard also ends in BlobExists: compare with `head` to tell.
+        """
+
+    def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
+        """Like `create`, streamed from a file in bounded memory; BlobCorrupt when it no longer has that sha256."""
 
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Put a blob, over an older one if there is one."""
@@ -42,9 +51,7 @@ class BlobStore(Protocol):
         """Delete blobs; one that is already gone is no error."""
 
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
-        """A URL that lets its bearer do `method` on the blob for `seconds`."""
+        """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
 
     def check(self) -> None:
-        """Raise what stands in the way of reading and writing here, or return."""
-
-
+        """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""

@@ -1,0 +1,159 @@
+"""The store that is a bucket: S3 and whatever speaks it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from uuid import uuid4
+
+import obstore
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
+from imgctl.store.blobs.base import IMMUTABLE, Blob
+from imgctl.store.blobs.files import read_checked
+from imgctl.store.blobs.names import checked
+from imgctl.store.blobs.s3_connect import Connection, connection, open_boto3, open_obstore
+from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
+from imgctl.store.blobs.s3_listing import Listing, blob_of
+from imgctl.store.blobs.walk import Range
+
+if TYPE_CHECKING:
+    from obstore import Attributes
+    from obstore.store import S3Store as ObstoreS3
+
+T = TypeVar("T")
+Method = Literal["GET", "PUT", "HEAD", "DELETE"]
+
+_ONE_PUT_BYTES = 64 * 2**20
+_DELETE_BATCH = 1000
+_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
+
+
+class S3Store:
+    """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash)."""
+
+    def __init__(self, settings: StoreSettings, *, bucket: str, prefix: str = "") -> None:
+        self._settings = settings
+        self._bucket = bucket
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._opened: tuple[Connection, ObstoreS3] | None = None
+        self._attributes: dict[tuple[str, str], Attributes] = {}
+
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Put if absent, with a SHA-256 that the server checks; a try that was committed unheard ends in BlobExists."""
+        name, attributes = self._prefix + checked(key), self._attributes_of(content_type, "")
+        put = partial(obstore.put, self._store, name, body, attributes=attributes, mode="create", use_multipart=False)
+        self._call(key, put)
+
+    def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
+        """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
+        if size <= _ONE_PUT_BYTES:
+            self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
+            return
+        if self.head(key) is not None:
+            raise BlobExists(f"{key} is already in the store")
+        from imgctl.store.blobs.s3_multipart import upload_file
+
+        client, name = open_boto3(self._open()[0]), self._prefix + key
+        upload_file(client, self._target(key), name, path, size=size, content_type=content_type, sha256=sha256)
+
+    def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
+        """Put, over an older blob if there is one."""
+        name, attributes = self._prefix + checked(key), self._attributes_of(content_type, cache_control)
+        self._call(key, partial(obstore.put, self._store, name, body, attributes=attributes, use_multipart=False))
+
+    def get(self, key: str) -> bytes:
+        """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
+        name = self._prefix + checked(key)
+        return self._call(key, lambda: obstore.get(self._store, name).bytes().to_bytes())
+
+    def head(self, key: str) -> Blob | None:
+        """The blob's description, or None when there is none (or no bucket: HEAD does not say which)."""
+        name = self._prefix + checked(key)
+        try:
+            found = self._call(key, lambda: obstore.get(self._store, name, options={"head": True}))
+        except BlobMissing:
+            return None
+        return blob_of(found.meta, key, found.attributes.get("Storage-Class"))
+
+    def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
+        """Blobs in UTF-8 byte order of their keys; a page that fails is asked for again from the last key on."""
+        wanted, skip = Range(prefix=prefix, after=after, until=until), len(self._prefix)
+        listing = Listing(self._store, prefix=self._prefix + prefix, after=self._prefix + after)
+        while page := self._call("", listing.page):
+            for meta in page:
+                key = meta["path"][skip:]
+                if wanted.is_past(key):
+                    return
+                if wanted.holds(key):
+                    yield blob_of(meta, key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete blobs, a thousand a request; one that is already gone is no error."""
+        names = (self._prefix + checked(key) for key in keys)
+        while batch := list(islice(names, _DELETE_BATCH)):
+            self._call(batch[0] if len(batch) == 1 else "", partial(obstore.delete, self._store, batch))
+
+    def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
+        """A URL that lets its bearer do `method` on the blob for `seconds` (at most seven days on AWS)."""
+        name, known = self._prefix + checked(key), cast("Method", method)
+        return self._call(key, lambda: obstore.sign(self._store, known, name, timedelta(seconds=seconds)))
+
+    def check(self) -> None:
+        """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""
+        key, body = f".imgctl-check/{uuid4()}", b"imgctl"
+        next(self.scan(prefix=key), None)
+        try:
+            self.create(key, body, content_type="text/plain")
+            if self.get(key) != body:
+                raise BlobCorrupt(f"bucket {self._bucket} does not give back what was put", hint="check the endpoint")
+        except BaseException:
+            with suppress(StoreError):
+                self.delete([key])
+            raise
+        self.delete([key])
+
+    @property
+    def _store(self) -> "ObstoreS3":
+        opened = self._opened
+        return opened[1] if opened is not None else self._open()[1]
+
+    def _open(self) -> "tuple[Connection, ObstoreS3]":
+        with self._lock:
+            if self._opened is None:
+                where = connection(self._settings, self._bucket)
+                self._opened = (where, open_obstore(where))
+            return self._opened
+
+    def _attributes_of(self, content_type: str, cache_control: str) -> "Attributes":
+        known = self._attributes.get((content_type, cache_control))
+        if known is None:
+            known = {"Content-Type": content_type}
+            if cache_control:
+                known["Cache-Control"] = cache_control
+            self._attributes[content_type, cache_control] = known
+        return known
+
+    def _target(self, key: str) -> Target:
+        return Target(bucket=self._bucket, key=key, endpoint=self._open()[0].endpoint)
+
+    def _call(self, key: str, request: Callable[[], T]) -> T:
+        """Ask until answered, at most `retries` times again, with full jitter (the client itself never retries)."""
+        for attempt in range(self._settings.retries + 1):
+            try:
+                return request()
+            except FAILURES as error:
+                failure = failure_of(error, self._target(key))
+                if not failure.transient or attempt == self._settings.retries:
+                    # Without its cause, whose text repeats what servers say of credentials.
+                    raise failure.error from None
+            time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
+        raise AssertionError("unreachable")

@@ -1,0 +1,137 @@
+"""How clients of S3 are made: endpoint, region, time limits, and credentials by the AWS chain."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from obstore.store import S3Store as ObstoreS3
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import ConfigError, StoreDenied
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Everything that decides where requests go; `endpoint_url` is empty for AWS itself."""
+
+    bucket: str
+    endpoint_url: str
+    region: str
+    timeout: float
+    retries: int
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint as messages name it."""
+        return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
+
+
+class Boto3S3(Protocol):
+    """The part of boto3's S3 client that this store calls."""
+
+    def create_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
+    def upload_part(self, **arguments: object) -> Mapping[str, str]: ...
+    def complete_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
+    def abort_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
+
+
+def connection(settings: StoreSettings, bucket: str) -> Connection:
+    """Where `settings` lead: they come first, then the environment, then the AWS config file, then us-east-1."""
+    endpoint_url = settings.endpoint_url or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    if endpoint_url and (not endpoint_url.startswith(("http://", "https://")) or "@" in endpoint_url):
+        raise ConfigError("[store] endpoint_url is no plain http:// or https:// url", hint="http://127.0.0.1:8333")
+    return Connection(
+        bucket=bucket,
+        endpoint_url=endpoint_url.rstrip("/"),
+        region=settings.region or _environment("AWS_REGION", "AWS_DEFAULT_REGION") or _configured_region(),
+        timeout=settings.timeout,
+        retries=settings.retries,
+    )
+
+
+def open_obstore(connection: Connection) -> ObstoreS3:
+    """The client for bytes. It never retries: the store does, for every method alike, and signs each try anew."""
+    config: S3Config = {"region": connection.region, "checksum_algorithm": "SHA256"}
+    if connection.endpoint_url:
+        # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
+        config |= {"endpoint": connection.endpoint_url, "aws_endpoint_url_s3": connection.endpoint_url}
+    elif "." not in connection.bucket:
+        config["virtual_hosted_style_request"] = True
+    options: ClientConfig = {
+        "timeout": timedelta(seconds=connection.timeout),
+        "connect_timeout": timedelta(seconds=min(connection.timeout, _CONNECT_SECONDS)),
+        "allow_http": connection.endpoint_url.startswith("http://"),
+    }
+    retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+    credentials = _environment_credentials()
+    if credentials:
+        config |= credentials
+        return ObstoreS3(connection.bucket, config=config, client_options=options, retry_config=retries)
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    provider = Boto3CredentialProvider(_session())
+    return ObstoreS3(
+        connection.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
+    )
+
+
+def open_boto3(connection: Connection) -> Boto3S3:
+    """The client for multipart uploads and AWS-only control, on the same credentials."""
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=min(connection.timeout, _CONNECT_SECONDS),
+        read_timeout=connection.timeout,
+        retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
+        # Servers other than AWS may refuse the checksums that boto3 adds unasked.
+        request_checksum_calculation="when_required" if connection.endpoint_url else "when_supported",
+        response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",
+        s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
+    )
+    client = _session().client(
+        "s3", region_name=connection.region, endpoint_url=connection.endpoint_url or None, config=config
+    )
+    return cast("Boto3S3", client)
+
+
+def _session() -> "Session":
+    from boto3.session import Session
+
+    session = Session()
+    if session.get_credentials() is None:
+        raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
+    return session
+
+
+def _environment_credentials() -> "S3Config":
+    """The first link of the AWS chain, read without importing botocore, which takes a quarter of a second."""
+    key_id, secret = _environment("AWS_ACCESS_KEY_ID"), _environment("AWS_SECRET_ACCESS_KEY")
+    if not key_id or not secret:
+        return {}
+    found: S3Config = {"access_key_id": key_id, "secret_access_key": secret}
+    if token := _environment("AWS_SESSION_TOKEN"):
+        found["session_token"] = token
+    return found
+
+
+def _configured_region() -> str:
+    file = Path(_environment("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    if not file.is_file():
+        return "us-east-1"
+    from boto3.session import Session
+
+    return Session().region_name or "us-east-1"
+
+
+def _environment(*names: str) -> str:
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")

@@ -1,0 +1,70 @@
+"""Large files into S3: in parts, one in memory at a time, each checked, and none of them left after a failure."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imgctl.store.blobs.files import checked_chunks
+from imgctl.store.blobs.s3_connect import Boto3S3
+from imgctl.store.blobs.s3_failure import Target, judge, silence
+
+_PART_BYTES = 16 * 2**20
+_MOST_PARTS = 10_000
+
+
+def upload_file(
+    client: Boto3S3, target: Target, name: str, path: Path, *, size: int, content_type: str, sha256: bytes
+) -> None:
+    """Put the file if `name` is absent; BlobCorrupt, and nothing put, unless it has that size and sha256.
+
+    Parts are between 16 MiB and what 10,000 of them need (limits: S3 User Guide, multipart upload).
+    """
+    part_bytes = max(_PART_BYTES, -(-size // _MOST_PARTS))
+    with path.open("rb", buffering=0) as source, _translated(target):
+        chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
+        _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
+
+
+class _Upload:
+    def __init__(self, client: Boto3S3, *, bucket: str, name: str, content_type: str) -> None:
+        self._client = client
+        self._object = {"Bucket": bucket, "Key": name}
+        self._content_type = content_type
+
+    def run(self, chunks: Iterator[memoryview]) -> None:
+        begun = self._client.create_multipart_upload(
+            **self._object, ContentType=self._content_type, ChecksumAlgorithm="SHA256"
+        )
+        upload = self._object | {"UploadId": begun["UploadId"]}
+        try:
+            parts = [self._part(upload, number, chunk) for number, chunk in enumerate(chunks, start=1)]
+            # AWS answers 409 when the key is deleted meanwhile, and wants the whole upload anew: a failure here.
+            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+        except BaseException:
+            # What isn't aborted is billed until a lifecycle rule ends it.
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**upload)
+            raise
+
+    def _part(self, upload: dict[str, str], number: int, chunk: memoryview) -> dict[str, str | int]:
+        checksum = base64.b64encode(hashlib.sha256(chunk).digest()).decode()
+        answer = self._client.upload_part(
+            **upload, PartNumber=number, Body=bytes(chunk), ChecksumSHA256=checksum, ContentLength=len(chunk)
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+
+@contextmanager
+def _translated(target: Target) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        raise judge(status, code, message.rstrip("."), target).error from None
+    except BotoCoreError as error:
+        raise silence(type(error).__name__, target).error from None
