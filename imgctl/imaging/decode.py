@@ -1,0 +1,107 @@
+"""Bytes to pixels: libvips first, Pillow where libvips cannot, and what each says when it fails."""
+
+from dataclasses import dataclass
+
+import pyvips
+
+from imgctl.errors import ImageRejected
+from imgctl.imaging import pillow
+from imgctl.imaging.colour import PROFILE
+from imgctl.imaging.exif import Exif, read_exif
+from imgctl.imaging.formats import Format
+
+PILLOW_MAX_PIXELS = 100_000_000
+"""Pillow holds the whole picture several times over; libvips streams it."""
+
+_LOADERS = {
+    Format.JPEG: "jpegload_buffer",
+    Format.PNG: "pngload_buffer",
+    Format.GIF: "gifload_buffer",
+    Format.WEBP: "webpload_buffer",
+    Format.TIFF: "tiffload_buffer",
+    Format.AVIF: "heifload_buffer",
+}
+_BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
+_SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A picture not yet upright: lazy pixels, the EXIF orientation still to apply, its full size as stored."""
+
+    image: pyvips.Image
+    orientation: int
+    width: int
+    height: int
+    exif: Exif
+
+
+def can_libvips(kind: Format) -> bool:
+    """Whether libvips has a loader for this format (its HEIF loader knows AV1, not HEVC)."""
+    return kind in _LOADERS
+
+
+def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int, lenient: bool) -> Decoded:
+    """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
+    options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
+    image = _load(data, kind, options)
+    width, height = image.width, image.height
+    check_pixels(width, height, max_pixels)
+    shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
+    if shrink > 1:
+        image = _load(data, kind, {**options, "shrink": shrink})
+    exif = read_exif(bytes(image.get("exif-data"))) if image.get_typeof("exif-data") else Exif()
+    return Decoded(image=image, orientation=_orientation(image, kind, exif), width=width, height=height, exif=exif)
+
+
+def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) -> Decoded:
+    """Decode whole; raises ImageRejected, or whatever Pillow raises."""
+    header = pillow.header_of(data, kind)
+    if header is not None:
+        check_pixels(*header.size, max_pixels)
+        check_pixels(*header.size, PILLOW_MAX_PIXELS, hint="convert it to JPEG, PNG or TIFF, which stream")
+    pixels = pillow.decode(data, kind, lenient=lenient)
+    width, height = pixels.size
+    image = pyvips.Image.new_from_memory(
+        pixels.data, width, height, _BANDS[pixels.mode], _SAMPLE.get(pixels.mode, "uchar")
+    ).copy(interpretation=_interpretation(pixels.mode))
+    if pixels.icc_profile:
+        image.set_type(pyvips.GValue.blob_type, PROFILE, pixels.icc_profile)
+    exif = read_exif(data if kind is Format.TIFF else pixels.header.exif)
+    return Decoded(image=image, orientation=pixels.header.orientation, width=width, height=height, exif=exif)
+
+
+def check_pixels(width: int, height: int, max_pixels: int, *, hint: str = "raise [work] max_pixels") -> None:
+    """Raise ImageRejected for a picture of more pixels than allowed."""
+    if width * height > max_pixels:
+        raise ImageRejected(
+            f"the picture has {width} × {height} = {width * height / 1e6:,.0f} megapixels,"
+            f" more than the limit of {max_pixels / 1e6:,.0f}",
+            hint=hint,
+        )
+
+
+def _load(data: bytes, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
+    return getattr(pyvips.Image, _LOADERS[kind])(data, **options)
+
+
+def _fail_on(kind: Format, *, lenient: bool) -> str:
+    # libjpeg only warns of corrupt data; libtiff warns of every private tag.
+    return "none" if lenient else "warning" if kind is Format.JPEG else "error"
+
+
+def _jpeg_shrink(factor: float) -> int:
+    """How much the JPEG decoder may shrink: it leaves a factor of two for the finer filter."""
+    return next((shrink for shrink in (8, 4, 2) if factor >= 2 * shrink), 1)
+
+
+def _orientation(image: pyvips.Image, kind: Format, exif: Exif) -> int:
+    if kind is Format.AVIF:
+        return 1  # The loader has applied the container's own rotation, which outranks EXIF.
+    if kind is Format.TIFF and image.get_typeof("orientation"):
+        return int(image.get("orientation"))
+    return exif.orientation
+
+
+def _interpretation(mode: str) -> str:
+    return {"CMYK": "cmyk", "L": "b-w", "LA": "b-w", "I;16": "grey16", "I": "b-w", "F": "b-w"}.get(mode, "srgb")
