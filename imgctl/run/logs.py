@@ -1,0 +1,117 @@
+"""One rotating log file that all processes share, as plain lines or JSON, without credentials."""
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imgctl.config.settings import LogSettings
+from imgctl.errors import ConfigError
+from imgctl.run.progress import say
+from imgctl.run.redact import redact
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NAME = "imgctl"
+_PLAIN = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
+
+
+class PlainFormatter(logging.Formatter):
+    """A line for people: time in UTC, level, process, logger, message; the traceback follows."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """ISO 8601 in UTC, to the millisecond."""
+        return _time_of(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text, redacted as a whole: a secret may be split over message and arguments."""
+        return redact(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, pid, exception, and what `extra` brought."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON; every text in it is redacted before it is quoted."""
+        line: dict[str, object] = {
+            "time": _time_of(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            "pid": record.process,
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in line}
+        return json.dumps(line | {name: _plain(name, value) for name, value in extra.items()}, ensure_ascii=False)
+
+
+class StderrHandler(logging.Handler):
+    """Records as lines on stderr that leave a progress bar whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record; a closed stderr is no error."""
+        say(self.format(record))
+
+
+def configure(settings: LogSettings, *, verbosity: int) -> None:
+    """Send imgctl's records and the warnings of libraries to the log file; with -v imgctl's own also to stderr.
+
+    Call it once in each process, with the same settings; a second call replaces the first. Without a file nothing is
+    opened. ConfigError when the file cannot be written.
+    """
+    logging.raiseExceptions = False  # A full disk must not fill stderr as well.
+    logging.captureWarnings(capture=True)
+    ours, root = logging.getLogger("imgctl"), logging.getLogger()
+    for logger in (ours, root):
+        for handler in [handler for handler in logger.handlers if handler.get_name() == _NAME]:
+            logger.removeHandler(handler)
+            handler.close()
+    # A root without a handler would write the warnings of libraries to stderr.
+    file = _file(settings) if settings.file else logging.NullHandler(logging.CRITICAL)
+    own = [_stderr(verbosity)] if verbosity > 0 else []
+    _add(root, [file])
+    _add(ours, own)
+    root.setLevel(logging.WARNING)
+    ours.setLevel(min(handler.level for handler in (file, *own)))
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _add(logger: logging.Logger, handlers: Iterable[logging.Handler]) -> None:
+    for handler in handlers:
+        # Named, so that the next call finds it and leaves the handlers of others.
+        handler.set_name(_NAME)
+        logger.addHandler(handler)
+
+
+def _file(settings: LogSettings) -> logging.Handler:
+    try:
+        with Path(settings.file).open("a"):
+            pass
+    except OSError as error:
+        hint = "set [log] file or --log-file to a file in a directory that exists and can be written"
+        raise ConfigError(f"the log file {settings.file} cannot be opened: {error.strerror}", hint=hint) from None
+    from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+    handler: logging.Handler = ConcurrentRotatingFileHandler(
+        settings.file, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
+    )
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter(_PLAIN))
+    handler.setLevel(logging.getLevelNamesMapping()[settings.level.upper()])
+    return handler
+
+
+def _stderr(verbosity: int) -> logging.Handler:
+    handler = StderrHandler(logging.INFO if verbosity == 1 else logging.DEBUG)
+    handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
+    return handler
+
+
+def _plain(name: str, value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    # The name beside the value: `password` alone says that the value is one.
+    return redact(f"{name}={value}").removeprefix(f"{name}=")

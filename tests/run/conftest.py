@@ -1,0 +1,45 @@
+"""Where the pools of these tests come from."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from imgctl.run.pool import Pool, PoolSettings, open_pool
+from tests.run.dask_cluster import dask_scheduler
+
+__all__ = ["dask_scheduler"]
+
+
+@pytest.fixture
+def local() -> Iterator[Callable[..., Pool]]:
+    """Opens pools of local processes, two jobs unless told otherwise, and closes them afterwards."""
+    opened: list[Pool] = []
+
+    def open_local(settings: PoolSettings | None = None) -> Pool:
+        opened.append(open_pool(settings or PoolSettings(jobs=2)))
+        return opened[-1]
+
+    yield open_local
+    for pool in opened:
+        pool.close(now=True)
+
+
+@pytest.fixture(params=["inline", "local", "dask"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Each kind of pool."""
+    yield from _opened(request)
+
+
+@pytest.fixture(params=["local", "dask"])
+def sturdy_pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """The pools that outlive their tasks' processes."""
+    yield from _opened(request)
+
+
+def _opened(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    scheduler = {"inline": "inline", "local": None}.get(request.param, "")
+    if scheduler == "":
+        scheduler = request.getfixturevalue("dask_scheduler")
+    pool = open_pool(PoolSettings(jobs=2, scheduler=scheduler))
+    yield pool
+    pool.close(now=True)

@@ -1,0 +1,46 @@
+"""A Dask scheduler and two workers on 127.0.0.1, each a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _start(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+    }
+    command = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
+    with (directory / f"{len(list(directory.iterdir()))}.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
+
+
+@pytest.fixture(scope="session")
+def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The scheduler's address; its two workers have one thread each, and a nanny that replaces them."""
+    distributed = pytest.importorskip("distributed")
+    directory = tmp_path_factory.mktemp("dask")
+    file = directory / "scheduler.json"
+    worker = ("worker", "--scheduler-file", str(file), "--nthreads", "1", "--local-directory", str(directory))
+    processes = [
+        _start(directory, "scheduler", "--port", "0", "--scheduler-file", str(file)),
+        _start(directory, *worker),
+        _start(directory, *worker),
+    ]
+    try:
+        with distributed.Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield json.loads(file.read_text())["address"]
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(30)

@@ -1,0 +1,89 @@
+"""Tasks that the pools run in tests: they must be importable where a child runs."""
+
+import ctypes
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+from imgctl.errors import BlobMissing
+from imgctl.run.limits import time_limit
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def process_id(_: object) -> int:
+    return os.getpid()
+
+
+def fail(key: str) -> NoReturn:
+    raise BlobMissing(f"no blob {key}", hint="run audit")
+
+
+class Stubborn(Exception):
+    """Pickles, and cannot be built from its pickle."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail_stubbornly(_: object) -> NoReturn:
+    raise Stubborn(1, 2)
+
+
+def return_a_lock(_: object) -> object:
+    return threading.Lock()
+
+
+def double_or_die(order: tuple[int, int]) -> int:
+    """Twice the first number, unless the second is a signal to die by."""
+    number, deadly = order
+    if deadly:
+        os.kill(os.getpid(), deadly)
+    return number * 2
+
+
+def read_null(_: object) -> None:
+    ctypes.string_at(0)
+
+
+def leave(code: int) -> NoReturn:
+    os._exit(code)
+
+
+def hang_in_c(seconds: float) -> None:
+    with time_limit(seconds):
+        # No Python code runs until the alarm: PyDLL keeps the GIL.
+        ctypes.PyDLL(None).sleep(600)
+
+
+def hurry(seconds: float) -> int:
+    with time_limit(seconds), time_limit(seconds * 2):
+        return int(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+
+
+def hog(size: int) -> int:
+    return len(bytearray(size))
+
+
+def is_in_main_thread(_: object) -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def tell_and_hang(fifo: str) -> None:
+    """Write this process's id into the pipe, then wait for ever."""
+    Path(fifo).write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+def tell_and_read(fifos: tuple[str, str]) -> str:
+    """Write into the first pipe, then return what comes out of the second."""
+    Path(fifos[0]).write_text("started")
+    return Path(fifos[1]).read_text()
+
+
+def refuse() -> NoReturn:
+    raise SystemExit(7)
