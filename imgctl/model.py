@@ -85,6 +85,7 @@ class Image:
     restored_until: datetime | None = None
     recipe: str | None = None
     attempts: int = 0
+    forgiven: int = 0
     leased_until: datetime | None = None
     error: str | None = None
 

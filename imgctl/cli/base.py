@@ -1,0 +1,140 @@
+"""What every command shares: the common options, the settings in force, and how results are printed."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+
+import click
+
+from imgctl.cli.main import EXIT_CODES
+from imgctl.config import Settings, load_settings
+from imgctl.errors import ExitCode, ImgctlError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Json: TypeAlias = "str | int | float | bool | list[Json] | Mapping[str, Json] | None"
+Command: TypeAlias = Callable[Concatenate["Session", P], ExitCode]
+
+# Flag → the setting it overrides; each has its environment twin by name (`IMGCTL_STORE_URL`).
+SETTING_FLAGS = {
+    "catalog": "catalog.url",
+    "store": "store.url",
+    "store_endpoint_url": "store.endpoint_url",
+    "log_file": "log.file",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One run of one command: the settings in force, and what its user wants to see."""
+
+    settings: Settings
+    json: bool
+    verbosity: int
+    progress: bool | None
+
+    def data(self, record: Mapping[str, Json]) -> None:
+        """One NDJSON line on stdout, when JSON was asked for."""
+        if self.json:
+            click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace"))
+
+    def text(self, line: str) -> None:
+        """One line for people on stdout, unless JSON or silence was asked for."""
+        if not self.json and self.verbosity >= 0:
+            click.echo(printable(line))
+
+    def note(self, line: str) -> None:
+        """One line for people on stderr, unless silence was asked for."""
+        if self.verbosity >= 0:
+            self.error(line)
+
+    def error(self, line: str) -> None:
+        """One line on stderr that even `-q` lets through."""
+        click.echo(printable(line), err=True)
+
+
+def printable(text: str) -> str:
+    """The text as one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
+    kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(kept).encode(errors="backslashreplace").decode()
+
+
+def subcommand(*, examples: str, flags: Mapping[str, str] | None = None) -> Callable[[Command[P]], click.Command]:
+    """Make a function a command: common options added, errors given codes, `--help` ended with `examples`.
+
+    `flags` names further options that override settings: `{"jobs": "work.jobs"}`.
+    """
+    setting_flags = SETTING_FLAGS | dict(flags or {})
+
+    def decorate(function: Command[P]) -> click.Command:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> int:
+            options = cast("dict[str, object]", kwargs)
+            session = _session(options, setting_flags)
+            return _guarded(session, lambda: function(session, *args, **kwargs))
+
+        for option in reversed(_common_options()):
+            option(run)
+        listed = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+        epilog = f"\b\nExamples:\n{listed}\n\n{EXIT_CODES}"
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        return click.command(epilog=epilog, context_settings=settings)(run)
+
+    return decorate
+
+
+def _common_options() -> list[Callable[[Callable[..., int]], Callable[..., int]]]:
+    return [
+        click.option("--catalog", metavar="URL", help="Where the rows are. [catalog] url"),
+        click.option("--store", metavar="URL", help="Where the bytes are. [store] url"),
+        click.option("--store-endpoint-url", metavar="URL", help="The S3 endpoint, when not AWS. [store] endpoint_url"),
+        click.option("--config", "config_file", metavar="FILE", type=Path, help="The configuration file."),
+        click.option("--log-file", metavar="FILE", help="Write a rotating log here. [log] file"),
+        click.option("--json", "as_json", is_flag=True, help="Print NDJSON: an object an item, a summary last."),
+        click.option("--progress/--no-progress", default=None, help="Show progress (default: on a terminal)."),
+        click.option("-v", "--verbose", count=True, help="Say more; errors come with their traceback."),
+        click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
+    ]
+
+
+def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Session:
+    taken = {name: options.pop(name) for name in ("config_file", "as_json", "progress", "verbose", "quiet")}
+    given = {setting: options.pop(flag) for flag, setting in setting_flags.items()}
+    overrides = {setting: cast("str | int | float", value) for setting, value in given.items() if value is not None}
+    file = taken["config_file"]
+    settings = load_settings(file=file if isinstance(file, Path) else None, environ=os.environ, flags=overrides)
+    verbosity = -1 if taken["quiet"] else int(cast("int", taken["verbose"]))
+    progress = cast("bool | None", taken["progress"])
+    session = Session(settings=settings, json=bool(taken["as_json"]), verbosity=verbosity, progress=progress)
+    if settings.log.file or verbosity > 0:
+        from imgctl.run.logs import configure
+
+        configure(settings.log, verbosity=verbosity)
+    return session
+
+
+def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
+    try:
+        return int(function())
+    except (ImgctlError, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as error:
+        _trace(session, error)
+        raise
+    except Exception as error:
+        _trace(session, error)
+        raise ImgctlError(
+            f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it"
+        ) from error
+
+
+def _trace(session: Session, error: BaseException) -> None:
+    import logging
+    import traceback
+
+    logging.getLogger("imgctl").error("the command ended: %s", error, exc_info=error)
+    if session.verbosity > 0:
+        traceback.print_exception(error, file=sys.stderr)

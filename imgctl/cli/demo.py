@@ -1,0 +1,69 @@
+"""`imgctl demo`: the whole cycle on sample photos."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+import click
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.errors import ExitCode, ImgctlError
+
+USER = "0190b2b4-0000-7000-8000-000000000001"
+
+
+@subcommand(
+    examples="""
+imgctl demo
+imgctl demo --directory /tmp/album
+""",
+)
+@click.option("--directory", type=click.Path(path_type=Path), help="Where to work; default: a new temporary one.")
+def command(session: Session, directory: Path | None) -> ExitCode:
+    """Run the whole cycle on sample photos: doctor, upload, work, ls, and the same again, which changes nothing.
+
+    Everything happens in one directory, with the embedded catalog and store; nothing else is read or written.
+    """
+    from imgctl.ops.demo import write_samples
+
+    place = (directory or Path(mkdtemp(prefix="imgctl-demo-"))).resolve()
+    photos = place / "photos"
+    if photos.exists():
+        raise ImgctlError(f"{photos} is there already", hint="choose an empty --directory")
+    written = write_samples(photos)
+    session.text(f"{written} sample pictures are in {photos}")
+    steps = (
+        ["init"],
+        ["doctor"],
+        ["upload", str(photos), "--user", USER],
+        ["work", "--drain"],
+        ["upload", str(photos), "--user", USER],
+        ["ls", "--user", USER],
+    )
+    for step in steps:
+        session.text(f"\n$ imgctl {' '.join(step)}")
+        sys.stdout.flush()
+        code = _run(step, place)
+        if code not in (ExitCode.DONE, ExitCode.PARTLY):
+            raise ImgctlError(f"imgctl {step[0]} ended with {code}", hint="imgctl doctor says what is missing")
+    _conclude(session, place)
+    return ExitCode.DONE
+
+
+def _conclude(session: Session, place: Path) -> None:
+    blobs = place / "imgctl-data" / "blobs"
+    thumbs = sorted(blobs.rglob("*-thumb.jpg"))
+    session.text(f"\nThe blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
+    session.text(f"Go on there: cd {place} && imgctl ls --user {USER}")
+    session.data({"type": "summary", "directory": str(place), "thumbs": len(thumbs)})
+
+
+def _run(arguments: list[str], place: Path) -> int:
+    # The user's own settings must not lead the demo to a real store.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGCTL_")}
+    config = place / "imgctl.toml"
+    config.write_text("# the embedded defaults\n")
+    command_line = [sys.executable, "-m", "imgctl", *arguments, "--config", str(config)]
+    return subprocess.run(command_line, cwd=place, env=environment, check=False).returncode

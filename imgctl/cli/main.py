@@ -1,0 +1,109 @@
+"""The command `imgctl`: names every subcommand, loads the one asked for, and turns errors into exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from imgctl import __version__
+from imgctl.errors import ExitCode, ImgctlError
+
+# The short helps stand here so that `imgctl --help` imports click and nothing else.
+COMMANDS: Final = {
+    "init": "Create or upgrade the catalog's tables and check the store.",
+    "doctor": "Check configuration, database, store, codecs and clock.",
+    "upload": "Upload directories: originals to the store, rows to the catalog.",
+    "work": "Build variants: take processing rows to ready or failed.",
+    "ls": "List one user's images, newest first.",
+    "show": "Show all that is known of one image.",
+    "demo": "Run the whole cycle on sample photos in a temporary directory.",
+}
+
+EXIT_CODES: Final = """\b
+Exit codes:
+  0  done
+  1  error
+  2  usage or configuration
+  3  partly done (some items failed)
+  4  audit found something
+  5  schema not current (imgctl init)
+  130  interrupted"""
+
+EXAMPLES: Final = """\b
+Examples:
+  imgctl demo
+  imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
+  imgctl work --drain
+  imgctl ls --user 0190b2b4-0000-7000-8000-000000000001"""
+
+
+class Commands(click.Group):
+    """A group that imports a subcommand's module only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found = import_module(f"imgctl.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=Commands,
+    epilog=f"{EXAMPLES}\n\n{EXIT_CODES}",
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGCTL", "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="imgctl")
+def cli() -> None:
+    """Move photo archives into object storage and keep them healthy there.
+
+    The catalog (SQL) holds a small row for each image, the store (a directory or S3) holds its bytes.
+    Without any configuration both live under ./imgctl-data.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code of the table above."""
+    try:
+        result = cli.main(args=arguments, prog_name="imgctl", standalone_mode=False)
+        return int(result or 0)
+    except ImgctlError as error:
+        return _say(error.line, error.exit_code)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        return _say(_usage_line(error), ExitCode.USAGE)
+    except KeyboardInterrupt:
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away (`| head`): nobody is left to tell; spare the interpreter's own complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+
+
+def _usage_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    return f"{text} ({context.command_path} --help)" if context else text
+
+
+def _say(line: str, code: ExitCode) -> int:
+    click.echo(f"imgctl: {line}", err=True)
+    return code

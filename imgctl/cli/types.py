@@ -1,0 +1,40 @@
+"""Option types with errors that name the value and the way out: ids, durations, moments."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import click
+
+from imgctl.errors import UsageError
+from imgctl.units import parse_seconds
+
+
+class UserId(click.ParamType[UUID]):
+    """A UUID in any of its spellings."""
+
+    name = "uuid"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        try:
+            return value if isinstance(value, UUID) else UUID(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no UUID; write 8-4-4-4-12 hex digits", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time: `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC unless said), or `24h`, that long ago."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(seconds=parse_seconds(str(value)))
+        except (UsageError, OverflowError):
+            pass
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,50 @@
+"""Whether the installed decoders and encoders do what the pipeline needs of them."""
+
+from io import BytesIO
+
+from PIL import Image, features
+
+from imgctl.errors import ImgctlError
+from imgctl.imaging.render import render
+from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
+
+INPUTS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "HEIF")
+
+
+def missing_codecs() -> list[str]:
+    """The formats that cannot be taken in or put out, by trying each on a tiny picture."""
+    return [*(name for name in INPUTS if not _decodes(name)), *(str(one) for one in VariantFormat if not _encodes(one))]
+
+
+def _decodes(name: str) -> bool:
+    data = _sample(name)
+    return data is not None and _renders(data, VariantFormat.JPEG)
+
+
+def _encodes(format_: VariantFormat) -> bool:
+    data = _sample("PNG")
+    return data is not None and _renders(data, format_)
+
+
+def _renders(data: bytes, format_: VariantFormat) -> bool:
+    spec = VariantSpec(variant=Variant.THUMB, max_edge_px=8, quality=80, format=format_)
+    try:
+        return bool(render(data, Recipe(variants=(spec,))).variants)
+    except ImgctlError:
+        return False
+
+
+def _sample(name: str) -> bytes | None:
+    """A 16×16 picture in this format, or None where Pillow cannot write it."""
+    if name == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    elif name == "AVIF" and not features.check("avif"):
+        return None
+    buffer = BytesIO()
+    try:
+        Image.new("RGB", (16, 16), "teal").save(buffer, name)
+    except (OSError, KeyError, ValueError):
+        return None
+    return buffer.getvalue()

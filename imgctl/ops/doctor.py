@@ -1,0 +1,119 @@
+"""Whether everything imgctl needs is there: configuration, database, schema, store, codecs, clock, limits."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from imgctl.config import Settings
+from imgctl.errors import ImgctlError
+from imgctl.store.catalog.engine import Catalog
+
+CLOCK_TOLERANCE_SECONDS = 2.0
+FILES_WANTED = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing looked at; `hint` says how to mend it when it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Look at each part in turn; a part that is broken ends only its own checks."""
+    yield Check(name="config", ok=True, detail=str(settings.source or "defaults (no file)"))
+    yield from _catalog(settings)
+    yield _checked("store", lambda: _store(settings))
+    yield _checked("codecs", _codecs)
+    yield _checked("files", _open_files)
+    yield _checked("log", lambda: _log(settings))
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=look())
+    except ImgctlError as error:
+        return Check(name=name, ok=False, detail=error.message, hint=error.hint)
+
+
+def _catalog(settings: Settings) -> Iterator[Check]:
+    from imgctl.store.catalog.engine import open_catalog
+
+    try:
+        catalog = open_catalog(settings.catalog.url)
+    except ImgctlError as error:
+        yield Check(name="database", ok=False, detail=error.message, hint=error.hint)
+        return
+    try:
+        answer = _checked("database", lambda: _answers(catalog))
+        yield answer
+        if answer.ok:
+            yield _checked("schema", lambda: _schema(catalog))
+            yield _checked("clock", lambda: _clock(catalog))
+    finally:
+        catalog.close()
+
+
+def _answers(catalog: Catalog) -> str:
+    started = time.monotonic()
+    with catalog.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    return f"{catalog.place} answers in {(time.monotonic() - started) * 1000:.0f} ms"
+
+
+def _schema(catalog: Catalog) -> str:
+    from imgctl.store.catalog.version import check_current
+
+    check_current(catalog)
+    return "current"
+
+
+def _clock(catalog: Catalog) -> str:
+    from imgctl.store.catalog.lookups import clock
+
+    with catalog.read() as connection:
+        theirs = clock(connection)
+    apart = abs((theirs - datetime.now(UTC)).total_seconds())
+    if apart > CLOCK_TOLERANCE_SECONDS:
+        hint = "set this machine's clock (NTP): uploads are named and ordered by it"
+        raise ImgctlError(f"{apart:.0f} s apart from the database's", hint=hint)
+    return "agrees with the database's"
+
+
+def _store(settings: Settings) -> str:
+    from imgctl.store.blobs.open import open_store
+
+    open_store(settings.store).check()
+    return f"{settings.store.url} can be read and written"
+
+
+def _codecs() -> str:
+    from imgctl.imaging.selftest import missing_codecs
+
+    missing = missing_codecs()
+    if missing:
+        hint = "pip install --force-reinstall 'pyvips[binary]' pillow pillow-heif"
+        raise ImgctlError(f"cannot decode or encode {', '.join(missing)}", hint=hint)
+    return "JPEG, PNG, WebP, AVIF, HEIC, TIFF and GIF work"
+
+
+def _open_files() -> str:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < FILES_WANTED:
+        raise ImgctlError(f"only {soft} files may be open at once", hint=f"ulimit -n {FILES_WANTED}")
+    return f"{soft} may be open at once"
+
+
+def _log(settings: Settings) -> str:
+    if not settings.log.file:
+        return "none ([log] file)"
+    directory = os.path.dirname(settings.log.file) or "."  # noqa: PTH120
+    if not os.access(directory, os.W_OK):
+        raise ImgctlError(f"{directory} cannot be written", hint="choose another [log] file")
+    return settings.log.file

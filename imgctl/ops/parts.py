@@ -1,0 +1,38 @@
+"""The two parts every command works on, opened from the settings: the catalog and the store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from imgctl.config import Settings
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.catalog.engine import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """An open catalog whose schema is current, and a store."""
+
+    settings: Settings
+    catalog: Catalog
+    store: BlobStore
+
+
+@contextmanager
+def open_parts(settings: Settings) -> Iterator[Parts]:
+    """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent."""
+    from imgctl.store.blobs.open import open_store
+    from imgctl.store.catalog.engine import open_catalog
+    from imgctl.store.catalog.version import ABSENT, check_current, state
+
+    store = open_store(settings.store)
+    catalog = open_catalog(settings.catalog.url)
+    try:
+        if state(catalog) == ABSENT:
+            from imgctl.store.catalog.upgrade import upgrade
+
+            upgrade(catalog)
+        check_current(catalog)
+        yield Parts(settings=settings, catalog=catalog, store=store)
+    finally:
+        catalog.close()

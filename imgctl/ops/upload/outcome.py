@@ -1,0 +1,62 @@
+"""What became of each file of an upload, and the sum of it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+
+class Fate(StrEnum):
+    """The four things that can become of a file."""
+
+    UPLOADED = "uploaded"
+    PRESENT = "present"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a file was not uploaded; stable codes for reports."""
+
+    NONE = ""
+    ALREADY_THERE = "already_there"
+    SAME_CONTENT = "same_content"
+    NOT_AN_IMAGE = "not_an_image"
+    EMPTY = "empty"
+    NOT_A_FILE = "not_a_file"
+    LINK = "link"
+    NOT_FOUND = "not_found"
+    UNREADABLE = "unreadable"
+    CHANGED = "changed_while_reading"
+    STORE = "store"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutcome:
+    """One file's fate; `path` may hold surrogates for bytes that are no UTF-8, `seconds` is from read to confirm."""
+
+    path: str
+    fate: Fate
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    id: UUID | None = None
+    sha256: bytes | None = None
+    bytes: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by fate and reason, and the bytes that were put."""
+
+    fates: Counter[Fate] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    bytes_uploaded: int = 0
+
+    def add(self, outcome: FileOutcome) -> None:
+        self.fates[outcome.fate] += 1
+        if outcome.reason:
+            self.reasons[outcome.reason] += 1
+        if outcome.fate is Fate.UPLOADED:
+            self.bytes_uploaded += outcome.bytes or 0

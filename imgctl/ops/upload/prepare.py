@@ -1,0 +1,104 @@
+"""One file made ready to be promised: read once, hashed, recognised by its content."""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+
+from imgctl.errors import NotAnImage
+from imgctl.imaging.probe import Probe, probe
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.walk import Found
+
+# A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
+STREAM_ABOVE = 64 * 2**20
+PIECE = 2**20
+PICTURE_NAMES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".png",
+        ".gif",
+        ".webp",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".mpo",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+    ]
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """A file that will be promised; `body` is None where it is streamed from `path`, and once its put has ended."""
+
+    path: str
+    size: int
+    body: bytes | None
+    sha256: bytes
+    probe: Probe
+    started: float
+
+
+def prepare(found: Found) -> Prepared | FileOutcome:
+    """Read, hash and probe one file; an outcome instead where it cannot or should not be uploaded."""
+    started = time.monotonic()
+    try:
+        if found.size == 0:
+            raise NotAnImage("the file is empty")
+        return _read(found, started)
+    except NotAnImage as error:
+        return _unfit(found, str(error))
+    except OSError as error:
+        detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
+        reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
+        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=reason, detail=detail)
+
+
+def held_bytes(size: int) -> int:
+    """How much memory a file of this size takes on its way: itself, or the pieces it is streamed in."""
+    return min(size, STREAM_ABOVE)
+
+
+def changed(path: str) -> FileOutcome:
+    """The outcome of a file that somebody wrote to while it was read."""
+    detail = "changed while reading; run again when nothing writes to it"
+    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+
+
+def _read(found: Found, started: float) -> Prepared | FileOutcome:
+    with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        before = os.fstat(file.fileno())
+        if before.st_size > STREAM_ABOVE:
+            head = file.read(PIECE)
+            digest = hashlib.sha256(head)
+            seen = probe(head)
+            while piece := file.read(PIECE):
+                digest.update(piece)
+            body = None
+        else:
+            body = file.read()
+            seen = probe(body)
+            digest = hashlib.sha256(body)
+        after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return changed(found.path)
+    size = before.st_size if body is None else len(body)
+    return Prepared(path=found.path, size=size, body=body, sha256=digest.digest(), probe=seen, started=started)
+
+
+def _unfit(found: Found, why: str) -> FileOutcome:
+    # What is accepted is judged by content alone; the name only tells a lost picture from a stray file.
+    lost = os.path.splitext(found.path)[1].lower() in PICTURE_NAMES  # noqa: PTH122
+    reason = Reason.EMPTY if found.size == 0 else Reason.NOT_AN_IMAGE
+    step = "; named like a picture: copy it again from its source" if lost else ""
+    fate = Fate.FAILED if lost else Fate.SKIPPED
+    return FileOutcome(path=found.path, fate=fate, reason=reason, detail=f"{why}{step}", bytes=found.size)

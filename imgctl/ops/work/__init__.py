@@ -1,0 +1,1 @@
+"""Building variants: claim, render, finish."""

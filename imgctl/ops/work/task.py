@@ -1,0 +1,164 @@
+"""What a child process does: fetch originals, render them, put the variants, and say how each ended.
+
+Fetches run ahead and puts run behind in threads, while the main thread renders: pictures are decoded one at a time,
+under a time limit that the kernel enforces.
+"""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.config import StoreSettings
+from imgctl.errors import BlobArchived, BlobMissing, ImageRejected, ImgctlError, NotAnImage, StoreError
+from imgctl.imaging.render import Rendered, RenderedVariant, render
+from imgctl.keys import key_of
+from imgctl.model import Recipe, Variant
+from imgctl.run.limits import time_limit
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
+
+IO_THREADS = 8
+
+
+class Ending(StrEnum):
+    """How a picture's attempt ended, as far as the child can tell."""
+
+    RENDERED = "rendered"
+    HOPELESS = "hopeless"
+    STORE_FAILED = "store_failed"
+    CRASHED = "crashed"
+    NOT_BEGUN = "not_begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own."""
+
+    id: UUID
+    attempts: int
+    forgiven: int
+    original_key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some images and all that is needed to render them; nothing but plain data."""
+
+    jobs: tuple[Job, ...]
+    store: StoreSettings
+    recipe: Recipe
+    max_pixels: int
+    timeout_seconds: float
+    stop_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people."""
+
+    job: Job
+    ending: Ending
+    keys: dict[Variant, str] = field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
+    store_error: StoreError | None = None
+    seconds: float = 0.0
+
+
+def render_batch(batch: Batch) -> list[Outcome]:
+    """Render every image of a batch; never raises for one of them."""
+    store, threads = _tools(batch.store)
+    fetched = [(job, threads.submit(store.get, job.original_key)) for job in batch.jobs]
+    # A list: every put is under way before the first is waited for.
+    pending = [_begin(batch, job, store, threads, future) for job, future in fetched]
+    return [one.outcome() for one in pending]
+
+
+def _begin(
+    batch: Batch, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: Future[bytes]
+) -> "_Pending":
+    one = _Pending(job)
+    if batch.stop_file and batch.stop_file.exists():
+        original.cancel()
+        one.ended = Ending.NOT_BEGUN
+    else:
+        one.render(batch, store, threads, original)
+    return one
+
+
+class _Pending:
+    """One image between its render and the end of its puts."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.ended: Ending | None = None
+        self.error: Exception | None = None
+        self.rendered: Rendered | None = None
+        self.puts: list[tuple[RenderedVariant, str, Future[None]]] = []
+        self.started = time.monotonic()
+
+    def render(self, batch: Batch, store: BlobStore, threads: ThreadPoolExecutor, original: Future[bytes]) -> None:
+        try:
+            data = original.result()
+            with time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext():
+                self.rendered = render(data, batch.recipe, max_pixels=batch.max_pixels)
+        except Exception as error:
+            self.error = error
+            return
+        for variant in self.rendered.variants:
+            key = key_of(self.job.id, variant.variant, variant.extension, prefix=batch.store.variants_prefix)
+            put = threads.submit(store.replace, key, variant.data, content_type=variant.content_type)
+            self.puts.append((variant, key, put))
+
+    def outcome(self) -> Outcome:
+        keys: dict[Variant, str] = {}
+        for variant, key, put in self.puts:
+            try:
+                put.result()
+                keys[variant.variant] = key
+            except Exception as error:
+                self.error = error
+        seconds = time.monotonic() - self.started
+        if self.ended is None and self.error is None and self.rendered is not None:
+            done = self.rendered
+            return Outcome(
+                job=self.job,
+                ending=Ending.RENDERED,
+                keys=keys,
+                width=done.width,
+                height=done.height,
+                error=done.damage,
+                seconds=seconds,
+            )
+        ending = self.ended or _ending(self.error)
+        store_error = self.error if isinstance(self.error, StoreError) else None
+        return Outcome(
+            job=self.job, ending=ending, error=_sentence(self.error), store_error=store_error, seconds=seconds
+        )
+
+
+@cache
+def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
+    # Made once in each process: connections are kept, threads are reused.
+    return open_store(settings), ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+
+
+def _ending(error: Exception | None) -> Ending:
+    if isinstance(error, (NotAnImage, ImageRejected, BlobMissing, BlobArchived)):
+        return Ending.HOPELESS
+    return Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
+
+
+def _sentence(error: Exception | None) -> str | None:
+    if error is None:
+        return None
+    if isinstance(error, MemoryError):
+        return "needs more memory than a rendering process may take ([work] memory)"
+    return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
