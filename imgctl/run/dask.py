@@ -50,8 +50,9 @@ class DaskPool:
     """Tasks run on the workers of one scheduler; bytes pass neither through it nor through this process.
 
     Workers belong under their nanny (the default) with `--nthreads 1`: the end of a process ends every task it holds.
-    Dask gives a task to the next worker when one dies, `distributed.scheduler.allowed-failures` times (3 by default):
-    set that to 0 on the scheduler, or a picture that kills its process kills four.
+    The scheduler's settings decide who else pays for a death: `distributed.scheduler.allowed-failures` (3 by default)
+    gives the picture that killed one worker to so many more, and with 0 a `worker-saturation` above 1.0 (1.1 by
+    default) blames the task that only waited on the dead worker. Best are 0 and 1.0; the defaults also work.
     """
 
     def __init__(self, address: str) -> None:

@@ -16,7 +16,7 @@ def _start(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0",
     }
     command = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
     with (directory / f"{len(list(directory.iterdir()))}.log").open("wb") as log:
@@ -41,6 +41,13 @@ def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield json.loads(file.read_text())["address"]
     finally:
         for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait(30)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
