@@ -57,7 +57,7 @@ def reason_of(exit_code: int | None) -> str:
     number = -exit_code
     if number == signal.SIGALRM:
         return TOO_LONG
-    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL:
         return f"killed by signal {number} ({name}): out of memory?"
     if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:

@@ -73,7 +73,7 @@ class LocalPool:
         self._bell, self._ringer = socket.socketpair()
         self._ringer.settimeout(0)
         self._selector.register(self._bell, selectors.EVENT_READ)
-        self._manager = threading.Thread(target=self._manage, name="pool", daemon=True)
+        self._manager = threading.Thread(target=self._manage, name="imgctl pool", daemon=True)
         self._manager.start()
         atexit.register(self.close, now=True)
 

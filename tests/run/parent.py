@@ -1,0 +1,60 @@
+"""Programs that tests start as processes of their own: `python -m tests.run.parent NAME ARGUMENT…`."""
+
+import signal
+import sys
+import threading
+
+from imgctl.run.pool import PoolSettings, open_pool
+from imgctl.run.progress import Progress
+from imgctl.run.stop import Stop
+from tests.run import tasks
+
+
+def hang(*fifos: str) -> None:
+    """Hold children that tell their ids and never end."""
+    pool = open_pool(PoolSettings(jobs=len(fifos)))
+    for future in [pool.submit(tasks.tell_and_hang, fifo) for fifo in fifos]:
+        future.result()
+
+
+def drain(started: str, go: str) -> None:
+    """Finish the task that flies when a signal comes, then say how it went."""
+    with Stop() as stop:
+        pool = open_pool(PoolSettings(jobs=1))
+        future = pool.submit(tasks.tell_and_read, (started, go))
+        stop.wait()
+        print("stopping", flush=True)
+        pool.close()
+    print(future.result(), "interrupted" if stop.interrupted else "terminated", flush=True)
+
+
+def stubborn() -> None:
+    """Ignore the first signal as well as a program can."""
+    with Stop() as stop:
+        print("ready", flush=True)
+        stop.requested.wait()
+        print("asked", flush=True)
+        threading.Event().wait()
+
+
+def restore() -> None:
+    """Show that the handlers of before come back."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Stop():
+        inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    print(before == after, before != inside)
+
+
+def progress(shown: str) -> None:
+    """Draw (or not) a bar of ten, and say something."""
+    choice = {"yes": True, "no": False, "auto": None}[shown]
+    with Progress(total=10, shown=choice) as bar:
+        bar.advance(3, size=3 << 20, failed=1)
+        bar.say("one failed")
+        bar.advance(7)
+    print(bar.items, bar.size, bar.failed, "tqdm" in sys.modules)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,35 @@
+"""Starting the programs of `parent.py`, and waiting for processes that are nobody's children."""
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60
+
+
+def start(*arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
+    """One program in a process group of its own, with its stdout to read."""
+    command = [sys.executable, "-m", "tests.run.parent", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
+
+
+def fifo(directory: Path, name: str) -> str:
+    """A new named pipe: reading it waits for its writer."""
+    path = directory / name
+    os.mkfifo(path)
+    return str(path)
+
+
+def has_ended(process_id: int) -> bool:
+    """Wait until no such process runs; False after a minute."""
+    try:
+        handle = os.pidfd_open(process_id)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], SECONDS)[0])
+    finally:
+        os.close(handle)

@@ -1,0 +1,36 @@
+"""Limits must stop a hog and leave a large, honest picture alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+HONEST = """
+import threading, resource
+from imgctl.run.limits import limit_memory
+limit_memory(512 * 2**20)
+import pyvips
+threads = [threading.Thread(target=threading.Event().wait, daemon=True) for _ in range(16)]
+[thread.start() for thread in threads]
+picture = pyvips.Image.gaussnoise(6000, 4000).cast("uchar").bandjoin([100, 200]).copy(interpretation="srgb")
+data = picture.jpegsave_buffer()
+print(pyvips.Image.thumbnail_buffer(data, 2048).jpegsave_buffer()[:2].hex())
+"""
+
+HOG = """
+from imgctl.run.limits import limit_memory
+limit_memory(512 * 2**20)
+import pyvips
+picture = pyvips.Image.black(40000, 40000, bands=3)
+try:
+    picture.copy_memory()
+except pyvips.Error:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize(("program", "output"), [(HONEST, "ffd8\n"), (HOG, "refused\n")], ids=["honest", "hog"])
+def test_the_memory_limit_stops_only_hogs(program: str, output: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.stdout == output, done.stderr

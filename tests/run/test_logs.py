@@ -1,0 +1,189 @@
+"""One file for all processes: no line lost, none torn, and no credential in any."""
+
+import json
+import logging
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from imgctl.config.settings import LogSettings
+from imgctl.errors import ConfigError
+from imgctl.run.logs import JsonFormatter, PlainFormatter, configure
+from imgctl.run.redact import redact
+from tests.run.programs import ROOT
+
+LINES = 500
+PROCESSES = 4
+
+
+@pytest.fixture
+def clean_logging() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in ("", "imgctl")}
+    raising = logging.raiseExceptions
+    yield
+    configure(LogSettings(), verbosity=0)
+    logging.captureWarnings(capture=False)
+    logging.raiseExceptions = raising
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _write_lines(settings: LogSettings, writer: int) -> None:
+    configure(settings, verbosity=0)
+    for number in range(LINES):
+        logging.getLogger("imgctl.work").info("writer %d line %d", writer, number, extra={"key": "x" * (number % 40)})
+
+
+def test_processes_share_a_rotating_file_without_losing_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "imgctl.log"
+    settings = LogSettings(file=str(file), format="json", max_bytes=16384, backups=500)
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_write_lines, args=(settings, writer)) for writer in range(PROCESSES)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+
+    files = list(tmp_path.glob("imgctl.log*"))
+    records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    assert len(files) > 5
+    assert sorted(record["message"] for record in records) == sorted(
+        f"writer {writer} line {number}" for writer in range(PROCESSES) for number in range(LINES)
+    )
+    assert {record["pid"] for record in records} == {process.pid for process in writers}
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_a_json_line_says_everything(tmp_path: Path) -> None:
+    file = tmp_path / "imgctl.log"
+    configure(LogSettings(file=str(file), format="json"), verbosity=0)
+    try:
+        raise ValueError("odd picture")
+    except ValueError:
+        logging.getLogger("imgctl.work").exception("failed %s", "a.jpg", extra={"key": "a.jpg", "attempts": 2})
+
+    record = json.loads(file.read_text())
+    assert {name: record[name] for name in ("level", "logger", "message", "key", "attempts")} == {
+        "level": "error", "logger": "imgctl.work", "message": "failed a.jpg", "key": "a.jpg", "attempts": 2,
+    }  # fmt: skip
+    assert "ValueError: odd picture" in record["exception"]
+    assert record["time"].endswith("Z")
+    assert len(record["time"]) == len("2026-01-01T00:00:00.000Z")
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_libraries_are_heard_from_warnings_on(tmp_path: Path) -> None:
+    file = tmp_path / "imgctl.log"
+    configure(LogSettings(file=str(file), level="debug"), verbosity=0)
+    logging.getLogger("botocore").info("chatter")
+    logging.getLogger("botocore").warning("trouble")
+    logging.getLogger("imgctl.work").debug("detail")
+
+    text = file.read_text()
+    assert "chatter" not in text
+    assert ("trouble" in text, "detail" in text) == (True, True)
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_configuring_twice_writes_once(tmp_path: Path) -> None:
+    file = tmp_path / "imgctl.log"
+    for _ in range(2):
+        configure(LogSettings(file=str(file)), verbosity=0)
+    logging.getLogger("imgctl.work").info("once")
+
+    assert file.read_text().count("once") == 1
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_a_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be opened") as caught:
+        configure(LogSettings(file=str(tmp_path / "nowhere" / "imgctl.log")), verbosity=0)
+
+    assert "--log-file" in caught.value.hint
+
+
+@pytest.mark.parametrize(("verbosity", "stderr"), [(0, ""), (1, "INFO: ours\n"), (2, "INFO: ours\nDEBUG: detail\n")])
+def test_without_a_file_stderr_hears_only_imgctl_and_only_when_asked(verbosity: int, stderr: str) -> None:
+    program = f"""
+import logging, sys, warnings
+from imgctl.config.settings import LogSettings
+from imgctl.run.logs import configure
+configure(LogSettings(), verbosity={verbosity})
+logging.getLogger("urllib3").error("theirs")
+logging.getLogger("imgctl.work").info("ours")
+logging.getLogger("imgctl.work").debug("detail")
+warnings.warn("old", stacklevel=1)
+print("concurrent_log_handler" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("False\n", stderr)
+
+
+BASE64 = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/+", min_size=20, max_size=60)
+PLACES = st.sampled_from([
+    "aws_secret_access_key={}", "aws_secret_access_key = {}", '"aws_secret_access_key": "{}"', "AWS_SECRET_ACCESS_KEY={}",
+    "{{'SecretAccessKey': '{}', 'Expiration': 1}}", "aws_session_token={}", "'SessionToken': '{}'",
+    "https://b.s3.amazonaws.com/a.jpg?X-Amz-Date=1&X-Amz-Signature={}&x-id=GetObject",
+    "https://b.s3.amazonaws.com/a.jpg?X-Amz-Credential={}&X-Amz-Date=1",
+    "https://b.s3.amazonaws.com/a.jpg?X-Amz-Security-Token={}",
+    "{{'X-Amz-Security-Token': b'{}'}}", "x-amz-security-token: {}",
+    "postgresql+psycopg://joe:{}@db.example/photos", "http://joe:{}@127.0.0.1:8333/bucket", "redis://:{}@host",
+    "Authorization: Bearer {}", "authorization: AWS4-HMAC-SHA256 Credential=x/y, SignedHeaders=host, Signature={}",
+    "{{'Authorization': 'Basic {}', 'Host': 'b'}}", "{{'Authorization': b'AWS4-HMAC-SHA256 Signature={}'}}",
+    "password={}",
+])  # fmt: skip
+KEY_IDS = st.from_regex(r"A(KIA|SIA)[A-Z2-7]{16}", fullmatch=True)
+AROUND = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
+
+
+def _record(text: str, route: str) -> logging.LogRecord:
+    error: tuple[type[Exception], Exception, None] = (ValueError, ValueError(text), None)
+    message, arguments = (text.replace("%", "%%"), ()) if route == "message" else ("a %s b", (text,))
+    if route in {"exception", "extra"}:
+        message, arguments = "plain", ()
+    record = logging.LogRecord(
+        "imgctl", logging.INFO, "a.py", 1, message, arguments, error if route == "exception" else None
+    )
+    if route == "extra":
+        record.detail = {"text": text}
+    return record
+
+
+@given(
+    secret=BASE64, place=PLACES, before=AROUND, after=AROUND,
+    route=st.sampled_from(["message", "argument", "exception", "extra"]), json_lines=st.booleans(),
+)  # fmt: skip
+def test_a_secret_never_survives(
+    secret: str, place: str, before: str, after: str, route: str, *, json_lines: bool
+) -> None:
+    assume(secret not in before + after)
+    text = f"{before} {place.format(secret)} {after}"
+
+    line = (JsonFormatter() if json_lines else PlainFormatter()).format(_record(text, route))
+
+    assert secret not in line
+
+
+@given(key_id=KEY_IDS, before=AROUND, after=AROUND)
+def test_a_key_id_never_survives(key_id: str, before: str, after: str) -> None:
+    assert key_id not in redact(f"{before}{key_id} {after}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "put 2026/01/31/0198a-original.jpg: 2.4 MiB in 12 ms",
+        "http://127.0.0.1:8333/bucket/a.jpg",
+        "no password is set",
+        "joe@example.org",
+    ],
+)
+def test_harmless_text_stays(text: str) -> None:
+    assert redact(text) == text

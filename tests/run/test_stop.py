@@ -1,0 +1,93 @@
+"""Signals ask once and insist once; deadlines count down."""
+
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from imgctl.run.stop import Flag, Stop
+from tests.run.programs import SECONDS, start
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(number: int) -> None:
+    with start("stubborn") as process:
+        assert _line(process) == "ready"
+        os.kill(process.pid, number)
+        assert _line(process) == "asked"
+        os.kill(process.pid, number)
+
+        assert process.wait(SECONDS) == -number
+
+
+def test_handlers_of_before_come_back() -> None:
+    with start("restore") as process:
+        assert _line(process) == "True True"
+
+
+def test_the_first_signal_is_remembered() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+
+        assert (stop.requested.is_set(), stop.interrupted, stop.is_set()) == (True, True, True)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_sigterm_is_no_interruption() -> None:
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGTERM)
+
+        assert (stop.requested.is_set(), stop.interrupted) == (True, False)
+
+
+def test_off_the_main_thread_no_handler_is_installed() -> None:
+    seen: list[bool] = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def use() -> None:
+        with Stop() as stop:
+            seen.append(signal.getsignal(signal.SIGTERM) is before)
+            stop.request()
+            seen.append(stop.wait(0))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+
+    assert seen == [True, True]
+
+
+def test_a_deadline_expires() -> None:
+    stop = Stop(max_seconds=0.01)
+
+    assert stop.wait()
+    assert (stop.expired, stop.requested.is_set(), stop.remaining) == (True, False, 0.0)
+
+
+def test_without_a_deadline_nothing_expires() -> None:
+    stop = Stop()
+
+    assert not stop.wait(0)
+    assert (stop.expired, stop.remaining) == (False, None)
+
+
+def test_a_flag_wakes_every_waiter() -> None:
+    flag = Flag()
+    woken: list[bool] = []
+    threads = [threading.Thread(target=lambda: woken.append(flag.wait(SECONDS))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+
+    flag.set()
+    for thread in threads:
+        thread.join()
+
+    assert woken == [True] * 4
