@@ -29,7 +29,7 @@ from imgctl.store.catalog.types import Id, now, now_plus, seconds_until, status_
 # Queues of millions are looked at from their head: the oldest rows are the ones that were tried.
 HEAD_ROWS = 10_000
 
-CLAIMED = ("id", "original_key", "attempts", "bytes", "content_type", "width", "height", "storage_class")
+CLAIMED = ("id", "original_key", "attempts", "forgiven", "bytes", "content_type", "width", "height", "storage_class")
 ID: batch.Columns = {"id": Id}
 HOLD: batch.Columns = {"id": Id, "attempts": Integer}
 FAILED: batch.Columns = {**HOLD, "error": Text}

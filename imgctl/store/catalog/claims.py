@@ -19,11 +19,14 @@ from imgctl.store.catalog import claim_statements as sql
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An image that is this worker's until its lease runs out; `attempts` is its fencing token."""
+    """An image that is this worker's until its lease runs out; `attempts` is its fencing token,
+    `forgiven` of them were not the image's fault.
+    """
 
     id: UUID
     original_key: str | None
     attempts: int
+    forgiven: int
     bytes: int | None
     content_type: str | None
     width: int | None

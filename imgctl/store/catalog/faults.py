@@ -41,7 +41,8 @@ _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
 def place(url: URL) -> str:
     """The URL as it may be shown: without its password, and of its query, which may hold one, only the host."""
     shown = {name: value for name, value in url.query.items() if name == "host"}
-    return url.set(password=None, query=shown).render_as_string(hide_password=True)
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown)
+    return bare.render_as_string(hide_password=True)
 
 
 def explained(error: SQLAlchemyError, url: URL) -> CatalogError:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from imgctl.model import IMAGE_COLUMNS, Image, Status
 from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.types import now
 
 _COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 _PAGE = 1000
@@ -64,6 +65,11 @@ def counts(connection: Connection) -> dict[Status, int]:
     """How many images are in each state; reads the whole table."""
     rows = connection.execute(select(images.c.status, func.count()).group_by(images.c.status))
     return dict.fromkeys(Status, 0) | {row[0]: row[1] for row in rows}
+
+
+def clock(connection: Connection) -> datetime:
+    """What time the database has, aware UTC: the clock that leases run by."""
+    return connection.execute(select(now())).scalar_one()
 
 
 def _stream(connection: Connection, query: Select[*tuple[object, ...]]) -> Iterator[Image]:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from imgctl.store.catalog.engine import Catalog, dialect_of
 from imgctl.store.catalog.types import POSTGRES, SQLITE
+from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
 
 # Any number will do that no other program locks: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
@@ -17,8 +18,11 @@ _LOCK = int.from_bytes(b"imgctl")
 def upgrade(catalog: Catalog) -> list[str]:
     """Bring the tables up to date in one transaction; returns the revisions applied, oldest first.
 
-    Of two at once the second waits for the first and then finds nothing to do.
+    Of two at once the second waits for the first and then finds nothing to do. SchemaNotCurrent when a newer imgctl
+    made what is there.
     """
+    if state(catalog) not in {ABSENT, CURRENT, *_revisions()}:
+        check_current(catalog)
     applied: list[str] = []
 
     def on_version_apply(*, step: object, **_: object) -> None:
@@ -41,6 +45,10 @@ def ddl(url_or_dialect: str) -> str:
     config.attributes["dialect"] = dialect
     command.upgrade(config, "head", sql=True)
     return written.getvalue()
+
+
+def _revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def head() -> str:

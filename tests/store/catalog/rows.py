@@ -1,0 +1,56 @@
+"""Rows for the catalog's tests."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from imgctl.keys import key_of, new_id
+from imgctl.store.catalog.claims import Claim, Finished
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import NewImage, confirm, promise
+
+USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")
+OTHER_USER = UUID("7f0c6d5e-0000-4000-8000-000000000002")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def new_image(number: int, *, user_id: UUID = USER, content: int | None = None) -> NewImage:
+    """An image uploaded `number` seconds past NOON; its content is its own unless said otherwise."""
+    at = NOON + timedelta(seconds=number)
+    image_id = new_id(at)
+    return NewImage(
+        id=image_id,
+        user_id=user_id,
+        uploaded_at=at,
+        original_key=key_of(image_id, "original", "jpg"),
+        sha256=sha256(str(number if content is None else content).encode()).digest(),
+        bytes=1000 + number,
+        content_type="image/jpeg",
+        width=4032,
+        height=3024,
+    )
+
+
+def queued(catalog: Catalog, count: int) -> list[UUID]:
+    """So many images whose bytes are safe, in the order of their ids."""
+    rows = [new_image(number) for number in range(count)]
+    with catalog.write() as connection:
+        promise(connection, rows)
+        confirm(connection, [row.id for row in rows])
+    return [row.id for row in rows]
+
+
+def finished(claims: Sequence[Claim]) -> list[Finished]:
+    """What a worker says of claims it rendered."""
+    return [
+        Finished(
+            id=one.id,
+            attempts=one.attempts,
+            thumb_key=key_of(one.id, "thumb", "jpg"),
+            medium_key=key_of(one.id, "medium", "jpg"),
+            full_key=key_of(one.id, "full", "jpg"),
+            recipe="0123abcd",
+        )
+        for one in claims
+    ]

@@ -1,0 +1,227 @@
+"""Opening a catalog, its transactions, and what is said when it does not work."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+
+from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.lookups import counts, walk
+from imgctl.store.catalog.promises import promise
+from tests.store.catalog.rows import new_image
+
+SECRET = "s3cr3t/word"
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_spelling_of_postgres_is_the_same(scheme: str, postgres_url: str) -> None:
+    catalog = open_catalog(postgres_url.replace("postgresql+psycopg", scheme))
+
+    with catalog.read() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u:s3cr3t@h/d", "postgresql+asyncpg://u:s3cr3t@h/d", "s3cr3t", "sqlite://", "sqlite:///:memory:", ""],
+)
+def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_catalog(url)
+
+    assert "s3cr3t" not in raised.value.line
+    assert "sqlite:///PATH" in raised.value.line or "sqlite:///imgctl-data" in raised.value.line
+
+
+def test_nobody_listening_is_unavailable_and_the_password_stays_hidden(closed_port: int) -> None:
+    url = make_url("postgresql://me@127.0.0.1/photos").set(password=SECRET, port=closed_port)
+    catalog = open_catalog(url.render_as_string(hide_password=False))
+
+    with pytest.raises(CatalogUnavailable, match=f"me@127.0.0.1:{closed_port}/photos") as raised, catalog.read():
+        pass
+
+    assert SECRET not in raised.value.line
+    assert SECRET not in catalog.place
+    assert "\n" not in raised.value.line
+
+
+def test_a_missing_database_is_named_with_the_way_out(postgres_url: str) -> None:
+    url = make_url(postgres_url).set(database="nowhere", password=SECRET)
+    catalog = open_catalog(url.render_as_string(hide_password=False))
+
+    with pytest.raises(CatalogError, match="nowhere") as raised, catalog.read():
+        pass
+
+    assert not isinstance(raised.value, CatalogUnavailable)
+    assert "createdb" in raised.value.hint
+    assert SECRET not in raised.value.line
+
+
+def test_a_missing_role_points_at_the_user(postgres_url: str) -> None:
+    catalog = open_catalog(make_url(postgres_url).set(username="nobody_here").render_as_string(hide_password=False))
+
+    with pytest.raises(CatalogError, match="nobody_here") as raised, catalog.read():
+        pass
+
+    assert "user" in raised.value.hint
+
+
+def test_a_forbidden_table_points_at_the_rights(postgres_url: str) -> None:
+    catalog = open_catalog(postgres_url)
+    with catalog.write() as connection:
+        connection.execute(text("CREATE ROLE imgctl_weak_test"))
+        connection.execute(text("SET LOCAL ROLE imgctl_weak_test"))
+        with pytest.raises(CatalogError, match="permission denied") as raised, catalog._explaining():
+            counts(connection)
+        connection.rollback()
+
+    assert "GRANT" in raised.value.hint
+    catalog.close()
+
+
+def test_a_connection_that_died_is_noticed_and_replaced(postgres_url: str) -> None:
+    catalog, killer = open_catalog(postgres_url), open_catalog(postgres_url)
+    with catalog.read() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with killer.write() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+
+    with pytest.raises(CatalogUnavailable), catalog.read() as connection:
+        counts(connection)
+
+    with catalog.read() as connection:
+        assert sum(counts(connection).values()) == 0
+    catalog.close()
+    killer.close()
+
+
+def test_missing_tables_ask_for_init(empty_catalog_url: str) -> None:
+    catalog = open_catalog(empty_catalog_url)
+
+    with pytest.raises(SchemaNotCurrent, match="images") as raised, catalog.read() as connection:
+        counts(connection)
+
+    assert raised.value.hint == "imgctl init"
+    catalog.close()
+
+
+def test_an_error_inside_a_transaction_undoes_it(catalog: Catalog) -> None:
+    with pytest.raises(KeyError), catalog.write() as connection:
+        promise(connection, [new_image(1)])
+        raise KeyError
+
+    with catalog.read() as connection:
+        assert list(walk(connection)) == []
+
+
+def test_a_read_transaction_leaves_nothing_behind(catalog: Catalog) -> None:
+    with catalog.read() as connection:
+        promise(connection, [new_image(1)])
+
+    with catalog.read() as connection:
+        assert list(walk(connection)) == []
+
+
+def test_sqlite_makes_its_directory_and_promises_to_survive_a_power_cut(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/a/b/catalog.db")
+
+    with catalog.read() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 30_000
+    catalog.close()
+
+
+def test_sqlite_that_is_locked_for_long_is_unavailable(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db?timeout=0")
+    with catalog.write():
+        other = open_catalog(f"sqlite:///{tmp_path}/catalog.db?timeout=0")
+        with pytest.raises(CatalogUnavailable, match="locked"), other.write():
+            pass
+
+    other.close()
+    catalog.close()
+
+
+def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    with catalog.write() as connection:
+        connection.execute(text("CREATE TABLE counter (n INTEGER)"))
+        connection.execute(text("INSERT INTO counter VALUES (0)"))
+
+    def count(_: int) -> None:
+        with catalog.write() as connection:
+            seen = connection.execute(text("SELECT n FROM counter")).scalar_one()
+            connection.execute(text("UPDATE counter SET n = :n"), {"n": seen + 1})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(40)))
+
+    with catalog.read() as connection:
+        assert connection.execute(text("SELECT n FROM counter")).scalar_one() == 40
+    catalog.close()
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"these are not the rows you are looking for" * 100)
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+
+    with pytest.raises(CatalogError, match=r"catalog\.db: file is not a database"), catalog.read() as connection:
+        counts(connection)
+    catalog.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CatalogError, match="cannot make"):
+        open_catalog(f"sqlite:///{tmp_path}/file/catalog.db")
+
+
+def test_a_full_sqlite_says_so(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    with pytest.raises(CatalogError, match="full") as raised, catalog.write() as connection:
+        connection.execute(text("CREATE TABLE big (b BLOB)"))
+        connection.execute(text("PRAGMA max_page_count = 10"))
+        connection.execute(text("INSERT INTO big VALUES (zeroblob(1000000))"))
+
+    assert "make room" in raised.value.hint
+    catalog.close()
+
+
+def test_opening_a_catalog_does_not_cost_the_import_of_alembic() -> None:
+    code = "import sys, imgctl.store.catalog.engine, imgctl.store.catalog.version as v; print('alembic' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+def test_sqlite_answers_in_plain_text_to_anybody(tmp_path: Path) -> None:
+    from imgctl.store.catalog.upgrade import upgrade
+
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    upgrade(catalog)
+    row = new_image(1)
+    with catalog.write() as connection:
+        promise(connection, [row])
+    catalog.close()
+
+    plain = sqlite3.connect(tmp_path / "catalog.db")
+    found = plain.execute("SELECT id, uploaded_at, hex(sha256) FROM images").fetchone()
+    plain.close()
+
+    assert found == (str(row.id), "2026-03-01 12:00:01.000000", row.sha256.hex().upper())

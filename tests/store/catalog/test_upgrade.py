@@ -1,0 +1,132 @@
+"""The migrations make exactly the schema the queries are written for."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from imgctl.errors import CatalogError, SchemaNotCurrent
+from imgctl.model import IMAGE_COLUMNS
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.schema import images, metadata
+from imgctl.store.catalog.upgrade import ddl, head, upgrade
+from imgctl.store.catalog.version import ABSENT, CURRENT, HEAD, check_current, state
+
+
+def described(connection: Connection) -> dict[str, str]:
+    """Everything the database itself says about the table: columns, constraints, indexes with their expressions."""
+    if connection.dialect.name == "sqlite":
+        objects = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE tbl_name = 'images'"))
+        return {str(name): " ".join(str(sql).split()) for name, sql in objects}
+    inspector = inspect(connection)
+    parts = [*inspector.get_columns("images"), *inspector.get_indexes("images")]
+    told = {str(part["name"]): str(sorted(part.items(), key=str)) for part in parts}
+    others = (inspector.get_pk_constraint("images"), inspector.get_check_constraints("images"))
+    options = connection.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'images'")).scalar_one()
+    return {**told, "others": str(others), "options": str(options)}
+
+
+def test_head_is_the_newest_migration() -> None:
+    assert head() == HEAD
+
+
+def test_the_table_has_every_column_of_an_image_and_one_of_its_own() -> None:
+    assert set(images.c.keys()) == {*IMAGE_COLUMNS, "forgiven"}
+
+
+def test_upgrading_an_empty_database_makes_it_current_and_again_does_nothing(empty_catalog_url: str) -> None:
+    catalog = open_catalog(empty_catalog_url)
+
+    assert state(catalog) == ABSENT
+    assert upgrade(catalog) == [HEAD]
+    assert upgrade(catalog) == []
+    assert state(catalog) == CURRENT
+    check_current(catalog)
+    catalog.close()
+
+
+def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: str) -> None:
+    catalogs = [open_catalog(empty_catalog_url) for _ in range(3)]
+    together = Barrier(3)
+
+    def run(catalog: Catalog) -> list[str]:
+        together.wait()
+        return upgrade(catalog)
+
+    with ThreadPoolExecutor(3) as pool:
+        applied = list(pool.map(run, catalogs))
+
+    assert sorted(applied) == [[], [], [HEAD]]
+    for catalog in catalogs:
+        catalog.close()
+
+
+def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
+    with catalog.write() as connection:
+        migrated = described(connection)
+        connection.execute(text("DROP TABLE images"))
+        metadata.create_all(connection)
+        declared = described(connection)
+
+    assert migrated == declared
+    assert {"idx_user_recent", "uq_user_digest", "idx_claimable"} <= set(migrated)
+
+
+def test_an_unknown_status_is_refused(catalog: Catalog) -> None:
+    values = (
+        "'0198c2a0-0000-7000-8000-000000000000', '0198c2a0-0000-7000-8000-000000000000', '2026-01-01 00:00:00', 'odd'"
+    )
+
+    with pytest.raises(CatalogError, match="ck_status"), catalog.write() as connection:
+        connection.execute(text(f"INSERT INTO images (id, user_id, uploaded_at, status) VALUES ({values})"))
+
+
+def test_commands_say_what_is_there_and_what_is_wanted(empty_catalog_url: str) -> None:
+    catalog = open_catalog(empty_catalog_url)
+
+    with pytest.raises(SchemaNotCurrent, match=HEAD) as raised:
+        check_current(catalog)
+
+    assert raised.value.hint == "imgctl init"
+    catalog.close()
+
+
+def test_a_catalog_of_a_newer_imgctl_is_left_alone(catalog: Catalog) -> None:
+    with catalog.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
+
+    with pytest.raises(SchemaNotCurrent, match="9000") as raised:
+        check_current(catalog)
+    with pytest.raises(SchemaNotCurrent, match="9000"):
+        upgrade(catalog)
+
+    assert "newer imgctl" in raised.value.hint
+
+
+def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None:
+    script = ddl(empty_catalog_url)
+
+    if empty_catalog_url.startswith("sqlite"):
+        plain = sqlite3.connect(empty_catalog_url.removeprefix("sqlite:///"))
+        plain.executescript(script)
+        plain.close()
+    else:
+        with psycopg.connect(empty_catalog_url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(script.encode())
+
+    catalog = open_catalog(empty_catalog_url)
+    check_current(catalog)
+    with catalog.write() as connection:
+        printed = described(connection)
+        connection.execute(text("DROP TABLE images"))
+        metadata.create_all(connection)
+        assert printed == described(connection)
+    catalog.close()
+
+
+def test_the_ddl_of_a_dialect_needs_no_database() -> None:
+    assert "TIMESTAMP WITH TIME ZONE" in ddl("postgresql")
+    assert "autovacuum" not in ddl("sqlite")
