@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -34,13 +35,13 @@ def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Call
     """Run tasks from `connection`, one at a time in the main thread, until the other end closes."""
     _die_with(parent)
     _ignore_signals()
-    _be_the_first_to_go()
+    _die_cheaply()
     if memory_bytes:
         limit_memory(memory_bytes)
     if setup is not None:
         setup()
-    connection.send((Said.READY, None))
     with suppress(EOFError, OSError):
+        connection.send((Said.READY, None))
         while True:
             said, value = _answer(connection.recv_bytes())
             connection.send_bytes(value)
@@ -103,7 +104,9 @@ def _ignore_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGALRM})
 
 
-def _be_the_first_to_go() -> None:
+def _die_cheaply() -> None:
+    # A crash is reported with its picture; a core file of each would fill the disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # When the machine runs out of memory, the kernel should take the process that holds one picture, not the parent.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")

@@ -31,7 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # So many deaths in a row before the first word are no accident.
-_MOST_STILLBORN = 3
+_MOST_STILLBORN = 10
 _SECONDS_TO_EXIT = 5.0
 
 
@@ -52,7 +52,9 @@ class _Child:
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-        return self.process.exitcode
+        exit_code = self.process.exitcode
+        self.process.close()
+        return exit_code
 
 
 class LocalPool:
