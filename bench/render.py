@@ -1,0 +1,118 @@
+"""CPU, wall and memory of one photo into three sizes: imgctl beside libvips, Pillow and sharp; `python -m bench.render`."""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.renderers import PYTHON
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache"
+SHARP = "sharp, one decode per size"
+GOALS = ((SHARP, 0.45), ("bare libvips", 1.1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What one child used: seconds of wall and CPU, and its peak resident memory in MiB."""
+
+    wall: float
+    cpu: float
+    peak_mib: float
+
+
+def main() -> None:
+    """Write the photos, let the contenders take turns, print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=20, help="photos a turn (8 MP, 2.3 MB each)")
+    parser.add_argument("--turns", type=int, default=3)
+    chosen = parser.parse_args()
+    contenders = _contenders()
+    with tempfile.TemporaryDirectory() as folder:
+        # In a process of its own: a child's peak memory starts from what its parent holds.
+        writer = multiprocessing.get_context("spawn").Process(target=_write, args=(folder, chosen.photos))
+        writer.start()
+        writer.join()
+        idle = {name: _run(command, folder, 0) for name, command in contenders.items()}
+        turns = [
+            {name: _run(command, folder, chosen.photos) for name, command in contenders.items()}
+            for _ in range(chosen.turns)
+        ]
+    _report({name: _median([turn[name] for turn in turns], idle[name], chosen.photos) for name in contenders})
+
+
+def _write(folder: str, count: int) -> None:
+    from bench.photos import write_tree
+
+    write_tree(Path(folder), count=count, kind="camera")
+
+
+def _contenders() -> dict[str, list[str]]:
+    found = {name: [sys.executable, "-m", "bench.renderers", name] for name in PYTHON}
+    if _sharp_is_there():
+        found[SHARP] = ["node", str(HERE / "sharp_render.cjs")]
+    return found
+
+
+def _sharp_is_there() -> bool:
+    """Whether node can load sharp, installed from npm into the cache on the first run."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        print("sharp is skipped: node and npm are not installed", file=sys.stderr)
+        return False
+    CACHE.mkdir(exist_ok=True)
+    (CACHE / ".gitignore").write_text("*\n")
+    if not (CACHE / "node_modules" / "sharp").is_dir():
+        install = ["npm", "install", "--no-fund", "--no-audit", "--prefix", str(CACHE), "sharp"]
+        done = subprocess.run(install, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            print(f"sharp is skipped: npm could not install it: {done.stderr.strip()[-200:]}", file=sys.stderr)
+            return False
+    return True
+
+
+def _run(command: list[str], folder: str, count: int) -> Spent:
+    """Run one child to its end; `wait4` tells what that child alone has used."""
+    before = time.perf_counter()
+    child = subprocess.Popen([*command, folder, str(count)], cwd=HERE.parent, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - before
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return Spent(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / scale)
+
+
+def _median(turns: list[Spent], idle: Spent, count: int) -> Spent:
+    """The median turn for one photo, the start of the process taken off."""
+    return Spent(
+        wall=(statistics.median(turn.wall for turn in turns) - idle.wall) / count,
+        cpu=(statistics.median(turn.cpu for turn in turns) - idle.cpu) / count,
+        peak_mib=statistics.median(turn.peak_mib for turn in turns),
+    )
+
+
+def _report(medians: dict[str, Spent]) -> None:
+    ours = medians["imgctl"]
+    print(
+        f"{'one 8-megapixel JPEG into 2048, 1080, 320':<44}{'wall ms':>9}{'CPU ms':>9}{'peak MiB':>10}{'CPU, imgctl/it':>16}"
+    )
+    for name, spent in medians.items():
+        ratio = ours.cpu / spent.cpu
+        print(f"{name:<44}{spent.wall * 1e3:>9.1f}{spent.cpu * 1e3:>9.1f}{spent.peak_mib:>10.0f}{ratio:>16.2f}")
+    for name, goal in GOALS:
+        if name in medians:
+            ratio = ours.cpu / medians[name].cpu
+            print(f"goal: at most {goal} of {name}: {ratio:.2f} {'kept' if ratio <= goal else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    main()
