@@ -1,5 +1,6 @@
 """The moto server as an S3 with storage classes, restore and lifecycle: one per test process."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.parts.seaweed import S3Server
 @pytest.fixture(scope="session")
 def moto_s3() -> Iterator[S3Server]:
     """A moto server of this test process; it checks neither credentials nor checksums."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

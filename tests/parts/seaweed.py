@@ -33,7 +33,7 @@ AWS_ENVIRONMENT = {
 _UNSET = (
     "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
 )  # fmt: skip
-_START_SECONDS = 60
+_START_SECONDS = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,12 +91,14 @@ def seaweed_server(directory: Path) -> Iterator[S3Server]:
 
 
 def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", str]:
-    for _ in range(5):
+    for _ in range(3):
         port = _free_ports()
+        # Not the same directory twice: a server on other ports does not come up on the data of an older one.
+        (data := directory / f"weed-{port}").mkdir()
         with (directory / "weed.log").open("ab") as log:
             process = subprocess.Popen(
-                _command(directory, port),
-                cwd=directory,
+                _command(data, port),
+                cwd=data,
                 env=os.environ | AWS_ENVIRONMENT,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -19,13 +19,12 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import IMMUTABLE, Blob
 from imgctl.store.blobs.files import read_checked
 from imgctl.store.blobs.names import checked
-from imgctl.store.blobs.s3_connect import Connection, connection, open_boto3, open_obstore
+from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
-from imgctl.store.blobs.s3_listing import Listing, blob_of
-from imgctl.store.blobs.walk import Range
+from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
 
 if TYPE_CHECKING:
-    from obstore import Attributes
+    from obstore import Attributes, ObjectMeta
     from obstore.store import S3Store as ObstoreS3
 
 T = TypeVar("T")
@@ -45,6 +44,7 @@ class S3Store:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._opened: tuple[Connection, ObstoreS3] | None = None
+        self._control: Boto3S3 | None = None
         self._attributes: dict[tuple[str, str], Attributes] = {}
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
@@ -60,10 +60,16 @@ class S3Store:
             return
         if self.head(key) is not None:
             raise BlobExists(f"{key} is already in the store")
-        from imgctl.store.blobs.s3_multipart import upload_file
+        from imgctl.store.blobs.s3_boto import upload_file
 
-        client, name = open_boto3(self._open()[0]), self._prefix + key
-        upload_file(client, self._target(key), name, path, size=size, content_type=content_type, sha256=sha256)
+        client, target, name = self._boto3(), self._target(key), self._prefix + key
+        try:
+            upload_file(client, target, name, path, size=size, content_type=content_type, sha256=sha256)
+        except BlobMissing:
+            # The upload is gone: its completion was committed unheard, and then asked for again.
+            if self.head(key) is None:
+                raise
+            raise BlobExists(f"{key} is already in the store") from None
 
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Put, over an older blob if there is one."""
@@ -76,25 +82,23 @@ class S3Store:
         return self._call(key, lambda: obstore.get(self._store, name).bytes().to_bytes())
 
     def head(self, key: str) -> Blob | None:
-        """The blob's description, or None when there is none (or no bucket: HEAD does not say which)."""
+        """The blob's description, or None when there is none (or no bucket: HEAD does not say which).
+
+        Without its storage class: obstore does not read it.
+        """
         name = self._prefix + checked(key)
         try:
-            found = self._call(key, lambda: obstore.get(self._store, name, options={"head": True}))
+            return blob_of(self._call(key, partial(obstore.head, self._store, name)), key)
         except BlobMissing:
             return None
-        return blob_of(found.meta, key, found.attributes.get("Storage-Class"))
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """Blobs in UTF-8 byte order of their keys; a page that fails is asked for again from the last key on."""
-        wanted, skip = Range(prefix=prefix, after=after, until=until), len(self._prefix)
-        listing = Listing(self._store, prefix=self._prefix + prefix, after=self._prefix + after)
-        while page := self._call("", listing.page):
-            for meta in page:
-                key = meta["path"][skip:]
-                if wanted.is_past(key):
-                    return
-                if wanted.holds(key):
-                    yield blob_of(meta, key)
+        listing = Listing(
+            self._store, prefix=self._prefix + prefix, after=self._prefix + after, plain_page=self._plain_page
+        )
+        pages = iter(lambda: tuple(self._call("", listing.page)), ())
+        return blobs_of(pages, under=self._prefix, prefix=prefix, after=after, until=until)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, a thousand a request; one that is already gone is no error."""
@@ -120,6 +124,18 @@ class S3Store:
                 self.delete([key])
             raise
         self.delete([key])
+
+    def _plain_page(self, prefix: str, after: str) -> "Sequence[ObjectMeta]":
+        from imgctl.store.blobs.s3_boto import list_page
+
+        return list_page(self._boto3(), self._target(""), prefix, after)
+
+    def _boto3(self) -> Boto3S3:
+        where = self._open()[0]
+        with self._lock:
+            if self._control is None:
+                self._control = open_boto3(where)
+            return self._control
 
     @property
     def _store(self) -> "ObstoreS3":

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from obstore.store import S3Store as ObstoreS3
 
@@ -36,13 +36,38 @@ class Connection:
         return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
 
 
+class Listed(TypedDict):
+    """One object in boto3's answer to `list_objects_v2`."""
+
+    Key: str
+    Size: int
+    LastModified: datetime
+    ETag: NotRequired[str]
+
+
+class ListAnswer(TypedDict, total=False):
+    """What of boto3's answer to `list_objects_v2` this store reads."""
+
+    Contents: list[Listed]
+
+
 class Boto3S3(Protocol):
     """The part of boto3's S3 client that this store calls."""
 
-    def create_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
-    def upload_part(self, **arguments: object) -> Mapping[str, str]: ...
-    def complete_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
-    def abort_multipart_upload(self, **arguments: object) -> Mapping[str, str]: ...
+    def list_objects_v2(self, **arguments: object) -> ListAnswer:
+        """GET /bucket?list-type=2."""
+
+    def create_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
+        """POST /key?uploads."""
+
+    def upload_part(self, **arguments: object) -> Mapping[str, str]:
+        """PUT /key?partNumber=…"""
+
+    def complete_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
+        """POST /key?uploadId=…"""
+
+    def abort_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
+        """DELETE /key?uploadId=…"""
 
 
 def connection(settings: StoreSettings, bucket: str) -> Connection:
@@ -106,9 +131,15 @@ def open_boto3(connection: Connection) -> Boto3S3:
 
 def _session() -> "Session":
     from boto3.session import Session
+    from botocore.exceptions import BotoCoreError
 
-    session = Session()
-    if session.get_credentials() is None:
+    try:
+        session = Session()
+        found = session.get_credentials()
+    except BotoCoreError as error:
+        # A missing profile, half a pair of keys: botocore's text names which, never a value.
+        raise StoreDenied(f"the AWS credentials cannot be read: {error}", hint=_NO_CREDENTIALS) from None
+    if found is None:
         raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
     return session
 

@@ -1,10 +1,12 @@
 """Listing a bucket page by page, so that a page that failed can be asked for again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import obstore
+from obstore.exceptions import InvalidPathError
 
+from imgctl.errors import StoreError
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.names import clean_start, just_before
 
@@ -12,45 +14,79 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import S3Store as ObstoreS3
 
-_PAGE = 1000
+PAGE = 1000
 
 
 class Listing:
     """The objects whose names begin with `prefix`, in UTF-8 byte order, from about `after` on.
 
-    Names before and behind those wanted may come too: obstore takes whole path segments only.
+    Names before and behind those wanted may come too: obstore takes whole path segments only. It also stops at names
+    that it cannot hold (`a//b`); from such a page on, `plain_page(prefix, after)` is asked instead.
     """
 
-    def __init__(self, store: "ObstoreS3", *, prefix: str, after: str) -> None:
+    def __init__(
+        self, store: "ObstoreS3", *, prefix: str, after: str, plain_page: "Callable[[str, str], Sequence[ObjectMeta]]"
+    ) -> None:
         self._store = store
-        self._directory = clean_start(prefix[: prefix.rfind("/") + 1]).rstrip("/")
+        self._prefix = prefix
         self._last = max(after, just_before(prefix) if prefix else "")
         self._stream: Iterator[Sequence[ObjectMeta]] | None = None
+        self._plain_page = plain_page
+        self._is_plain = False
 
     def page(self) -> "Sequence[ObjectMeta]":
         """The next page, empty behind the last one; after an error the same one again."""
-        if self._stream is None:
-            start = clean_start(self._last).rstrip("/")
-            self._stream = iter(
-                obstore.list(self._store, self._directory or None, offset=start or None, chunk_size=_PAGE)
-            )
         try:
-            page = next(self._stream, ())
-        except Exception:
-            self._stream = None
-            raise
+            page = self._plain_page(self._prefix, self._last) if self._is_plain else self._next()
+        except InvalidPathError:
+            self._is_plain = True
+            return self.page()
         if page:
             self._last = page[-1]["path"]
         return page
 
+    def _next(self) -> "Sequence[ObjectMeta]":
+        if self._stream is None:
+            directory = clean_start(self._prefix[: self._prefix.rfind("/") + 1]).rstrip("/")
+            start = clean_start(self._last).rstrip("/")
+            self._stream = iter(obstore.list(self._store, directory or None, offset=start or None, chunk_size=PAGE))
+        try:
+            return next(self._stream, ())
+        except Exception:
+            self._stream = None
+            raise
 
-def blob_of(meta: "ObjectMeta", key: str, storage_class: str | None = None) -> Blob:
-    """What obstore tells of an object, as a blob; the ETag without its quotes."""
+
+def blobs_of(
+    pages: "Iterator[Sequence[ObjectMeta]]", *, under: str, prefix: str, after: str, until: str
+) -> Iterator[Blob]:
+    """The blobs of a listing that are wanted, their keys without `under`; StoreError where the order is not S3's.
+
+    SeaweedFS lists a directory before its siblings (`a/b`, then `a-b`): for keys like `YYYY/MM/DD/…` that is one order,
+    for others a merge with the catalog would find what is not there.
+    """
+    skip, last = len(under), ""
+    for page in pages:
+        for meta in page:
+            key = meta["path"][skip:]
+            if key <= after or (prefix and not key.startswith(prefix)):
+                if key > prefix and key > after:
+                    return
+                continue
+            if until and key > until:
+                return
+            if key < last:
+                raise _disorder(last, key)
+            last = key
+            yield blob_of(meta, key)
+
+
+def blob_of(meta: "ObjectMeta", key: str) -> Blob:
+    """What obstore tells of an object, as a blob; the ETag without its quotes, for some servers send none."""
     etag = meta["e_tag"]
-    return Blob(
-        key=key,
-        size=meta["size"],
-        modified_at=meta["last_modified"],
-        etag=etag.strip('"') if etag else None,
-        storage_class=None if storage_class == "STANDARD" else storage_class,
-    )
+    return Blob(key=key, size=meta["size"], modified_at=meta["last_modified"], etag=etag.strip('"') if etag else None)
+
+
+def _disorder(last: str, key: str) -> StoreError:
+    hint = "narrow the listing to keys of one shape; this server does not sort others as S3 does"
+    return StoreError(f"the store lists {key} behind {last}, out of byte order", hint=hint)

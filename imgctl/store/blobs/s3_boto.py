@@ -1,16 +1,20 @@
-"""Large files into S3: in parts, one in memory at a time, each checked, and none of them left after a failure."""
+"""What only boto3 does for the store: large files in parts, and listings of names that obstore cannot hold."""
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.s3_connect import Boto3S3
 from imgctl.store.blobs.s3_failure import Target, judge, silence
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _PART_BYTES = 16 * 2**20
 _MOST_PARTS = 10_000
@@ -29,7 +33,25 @@ def upload_file(
         _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
 
 
+def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequence[ObjectMeta]":
+    """A thousand objects whose names begin with `prefix`, behind `after`: slower, but every name S3 allows."""
+    with _translated(target):
+        answer = client.list_objects_v2(Bucket=target.bucket, Prefix=prefix, StartAfter=after)
+    return [
+        {
+            "path": found["Key"],
+            "last_modified": found["LastModified"],
+            "size": found["Size"],
+            "e_tag": found.get("ETag"),
+            "version": None,
+        }
+        for found in answer.get("Contents", ())
+    ]
+
+
 class _Upload:
+    """One multipart upload, which is completed or aborted."""
+
     def __init__(self, client: Boto3S3, *, bucket: str, name: str, content_type: str) -> None:
         self._client = client
         self._object = {"Bucket": bucket, "Key": name}

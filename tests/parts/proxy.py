@@ -1,0 +1,232 @@
+"""A proxy in front of an S3 endpoint that loses, stalls and refuses requests as told, or answers late."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+
+class Fault(StrEnum):
+    """What may happen to a request."""
+
+    SERVICE_UNAVAILABLE = "service-unavailable"  # 503 SlowDown, not forwarded
+    RESET = "reset"  # the connection is reset before anything is forwarded
+    STALL = "stall"  # nothing happens until the client hangs up
+    LOST_ANSWER = "lost-answer"  # forwarded and answered, but the client sees a reset
+
+
+Policy = Callable[[str, str, int], Fault | None]
+
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+_UNAVAILABLE = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(_SLOW_DOWN),
+    _SLOW_DOWN,
+)
+_HEAD_BYTES = 2**20
+_STALL_SECONDS = 120
+
+
+@dataclass(slots=True, kw_only=True)
+class Proxy:
+    """A running proxy: its url, and how many requests and faults it has seen, by method."""
+
+    url: str
+    requests: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_seconds: float = 0.0) -> Iterator[Proxy]:
+    """A proxy to `upstream_url` for as long as the block runs.
+
+    `policy(method, path, number)` is asked for every request, numbered from 0 in order of arrival; each request
+    waits `delay_seconds` first, all of them at once. The Host header is forwarded as it came: it is signed.
+    """
+    started: list[Proxy] = []
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        relay = _Relay(upstream_url, policy, delay_seconds)
+        server = await asyncio.start_server(relay.connected, "127.0.0.1", 0, limit=_HEAD_BYTES, backlog=1024)
+        relay.proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        started.append(relay.proxy)
+        ready.set()
+        await stop.wait()
+        server.close()
+        await relay.close()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="fault-proxy", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield started[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """A request or an answer as it came: its first line in parts, its headers in lower case, all its bytes."""
+
+    first: list[str]
+    headers: dict[str, str]
+    raw: bytes
+
+
+class _Relay:
+    def __init__(self, upstream_url: str, policy: Policy | None, delay_seconds: float) -> None:
+        parts = urlsplit(upstream_url)
+        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._policy = policy
+        self._delay_seconds = delay_seconds
+        self._number = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.proxy = Proxy(url="")
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        upstream = _Upstream(self._upstream)
+        try:
+            while await self._one(reader, writer, upstream):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            upstream.close()
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: "_Upstream") -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, path = head.split(b" ", 2)[0].decode(), head.split(b" ", 2)[1].decode()
+        fault = self._policy(method, path, self._number) if self._policy else None
+        self._number += 1
+        self.proxy.requests[method] += 1
+        self.proxy.faults[method] += fault is not None
+        if fault is Fault.RESET:
+            _reset(writer)
+            return False
+        if fault is Fault.STALL:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_drained(reader), _STALL_SECONDS)
+            return False
+        if self._delay_seconds:
+            await asyncio.sleep(self._delay_seconds)
+        request = await _request(head, reader, writer)
+        if fault is Fault.SERVICE_UNAVAILABLE:
+            writer.write(_UNAVAILABLE)
+            await writer.drain()
+            return True
+        answer = await upstream.ask(request)
+        if fault is Fault.LOST_ANSWER:
+            _reset(writer)
+            return False
+        writer.write(answer.raw)
+        await writer.drain()
+        return answer.headers.get("connection", "").lower() != "close"
+
+
+class _Upstream:
+    """One kept-alive connection to the server behind the proxy."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: _Message) -> _Message:
+        if self._streams is not None:
+            # The server may have closed a connection that stood idle.
+            with suppress(OSError, asyncio.IncompleteReadError):
+                return await self._exchange(request, *self._streams)
+        self.close()
+        self._streams = await asyncio.open_connection(*self._address, limit=_HEAD_BYTES)
+        return await self._exchange(request, *self._streams)
+
+    async def _exchange(
+        self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> _Message:
+        writer.write(request.raw)
+        await writer.drain()
+        answer = await _answer(reader, method=request.first[0])
+        if answer.headers.get("connection", "").lower() == "close":
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+
+async def _request(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Message:
+    first, headers = _parsed(head)
+    if headers.get("expect", "").lower() == "100-continue":
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        lines = head.split(b"\r\n")
+        head = b"\r\n".join(line for line in lines if not line.lower().startswith(b"expect:"))
+    return _Message(first=first, headers=headers, raw=head + await _body(reader, headers))
+
+
+async def _answer(reader: asyncio.StreamReader, *, method: str) -> _Message:
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, headers = _parsed(head)
+        if not first[1].startswith("1"):
+            break
+    if method == "HEAD" or first[1] in ("204", "304"):
+        return _Message(first=first, headers=headers, raw=head)
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        return _Message(first=first, headers=headers | {"connection": "close"}, raw=head + await reader.read())
+    return _Message(first=first, headers=headers, raw=head + await _body(reader, headers))
+
+
+def _parsed(head: bytes) -> tuple[list[str], dict[str, str]]:
+    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    pairs = (line.partition(":") for line in lines)
+    return first.split(" ", 2), {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    """The body's bytes as they came, chunk sizes included."""
+    if "chunked" not in headers.get("transfer-encoding", "").lower():
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    raw = b""
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        raw += line
+        if size == 0:
+            break
+        raw += await reader.readexactly(size + 2)
+    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+        raw += line
+    return raw + line
+
+
+async def _drained(reader: asyncio.StreamReader) -> None:
+    while await reader.read(2**16):
+        pass
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset instead of a farewell."""
+    endpoint: socket.socket = writer.get_extra_info("socket")
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
