@@ -6,6 +6,8 @@ from multiprocessing.reduction import ForkingPickler
 from imgctl.run.child import TOO_LARGE, Said
 from imgctl.run.pool import ChildDied
 
+STOPPED = "was stopped with its pool"
+
 
 class Job:
     """A task as its child will read it, and the future that waits for the answer."""
@@ -19,6 +21,15 @@ class Job:
         """Whether the task is still wanted; from then on it cannot be cancelled."""
         self._running = self._running or self.future.set_running_or_notify_cancel()
         return self._running
+
+    def drop(self) -> None:
+        """The pool stops before the task has begun."""
+        if self._running:
+            # It was handed to a child that died idle, and a running future cannot be cancelled.
+            self.died(STOPPED)
+        else:
+            self.future.cancel()
+            self.future.set_running_or_notify_cancel()
 
     def died(self, reason: str) -> None:
         """The child that held the task ended first."""

@@ -24,7 +24,7 @@ from typing import TypeVar, cast
 
 from imgctl.errors import WorkerError
 from imgctl.run.child import Said, reason_of, serve
-from imgctl.run.job import Job
+from imgctl.run.job import STOPPED, Job
 from imgctl.run.pool import PoolSettings, cores
 
 T = TypeVar("T")
@@ -61,6 +61,8 @@ class LocalPool:
     """Processes started by `spawn`: neither obstore nor boto3 survives a fork."""
 
     def __init__(self, settings: PoolSettings) -> None:
+        # What cannot travel should fail here, not in the manager.
+        ForkingPickler.dumps(settings.setup)
         self._settings = settings
         self._jobs = settings.jobs or cores()
         self._spawn = multiprocessing.get_context("spawn")
@@ -135,7 +137,10 @@ class LocalPool:
             for _ in range(wanted):
                 self._start()
         except OSError as error:
-            self._broken = WorkerError(f"no worker process can be started: {error}")
+            # With others alive it is tried again when one of them has news.
+            if not self._children:
+                self._broken = WorkerError(f"no worker process can be started: {error}")
+                self._ring()
 
     def _next_job(self) -> Job | None:
         while True:
@@ -217,14 +222,14 @@ class LocalPool:
             if self._broken and job.start():
                 job.future.set_exception(self._broken)
             else:
-                job.future.cancel()
+                job.drop()
         for child in self._children:
             if child.job:
                 child.process.kill()
         for child in self._children:
             child.end()
             if child.job:
-                child.job.died("was stopped with its pool")
+                child.job.died(STOPPED)
         self._selector.close()
         self._bell.close()
         self._ringer.close()

@@ -1,9 +1,11 @@
 """Programs that tests start as processes of their own: `python -m tests.run.parent NAME ARGUMENT…`."""
 
+import resource
 import signal
 import sys
 import threading
 
+from imgctl.errors import WorkerError
 from imgctl.run.pool import PoolSettings, open_pool
 from imgctl.run.progress import Progress
 from imgctl.run.stop import Stop
@@ -44,6 +46,15 @@ def restore() -> None:
         inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     print(before == after, before != inside)
+
+
+def starve() -> None:
+    """Open a pool where no file can be opened any more."""
+    pool = open_pool(PoolSettings(jobs=1))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
+    error = pool.submit(tasks.double, 1).exception(60)
+    pool.close()
+    print(isinstance(error, WorkerError), error, flush=True)
 
 
 def progress(shown: str) -> None:

@@ -166,5 +166,11 @@ def test_a_signal_to_the_whole_group_lets_children_finish(tmp_path: Path) -> Non
     assert parent.returncode == 0
 
 
+def test_a_machine_that_starts_no_process_is_a_worker_error() -> None:
+    with start("starve") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("True no worker process can be started: [Errno 24]")
+
+
 def test_unknown_signals_have_words_too() -> None:
     assert reason_of(-40) == "crashed (signal 40)"

@@ -73,7 +73,7 @@ def test_close_now_ends_every_future(sturdy_pool: Pool) -> None:
 
     sturdy_pool.close(now=True)
 
-    assert all(future.done() for future in futures)
+    assert not wait(futures, timeout=60).not_done
     assert all(future.cancelled() or isinstance(future.exception(), ChildDied) for future in futures)
 
 
@@ -81,8 +81,7 @@ def test_a_cancelled_task_never_runs(sturdy_pool: Pool) -> None:
     futures = [sturdy_pool.submit(tasks.double, number) for number in range(200)]
     cancelled = [future for future in futures if future.cancel()]
 
-    wait(futures, timeout=60)
-
+    assert not wait(futures, timeout=60).not_done
     assert all(future.cancelled() for future in cancelled)
     assert all(future.result() % 2 == 0 for future in futures if future not in cancelled)
 
