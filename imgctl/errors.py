@@ -5,6 +5,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 ├── ConfigError             2  a setting is missing, misspelt or impossible
 ├── CatalogError            1  the database said no
 │   ├── CatalogUnavailable  1  nobody answers; the same command later finishes the work
+│   ├── ImageMissing        1  no row has this id
 │   └── SchemaNotCurrent    5  the tables are missing or of another version
 ├── StoreError              1  the object store said no
 │   ├── StoreUnavailable    1  nobody answers, or it asks for patience
@@ -79,6 +80,10 @@ class CatalogError(ImgctlError):
 
 class CatalogUnavailable(CatalogError):
     """The database does not answer; the same command later finishes the work."""
+
+
+class ImageMissing(CatalogError):
+    """No row has this id."""
 
 
 class SchemaNotCurrent(CatalogError):

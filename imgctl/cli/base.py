@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,11 @@ class Session:
     json: bool
     verbosity: int
     progress: bool | None
+
+    @property
+    def logs(self) -> bool:
+        """Whether anything is logged; if not, the logging modules are never loaded."""
+        return bool(self.settings.log.file) or self.verbosity > 0
 
     def data(self, record: Mapping[str, Json]) -> None:
         """One NDJSON line on stdout, when JSON was asked for."""
@@ -78,8 +82,7 @@ def subcommand(*, examples: str, flags: Mapping[str, str] | None = None) -> Call
             session = _session(options, setting_flags)
             return _guarded(session, lambda: function(session, *args, **kwargs))
 
-        for option in reversed(_common_options()):
-            option(run)
+        _append_options(run, _common_options())
         listed = "\n".join(f"  {line}" for line in examples.strip().splitlines())
         epilog = f"\b\nExamples:\n{listed}\n\n{EXIT_CODES}"
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -88,7 +91,15 @@ def subcommand(*, examples: str, flags: Mapping[str, str] | None = None) -> Call
     return decorate
 
 
-def _common_options() -> list[Callable[[Callable[..., int]], Callable[..., int]]]:
+def _append_options(function: Callable[..., int], options: list[Callable[..., object]]) -> None:
+    """Add options so that `--help` lists them after the command's own: click keeps them in reverse."""
+    own = function.__dict__.pop("__click_params__", [])
+    for option in reversed(options):
+        option(function)
+    function.__dict__["__click_params__"] += own
+
+
+def _common_options() -> list[Callable[..., object]]:
     return [
         click.option("--catalog", metavar="URL", help="Where the rows are. [catalog] url"),
         click.option("--store", metavar="URL", help="Where the bytes are. [store] url"),
@@ -111,7 +122,7 @@ def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Se
     verbosity = -1 if taken["quiet"] else int(cast("int", taken["verbose"]))
     progress = cast("bool | None", taken["progress"])
     session = Session(settings=settings, json=bool(taken["as_json"]), verbosity=verbosity, progress=progress)
-    if settings.log.file or verbosity > 0:
+    if session.logs:
         from imgctl.run.logs import configure
 
         configure(settings.log, verbosity=verbosity)
@@ -132,9 +143,8 @@ def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
 
 
 def _trace(session: Session, error: BaseException) -> None:
-    import logging
-    import traceback
+    """The traceback goes to the log, and with -v to stderr; the line for everyone is printed by `main`."""
+    if session.logs:
+        import logging
 
-    logging.getLogger("imgctl").error("the command ended: %s", error, exc_info=error)
-    if session.verbosity > 0:
-        traceback.print_exception(error, file=sys.stderr)
+        logging.getLogger("imgctl").error("the command ended", exc_info=error)

@@ -43,7 +43,8 @@ def command(session: Session, directory: Path | None) -> ExitCode:
         ["ls", "--user", USER],
     )
     for step in steps:
-        session.text(f"\n$ imgctl {' '.join(step)}")
+        session.text("")
+        session.text(f"$ imgctl {' '.join(step)}")
         sys.stdout.flush()
         code = _run(step, place)
         if code not in (ExitCode.DONE, ExitCode.PARTLY):
@@ -55,7 +56,8 @@ def command(session: Session, directory: Path | None) -> ExitCode:
 def _conclude(session: Session, place: Path) -> None:
     blobs = place / "imgctl-data" / "blobs"
     thumbs = sorted(blobs.rglob("*-thumb.jpg"))
-    session.text(f"\nThe blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
+    session.text("")
+    session.text(f"The blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
     session.text(f"Go on there: cd {place} && imgctl ls --user {USER}")
     session.data({"type": "summary", "directory": str(place), "thumbs": len(thumbs)})
 

@@ -1,6 +1,6 @@
 """`imgctl doctor`: is everything there?"""
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.errors import ExitCode
 
 

@@ -19,7 +19,7 @@ def write_samples(directory: Path) -> int:
     (album / "logo.png").write_bytes(_photo(6, "PNG", mode="RGBA"))
     (album / "sunset.webp").write_bytes(_photo(7, "WEBP"))
     (album / "old.gif").write_bytes(_photo(8, "GIF", mode="P"))
-    (album / "beach-0 (copy).jpg").write_bytes(_photo(0, "JPEG", orientation=1))
+    (album / "beach-0 (copy).jpg").write_bytes((album / "beach-0.jpg").read_bytes())
     (album / "cut-short.jpg").write_bytes(_photo(9, "JPEG", orientation=1)[:-20_000])
     (album / "notes.txt").write_text("the second week it rained\n")
     return 11

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from imgctl.errors import KeyShapeError, UsageError
+from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.model import IMAGE_COLUMNS, Image
 from imgctl.store.catalog.engine import Catalog
@@ -18,11 +18,12 @@ def images_of(catalog: Catalog, user_id: UUID, *, since: datetime | None, limit:
 
 
 def find_image(catalog: Catalog, text: str) -> Image:
-    """The image with this id, an unambiguous beginning of one, or one of its keys; UsageError when there is none."""
+    """The image with this id, an unambiguous beginning of one, or one of its keys; ImageMissing when there is none, UsageError when
+    there are several."""
     with catalog.read() as connection:
         found = find(connection, _id_in(text))
     if not found:
-        raise UsageError(f"no image {text}", hint="imgctl ls --user UUID lists a user's images")
+        raise ImageMissing(f"no image {text}", hint="imgctl ls --user UUID lists a user's images")
     if len(found) > 1:
         raise UsageError(f"{text} begins more than one id", hint=f"write more of it: {found[0].id} or {found[1].id}?")
     return found[0]

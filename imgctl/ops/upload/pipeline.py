@@ -11,6 +11,7 @@ batch, so batches grow with the load and no timer is needed.
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -66,6 +67,7 @@ class _Run:
         self.hopeless: Exception | None = None
         self._order = order
         self._catalog = catalog
+        self._store = store
         self._stop = stop
         self._events: SimpleQueue[Read | Put] = SimpleQueue()
         window = 4 * BATCH + 2 * order.concurrency
@@ -79,6 +81,7 @@ class _Run:
         # Every image on its way, with the files of the same content that wait for its fate.
         self._flying: dict[UUID, list[Prepared]] = {}
         self._failures_in_a_row = 0
+        self._bucket_seen = False
 
     def outcomes(self) -> Iterator[FileOutcome]:
         self._readers.start()
@@ -168,6 +171,8 @@ class _Run:
 
     def _transact(self) -> Iterator[FileOutcome]:
         arrived, prepared = self._arrived, self._prepared
+        if prepared and not self._bucket_seen:
+            self._look_for_bucket()
         rows = [self._row(one) for one in prepared]
 
         def transaction() -> list[Promised]:
@@ -182,6 +187,13 @@ class _Run:
             yield from self._confirmed(put)
         for one, row in zip(prepared, promised, strict=True):
             yield from self._promised(one, row)
+
+    def _look_for_bucket(self) -> None:
+        """Raise BucketMissing before anything is promised: some servers create what a put misspells."""
+        with suppress(StoreDenied):
+            # Who may put need not be allowed to list.
+            next(self._store.scan(), None)
+        self._bucket_seen = True
 
     def _row(self, prepared: Prepared) -> NewImage:
         now = datetime.now(UTC)

@@ -1,0 +1,77 @@
+"""The walk names everything it cannot offer, and goes on."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.walk import Found, walk
+
+NOBODY = 65534
+
+
+def refused(paths: list[Path]) -> dict[str, tuple[Fate, Reason]]:
+    outcomes = [one for one in walk(map(str, paths)) if isinstance(one, FileOutcome)]
+    return {Path(one.path).name: (one.fate, one.reason) for one in outcomes}
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to read everything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_files_at_every_depth_are_found_with_their_size(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    (deep / "x").write_bytes(b"123")
+    (tmp_path / "y").write_bytes(b"")
+
+    found = {one for one in walk([str(tmp_path)]) if isinstance(one, Found)}
+
+    assert found == {Found(path=str(deep / "x"), size=3), Found(path=str(tmp_path / "y"), size=0)}
+
+
+def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # A socket's path is short: it is bound from within the directory.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+        (tmp_path / "dangling").symlink_to("nowhere")
+
+        assert refused([tmp_path]) == {
+            "pipe": (Fate.SKIPPED, Reason.NOT_A_FILE),
+            "socket": (Fate.SKIPPED, Reason.NOT_A_FILE),
+            "dangling": (Fate.SKIPPED, Reason.LINK),
+        }
+
+
+def test_a_directory_without_permission_is_failed_and_the_rest_is_walked() -> None:
+    with TemporaryDirectory() as name:
+        top = Path(name)
+        # Pytest's own directories are closed to everybody but their owner.
+        top.chmod(0o755)
+        closed, open_ = top / "closed", top / "open"
+        closed.mkdir(mode=0o000)
+        open_.mkdir()
+        (open_ / "x").write_bytes(b"1")
+        with as_nobody():
+            outcomes = list(walk([name]))
+
+    assert Found(path=str(open_ / "x"), size=1) in outcomes
+    (denied,) = [one for one in outcomes if isinstance(one, FileOutcome)]
+    assert (denied.path, denied.fate, denied.reason) == (str(closed), Fate.FAILED, Reason.UNREADABLE)
+    assert "permission denied" in denied.detail

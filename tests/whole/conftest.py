@@ -1,0 +1,64 @@
+"""Deployments to run imgctl against, and a few small photos."""
+
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgctl.config import StoreSettings
+from tests.parts.seaweed import S3Server
+from tests.whole.deployment import Deployment
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Deployment:
+    """SQLite and a directory: what imgctl uses without any configuration."""
+    place = tmp_path / "run"
+    place.mkdir()
+    store = StoreSettings(url=f"file://{place}/blobs")
+    return Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, empty_postgres_url: str, seaweed: S3Server) -> Deployment:
+    """Postgres and SeaweedFS."""
+    place = tmp_path / "run"
+    place.mkdir()
+    return Deployment(directory=place, catalog_url=empty_postgres_url, store=seaweed.settings(seaweed.new_bucket()))
+
+
+@pytest.fixture(params=["embedded", "servers"])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Each of the two kinds."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Deployment)
+    return found
+
+
+@cache
+def photo(number: int) -> bytes:
+    """A small JPEG, another for each number."""
+    picture = Image.effect_noise((96, 64), 40).convert("RGB")
+    picture.paste((number * 40 % 256, number * 90 % 256, number * 150 % 256), (8, 8, 48, 48))
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=85, comment=f"photo {number}")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> dict[Path, bytes]:
+    """Twenty photos in three directories, two of them twice; each path with its content."""
+    place = tmp_path / "album"
+    files = {place / f"{number % 3}" / f"{number}.jpg": photo(number) for number in range(20)}
+    files |= {place / "again" / f"{number}.jpg": photo(number) for number in range(2)}
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return files
+
+
+def place_of(album: dict[Path, bytes]) -> Path:
+    """The directory an album lies in."""
+    return next(iter(album)).parent.parent

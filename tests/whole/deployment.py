@@ -1,0 +1,162 @@
+"""imgctl as its users run it: processes of their own, over a catalog and a store that may be embedded or real servers."""
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.config import StoreSettings
+from imgctl.model import Image, Status, Variant
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.lookups import walk
+
+USER = UUID("0190b2b4-0000-7000-8000-000000000001")
+FOREVER = 120.0
+
+# A server that has imported everything once and forks for each run: a run then costs milliseconds, not a start-up.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.whole.preload"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished run printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def of(self, kind: str) -> list[dict[str, object]]:
+        return [record for record in self.records if record["type"] == kind]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return self.records[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run under way."""
+
+    process: ForkServerProcess
+    out: Path
+    err: Path
+
+    def kill(self) -> None:
+        """`kill -9`, at this very instant."""
+        if self.process.pid is not None and self.process.exitcode is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float = FOREVER) -> Result:
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"still running after {seconds} s: {self.err.read_text()}"
+        return Result(code=self.process.exitcode, out=self.out.read_text(), err=self.err.read_text())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A directory to run in, a catalog and a store; its commands see nothing else of the machine's settings."""
+
+    directory: Path
+    catalog_url: str
+    store: StoreSettings
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str | Path) -> Run:
+        """Start `imgctl` with these arguments in a process of its own."""
+        number = len(list(self.directory.glob("*.out")))
+        out, err = self.directory / f"{number}.out", self.directory / f"{number}.err"
+        out.touch()
+        environment = {
+            "IMGCTL_CATALOG_URL": self.catalog_url,
+            "IMGCTL_STORE_URL": self.store.url,
+            "IMGCTL_STORE_ENDPOINT_URL": self.store.endpoint_url,
+            "IMGCTL_WORK_JOBS": "1",
+            "IMGCTL_WORK_LEASE": "1s",
+            "HOME": str(self.directory),
+            **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
+            **self.settings,
+        }
+        process = _context.Process(target=_main, args=([*map(str, arguments)], environment, self.directory, out, err))
+        process.start()
+        return Run(process=process, out=out, err=err)
+
+    def run(self, *arguments: str | Path) -> Result:
+        """Run `imgctl` to its end."""
+        return self.start(*arguments).wait()
+
+    def through(self, endpoint_url: str) -> "Deployment":
+        """The same deployment with another way to its store."""
+        return replace(self, store=replace(self.store, endpoint_url=endpoint_url))
+
+    def with_settings(self, **settings: str) -> "Deployment":
+        """The same deployment with more environment variables, named without their `IMGCTL_`."""
+        return replace(self, settings=self.settings | {f"IMGCTL_{name}": value for name, value in settings.items()})
+
+    def open_store(self) -> BlobStore:
+        return open_store(self.store)
+
+    def images(self) -> list[Image]:
+        """Every row, in the order of ids."""
+        catalog = open_catalog(self.catalog_url)
+        try:
+            with catalog.read() as connection:
+                return list(walk(connection))
+        finally:
+            catalog.close()
+
+
+def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: Status) -> None:
+    """One row and one original for each distinct content, all in `status`, and no blob that no row names."""
+    images, store = deployment.images(), deployment.open_store()
+    originals = {image.original_key: store.get(image.original_key or "") for image in images}
+
+    assert sorted(originals.values()) == sorted(set(contents))
+    assert {image.original_key: image.sha256 for image in images} == {
+        key: sha256(data).digest() for key, data in originals.items()
+    }
+    assert {image.status for image in images} <= {status}
+    assert {blob.key for blob in store.scan()} == set(originals) | variant_keys(images)
+
+
+def variant_keys(images: Iterable[Image]) -> set[str]:
+    """The keys of every variant that a row names."""
+    keys = (image.variant_key(variant) for image in images for variant in Variant)
+    return {key for key in keys if key is not None}
+
+
+def kill_when(run: Run, finished: Callable[[], bool]) -> None:
+    """Kill a run as soon as `finished` says so, or let it end by itself."""
+    while run.process.exitcode is None and not finished():
+        run.process.join(0.001)
+    run.kill()
+    run.process.join()
+
+
+def _main(arguments: list[str], environment: dict[str, str], directory: Path, out: Path, err: Path) -> None:
+    from imgctl.cli.main import run
+
+    for name in [name for name in os.environ if name.startswith(("IMGCTL_", "AWS_"))]:
+        del os.environ[name]
+    os.environ.update(environment)
+    os.chdir(directory)
+    # The streams themselves, not their numbers: a child of this process must not hold the files open.
+    with out.open("w") as stdout, err.open("w") as stderr, redirect_stdout(stdout), redirect_stderr(stderr):
+        sys.stdin = io.StringIO()
+        code = run(arguments)
+    sys.exit(code)

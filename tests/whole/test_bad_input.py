@@ -1,0 +1,101 @@
+"""Bad input: one clear line with the next step, the right exit code, and everything else still done."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from imgctl.config import StoreSettings
+from imgctl.model import Status
+from tests.parts.seaweed import S3Server
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment, Result
+
+UPLOAD = ("--user", str(USER))
+
+
+def assert_one_line(result: Result, *words: str) -> None:
+    """Stderr ends in one line that holds these words, and no traceback."""
+    last = result.err.strip().splitlines()[-1]
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in last
+
+
+def test_a_path_that_is_not_there_fails_alone(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    result = embedded.run("upload", "/no/such/place", place_of(album), *UPLOAD)
+
+    assert result.code == 3
+    assert_one_line(result, "/no/such/place", "no such file", "check the path")
+    assert len(embedded.images()) == 20
+
+
+def test_a_truncated_jpeg_is_kept_rendered_and_called_damaged(embedded: Deployment, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(photo(3)[:-400])
+
+    uploaded = embedded.run("upload", cut, *UPLOAD)
+    worked = embedded.run("work", "--drain")
+
+    assert (uploaded.code, worked.code) == (0, 0)
+    (image,) = embedded.images()
+    assert image.status is Status.READY
+    assert image.error is not None and "cut off" in image.error
+
+
+def test_a_user_that_is_no_uuid_is_a_usage_error(embedded: Deployment) -> None:
+    result = embedded.run("upload", ".", "--user", "42")
+
+    assert result.code == 2
+    assert_one_line(result, "'42'", "UUID", "imgctl upload --help")
+
+
+def test_a_database_that_is_down_is_named_without_its_password(embedded: Deployment) -> None:
+    down = replace(embedded, catalog_url="postgresql+psycopg://imgctl:hush@127.0.0.1:9/photos")
+
+    result = down.run("ls", *UPLOAD)
+
+    assert result.code == 1
+    assert_one_line(result, "127.0.0.1:9", "is the database running")
+    assert "hush" not in result.err
+
+
+def test_a_bucket_that_is_not_there_stops_the_upload(
+    embedded: Deployment, album: dict[Path, bytes], moto_s3: S3Server
+) -> None:
+    lost = replace(embedded, store=StoreSettings(url="s3://not-made-yet", endpoint_url=moto_s3.endpoint_url))
+
+    result = lost.run("upload", place_of(album), *UPLOAD)
+
+    assert result.code == 1
+    assert_one_line(result, "not-made-yet")
+    assert embedded.images() == []
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_one(embedded: Deployment) -> None:
+    (embedded.directory / "imgctl.toml").write_text("[store]\nulr = 's3://photos'\n")
+
+    result = embedded.run("ls", *UPLOAD)
+
+    assert result.code == 2
+    assert_one_line(result, "imgctl.toml", "[store] ulr", "did you mean url?")
+
+
+def test_a_schema_of_another_version_ends_with_5(embedded: Deployment) -> None:
+    from sqlalchemy import create_engine, text
+
+    embedded.run("init")
+    engine = create_engine(embedded.catalog_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    result = embedded.run("ls", *UPLOAD)
+
+    assert result.code == 5
+    assert_one_line(result, "9999", "upgrade")
+
+
+def test_a_command_that_is_misspelt_is_met_with_the_right_one(embedded: Deployment) -> None:
+    result = embedded.run("uplaod")
+
+    assert result.code == 2
+    assert_one_line(result, "uplaod", "Did you mean upload?")
