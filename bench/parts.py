@@ -1,0 +1,153 @@
+"""What benches with servers share: SeaweedFS and Postgres, a slow network, and children measured one by one."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+
+from sqlalchemy import create_engine, make_url, text
+
+from tests.parts.postgres import postgres_server
+from tests.parts.proxy import fault_proxy
+from tests.parts.seaweed import AWS_ENVIRONMENT, REGION, S3Server, seaweed_server
+
+ROOT = Path(__file__).parent.parent
+CHILD = Path(__file__).parent / "child.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What one child used: seconds of wall and of CPU (user and system), and its peak resident memory in MiB."""
+
+    wall: float
+    cpu: float
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """A running SeaweedFS and Postgres; `endpoint_url` is the way to the store that clients are given."""
+
+    s3: S3Server
+    endpoint_url: str
+    postgres_url: str
+
+    def new_database(self, name: str) -> str:
+        """The URL of a new, empty database."""
+        _run(self.postgres_url, f"CREATE DATABASE {name}")
+        return make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and whoever is connected to it."""
+        _run(self.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    def new_bucket(self, name: str) -> None:
+        """Make an empty bucket whose first volumes exist, so that no contender pays for them."""
+        client = self.s3.client()
+        client.create_bucket(Bucket=name)
+        client.put_object(Bucket=name, Key="first", Body=b"first")
+        client.delete_object(Bucket=name, Key="first")
+
+    def count_objects(self, bucket: str) -> int:
+        """How many objects a bucket holds."""
+        pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return sum(int(page["KeyCount"]) for page in pages)
+
+    def drop_bucket(self, name: str) -> None:
+        """Delete a bucket with all that is in it, which gives its disk space back."""
+        client = self.s3.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+            if keys:
+                client.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+        client.delete_bucket(Bucket=name)
+
+
+@contextmanager
+def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
+    """Start both, with their data under `directory`; each request to the store waits `delay_ms` first."""
+    with (
+        seaweed_server(directory / "seaweed") as s3,
+        postgres_server(directory) as postgres_url,
+        _distant(s3.endpoint_url, delay_ms) as endpoint_url,
+    ):
+        yield Servers(s3=s3, endpoint_url=endpoint_url, postgres_url=postgres_url)
+
+
+@contextmanager
+def _distant(endpoint_url: str, delay_ms: float) -> Iterator[str]:
+    """The endpoint itself, or a proxy in a process of its own that delays every request."""
+    if not delay_ms:
+        yield endpoint_url
+        return
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_proxy, args=(endpoint_url, delay_ms / 1000, theirs))
+    process.start()
+    try:
+        yield str(ours.recv())
+    finally:
+        ours.send(None)
+        process.join()
+
+
+def _proxy(endpoint_url: str, delay_seconds: float, parent: "Connection[str, None]") -> None:
+    with fault_proxy(endpoint_url, delay_seconds=delay_seconds) as proxy:
+        parent.send(proxy.url)
+        parent.recv()
+
+
+def client_environment() -> dict[str, str]:
+    """What every contender runs with: the servers' credentials, and nothing of the user's own AWS or imgctl setup."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "IMGCTL_", "RCLONE_"))}
+    return kept | AWS_ENVIRONMENT | {"AWS_REGION": REGION}
+
+
+def beside_python(name: str) -> str:
+    """The path of a program that was installed into the environment of this Python."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        raise SystemExit(f"{name} is missing beside {sys.executable}: pip install 'imgctl[bench,test]'")
+    return str(path)
+
+
+def spent(command: Sequence[str], environment: Mapping[str, str]) -> Spent:
+    """Run one child to its end and measure it; ends the bench when the child fails."""
+    launcher = [sys.executable, "-S", "-E", str(CHILD), *command]
+    done = subprocess.run(launcher, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    used = json.loads(done.stdout)
+    if used["code"]:
+        raise SystemExit(f"{' '.join(command)} ended with {used['code']}")
+    return Spent(wall=used["wall"], cpu=used["cpu"], peak_mib=used["peak_kib"] / 1024)
+
+
+def medians(turns: Sequence[Spent]) -> Spent:
+    """The median of each figure over the turns."""
+    return Spent(
+        wall=median(turn.wall for turn in turns),
+        cpu=median(turn.cpu for turn in turns),
+        peak_mib=median(turn.peak_mib for turn in turns),
+    )
+
+
+def scalar(url: str, query: str) -> int:
+    """The one number a query answers."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = int(connection.execute(text(query)).scalar_one())
+    engine.dispose()
+    return found
+
+
+def _run(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,0 +1,148 @@
+"""Upload the same photos with imgctl, s5cmd and rclone in turns: `python -m bench.upload [--only small] [--delay-ms 40]`.
+
+imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
+after each put. Only the clients are measured; SeaweedFS and Postgres run on the same machine and compete for it.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.parts import Servers, Spent, beside_python, client_environment, medians, scalar, servers, spent
+from bench.photos import Kind, write_tree
+
+USER = "0190b2b4-0000-7000-8000-000000000001"
+IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE = "imgctl", "s5cmd", "s5cmd, its 256 workers", "rclone"
+KINDS: dict[str, Kind] = {"large": "camera", "small": "small"}
+WALL_GOAL = 1.2
+CPU_GOAL = {"large": 1.0, "small": 0.8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One upload of one tree by one contender into a bucket of its own."""
+
+    servers: Servers
+    tree: Path
+    bucket: str
+    database_url: str
+    concurrency: int
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the photos, let the contenders take turns, print medians and ratios."""
+    options = _options(arguments)
+    sizes = [size for size in KINDS if options.only in (None, size)]
+    with tempfile.TemporaryDirectory(prefix="imgctl-bench-", ignore_cleanup_errors=True) as folder:
+        place = Path(folder)
+        for size in sizes:
+            write_tree(place / size, count=getattr(options, size), kind=KINDS[size])
+        with servers(place, delay_ms=options.delay_ms) as running:
+            for size in sizes:
+                results = _turns(running, place / size, getattr(options, size), options)
+                _report(size, {name: medians(each) for name, each in results.items()}, options)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", type=int, default=300, help="photos of 8 megapixels, 2.3 MB each")
+    parser.add_argument("--small", type=int, default=5000, help="photos of 0.3 megapixels, 50 KB each")
+    parser.add_argument("--only", choices=list(KINDS))
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="put so much latency before every request")
+    parser.add_argument("--concurrency", type=int, default=16, help="puts in flight, the same for all")
+    return parser.parse_args(arguments)
+
+
+def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
+    results: dict[str, list[Spent]] = {name: [] for name in CONTENDERS}
+    for number in range(options.turns):
+        names = list(CONTENDERS)
+        # Everyone goes first once: the store slows down as it fills.
+        shift = number % len(names)
+        for position, name in enumerate(names[shift:] + names[:shift]):
+            label = f"bench_{tree.name}_{number}_{position}"
+            results[name].append(_turn(running, tree, count, name, label, options.concurrency))
+            print(f"{tree.name} turn {number + 1}: {name} {results[name][-1].wall:.2f} s", file=sys.stderr)
+    return results
+
+
+def _turn(running: Servers, tree: Path, count: int, name: str, label: str, concurrency: int) -> Spent:
+    """One contender's upload, and the proof that every photo arrived."""
+    bucket = label.replace("_", "-")
+    running.new_bucket(bucket)
+    url = running.new_database(label)
+    turn = Turn(servers=running, tree=tree, bucket=bucket, database_url=url, concurrency=concurrency)
+    if name == IMGCTL:
+        spent(_imgctl(turn, "init"), client_environment())
+    used = CONTENDERS[name](turn)
+    _expect(f"objects put by {name}", running.count_objects(bucket), count)
+    if name == IMGCTL:
+        _expect("rows", scalar(url, "SELECT count(*) FROM images WHERE status = 'processing'"), count)
+    running.drop_bucket(bucket)
+    running.drop_database(label)
+    return used
+
+
+def _expect(what: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise SystemExit(f"{what}: {found}, not {wanted}: nothing was measured")
+
+
+def _imgctl(turn: Turn, *arguments: str) -> list[str]:
+    where = ["--catalog", turn.database_url, "--store", f"s3://{turn.bucket}"]
+    endpoint = ["--store-endpoint-url", turn.servers.endpoint_url]
+    return [sys.executable, "-m", "imgctl", *arguments, *where, *endpoint, "--no-progress"]
+
+
+def _by_imgctl(turn: Turn) -> Spent:
+    arguments = ["upload", str(turn.tree), "--user", USER, "--concurrency", str(turn.concurrency)]
+    return spent(_imgctl(turn, *arguments), client_environment())
+
+
+def _by_s5cmd(turn: Turn, *, workers: int) -> Spent:
+    asked = ["--endpoint-url", turn.servers.endpoint_url, "--numworkers", str(workers), "--log", "error"]
+    command = [beside_python("s5cmd"), *asked, "cp", f"{turn.tree}/", f"s3://{turn.bucket}/"]
+    return spent(command, client_environment())
+
+
+def _by_rclone(turn: Turn) -> Spent:
+    remote = {
+        "RCLONE_CONFIG": "/dev/null",
+        "RCLONE_CONFIG_BENCH_TYPE": "s3",
+        "RCLONE_CONFIG_BENCH_PROVIDER": "SeaweedFS",
+        "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+        "RCLONE_CONFIG_BENCH_ENDPOINT": turn.servers.endpoint_url,
+    }
+    asked = ["--transfers", str(turn.concurrency), "--s3-no-check-bucket"]
+    command = [beside_python("rclone"), "copy", *asked, f"{turn.tree}/", f"bench:{turn.bucket}"]
+    return spent(command, client_environment() | remote)
+
+
+CONTENDERS: dict[str, Callable[[Turn], Spent]] = {
+    IMGCTL: _by_imgctl,
+    S5CMD: lambda turn: _by_s5cmd(turn, workers=turn.concurrency),
+    S5CMD_DEFAULT: lambda turn: _by_s5cmd(turn, workers=256),
+    RCLONE: _by_rclone,
+}
+
+
+def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> None:
+    count, ours = getattr(options, size), found[IMGCTL]
+    network = f", {options.delay_ms:g} ms before each request" if options.delay_ms else ""
+    print(f"\n{count} {size} photos, {options.concurrency} at once{network}; medians of {options.turns} turns\n")
+    print("| contender | wall s | CPU ms a photo | peak MiB | imgctl's wall ÷ its | imgctl's CPU ÷ its |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, used in found.items():
+        figures = f"{used.wall:.2f} | {used.cpu / count * 1000:.2f} | {used.peak_mib:.0f}"
+        print(f"| {name} | {figures} | {ours.wall / used.wall:.2f} | {ours.cpu / used.cpu:.2f} |")
+    peer = found[S5CMD]
+    for what, ratio, goal in (("wall", ours.wall / peer.wall, WALL_GOAL), ("CPU", ours.cpu / peer.cpu, CPU_GOAL[size])):
+        print(f"\ngoal: {what} at most {goal} of s5cmd's: {ratio:.2f}, {'kept' if ratio <= goal else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    main()
