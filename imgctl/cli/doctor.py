@@ -1,6 +1,6 @@
 """`imgctl doctor`: is everything there?"""
 
-from imgctl.cli.base import Session, subcommand
+from imgctl.cli.base import Json, Session, subcommand
 from imgctl.errors import ExitCode
 
 
@@ -17,7 +17,7 @@ def command(session: Session) -> ExitCode:
     wrong = 0
     for check in examine(session.settings):
         wrong += not check.ok
-        record = {
+        record: dict[str, Json] = {
             "type": "check",
             "name": check.name,
             "ok": check.ok,
