@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from sqlalchemy import create_engine, text
 
 from imgctl.keys import key_of
-from imgctl.store.catalog.claims import Claim, Finished, claim, finish
+from imgctl.store.catalog.claims import Claim, Finished, Position, claim, finish
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.postgres import postgres_server
@@ -130,11 +130,11 @@ def _drain(url: str) -> Share:
     assert _together is not None
     _together.wait()
     began = time.monotonic()
-    rows, claims = 0, list[float]()
+    rows, claims, position = 0, list[float](), Position()
     while True:
         start = time.perf_counter()
         with catalog.write() as connection:
-            held = claim(connection, limit=BATCH, lease_seconds=60, max_attempts=5)
+            held = claim(connection, limit=BATCH, lease_seconds=60, max_attempts=5, position=position)
         claims.append(time.perf_counter() - start)
         if not held:
             break

@@ -53,8 +53,9 @@ _LEASE = now_plus(bindparam("lease_seconds", type_=Double()))
 
 @cache
 def claim(limit: int) -> Update:
-    """Lease the oldest free rows."""
-    free = select(images.c.id).where(_PROCESSING, _FREE, _TRIED < _MAX_ATTEMPTS).order_by(images.c.id)
+    """Lease the oldest free rows past `after`."""
+    beyond = images.c.id > bindparam("after", type_=Id())
+    free = select(images.c.id).where(_PROCESSING, beyond, _FREE, _TRIED < _MAX_ATTEMPTS).order_by(images.c.id)
     # A CTE: Postgres may run a LIMIT subquery more than once. The limit stands in the SQL, for a plan that knows it.
     picked = free.limit(_inline(limit)).with_for_update(skip_locked=True).cte("picked")
     return (

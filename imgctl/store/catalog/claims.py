@@ -5,7 +5,8 @@ the image to somebody else, and changes nothing. What was not the image's fault 
 `attempts - forgiven` is what `max_attempts` limits.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
@@ -15,6 +16,8 @@ from sqlalchemy import Connection, Update
 
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
+
+_HEAD = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +89,60 @@ class Backlog:
     next_free_seconds: float | None
 
 
+class Position:
+    """How far a worker's claims have come: the next one begins there and not at the head of the queue.
+
+    There lie the index entries of rows already done, until a vacuum; passing by a million takes 14 ms (measured on
+    Postgres 18). It goes back to the head every few seconds and whenever the queue ends, for what was given back,
+    what lapsed, and what came late. One thread's own.
+    """
+
+    __slots__ = ("_after", "_began", "_rewind_seconds")
+
+    def __init__(self, *, rewind_seconds: float = 5.0) -> None:
+        self._rewind_seconds = rewind_seconds
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go back to the head of the queue."""
+        self._after = _HEAD
+        self._began = time.monotonic()
+
+    def after(self) -> UUID:
+        """The id behind which to look."""
+        if time.monotonic() - self._began >= self._rewind_seconds:
+            self.rewind()
+        return self._after
+
+    def move(self, claims: Sequence[Claim]) -> None:
+        """Go on behind what was claimed."""
+        self._after = max(self._after, *(one.id for one in claims))
+
+
 class _Held(Protocol):
     @property
     def id(self) -> UUID: ...
 
 
-def claim(connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int) -> list[Claim]:
-    """Up to `limit` images that nobody holds, oldest first, leased by the database's clock."""
+def claim(
+    connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int, position: Position | None = None
+) -> list[Claim]:
+    """Up to `limit` images that nobody holds, oldest first, leased by the database's clock.
+
+    Who claims again and again hands in a Position, and stays as fast in a queue of millions as in a short one.
+    """
     values = {"lease_seconds": float(lease_seconds), "max_attempts": max_attempts}
-    rows = connection.execute(sql.claim(limit), values)
-    claims = (Claim(**row._asdict()) for row in rows)
-    return sorted(claims, key=attrgetter("id"))
+    if position is None:
+        return _claim(connection, limit, {**values, "after": _HEAD})
+    after = position.after()
+    claims = _claim(connection, limit, {**values, "after": after})
+    if len(claims) == limit:
+        position.move(claims)
+        return claims
+    position.rewind()
+    if after == _HEAD:
+        return claims
+    return _claim(connection, limit - len(claims), {**values, "after": _HEAD}) + claims
 
 
 def renew(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:
@@ -140,6 +186,11 @@ def backlog(connection: Connection) -> Backlog:
     """What is left to do, and how long until some of it is free again; looks at the head of the queue only."""
     processing, leased, seconds = connection.execute(sql.backlog()).one()
     return Backlog(processing=processing, leased=leased, next_free_seconds=seconds)
+
+
+def _claim(connection: Connection, limit: int, values: Mapping[str, object]) -> list[Claim]:
+    claims = (Claim(**row._asdict()) for row in connection.execute(sql.claim(limit), values))
+    return sorted(claims, key=attrgetter("id"))
 
 
 def _rows(dialect: str, columns: batch.Columns, items: Iterable[_Held]) -> dict[str, str]:
