@@ -1,0 +1,301 @@
+"""Tests of how settings are put together from flag, environment, file and default."""
+
+import re
+import tomllib
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgctl.config import Settings, StoreSettings, WorkSettings, load_settings
+from imgctl.config.load import Value, variables
+from imgctl.errors import ConfigError, ExitCode
+from imgctl.model import Recipe
+
+Plain: TypeAlias = "str | int | float | tuple[str, ...]"
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+PATHS = {".".join(path): variable for variable, path in variables(Settings()).items()}
+OTHER_TEXTS: dict[str, Plain] = {"variants.background": "#000000", "variants.keep": ("copyright",)}
+
+
+def owner(path: str) -> object:
+    """The default settings of the section that holds this setting."""
+    node: object = Settings()
+    for name in path.split(".")[:-1]:
+        node = getattr(node, name)
+    return node
+
+
+def default(path: str) -> Plain:
+    """The default of a setting."""
+    value: Plain = getattr(owner(path), path.rpartition(".")[2])
+    return value
+
+
+def other(path: str) -> Plain:
+    """A value that a setting may have and that is not its default."""
+    if path in OTHER_TEXTS:
+        return OTHER_TEXTS[path]
+    value, kind = default(path), get_type_hints(type(owner(path)))[path.rpartition(".")[2]]
+    if isinstance(value, (int, float)):
+        return value + 1
+    choices = get_args(kind) if get_origin(kind) is Literal else list(kind) if hasattr(kind, "__members__") else ()
+    return next((str(choice) for choice in choices if choice != value), f"{value}-other")
+
+
+def toml(path: str, value: Plain) -> str:
+    """A file that sets one setting to one value."""
+    section, _, name = path.rpartition(".")
+    texts = "[" + ", ".join(f'"{text}"' for text in value) + "]" if isinstance(value, tuple) else f'"{value}"'
+    return f"[{section}]\n{name} = {value if isinstance(value, (int, float)) else texts}\n"
+
+
+def text_of(value: Plain) -> str:
+    """A value as an environment variable holds it."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def flag_of(value: Plain) -> Value:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def setting(settings: Settings, path: str) -> Plain:
+    node: object = settings
+    for name in path.split("."):
+        node = getattr(node, name)
+    assert isinstance(node, (str, int, float, tuple))
+    return node
+
+
+def load(directory: Path, text: str = "", **environ: str) -> Settings:
+    """Load with a file of this text, in a directory that holds nothing else."""
+    file = directory / "chosen.toml"
+    file.write_text(text)
+    return load_settings(file=file, environ=environ, directory=directory)
+
+
+def refused(directory: Path, text: str = "", **environ: str) -> str:
+    """The one line of the error that loading ends in."""
+    with pytest.raises(ConfigError) as caught:
+        load(directory, text, **environ)
+    return caught.value.line
+
+
+def test_example_file_is_the_defaults() -> None:
+    loaded = load_settings(file=EXAMPLE, environ={})
+
+    assert loaded == Settings(source=EXAMPLE)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_example_file_mentions(path: str) -> None:
+    node: object = tomllib.loads(EXAMPLE.read_text())
+    for name in path.split("."):
+        assert isinstance(node, dict)
+        node = node[name]
+
+    assert node is not None
+
+
+def test_example_file_says_what_every_setting_is() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    bare = [line for before, line in pairwise(lines) if " = " in line and not before.startswith("# ")]
+
+    assert not bare
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_file_beats_default(path: str, tmp_path: Path) -> None:
+    assert other(path) != default(path)
+    assert setting(load(tmp_path, toml(path, other(path))), path) == other(path)
+
+
+@pytest.mark.parametrize(("path", "variable"), PATHS.items())
+def test_environment_beats_file(path: str, variable: str, tmp_path: Path) -> None:
+    loaded = load(tmp_path, toml(path, default(path)), **{variable: text_of(other(path))})
+
+    assert setting(loaded, path) == other(path)
+
+
+@pytest.mark.parametrize(("path", "variable"), PATHS.items())
+def test_flag_beats_environment_and_file(path: str, variable: str, tmp_path: Path) -> None:
+    file = tmp_path / "chosen.toml"
+    file.write_text(toml(path, other(path)))
+    environ = {variable: text_of(other(path))}
+
+    loaded = load_settings(file=file, environ=environ, flags={path: flag_of(default(path))}, directory=tmp_path)
+
+    assert setting(loaded, path) == default(path)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_setting_changes_no_other(path: str, tmp_path: Path) -> None:
+    loaded = load(tmp_path, toml(path, other(path)))
+
+    assert [name for name in PATHS if setting(loaded, name) != default(name)] == [path]
+
+
+def test_environment_twins_are_named_after_section_and_setting() -> None:
+    assert PATHS["store.endpoint_url"] == "IMGCTL_STORE_ENDPOINT_URL"
+    assert PATHS["variants.thumb.max_edge_px"] == "IMGCTL_VARIANTS_THUMB_MAX_EDGE_PX"
+
+
+def test_no_two_settings_share_a_variable() -> None:
+    assert len(set(PATHS.values())) == len(PATHS) > 20
+
+
+def test_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+    assert load(tmp_path, "[work]\njobs = 3\n", IMGCTL_WORK_JOBS="").work.jobs == 3
+
+
+@given(jobs=st.integers(0, 1024), lease=st.floats(1, 3600))
+def test_numbers_come_back_from_text_as_they_were(jobs: int, lease: float) -> None:
+    environ = {"IMGCTL_WORK_JOBS": str(jobs), "IMGCTL_WORK_LEASE": f"{lease:.3f}"}
+
+    loaded = load_settings(environ=environ, directory=EXAMPLE.parent / "tests")
+
+    assert (loaded.work.jobs, loaded.work.lease) == (jobs, float(f"{lease:.3f}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ('[store]\ntimeout = "500ms"', "store.timeout", 0.5),
+        ('[work]\nlease = "15m"', "work.lease", 900.0),
+        ("[work]\nlease = 90", "work.lease", 90.0),
+        ('[upload]\nmemory = "1GiB"', "upload.memory", 2**30),
+        ('[upload]\nmemory = "2MB"', "upload.memory", 2_000_000),
+        ("[upload]\nmemory = 1048576", "upload.memory", 2**20),
+    ],
+)
+def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, value: float, tmp_path: Path) -> None:
+    assert setting(load(tmp_path, text), path) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[store]\nendpont_url = 'x'", r"chosen\.toml: \[store\] endpont_url: .*did you mean endpoint_url\?"),
+        ("[work]\nzzz = 1", r"\[work\] zzz: there is no such setting .*known: jobs, timeout"),
+        ("[stroe]\nurl = 'x'", r"chosen\.toml: stroe: .*did you mean store\?"),
+        ("[variants.thump]\nquality = 1", r"\[variants\] thump: .*did you mean thumb\?"),
+        ("source = 'x'", r"source: there is no such setting"),
+        ("store = 's3://photos'", r"store is a section, not a value .*\[store\]"),
+        ("[upload]\nconcurrency = 'many'", r"\[upload\] concurrency: .*how many puts are in flight"),
+        ("[upload]\nconcurrency = true", r"\[upload\] concurrency: True is no number"),
+        ("[upload]\nconcurrency = 1.5", r"\[upload\] concurrency: 1\.5 is no whole number"),
+        ("[upload]\nconcurrency = [1]", r"\[upload\] concurrency: \[1\] is no number"),
+        ("[store]\nurl = 1", r"\[store\] url: 1 is no text"),
+        ("[variants]\nkeep = 1", r"\[variants\] keep: 1 is no list of names"),
+        ("[variants]\nkeep = ['gps']", r"\[variants\] keep: 'gps' is impossible"),
+        ("[variants]\nbackground = 'white'", r"\[variants\] background: 'white' is impossible"),
+        ("[variants.full]\nformat = 'gif'", r"\[variants\.full\] format: 'gif' is none of jpeg, webp, avif"),
+        ("[log]\nlevel = 'loud'", r"\[log\] level: 'loud' is none of debug, info"),
+        ("[work]\nlease = '15 parsecs'", r"\[work\] lease: '15 parsecs' is no duration"),
+        ("[upload]\nmemory = 'much'", r"\[upload\] memory: 'much' is no size"),
+        ("[upload]\nconcurrency = 0", r"\[upload\] concurrency: 0 is below 1"),
+        ("[upload]\nconcurrency = 1025", r"\[upload\] concurrency: 1025 is above 1024"),
+        ("[variants.thumb]\nquality = 101", r"\[variants\.thumb\] quality: 101 is above 100"),
+        ("[work]\nmemory = '1MiB'", r"\[work\] memory: 1MiB is below"),
+        ("[work\njobs = 1", r"chosen\.toml: not TOML: .*config\.example\.toml"),
+    ],
+)
+def test_file_that_cannot_be_is_refused_by_name(text: str, told: str, tmp_path: Path) -> None:
+    assert re.search(told, refused(tmp_path, text))
+
+
+def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
+    assert refused(tmp_path, IMGCTL_WORK_JOBS="-1").startswith("IMGCTL_WORK_JOBS: -1 is below 0")
+
+
+def test_impossible_flag_is_refused_by_its_name() -> None:
+    with pytest.raises(ConfigError, match="--work-max-attempts: .*'x'"):
+        load_settings(environ={}, flags={"work.max_attempts": "x"}, directory=EXAMPLE.parent / "tests")
+
+
+def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "chosen.toml"
+    file.write_bytes(b'[store]\nurl = "\xff"\n')
+
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_settings(file=file, environ={})
+
+
+def test_refusals_end_with_the_code_of_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file=tmp_path / "absent.toml", environ={})
+
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "absent.toml: no such configuration file" in caught.value.line
+
+
+def test_file_named_by_the_environment_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_settings(environ={"IMGCTL_CONFIG": str(tmp_path / "absent.toml")}, directory=tmp_path)
+
+
+def files_everywhere(directory: Path) -> dict[str, str]:
+    """A file in each place that is looked at, told apart by its number of jobs; returns an environment naming them."""
+    places = {1: "named.toml", 2: "variable.toml", 3: "imgctl.toml", 4: "xdg/imgctl/config.toml"}
+    for jobs, place in (places | {5: "home/.config/imgctl/config.toml"}).items():
+        (directory / place).parent.mkdir(parents=True, exist_ok=True)
+        (directory / place).write_text(f"[work]\njobs = {jobs}\n")
+    return {
+        "IMGCTL_CONFIG": str(directory / "variable.toml"),
+        "XDG_CONFIG_HOME": str(directory / "xdg"),
+        "HOME": str(directory / "home"),
+    }
+
+
+def test_files_are_found_in_their_order(tmp_path: Path) -> None:
+    environ = files_everywhere(tmp_path)
+    found = [load_settings(file=tmp_path / "named.toml", environ=environ, directory=tmp_path)]
+    found.append(load_settings(environ=environ, directory=tmp_path))
+    del environ["IMGCTL_CONFIG"]
+    found.append(load_settings(environ=environ, directory=tmp_path))
+    found.append(load_settings(environ=environ, directory=tmp_path / "home"))
+    del environ["XDG_CONFIG_HOME"]
+    found.append(load_settings(environ=environ, directory=tmp_path / "home"))
+
+    assert [settings.work.jobs for settings in found] == [1, 2, 3, 4, 5]
+
+
+def test_settings_say_which_file_they_came_from(tmp_path: Path) -> None:
+    assert load(tmp_path).source == tmp_path / "chosen.toml"
+
+
+def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
+    assert load_settings(environ={"HOME": str(tmp_path)}, directory=tmp_path) == Settings()
+
+
+def test_unknown_variables_are_left_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, IMGCTL_SOMETHING="else").work == WorkSettings()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().store = StoreSettings()  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_is() -> None:
+    def undocumented(node: object, path: str) -> list[str]:
+        assert is_dataclass(node)
+        found = []
+        for field in fields(node):
+            value = getattr(node, field.name)
+            if is_dataclass(value):
+                found += undocumented(value, f"{path}{field.name}.")
+            elif not field.metadata.get("doc"):
+                found.append(f"{path}{field.name}")
+        return found
+
+    assert undocumented(Settings(), "") == ["source"]
+
+
+def test_default_settings_make_the_default_recipe() -> None:
+    assert Settings().variants.recipe() == Recipe()
