@@ -50,7 +50,7 @@ def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
     if shrink > 1:
         image = _load(data, kind, {**options, "shrink": shrink})
-    exif = read_exif(bytes(image.get("exif-data"))) if image.get_typeof("exif-data") else Exif()
+    exif = read_exif(data if kind is Format.TIFF else _exif_block(image))
     return Decoded(image=image, orientation=_orientation(image, kind, exif), width=width, height=height, exif=exif)
 
 
@@ -83,6 +83,10 @@ def check_pixels(width: int, height: int, max_pixels: int, *, hint: str = "raise
 
 def _load(data: bytes, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
     return getattr(pyvips.Image, _LOADERS[kind])(data, **options)
+
+
+def _exif_block(image: pyvips.Image) -> bytes:
+    return bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
 
 
 def _fail_on(kind: Format, *, lenient: bool) -> str:

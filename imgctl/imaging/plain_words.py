@@ -2,24 +2,41 @@
 
 import re
 
-_SAYINGS = (
-    (r"premature end|truncated|unexpected end|not enough (?:image )?data|end of file|read error|too short", "the file is cut off or damaged: its data ends too early"),
-    (r"corrupt|broken|bad (?:code|marker|huffman)|crc|checksum|inconsistent|invalid (?:distance|block|code|stored)", "the file is damaged: its data does not add up"),
-    (r"out of memory|cannot allocate|memoryerror", "the picture needs more memory than the worker may take"),
-    (r"not a known|unsupported|not supported|not implemented|no decode|unable to find|unknown|cannot identify", "the file uses a feature that no decoder here knows"),
-    (r"no frames|no image|empty", "the file holds no picture"),
-)  # fmt: skip
+_SAYINGS = tuple(
+    (re.compile(pattern, re.IGNORECASE), text)
+    for pattern, text in (
+        (
+            r"premature end|truncated|unexpected end|not enough|end of file|read error|too short|unexpected eof",
+            "the file is cut off or damaged: its data ends too early",
+        ),
+        (
+            r"corrupt|broken|bad (?:code|marker|huffman)|\bcrc\b|checksum|inconsistent|invalid",
+            "the file is damaged: its data does not add up",
+        ),
+        (r"out of memory|cannot allocate|memoryerror", "the file needs more memory than the worker may take"),
+        (r"no frames|no image", "the file holds no picture"),
+        (
+            r"cannot identify|not a |create decoder|no loader|bad header",
+            "the file is damaged at its very beginning: only its signature is readable",
+        ),
+        (
+            r"unsupported|not supported|not implemented|no decode|unknown",
+            "the file uses a feature that no decoder here knows",
+        ),
+    )
+)
 # libjpeg warns of these, and yet every pixel is right.
 _HARMLESS = re.compile(
     r"extraneous bytes before marker 0xd9|unknown jfif|invalid sos parameters|unknown adobe", re.IGNORECASE
 )
+_PYTHON_OBJECT = re.compile(r" ?<[^<>]* object at 0x[^<>]*>")
 _MAX_QUOTE = 160
 
 
 def explain(*errors: BaseException, otherwise: str) -> str:
     """One plain sentence (`otherwise` when no error is understood), and the decoder's own words behind it."""
     lines = [line for error in errors for line in own_lines(error)]
-    for plain, pattern in ((text, re.compile(pattern, re.IGNORECASE)) for pattern, text in _SAYINGS):
+    for pattern, plain in _SAYINGS:
         said = next((line for line in lines if pattern.search(line)), None)
         if said is not None:
             return f"{plain} (decoder: {said})"
@@ -28,7 +45,7 @@ def explain(*errors: BaseException, otherwise: str) -> str:
 
 def own_lines(error: BaseException) -> list[str]:
     """What a decoder said, line by line; an error without words gives its name."""
-    lines = [line.strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
+    lines = [_PYTHON_OBJECT.sub("", line).strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
     return lines or [type(error).__name__]
 
 

@@ -93,8 +93,7 @@ def _variants(master: _Master, recipe: Recipe, exif: bytes) -> Iterator[Rendered
     for spec in sorted(recipe.variants, key=lambda spec: -spec.max_edge_px):
         width, height = _fit(master.width, master.height, spec.max_edge_px)
         if (width, height) != (image.width, image.height):
-            # In memory, or each smaller variant would resize from the one before all over again.
-            image = _resized(image, width, height).copy_memory()
+            image = _in_memory(_resized(image, width, height))
         yield _variant(image, spec, exif)
 
 
@@ -124,7 +123,7 @@ def _master(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> _Mast
         if not lenient or is_harmless(complaints[0]):
             return master
         if _is_blank(master.image):
-            break
+            continue
         return replace(master, damage=explain(*complaints, otherwise="a part of the file cannot be decoded"))
     reason = explain(*complaints, otherwise="no decoder here can read it")
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=_HINT) from complaints[0]
@@ -156,12 +155,19 @@ def _finished(decoded: Decoded, background: str, edge: int) -> _Master:
     if has_alpha(image):
         image = on_background(image, background)
     width, height = _fit(decoded.width, decoded.height, edge)
-    image = to_srgb(_resized(image, width, height)).copy_memory()
+    image = _in_memory(to_srgb(_resized(image, width, height)))
     turn = _TURNS.get(decoded.orientation)
-    upright = turn(image).copy_memory() if turn else image
+    upright = _in_memory(turn(image)) if turn else image
     swapped = decoded.orientation >= 5
     seen = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
     return _Master(image=upright, width=seen[0], height=seen[1], exif=decoded.exif)
+
+
+def _in_memory(image: pyvips.Image) -> pyvips.Image:
+    """The pixels and nothing else: computed once, and without the metadata that libvips hands on."""
+    pixels = image.write_to_memory()
+    plain = pyvips.Image.new_from_memory(pixels, image.width, image.height, image.bands, "uchar")
+    return plain.copy(interpretation="srgb")
 
 
 def _fit(width: int, height: int, edge: int) -> tuple[int, int]:

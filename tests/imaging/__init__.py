@@ -1,0 +1,1 @@
+"""Proofs that pictures come out upright, in the right colours, and without what they should not carry."""

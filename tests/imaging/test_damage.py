@@ -1,0 +1,130 @@
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from bench.photos import scene
+from imgctl.errors import ImageRejected, NotAnImage
+from imgctl.imaging.probe import Probe, probe
+from imgctl.imaging.render import Rendered, render
+from imgctl.model import Recipe, Variant, VariantSpec
+from tests.imaging.pictures import FINE, FORMATS, distance, encoded, full, quadrants
+
+SMALL = Recipe(variants=(VariantSpec(variant=Variant.THUMB, max_edge_px=24, quality=80),))
+MUTATIONS_EACH = 250
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])
+def test_a_cut_off_picture_is_rendered_and_reported(kind: str) -> None:
+    picture = scene(320, 240, seed=5, noise=9)
+    whole = full(render(encoded(picture, kind), FINE))
+    data = encoded(picture, kind)
+
+    rendered = render(data[: len(data) * 3 // 4], FINE)
+
+    assert rendered.damage is not None and "cut off" in rendered.damage
+    # A BMP begins with its last row.
+    kept = (0, 140, 320, 240) if kind == "BMP" else (0, 0, 320, 100)
+    assert distance(full(rendered).crop(kept), whole.crop(kept)) < 2
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
+def test_a_cut_off_picture_without_rows_of_its_own_is_rejected(kind: str) -> None:
+    data = encoded(scene(320, 240, seed=5, noise=9), kind)
+
+    with pytest.raises(ImageRejected, match="the file is"):
+        render(data[: len(data) * 3 // 4], FINE)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_whole_picture_is_not_reported(kind: str) -> None:
+    assert render(encoded(quadrants(), kind), FINE).damage is None
+
+
+def test_a_missing_end_marker_costs_no_pixel() -> None:
+    rendered = render(encoded(quadrants(), "JPEG")[:-2], FINE)
+
+    assert distance(full(rendered), quadrants()) < 2
+
+
+def test_bytes_behind_the_end_are_no_damage() -> None:
+    assert render(encoded(quadrants(), "JPEG") + b"a maker's trailer" * 99, FINE).damage is None
+
+
+def test_padding_before_the_end_marker_is_no_damage() -> None:
+    data = encoded(quadrants(), "JPEG")
+
+    assert render(data[:-2] + bytes(30) + data[-2:], FINE).damage is None
+
+
+def test_corrupt_jpeg_data_is_reported() -> None:
+    data = bytearray(encoded(quadrants(640, 480), "JPEG"))
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\xd3" * 20
+
+    assert render(bytes(data), FINE).damage is not None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "TIFF"])
+def test_a_header_without_a_picture_is_rejected_in_plain_words(kind: str) -> None:
+    data = encoded(quadrants(), kind)[:32]
+
+    assert isinstance(probe(data), Probe)
+    with pytest.raises(ImageRejected, match=r"^the picture cannot be decoded: the file .*\(decoder: ") as caught:
+        render(data, FINE)
+    assert caught.value.hint and "0x" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "the file is empty"),
+        (bytes(4096), "only zeros"),
+        (b"%PDF-1.7 and so on", "a PDF document"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript document"),
+        (b"dear diary, today\n", "plain text"),
+        (b"BM, said the fox, and left for the hills of the county\n", "plain text"),
+        (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", "a video"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video"),
+        (b"RIFF\x24\0\0\0AVI LIST", "no known format"),
+        (b"PK\x03\x04 and a document", "a ZIP archive"),
+    ],
+)
+def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
+    for look in (probe, lambda data: render(data, FINE)):
+        with pytest.raises(NotAnImage, match=said):
+            look(data)
+
+
+def test_a_cameras_raw_file_is_rejected_and_not_shown_by_its_preview() -> None:
+    raw = b"II*\0\x10\0\0\0CR\x02\0" + bytes(400)
+
+    assert probe(raw).format == "tiff"
+    with pytest.raises(ImageRejected, match="raw file"):
+        render(raw, FINE)
+
+
+def mutated(data: bytes, rng: random.Random) -> Iterator[bytes]:
+    for _ in range(MUTATIONS_EACH):
+        copy = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 5, 20))):
+            copy[rng.randrange(len(copy))] = rng.randrange(256)
+        if rng.random() < 0.2:
+            del copy[rng.randrange(len(copy)) :]
+        yield bytes(copy)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_flipped_bytes_end_in_a_picture_or_in_our_errors(kind: str) -> None:
+    rng = random.Random(f"flip {kind}")
+    exif = {} if kind in {"GIF", "BMP"} else {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}
+    outcomes: set[type] = set()
+
+    for data in mutated(encoded(quadrants(32, 24), kind, **exif), rng):
+        try:
+            outcomes.add(type(render(data, SMALL, max_pixels=100_000)))
+        except (NotAnImage, ImageRejected) as error:
+            assert error.message
+            outcomes.add(type(error))
+
+    assert Rendered in outcomes and outcomes <= {Rendered, NotAnImage, ImageRejected}

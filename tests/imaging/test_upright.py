@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgctl.imaging.probe import probe
+from imgctl.imaging.render import render
+from imgctl.model import Recipe
+from tests.imaging.pictures import FINE, distance, encoded, full, opened, quadrants
+
+ORIENTATION = 0x0112
+PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "orientation"
+Turn = Image.Transpose
+# How the camera held the sensor: what undoes the turn that the tag asks for (Exif 2.32, tag 274).
+STORED: dict[int, Callable[[Image.Image], Image.Image]] = {
+    1: lambda image: image,
+    2: lambda image: image.transpose(Turn.FLIP_LEFT_RIGHT),
+    3: lambda image: image.transpose(Turn.ROTATE_180),
+    4: lambda image: image.transpose(Turn.FLIP_TOP_BOTTOM),
+    5: lambda image: image.transpose(Turn.TRANSPOSE),
+    6: lambda image: image.transpose(Turn.ROTATE_90),
+    7: lambda image: image.transpose(Turn.TRANSVERSE),
+    8: lambda image: image.transpose(Turn.ROTATE_270),
+}
+
+
+def held(image: Image.Image, kind: str, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encoded(STORED[orientation](image), kind, exif=exif if kind == "TIFF" else exif.tobytes())
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF", "TIFF", "PNG", "AVIF"])
+def test_every_orientation_of_every_format_comes_out_upright(kind: str, orientation: int) -> None:
+    picture = quadrants()
+
+    rendered = render(held(picture, kind, orientation), FINE)
+
+    assert (rendered.width, rendered.height) == picture.size
+    assert distance(full(rendered), picture) < 4
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF", "TIFF", "PNG", "AVIF"])
+def test_probe_gives_the_size_as_a_person_sees_it(kind: str, orientation: int) -> None:
+    found = probe(held(quadrants(), kind, orientation))
+
+    assert (found.width, found.height) == (96, 64)
+
+
+def test_every_variant_is_upright_not_only_the_largest() -> None:
+    picture = quadrants(3000, 2000)
+
+    rendered = render(held(picture, "JPEG", 6), Recipe())
+
+    assert [(one.width, one.height) for one in rendered.variants] == [(320, 213), (1080, 720), (2048, 1365)]
+    for one in rendered.variants:
+        assert distance(opened(one.data), picture.resize((one.width, one.height))) < 2
+
+
+@pytest.mark.parametrize("tag", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_means_as_it_is(tag: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = tag
+
+    rendered = render(encoded(quadrants(), "JPEG", exif=exif.tobytes()), FINE)
+
+    assert distance(full(rendered), quadrants()) < 2
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the shared photos are not here")
+@pytest.mark.parametrize("name", ["Landscape", "Portrait"])
+def test_a_photo_looks_alike_in_all_eight_orientations(name: str) -> None:
+    upright = full(render((PHOTOS / f"{name}_1.jpg").read_bytes(), Recipe()))
+
+    for orientation in range(2, 9):
+        turned = full(render((PHOTOS / f"{name}_{orientation}.jpg").read_bytes(), Recipe()))
+        assert distance(turned, upright) < 4
