@@ -214,7 +214,7 @@ def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
 
 
 def test_impossible_flag_is_refused_by_its_name() -> None:
-    with pytest.raises(ConfigError, match="--work-max-attempts: .*'x'"):
+    with pytest.raises(ConfigError, match=r"--work-max-attempts: .*'x'"):
         load_settings(environ={}, flags={"work.max_attempts": "x"}, directory=EXAMPLE.parent / "tests")
 
 
