@@ -32,20 +32,20 @@ class LocalStore:
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
         path = self._path(key)
-        with _translated(key, path):
+        with _writing(key, path):
             self._files.create(path, (body,))
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Copy a file in chunks; BlobCorrupt when what was read is not `size` bytes with that sha256."""
         target = self._path(key)
         # The source opens outside: its errors are the caller's, not the store's.
-        with path.open("rb", buffering=0) as source, _translated(key, target):
+        with path.open("rb", buffering=0) as source, _writing(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Write a file, over an older one if there is one."""
         path = self._path(key)
-        with _translated(key, path):
+        with _writing(key, path):
             self._files.replace(path, (body,))
 
     def get(self, key: str) -> bytes:
@@ -104,6 +104,17 @@ def _blob(key: str, found: os.stat_result) -> Blob:
         modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
         etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
     )
+
+
+@contextmanager
+def _writing(key: str, path: Path) -> Iterator[None]:
+    try:
+        with _translated(key, path):
+            yield
+    except BlobMissing as error:
+        raise StoreError(
+            f"{path} cannot be written", hint="a file lies where a directory must be, or the reverse"
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,216 @@
+"""What every store does alike: a directory, SeaweedFS and moto."""
+
+import hashlib
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, KeyShapeError
+from imgctl.store.blobs.base import Blob, BlobStore
+from imgctl.store.blobs.open import open_store
+
+JPEG = "image/jpeg"
+KEY = "2026/11/22/019aa-original.jpg"
+
+
+def put(store: BlobStore, *keys: str) -> None:
+    for key in keys:
+        store.replace(key, key.encode(), content_type=JPEG)
+
+
+def keys_of(store: BlobStore, *, prefix: str = "", after: str = "", until: str = "") -> list[str]:
+    return [blob.key for blob in store.scan(prefix=prefix, after=after, until=until)]
+
+
+@pytest.mark.parametrize("body", [b"", b"x", bytes(range(256)) * 4096])
+def test_what_is_created_is_read_back(store: BlobStore, body: bytes) -> None:
+    store.create(KEY, body, content_type=JPEG)
+
+    assert store.get(KEY) == body
+
+
+def test_second_create_is_refused_and_the_first_bytes_stay(store: BlobStore) -> None:
+    store.create(KEY, b"first", content_type=JPEG)
+
+    with pytest.raises(BlobExists, match="019aa-original"):
+        store.create(KEY, b"second", content_type=JPEG)
+    assert store.get(KEY) == b"first"
+
+
+def test_of_many_concurrent_creates_exactly_one_wins(store: BlobStore) -> None:
+    def attempt(number: int) -> bool:
+        try:
+            store.create(KEY, b"%d" % number, content_type=JPEG)
+        except BlobExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(32) as pool:
+        won = list(pool.map(attempt, range(100)))
+
+    assert won.count(True) == 1
+    assert store.get(KEY) == b"%d" % won.index(True)
+
+
+def test_replace_puts_over_an_older_blob(store: BlobStore) -> None:
+    store.replace(KEY, b"old", content_type=JPEG)
+    store.replace(KEY, b"new", content_type=JPEG)
+
+    assert store.get(KEY) == b"new"
+
+
+def test_missing_blob_is_said_to_be_missing(store: BlobStore) -> None:
+    assert store.head(KEY) is None
+    with pytest.raises(BlobMissing, match="019aa-original") as caught:
+        store.get(KEY)
+    assert caught.value.hint
+
+
+def test_head_describes_the_blob(store: BlobStore) -> None:
+    store.create(KEY, b"12345", content_type=JPEG)
+
+    found = store.head(KEY)
+
+    assert found is not None
+    assert (found.key, found.size, found.storage_class) == (KEY, 5, None)
+    assert found.etag
+    assert '"' not in found.etag
+    assert abs(found.modified_at - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_scan_and_head_describe_alike(store: BlobStore) -> None:
+    put(store, KEY)
+
+    assert [store.head(KEY)] == [
+        Blob(key=found.key, size=found.size, modified_at=seen.modified_at, etag=found.etag)
+        for found in store.scan()
+        if (seen := store.head(KEY))
+    ]
+
+
+def test_scan_is_in_byte_order_within_bounds(store: BlobStore) -> None:
+    put(store, "b/2", "a/1", "a/3", "b/10", "c", "é/1", "a/é", "b/1", "中/1", "😀/1", "\uffee/1")
+
+    assert keys_of(store) == ["a/1", "a/3", "a/é", "b/1", "b/10", "b/2", "c", "é/1", "中/1", "\uffee/1", "😀/1"]
+    assert keys_of(store, after="a/3", until="b/10") == ["a/é", "b/1", "b/10"]
+    assert keys_of(store, after="a/2", until="b/11") == ["a/3", "a/é", "b/1", "b/10"]
+    assert keys_of(store, prefix="b/") == ["b/1", "b/10", "b/2"]
+    assert keys_of(store, prefix="b/1") == ["b/1", "b/10"]
+    assert keys_of(store, prefix="b/1", after="b/1") == ["b/10"]
+    assert keys_of(store, prefix="b/", until="b/10") == ["b/1", "b/10"]
+    assert keys_of(store, prefix="b/", after="z") == []
+    assert keys_of(store, prefix="none/") == []
+    assert keys_of(store, until="a/2") == ["a/1"]
+
+
+@pytest.mark.parametrize("kind", ["file", "moto"], indirect=True)
+def test_directories_sort_with_their_slash(store: BlobStore) -> None:
+    keys = sorted(["a/b", "a.txt", "a-b/c", "a0", "a b", "b/c/d", "b/c.d", "b/c-", "x+y%20z&?#"])
+    put(store, *reversed(keys))
+
+    assert keys_of(store) == keys
+    for after in keys:
+        for until in keys:
+            assert keys_of(store, after=after, until=until) == [key for key in keys if after < key <= until]
+
+
+def test_scan_goes_on_over_many_pages(store: BlobStore) -> None:
+    keys = [f"2026/11/{day:02}/{number:04}-thumb.jpg" for day in (1, 2) for number in range(520)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda key: put(store, key), keys))
+
+    assert keys_of(store) == keys
+    assert keys_of(store, after=keys[9], until=keys[1014]) == keys[10:1015]
+
+
+def test_empty_store_has_nothing_to_scan(store: BlobStore) -> None:
+    assert keys_of(store) == []
+
+
+def test_deleted_blobs_are_gone_and_absent_ones_are_no_error(store: BlobStore) -> None:
+    put(store, "a/1", "a/2", "a/3")
+
+    store.delete(iter(["a/1", "a/2", "never/was"]))
+    store.delete([])
+
+    assert keys_of(store) == ["a/3"]
+
+
+def test_more_blobs_are_deleted_than_fit_one_request(store: BlobStore) -> None:
+    put(store, "a/0001", "a/1500")
+
+    store.delete(f"a/{number:04}" for number in range(1600))
+
+    assert keys_of(store) == []
+
+
+def test_signed_url_lets_its_bearer_read(store: BlobStore) -> None:
+    put(store, KEY)
+
+    with urllib.request.urlopen(store.sign(KEY, seconds=60)) as answer:
+        assert answer.read() == KEY.encode()
+
+
+@pytest.mark.parametrize("kind", ["seaweed", "moto"], indirect=True)
+def test_signed_url_lets_its_bearer_write(store: BlobStore) -> None:
+    url = store.sign(KEY, seconds=60, method="PUT")
+    request = urllib.request.Request(url, data=b"put", method="PUT", headers={"Content-Type": JPEG})
+
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    assert store.get(KEY) == b"put"
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\nb", "a\0b"])
+def test_key_that_not_every_store_can_hold_is_refused(store: BlobStore, key: str) -> None:
+    with pytest.raises(KeyShapeError):
+        store.create(key, b"x", content_type=JPEG)
+
+
+def test_check_passes_and_leaves_nothing(store: BlobStore) -> None:
+    store.check()
+
+    assert keys_of(store) == []
+
+
+def sparse(path: Path, size: int) -> bytes:
+    """A file of `size` zero bytes, and its sha256."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+@pytest.mark.parametrize("size", [0, 1000, 70 * 2**20])
+def test_file_is_created_whole_and_only_once(store: BlobStore, tmp_path: Path, size: int) -> None:
+    digest = sparse(tmp_path / "scan.tif", size)
+
+    store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=digest)
+
+    assert hashlib.sha256(store.get(KEY)).digest() == digest
+    with pytest.raises(BlobExists):
+        store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=digest)
+
+
+@pytest.mark.parametrize("size", [1000, 70 * 2**20])
+@pytest.mark.parametrize("growth", [-1, 0, 1])
+def test_file_that_changed_meanwhile_is_not_created(store: BlobStore, tmp_path: Path, size: int, growth: int) -> None:
+    digest = sparse(tmp_path / "scan.tif", size)
+    with (tmp_path / "scan.tif").open("r+b") as file:
+        file.truncate(size + growth)
+        file.write(b"x" if growth == 0 else b"")
+
+    with pytest.raises(BlobCorrupt, match="changed while reading"):
+        store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=digest)
+    assert store.head(KEY) is None
+    assert keys_of(store) == []
+
+
+def test_store_is_opened_by_its_url_alone(settings: StoreSettings) -> None:
+    put(open_store(settings), KEY)
+
+    assert keys_of(open_store(settings)) == [KEY]

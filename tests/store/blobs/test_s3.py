@@ -1,0 +1,270 @@
+"""What only a bucket does: checksums, refusals, retries, archived and foreign objects."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import (
+    BlobArchived,
+    BlobExists,
+    BucketMissing,
+    ConfigError,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+)
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.s3_connect import connection, open_obstore
+from tests.parts.proxy import Fault, Policy, fault_proxy
+from tests.parts.seaweed import ACCESS_KEY, SECRET_KEY, S3Server
+
+JPEG = "image/jpeg"
+KEY = "2026/11/22/019aa-original.jpg"
+
+
+def at(url: str, bucket: str, *, timeout: float = 20.0, retries: int = 0) -> BlobStore:
+    return open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=url, timeout=timeout, retries=retries))
+
+
+def once(fault: Fault, method: str) -> Policy:
+    """The first request of that method meets the fault."""
+    left = [fault]
+
+    def policy(asked: str, _path: str, _number: int) -> Fault | None:
+        return left.pop() if asked == method and left else None
+
+    return policy
+
+
+def test_variant_carries_its_headers(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+
+    at(seaweed.endpoint_url, bucket).replace(KEY, b"x", content_type="image/webp")
+
+    found = seaweed.client().head_object(Bucket=bucket, Key=KEY)
+    assert found["ContentType"] == "image/webp"
+    assert found["CacheControl"] == "public, max-age=31536000, immutable"
+
+
+def test_server_is_sent_a_sha256_and_keeps_it(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+
+    at(seaweed.endpoint_url, bucket).create(KEY, b"body", content_type=JPEG)
+
+    found = seaweed.client().head_object(Bucket=bucket, Key=KEY, ChecksumMode="ENABLED")
+    assert found["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"body").digest()).decode()
+
+
+def test_server_refuses_a_body_that_is_not_what_the_checksum_says(seaweed: S3Server) -> None:
+    bucket, wrong = seaweed.new_bucket(), base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+
+    with pytest.raises(ClientError, match="BadDigest"):
+        seaweed.client().put_object(Bucket=bucket, Key=KEY, Body=b"body", ChecksumSHA256=wrong)
+    assert at(seaweed.endpoint_url, bucket).head(KEY) is None
+
+
+def test_missing_bucket_is_said_to_be_missing(moto_s3: S3Server) -> None:
+    store = at(moto_s3.endpoint_url, "no-such-bucket")
+    requests: list[Callable[[], object]] = [
+        store.check,
+        lambda: store.get(KEY),
+        lambda: store.create(KEY, b"x", content_type=JPEG),
+        lambda: list(store.scan()),
+        lambda: store.delete([KEY]),
+    ]
+
+    for request in requests:
+        with pytest.raises(BucketMissing, match="no-such-bucket") as caught:
+            request()
+        assert caught.value.hint
+
+
+def test_check_finds_a_missing_bucket_where_a_put_would_make_it(seaweed: S3Server) -> None:
+    with pytest.raises(BucketMissing):
+        at(seaweed.endpoint_url, "never-made").check()
+
+
+def test_silent_endpoint_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
+        at("http://127.0.0.1:1", "bucket").get(KEY)
+
+
+def test_wrong_secret_is_denied_and_never_told(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")
+
+    with pytest.raises(StoreDenied) as caught:
+        at(seaweed.endpoint_url, "bucket").check()
+    assert "\n" not in caught.value.line
+    assert "a-wrong-secret" not in repr(caught.value) + caught.value.line
+    assert ACCESS_KEY not in caught.value.line
+    assert "credentials" in caught.value.hint
+
+
+def test_no_credentials_are_denied_with_the_ways_to_give_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    with pytest.raises(StoreDenied) as caught:
+        at("http://127.0.0.1:1", "bucket").check()
+    assert "AWS_PROFILE" in caught.value.hint
+
+
+def test_half_a_pair_of_credentials_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    with pytest.raises(StoreDenied, match="AWS_SECRET_ACCESS_KEY"):
+        at("http://127.0.0.1:1", "bucket").check()
+
+
+def test_credentials_come_from_the_aws_chain(
+    seaweed: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = seaweed.new_bucket()
+    (tmp_path / "credentials").write_text(
+        f"[archive]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    )
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "archive")
+    store = at(seaweed.endpoint_url, bucket)
+
+    store.create(KEY, b"x", content_type=JPEG)
+
+    assert store.get(KEY) == b"x"
+
+
+def test_archived_blob_says_that_it_must_be_restored(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    moto_s3.client().put_object(Bucket=bucket, Key=KEY, Body=b"x", StorageClass="DEEP_ARCHIVE")
+
+    with pytest.raises(BlobArchived, match="019aa") as caught:
+        at(moto_s3.endpoint_url, bucket).get(KEY)
+    assert "restore" in caught.value.hint
+
+
+def test_foreign_names_are_listed_too(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    names = sorted(["a", "b//c", "/lead", "m/../n", "z/é", "tab\there"])
+    for name in names:
+        moto_s3.client().put_object(Bucket=bucket, Key=name, Body=b"x")
+
+    assert [blob.key for blob in at(moto_s3.endpoint_url, bucket).scan()] == names
+
+
+def test_listing_out_of_byte_order_is_refused(seaweed: S3Server) -> None:
+    store = at(seaweed.endpoint_url, seaweed.new_bucket())
+    for key in ("a/b", "a-b"):
+        store.create(key, b"x", content_type=JPEG)
+
+    with pytest.raises(StoreError, match="out of byte order"):
+        list(store.scan())
+
+
+def test_stores_under_two_prefixes_do_not_see_each_other(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+    one, two = (open_store(seaweed.settings(bucket, prefix=name)) for name in ("one", "one-more"))
+
+    one.create(KEY, b"1", content_type=JPEG)
+
+    assert [blob.key for blob in one.scan()] == [KEY]
+    assert list(two.scan()) == []
+    assert seaweed.client().head_object(Bucket=bucket, Key=f"one/{KEY}")
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL])
+@pytest.mark.parametrize("method", ["PUT", "GET", "POST"])
+def test_request_that_fails_once_is_tried_again(seaweed: S3Server, fault: Fault, method: str) -> None:
+    bucket = seaweed.new_bucket()
+    with fault_proxy(seaweed.endpoint_url, policy=once(fault, method)) as proxy:
+        store = at(proxy.url, bucket, timeout=1.0, retries=2)
+        store.create(KEY, b"x", content_type=JPEG)
+        found = store.get(KEY)
+        store.delete([KEY])
+
+    assert found == b"x"
+    assert proxy.faults[method] == 1
+    assert at(seaweed.endpoint_url, bucket).head(KEY) is None
+
+
+def test_create_whose_answer_was_lost_ends_in_blob_exists(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+    with fault_proxy(seaweed.endpoint_url, policy=once(Fault.LOST_ANSWER, "PUT")) as proxy:
+        store = at(proxy.url, bucket, retries=2)
+
+        with pytest.raises(BlobExists):
+            store.create(KEY, b"x", content_type=JPEG)
+        assert store.get(KEY) == b"x"
+
+
+def test_retries_come_to_an_end(seaweed: S3Server) -> None:
+    with fault_proxy(seaweed.endpoint_url, policy=lambda *_: Fault.SERVICE_UNAVAILABLE) as proxy:
+        with pytest.raises(StoreUnavailable, match="SlowDown"):
+            at(proxy.url, "bucket", retries=2).create(KEY, b"x", content_type=JPEG)
+
+        assert proxy.requests["PUT"] == 3
+
+
+def test_listing_goes_on_where_a_page_failed(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    keys = [f"k/{number:04}" for number in range(1010)]
+    plain = at(moto_s3.endpoint_url, bucket)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: plain.create(key, b"", content_type=JPEG), keys))
+
+    with fault_proxy(moto_s3.endpoint_url, policy=lambda _m, _p, number: Fault.RESET if number == 1 else None) as proxy:
+        assert [blob.key for blob in at(proxy.url, bucket, retries=1).scan()] == keys
+    assert proxy.faults["GET"] == 1
+
+
+def test_failed_upload_in_parts_leaves_none(seaweed: S3Server, tmp_path: Path) -> None:
+    bucket, size = seaweed.new_bucket(), 65 * 2**20
+    with (tmp_path / "scan.tif").open("wb") as file:
+        file.truncate(size)
+
+    with fault_proxy(
+        seaweed.endpoint_url, policy=lambda _m, path, _n: Fault.RESET if "partNumber=2" in path else None
+    ) as proxy:
+        store = at(proxy.url, bucket)
+        with pytest.raises(StoreUnavailable):
+            store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=b"")
+
+    assert seaweed.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+    assert at(seaweed.endpoint_url, bucket).head(KEY) is None
+
+
+def test_endpoint_setting_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2")
+
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1 "):
+        at("http://127.0.0.1:1", "bucket").get(KEY)
+
+
+def test_aws_itself_is_addressed_by_the_bucket_s_host() -> None:
+    url = open_store(StoreSettings(url="s3://photos", region="eu-west-1")).sign(KEY, seconds=60)
+
+    assert url.startswith(f"https://photos.s3.eu-west-1.amazonaws.com/{KEY}?")
+
+
+def test_client_never_retries_on_its_own() -> None:
+    where = connection(StoreSettings(endpoint_url="http://127.0.0.1:1"), "bucket")
+
+    opened = open_obstore(where)
+
+    assert opened.retry_config is not None
+    assert opened.retry_config["max_retries"] == 0
+
+
+@pytest.mark.parametrize("url", ["", "photos", "file://", "s3://", "s3://a", "https://u:hush@host/b", "s3://u:hush@b"])
+def test_url_that_names_no_store_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_store(StoreSettings(url=url))
+    assert caught.value.hint
+    assert "hush" not in caught.value.line
