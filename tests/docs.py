@@ -1,0 +1,171 @@
+"""The generated parts of the documentation: `python -m tests.docs --write` writes them, tests/test_docs.py compares.
+
+The README's command reference and tables come from the commands, the exit codes and the settings themselves;
+`config.example.toml` comes from the settings.
+"""
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+import click
+
+from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
+from imgctl.config import Settings
+
+ROOT = Path(__file__).parent.parent
+README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
+WIDTH = 100
+HEADER = """\
+# Every setting of imgctl with its default. Copy what you change to ./imgctl.toml or ~/.config/imgctl/config.toml;
+# `make docs` writes this file. Durations read 30s, 15m, 24h or 90d, sizes 500KB, 1MiB or 2GiB.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingLine:
+    """One setting as the documentation shows it: `section` and `name` as in TOML, `default` as a TOML value."""
+
+    section: str
+    name: str
+    default: str
+    doc: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return f"IMGCTL_{self.section}_{self.name}".replace(".", "_").upper()
+
+
+def setting_lines(node: object = None, section: str = "") -> Iterator[SettingLine]:
+    """Every setting in the order of the settings' classes."""
+    node = Settings() if node is None else node
+    assert is_dataclass(node)
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if is_dataclass(value):
+            yield from setting_lines(value, f"{section}.{field.name}".lstrip("."))
+        elif field.metadata:
+            default = toml_value(value, field.metadata["unit"])
+            yield SettingLine(section=section, name=field.name, default=default, doc=field.metadata["doc"])
+
+
+def toml_value(value: object, unit: str) -> str:
+    """A setting's value as people write it in TOML: `"60s"`, `"512MiB"`, `16`, `"jpeg"`, `[]`."""
+    if unit == "seconds":
+        return f'"{value:g}s"'
+    if unit == "bytes" and isinstance(value, int):
+        return f'"{_bytes(value)}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f'"{name}"' for name in value) + "]"
+    if isinstance(value, int):
+        return f"{value:_}" if value >= 10_000 else str(value)
+    return f'"{value}"'
+
+
+def _bytes(size: int) -> str:
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size and size % 2**power == 0:
+            return f"{size >> power}{unit}"
+    return str(size)
+
+
+def example_toml() -> str:
+    """The text of `config.example.toml`."""
+    lines, section = [HEADER], ""
+    for line in setting_lines():
+        if line.section != section:
+            section = line.section
+            lines.append(f"\n[{section}]\n")
+        lines.append(f"# {line.doc}\n{line.name} = {line.default}\n")
+    return "".join(lines)
+
+
+def settings_table() -> str:
+    """Every setting, its environment variable, its default and what it means."""
+    rows = [
+        f"| `[{line.section}] {line.name}` | `{line.variable}` | `{line.default}` | {line.doc} |"
+        for line in setting_lines()
+    ]
+    return "\n".join(["| setting | environment | default | what it is |", "|---|---|---|---|", *rows])
+
+
+def exit_table() -> str:
+    """The exit codes and what they mean."""
+    rows = [f"| {code} | {meaning} |" for code, meaning in re.findall(r"^ +(\d+)  (.+)$", EXIT_CODES, re.MULTILINE)]
+    return "\n".join(["| code | meaning |", "|---:|---|", *rows])
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its name, loaded."""
+    with click.Context(cli) as context:
+        found = {name: cli.get_command(context, name) for name in COMMANDS}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def help_of(name: str, command: click.Command) -> str:
+    """What `imgctl NAME --help` prints on a terminal of 100 columns."""
+    title = f"imgctl {name}".strip()
+    context = command.make_context(title, [], resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH)
+    return command.get_help(context)
+
+
+def command_reference() -> str:
+    """The `--help` of imgctl and of every command; the table of exit codes, which all share, is left to its own place."""
+    parts = []
+    for name, command in {"": cli, **commands()}.items():
+        title = f"imgctl {name}".strip()
+        text = help_of(name, command).split("\n\n  Exit codes:")[0]
+        parts.append(f"### `{title}`\n\n```text\n{text.rstrip()}\n```")
+    return "\n\n".join(parts)
+
+
+GENERATED = {"commands": command_reference, "settings": settings_table, "exit-codes": exit_table}
+
+
+def filled(readme: str) -> str:
+    """The README with everything between its generated markers made anew."""
+    for marker, make in GENERATED.items():
+        opening, closing = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+        if readme.count(opening) != 1 or readme.count(closing) != 1:
+            raise ValueError(f"README.md must hold {opening} and {closing} once")
+        before, rest = readme.split(opening)
+        readme = f"{before}{opening}\n{make()}\n{closing}{rest.split(closing)[1]}"
+    return readme
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The arguments of every `imgctl …` that stands at the beginning of a line, prompts and variables aside."""
+    joined = text.replace("\\\n", " ")
+    for found in re.finditer(r"^ *(?:\$ )?(?:[A-Z][A-Z0-9_]*=\S+ +)*imgctl (.+)$", joined, re.MULTILINE):
+        words = shlex.split(found[1], comments=True)
+        end = next((at for at, word in enumerate(words) if word in ("|", ">", ">>", "&&", "2>")), len(words))
+        yield words[:end]
+
+
+def parse(arguments: list[str]) -> str:
+    """Parse a command line as imgctl would, without running it; returns the command's name, raises click's errors."""
+    with click.Context(cli, info_name="imgctl") as context:
+        name, command, rest = cli.resolve_command(context, arguments)
+        assert name is not None
+        assert command is not None
+        command.make_context(name, rest, parent=context)
+        return name
+
+
+def main() -> None:
+    """With --write, write README.md and config.example.toml; without it, print the example."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    if not parser.parse_args().write:
+        print(example_toml(), end="")
+        return
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    EXAMPLE.write_text(example_toml(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

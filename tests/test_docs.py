@@ -1,0 +1,116 @@
+"""Tests that the documentation tells the truth: it is generated, and what it shows parses."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import imgctl.cli
+from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
+from imgctl.errors import ExitCode
+from tests.docs import EXAMPLE, README, command_lines, commands, example_toml, filled, help_of, parse
+
+STALE = "is stale: run `make docs` and commit what it wrote"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the user's own changes how a command line parses."""
+    for name in os.environ:
+        if name.startswith("IMGCTL_"):
+            monkeypatch.delenv(name)
+
+
+def readme_lines() -> list[list[str]]:
+    """Every `imgctl …` line of the README's code blocks."""
+    blocks: list[str] = re.findall(r"^```\w*\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in command_lines(block)]
+
+
+def test_readme_is_what_the_commands_say() -> None:
+    readme = README.read_text(encoding="utf-8")
+
+    assert filled(readme) == readme, f"README.md {STALE}"
+
+
+def test_example_configuration_is_what_the_settings_say() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == example_toml(), f"config.example.toml {STALE}"
+
+
+def test_generated_help_depends_on_neither_terminal_nor_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = help_of("upload", commands()["upload"])
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("IMGCTL_STORE_URL", "s3://elsewhere")
+
+    assert help_of("upload", commands()["upload"]) == before
+
+
+def test_every_command_file_is_a_command_and_every_command_has_a_file() -> None:
+    folder = Path(next(iter(imgctl.cli.__path__)))
+    files = {path.stem for path in folder.glob("*.py") if re.search(r"^@subcommand", path.read_text(), re.MULTILINE)}
+
+    assert files == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_loads_and_its_help_ends_with_examples_and_exit_codes(name: str) -> None:
+    text = help_of(name, commands()[name])
+
+    assert text.startswith(f"Usage: imgctl {name} ")
+    assert "Examples:\n" in text
+    assert text.rstrip().endswith("130  interrupted")
+
+
+def test_short_helps_are_sentences_of_one_line() -> None:
+    wrong = [name for name, text in COMMANDS.items() if not re.fullmatch(r"[A-Z].{10,78}\.", text)]
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_examples_of_a_command_parse(name: str) -> None:
+    command = commands()[name] if name else cli
+    lines = list(command_lines(command.epilog or ""))
+
+    parsed = [parse(line) for line in lines]
+
+    assert parsed
+    assert not name or set(parsed) == {name}
+
+
+@pytest.mark.parametrize("line", readme_lines(), ids=shlex.join)
+def test_command_line_of_the_readme_parses(line: list[str]) -> None:
+    assert parse(line) in COMMANDS
+
+
+def test_command_line_that_does_not_parse_is_found() -> None:
+    [line] = command_lines("$ imgctl ls --usr nobody  # misspelt\n")
+
+    with pytest.raises(click.UsageError):
+        parse(line)
+
+
+def test_exit_codes_of_the_help_are_those_of_the_code() -> None:
+    listed = {int(code) for code in re.findall(r"^ +(\d+)  ", EXIT_CODES, re.MULTILINE)}
+
+    assert listed == set(ExitCode)
+
+
+def test_readme_links_lead_to_files_and_headings() -> None:
+    text = README.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", found).strip().lower().replace(" ", "-")
+        for found in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    targets: list[str] = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    dead = [
+        target
+        for target in targets
+        if (target[1:] not in headings if target.startswith("#") else not (README.parent / target).exists())
+    ]
+
+    assert targets
+    assert not dead
