@@ -1,0 +1,189 @@
+"""Manifests: CSV with a header or JSON lines, read a row at a time; a bad line is told by its number and passed over."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import BinaryIO
+
+from imgctl.errors import UsageError
+
+LONGEST_LINE = 2**20
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line that is no row, and what is wrong with it."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The columns a manifest must have in each row, and those it may have; others are left alone."""
+
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        return self.required | self.optional
+
+
+Row = dict[str, str]
+
+
+def rows(
+    file: BinaryIO, *, required: frozenset[str], optional: frozenset[str] = frozenset()
+) -> Iterator[tuple[int, Row | BadLine]]:
+    """Each row as its line number (from 1) and its known columns that are not empty; required ones are all there.
+
+    JSON lines where the first line opens an object, else CSV by `,`, `;` or tab; UTF-8. A text that came as a JSON
+    escape may hold lone surrogates. Raises UsageError for a header that cannot be meant.
+    """
+    columns, lines = Columns(required=required, optional=optional), _Lines(file)
+    first = lines.first()
+    if first is None:
+        return
+    yield from _json_rows(lines, columns) if first.startswith(b"{") else _csv_rows(lines, columns)
+
+
+class _Lines:
+    """The lines of a file, none longer than a bound; `number` is that of the line last given."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.number = 0
+        self._file = file
+        self._kept: bytes | None = None
+
+    def first(self) -> bytes | None:
+        """The first line that is not blank, which will be given again; None for an empty file."""
+        for line in self:
+            text = line.removeprefix(_BOM) if self.number == 1 else line
+            if text.startswith(_UTF16):
+                raise UsageError("the manifest is UTF-16", hint="save it as UTF-8")
+            if text.strip():
+                self._kept = text
+                return text.lstrip()
+        return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self._next():
+            yield line
+
+    def text(self) -> Iterator[str]:
+        """The lines as text; what is no UTF-8 becomes lone surrogates."""
+        for line in self:
+            yield line.decode(errors="surrogateescape")
+
+    def _next(self) -> bytes:
+        if self._kept is not None:
+            line, self._kept = self._kept, None
+            return line
+        line = self._file.readline(LONGEST_LINE)
+        self.number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            # The rest of it is dropped; what is left is longer than any parser below takes.
+            while (rest := self._file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+        return line
+
+
+def _json_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | BadLine]]:
+    for line in lines:
+        if line.strip():
+            yield lines.number, _json_row(line, columns)
+
+
+def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
+    if len(line) >= LONGEST_LINE:
+        return BadLine(detail=f"longer than {LONGEST_LINE:,} bytes")
+    try:
+        value: object = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return BadLine(detail=f"no JSON in UTF-8: {error}")
+    if not isinstance(value, dict):
+        return BadLine(detail="no JSON object")
+    row: Row = {}
+    for name, item in value.items():
+        if name not in columns.known or item is None or item == "":
+            continue
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            return BadLine(detail=f"{name} is no text")
+        row[name] = str(item)
+    return _complete(row, columns, given=frozenset(value))
+
+
+def _csv_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | BadLine]]:
+    text = lines.text()
+    names, delimiter = _header(next(text), columns)
+    # Strict: a quote that is never closed is an error at the latest after 128 KiB, not a field that eats the file.
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    while True:
+        number = lines.number + 1
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            until = f", up to line {lines.number}" if lines.number > number else ""
+            yield number, BadLine(detail=f"no CSV: {error}{until}")
+            continue
+        if fields is None:
+            return
+        if fields:
+            yield number, _csv_row(fields, names, columns)
+
+
+def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | BadLine:
+    if len(fields) != len(names):
+        return BadLine(detail=f"{len(fields)} fields where the header has {len(names)}")
+    row = {name: field for name, field in zip(names, fields, strict=True) if name in columns.known and field}
+    for name, field in row.items():
+        if not _is_text(field):
+            return BadLine(detail=f"{name} is no UTF-8")
+    return _complete(row, columns, given=frozenset(names))
+
+
+def _header(line: str, columns: Columns) -> tuple[list[str], str]:
+    """The names in a CSV header and what separates them; UsageError unless the required ones are there, each once."""
+    split = [([name.strip() for name in next(csv.reader([line], delimiter=one))], one) for one in _DELIMITERS]
+    names, delimiter = max(split, key=lambda found: len(columns.required.intersection(found[0])))
+    missing = sorted(columns.required.difference(names))
+    wanted = ", ".join(sorted(columns.required))
+    if missing:
+        raise UsageError(f"the manifest's header has no column {missing[0]}", hint=f"the first line names: {wanted}")
+    twice = next((name for name in names if name in columns.known and names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"the manifest's header names {twice} twice", hint="name each column once")
+    if misspelt := _misspelt(frozenset(names), columns):
+        raise UsageError(f"the manifest's header has {misspelt}", hint="correct it, or rename the column")
+    return names, delimiter
+
+
+def _complete(row: Row, columns: Columns, *, given: frozenset[str]) -> Row | BadLine:
+    if misspelt := _misspelt(given, columns):
+        return BadLine(detail=f"has {misspelt}")
+    missing = sorted(columns.required.difference(row))
+    return BadLine(detail=f"{missing[0]} is missing") if missing else row
+
+
+@lru_cache(maxsize=64)
+def _misspelt(given: frozenset[str], columns: Columns) -> str:
+    """What names a column nobody knows, nearly like one that is not there; empty when none does."""
+    absent = columns.known - given
+    for name in sorted(given - columns.known):
+        if near := get_close_matches(name.lower().replace("-", "_"), absent, n=1, cutoff=0.85):
+            return f"{name!r} instead of {near[0]}"
+    return ""
+
+
+def _is_text(field: str) -> bool:
+    try:
+        field.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
