@@ -1,10 +1,6 @@
 """Law 3: the row is the queue, leases run by the database's clock, `attempts` is the fencing token."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import UUID
-
-import pytest
 
 from imgctl.model import Image, Status
 from imgctl.store.catalog.claims import (
@@ -12,7 +8,6 @@ from imgctl.store.catalog.claims import (
     FailedImage,
     GivenBack,
     Hold,
-    Position,
     backlog,
     bury,
     claim,
@@ -23,7 +18,7 @@ from imgctl.store.catalog.claims import (
     requeue,
 )
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import by_id, counts
+from imgctl.store.catalog.lookups import by_id
 from tests.store.catalog.rows import finished, queued
 
 LAPSED = -1.0
@@ -237,54 +232,3 @@ def test_backlog_tells_how_much_is_left_and_when_the_next_is_free(catalog: Catal
     assert (left.processing, left.leased) == (5, 2)
     assert left.next_free_seconds is not None
     assert 100 < left.next_free_seconds <= 300
-
-
-def claimed_on(catalog: Catalog, position: Position, *, limit: int) -> list[UUID]:
-    with catalog.write() as connection:
-        claims = claim(connection, limit=limit, lease_seconds=60, max_attempts=5, position=position)
-    return [one.id for one in claims]
-
-
-def test_a_worker_goes_on_where_its_last_claim_ended_and_forgets_nothing(catalog: Catalog) -> None:
-    ids = queued(catalog, 5)
-    position = Position(rewind_seconds=3600)
-
-    assert claimed_on(catalog, position, limit=2) == ids[:2]
-    with catalog.write() as connection:
-        give_back(connection, [GivenBack(id=ids[0], attempts=1)])
-    assert claimed_on(catalog, position, limit=2) == ids[2:4]
-    assert claimed_on(catalog, position, limit=2) == [ids[0], ids[4]]
-    assert claimed_on(catalog, position, limit=2) == []
-
-
-def test_a_worker_returns_to_the_head_of_the_queue_in_time(catalog: Catalog) -> None:
-    ids = queued(catalog, 5)
-    position = Position(rewind_seconds=0)
-
-    claimed_on(catalog, position, limit=2)
-    with catalog.write() as connection:
-        give_back(connection, [GivenBack(id=ids[0], attempts=1)])
-
-    assert claimed_on(catalog, position, limit=2) == [ids[0], ids[2]]
-
-
-@pytest.mark.parametrize("claimers", [2, 6])
-def test_claimers_at_once_never_get_the_same_image(catalog: Catalog, claimers: int) -> None:
-    ids = queued(catalog, 120)
-    together = Barrier(claimers)
-
-    def run(_: int) -> list[UUID]:
-        together.wait()
-        taken: list[UUID] = []
-        while claims := claimed(catalog, limit=7):
-            taken += [one.id for one in claims]
-            with catalog.write() as connection:
-                finish(connection, finished(claims))
-        return taken
-
-    with ThreadPoolExecutor(claimers) as pool:
-        taken = [one for share in pool.map(run, range(claimers)) for one in share]
-
-    assert sorted(taken) == ids
-    with catalog.read() as connection:
-        assert counts(connection)[Status.READY] == 120
