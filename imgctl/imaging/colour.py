@@ -1,8 +1,7 @@
 """From whatever a file holds to 8-bit sRGB on a plain background: profiles, depth, CMYK, grey and alpha."""
 
-import pyvips
-
 from imgctl.imaging.icc import is_srgb
+from imgctl.imaging.vips import pyvips
 
 PROFILE = "icc-profile-data"
 _SELF_DESCRIBED = {"scrgb", "lab", "labs", "xyz", "yxy", "lch"}

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import pyvips
-
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
 from imgctl.imaging.colour import PROFILE
 from imgctl.imaging.exif import Exif, read_exif
 from imgctl.imaging.formats import Format
+from imgctl.imaging.vips import pyvips
 
 PILLOW_MAX_PIXELS = 100_000_000
 """Pillow holds the whole picture several times over; libvips streams it."""

@@ -2,8 +2,7 @@
 
 import struct
 
-import pyvips
-
+from imgctl.imaging.vips import pyvips
 from imgctl.model import VariantFormat, VariantSpec
 
 _EXIF_FIELD = "exif-data"

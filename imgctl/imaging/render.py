@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import pyvips
-
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
 from imgctl.imaging.colour import has_alpha, on_background, to_srgb
@@ -13,6 +11,7 @@ from imgctl.imaging.encode import encode
 from imgctl.imaging.exif import Exif, is_raw, ownership_block
 from imgctl.imaging.formats import Format, sniff, stranger
 from imgctl.imaging.plain_words import explain, is_harmless
+from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
 _HINT = "look at the original; `imgctl repair` tries again once it is mended"

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 
 import pytest
-import pyvips
 from PIL import Image, ImageCms
 
 from imgctl.imaging.icc import is_srgb
 from imgctl.imaging.render import render
+from imgctl.imaging.vips import pyvips
 from tests.imaging.pictures import (
     ADOBE_RGB,
     DISPLAY_P3,
