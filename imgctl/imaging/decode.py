@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
 from imgctl.imaging.colour import PROFILE
-from imgctl.imaging.exif import Exif, read_exif
+from imgctl.imaging.exif import COMPRESSION, PHOTOMETRIC, Exif, read_exif, tiff_number
 from imgctl.imaging.formats import Format
 from imgctl.imaging.vips import pyvips
 
@@ -20,6 +20,7 @@ _LOADERS = {
     Format.TIFF: "tiffload_buffer",
     Format.AVIF: "heifload_buffer",
 }
+_YCBCR, _JPEG_IN_TIFF = 6, 7
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
 
@@ -35,8 +36,10 @@ class Decoded:
     exif: Exif
 
 
-def can_libvips(kind: Format) -> bool:
-    """Whether libvips has a loader for this format (its HEIF loader knows AV1, not HEVC)."""
+def can_libvips(data: bytes, kind: Format) -> bool:
+    """Whether libvips decodes this rightly: its HEIF loader knows no HEVC, its TIFF loader no bare YCbCr."""
+    if kind is Format.TIFF and tiff_number(data, PHOTOMETRIC) == _YCBCR:
+        return tiff_number(data, COMPRESSION) == _JPEG_IN_TIFF
     return kind in _LOADERS
 
 

@@ -5,7 +5,7 @@ import os
 # libvips reads this once, when it is first imported: warnings about a file are answered in `Rendered.damage`.
 os.environ.setdefault("VIPS_WARNING", "0")
 
-import pyvips as pyvips
+import pyvips
 
 # pyvips hands libvips' warnings to `logging`, from inside libvips and under its lock: a garbage collection that falls
 # into that moment frees another picture, takes the lock again, and glib aborts the whole process.

@@ -221,3 +221,12 @@ def test_wide_integers_span_black_to_white() -> None:
 
     assert picture.getpixel((0, 16)) == 0 and picture.getpixel((255, 16)) == 255
     assert worst(middles(picture, 2), [(64,) * 3, (192,) * 3]) <= TOLERANCE
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg"])
+def test_a_tiff_of_luma_and_chroma_becomes_srgb(compression: str) -> None:
+    picture = patches(list(HUES)).convert("YCbCr")
+
+    colours = shown(encoded(picture, "TIFF", compression=compression), len(HUES))
+
+    assert worst(colours, list(HUES)) <= 5

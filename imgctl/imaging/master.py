@@ -1,0 +1,119 @@
+"""The largest variant's pixels: the first decode that succeeds, shrunk, coloured, turned and held in memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from imgctl.errors import ImageRejected
+from imgctl.imaging.colour import has_alpha, on_background, to_srgb
+from imgctl.imaging.decode import Decoded, can_libvips, with_libvips, with_pillow
+from imgctl.imaging.exif import Exif
+from imgctl.imaging.formats import Format
+from imgctl.imaging.plain_words import explain, is_harmless
+from imgctl.imaging.vips import pyvips
+from imgctl.model import Recipe
+
+HINT = "look at the original; `imgctl repair` tries again once it is mended"
+"""The next step for a picture that will not render as it is."""
+
+# Less CPU than lanczos3 for an RMS difference of 0.8 of 255 (measured on an 8-megapixel photo).
+_KERNEL = "cubic"
+_TURNS: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
+    2: lambda image: image.fliphor(),
+    3: lambda image: image.rot180(),
+    4: lambda image: image.flipver(),
+    5: lambda image: image.rot90().fliphor(),
+    6: lambda image: image.rot90(),
+    7: lambda image: image.rot270().fliphor(),
+    8: lambda image: image.rot270(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Master:
+    """The largest variant's pixels in memory, upright sRGB, and the facts of its original as seen."""
+
+    image: pyvips.Image
+    width: int
+    height: int
+    exif: Exif
+    damage: str | None = None
+
+
+def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Master:
+    """The first decode that succeeds, strict ones before lenient ones; ImageRejected when none does."""
+    edge = max(spec.max_edge_px for spec in recipe.variants)
+    complaints: list[Exception] = []
+    for lenient, decode in _decodes(data, kind, edge, max_pixels):
+        try:
+            master = _finished(decode(), recipe.background, edge)
+        except ImageRejected:
+            raise
+        except Exception as error:  # Pillow's plugins raise what they like; libvips raises pyvips.Error.
+            complaints.append(error)
+            continue
+        if not lenient or is_harmless(complaints[0]):
+            return master
+        if _is_blank(master.image):
+            continue
+        return replace(master, damage=explain(*complaints, otherwise="a part of the file cannot be decoded"))
+    reason = explain(*complaints, otherwise="no decoder here can read it")
+    raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
+
+
+def _decodes(data: bytes, kind: Format, edge: int, max_pixels: int) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
+    """The ways to decode, in the order to try them, each with whether it overlooks damage."""
+
+    def libvips(*, lenient: bool) -> Callable[[], Decoded]:
+        return lambda: with_libvips(data, kind, max_edge_px=edge, max_pixels=max_pixels, lenient=lenient)
+
+    def second(*, lenient: bool) -> Callable[[], Decoded]:
+        return lambda: with_pillow(data, kind, max_pixels=max_pixels, lenient=lenient)
+
+    first = can_libvips(data, kind)
+    if first:
+        yield False, libvips(lenient=False)
+    # Pillow overlooks corrupt JPEG data, so its strict decode would hide what libvips saw.
+    if kind is not Format.JPEG:
+        yield False, second(lenient=False)
+    if first:
+        yield True, libvips(lenient=True)
+    yield True, second(lenient=True)
+
+
+def _finished(decoded: Decoded, background: str, edge: int) -> Master:
+    """Run the decode: shrink, colour, turn, and hold the result in memory."""
+    image = decoded.image
+    # Transparency first: shrinking before flattening would bleed the colour of invisible pixels.
+    if has_alpha(image):
+        image = on_background(image, background)
+    width, height = fit(decoded.width, decoded.height, edge)
+    image = in_memory(to_srgb(resized(image, width, height)))
+    turn = _TURNS.get(decoded.orientation)
+    upright = in_memory(turn(image)) if turn else image
+    swapped = decoded.orientation >= 5
+    seen = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
+    return Master(image=upright, width=seen[0], height=seen[1], exif=decoded.exif)
+
+
+def in_memory(image: pyvips.Image) -> pyvips.Image:
+    """The pixels and nothing else: computed once, and without the metadata that libvips hands on."""
+    pixels = image.write_to_memory()
+    plain = pyvips.Image.new_from_memory(pixels, image.width, image.height, image.bands, "uchar")
+    return plain.copy(interpretation="srgb")
+
+
+def fit(width: int, height: int, edge: int) -> tuple[int, int]:
+    """The size that fits into a square of `edge` pixels: never larger than it was, never below one pixel."""
+    scale = min(1.0, edge / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
+    if (image.width, image.height) == (width, height):
+        return image
+    return image.resize(width / image.width, vscale=height / image.height, kernel=_KERNEL)
+
+
+def _is_blank(image: pyvips.Image) -> bool:
+    """Whether a lenient decode found nothing at all: one colour everywhere."""
+    return all(image[band].min() == image[band].max() for band in range(image.bands))
