@@ -1,0 +1,150 @@
+"""Estimates: what a command will cost once and every month, told before it acts."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total
+from imgctl.pricing.prices import STANDARD, Card
+from imgctl.pricing.requests import Operation, request_cost
+from imgctl.pricing.storage import monthly_storage
+
+
+class Billing(StrEnum):
+    """Who sends the bill: nobody (a directory), AWS by the card, or another provider by prices imgctl does not know."""
+
+    NONE = "none"
+    AWS = "aws"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """What is assumed of the variants of an average photo: how many, and their bytes together."""
+
+    count: int = 3
+    size: int = 670_000
+    words: str = "variants of about 20, 150 and 500 KB a photo"
+
+
+TYPICAL_VARIANTS = Variants()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Lines and their sums in US dollars, the card they come from, and what had to be assumed."""
+
+    lines: tuple[Line, ...]
+    card: str
+    as_of: date
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def one_off(self) -> Decimal:
+        """What is paid once."""
+        return total(self.lines, Period.ONE_OFF)
+
+    @property
+    def monthly(self) -> Decimal:
+        """What is paid every month from then on."""
+        return total(self.lines, Period.MONTHLY)
+
+    def text(self, billing: Billing = Billing.AWS) -> str:
+        """The estimate in a paragraph for people; for another provider as what AWS would ask, for none that."""
+        if billing is Billing.NONE:
+            return "free: a directory bills nothing"
+        parts = [
+            f"one-off {dollars(self.one_off)}{self._briefs(Period.ONE_OFF)}",
+            f"then {dollars(self.monthly)} a month{self._briefs(Period.MONTHLY)}",
+        ]
+        assumed = f"; assumes {', '.join(self.assumptions)}" if self.assumptions else ""
+        told = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
+        return told if billing is Billing.AWS else f"this endpoint has prices of its own; on AWS it would be {told}"
+
+    def record(self, billing: Billing = Billing.AWS) -> dict[str, Json]:
+        """The estimate for JSON: exact amounts as text."""
+        return {
+            "billing": billing.value,
+            "one_off": plain(self.one_off),
+            "monthly": plain(self.monthly),
+            "currency": "USD",
+            "card": self.card,
+            "as_of": self.as_of.isoformat(),
+            "assumptions": list(self.assumptions),
+            "lines": [line.record() for line in self.lines],
+        }
+
+    def _briefs(self, period: Period) -> str:
+        briefs = [line.brief for line in self.lines if line.period is period and line.quantity]
+        return f" ({', '.join(briefs)})" if briefs else ""
+
+
+def billing(store_url: str, endpoint_url: str) -> Billing:
+    """Who bills a store: its url says a directory, its endpoint (empty for AWS) says whose bucket."""
+    if not store_url.startswith("s3://"):
+        return Billing.NONE
+    host = urlsplit(endpoint_url).hostname or ""
+    return Billing.AWS if not endpoint_url or host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else Billing.OTHER
+
+
+def upload_estimate(
+    card: Card,
+    *,
+    files: int,
+    size: int,
+    storage_class: str = STANDARD,
+    variants: Variants = TYPICAL_VARIANTS,
+    stored_bytes: int = 0,
+) -> Estimate:
+    """Putting `files` originals of `size` bytes in all, building their variants, and keeping all of it.
+
+    `stored_bytes` of STANDARD are there already and fill its lower tiers.
+    """
+    is_standard = storage_class == STANDARD
+    puts = request_cost(card, storage_class, Operation.PUT, files)
+    kept = monthly_storage(
+        card,
+        storage_class=storage_class,
+        objects=files,
+        size=size,
+        stored_bytes=stored_bytes if is_standard else 0,
+    )
+    beside = stored_bytes + (size if is_standard else 0)
+    return _estimate(card, (puts, *kept, *_variants(card, files, variants, stored_bytes=beside)), variants.words)
+
+
+def insert_estimate(
+    card: Card,
+    *,
+    files: int,
+    size: int,
+    gets: int,
+    assumptions: tuple[str, ...] = (),
+    variants: Variants = TYPICAL_VARIANTS,
+) -> Estimate:
+    """Copying `files` blobs of `size` bytes in all within a bucket, with a HEAD and so many GETs each, and keeping both."""
+    asked = (
+        request_cost(card, STANDARD, Operation.HEAD, files),
+        request_cost(card, STANDARD, Operation.GET, files * gets),
+        request_cost(card, STANDARD, Operation.COPY, files),
+    )
+    kept = monthly_storage(card, storage_class=STANDARD, objects=files, size=size)
+    lines = (*asked, *kept, *_variants(card, files, variants, stored_bytes=size))
+    return _estimate(card, lines, *assumptions, variants.words)
+
+
+def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) -> tuple[Line, ...]:
+    count, total_size = files * variants.count, files * variants.size
+    puts = request_cost(card, STANDARD, Operation.PUT, count)
+    kept = monthly_storage(card, storage_class=STANDARD, objects=count, size=total_size, stored_bytes=stored_bytes)
+    return (
+        replace(puts, name="PUT of variants"),
+        replace(request_cost(card, STANDARD, Operation.GET, files), name="GET to render"),
+        *(replace(line, name=f"{STANDARD} variants") for line in kept),
+    )
+
+
+def _estimate(card: Card, lines: tuple[Line, ...], *assumptions: str) -> Estimate:
+    return Estimate(lines=lines, card=card.name, as_of=card.as_of, assumptions=assumptions)

@@ -1,0 +1,123 @@
+"""Lines of an estimate: what is paid for, how much of it, and what that comes to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeAlias
+
+from imgctl.pricing.prices import Card, Tiers
+from imgctl.units import format_bytes
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | Mapping[str, Json] | None"
+
+PER_THOUSAND = 1000
+
+
+class Period(StrEnum):
+    """When a line is paid: once, or every month."""
+
+    ONE_OFF = "one_off"
+    MONTHLY = "monthly"
+
+
+class Unit(StrEnum):
+    """What a line counts; a price is of one GB (2^30 or 10^9 bytes, as the card says) or of 1,000 of anything else."""
+
+    GIB = "GiB"
+    GB = "GB"
+    REQUESTS = "requests"
+    OBJECTS = "objects"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that is billed; amounts are exact US dollars, rounded only when shown."""
+
+    name: str
+    quantity: Decimal
+    unit: Unit
+    unit_price: Decimal
+    amount: Decimal
+    formula: str
+    period: Period
+
+    @property
+    def brief(self) -> str:
+        """The quantity and the name as people say them: `10,000 PUT`, `100 GiB STANDARD`."""
+        if self.unit in (Unit.GIB, Unit.GB):
+            return f"{_weight(self.quantity, self.unit)} {self.name}"
+        return f"{self.quantity:,.0f} {self.name}"
+
+    def record(self) -> dict[str, Json]:
+        """The line for JSON; numbers as text, so that no reader rounds them."""
+        return {
+            "name": self.name,
+            "quantity": plain(self.quantity),
+            "unit": self.unit.value,
+            "unit_price": plain(self.unit_price),
+            "amount": plain(self.amount),
+            "formula": self.formula,
+            "period": self.period.value,
+        }
+
+
+def counted(name: str, count: int, price: Decimal, *, unit: Unit = Unit.REQUESTS, period: Period) -> Line:
+    """`count` of something that costs `price` per 1,000."""
+    return Line(
+        name=name,
+        quantity=Decimal(count),
+        unit=unit,
+        unit_price=price,
+        amount=count * price / PER_THOUSAND,
+        formula=f"{count:,} / 1,000 × ${plain(price)}",
+        period=period,
+    )
+
+
+def weighed(card: Card, name: str, size: Decimal | int, price: Decimal, *, period: Period) -> Line:
+    """`size` bytes of something that costs `price` a GB."""
+    quantity, unit = Decimal(size) / card.gb_bytes, Unit.GIB if card.gb_bytes == 2**30 else Unit.GB
+    return Line(
+        name=name,
+        quantity=quantity,
+        unit=unit,
+        unit_price=price,
+        amount=size * price / card.gb_bytes,
+        formula=f"{quantity:,.6f} {unit} × ${plain(price)}",
+        period=period,
+    )
+
+
+def tiered(card: Card, name: str, size: int, tiers: Tiers, *, before: int = 0, period: Period) -> tuple[Line, ...]:
+    """`size` bytes on top of `before` bytes that already fill the lower tiers: a line for each tier they reach."""
+    lines = []
+    begin, end, floor = Decimal(before), Decimal(before + size), Decimal(0)
+    for tier in tiers:
+        top = end if tier.up_to_gb is None else tier.up_to_gb * card.gb_bytes
+        share = min(end, top) - max(begin, floor)
+        if share > 0:
+            lines.append(weighed(card, name, share, tier.price, period=period))
+        floor = top
+    return tuple(lines)
+
+
+def total(lines: tuple[Line, ...], period: Period) -> Decimal:
+    """What the lines of one period come to."""
+    return sum((line.amount for line in lines if line.period is period), Decimal(0))
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount for people, to the cent: `$1,234.50`; `<$0.01` for less than half of one."""
+    shown = amount.quantize(Decimal("0.01"))
+    return "<$0.01" if amount > 0 and not shown else f"${shown:,}"
+
+
+def plain(value: Decimal) -> str:
+    """A number without exponent and without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _weight(quantity: Decimal, unit: Unit) -> str:
+    return format_bytes(float(quantity) * 2**30) if unit is Unit.GIB else f"{quantity:,.1f} {unit}"

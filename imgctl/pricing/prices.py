@@ -1,0 +1,140 @@
+"""What a price card holds: the prices of one region, as of a date."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from imgctl.errors import ConfigError
+
+STANDARD = "STANDARD"
+INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+CLASSES = (
+    STANDARD,
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    INTELLIGENT_TIERING,
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "EXPRESS_ONEZONE",
+    "REDUCED_REDUNDANCY",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """A price that holds up to a cumulative quantity; `up_to_gb` is None for the last."""
+
+    price: Decimal
+    up_to_gb: Decimal | None = None
+
+
+Tiers = tuple[Tier, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """Reading from a class: a GB, 1,000 requests, and how long it takes from and to in hours."""
+
+    gb: Decimal
+    requests: Decimal
+    hours: tuple[Decimal, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassPrices:
+    """One storage class: a GB-month by tiers, minimums and overhead an object, prices of 1,000 requests (None: unknown).
+
+    `overhead_bytes` are billed at this class's rate, `overhead_standard_bytes` at that of STANDARD.
+    """
+
+    name: str
+    storage: Tiers
+    put: Decimal | None = None
+    get: Decimal | None = None
+    transition: Decimal | None = None
+    minimum_days: int = 0
+    minimum_bytes: int = 0
+    overhead_bytes: int = 0
+    overhead_standard_bytes: int = 0
+    monitoring: Decimal = Decimal(0)
+    monitored_bytes: int = 0
+    access_tiers: Mapping[str, Decimal]
+    retrieval: Mapping[str, Retrieval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A GB that leaves: to the internet by tiers after a free allowance, to another region, to the CDN."""
+
+    internet: Tiers
+    internet_free_gb: Decimal
+    inter_region: Decimal
+    to_cdn: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdnPlan:
+    """A flat monthly rate with its allowances: requests, GB delivered, GB of storage credited."""
+
+    name: str
+    monthly: Decimal
+    requests: int
+    gb: Decimal
+    storage_gb: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cdn:
+    """Delivery to viewers: a GB by tiers, 1,000 requests, an invalidated path, what is free each month."""
+
+    internet: Tiers
+    free_gb: Decimal
+    free_requests: int
+    https: Decimal
+    http: Decimal
+    invalidation: Decimal
+    free_invalidations: int
+    plans: tuple[CdnPlan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What else is billed: 1,000 of each unless the name says a job, a GB or (`expedited_capacity`) a unit a month."""
+
+    tags: Decimal
+    inventory: Decimal
+    batch_job: Decimal
+    batch_objects: Decimal
+    batch_manifest: Decimal
+    checksum_gb: Decimal
+    metadata_updates: Decimal
+    metadata_backfill: Decimal
+    storage_lens: Decimal
+    kms: Decimal
+    expedited_capacity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """All prices of one region as of a date, in US dollars; `gb_bytes` is what the provider calls a GB."""
+
+    name: str
+    region: str
+    as_of: date
+    source: str
+    gb_bytes: int
+    classes: Mapping[str, ClassPrices]
+    list_requests: Decimal
+    transfer: Transfer
+    cdn: Cdn
+    extras: Extras
+
+    def of(self, storage_class: str) -> ClassPrices:
+        """The prices of a class; ConfigError where the card has none."""
+        found = self.classes.get(storage_class)
+        if found is None:
+            known = ", ".join(self.classes)
+            raise ConfigError(f"price card {self.name} has no storage class {storage_class}", hint=f"it has {known}")
+        return found

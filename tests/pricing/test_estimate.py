@@ -1,0 +1,100 @@
+"""Estimates: the sums, and the words that people and programs read."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from imgctl.pricing.card import load_card
+from imgctl.pricing.estimate import Billing, Variants, billing, insert_estimate, upload_estimate
+from imgctl.pricing.lines import dollars
+
+CARD = load_card()
+GIB = 2**30
+NO_VARIANTS = Variants(count=0, size=0, words="no variants")
+
+
+def test_an_upload_is_its_puts_and_a_months_storage() -> None:
+    found = upload_estimate(CARD, files=10_000, size=100 * GIB, variants=NO_VARIANTS)
+
+    # 10,000 × .005 / 1,000, and a GET each to render.
+    assert found.one_off == Decimal("0.054")
+    assert found.monthly == Decimal("2.3")
+
+
+def test_variants_add_three_puts_a_photo_and_their_bytes() -> None:
+    found = upload_estimate(CARD, files=10_000, size=100 * GIB)
+
+    assert found.one_off == Decimal("0.204")
+    # 10,000 × 670,000 bytes are 6.2399 GiB.
+    assert f"{found.monthly:.4f}" == "2.4435"
+    assert found.assumptions == ("variants of about 20, 150 and 500 KB a photo",)
+
+
+def test_originals_in_a_cold_class_leave_their_variants_in_standard() -> None:
+    found = upload_estimate(CARD, files=1000, size=100 * GIB, storage_class="GLACIER_IR", variants=NO_VARIANTS)
+
+    assert found.one_off == Decimal("0.0204")
+    assert found.monthly == Decimal("0.4")
+
+
+def test_what_is_stored_already_makes_the_rest_cheaper() -> None:
+    found = upload_estimate(CARD, files=1, size=100 * GIB, variants=NO_VARIANTS, stored_bytes=50 * 1024 * GIB)
+
+    assert found.monthly == Decimal("2.2")
+
+
+def test_an_insert_is_a_head_the_gets_and_a_copy_each() -> None:
+    found = insert_estimate(CARD, files=1_000_000, size=100 * GIB, gets=2, variants=NO_VARIANTS)
+
+    # HEAD .40, GET .80, COPY 5.00, a GET to render .40.
+    assert found.one_off == Decimal("6.6")
+    assert found.monthly == Decimal("2.3")
+
+
+def test_the_paragraph_says_the_sums_their_parts_and_the_date() -> None:
+    text = upload_estimate(CARD, files=10_000, size=100 * GIB).text()
+
+    assert text == (
+        "one-off $0.20 (10,000 PUT, 30,000 PUT of variants, 10,000 GET to render), "
+        "then $2.44 a month (100 GiB STANDARD, 6.2 GiB STANDARD variants); "
+        f"prices aws us-east-1 as of {CARD.as_of}; assumes variants of about 20, 150 and 500 KB a photo"
+    )
+
+
+def test_the_record_sums_to_what_it_says() -> None:
+    record = json.loads(json.dumps(upload_estimate(CARD, files=12_345, size=77 * GIB).record()))
+
+    sums = {period: Decimal(0) for period in ("one_off", "monthly")}
+    for line in record["lines"]:
+        sums[line["period"]] += Decimal(line["amount"])
+    assert sums == {period: Decimal(record[period]) for period in sums}
+    assert record["as_of"] == CARD.as_of.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint_url", "expected"),
+    [
+        ("file:///srv/blobs", "", Billing.NONE),
+        ("s3://photos", "", Billing.AWS),
+        ("s3://photos", "https://s3.eu-central-1.amazonaws.com", Billing.AWS),
+        ("s3://photos", "http://127.0.0.1:8333", Billing.OTHER),
+        ("s3://photos", "https://amazonaws.com.example.org", Billing.OTHER),
+    ],
+)
+def test_who_bills_is_told_from_the_store(url: str, endpoint_url: str, expected: Billing) -> None:
+    assert billing(url, endpoint_url) is expected
+
+
+def test_only_aws_is_said_to_ask_these_prices() -> None:
+    found = upload_estimate(CARD, files=1, size=1)
+
+    assert found.text(Billing.NONE) == "free: a directory bills nothing"
+    assert found.text(Billing.OTHER).startswith("this endpoint has prices of its own; on AWS it would be one-off")
+    assert found.record(Billing.OTHER)["billing"] == "other"
+
+
+def test_amounts_are_shown_to_the_cent() -> None:
+    assert [dollars(Decimal(text)) for text in ("0", "0.004", "0.006", "1234.5")] == [
+        "$0.00", "<$0.01", "$0.01", "$1,234.50",
+    ]  # fmt: skip
