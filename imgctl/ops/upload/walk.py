@@ -1,63 +1,171 @@
 """Files below the paths a user names, one at a time, never a list of them."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
 
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+
+# Deeper directories are read at once instead of held open: a process has few file descriptors to spare.
+MOST_OPEN = 64
+
+Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A regular file, as it was when the walk passed: size in bytes."""
+    """A regular file, as it was when the walk passed: size in bytes, and whatever is said of it beside the file."""
 
     path: str
     size: int
+    mtime_ns: int
+    inode: int
+    user_id: UUID | None = None
+    caption: str | None = None
+    uploaded_at: datetime | None = None
 
 
-def walk(paths: Iterable[str]) -> Iterator[Found | FileOutcome]:
-    """Every regular file at or below `paths`; what cannot be one comes as an outcome that says why.
+class Rules(Protocol):
+    """What is chosen of that which a walk passes; a place is a path below its root, a directory's ends in a slash."""
 
-    Memory is one open directory a level; entries come in the order the system lists them.
+    follow_links: bool
+
+    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+        """What the name alone decides: the outcome of what is left out, None to go on."""
+
+    def judge(self, path: str, place: str, info: os.stat_result) -> Found | FileOutcome:
+        """A regular file taken, or why it is not."""
+
+
+class Everything:
+    """The rules that take every file and follow no link."""
+
+    follow_links = False
+
+    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+        """Nothing is turned away."""
+
+    def judge(self, path: str, place: str, info: os.stat_result) -> Found | FileOutcome:
+        """Every file is taken."""
+        return Found(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
+
+
+def walk(paths: Iterable[str], rules: Rules | None = None) -> Iterator[Found | FileOutcome]:
+    """Every regular file at or below `paths` that the rules take; whatever else is there comes as one outcome each.
+
+    A path itself is followed where it is a link. Memory is one open directory a level; entries come in the order the
+    system lists them.
     """
+    rules = rules or Everything()
     for path in paths:
         try:
-            mode = os.stat(path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
-        except OSError as error:
-            yield _refused(path, error)
+            info = os.stat(path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
+        except (OSError, ValueError) as error:
+            yield refused(path, error)
             continue
-        if stat.S_ISDIR(mode.st_mode):
-            yield from _walk_directory(path)
+        if stat.S_ISDIR(info.st_mode):
+            yield from walk_directory(path, rules)
         else:
-            yield _classify(path, mode)
+            yield classified(path, name_of(path), info, rules)
 
 
-def _walk_directory(directory: str) -> Iterator[Found | FileOutcome]:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk_directory(entry.path)
-                else:
-                    yield _examine(entry)
-    except OSError as error:
-        yield _refused(directory, error)
+def walk_directory(directory: str, rules: Rules, *, place: str = "") -> Iterator[Found | FileOutcome]:
+    """What lies below a directory that stands at `place` (empty for a root, else with a slash at its end)."""
+    return _Walk(rules).below(directory, place)
 
 
-def _examine(entry: os.DirEntry[str]) -> Found | FileOutcome:
-    if entry.is_symlink():
-        detail = "a symbolic link is not followed"
-        return FileOutcome(path=entry.path, fate=Fate.SKIPPED, reason=Reason.LINK, detail=detail)
-    try:
-        return _classify(entry.path, entry.stat(follow_symlinks=False))
-    except OSError as error:
-        return _refused(entry.path, error)
+def name_of(path: str) -> str:
+    """The last name of a path, also where it ends in slashes; empty for the root of all."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
-def _classify(path: str, info: os.stat_result) -> Found | FileOutcome:
+class _Level:
+    """One directory on the way down: its entries, and what it is known by."""
+
+    __slots__ = ("_scan", "entries", "identity", "path", "place")
+
+    def __init__(self, path: str, place: str, identity: Identity | None, *, hold_open: bool) -> None:
+        self.path = path
+        self.place = place
+        self.identity = identity
+        self._scan = os.scandir(path)
+        self.entries: Iterator[os.DirEntry[str]] = self._scan
+        if not hold_open:
+            with self._scan:
+                self.entries = iter(list(self._scan))
+
+    def close(self) -> None:
+        self._scan.close()
+
+
+class _Walk:
+    """A walk below one directory, its levels on a stack of its own: no depth is too deep for it."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._levels: list[_Level] = []
+
+    def below(self, directory: str, place: str) -> Iterator[Found | FileOutcome]:
+        try:
+            if (why := self._enter(directory, place)) is not None:
+                yield why
+            while self._levels:
+                level = self._levels[-1]
+                try:
+                    entry = next(level.entries, None)
+                except OSError as error:
+                    yield refused(level.path, error)
+                    entry = None
+                if entry is None:
+                    self._levels.pop().close()
+                elif (one := self._pass(entry, level.place + entry.name)) is not None:
+                    yield one
+        finally:
+            for level in self._levels:
+                level.close()
+
+    def _pass(self, entry: os.DirEntry[str], place: str) -> Found | FileOutcome | None:
+        """What there is to say of one entry; None for a directory, which is entered."""
+        rules, path = self._rules, entry.path
+        try:
+            if entry.is_symlink() and not rules.follow_links:
+                return rules.turned_away(path, place, directory=False) or _link(path)
+            directory = entry.is_dir()
+            if directory:
+                place += "/"
+            if (away := rules.turned_away(path, place, directory=directory)) is not None:
+                return away
+            return self._enter(path, place) if directory else classified(path, place, entry.stat(), rules)
+        except OSError as error:
+            return refused(path, error)
+
+    def _enter(self, directory: str, place: str) -> FileOutcome | None:
+        try:
+            identity = _identity(directory) if self._rules.follow_links else None
+            if identity is not None and any(level.identity == identity for level in self._levels):
+                return _loop(directory)
+            self._levels.append(_Level(directory, place, identity, hold_open=len(self._levels) < MOST_OPEN))
+        except OSError as error:
+            return refused(directory, error)
+        return None
+
+
+def _identity(directory: str) -> Identity:
+    info = os.stat(directory)  # noqa: PTH116
+    return info.st_dev, info.st_ino
+
+
+def classified(path: str, place: str, info: os.stat_result, rules: Rules) -> Found | FileOutcome:
+    """What is no directory, as the rules judge it."""
     if stat.S_ISREG(info.st_mode):
-        return Found(path=path, size=info.st_size)
+        return rules.judge(path, place, info)
+    if stat.S_ISLNK(info.st_mode):
+        return _link(path)
     detail = f"a {_kind(info.st_mode)} is no file"
     return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail=detail)
 
@@ -67,9 +175,23 @@ def _kind(mode: int) -> str:
     return names.get(stat.S_IFMT(mode), "special file")
 
 
-def _refused(path: str, error: OSError) -> FileOutcome:
-    missing = isinstance(error, FileNotFoundError)
+def _link(path: str) -> FileOutcome:
+    detail = "a symbolic link is not followed"
+    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.LINK, detail=detail)
+
+
+def _loop(path: str) -> FileOutcome:
+    detail = "a link that leads back to where it lies"
+    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.LOOP, detail=detail)
+
+
+def refused(path: str, error: OSError | ValueError) -> FileOutcome:
+    """The outcome of a path that the system does not let us look at."""
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return _loop(path)
+    missing = isinstance(error, FileNotFoundError | ValueError)
     reason = Reason.NOT_FOUND if missing else Reason.UNREADABLE
     step = "check the path" if missing else "check its permissions"
-    detail = f"{(error.strerror or str(error)).lower()}; {step} and run again"
+    said = error.strerror if isinstance(error, OSError) else None
+    detail = f"{(said or str(error)).lower()}; {step} and run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)

@@ -1,0 +1,112 @@
+"""Patterns over relative paths: what `*`, `**`, `?` and `[…]` stand for, and which of several patterns fits.
+
+A pattern without a slash is held against the last name of a path, one with a slash against the whole of it from its
+root. A pattern that fits a directory stands for all that lies in it; one that ends in a slash fits directories only.
+`*` and `?` stay within one name, `**` as a whole name crosses any number of them, a backslash takes the next character
+as it is. Case counts, as in the shell.
+"""
+
+import re
+from collections.abc import Iterable
+
+from imgctl.errors import UsageError
+
+ANY_DEPTH = "(?:[^/]+/)*?"
+BELOW = "(?:/.*)?"
+
+
+class Globs:
+    """Several patterns compiled into one; paths are relative, with `/` between names and, for a directory, at the end."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = tuple(patterns)
+        self._fit = re.compile("|".join(f"({expression(one)})" for one in self.patterns), re.DOTALL).fullmatch
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def fitting(self, path: str) -> str | None:
+        """The pattern that fits the path or a directory above it, or None."""
+        found = self._fit(path) if self.patterns else None
+        return self.patterns[found.lastindex - 1] if found and found.lastindex else None
+
+
+def expression(pattern: str) -> str:
+    """The regular expression of a pattern, for `re.DOTALL` and `fullmatch`; UsageError for one that says nothing."""
+    names = [name for name in pattern.split("/") if name not in ("", ".")]
+    if not names or ".." in names:
+        raise UsageError(f"the pattern {pattern!r} names nothing below the root", hint="write '*.jpg' or '2023/**'")
+    floats = "/" not in pattern.rstrip("/")
+    below = "/.*" if pattern.endswith("/") else BELOW
+    return (ANY_DEPTH if floats else "") + below_root(names, pattern, below)
+
+
+def below_root(names: list[str], pattern: str, below: str) -> str:
+    """The names of a pattern joined, `**` crossing any number of them, then `below`."""
+    out, last = "", len(names) - 1
+    for place, name in enumerate(names):
+        if name == "**" and place < last:
+            out += ANY_DEPTH
+        elif name == "**" and below == BELOW:
+            out += ".*"
+        else:
+            out += one_name(name, pattern) + ("/" if place < last else below)
+    return out
+
+
+def one_name(name: str, pattern: str) -> str:
+    """The regular expression of one name of a pattern, which never crosses a slash."""
+    if set(name) == {"*"}:
+        return "[^/]+"
+    parts, at = [""], 0
+    while at < len(name):
+        if name[at] == "*":
+            parts.append("")
+            at += 1
+            continue
+        text, at = _one_character(name, at, pattern)
+        parts[-1] += text
+    if len(parts) == 1:
+        return parts[0]
+    # The first place a middle part fits is always good enough; atomic, or many stars would take for ever to say no.
+    middle = "".join(f"(?>[^/]*?{part})" for part in parts[1:-1])
+    return f"{parts[0]}{middle}[^/]*{parts[-1]}"
+
+
+def _one_character(name: str, at: int, pattern: str) -> tuple[str, int]:
+    """The expression of the character, `?` or class at `at`, and where the next one begins."""
+    if name[at] == "?":
+        return "[^/]", at + 1
+    if name[at] == "\\":
+        if at + 1 == len(name):
+            raise UsageError(f"the pattern {pattern!r} ends in a backslash", hint="write two for a plain one")
+        return re.escape(name[at + 1]), at + 2
+    if name[at] == "[":
+        return _character_class(name, at, pattern)
+    return re.escape(name[at]), at + 1
+
+
+def _character_class(name: str, at: int, pattern: str) -> tuple[str, int]:
+    negated = name[at + 1 : at + 2] in ("!", "^")
+    start = at + 1 + negated
+    # A bracket that comes first is a plain one, as in the shell.
+    end = name.find("]", start + 1)
+    if end < 0:
+        raise UsageError(f"the pattern {pattern!r} opens a [ and never closes it", hint="write \\[ for a plain one")
+    return f"(?!/)[{'^' if negated else ''}{_members(name[start:end], pattern)}]", end + 1
+
+
+def _members(body: str, pattern: str) -> str:
+    """The single characters and ranges of a class, each escaped."""
+    out, at = "", 0
+    while at < len(body):
+        if body[at + 1 : at + 2] != "-" or at + 2 >= len(body):
+            out += re.escape(body[at])
+            at += 1
+            continue
+        low, high = body[at], body[at + 2]
+        if low > high:
+            raise UsageError(f"the pattern {pattern!r} holds the range {low}-{high}", hint=f"write {high}-{low}")
+        out += f"{re.escape(low)}-{re.escape(high)}"
+        at += 3
+    return out

@@ -1,0 +1,61 @@
+"""Lists of paths, one a line or one before each NUL, from a file or the standard input."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+from imgctl.errors import UsageError
+from imgctl.ops.upload.selection import STDIN
+
+PIECE = 2**16
+# The longest path Linux takes is 4,096 bytes, so the first NUL of a list that has any comes before this.
+_SAMPLE = 2**13
+_LONGEST = 2**16
+_BOM = b"\xef\xbb\xbf"
+
+
+def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
+    """The file of this name, or the standard input for `-`; UsageError when it cannot be opened."""
+    if name == STDIN:
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return open(name, "rb")  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise UsageError(f"{option} {name}: {said}", hint="check the path") from error
+
+
+def listed(file: BinaryIO) -> Iterator[str]:
+    """The paths in a list; bytes that are no UTF-8 become lone surrogates, empty paths are passed over.
+
+    A NUL in the first 8 KiB says that NULs separate, else line feeds do, and carriage returns before them go where the
+    first line has one. Raises UsageError for what is no list of paths.
+    """
+    first = _sample(file).removeprefix(_BOM)
+    separator = b"\0" if b"\0" in first else b"\n"
+    unix = separator == b"\0" or not first.partition(b"\n")[0].endswith(b"\r")
+    for path in _pieces(file, first, separator):
+        if text := path if unix else path.removesuffix(b"\r"):
+            yield text.decode(errors="surrogateescape")
+
+
+def _sample(file: BinaryIO) -> bytes:
+    """Enough of the beginning to tell the separator, whatever pieces a pipe gives it in."""
+    sample = b""
+    while len(sample) < _SAMPLE and b"\0" not in sample and (more := file.read(_SAMPLE - len(sample))):
+        sample += more
+    return sample
+
+
+def _pieces(file: BinaryIO, first: bytes, separator: bytes) -> Iterator[bytes]:
+    rest, more = b"", first
+    while more:
+        *whole, rest = (rest + more).split(separator)
+        if len(rest) > _LONGEST:
+            raise UsageError(
+                f"--files-from holds a path of more than {_LONGEST:,} bytes", hint="is it a list of paths?"
+            )
+        yield from whole
+        more = file.read(PIECE)
+    yield rest

@@ -1,0 +1,58 @@
+"""The files a manifest names: path, and where it says so whose, with which caption, and when it was uploaded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import BinaryIO
+from uuid import UUID
+
+from imgctl.keys import EPOCH
+from imgctl.ops.manifest import BadLine, Row, rows
+
+_OPTIONAL = frozenset(("user_id", "caption", "uploaded_at"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a manifest: a path as written, aware UTC time to the millisecond."""
+
+    path: str
+    user_id: UUID | None = None
+    caption: str | None = None
+    uploaded_at: datetime | None = None
+
+
+def entries(file: BinaryIO, *, owned: bool) -> Iterator[tuple[int, Entry | BadLine]]:
+    """Each line's number with its entry; every line must say whose the file is unless all are `owned` already."""
+    required = frozenset(("path",)) if owned else frozenset(("path", "user_id"))
+    for number, row in rows(file, required=required, optional=_OPTIONAL - required):
+        yield number, row if isinstance(row, BadLine) else _entry(row)
+
+
+def _entry(row: Row) -> Entry | BadLine:
+    path, user_id, when = row["path"], row.get("user_id"), row.get("uploaded_at")
+    if "\0" in path:
+        return BadLine(detail="the path holds a NUL")
+    try:
+        owner = _uuid(user_id.strip()) if user_id else None
+    except ValueError:
+        return BadLine(detail=f"user_id {user_id!r} is no UUID")
+    try:
+        uploaded_at = _moment(when.strip()) if when else None
+    except (ValueError, OverflowError):
+        return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
+    if uploaded_at and uploaded_at < EPOCH:
+        return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
+    return Entry(path=path, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+
+
+@lru_cache(maxsize=256)
+def _uuid(text: str) -> UUID:
+    return UUID(text)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)

@@ -1,0 +1,104 @@
+"""The rules of one selection, compiled: which names, sizes and dates are taken, and whose each file is."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from imgctl.ops.upload.globs import Globs
+from imgctl.ops.upload.junk import junk, listed_junk
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.owner import owner_by
+from imgctl.ops.upload.selection import Selection
+from imgctl.ops.upload.walk import Found
+from imgctl.units import format_bytes
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER_NS = 1 << 80
+
+
+class SelectionRules:
+    """What a selection takes of a walk. By name: junk, then `exclude`; by the file: `include`, size, date, owner."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.follow_links = selection.follow_links
+        self._junk_filter = selection.junk_filter
+        self._include = Globs(selection.include)
+        self._exclude = Globs(selection.exclude)
+        self._smallest = selection.min_size or 0
+        self._largest = selection.max_size
+        self._since_ns = _nanoseconds(selection.since, otherwise=-_NEVER_NS)
+        self._until_ns = _nanoseconds(selection.until, otherwise=_NEVER_NS)
+        self._user_id = selection.user_id
+        self._user_from = selection.user_from
+        self._owner: Callable[[str], UUID | None] | None = None
+        if selection.user_from is not None:
+            self._owner = owner_by(selection.user_from)
+
+    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+        """The outcome of what is junk or excluded by name, a whole directory at once; None for the rest."""
+        if self._junk_filter:
+            name = place[:-1] if directory else place
+            if why := junk(name[name.rfind("/") + 1 :], directory=directory):
+                return self.junk(path, why, directory=directory)
+        return self.excluded(path, place, directory=directory) if self._exclude else None
+
+    def listed_away(self, path: str, place: str) -> FileOutcome | None:
+        """Like `turned_away` for a file that no walk came to: the directories above it count as well."""
+        return self.junk(path, listed_junk(place), directory=False) or self.excluded(path, place)
+
+    def junk(self, path: str, why: str | None, *, directory: bool) -> FileOutcome | None:
+        """The outcome of what is junk for a reason, or None."""
+        if why is None or not self._junk_filter:
+            return None
+        return _skipped(path, Reason.JUNK, f"{why}{_whole(directory)}; --no-junk-filter takes it")
+
+    def excluded(self, path: str, place: str, *, directory: bool = False) -> FileOutcome | None:
+        """The outcome of what an exclude pattern fits, or None."""
+        pattern = self._exclude.fitting(place) if self._exclude else None
+        if pattern is None:
+            return None
+        return _skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
+
+    def judge(self, path: str, place: str, info: os.stat_result, *, user_id: UUID | None = None) -> Found | FileOutcome:
+        """The file with its owner (`user_id` where that is known), or why it is not taken."""
+        if (away := self._outside(path, place, info)) is not None:
+            return away
+        if user_id is None:
+            user_id = self._owner(place) if self._owner else self._user_id
+        if user_id is None:
+            return self._ownerless(path, info.st_size)
+        return Found(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=user_id)
+
+    def _ownerless(self, path: str, size: int) -> FileOutcome:
+        """The outcome of a file that nobody is said to own."""
+        said = f"its path has no UUID where --user-from {self._user_from} has {{user}}"
+        detail = f"{said if self._user_from else 'no user_id'}; move it or give --user"
+        return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)
+
+    def _outside(self, path: str, place: str, info: os.stat_result) -> FileOutcome | None:
+        """The outcome of a file that the patterns, sizes or dates leave out, or None."""
+        size = info.st_size
+        if self._include and self._include.fitting(place) is None:
+            return _skipped(path, Reason.FILTERED, "no --include fits", size)
+        if size < self._smallest:
+            return _skipped(path, Reason.TOO_SMALL, f"smaller than --min-size {format_bytes(self._smallest)}", size)
+        if self._largest is not None and size > self._largest:
+            return _skipped(path, Reason.TOO_LARGE, f"larger than --max-size {format_bytes(self._largest)}", size)
+        if not self._since_ns <= info.st_mtime_ns < self._until_ns:
+            old = info.st_mtime_ns < self._since_ns
+            detail = "last changed before --since" if old else "last changed at or after --until"
+            return _skipped(path, Reason.OUTSIDE_DATES, detail, size)
+        return None
+
+
+def _nanoseconds(moment: datetime | None, *, otherwise: int) -> int:
+    return otherwise if moment is None else (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _whole(directory: bool) -> str:  # noqa: FBT001
+    return ", with all that is in it" if directory else ""
+
+
+def _skipped(path: str, reason: Reason, detail: str, size: int | None = None) -> FileOutcome:
+    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=reason, detail=detail, bytes=size)

@@ -1,0 +1,53 @@
+"""What a user asks to be uploaded: which files, whose, and within which bounds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from imgctl.errors import UsageError
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The choice of files of one upload; sizes in bytes, both ends included; `since` <= modification time < `until`.
+
+    Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. Owners come from the
+    manifest's line, else `user_id`, else `user_from`.
+    """
+
+    paths: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_size: int | None = None
+    max_size: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    files_from: str | None = None
+    manifest: str | None = None
+    follow_links: bool = False
+    junk_filter: bool = True
+    user_id: UUID | None = None
+    user_from: str | None = None
+
+
+def check(selection: Selection) -> None:
+    """Raise UsageError for a selection that contradicts itself, names no files or leaves them without an owner."""
+    _check_sources(selection)
+    if selection.user_id is not None and selection.user_from is not None:
+        raise UsageError("--user and --user-from both say whose the files are", hint="give one of them")
+    if selection.user_id is None and selection.user_from is None and selection.manifest is None:
+        raise UsageError("nobody is said to own the files", hint="give --user, --user-from or --manifest")
+    if selection.min_size is not None and selection.max_size is not None and selection.min_size > selection.max_size:
+        raise UsageError("--min-size is larger than --max-size", hint="swap them")
+    if selection.since is not None and selection.until is not None and selection.since >= selection.until:
+        raise UsageError("--since is not before --until", hint="swap them")
+
+
+def _check_sources(selection: Selection) -> None:
+    if selection.manifest is None:
+        if not selection.paths and selection.files_from is None:
+            raise UsageError("no files are named", hint="give a PATH, --files-from or --manifest")
+    elif selection.paths or selection.files_from is not None:
+        raise UsageError("a manifest names the files itself", hint="leave out PATH and --files-from")

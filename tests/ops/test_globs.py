@@ -1,0 +1,149 @@
+"""Patterns fit what a slow reading of their rules says, and nothing else."""
+
+import re
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgctl.errors import UsageError
+from imgctl.ops.upload.globs import Globs
+from imgctl.ops.upload.owner import owner_by
+
+USER = UUID("0190b2b4-0000-7000-8000-000000000001")
+
+
+def name_fits(pattern: str, name: str) -> bool:
+    """One name against one name's pattern, a character at a time."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return name_fits(pattern[1:], name) or (bool(name) and name_fits(pattern, name[1:]))
+    if not name:
+        return False
+    if pattern[0] == "[":
+        end = pattern.index("]", 2)
+        return (name[0] in pattern[1:end]) and name_fits(pattern[end + 1 :], name[1:])
+    return pattern[0] in ("?", name[0]) and name_fits(pattern[1:], name[1:])
+
+
+def names_fit(patterns: list[str], names: list[str]) -> bool:
+    """A path of names against a path of patterns, `**` as any number of names."""
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(names_fit(patterns[1:], names[at:]) for at in range(len(names) + 1)) and bool(names)
+    if not names:
+        return False
+    # A name of stars stands for a name, and no name is empty.
+    return name_fits(patterns[0], names[0]) and names_fit(patterns[1:], names[1:])
+
+
+def fits(pattern: str, path: str) -> bool:
+    """Whether the pattern fits the file or a directory above it, by trying them all."""
+    names, parts = path.split("/"), pattern.strip("/").split("/")
+    if "/" not in pattern.rstrip("/"):
+        parts = ["**", *parts]
+    shortest = names[:-1] if pattern.endswith("/") else names
+    return any(names_fit(parts, names[: end + 1]) for end in range(len(shortest)))
+
+
+PART = st.sampled_from(["a", "b", "é", "*", "?", "[ab]", ".", "\n", "\udcff", " ", "+"])
+SEGMENT = st.one_of(st.just("**"), st.lists(PART, min_size=1, max_size=4).map("".join))
+PATTERN = st.builds(
+    lambda lead, parts, tail: lead + "/".join(parts) + tail,
+    st.sampled_from(["", "/"]),
+    st.lists(SEGMENT, min_size=1, max_size=4),
+    st.sampled_from(["", "/"]),
+).filter(lambda text: not {".", "..", "..."} & set(text.split("/")) and "***" not in text)
+NAME = st.text(alphabet="abé.\n\udcff +", min_size=1, max_size=4)
+PATH = st.lists(NAME, min_size=1, max_size=4).map("/".join)
+
+
+@given(patterns=st.lists(PATTERN, min_size=1, max_size=3), path=PATH)
+def test_the_pattern_that_fits_is_the_first_that_a_slow_reading_finds(patterns: list[str], path: str) -> None:
+    slow = next((one for one in patterns if fits(one, path)), None)
+
+    assert Globs(patterns).fitting(path) == slow
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*.jpg", "a.jpg"),
+        ("*.jpg", "x/y/a.jpg"),
+        ("2023", "2023/a.jpg"),
+        ("2023", "x/2023/y/a.jpg"),
+        ("2023/", "x/2023/a.jpg"),
+        ("/a.jpg", "a.jpg"),
+        ("x/*.jpg", "x/a.jpg"),
+        ("x/**", "x/y/z/a.jpg"),
+        ("**/raw/**", "x/raw/y/a"),
+        ("**/raw/**", "raw/a"),
+        ("x/**/a.jpg", "x/a.jpg"),
+        ("IMG_[0-9]?[!x]", "IMG_12y"),
+        (r"\*[]]", "*]"),
+        ("*.jpg", "new\nline.jpg"),
+        ("./x/*", "x/a"),
+    ],
+)
+def test_a_pattern_fits_what_a_shell_user_expects(pattern: str, path: str) -> None:
+    assert Globs([pattern]).fitting(path) == pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*.jpg", "a.JPG"),
+        ("*.jpg", "a.jpgx"),
+        ("/a.jpg", "x/a.jpg"),
+        ("x/*.jpg", "x/y/a.jpg"),
+        ("x/*.jpg", "z/x/a.jpg"),
+        ("2023/", "2023"),
+        ("x?y", "x/y"),
+        ("x[!a]y", "x/y"),
+        ("x/**", "xy/a"),
+    ],
+)
+def test_a_pattern_fits_no_more_than_it_says(pattern: str, path: str) -> None:
+    assert Globs([pattern]).fitting(path) is None
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "..", "../x", "[ab", "[z-a]", "a\\"])
+def test_a_pattern_that_can_fit_nothing_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(repr(pattern))):
+        Globs([pattern])
+
+
+def test_a_pattern_of_many_stars_answers_at_once() -> None:
+    # Tried every way, this would take longer than anyone lives.
+    assert Globs(["*a" * 60 + "b"]).fitting("a" * 255) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("{user}/**", f"{USER}/a.jpg"),
+        ("{user}/**", f"{USER}/2023/a.jpg"),
+        ("{user}", f"{USER}/2023/a.jpg"),
+        ("user-{user}/*", f"user-{USER}/a.jpg"),
+        ("by-owner/*/{user}/**", f"by-owner/x/{USER}/a.jpg"),
+        ("**/{user}/*", f"x/y/{USER}/a.jpg"),
+        ("{user}/**", f"{USER.hex.upper()}/a.jpg"),
+        ("**/{user}*", f"x/{USER}_7.jpg"),
+    ],
+)
+def test_an_owner_is_read_where_the_pattern_says(pattern: str, path: str) -> None:
+    assert owner_by(pattern)(path) == USER
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "nobody/a.jpg", f"x/{USER}/a.jpg", f"{USER}x/a.jpg", f"{str(USER)[:-1]}/a"])
+def test_a_path_without_an_owner_there_has_none(path: str) -> None:
+    assert owner_by("{user}/**")(path) is None
+
+
+@pytest.mark.parametrize("pattern", ["", "**", "{user}/{user}", "../{user}", "[{user}]/*"])
+def test_an_owner_pattern_that_names_no_place_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError, match="user"):
+        owner_by(pattern)

@@ -1,0 +1,47 @@
+"""Small trees of files to choose from, and what was made of them."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.walk import Found
+
+USER = UUID("0190b2b4-0000-7000-8000-000000000001")
+OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
+TAKEN = "taken"
+Fates = dict[str, str]
+
+
+def planted(root: Path, names: Iterable[str]) -> Path:
+    """Files of these names below the root, each one byte."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def every(selection: Selection) -> list[Found | FileOutcome]:
+    """All that comes of a selection, in order of its paths."""
+    return sorted(chosen(selection), key=lambda one: os.fsencode(one.path))
+
+
+def taken(selection: Selection) -> list[Found]:
+    """The files of a selection."""
+    return [one for one in every(selection) if isinstance(one, Found)]
+
+
+def fates(selection: Selection, root: Path) -> Fates:
+    """What became of each path, relative to the root: `taken`, or the reason it was left out for."""
+    found = every(selection)
+    fate = {os.path.relpath(one.path, root): TAKEN if isinstance(one, Found) else one.reason.value for one in found}
+    assert len(fate) == len(found)
+    return fate
+
+
+def left(selection: Selection) -> list[tuple[str, Fate, Reason, str]]:
+    """What was left out: path, fate, reason and detail."""
+    return [(one.path, one.fate, one.reason, one.detail) for one in every(selection) if isinstance(one, FileOutcome)]
