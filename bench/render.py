@@ -32,7 +32,7 @@ class Spent:
 def main() -> None:
     """Write the photos, let the contenders take turns, print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=20, help="photos a turn (8 MP, 2.3 MB each)")
+    parser.add_argument("--photos", type=int, default=40, help="photos a turn (8 MP, 2.3 MB each)")
     parser.add_argument("--turns", type=int, default=3)
     chosen = parser.parse_args()
     contenders = _contenders()
@@ -41,12 +41,11 @@ def main() -> None:
         writer = multiprocessing.get_context("spawn").Process(target=_write, args=(folder, chosen.photos))
         writer.start()
         writer.join()
-        idle = {name: _run(command, folder, 0) for name, command in contenders.items()}
         turns = [
-            {name: _run(command, folder, chosen.photos) for name, command in contenders.items()}
+            {name: _turn(command, folder, chosen.photos) for name, command in contenders.items()}
             for _ in range(chosen.turns)
         ]
-    _report({name: _median([turn[name] for turn in turns], idle[name], chosen.photos) for name in contenders})
+    _report({name: _median([turn[name] for turn in turns]) for name in contenders})
 
 
 def _write(folder: str, count: int) -> None:
@@ -91,11 +90,16 @@ def _run(command: list[str], folder: str, count: int) -> Spent:
     return Spent(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / scale)
 
 
-def _median(turns: list[Spent], idle: Spent, count: int) -> Spent:
-    """The median turn for one photo, the start of the process taken off."""
+def _turn(command: list[str], folder: str, count: int) -> Spent:
+    """One photo's share of a turn, the start of the process taken off."""
+    idle, busy = _run(command, folder, 0), _run(command, folder, count)
+    return Spent(wall=(busy.wall - idle.wall) / count, cpu=(busy.cpu - idle.cpu) / count, peak_mib=busy.peak_mib)
+
+
+def _median(turns: list[Spent]) -> Spent:
     return Spent(
-        wall=(statistics.median(turn.wall for turn in turns) - idle.wall) / count,
-        cpu=(statistics.median(turn.cpu for turn in turns) - idle.cpu) / count,
+        wall=statistics.median(turn.wall for turn in turns),
+        cpu=statistics.median(turn.cpu for turn in turns),
         peak_mib=statistics.median(turn.peak_mib for turn in turns),
     )
 

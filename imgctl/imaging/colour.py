@@ -15,6 +15,13 @@ def has_alpha(image: pyvips.Image) -> bool:
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
     """Three bands of 8-bit sRGB; alpha is dropped, a profile that does not fit the pixels is ignored."""
+    if (
+        image.bands == 3
+        and image.format == "uchar"
+        and image.interpretation == "srgb"
+        and not image.get_typeof(PROFILE)
+    ):
+        return image
     colour = image.extract_band(0, n=min(image.bands, _colour_bands(image)))
     colour = _interpreted(_in_range(colour))
     if colour.get_typeof(PROFILE) and is_srgb(bytes(colour.get(PROFILE))):
