@@ -16,6 +16,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 │   ├── BlobMissing         1  there is no blob under this key
 │   ├── BlobArchived        1  the blob lies in an archive class and must be restored first
 │   └── BlobCorrupt         1  what arrived is not what was sent
+├── StateError              1  what this machine remembers cannot be read or written
 ├── KeyShapeError           1  a key that imgctl did not make
 ├── NotAnImage              1  no decoder knows this content
 ├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
@@ -126,6 +127,10 @@ class BlobArchived(StoreError):
 
 class BlobCorrupt(StoreError):
     """What arrived is not what was sent."""
+
+
+class StateError(ImgctlError):
+    """What this machine remembers of earlier runs cannot be read or written."""
 
 
 class KeyShapeError(ImgctlError):

@@ -18,7 +18,7 @@ class Running:
     progress: Progress
     quiet: bool
 
-    def step(self, failed: bool, size: int = 0) -> None:  # noqa: FBT001
+    def step(self, *, failed: bool, size: int = 0) -> None:
         """One item is done."""
         self.progress.advance(size=size, failed=int(failed))
 
@@ -28,15 +28,17 @@ class Running:
             self.progress.say(printable(line))
 
     def exit_code(self, *, partly: bool) -> ExitCode:
-        """130 when somebody stopped the run, 3 when items failed, else 0."""
+        """130 when somebody stopped the run, 3 when items failed or time ran out, else 0."""
         if self.stop.requested.is_set():
             return ExitCode.INTERRUPTED
-        return ExitCode.PARTLY if partly else ExitCode.DONE
+        if self.stop.expired:
+            self.say("the time is up; the same command goes on from here", always=True)
+        return ExitCode.PARTLY if partly or self.stop.expired else ExitCode.DONE
 
 
 @contextmanager
-def running(session: Session, *, unit: str) -> Iterator[Running]:
+def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
     """Catch signals and draw progress for the length of a command; quiet commands draw none."""
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
-    with Stop() as stop, Progress(unit=f" {unit}", shown=shown) as progress:
+    with Stop(max_seconds=max_seconds) as stop, Progress(unit=f" {unit}", shown=shown) as progress:
         yield Running(stop=stop, progress=progress, quiet=session.verbosity < 0)

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from imgctl.errors import UsageError
-from imgctl.units import parse_seconds
+from imgctl.units import parse_bytes, parse_seconds
 
 
 class UserId(click.ParamType[UUID]):
@@ -38,3 +38,27 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is no time; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Seconds(click.ParamType[float]):
+    """A duration: `6h`, `15m`, `90d`."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_seconds(str(value))
+        except UsageError as error:
+            self.fail(error.line, param, ctx)
+
+
+class Size(click.ParamType[int]):
+    """A size: `500KB`, `1MiB`."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_bytes(str(value))
+        except UsageError as error:
+            self.fail(error.line, param, ctx)

@@ -1,82 +1,154 @@
 """`imgctl upload`: directories to the store, rows to the catalog."""
 
-import os
+from datetime import datetime
+from pathlib import Path
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.running import running
-from imgctl.cli.types import UserId
+from imgctl.cli.types import Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally
+from imgctl.ops.upload.order import UploadedAt, UploadOrder
+from imgctl.ops.upload.outcome import Fate, Tally
+from imgctl.ops.upload.report import Reports, record
+from imgctl.ops.upload.selection import Selection
 from imgctl.units import format_bytes
+
+
+class Chosen(TypedDict):
+    """The options that choose files, named as the fields of Selection."""
+
+    paths: tuple[str, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    min_size: int | None
+    max_size: int | None
+    since: datetime | None
+    until: datetime | None
+    files_from: str | None
+    manifest: str | None
+    follow_links: bool
+    junk_filter: bool
+    user_id: UUID | None
+    user_from: str | None
+
+
+FLAGS = {
+    "concurrency": "upload.concurrency",
+    "memory": "upload.memory",
+    "bwlimit": "upload.bwlimit",
+    "journal": "upload.journal",
+}
 
 
 @subcommand(
     examples="""
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
-imgctl upload wedding party/*.jpg --user 0190b2b4-0000-7000-8000-000000000001 --json
-imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --store s3://photos --concurrency 64
+imgctl upload /mnt/nas --user-from '{user}/**' --exclude '*.gif' --report nas.csv --failed-out again.txt
+imgctl upload --files-from again.txt --user 0190b2b4-0000-7000-8000-000000000001
+imgctl upload --manifest album.csv --uploaded-at taken --dry-run
+imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50MiB --max-duration 6h
 """,
-    flags={"concurrency": "upload.concurrency", "memory": "upload.memory"},
+    flags=FLAGS,
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str), metavar="PATH...")
-@click.option("--user", required=True, type=UserId(), help="Whose images these are.")
-@click.option("--concurrency", metavar="N", help="Puts in flight. [upload] concurrency")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=str), metavar="[PATH]...")
+@click.option("--user", "user_id", type=UserId(), help="Whose images these are.")
+@click.option("--user-from", metavar="PATTERN", help="Take the user from the path: '{user}/**'.")
+@click.option("--manifest", metavar="FILE", help="CSV or JSONL: path, user_id, caption, uploaded_at.")
+@click.option("--files-from", metavar="FILE", help="Take paths from a list, a line each; - is stdin.")
+@click.option("--include", metavar="GLOB", multiple=True, help="Only files that match; repeatable.")
+@click.option("--exclude", metavar="GLOB", multiple=True, help="Not what matches; wins over --include.")
+@click.option("--min-size", metavar="SIZE", type=Size(), help="No smaller files: 10KiB.")
+@click.option("--max-size", metavar="SIZE", type=Size(), help="No larger files: 2GiB.")
+@click.option("--since", metavar="TIME", type=Moment(), help="Modified at or after: 24h (ago), 2026-11-22.")
+@click.option("--until", metavar="TIME", type=Moment(), help="Modified before.")
+@click.option("--follow-links", is_flag=True, help="Follow symbolic links; loops are found.")
+@click.option("--junk-filter/--no-junk-filter", default=True, help="Leave out hidden and system files (default).")
+@click.option("--uploaded-at", type=click.Choice(list(UploadedAt)), default=UploadedAt.NOW, help="The image's date.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Upload at most so many.")
+@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
+@click.option("--bwlimit", metavar="SIZE", help="Bytes put a second. [upload] bwlimit")
+@click.option("--concurrency", metavar="N", help="Puts in flight; 0: found out. [upload] concurrency")
 @click.option("--memory", metavar="SIZE", help="Bytes of photos held at once. [upload] memory")
-def command(session: Session, paths: tuple[str, ...], user: UUID) -> ExitCode:
+@click.option("--journal", metavar="FILE", help="What was uploaded before; none: no journal. [upload] journal")
+@click.option("--report", metavar="FILE", type=Path, help="A line for each file, CSV or JSONL by its ending.")
+@click.option("--failed-out", metavar="FILE", type=Path, help="The files that failed, for --files-from.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be put and what it would cost.")
+def command(
+    session: Session,
+    *,
+    uploaded_at: UploadedAt,
+    limit: int | None,
+    max_duration: float | None,
+    report: Path | None,
+    failed_out: Path | None,
+    dry_run: bool,
+    **chosen: Unpack[Chosen],
+) -> ExitCode:
     """Upload every image at or below PATH: the original to the store, a row to the catalog.
 
-    What the user already has (by content) is not put again, so the same command after a kill finishes the work. Files
-    that are no images are named and left out. Variants are built by `imgctl work`.
+    What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
+    journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content, never by
+    name; what is no image is named and left out. Variants are built by `imgctl work`.
     """
     from imgctl.ops.parts import open_parts
-    from imgctl.ops.upload.pipeline import UploadOrder, upload
+    from imgctl.ops.upload.start import journal_file, upload_here
 
-    settings = session.settings
+    settings, selection, tally = session.settings, Selection(**chosen), Tally()
     order = UploadOrder(
-        paths=tuple(os.fspath(path) for path in paths),
-        user_id=user,
         concurrency=settings.upload.concurrency,
         memory_bytes=settings.upload.memory,
         originals_prefix=settings.store.originals_prefix,
+        rate_bytes=settings.upload.bwlimit,
+        limit=limit,
+        uploaded_at=uploaded_at,
+        dry_run=dry_run,
     )
-    tally = Tally()
-    with open_parts(settings) as parts, running(session, unit="files") as run:
-        for outcome in upload(order, catalog=parts.catalog, store=parts.store, stop=run.stop):
+    journal = journal_file(settings.upload.journal)
+    with (
+        open_parts(settings) as parts,
+        running(session, unit="files", max_seconds=max_duration) as run,
+        Reports(report, failed_out) as reports,
+    ):
+        for outcome in upload_here(parts, selection, order, journal=journal, stop=run.stop):
             tally.add(outcome)
-            run.step(outcome.fate is Fate.FAILED, outcome.bytes or 0)
-            session.data({"type": "file"} | _record(outcome))
+            reports.add(outcome)
+            run.step(failed=outcome.fate is Fate.FAILED, size=outcome.bytes or 0)
+            session.data({"type": "file", **record(outcome)})
             if outcome.fate in (Fate.SKIPPED, Fate.FAILED):
-                failed = outcome.fate is Fate.FAILED
-                run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
-        session.data({"type": "summary"} | _summary(tally))
-        session.text(_sentence(tally))
+                run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=outcome.fate is Fate.FAILED)
+        _conclude(session, tally, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 
-def _record(outcome: FileOutcome) -> dict[str, Json]:
-    return {
-        "path": outcome.path,
-        "fate": outcome.fate.value,
-        "reason": outcome.reason.value or None,
-        "detail": outcome.detail or None,
-        "id": str(outcome.id) if outcome.id else None,
-        "sha256": outcome.sha256.hex() if outcome.sha256 else None,
-        "bytes": outcome.bytes,
-        "seconds": round(outcome.seconds, 3),
+def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
+    summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
+    summary |= {
+        "files": tally.fates.total(),
+        "reasons": {reason.value: count for reason, count in sorted(tally.reasons.items())},
+        "bytes_uploaded": tally.bytes_uploaded,
     }
+    session.text(_sentence(tally))
+    if dry_run:
+        from imgctl.pricing.card import load_card
+        from imgctl.pricing.estimate import billing, upload_estimate
 
-
-def _summary(tally: Tally) -> dict[str, Json]:
-    fates = {fate.value: tally.fates[fate] for fate in Fate}
-    reasons = {reason.value: count for reason, count in sorted(tally.reasons.items())}
-    return {**fates, "files": tally.fates.total(), "reasons": reasons, "bytes_uploaded": tally.bytes_uploaded}
+        store = session.settings.store
+        bill = billing(store.url, store.endpoint_url)
+        estimate = upload_estimate(load_card(), files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
+        session.text(f"nothing was changed; to upload these would cost: {estimate.text(bill)}")
+        summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(bill)}
+    session.data({"type": "summary", **summary})
 
 
 def _sentence(tally: Tally) -> str:
-    counts = ", ".join(f"{tally.fates[fate]:,} {fate}" for fate in Fate)
+    counts = ", ".join(
+        f"{tally.fates[fate]:,} {fate}" for fate in Fate if tally.fates[fate] or fate is not Fate.PLANNED
+    )
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.reasons.items()))
     suffix = f" ({reasons})" if reasons else ""
-    return f"{tally.fates.total():,} files: {counts}{suffix}; {format_bytes(tally.bytes_uploaded)} put"
+    size = format_bytes(tally.bytes_uploaded + tally.bytes_planned)
+    return f"{tally.fates.total():,} files: {counts}{suffix}; {size} {'to put' if tally.bytes_planned else 'put'}"

@@ -39,7 +39,7 @@ def command(session: Session, drain: bool, limit: int | None) -> ExitCode:  # no
     with open_parts(session.settings) as parts, running(session, unit="images") as run:
         for outcome in work_here(parts, stop=run.stop, drain=drain, limit=limit):
             fates[outcome.fate] += 1
-            run.step(outcome.fate is Fate.FAILED)
+            run.step(failed=outcome.fate is Fate.FAILED)
             session.data({"type": "image"} | _record(outcome))
             if outcome.error:
                 run.say(f"{_label(outcome)} {outcome.id}: {outcome.error}", always=outcome.fate is Fate.FAILED)

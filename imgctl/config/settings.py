@@ -55,8 +55,14 @@ class StoreSettings:
 class UploadSettings:
     """How uploads run."""
 
-    concurrency: int = setting(16, "how many puts are in flight", least=1, most=1024)
+    concurrency: int = setting(
+        0, "how many puts are in flight; 0: as many as the store is found to take", least=0, most=1024
+    )
     memory: int = setting(512 * 2**20, "how many bytes of photos are held at once", unit="bytes", least=2**20)
+    bwlimit: int = setting(0, "how many bytes are put a second; 0: no bound", unit="bytes", least=0)
+    journal: str = setting(
+        "", "the file that remembers what was uploaded; empty: in the state directory; none: no file"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER, INTEROP_POINTER = 0x0112, 0x013B, 0x8298, 0x8769, 0xA005
+DESCRIPTION = 0x010E
 TAKEN_AT, TAKEN_OFFSET, COLOUR_SPACE = 0x9003, 0x9011, 0xA001
 REDUCED_COPY, COMPRESSION, PHOTOMETRIC, SUB_IMAGES, RAW_VERSION = 0x00FE, 0x0103, 0x0106, 0x014A, 0xC612
 HEADER = b"Exif\0\0"
@@ -45,6 +46,15 @@ def read_exif(block: bytes) -> Exif:
         copyright=_text(block, primary.get(COPYRIGHT), order),
         artist=_text(block, primary.get(ARTIST), order),
     )
+
+
+def read_description(block: bytes) -> bytes:
+    """The ImageDescription of a TIFF-structured block, as written; empty where there is none."""
+    block = block.removeprefix(HEADER)
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None or len(block) < 8:
+        return b""
+    return _text(block, _directory(block, _long(order, block[4:8]), order).get(DESCRIPTION), order)
 
 
 def is_raw(block: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The header of a JPEG by its markers (ITU T.81, annex B): size, EXIF, and how many pictures an MPO holds."""
+"""The header of a JPEG by its markers (ITU T.81, annex B): size, metadata, and how many pictures an MPO holds."""
 
 import struct
 from dataclasses import dataclass
@@ -7,22 +7,30 @@ _NO_FRAME = frozenset((0xC4, 0xC8, 0xCC))
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))
 _END = frozenset((0xD9, 0xDA))
 _EXIF, _MPF = b"Exif\0\0", b"MPF\0"
+_XMP, _PHOTOSHOP = b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
+_MOST_RESOURCES = 2**20
 _PICTURE_COUNT = 0xB001
 _MPF_ENTRIES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JpegHeader:
-    """Size as stored (None when no frame header is found), the EXIF payload, and the number of pictures."""
+    """Size as stored (None when no frame header is found), the number of pictures, and what is said about them.
+
+    The payloads of EXIF, of the XMP packet and of Photoshop's image resources are empty where there are none.
+    """
 
     size: tuple[int, int] | None
     exif: bytes
     pictures: int
+    xmp: bytes
+    resources: bytes
 
 
 def read_header(data: bytes) -> JpegHeader:
     """Walk the markers from the start up to the frame header; never raises."""
     at, length, exif, pictures = 2, len(data), b"", 1
+    xmp = resources = b""
     size: tuple[int, int] | None = None
     while at + 4 <= length:
         if data[at] != 0xFF:
@@ -44,10 +52,15 @@ def read_header(data: bytes) -> JpegHeader:
             break
         if marker == 0xE1 and not exif and data[at + 4 : at + 10] == _EXIF:
             exif = data[at + 10 : at + 2 + _short(data, at + 2)]
+        elif marker == 0xE1 and not xmp and data.startswith(_XMP, at + 4):
+            xmp = data[at + 4 + len(_XMP) : at + 2 + _short(data, at + 2)]
+        elif marker == 0xED and len(resources) < _MOST_RESOURCES and data.startswith(_PHOTOSHOP, at + 4):
+            # One segment holds 64 KiB; what is longer goes on in the next.
+            resources += data[at + 4 + len(_PHOTOSHOP) : at + 2 + _short(data, at + 2)]
         elif marker == 0xE2 and data[at + 4 : at + 8] == _MPF:
             pictures = _picture_count(data[at + 8 : at + 2 + _short(data, at + 2)])
         at += 2 + max(2, _short(data, at + 2))
-    return JpegHeader(size=size, exif=exif, pictures=pictures)
+    return JpegHeader(size=size, exif=exif, pictures=pictures, xmp=xmp, resources=resources)
 
 
 def _short(data: bytes, at: int) -> int:

@@ -70,7 +70,7 @@ def test_every_file_is_accounted_for_by_name(embedded: Deployment, tmp_path: Pat
         "good.jpg": ("uploaded", None),
         "notes.txt": ("skipped", "not_an_image"),
         "lost.jpg": ("failed", "empty"),
-        ".empty": ("skipped", "empty"),
+        ".empty": ("skipped", "junk"),
         "odd\nname \udcff.jpg": ("uploaded", None),
         "link.jpg": ("skipped", "link"),
         "gone": ("failed", "not_found"),

@@ -7,9 +7,10 @@ from uuid import UUID
 
 
 class Fate(StrEnum):
-    """The four things that can become of a file."""
+    """What can become of a file; `planned` is what a dry run would upload."""
 
     UPLOADED = "uploaded"
+    PLANNED = "planned"
     PRESENT = "present"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -25,11 +26,18 @@ class Reason(StrEnum):
     EMPTY = "empty"
     NOT_A_FILE = "not_a_file"
     LINK = "link"
+    LOOP = "loop"
+    JUNK = "junk"
+    FILTERED = "filtered"
+    TOO_SMALL = "too_small"
+    TOO_LARGE = "too_large"
+    OUTSIDE_DATES = "outside_dates"
+    NO_USER = "no_user"
+    BAD_LINE = "bad_line"
     NOT_FOUND = "not_found"
     UNREADABLE = "unreadable"
     CHANGED = "changed_while_reading"
     STORE = "store"
-    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class Tally:
     fates: Counter[Fate] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     bytes_uploaded: int = 0
+    bytes_planned: int = 0
 
     def add(self, outcome: FileOutcome) -> None:
         self.fates[outcome.fate] += 1
@@ -60,3 +69,5 @@ class Tally:
             self.reasons[outcome.reason] += 1
         if outcome.fate is Fate.UPLOADED:
             self.bytes_uploaded += outcome.bytes or 0
+        if outcome.fate is Fate.PLANNED:
+            self.bytes_planned += outcome.bytes or 0

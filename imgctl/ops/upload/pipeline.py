@@ -9,49 +9,51 @@ One transaction confirms what has arrived and promises what comes next. Whatever
 batch, so batches grow with the load and no timer is needed.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 from uuid import UUID
 
-from imgctl.errors import BucketMissing, ImgctlError, StoreDenied, StoreFull, StoreUnavailable
-from imgctl.keys import ORIGINAL, key_of, new_id
+from sqlalchemy import Connection
+
+from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import Status
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.upload.journal import Entry
+from imgctl.ops.upload.known import Known
+from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import Prepared
-from imgctl.ops.upload.puts import Put, Putters
+from imgctl.ops.upload.puts import MOST_CONCURRENCY, Put, Putters
 from imgctl.ops.upload.readers import Read, Readers
-from imgctl.ops.upload.walk import walk
+from imgctl.ops.upload.rows import line, new_row, settled
+from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import NewImage, Promised, confirm, promise
+from imgctl.store.catalog.promises import NewImage, Promised, confirm, contents, promise
+
+T = TypeVar("T")
 
 BATCH = 64
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadOrder:
-    """What to upload for whom: paths of files and directories, puts in flight, bytes held at once."""
-
-    paths: tuple[str, ...]
-    user_id: UUID
-    concurrency: int
-    memory_bytes: int
-    originals_prefix: str = ""
-
-
-def upload(order: UploadOrder, *, catalog: Catalog, store: BlobStore, stop: Waiting) -> Iterator[FileOutcome]:
-    """Upload every image at or below the order's paths; yields one outcome a file as soon as it is settled.
+def upload(
+    files: Iterator[Found | FileOutcome],
+    order: UploadOrder,
+    *,
+    catalog: Catalog,
+    store: BlobStore,
+    known: Known,
+    stop: Waiting,
+) -> Iterator[FileOutcome]:
+    """Upload every image among `files`; yields one outcome a file as soon as it is settled.
 
     When `stop` is set no further file is begun. Raises what ends a whole run (no bucket, no permission, no space, no
     answer, no database), after what was in flight has been settled.
     """
-    run = _Run(order, catalog, store, stop)
+    run = _Run(files, order, catalog, store, known, stop)
     try:
         yield from run.outcomes()
     finally:
@@ -63,25 +65,33 @@ def upload(order: UploadOrder, *, catalog: Catalog, store: BlobStore, stop: Wait
 class _Run:
     """One upload: what is prepared, what flies and what has arrived, all owned by the thread that iterates."""
 
-    def __init__(self, order: UploadOrder, catalog: Catalog, store: BlobStore, stop: Waiting) -> None:
+    def __init__(
+        self,
+        files: Iterator[Found | FileOutcome],
+        order: UploadOrder,
+        catalog: Catalog,
+        store: BlobStore,
+        known: Known,
+        stop: Waiting,
+    ) -> None:
         self.hopeless: Exception | None = None
         self._order = order
         self._catalog = catalog
         self._store = store
+        self._known = known
         self._stop = stop
         self._events: SimpleQueue[Read | Put] = SimpleQueue()
-        window = 4 * BATCH + 2 * order.concurrency
-        self._readers = Readers(
-            walk(order.paths), window=window, budget_bytes=order.memory_bytes, done=self._events.put
-        )
+        window = 4 * BATCH + 2 * (order.concurrency or MOST_CONCURRENCY)
+        self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._events.put)
         self._reading = 0
-        self._putters = Putters(store, count=order.concurrency, done=self._put_ended)
+        self._putters = Putters(store, order, done=self._put_ended)
         self._prepared: list[Prepared] = []
         self._arrived: list[Put] = []
         # Every image on its way, with the files of the same content that wait for its fate.
         self._flying: dict[UUID, list[Prepared]] = {}
         self._failures_in_a_row = 0
-        self._bucket_seen = False
+        self._bucket_seen = order.dry_run
+        self._left = order.limit
 
     def outcomes(self) -> Iterator[FileOutcome]:
         self._readers.start()
@@ -89,7 +99,7 @@ class _Run:
         while self._reading or self._prepared or self._flying:
             if self._reading or self._waiting():
                 yield from self._take()
-            if self.hopeless or self._stop.is_set():
+            if self.hopeless or self._left == 0 or self._stop.is_set():
                 self._stop_reading()
             if self._due():
                 yield from self._transact()
@@ -121,6 +131,8 @@ class _Run:
             self._readers.settled()
         self._prepared.clear()
 
+    # --- events
+
     def _take(self) -> Iterator[FileOutcome]:
         """Wait for one event, then take all that have gathered."""
         event: Read | Put | None = self._events.get()
@@ -148,45 +160,55 @@ class _Run:
             self._failures_in_a_row = 0
             self._arrived.append(put)
             return
-        self._failures_in_a_row += 1
-        gone = isinstance(put.error, StoreUnavailable) and self._failures_in_a_row > self._order.concurrency
-        if gone or isinstance(put.error, HOPELESS):
+        self._failures_in_a_row += isinstance(put.error, StoreUnavailable)
+        if isinstance(put.error, HOPELESS) or self._failures_in_a_row > self._putters.limit:
             self._give_up(put.error)
-        followers = self._flying.pop(put.promised.id)
-        for prepared in (put.prepared, *followers):
-            yield self._settle(prepared, Fate.FAILED, Reason.STORE, put.promised.id, _line(put.error))
+        changed = isinstance(put.error, BlobCorrupt) and put.prepared.body is None
+        reason = Reason.CHANGED if changed else Reason.STORE
+        for prepared in (put.prepared, *self._flying.pop(put.promised.id)):
+            yield self._settle(prepared, Fate.FAILED, reason, put.promised.id, line(put.error))
 
     def _give_up(self, error: Exception | None) -> None:
         if error is not None and self.hopeless is None:
             self.hopeless = error
 
+    # --- transactions
+
     def _due(self) -> bool:
         """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
-        waiting = self._waiting()
-        if self._prepared and waiting < self._order.concurrency / 2:
+        waiting, limit = self._waiting(), self._putters.limit
+        if self._prepared and waiting < limit / 2:
             return True
-        full = len(self._prepared) >= BATCH and waiting < self._order.concurrency + BATCH
+        full = len(self._prepared) >= BATCH and waiting < limit + BATCH
         idle = bool(self._arrived) and waiting == 0
         return full or idle or len(self._arrived) >= BATCH
 
     def _transact(self) -> Iterator[FileOutcome]:
-        arrived, prepared = self._arrived, self._prepared
+        arrived, prepared = self._arrived, self._prepared[: self._left]
         if prepared and not self._bucket_seen:
             self._look_for_bucket()
-        rows = [self._row(one) for one in prepared]
-
-        def transaction() -> list[Promised]:
-            with self._catalog.write() as connection:
-                if arrived:
-                    confirm(connection, [put.promised.id for put in arrived])
-                return promise(connection, rows) if rows else []
-
-        promised = patiently(transaction, stop=self._stop)
-        self._arrived, self._prepared = [], []
-        for put in arrived:
-            yield from self._confirmed(put)
+        rows = [new_row(one, self._order) for one in prepared]
+        promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
+        self._arrived, self._prepared = [], self._prepared[len(prepared) :]
+        yield from self._confirmed(arrived)
+        present: list[Entry] = []
         for one, row in zip(prepared, promised, strict=True):
-            yield from self._promised(one, row)
+            yield from self._promised(one, row, present)
+        self._known.remember(present)
+
+    def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
+        if arrived:
+            confirm(connection, [put.promised.id for put in arrived])
+        if self._order.dry_run:
+            return contents(connection, rows)
+        return promise(connection, rows) if rows else []
+
+    def _in_transaction(self, work: Callable[[Connection], T]) -> T:
+        def transaction() -> T:
+            with self._catalog.read() if self._order.dry_run else self._catalog.write() as connection:
+                return work(connection)
+
+        return patiently(transaction, stop=self._stop)
 
     def _look_for_bucket(self) -> None:
         """Raise BucketMissing before anything is promised: some servers create what a put misspells."""
@@ -195,54 +217,41 @@ class _Run:
             next(self._store.scan(), None)
         self._bucket_seen = True
 
-    def _row(self, prepared: Prepared) -> NewImage:
-        now = datetime.now(UTC)
-        at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        image_id, seen = new_id(at), prepared.probe
-        return NewImage(
-            id=image_id,
-            user_id=self._order.user_id,
-            uploaded_at=at,
-            original_key=key_of(image_id, ORIGINAL, seen.extension, prefix=self._order.originals_prefix),
-            sha256=prepared.sha256,
-            bytes=prepared.size,
-            content_type=seen.content_type,
-            width=seen.width,
-            height=seen.height,
-            taken_at=seen.taken_at,
-        )
-
-    def _promised(self, prepared: Prepared, row: Promised) -> Iterator[FileOutcome]:
-        if row.status is Status.UPLOADING and row.id not in self._flying:
+    def _promised(self, prepared: Prepared, row: Promised, present: list[Entry]) -> Iterator[FileOutcome]:
+        if self._order.dry_run and row.created:
+            self._readers.dropped(prepared)
+            self._count_one()
+            yield self._settle(prepared, Fate.PLANNED, Reason.NONE, None)
+        elif row.status is Status.UPLOADING and row.id not in self._flying:
             self._flying[row.id] = []
+            self._count_one()
             self._putters.submit(Put(prepared=prepared, promised=row))
-            return
-        self._readers.dropped(prepared)
-        if row.status is Status.UPLOADING:
+        elif row.status is Status.UPLOADING:
+            self._readers.dropped(prepared)
             self._flying[row.id].append(prepared)
         else:
+            self._readers.dropped(prepared)
+            present.append(Entry(found=prepared.found, sha256=prepared.sha256, image=row.id))
             yield self._settle(prepared, Fate.PRESENT, Reason.ALREADY_THERE, row.id, f"{row.status} as {row.id}")
 
-    def _confirmed(self, put: Put) -> Iterator[FileOutcome]:
-        followers = self._flying.pop(put.promised.id)
-        yield self._settle(put.prepared, Fate.UPLOADED, Reason.NONE, put.promised.id)
-        for prepared in followers:
-            detail = f"same content as {put.prepared.path}"
-            yield self._settle(prepared, Fate.PRESENT, Reason.SAME_CONTENT, put.promised.id, detail)
+    def _count_one(self) -> None:
+        if self._left is not None:
+            self._left -= 1
 
-    def _settle(self, prepared: Prepared, fate: Fate, reason: Reason, image: UUID, detail: str = "") -> FileOutcome:
+    def _confirmed(self, arrived: list[Put]) -> Iterator[FileOutcome]:
+        entries: list[Entry] = []
+        for put in arrived:
+            image, followers = put.promised.id, self._flying.pop(put.promised.id)
+            files = (put.prepared, *followers)
+            entries += (Entry(found=one.found, sha256=one.sha256, image=image) for one in files)
+            yield self._settle(put.prepared, Fate.UPLOADED, Reason.NONE, image)
+            for prepared in followers:
+                detail = f"same content as {put.prepared.found.path}"
+                yield self._settle(prepared, Fate.PRESENT, Reason.SAME_CONTENT, image, detail)
+        self._known.remember(entries)
+
+    def _settle(
+        self, prepared: Prepared, fate: Fate, reason: Reason, image: UUID | None, detail: str = ""
+    ) -> FileOutcome:
         self._readers.settled()
-        return FileOutcome(
-            path=prepared.path,
-            fate=fate,
-            reason=reason,
-            detail=detail,
-            id=image,
-            sha256=prepared.sha256,
-            bytes=prepared.size,
-            seconds=time.monotonic() - prepared.started,
-        )
-
-
-def _line(error: Exception) -> str:
-    return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+        return settled(prepared, fate, reason, image, detail)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from imgctl.errors import NotAnImage
 from imgctl.imaging.probe import Probe, probe
@@ -12,40 +13,31 @@ from imgctl.ops.upload.walk import Found
 
 # A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
 STREAM_ABOVE = 64 * 2**20
+STREAM_HELD = 32 * 2**20
 PIECE = 2**20
 PICTURE_NAMES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".png",
-        ".gif",
-        ".webp",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".mpo",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".arw",
-    ]
-)
+    (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".mpo",
+     ".dng", ".cr2", ".nef", ".arw")
+)  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
 class Prepared:
-    """A file that will be promised; `body` is None where it is streamed from `path`, and once its put has ended."""
+    """A file that will be promised; `body` is None where it is streamed from its path, and once its put has ended."""
 
-    path: str
+    found: Found
     size: int
     body: bytes | None
     sha256: bytes
     probe: Probe
+    caption: str | None
+    taken_at: datetime | None
     started: float
+
+    @property
+    def held(self) -> int:
+        """How many bytes of memory it takes on its way."""
+        return held_bytes(self.size)
 
 
 def prepare(found: Found) -> Prepared | FileOutcome:
@@ -58,20 +50,19 @@ def prepare(found: Found) -> Prepared | FileOutcome:
     except NotAnImage as error:
         return _unfit(found, str(error))
     except OSError as error:
-        detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
-        reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
-        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=reason, detail=detail)
+        return unreadable(found.path, error)
 
 
 def held_bytes(size: int) -> int:
     """How much memory a file of this size takes on its way: itself, or the pieces it is streamed in."""
-    return min(size, STREAM_ABOVE)
+    return size if size <= STREAM_ABOVE else STREAM_HELD
 
 
-def changed(path: str) -> FileOutcome:
-    """The outcome of a file that somebody wrote to while it was read."""
-    detail = "changed while reading; run again when nothing writes to it"
-    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+def unreadable(path: str, error: OSError) -> FileOutcome:
+    """The outcome of a file that vanished after the walk, or that cannot be read."""
+    detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
+    reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
+    return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
 def _read(found: Found, started: float) -> Prepared | FileOutcome:
@@ -85,14 +76,23 @@ def _read(found: Found, started: float) -> Prepared | FileOutcome:
                 digest.update(piece)
             body = None
         else:
-            body = file.read()
+            head = body = file.read()
             seen = probe(body)
             digest = hashlib.sha256(body)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return changed(found.path)
-    size = before.st_size if body is None else len(body)
-    return Prepared(path=found.path, size=size, body=body, sha256=digest.digest(), probe=seen, started=started)
+        detail = "changed while reading; run again when nothing writes to it"
+        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+    return Prepared(
+        found=found,
+        size=before.st_size if body is None else len(body),
+        body=body,
+        sha256=digest.digest(),
+        probe=seen,
+        caption=found.caption,
+        taken_at=seen.taken_at,
+        started=started,
+    )
 
 
 def _unfit(found: Found, why: str) -> FileOutcome:

@@ -1,15 +1,26 @@
 """Threads that put promised originals into the store; obstore waits outside the interpreter lock."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Condition, Event, Thread
 
 from imgctl.errors import BlobCorrupt, BlobExists, StoreError
+from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import Prepared
+from imgctl.run.climb import Climb
+from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.promises import Promised
+
+FIRST_CONCURRENCY = 16
+MOST_CONCURRENCY = 256
+INTERVAL_SECONDS = 1.0
+# What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
+PUT_WEIGHT = 64 * 2**10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,10 +40,10 @@ def put_original(store: BlobStore, put: Put) -> None:
     """
     prepared, key = put.prepared, put.promised.original_key
     assert key is not None
-    kind = prepared.probe.content_type
+    kind, path = prepared.probe.content_type, Path(prepared.found.path)
     try:
         if prepared.body is None:
-            store.create_file(key, Path(prepared.path), size=prepared.size, content_type=kind, sha256=prepared.sha256)
+            store.create_file(key, path, size=prepared.size, content_type=kind, sha256=prepared.sha256)
         else:
             store.create(key, prepared.body, content_type=kind)
     except BlobExists:
@@ -40,22 +51,38 @@ def put_original(store: BlobStore, put: Put) -> None:
         if there is None or there.size != prepared.size:
             found = "nothing" if there is None else f"{there.size} bytes"
             message = f"{key} was written before, but holds {found} instead of {prepared.size}"
-            raise BlobCorrupt(message, hint="imgctl audit tells more") from None
+            raise BlobCorrupt(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
 
 
 class Putters:
-    """`count` threads that take puts from a queue and hand each to `done` when it has ended, well or not."""
+    """Threads that take puts from a queue and hand each to `done` when it has ended, well or not.
 
-    def __init__(self, store: BlobStore, *, count: int, done: Callable[[Put], None]) -> None:
+    `limit` of them work at a time: as many as the order says, or as many as the store is found to take.
+    """
+
+    def __init__(self, store: BlobStore, order: UploadOrder, *, done: Callable[[Put], None]) -> None:
         self._store = store
         self._done = done
         self._queue: SimpleQueue[Put | None] = SimpleQueue()
-        self._threads = [Thread(target=self._serve, name=f"put-{n}", daemon=True) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self._rate = RateLimit(order.rate_bytes) if order.rate_bytes else None
+        self._pause = Event()
+        self._threads: list[Thread] = []
+        self._turn = Condition()
+        first = order.concurrency or FIRST_CONCURRENCY
+        self._climb = Climb(limit=first, most=MOST_CONCURRENCY, least=1) if not order.concurrency else None
+        self.limit = first
+        self._busy = 0
+        self._interval_began = time.monotonic()
+        self._ended = 0
+        self._weight = 0
+        self._pushbacks = store.pushbacks
 
     def submit(self, put: Put) -> None:
         """Queue one put; the caller bounds how many wait."""
+        if len(self._threads) < self.limit:
+            thread = Thread(target=self._serve, name=f"put-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self._queue.put(put)
 
     def close(self) -> None:
@@ -67,10 +94,41 @@ class Putters:
 
     def _serve(self) -> None:
         while (put := self._queue.get()) is not None:
+            self._enter()
             try:
+                if self._rate:
+                    self._pause.wait(self._rate.reserve(put.prepared.size))
                 put_original(self._store, put)
             except (StoreError, OSError) as error:
                 put.error = error
-            except Exception as error:  # a thread that died silently would lose its file
+            except Exception as error:
+                # A thread that died silently would lose its file.
                 put.error = StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+            self._leave(put.prepared.size)
             self._done(put)
+
+    def _enter(self) -> None:
+        if self._climb:
+            with self._turn:
+                self._turn.wait_for(lambda: self._busy < self.limit)
+                self._busy += 1
+
+    def _leave(self, size: int) -> None:
+        if not self._climb:
+            return
+        with self._turn:
+            self._busy -= 1
+            self._ended += 1
+            self._weight += size + PUT_WEIGHT
+            self._adapt(self._climb)
+            self._turn.notify()
+
+    def _adapt(self, climb: Climb) -> None:
+        """At the end of an interval long enough to mean something, let the climb choose the next limit."""
+        seconds = time.monotonic() - self._interval_began
+        pushbacks = self._store.pushbacks
+        if pushbacks == self._pushbacks and (seconds < INTERVAL_SECONDS or self._ended < 2 * self.limit):
+            return
+        self.limit = climb.observe(self._weight / max(seconds, math.ulp(1.0)), pushed_back=pushbacks > self._pushbacks)
+        self._interval_began, self._ended, self._weight, self._pushbacks = time.monotonic(), 0, 0, pushbacks
+        self._turn.notify_all()

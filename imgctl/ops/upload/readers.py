@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from threading import Event, Lock, Semaphore, Thread
 
+from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.prepare import Prepared, held_bytes, prepare
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
 
 READERS = 4
+FIRST_CHUNK, LARGEST_CHUNK = 8, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,19 @@ class Readers:
     """
 
     def __init__(
-        self, files: Iterator[Found | FileOutcome], *, window: int, budget_bytes: int, done: Callable[[Read], None]
+        self,
+        files: Iterator[Found | FileOutcome],
+        known: Known,
+        *,
+        window: int,
+        budget_bytes: int,
+        done: Callable[[Read], None],
     ) -> None:
         self.running = READERS
         self._files = files
+        self._known = known
         self._lock = Lock()
+        self._chunk = FIRST_CHUNK
         self._window = Semaphore(window)
         self._budget = ByteBudget(budget_bytes)
         self._done = done
@@ -57,35 +68,44 @@ class Readers:
     def dropped(self, prepared: Prepared) -> None:
         """This file's bytes are needed no more."""
         prepared.body = None
-        self._budget.release(held_bytes(prepared.size))
+        self._budget.release(prepared.held)
 
     def _serve(self) -> None:
         broken: Exception | None = None
         try:
-            while self._read_one():
-                pass
-        except Exception as error:  # raised again where the run ends
+            while chunk := self._next_chunk():
+                self._read(chunk)
+        except Exception as error:
+            # Raised again where the run ends.
             broken = error
         self._done(ReaderEnded(broken))
 
-    def _read_one(self) -> bool:
-        self._window.acquire()
+    def _next_chunk(self) -> list[Found | FileOutcome]:
+        """The next files of the walk: few at first, so that the puts begin at once, then enough for one look-up."""
         with self._lock:
-            found = None if self._stop.is_set() else next(self._files, None)
-        if found is None:
-            self._window.release()
-            return False
-        self._done(found if isinstance(found, FileOutcome) else self._prepare(found))
-        return True
+            size, self._chunk = self._chunk, min(self._chunk * 2, LARGEST_CHUNK)
+            return [] if self._stop.is_set() else list(islice(self._files, size))
+
+    def _read(self, chunk: list[Found | FileOutcome]) -> None:
+        found = [one for one in chunk if isinstance(one, Found)]
+        present, unread = self._known.split(found)
+        for outcome in (*(one for one in chunk if isinstance(one, FileOutcome)), *present):
+            self._window.acquire()
+            self._done(outcome)
+        for one in unread:
+            self._window.acquire()
+            if self._stop.is_set():
+                return
+            self._done(self._prepare(one))
 
     def _prepare(self, found: Found) -> Prepared | FileOutcome:
         held = held_bytes(found.size)
         self._budget.acquire(held)
         result = prepare(found)
-        if isinstance(result, Prepared) and held_bytes(result.size) != held:
-            # It grew or shrank between the walk and the read: account for what is really held.
-            self._budget.release(held)
-            self._budget.acquire(held_bytes(result.size))
-        if isinstance(result, FileOutcome):
-            self._budget.release(held)
+        if isinstance(result, Prepared) and result.held == held:
+            return result
+        # No picture, or one that grew or shrank since the walk: account for what is really held.
+        self._budget.release(held)
+        if isinstance(result, Prepared):
+            self._budget.acquire(result.held)
         return result

@@ -16,14 +16,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from imgctl.config import StoreSettings
-from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull
+from imgctl.errors import BucketMissing, CatalogError, StoreDenied, StoreError, StoreFull
 from imgctl.model import Recipe
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.work.record import Record, Verdict, judge, record
 from imgctl.ops.work.task import Batch, Ending, Job, Outcome, render_batch
 from imgctl.run.pool import ChildDied, Pool
-from imgctl.store.catalog.claims import Claim, Hold, backlog, bury, claim, renew
+from imgctl.store.catalog.claims import Claim, Hold, Position, backlog, bury, claim, renew
 from imgctl.store.catalog.engine import Catalog
 
 BATCH_IMAGES = 8
@@ -97,6 +99,7 @@ class _Run:
         self._left = order.limit
         self._idle_seconds = SHORTEST_IDLE_SECONDS
         self._store_failures = 0
+        self._position = Position()
 
     def outcomes(self) -> Iterator[ImageOutcome]:
         while True:
@@ -191,19 +194,32 @@ class _Run:
         order = self._order
 
         def transaction() -> tuple[list[Claim], set[UUID]]:
-            with self._catalog.write() as connection:
-                changed = record(connection, verdicts, recipe=order.recipe)
-                if not room:
-                    return [], changed
-                claims = claim(
-                    connection, limit=room, lease_seconds=order.lease_seconds, max_attempts=order.max_attempts
-                )
-                if len(claims) < room:
-                    bury(connection, max_attempts=order.max_attempts, limit=BATCH_IMAGES)
-                return claims, changed
+            try:
+                with self._catalog.write() as connection:
+                    changed = record(connection, verdicts, recipe=order.recipe)
+                    return self._claim(connection, room), changed
+            except CatalogError:
+                # What it claimed was not committed: the next claim must not begin behind it.
+                self._position.rewind()
+                raise
 
         claims, changed = patiently(transaction, stop=self._stop)
         return claims, [_settled(verdict, changed=verdict.outcome.job.id in changed) for verdict in verdicts]
+
+    def _claim(self, connection: Connection, room: int) -> list[Claim]:
+        order = self._order
+        if not room:
+            return []
+        claims = claim(
+            connection,
+            limit=room,
+            lease_seconds=order.lease_seconds,
+            max_attempts=order.max_attempts,
+            position=self._position,
+        )
+        if len(claims) < room:
+            bury(connection, max_attempts=order.max_attempts, limit=BATCH_IMAGES)
+        return claims
 
     def _watch_store(self, outcomes: list[Outcome]) -> None:
         """Tell one image's bad luck from a store that is gone: nothing has worked for a whole round of the pool."""

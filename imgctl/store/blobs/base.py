@@ -26,6 +26,10 @@ class BlobStore(Protocol):
     Clients open on first use, in the process that uses them; a key that not every store can hold is a KeyShapeError.
     """
 
+    @property
+    def pushbacks(self) -> int:
+        """How often this store asked for patience so far: 5xx, 429, resets and timeouts, retried or not."""
+
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken.
 
@@ -40,6 +44,15 @@ class BlobStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        """Up to `length` bytes, 1 at least, from `start` on; BlobCorrupt when the blob no longer has this ETag."""
+
+    def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
+        """Copy a blob within the store under a key that must be free, into the standard class, its metadata kept.
+
+        BlobExists as for `create`; BlobCorrupt when the source no longer has this ETag, BlobMissing when it is gone.
+        """
 
     def head(self, key: str) -> Blob | None:
         """The blob's description, or None when there is none."""

@@ -1,6 +1,7 @@
-"""Files read for an upload: once, in bounded memory, and checked to be what was promised."""
+"""Files read in bounded memory, and checked to be what was promised."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -39,6 +40,29 @@ def read_checked(path: Path, *, size: int, sha256: bytes) -> bytes:
     if len(body) != size or hashlib.sha256(body).digest() != sha256:
         raise _changed(path)
     return body
+
+
+def etag_of(found: os.stat_result) -> str:
+    """What tells one content of a file from the next, as an ETag does: when it was written, and its size."""
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def unchanged(
+    source: FileIO, key: str, *, etag: str, start: int = 0, length: int | None = None, chunk_size: int
+) -> Iterator[bytes]:
+    """Chunks of a file's `length` bytes from `start` on (all by default); BlobCorrupt unless it keeps its ETag."""
+    left = os.fstat(source.fileno()).st_size - start if length is None else length
+    source.seek(start)
+    while left > 0 and (chunk := source.read(min(left, chunk_size))):
+        left -= len(chunk)
+        yield chunk
+    if etag_of(os.fstat(source.fileno())) != etag:
+        raise replaced(key)
+
+
+def replaced(key: str) -> BlobCorrupt:
+    """The error for a blob that is no longer the one that was looked at."""
+    return BlobCorrupt(f"{key} changed meanwhile", hint="run the same again once nobody writes to it")
 
 
 def _changed(path: object) -> BlobCorrupt:

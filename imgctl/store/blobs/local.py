@@ -12,7 +12,7 @@ from uuid import uuid4
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreFull
 from imgctl.store.blobs.base import IMMUTABLE, Blob
 from imgctl.store.blobs.durable import DurableDirectory
-from imgctl.store.blobs.files import checked_chunks
+from imgctl.store.blobs.files import checked_chunks, etag_of, unchanged
 from imgctl.store.blobs.names import checked
 from imgctl.store.blobs.walk import Range, walk
 
@@ -28,6 +28,11 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._files = DurableDirectory(root)
+
+    @property
+    def pushbacks(self) -> int:
+        """Never: a disk makes its callers wait instead."""
+        return 0
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
@@ -53,6 +58,20 @@ class LocalStore:
         path = self._path(key)
         with _translated(key, path):
             return path.read_bytes()
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        """Up to `length` bytes from `start` on; BlobCorrupt when the file is no longer the one with this ETag."""
+        path = self._path(key)
+        with _translated(key, path), path.open("rb", buffering=0) as source:
+            return b"".join(unchanged(source, key, etag=etag, start=start, length=length, chunk_size=_CHUNK))
+
+    def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
+        """Copy a file in chunks, never by a link: nobody who writes to the source may change an original."""
+        target, path = self._path(key), self._path(source_key)
+        with _translated(source_key, path):
+            source = path.open("rb", buffering=0)
+        with source, _writing(key, target):
+            self._files.create(target, unchanged(source, source_key, etag=etag, chunk_size=_CHUNK))
 
     def head(self, key: str) -> Blob | None:
         """The blob's description, or None when there is none."""
@@ -102,7 +121,7 @@ def _blob(key: str, found: os.stat_result) -> Blob:
         key=key,
         size=found.st_size,
         modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
-        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
+        etag=etag_of(found),
     )
 
 

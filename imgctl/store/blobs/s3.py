@@ -17,14 +17,14 @@ import obstore
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import IMMUTABLE, Blob
-from imgctl.store.blobs.files import read_checked
+from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
 from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
 
 if TYPE_CHECKING:
-    from obstore import Attributes, ObjectMeta
+    from obstore import Attributes, GetOptions, ObjectMeta
     from obstore.store import S3Store as ObstoreS3
 
 T = TypeVar("T")
@@ -46,6 +46,12 @@ class S3Store:
         self._opened: tuple[Connection, ObstoreS3] | None = None
         self._control: Boto3S3 | None = None
         self._attributes: dict[tuple[str, str], Attributes] = {}
+        self._pushbacks = 0
+
+    @property
+    def pushbacks(self) -> int:
+        """How often the server asked for patience: 5xx, 429, resets and timeouts."""
+        return self._pushbacks
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put if absent, with a SHA-256 that the server checks; a try that was committed unheard ends in BlobExists."""
@@ -80,6 +86,29 @@ class S3Store:
         """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
         name = self._prefix + checked(key)
         return self._call(key, lambda: obstore.get(self._store, name).bytes().to_bytes())
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        """Up to `length` bytes from `start` on; BlobCorrupt when the object no longer has this ETag."""
+        name, options = self._prefix + checked(key), _range(start, length, etag)
+        try:
+            return self._call(key, lambda: obstore.get(self._store, name, options=options).bytes().to_bytes())
+        except BlobExists:
+            # Said of every precondition that fails.
+            raise replaced(key) from None
+
+    def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
+        """Copy on the server, beyond 5 GiB in parts; what is there stays, also where a server knows no conditions."""
+        source, name = self._prefix + checked(source_key), self._prefix + checked(key)
+        if self._open()[0].endpoint_url and self.head(key) is not None:
+            raise BlobExists(f"{key} is already in the store")
+        from imgctl.store.blobs.s3_copy import copy_object
+
+        try:
+            copy_object(self._boto3(), self._target(source_key), source, name, etag=etag, content_type=content_type)
+        except BlobExists:
+            if self.head(key) is None:
+                raise replaced(source_key) from None
+            raise BlobExists(f"{key} is already in the store") from None
 
     def head(self, key: str) -> Blob | None:
         """The blob's description, or None when there is none (or no bucket: HEAD does not say which).
@@ -168,8 +197,13 @@ class S3Store:
                 return request()
             except FAILURES as error:
                 failure = failure_of(error, self._target(key))
+                self._pushbacks += failure.transient
                 if not failure.transient or attempt == self._settings.retries:
                     # Without its cause, whose text repeats what servers say of credentials.
                     raise failure.error from None
             time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
         raise AssertionError("unreachable")
+
+
+def _range(start: int, length: int, etag: str) -> "GetOptions":
+    return {"range": (start, start + length), "if_match": f'"{etag}"'}

@@ -28,14 +28,14 @@ def upload_file(
     Parts are between 16 MiB and what 10,000 of them need (limits: S3 User Guide, multipart upload).
     """
     part_bytes = max(_PART_BYTES, -(-size // _MOST_PARTS))
-    with path.open("rb", buffering=0) as source, _translated(target):
+    with path.open("rb", buffering=0) as source, translated(target):
         chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
         _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
 
 
 def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequence[ObjectMeta]":
     """A thousand objects whose names begin with `prefix`, behind `after`: slower, but every name S3 allows."""
-    with _translated(target):
+    with translated(target):
         answer = client.list_objects_v2(Bucket=target.bucket, Prefix=prefix, StartAfter=after)
     return [
         {
@@ -81,7 +81,8 @@ class _Upload:
 
 
 @contextmanager
-def _translated(target: Target) -> Iterator[None]:
+def translated(target: Target) -> Iterator[None]:
+    """Raise the StoreError that fits for what boto3 raises within."""
     try:
         yield
     except ClientError as error:

@@ -51,11 +51,39 @@ class ListAnswer(TypedDict, total=False):
     Contents: list[Listed]
 
 
+class HeadAnswer(TypedDict, total=False):
+    """What of boto3's answer to `head_object` this store reads."""
+
+    ContentLength: int
+    ContentType: str
+    ETag: str
+    Metadata: dict[str, str]
+    CacheControl: str
+    ContentDisposition: str
+    ContentEncoding: str
+    ContentLanguage: str
+
+
+class PartCopied(TypedDict):
+    """What of boto3's answer to `upload_part_copy` this store reads."""
+
+    CopyPartResult: Mapping[str, str]
+
+
 class Boto3S3(Protocol):
     """The part of boto3's S3 client that this store calls."""
 
     def list_objects_v2(self, **arguments: object) -> ListAnswer:
         """GET /bucket?list-type=2."""
+
+    def head_object(self, **arguments: object) -> HeadAnswer:
+        """HEAD /key."""
+
+    def copy_object(self, **arguments: object) -> object:
+        """PUT /key with x-amz-copy-source."""
+
+    def upload_part_copy(self, **arguments: object) -> PartCopied:
+        """PUT /key?partNumber=… with x-amz-copy-source."""
 
     def create_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
         """POST /key?uploads."""

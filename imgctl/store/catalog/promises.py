@@ -90,6 +90,20 @@ def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
     return [_promised(row, created, known) for row in rows]
 
 
+def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
+    """What `promise` would answer, without writing: the row that has this content, or `created` for one that has none."""
+    known = _standing(connection, rows)
+    return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known) for row in rows]
+
+
+def standing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
+    """Owner and status of each of these images that exists."""
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _ID, ([one] for one in ids))
+    rows = connection.execute(_stand(dialect), values)
+    return {image: (user, status) for image, user, status in rows}
+
+
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
     dialect = connection.dialect.name
@@ -138,6 +152,12 @@ def _find(dialect: str) -> Select[UUID, str | None, Status, UUID, bytes]:
     return select(images.c.id, images.c.original_key, images.c.status, rows.c.user_id, rows.c.sha256).where(
         images.c.user_id == rows.c.user_id, same
     )
+
+
+@cache
+def _stand(dialect: str) -> Select[UUID, UUID, Status]:
+    rows = batch.source(dialect, _ID)
+    return select(images.c.id, images.c.user_id, images.c.status).where(images.c.id == rows.c.id)
 
 
 @cache

@@ -1,0 +1,50 @@
+"""The moment that cameras, phones and messengers write into a file's name."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_PATTERN = re.compile(
+    r"""(?<!\d)
+    (?P<year>(?:18|19|20)\d\d) (?P<gap>[-_.]?) (?P<month>[01]\d) (?P=gap) (?P<day>[0-3]\d)
+    (?: (?: [-_ T.,]{1,3} | [ _.,]{1,2} (?:at|um|à|kl\.?) [ _.] | (?=\d{6}(?:\d{3})?(?!\d)) )
+        (?P<hour>\d{1,2}) (?P<colon>[-_.:h]?) (?P<minute>[0-5]\d) (?: (?P=colon) (?P<second>[0-5]\d) )?
+        (?: [.]?\d{3} (?!\d) )? (?!\d) (?: [ \u00a0\u202f]? (?P<half>[AaPp])[Mm] )? )?
+    (?!\d)""",
+    re.VERBOSE,
+)
+# Eight digits in a row are a date only where digital cameras were around to write them.
+_FIRST_DIGITAL, _FIRST_WRITTEN = 1990, 1826
+
+
+def name_moment(name: str) -> datetime | None:
+    """The first plausible moment in a file's name as aware UTC; a date alone is its midnight; None without one.
+
+    Cameras write their local time and say no offset: it is taken as UTC, as EXIF without an offset is.
+    """
+    for found in _PATTERN.finditer(name):
+        if (moment := _moment(found)) is not None:
+            return moment
+    return None
+
+
+def _moment(found: re.Match[str]) -> datetime | None:
+    year = int(found["year"])
+    if year < (_FIRST_WRITTEN if found["gap"] else _FIRST_DIGITAL):
+        return None
+    try:
+        day = datetime(year, int(found["month"]), int(found["day"]), tzinfo=UTC)
+        moment = day + _time_of_day(found)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment < datetime.now(UTC) + timedelta(days=1) else None
+
+
+def _time_of_day(found: re.Match[str]) -> timedelta:
+    if found["hour"] is None:
+        return timedelta()
+    hour = int(found["hour"])
+    if found["half"] and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if found["half"] in "pP" else 0)
+    if hour > 23:
+        return timedelta()
+    return timedelta(hours=hour, minutes=int(found["minute"]), seconds=int(found["second"] or 0))

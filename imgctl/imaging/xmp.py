@@ -1,0 +1,115 @@
+"""The two XMP facts imgctl reads, capture time and description, from a packet or a sidecar file."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from xml.parsers import expat
+
+LONGEST = 2**20
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_DESCRIPTION = "http://purl.org/dc/elements/1.1/ description"
+_ITEM, _RESOURCE, _LANGUAGE = f"{_RDF} li", f"{_RDF} Description", "http://www.w3.org/XML/1998/namespace lang"
+# By rank: when the shutter fell, when the picture was made, when the file was (XMP part 2, tables 8, 9 and 12).
+_DATES = (
+    "http://ns.adobe.com/exif/1.0/ DateTimeOriginal",
+    "http://ns.adobe.com/photoshop/1.0/ DateCreated",
+    "http://ns.adobe.com/xap/1.0/ CreateDate",
+)
+_TOLD = re.compile(rb"D\0?a\0?t\0?e|d\0?e\0?s\0?c\0?r\0?i\0?p\0?t\0?i\0?o\0?n")
+_EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T]")
+_FIRST_PHOTOGRAPH = 1826
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Xmp:
+    """What a packet says: aware UTC capture time (UTC unless it has an offset), and the description."""
+
+    taken_at: datetime | None = None
+    description: str | None = None
+
+
+NO_XMP = Xmp()
+
+
+def read_xmp(packet: bytes) -> Xmp:
+    """Read a packet; one that is damaged, longer than 1 MiB or brings a document type reads as absence."""
+    if len(packet) > LONGEST or not _TOLD.search(packet):
+        return NO_XMP
+    reader = _Reader()
+    try:
+        # The packet's padding may hold NULs, which no XML parser takes.
+        reader.parse(packet.rstrip(b"\0"))
+    except (expat.ExpatError, ValueError, LookupError):
+        return NO_XMP
+    dates = (w3c_moment(reader.dates.get(name, "")) for name in _DATES)
+    return Xmp(taken_at=next((one for one in dates if one), None), description=reader.description())
+
+
+def w3c_moment(text: str) -> datetime | None:
+    """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or what is no date."""
+    text = _EXIF_DATE.sub(r"\1-\2-\3T", text.strip(), count=1)
+    try:
+        moment = datetime.fromisoformat(text) if len(text) > 10 else None
+        if moment is None or moment.year < _FIRST_PHOTOGRAPH:
+            return None
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+class _DoctypeRefused(ValueError):
+    """A document type brings entities, and entities bring harm."""
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Collects dates by name and descriptions by language while the parser passes over the packet."""
+
+    dates: dict[str, str] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    _within: str | None = None
+    _language: str = ""
+    _text: str = ""
+
+    def parse(self, packet: bytes) -> None:
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.Parse(packet, True)  # noqa: FBT003  # positional only
+
+    def description(self) -> str | None:
+        """The default language's text, else the first."""
+        texts = self.descriptions
+        return texts.get("x-default") or next((text for text in texts.values() if text), None)
+
+    def _doctype(self, *_: object) -> None:
+        raise _DoctypeRefused("a packet has no document type")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name in _DATES or name == _DESCRIPTION:
+            self._within, self._language, self._text = name, "", ""
+        elif name == _ITEM and self._within == _DESCRIPTION:
+            self._language, self._text = attributes.get(_LANGUAGE, ""), ""
+        elif name == _RESOURCE:
+            # Plain values may stand as attributes instead (XMP part 1, section 7.9.2.2).
+            self.dates |= {one: attributes[one] for one in _DATES if one in attributes}
+            if _DESCRIPTION in attributes:
+                self.descriptions.setdefault("", attributes[_DESCRIPTION].strip())
+
+    def _end(self, name: str) -> None:
+        if name == _ITEM and self._within == _DESCRIPTION:
+            self.descriptions.setdefault(self._language.lower(), self._text.strip())
+            self._text = ""
+        elif name == self._within:
+            if name in _DATES:
+                self.dates.setdefault(name, self._text)
+            elif self._text.strip():
+                self.descriptions.setdefault("", self._text.strip())
+            self._within = None
+
+    def _characters(self, text: str) -> None:
+        if self._within is not None:
+            self._text += text

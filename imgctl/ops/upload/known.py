@@ -1,0 +1,75 @@
+"""Files that need not be read: those the journal remembers and the catalog still has."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from imgctl.model import Status
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.upload.journal import Entry, Journal, scope_of
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.walk import Found
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import standing
+
+
+class Known:
+    """The journal of one destination, checked against its catalog; without a journal nothing is known."""
+
+    def __init__(self, journal: Journal | None, catalog: Catalog, store_url: str, stop: Waiting) -> None:
+        self._journal = journal
+        self._catalog = catalog
+        self._store_url = store_url
+        self._stop = stop
+
+    def split(self, files: Sequence[Found]) -> tuple[list[FileOutcome], list[Found]]:
+        """What is already there, and what must be read."""
+        entries = self._remembered(files)
+        if not entries:
+            return [], list(files)
+        ids = [entry.image for entry in entries.values()]
+        rows = patiently(lambda: self._standing(ids), stop=self._stop)
+        safe = {path: entry for path, entry in entries.items() if _stands(entry, rows)}
+        present = [_present(entry, rows[entry.image][1]) for entry in safe.values()]
+        return present, [found for found in files if found.path not in safe]
+
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Note files whose images are in the catalog, their bytes safe."""
+        if self._journal is None:
+            return
+        by_user: dict[UUID | None, list[Entry]] = {}
+        for entry in entries:
+            by_user.setdefault(entry.found.user_id, []).append(entry)
+        for user, mine in by_user.items():
+            self._journal.record(self._scope(user), mine)
+
+    def _remembered(self, files: Sequence[Found]) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        if self._journal is not None:
+            for user in {found.user_id for found in files}:
+                mine = [found for found in files if found.user_id == user]
+                entries |= self._journal.known(self._scope(user), mine)
+        return entries
+
+    def _standing(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
+        with self._catalog.read() as connection:
+            return standing(connection, ids)
+
+    def _scope(self, user: UUID | None) -> bytes:
+        return scope_of(self._catalog.place, self._store_url, str(user))
+
+
+def _stands(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
+    user, status = rows.get(entry.image, (None, Status.UPLOADING))
+    return user == entry.found.user_id and status is not Status.UPLOADING
+
+
+def _present(entry: Entry, status: Status) -> FileOutcome:
+    return FileOutcome(
+        path=entry.found.path,
+        fate=Fate.PRESENT,
+        reason=Reason.ALREADY_THERE,
+        detail=f"{status} as {entry.image}",
+        id=entry.image,
+        sha256=entry.sha256,
+        bytes=entry.found.size,
+    )

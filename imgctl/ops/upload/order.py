@@ -1,0 +1,25 @@
+"""What an upload is asked to do, beside which files."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UploadedAt(StrEnum):
+    """What an image's `uploaded_at` is, where a manifest does not say."""
+
+    NOW = "now"
+    TAKEN = "taken"
+    MTIME = "mtime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOrder:
+    """How to upload: puts in flight (0: found out), bytes held at once, bytes a second (0: no bound), and how many."""
+
+    concurrency: int
+    memory_bytes: int
+    originals_prefix: str = ""
+    rate_bytes: int = 0
+    limit: int | None = None
+    uploaded_at: UploadedAt = UploadedAt.NOW
+    dry_run: bool = False

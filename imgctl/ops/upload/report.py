@@ -1,0 +1,98 @@
+"""What is written beside a run: a line for each file, and the files that failed, to be tried again."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from imgctl.errors import StateError, UsageError
+from imgctl.ops.upload.outcome import Fate, FileOutcome
+
+COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds")
+
+
+def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:
+    """An outcome as plain values, digests and ids as text, absent ones None."""
+    return {
+        "path": outcome.path,
+        "fate": outcome.fate.value,
+        "reason": outcome.reason.value or None,
+        "detail": outcome.detail or None,
+        "id": str(outcome.id) if outcome.id else None,
+        "sha256": outcome.sha256.hex() if outcome.sha256 else None,
+        "bytes": outcome.bytes,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+class Reports:
+    """The files of `--report` (by its ending CSV or JSON lines) and `--failed-out`, written as outcomes come.
+
+    Paths keep their bytes: invalid UTF-8 as it is in CSV and lists, as lone surrogates in JSON. A path that holds a
+    newline makes the list of failed files NUL-separated. Raises UsageError for an ending nobody knows, StateError when
+    a file cannot be written.
+    """
+
+    def __init__(self, report: Path | None, failed_out: Path | None) -> None:
+        self._stack = ExitStack()
+        self._failed_out = failed_out
+        self._failed: TextIO | None = None
+        self._write: Callable[[Mapping[str, str | int | float | None]], object] | None = None
+        if report is not None:
+            self._write = self._writer(report)
+        if failed_out is not None:
+            self._failed = self._open(failed_out)
+
+    def add(self, outcome: FileOutcome) -> None:
+        """One more file's fate."""
+        try:
+            if self._write is not None:
+                self._write(record(outcome))
+            if self._failed is not None and outcome.fate is Fate.FAILED:
+                self._failed.write(outcome.path + "\0")
+        except OSError as error:
+            raise StateError(f"the report cannot be written: {error.strerror}", hint="free some space there") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if self._failed_out is not None and kind is None:
+            _newlines_where_possible(self._failed_out)
+
+    def _writer(self, report: Path) -> Callable[[Mapping[str, str | int | float | None]], object]:
+        if report.suffix == ".jsonl":
+            lines = self._open(report)
+            return lambda values: lines.write(json.dumps(values) + "\n")
+        if report.suffix == ".csv":
+            writer = csv.DictWriter(self._open(report), COLUMNS)
+            writer.writeheader()
+            return lambda values: writer.writerow(values)
+        raise UsageError(f"--report {report}: nobody knows this ending", hint="end it in .csv or .jsonl")
+
+    def _open(self, file: Path) -> TextIO:
+        try:
+            opened = file.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error.strerror}", hint="check the directory") from error
+        return self._stack.enter_context(opened)
+
+
+def _newlines_where_possible(file: Path) -> None:
+    """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it holds one."""
+    with file.open("rb") as old:
+        if any(b"\n" in piece for piece in iter(lambda: old.read(2**20), b"")):
+            return
+        old.seek(0)
+        fresh = file.with_name(f"{file.name}.part")
+        with fresh.open("wb") as new:
+            for piece in iter(lambda: old.read(2**20), b""):
+                new.write(piece.replace(b"\0", b"\n"))
+    os.replace(fresh, file)  # noqa: PTH105
