@@ -1,6 +1,7 @@
 """The header of a JPEG by its markers (ITU T.81, annex B): size, metadata, and how many pictures an MPO holds."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _NO_FRAME = frozenset((0xC4, 0xC8, 0xCC))
@@ -29,9 +30,27 @@ class JpegHeader:
 
 def read_header(data: bytes) -> JpegHeader:
     """Walk the markers from the start up to the frame header; never raises."""
-    at, length, exif, pictures = 2, len(data), b"", 1
-    xmp = resources = b""
     size: tuple[int, int] | None = None
+    exif = xmp = resources = b""
+    pictures = 1
+    for marker, at, end in _segments(data):
+        if marker == 0xE1 and not exif and data.startswith(_EXIF, at):
+            exif = data[at + len(_EXIF) : end]
+        elif marker == 0xE1 and not xmp and data.startswith(_XMP, at):
+            xmp = data[at + len(_XMP) : end]
+        elif marker == 0xE2 and data.startswith(_MPF, at):
+            pictures = _picture_count(data[at + len(_MPF) : end])
+        elif marker == 0xED and len(resources) < _MOST_RESOURCES and data.startswith(_PHOTOSHOP, at):
+            # One segment holds 64 KiB; what is longer goes on in the next.
+            resources += data[at + len(_PHOTOSHOP) : end]
+        elif 0xC0 <= marker <= 0xCF:
+            size = _frame(data, at)
+    return JpegHeader(size=size, exif=exif, pictures=pictures, xmp=xmp, resources=resources)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each marker with where its payload begins and ends, up to and with the frame header."""
+    at, length = 2, len(data)
     while at + 4 <= length:
         if data[at] != 0xFF:
             at = data.find(b"\xff", at)
@@ -41,26 +60,17 @@ def read_header(data: bytes) -> JpegHeader:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
-            continue
-        if marker in _BARE or marker == 0:
+        elif marker in _BARE or marker == 0:
             at += 2
-            continue
-        if marker in _END:
+        elif marker in _END:
             break
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
-            size = _frame(data, at)
-            break
-        if marker == 0xE1 and not exif and data[at + 4 : at + 10] == _EXIF:
-            exif = data[at + 10 : at + 2 + _short(data, at + 2)]
-        elif marker == 0xE1 and not xmp and data.startswith(_XMP, at + 4):
-            xmp = data[at + 4 + len(_XMP) : at + 2 + _short(data, at + 2)]
-        elif marker == 0xED and len(resources) < _MOST_RESOURCES and data.startswith(_PHOTOSHOP, at + 4):
-            # One segment holds 64 KiB; what is longer goes on in the next.
-            resources += data[at + 4 + len(_PHOTOSHOP) : at + 2 + _short(data, at + 2)]
-        elif marker == 0xE2 and data[at + 4 : at + 8] == _MPF:
-            pictures = _picture_count(data[at + 8 : at + 2 + _short(data, at + 2)])
-        at += 2 + max(2, _short(data, at + 2))
-    return JpegHeader(size=size, exif=exif, pictures=pictures, xmp=xmp, resources=resources)
+        else:
+            end = at + 2 + max(2, _short(data, at + 2))
+            if marker not in _NO_FRAME:
+                yield marker, at + 4, end
+            if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+                break
+            at = end
 
 
 def _short(data: bytes, at: int) -> int:
@@ -68,9 +78,9 @@ def _short(data: bytes, at: int) -> int:
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int] | None:
-    if len(data) < at + 9:
+    if len(data) < at + 5:
         return None
-    width, height = _short(data, at + 7), _short(data, at + 5)
+    width, height = _short(data, at + 3), _short(data, at + 1)
     return (width, height) if width and height else None
 
 

@@ -15,7 +15,6 @@ _DATES = (
     "http://ns.adobe.com/photoshop/1.0/ DateCreated",
     "http://ns.adobe.com/xap/1.0/ CreateDate",
 )
-_TOLD = re.compile(rb"D\0?a\0?t\0?e|d\0?e\0?s\0?c\0?r\0?i\0?p\0?t\0?i\0?o\0?n")
 _EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T]")
 _FIRST_PHOTOGRAPH = 1826
 
@@ -33,7 +32,7 @@ NO_XMP = Xmp()
 
 def read_xmp(packet: bytes) -> Xmp:
     """Read a packet; one that is damaged, longer than 1 MiB or brings a document type reads as absence."""
-    if len(packet) > LONGEST or not _TOLD.search(packet):
+    if not packet or len(packet) > LONGEST:
         return NO_XMP
     reader = _Reader()
     try:
