@@ -26,6 +26,12 @@ def keys_of(store: BlobStore, *, prefix: str = "", after: str = "", until: str =
     return [blob.key for blob in store.scan(prefix=prefix, after=after, until=until)]
 
 
+def etag_of(store: BlobStore, key: str) -> str:
+    found = store.head(key)
+    assert found is not None and found.etag is not None
+    return found.etag
+
+
 @pytest.mark.parametrize("body", [b"", b"x", bytes(range(256)) * 4096])
 def test_what_is_created_is_read_back(store: BlobStore, body: bytes) -> None:
     store.create(KEY, body, content_type=JPEG)
@@ -54,6 +60,54 @@ def test_of_many_concurrent_creates_exactly_one_wins(store: BlobStore) -> None:
 
     assert won.count(True) == 1
     assert store.get(KEY) == b"%d" % won.index(True)
+
+
+def test_a_blob_is_read_from_anywhere_to_its_end(store: BlobStore) -> None:
+    store.replace("inbox/a b+é.jpg", bytes(range(100)), content_type=JPEG)
+    etag = etag_of(store, "inbox/a b+é.jpg")
+
+    assert store.read("inbox/a b+é.jpg", start=0, length=10, etag=etag) == bytes(range(10))
+    assert store.read("inbox/a b+é.jpg", start=95, length=10, etag=etag) == bytes(range(95, 100))
+    with pytest.raises(BlobMissing):
+        store.read("inbox/none.jpg", start=0, length=10, etag=etag)
+
+
+def test_a_copy_has_the_bytes_and_leaves_its_source(store: BlobStore) -> None:
+    store.replace("inbox/a b+é.jpg", b"photo", content_type="binary/octet-stream")
+
+    store.copy("inbox/a b+é.jpg", KEY, etag=etag_of(store, "inbox/a b+é.jpg"), content_type=JPEG)
+
+    assert store.get(KEY) == store.get("inbox/a b+é.jpg") == b"photo"
+    store.replace("inbox/a b+é.jpg", b"other", content_type=JPEG)
+    assert store.get(KEY) == b"photo"
+
+
+def test_a_copy_is_never_put_over_a_blob(store: BlobStore) -> None:
+    put(store, "inbox/1")
+    store.create(KEY, b"first", content_type=JPEG)
+
+    with pytest.raises(BlobExists, match="019aa-original"):
+        store.copy("inbox/1", KEY, etag=etag_of(store, "inbox/1"), content_type=JPEG)
+    assert store.get(KEY) == b"first"
+
+
+def test_a_missing_source_is_not_copied(store: BlobStore) -> None:
+    with pytest.raises(BlobMissing, match="inbox/1"):
+        store.copy("inbox/1", KEY, etag="0", content_type=JPEG)
+    assert keys_of(store) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "seaweed"], indirect=True)
+def test_a_source_that_changed_is_neither_read_nor_copied(store: BlobStore) -> None:
+    store.replace("inbox/1", b"first", content_type=JPEG)
+    etag = etag_of(store, "inbox/1")
+    store.replace("inbox/1", b"second!", content_type=JPEG)
+
+    with pytest.raises(BlobCorrupt, match="inbox/1 changed"):
+        store.read("inbox/1", start=0, length=10, etag=etag)
+    with pytest.raises(BlobCorrupt, match="inbox/1 changed"):
+        store.copy("inbox/1", KEY, etag=etag, content_type=JPEG)
+    assert keys_of(store) == ["inbox/1"]
 
 
 def test_replace_puts_over_an_older_blob(store: BlobStore) -> None:

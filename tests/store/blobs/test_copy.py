@@ -1,0 +1,92 @@
+"""What only a bucket's copies do: class, headers, parts, archived sources."""
+
+import pytest
+
+from imgctl.errors import BlobArchived, BlobExists, BlobMissing
+from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.s3_connect import connection, open_boto3
+from imgctl.store.blobs.s3_copy import copy_object
+from imgctl.store.blobs.s3_failure import Target
+from tests.parts.seaweed import S3Server
+
+JPEG = "image/jpeg"
+KEY = "2026/11/22/019aa-original.jpg"
+
+
+def etag(server: S3Server, bucket: str, key: str) -> str:
+    return str(server.client().head_object(Bucket=bucket, Key=key)["ETag"]).strip('"')
+
+
+@pytest.fixture(params=["seaweed", "moto_s3"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, S3Server)
+    return found
+
+
+@pytest.mark.parametrize("said", [JPEG, "binary/octet-stream"])
+def test_a_copy_keeps_metadata_and_is_standard_and_what_its_content_is(server: S3Server, said: str) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_object(
+        Bucket=bucket, Key="in/1", Body=b"x", ContentType=said, Metadata={"camera": "k1"}, CacheControl="private",
+        StorageClass="STANDARD_IA",
+    )  # fmt: skip
+
+    open_store(server.settings(bucket)).copy("in/1", KEY, etag=etag(server, bucket, "in/1"), content_type=JPEG)
+
+    found = client.head_object(Bucket=bucket, Key=KEY)
+    assert (found["ContentType"], found["Metadata"], found["CacheControl"]) == (JPEG, {"camera": "k1"}, "private")
+    assert found.get("StorageClass", "STANDARD") == "STANDARD"
+    assert client.head_object(Bucket=bucket, Key="in/1")["StorageClass"] == "STANDARD_IA"
+
+
+def test_an_archived_source_is_said_to_be_archived(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    moto_s3.client().put_object(Bucket=bucket, Key="in/1", Body=b"x", StorageClass="GLACIER")
+    store = open_store(moto_s3.settings(bucket))
+    tag = etag(moto_s3, bucket, "in/1")
+
+    with pytest.raises(BlobArchived):
+        store.copy("in/1", KEY, etag=tag, content_type=JPEG)
+    with pytest.raises(BlobArchived):
+        store.read("in/1", start=0, length=1, etag=tag)
+    assert store.head(KEY) is None
+
+
+def copy_in_parts(server: S3Server, bucket: str) -> None:
+    client = open_boto3(connection(server.settings(bucket), bucket))
+    target = Target(bucket=bucket, key="in/1", endpoint=server.endpoint_url)
+    tag = etag(server, bucket, "in/1")
+    copy_object(
+        client, target, "in/1", KEY, etag=tag, content_type="image/tiff", largest=6 * 2**20, part_bytes=5 * 2**20
+    )
+
+
+def test_a_large_object_is_copied_in_parts(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    body = bytes(range(256)) * (13 * 2**12)
+    client.put_object(Bucket=bucket, Key="in/1", Body=body, Metadata={"camera": "k1"})
+
+    copy_in_parts(server, bucket)
+
+    found = client.get_object(Bucket=bucket, Key=KEY)
+    assert found["Body"].read() == body
+    assert (found["ContentType"], found["Metadata"]) == ("image/tiff", {"camera": "k1"})
+
+
+def test_parts_are_never_put_over_an_object_and_leave_nothing(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_object(Bucket=bucket, Key="in/1", Body=bytes(7 * 2**20))
+    client.put_object(Bucket=bucket, Key=KEY, Body=b"first")
+
+    with pytest.raises(BlobExists):
+        copy_in_parts(server, bucket)
+    assert client.get_object(Bucket=bucket, Key=KEY)["Body"].read() == b"first"
+    assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_a_missing_source_is_named(server: S3Server) -> None:
+    store = open_store(server.settings(server.new_bucket()))
+
+    with pytest.raises(BlobMissing, match="in/1"):
+        store.copy("in/1", KEY, etag="0", content_type=JPEG)
