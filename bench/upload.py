@@ -100,7 +100,9 @@ def _imgctl(turn: Turn, *arguments: str) -> list[str]:
 
 def _by_imgctl(turn: Turn) -> Spent:
     arguments = ["upload", str(turn.tree), "--user", USER, "--concurrency", str(turn.concurrency)]
-    return spent(_imgctl(turn, *arguments), client_environment())
+    # The journal is kept, as it is by default, but not among the user's own.
+    journal = turn.tree.parent / f"{turn.bucket}.journal"
+    return spent(_imgctl(turn, *arguments), client_environment() | {"IMGCTL_UPLOAD_JOURNAL": str(journal)})
 
 
 def _by_s5cmd(turn: Turn, *, workers: int) -> Spent:
