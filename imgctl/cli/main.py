@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "init": "Create or upgrade the catalog's tables and check the store.",
     "doctor": "Check configuration, database, store, codecs and clock.",
     "upload": "Upload directories: originals to the store, rows to the catalog.",
+    "insert": "Insert blobs that already lie in the store, by a manifest.",
     "work": "Build variants: take processing rows to ready or failed.",
     "ls": "List one user's images, newest first.",
     "show": "Show all that is known of one image.",

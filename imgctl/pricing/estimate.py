@@ -124,9 +124,9 @@ def insert_estimate(
     assumptions: tuple[str, ...] = (),
     variants: Variants = TYPICAL_VARIANTS,
 ) -> Estimate:
-    """Copying `files` blobs of `size` bytes in all within a bucket, with a HEAD and so many GETs each, and keeping both."""
+    """Copying `files` blobs of `size` bytes in all within a bucket, each after two HEADs and so many GETs, and keeping both."""
     asked = (
-        request_cost(card, STANDARD, Operation.HEAD, files),
+        request_cost(card, STANDARD, Operation.HEAD, 2 * files),
         request_cost(card, STANDARD, Operation.GET, files * gets),
         request_cost(card, STANDARD, Operation.COPY, files),
     )

@@ -16,6 +16,7 @@ class Fault(StrEnum):
     """What may happen to a request."""
 
     SERVICE_UNAVAILABLE = "service-unavailable"  # 503 SlowDown, not forwarded
+    EXPIRED = "expired"  # 403 ExpiredToken, not forwarded
     RESET = "reset"  # the connection is reset before anything is forwarded
     STALL = "stall"  # nothing happens until the client hangs up
     LOST_ANSWER = "lost-answer"  # forwarded and answered, but the client sees a reset
@@ -23,11 +24,10 @@ class Fault(StrEnum):
 
 Policy = Callable[[str, str, int], Fault | None]
 
-_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-_UNAVAILABLE = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (
-    len(_SLOW_DOWN),
-    _SLOW_DOWN,
-)
+_REFUSALS = {
+    Fault.SERVICE_UNAVAILABLE: (b"503 Slow Down", b"SlowDown", b"Please reduce your request rate."),
+    Fault.EXPIRED: (b"403 Forbidden", b"ExpiredToken", b"The provided token has expired."),
+}
 _HEAD_BYTES = 2**20
 _STALL_SECONDS = 120
 
@@ -130,8 +130,8 @@ class _Relay:
         if self._delay_seconds:
             await asyncio.sleep(self._delay_seconds)
         request = await _request(head, reader, writer)
-        if fault is Fault.SERVICE_UNAVAILABLE:
-            writer.write(_UNAVAILABLE)
+        if fault in _REFUSALS:
+            writer.write(_refusal(fault))
             await writer.drain()
             return True
         answer = await upstream.ask(request)
@@ -223,6 +223,12 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
 async def _drained(reader: asyncio.StreamReader) -> None:
     while await reader.read(2**16):
         pass
+
+
+def _refusal(fault: Fault) -> bytes:
+    status, code, message = _REFUSALS[fault]
+    body = b"<Error><Code>%s</Code><Message>%s</Message></Error>" % (code, message)
+    return b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -44,11 +44,11 @@ def test_what_is_stored_already_makes_the_rest_cheaper() -> None:
     assert found.monthly == Decimal("2.2")
 
 
-def test_an_insert_is_a_head_the_gets_and_a_copy_each() -> None:
+def test_an_insert_is_two_heads_the_gets_and_a_copy_each() -> None:
     found = insert_estimate(CARD, files=1_000_000, size=100 * GIB, gets=2, variants=NO_VARIANTS)
 
-    # HEAD .40, GET .80, COPY 5.00, a GET to render .40.
-    assert found.one_off == Decimal("6.6")
+    # HEAD .80, GET .80, COPY 5.00, a GET to render .40.
+    assert found.one_off == Decimal(7)
     assert found.monthly == Decimal("2.3")
 
 

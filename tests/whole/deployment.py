@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from multiprocessing.context import ForkServerProcess
@@ -59,8 +59,9 @@ class Run:
 
     def kill(self) -> None:
         """`kill -9`, at this very instant."""
-        if self.process.pid is not None and self.process.exitcode is None:
-            os.kill(self.process.pid, signal.SIGKILL)
+        # Without a look at its exit code: that may be read once only, by the thread that waits.
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, signal.SIGKILL)
 
     def wait(self, seconds: float = FOREVER) -> Result:
         self.process.join(seconds)
@@ -121,12 +122,13 @@ class Deployment:
             catalog.close()
 
 
-def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: Status) -> None:
-    """One row and one original for each distinct content, all in `status`, and no blob that no row names."""
+def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: Status, users: int = 1) -> None:
+    """One row and one original a user for each distinct content, all in `status`, and no blob that no row names."""
     images, store = deployment.images(), deployment.open_store()
     originals = {image.original_key: store.get(image.original_key or "") for image in images}
 
-    assert sorted(originals.values()) == sorted(set(contents))
+    assert sorted(originals.values()) == sorted([*set(contents)] * users)
+    assert len({(image.user_id, image.sha256) for image in images}) == len(images)
     assert {image.original_key: image.sha256 for image in images} == {
         key: sha256(data).digest() for key, data in originals.items()
     }

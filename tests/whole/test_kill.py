@@ -1,7 +1,10 @@
 """`kill -9` at random instants, then the same command: nothing lost, nothing doubled, nothing orphaned."""
 
 import random
+import time
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -10,24 +13,47 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Run, assert_whole, kill_when
 
-UPLOAD_REQUESTS = 20
+UPLOAD_REQUESTS = 21
 WORK_REQUESTS = 80
+KILLS = 25
+JOURNALS = ("journal.db", "journal.db-wal", "journal.db-shm")
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_killed_upload_is_finished_by_the_next(servers: Deployment, album: dict[Path, bytes], seed: int) -> None:
-    _kill_at_a_request(servers, ["upload", str(place_of(album)), "--user", str(USER)], UPLOAD_REQUESTS, seed)
+@pytest.mark.parametrize("keep_journal", [True, False])
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_killed_upload_to_servers_is_finished_by_the_next(
+    servers: Deployment, album: dict[Path, bytes], half: int, keep_journal: bool
+) -> None:
+    rng = random.Random(f"servers {half} {keep_journal}")
+    for number in range(KILLS):
+        command = _upload(album, number)
+        _kill_at_a_request(servers, command, UPLOAD_REQUESTS, rng)
+        _again(servers, command, keep_journal=keep_journal)
 
-    again = servers.run("upload", place_of(album), "--user", str(USER))
+    assert_whole(servers, album.values(), status=Status.PROCESSING, users=KILLS)
 
-    assert again.code == 0, again.err
-    assert_whole(servers, album.values(), status=Status.PROCESSING)
+
+@pytest.mark.parametrize("keep_journal", [True, False])
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_killed_upload_to_a_directory_is_finished_by_the_next(
+    embedded: Deployment, album: dict[Path, bytes], half: int, keep_journal: bool
+) -> None:
+    rng = random.Random(f"embedded {half} {keep_journal}")
+    began = time.monotonic()
+    embedded.run(*_upload(album, KILLS))
+    usual_seconds = time.monotonic() - began
+    for number in range(KILLS):
+        run = embedded.start(*_upload(album, number))
+        kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, usual_seconds)))
+        _again(embedded, _upload(album, number), keep_journal=keep_journal)
+
+    assert_whole(embedded, album.values(), status=Status.PROCESSING, users=KILLS + 1)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_work_is_finished_by_the_next(servers: Deployment, album: dict[Path, bytes], seed: int) -> None:
     servers.run("upload", place_of(album), "--user", str(USER))
-    _kill_at_a_request(servers, ["work", "--drain"], WORK_REQUESTS, seed)
+    _kill_at_a_request(servers, ["work", "--drain"], WORK_REQUESTS, random.Random(seed))
 
     again = servers.run("work", "--drain")
 
@@ -35,9 +61,25 @@ def test_killed_work_is_finished_by_the_next(servers: Deployment, album: dict[Pa
     assert_whole(servers, album.values(), status=Status.READY)
 
 
-def _kill_at_a_request(deployment: Deployment, command: list[str], requests: int, seed: int) -> None:
+def _is_past(instant: float) -> bool:
+    return time.monotonic() > instant
+
+
+def _upload(album: dict[Path, bytes], number: int) -> list[str]:
+    """The command for a user of this number: each round has one of its own, so that it begins with nothing."""
+    return ["upload", str(place_of(album)), "--user", str(UUID(int=number + 1))]
+
+
+def _again(deployment: Deployment, command: list[str], *, keep_journal: bool) -> None:
+    if not keep_journal:
+        for name in JOURNALS:
+            (deployment.directory / ".local" / "state" / "imgctl" / name).unlink(missing_ok=True)
+    again = deployment.run(*command)
+    assert again.code == 0, again.err
+
+
+def _kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
     """Kill a run when its n-th request arrives at the store: before it is done, or after and before the answer."""
-    rng = random.Random(seed)
     chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
     running: list[Run] = []
 

@@ -171,6 +171,7 @@ class _Run:
     def _give_up(self, error: Exception | None) -> None:
         if error is not None and self.hopeless is None:
             self.hopeless = error
+            self._putters.give_up(error)
 
     # --- transactions
 

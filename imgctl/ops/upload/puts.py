@@ -66,6 +66,7 @@ class Putters:
         self._queue: SimpleQueue[Put | None] = SimpleQueue()
         self._rate = RateLimit(order.rate_bytes) if order.rate_bytes else None
         self._pause = Event()
+        self._hopeless: Exception | None = None
         self._threads: list[Thread] = []
         self._turn = Condition()
         first = order.concurrency or FIRST_CONCURRENCY
@@ -85,6 +86,10 @@ class Putters:
             thread.start()
         self._queue.put(put)
 
+    def give_up(self, error: Exception) -> None:
+        """Try nothing more: whatever is queued ends with this error at once."""
+        self._hopeless = error
+
     def close(self) -> None:
         """Finish what is queued and end the threads."""
         for _ in self._threads:
@@ -96,6 +101,8 @@ class Putters:
         while (put := self._queue.get()) is not None:
             self._enter()
             try:
+                if self._hopeless:
+                    raise self._hopeless
                 if self._rate:
                     self._pause.wait(self._rate.reserve(put.prepared.size))
                 put_original(self._store, put)

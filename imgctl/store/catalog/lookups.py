@@ -1,17 +1,20 @@
 """Reading rows: one image, one user's, all of them in the one order."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from imgctl.model import IMAGE_COLUMNS, Image, Status
+from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import now
+from imgctl.store.catalog.types import Id, now
 
 _COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
+_ID: batch.Columns = {"id": Id}
 _PAGE = 1000
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 
@@ -20,6 +23,13 @@ def by_id(connection: Connection, image_id: UUID) -> Image | None:
     """The image with this id, or None."""
     row = connection.execute(select(*_COLUMNS).where(images.c.id == image_id)).first()
     return None if row is None else _image(row)
+
+
+def by_ids(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Image]:
+    """Those of the images that exist, by their ids; a statement whatever their number."""
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _ID, ([one] for one in ids))
+    return {row.id: row for row in map(_image, connection.execute(_by_ids(dialect), values))}
 
 
 def find(connection: Connection, text: str) -> list[Image]:
@@ -70,6 +80,12 @@ def counts(connection: Connection) -> dict[Status, int]:
 def clock(connection: Connection) -> datetime:
     """What time the database has, aware UTC: the clock that leases run by."""
     return connection.execute(select(now())).scalar_one()
+
+
+@cache
+def _by_ids(dialect: str) -> Select[*tuple[object, ...]]:
+    rows = batch.source(dialect, _ID)
+    return select(*_COLUMNS).where(images.c.id == rows.c.id)
 
 
 def _stream(connection: Connection, query: Select[*tuple[object, ...]]) -> Iterator[Image]:
