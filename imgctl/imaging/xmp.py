@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from xml.parsers import expat
 
 LONGEST = 2**20
+_UTF16 = b"\xff\xfe"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DESCRIPTION = "http://purl.org/dc/elements/1.1/ description"
 _ITEM, _RESOURCE, _LANGUAGE = f"{_RDF} li", f"{_RDF} Description", "http://www.w3.org/XML/1998/namespace lang"
@@ -36,8 +37,8 @@ def read_xmp(packet: bytes) -> Xmp:
         return NO_XMP
     reader = _Reader()
     try:
-        # The packet's padding may hold NULs, which no XML parser takes.
-        reader.parse(packet.rstrip(b"\0"))
+        # The packet's padding may hold NULs, which no XML parser takes; in UTF-16 they are half of a character.
+        reader.parse(packet if packet.startswith(_UTF16) else packet.rstrip(b"\0"))
     except (expat.ExpatError, ValueError, LookupError):
         return NO_XMP
     dates = (w3c_moment(reader.dates.get(name, "")) for name in _DATES)
