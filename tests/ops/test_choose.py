@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from imgctl.errors import UsageError
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.upload.walk import MOST_OPEN, Found, walk
+from imgctl.ops.upload.walk import MOST_OPEN, Found
 from tests.ops.test_globs import PATTERN, fits
 from tests.ops.trees import OTHER, TAKEN, USER, every, fates, left, planted, taken
 
@@ -215,7 +215,7 @@ def test_a_tree_deeper_than_the_recursion_limit_is_walked(deep: int) -> None:
 def test_a_walk_that_is_given_up_closes_its_directories(tmp_path: Path) -> None:
     planted(tmp_path, ["a/b/c", "a/b/d"])
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208
-    files = walk([str(tmp_path)])
+    files = chosen(below(tmp_path))
 
     next(files)
     files.close()  # type: ignore[attr-defined]

@@ -9,14 +9,20 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from imgctl.ops.upload.choose import Selection
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.upload.walk import Found, walk
+from imgctl.ops.upload.walk import Found
+from tests.ops.trees import USER, every
 
 NOBODY = 65534
 
 
-def refused(paths: list[Path]) -> dict[str, tuple[Fate, Reason]]:
-    outcomes = [one for one in walk(map(str, paths)) if isinstance(one, FileOutcome)]
+def walked(root: Path | str) -> list[Found | FileOutcome]:
+    return every(Selection(paths=(str(root),), user_id=USER))
+
+
+def refused(root: Path) -> dict[str, tuple[Fate, Reason]]:
+    outcomes = [one for one in walked(root) if isinstance(one, FileOutcome)]
     return {Path(one.path).name: (one.fate, one.reason) for one in outcomes}
 
 
@@ -39,7 +45,7 @@ def test_files_at_every_depth_are_found_with_their_size(tmp_path: Path) -> None:
     (deep / "x").write_bytes(b"123")
     (tmp_path / "y").write_bytes(b"")
 
-    found = {one.path: one for one in walk([str(tmp_path)]) if isinstance(one, Found)}
+    found = {one.path: one for one in walked(tmp_path) if isinstance(one, Found)}
 
     assert {path: one.size for path, one in found.items()} == {str(deep / "x"): 3, str(tmp_path / "y"): 0}
     info = (tmp_path / "y").stat()
@@ -54,7 +60,7 @@ def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkey
         bound.bind("socket")
         (tmp_path / "dangling").symlink_to("nowhere")
 
-        assert refused([tmp_path]) == {
+        assert refused(tmp_path) == {
             "pipe": (Fate.SKIPPED, Reason.NOT_A_FILE),
             "socket": (Fate.SKIPPED, Reason.NOT_A_FILE),
             "dangling": (Fate.SKIPPED, Reason.LINK),
@@ -71,7 +77,7 @@ def test_a_directory_without_permission_is_failed_and_the_rest_is_walked() -> No
         open_.mkdir()
         (open_ / "x").write_bytes(b"1")
         with as_nobody():
-            outcomes = list(walk([name]))
+            outcomes = walked(name)
 
     assert [one.path for one in outcomes if isinstance(one, Found)] == [str(open_ / "x")]
     (denied,) = [one for one in outcomes if isinstance(one, FileOutcome)]

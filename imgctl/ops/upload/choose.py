@@ -14,7 +14,7 @@ from imgctl.ops.upload.manifest import Entry, entries
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.rules import SelectionRules
 from imgctl.ops.upload.selection import STDIN, Selection, check
-from imgctl.ops.upload.walk import Found, classified, name_of, refused, walk_directory
+from imgctl.ops.upload.walk import Found, classified, name_of, refused, walk
 
 __all__ = ["Selection", "chosen"]
 
@@ -77,7 +77,7 @@ def _from_paths(paths: Iterable[str], rules: SelectionRules) -> Chosen:
         if (away := rules.junk(path, system_junk(name, directory=directory), directory=directory)) is not None:
             yield away
         elif directory:
-            yield from walk_directory(path, rules)
+            yield from walk(path, rules)
         else:
             yield rules.excluded(path, name) or classified(path, name, info, rules)
 
@@ -104,7 +104,7 @@ def _listed_directory(path: str, place: str, rules: SelectionRules) -> Chosen:
     if away is not None:
         yield away
     else:
-        yield from walk_directory(path, rules, place=below)
+        yield from walk(path, rules, place=below)
 
 
 def _from_manifest(name: str, rules: SelectionRules, *, owned: bool) -> Chosen:

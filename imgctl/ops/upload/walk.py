@@ -1,9 +1,9 @@
-"""Files below the paths a user names, one at a time, never a list of them."""
+"""Files below a directory, one at a time, never a list of them."""
 
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -42,40 +42,12 @@ class Rules(Protocol):
         """A regular file taken, or why it is not."""
 
 
-class Everything:
-    """The rules that take every file and follow no link."""
+def walk(directory: str, rules: Rules, *, place: str = "") -> Iterator[Found | FileOutcome]:
+    """Every regular file below a directory that the rules take; whatever else is there comes as one outcome each.
 
-    follow_links = False
-
-    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
-        """Nothing is turned away."""
-
-    def judge(self, path: str, place: str, info: os.stat_result) -> Found | FileOutcome:
-        """Every file is taken."""
-        return Found(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
-
-
-def walk(paths: Iterable[str], rules: Rules | None = None) -> Iterator[Found | FileOutcome]:
-    """Every regular file at or below `paths` that the rules take; whatever else is there comes as one outcome each.
-
-    A path itself is followed where it is a link. Memory is one open directory a level; entries come in the order the
-    system lists them.
+    The directory stands at `place`: empty for a root, else with a slash at its end. Memory is one open directory a
+    level; entries come in the order the system lists them.
     """
-    rules = rules or Everything()
-    for path in paths:
-        try:
-            info = os.stat(path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
-        except (OSError, ValueError) as error:
-            yield refused(path, error)
-            continue
-        if stat.S_ISDIR(info.st_mode):
-            yield from walk_directory(path, rules)
-        else:
-            yield classified(path, name_of(path), info, rules)
-
-
-def walk_directory(directory: str, rules: Rules, *, place: str = "") -> Iterator[Found | FileOutcome]:
-    """What lies below a directory that stands at `place` (empty for a root, else with a slash at its end)."""
     return _Walk(rules).below(directory, place)
 
 
