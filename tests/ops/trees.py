@@ -12,6 +12,16 @@ from imgctl.ops.upload.walk import Found
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
 TAKEN = "taken"
+NAMES = [
+    b"with space",
+    b"new\nline",
+    "emoji 📷.jpg".encode(),
+    b"\xff\xfe no utf-8",
+    b"n" * 255,
+    b"-",
+    b"*?[",
+    b"a\\b\r",
+]
 Fates = dict[str, str]
 
 
