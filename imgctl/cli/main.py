@@ -1,5 +1,6 @@
 """The command `imgctl`: names every subcommand, loads the one asked for, and turns errors into exit codes."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -77,7 +78,12 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    sys.exit(run(arguments))
+    # A command's imports make a hundred thousand objects that live to the end: to search them for garbage, again at
+    # every threshold and at the exit, costs a third of a start. `run.memory` takes up the collection where work begins.
+    gc.disable()
+    code = run(arguments)
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

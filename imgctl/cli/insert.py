@@ -1,0 +1,119 @@
+"""`imgctl insert`: rows for blobs that already lie in the store."""
+
+import os
+from pathlib import Path
+
+import click
+
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.running import Running, running
+from imgctl.cli.types import Seconds
+from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.insert.entries import Manifest
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally
+from imgctl.ops.upload.report import Reports, record
+from imgctl.pricing.estimate import Billing, billing
+from imgctl.store.blobs.base import BlobStore
+from imgctl.units import format_bytes
+
+REQUESTS = 16
+
+
+@subcommand(
+    examples="""
+imgctl insert old-bucket.csv --dry-run
+imgctl insert old-bucket.csv --yes --report inserted.csv
+imgctl insert keys.jsonl --yes --store s3://photos --concurrency 64 --json
+""",
+    flags={"concurrency": "upload.concurrency", "memory": "upload.memory"},
+)
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Change nothing; look at each blob and say what would be inserted.")
+@click.option("--yes", is_flag=True, help="Spend what the estimate says.")
+@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
+@click.option("--concurrency", metavar="N", help="Requests in flight; 0: 16. [upload] concurrency")
+@click.option("--memory", metavar="SIZE", help="Bytes of photos held at once. [upload] memory")
+@click.option("--report", metavar="FILE", type=Path, help="A line for each blob, CSV or JSONL by its ending.")
+def command(
+    session: Session,
+    *,
+    manifest: Path,
+    dry_run: bool,
+    yes: bool,
+    max_duration: float | None,
+    report: Path | None,
+) -> ExitCode:
+    """Insert the blobs that MANIFEST names: a copy under a key of imgctl's, and a row to the catalog.
+
+    MANIFEST is CSV with a header or JSON lines, with key and user_id, and where known caption and uploaded_at (else the
+    blob's own date). Keys are as the store names them, below its url. Each blob is read once, on this machine, to
+    recognise and hash it, and then copied by the server; the source is left alone. The same manifest again inserts
+    nothing twice. Variants are built by `imgctl work`.
+    """
+    from imgctl.ops.insert.pipeline import InsertOrder, insert
+    from imgctl.ops.parts import open_parts
+
+    settings, store = session.settings, session.settings.store
+    prefixes = tuple({store.originals_prefix, store.variants_prefix})
+    source = Manifest(file=manifest, store_url=store.url, own_prefixes=prefixes)
+    order = InsertOrder(
+        concurrency=settings.upload.concurrency or REQUESTS,
+        memory_bytes=settings.upload.memory,
+        originals_prefix=store.originals_prefix,
+        dry_run=dry_run,
+    )
+    tally = Tally()
+    with (
+        open_parts(settings) as parts,
+        running(session, unit="blobs", max_seconds=max_duration) as run,
+        Reports(report, None) as reports,
+    ):
+        _show_cost(session, parts.store, source, run, agreed=yes or dry_run)
+        for outcome in insert(source.entries(), order, catalog=parts.catalog, store=parts.store, stop=run.stop):
+            tally.add(outcome)
+            reports.add(outcome)
+            _show(session, run, outcome)
+        _conclude(session, tally, dry_run=dry_run)
+        return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
+
+
+def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, *, agreed: bool) -> None:
+    """Say what the whole manifest would cost; UsageError where somebody bills and nobody agreed."""
+    from imgctl.ops.insert.survey import estimate, survey
+    from imgctl.pricing.card import load_card
+
+    settings = session.settings.store
+    endpoint = (
+        settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    )
+    bill = billing(settings.url, endpoint)
+    if bill is Billing.NONE:
+        return
+    found = survey(source.entries(), store)
+    cost = estimate(load_card(), found)
+    session.data({"type": "estimate", "blobs": found.blobs, **cost.record(bill)})
+    run.say(f"to insert {found.blobs:,} blobs costs at most: {cost.text(bill)}")
+    if not agreed:
+        raise UsageError(f"inserting {found.blobs:,} blobs is billed", hint="add --yes, or --dry-run to look first")
+
+
+def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
+    failed = outcome.fate is Fate.FAILED
+    run.step(failed=failed, size=outcome.bytes or 0)
+    session.data({"type": "blob", **record(outcome)})
+    if failed or outcome.fate is Fate.SKIPPED:
+        run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
+
+
+def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
+    reasons = {reason.value: count for reason, count in sorted(tally.reasons.items())}
+    summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
+    summary |= {"blobs": tally.fates.total(), "reasons": dict(reasons), "bytes_uploaded": tally.bytes_uploaded}
+    fates = [fate for fate in Fate if fate is not (Fate.UPLOADED if dry_run else Fate.PLANNED)]
+    counts = ", ".join(f"{tally.fates[fate]:,} {fate}" for fate in fates)
+    because = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.items())})" if reasons else ""
+    size = f"{format_bytes(tally.bytes_planned)} to copy" if dry_run else f"{format_bytes(tally.bytes_uploaded)} copied"
+    if dry_run:
+        summary |= {"bytes_planned": tally.bytes_planned}
+    session.text(f"{tally.fates.total():,} blobs: {counts}{because}; {size}")
+    session.data({"type": "summary", **summary})

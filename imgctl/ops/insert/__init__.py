@@ -1,0 +1,1 @@
+"""Inserting blobs that already lie in the store: promise, copy, confirm."""

@@ -1,0 +1,97 @@
+"""The blobs a manifest names, each with whose it is; what names none comes as an outcome that says why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from imgctl.errors import KeyShapeError
+from imgctl.keys import EPOCH, parse_key
+from imgctl.ops.manifest import BadLine, Row, rows
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+
+_REQUIRED = frozenset(("key", "user_id"))
+_OPTIONAL = frozenset(("caption", "uploaded_at"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a manifest: a key below the store's url, aware UTC time to the millisecond."""
+
+    key: str
+    user_id: UUID
+    caption: str | None = None
+    uploaded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest on this machine, and what its keys are read against: the store's url and the prefixes of imgctl's own."""
+
+    file: Path
+    store_url: str
+    own_prefixes: tuple[str, ...]
+
+    def entries(self) -> Iterator[Entry | FileOutcome]:
+        """Every line in order; a key may also be written as a whole `s3://bucket/…` url."""
+        with self.file.open("rb") as file:
+            yield from self._entries(file)
+
+    def _entries(self, file: BinaryIO) -> Iterator[Entry | FileOutcome]:
+        for number, row in rows(file, required=_REQUIRED, optional=_OPTIONAL):
+            found = row if isinstance(row, BadLine) else self._entry(row)
+            if isinstance(found, BadLine):
+                place = f"{self.file}:{number}"
+                yield FileOutcome(path=place, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=found.detail)
+            elif any(_is_own(found.key, prefix) for prefix in self.own_prefixes):
+                detail = "is a blob of imgctl's own layout, not a source"
+                yield FileOutcome(path=found.key, fate=Fate.SKIPPED, reason=Reason.OWN_BLOB, detail=detail)
+            else:
+                yield found
+
+    def _entry(self, row: Row) -> Entry | BadLine:
+        try:
+            owner = _uuid(row["user_id"].strip())
+        except ValueError:
+            return BadLine(detail=f"user_id {row['user_id']!r} is no UUID")
+        when = row.get("uploaded_at")
+        try:
+            uploaded_at = _moment(when.strip()) if when else None
+        except (ValueError, OverflowError):
+            return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
+        if uploaded_at is not None and uploaded_at < EPOCH:
+            return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
+        key = row["key"].removeprefix(f"{self.store_url.rstrip('/')}/")
+        if not key or not _is_text(key):
+            return BadLine(detail=f"key {row['key']!r} is empty or no UTF-8")
+        return Entry(key=key, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+
+
+@lru_cache(maxsize=256)
+def _uuid(text: str) -> UUID:
+    return UUID(text)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+
+
+def _is_own(key: str, prefix: str) -> bool:
+    try:
+        parse_key(key, prefix=prefix)
+    except KeyShapeError:
+        return False
+    return True
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

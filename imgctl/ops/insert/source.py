@@ -1,0 +1,146 @@
+"""One blob to be inserted: looked at, then read once, hashed and recognised by its content."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, NotAnImage, StoreError
+from imgctl.imaging.probe import Probe, probe
+from imgctl.keys import EPOCH, first_id
+from imgctl.ops.insert.entries import Entry
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.store.blobs.base import Blob, BlobStore
+
+# A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.
+PIECE = 8 * 2**20
+HEADER = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A blob that is there; `id` is the one its image has or will have."""
+
+    entry: Entry
+    blob: Blob
+    etag: str
+    id: UUID
+    started: float
+
+    def outcome(
+        self,
+        fate: Fate,
+        reason: Reason = Reason.NONE,
+        detail: str = "",
+        *,
+        image: UUID | None = None,
+        sha256: bytes | None = None,
+    ) -> FileOutcome:
+        """What became of it."""
+        return FileOutcome(
+            path=self.entry.key,
+            fate=fate,
+            reason=reason,
+            detail=detail,
+            id=image,
+            sha256=sha256,
+            bytes=self.blob.size,
+            seconds=time.monotonic() - self.started,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A source whose content is known."""
+
+    source: Source
+    sha256: bytes
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A request that failed: the outcome, and the error by which the run judges whether to go on."""
+
+    outcome: FileOutcome
+    error: StoreError
+
+
+def derived_id(at: datetime, *, user_id: UUID, key: str, etag: str) -> UUID:
+    """The UUIDv7 of one content under one key for one user: the same in every run, its time is `at`.
+
+    So a manifest that is inserted again finds its rows by their primary key, before anything is read or copied.
+    """
+    seed = user_id.bytes + key.encode() + b"\0" + etag.encode()
+    random = int.from_bytes(hashlib.sha256(seed).digest()[:10]) & ((1 << 74) - 1)
+    return UUID(int=first_id(at).int | random >> 62 << 64 | random & ((1 << 62) - 1))
+
+
+def look(store: BlobStore, entry: Entry) -> Source | FileOutcome | Broken:
+    """Find the blob an entry names."""
+    started = time.monotonic()
+    try:
+        blob = store.head(entry.key)
+    except KeyShapeError as error:
+        return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=str(error))
+    except StoreError as error:
+        return Broken(outcome=_failed(entry, error), error=error)
+    if blob is None:
+        return FileOutcome(
+            path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail="there is no such blob; check the key"
+        )
+    etag = blob.etag or ""
+    at = max(EPOCH, entry.uploaded_at or blob.modified_at)
+    image_id = derived_id(at, user_id=entry.user_id, key=entry.key, etag=etag)
+    return Source(entry=entry, blob=blob, etag=etag, id=image_id, started=started)
+
+
+def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broken:
+    """Read a blob once, in pieces; an outcome instead where it cannot or should not be inserted."""
+    digest, start = hashlib.sha256(), 0
+    seen: Probe | None = None
+    try:
+        while start < source.blob.size:
+            piece = store.read(source.entry.key, start=start, length=PIECE, etag=source.etag)
+            seen = seen or probe(piece)
+            digest.update(piece)
+            start += len(piece)
+            if not piece:
+                raise BlobCorrupt(f"{source.entry.key} ended early", hint="run the same again")
+    except NotAnImage as error:
+        return source.outcome(Fate.SKIPPED, Reason.NOT_AN_IMAGE, str(error))
+    except StoreError as error:
+        return broken(source, error)
+    if seen is None:
+        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+    return Inspected(source=source, sha256=digest.digest(), probe=seen)
+
+
+def peek(store: BlobStore, source: Source) -> FileOutcome | Broken:
+    """What `inspect` and a copy would come to, told from the header: nothing is changed."""
+    if not source.blob.size:
+        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+    try:
+        probe(store.read(source.entry.key, start=0, length=HEADER, etag=source.etag))
+    except NotAnImage as error:
+        return source.outcome(Fate.SKIPPED, Reason.NOT_AN_IMAGE, str(error))
+    except StoreError as error:
+        return broken(source, error)
+    return source.outcome(Fate.PLANNED)
+
+
+def broken(source: Source, error: StoreError, *, image: UUID | None = None) -> Broken:
+    """A request about this source that failed."""
+    reason, detail = Reason.STORE, error.line
+    if isinstance(error, BlobCorrupt):
+        reason = Reason.CHANGED
+    if isinstance(error, BlobArchived):
+        reason, detail = Reason.ARCHIVED, "lies in an archive class; restore it there, then run the same again"
+    if isinstance(error, BlobMissing):
+        reason = Reason.MISSING
+    return Broken(outcome=source.outcome(Fate.FAILED, reason, detail, image=image), error=error)
+
+
+def _failed(entry: Entry, error: StoreError) -> FileOutcome:
+    return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.STORE, detail=error.line)

@@ -1,0 +1,140 @@
+"""`imgctl insert` as its users run it: estimate, agreement, kill, and the same again."""
+
+import json
+import random
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from imgctl.model import Status
+from tests.parts.proxy import Fault, fault_proxy
+from tests.whole.conftest import photo
+from tests.whole.deployment import USER, Deployment, Run, kill_when
+
+COUNT = 20
+REQUESTS = 90
+
+
+def arrange(deployment: Deployment) -> Path:
+    """Twenty blobs under keys of somebody else's, and the manifest that names them."""
+    store = deployment.open_store()
+    lines = []
+    for number in range(COUNT):
+        store.replace(f"legacy/{number}.jpg", photo(number), content_type="image/jpeg")
+        lines.append({"key": f"legacy/{number}.jpg", "user_id": str(USER), "uploaded_at": f"2020-01-{number + 1:02}"})
+    manifest = deployment.directory / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return manifest
+
+
+def assert_inserted(deployment: Deployment, status: Status) -> None:
+    images, store = deployment.images(), deployment.open_store()
+    originals = {image.original_key or "": store.get(image.original_key or "") for image in images}
+
+    assert sorted(originals.values()) == sorted(photo(number) for number in range(COUNT))
+    assert {image.status for image in images} == {status}
+    assert {blob.key for blob in store.scan()} >= {f"legacy/{number}.jpg" for number in range(COUNT)} | set(originals)
+    assert [f"{image.uploaded_at:%Y-%m-%d}" for image in images] == [f"2020-01-{n + 1:02}" for n in range(COUNT)]
+
+
+def test_inserted_blobs_are_rendered_listed_and_inserted_once(deployment: Deployment) -> None:
+    manifest = arrange(deployment)
+
+    first = deployment.run("insert", manifest, "--yes", "--json")
+    worked = deployment.run("work", "--drain")
+    again = deployment.run("insert", manifest, "--yes", "--json")
+
+    assert (first.code, worked.code, again.code) == (0, 0, 0), first.err + worked.err + again.err
+    assert (first.summary["uploaded"], again.summary["uploaded"], again.summary["present"]) == (COUNT, 0, COUNT)
+    assert len(first.of("blob")) == COUNT
+    assert UUID(str(first.of("blob")[0]["id"])).version == 7
+    assert_inserted(deployment, Status.READY)
+
+
+def test_a_photo_that_was_inserted_is_not_uploaded_again(embedded: Deployment, tmp_path: Path) -> None:
+    embedded.run("insert", arrange(embedded), "--yes")
+    (tmp_path / "same.jpg").write_bytes(photo(3))
+
+    result = embedded.run("upload", tmp_path / "same.jpg", "--user", str(USER), "--json")
+
+    assert (result.summary["uploaded"], result.summary["present"]) == (0, 1)
+
+
+def test_what_is_billed_is_shown_and_wants_a_yes(servers: Deployment) -> None:
+    manifest = arrange(servers)
+
+    refused = servers.run("insert", manifest)
+    dry = servers.run("insert", manifest, "--dry-run", "--json")
+
+    assert refused.code == 2
+    assert "20 blobs" in refused.err
+    assert "prices of its own; on AWS it would be one-off" in refused.err
+    assert "--yes" in refused.err.splitlines()[-1]
+    assert dry.code == 0
+    (estimate,) = dry.of("estimate")
+    assert (estimate["billing"], estimate["blobs"]) == ("other", COUNT)
+    assert dry.summary["planned"] == COUNT
+    assert servers.images() == []
+
+
+def test_a_directory_bills_nothing_and_asks_nothing(embedded: Deployment) -> None:
+    result = embedded.run("insert", arrange(embedded))
+
+    assert result.code == 0, result.err
+    assert f"{COUNT} blobs: {COUNT} uploaded" in result.out
+
+
+def test_a_lost_blob_is_named_and_the_rest_goes_in(embedded: Deployment) -> None:
+    manifest = arrange(embedded)
+    embedded.open_store().delete(["legacy/7.jpg"])
+
+    result = embedded.run("insert", manifest, "--report", embedded.directory / "report.csv")
+
+    assert result.code == 3
+    assert "failed legacy/7.jpg: there is no such blob" in result.err
+    assert len(embedded.images()) == COUNT - 1
+    assert (embedded.directory / "report.csv").read_text().count("\n") == COUNT + 1
+
+
+def test_a_manifest_without_its_columns_is_a_usage_error(embedded: Deployment) -> None:
+    (embedded.directory / "bad.csv").write_text("path,user_id\na,b\n")
+
+    result = embedded.run("insert", "bad.csv")
+
+    assert result.code == 2
+    assert "no column key" in result.err
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_killed_insert_is_finished_by_the_next(servers: Deployment, seed: int) -> None:
+    manifest, rng = arrange(servers), random.Random(seed)
+    chosen, fault = rng.randrange(REQUESTS), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
+    running: list[Run] = []
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        if number < chosen:
+            return None
+        if fault is Fault.RESET:
+            running[0].kill()
+        return fault
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        running.append(servers.through(proxy.url).start("insert", manifest, "--yes"))
+        kill_when(running[0], lambda: proxy.faults.total() > 0)
+    again = servers.run("insert", manifest, "--yes")
+
+    assert running[0].process.exitcode == -9
+    assert again.code == 0, again.err
+    assert_inserted(servers, Status.PROCESSING)
+    assert len(list(servers.open_store().scan())) == 2 * COUNT
+
+
+def test_two_inserts_of_one_manifest_end_as_one(servers: Deployment) -> None:
+    manifest = arrange(servers)
+
+    results = [run.wait() for run in [servers.start("insert", manifest, "--yes", "--json") for _ in range(2)]]
+
+    assert [result.code for result in results] == [0, 0], [result.err for result in results]
+    assert_inserted(servers, Status.PROCESSING)
+    assert len(list(servers.open_store().scan())) == 2 * COUNT
