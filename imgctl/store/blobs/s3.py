@@ -101,10 +101,18 @@ class S3Store:
         source, name = self._prefix + checked(source_key), self._prefix + checked(key)
         if self._open()[0].endpoint_url and self.head(key) is not None:
             raise BlobExists(f"{key} is already in the store")
-        from imgctl.store.blobs.s3_copy import copy_object
+        from imgctl.store.blobs.s3_copy import copy_object, description
 
+        found = self._call(source_key, lambda: obstore.get(self._store, source, options={"head": True}))
+        copy = partial(
+            copy_object,
+            etag=etag,
+            size=found.meta["size"],
+            described=description(found.attributes, content_type),
+            replaces=found.attributes.get("Content-Type") != content_type,
+        )
         try:
-            copy_object(self._boto3(), self._target(source_key), source, name, etag=etag, content_type=content_type)
+            copy(self._boto3(), self._target(source_key), source, name)
         except BlobExists:
             if self.head(key) is None:
                 raise replaced(source_key) from None

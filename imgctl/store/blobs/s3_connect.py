@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 _CONNECT_SECONDS = 10.0
+# Of boto3 alone, whose default is 10: a copy is one request of one thread.
+_MOST_CONNECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +53,6 @@ class ListAnswer(TypedDict, total=False):
     Contents: list[Listed]
 
 
-class HeadAnswer(TypedDict, total=False):
-    """What of boto3's answer to `head_object` this store reads."""
-
-    ContentLength: int
-    ContentType: str
-    ETag: str
-    Metadata: dict[str, str]
-    CacheControl: str
-    ContentDisposition: str
-    ContentEncoding: str
-    ContentLanguage: str
-
-
 class PartCopied(TypedDict):
     """What of boto3's answer to `upload_part_copy` this store reads."""
 
@@ -75,9 +64,6 @@ class Boto3S3(Protocol):
 
     def list_objects_v2(self, **arguments: object) -> ListAnswer:
         """GET /bucket?list-type=2."""
-
-    def head_object(self, **arguments: object) -> HeadAnswer:
-        """HEAD /key."""
 
     def copy_object(self, **arguments: object) -> object:
         """PUT /key with x-amz-copy-source."""
@@ -146,6 +132,7 @@ def open_boto3(connection: Connection) -> Boto3S3:
         connect_timeout=min(connection.timeout, _CONNECT_SECONDS),
         read_timeout=connection.timeout,
         retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
+        max_pool_connections=_MOST_CONNECTIONS,
         # Servers other than AWS may refuse the checksums that boto3 adds unasked.
         request_checksum_calculation="when_required" if connection.endpoint_url else "when_supported",
         response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",

@@ -2,18 +2,27 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imgctl.store.blobs.s3_boto import translated
-from imgctl.store.blobs.s3_connect import Boto3S3, HeadAnswer
+from imgctl.store.blobs.s3_connect import Boto3S3
 from imgctl.store.blobs.s3_failure import Target
+
+if TYPE_CHECKING:
+    from obstore import Attributes
 
 # The largest object one CopyObject takes (S3 API Reference).
 LARGEST_COPY = 5 * 2**30
 _PART_BYTES = 512 * 2**20
 _MOST_PARTS = 10_000
-_KEPT = ("Metadata", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
+_HEADERS = {
+    "Cache-Control": "CacheControl",
+    "Content-Disposition": "ContentDisposition",
+    "Content-Encoding": "ContentEncoding",
+    "Content-Language": "ContentLanguage",
+}
 
 
 def copy_object(
@@ -23,35 +32,37 @@ def copy_object(
     name: str,
     *,
     etag: str,
-    content_type: str,
+    size: int,
+    described: Mapping[str, object],
+    replaces: bool,
     largest: int = LARGEST_COPY,
     part_bytes: int = _PART_BYTES,
 ) -> None:
     """Copy `source` to `name`, both whole names in the target's bucket; `target` names the source in errors.
 
+    The copy is `described` so if it `replaces` what the source says of itself; in parts nothing is taken over unsaid.
     BlobExists for either condition that fails: `name` is taken, or the source no longer has this ETag.
     """
     with translated(target):
-        found = client.head_object(Bucket=target.bucket, Key=source)
         copy = {
             "Bucket": target.bucket,
             "Key": name,
             "CopySource": {"Bucket": target.bucket, "Key": source},
             "CopySourceIfMatch": f'"{etag}"',
         }
-        described = {"StorageClass": "STANDARD", **_described(found, content_type)}
-        if found["ContentLength"] <= largest:
-            directive = "COPY" if found.get("ContentType") == content_type else "REPLACE"
-            client.copy_object(**copy, **described, MetadataDirective=directive, IfNoneMatch="*")
+        if size <= largest:
+            said = {**described, "MetadataDirective": "REPLACE"} if replaces else {"MetadataDirective": "COPY"}
+            client.copy_object(**copy, **said, StorageClass="STANDARD", IfNoneMatch="*")
         else:
-            parts = max(part_bytes, -(-found["ContentLength"] // _MOST_PARTS))
-            _copy_in_parts(client, copy, described, size=found["ContentLength"], part_bytes=parts)
+            parts = max(part_bytes, -(-size // _MOST_PARTS))
+            _copy_in_parts(client, copy, {**described, "StorageClass": "STANDARD"}, size=size, part_bytes=parts)
 
 
-def _described(found: HeadAnswer, content_type: str) -> dict[str, object]:
-    """What the copy says of itself: the source's words, but its content type as the content is."""
-    kept = {name: value for name, value in found.items() if name in _KEPT and value}
-    return kept | {"ContentType": content_type}
+def description(attributes: "Attributes", content_type: str) -> dict[str, object]:
+    """What boto3 must be told for a copy that keeps the words of obstore's attributes, but has this content type."""
+    kept: dict[str, object] = {boto3: attributes[header] for header, boto3 in _HEADERS.items() if header in attributes}
+    metadata = {name: value for name, value in attributes.items() if name not in _HEADERS and name != "Content-Type"}
+    return kept | {"Metadata": metadata, "ContentType": content_type}
 
 
 def _copy_in_parts(

@@ -58,8 +58,10 @@ def copy_in_parts(server: S3Server, bucket: str) -> None:
     target = Target(bucket=bucket, key="in/1", endpoint=server.endpoint_url)
     tag = etag(server, bucket, "in/1")
     copy_object(
-        client, target, "in/1", KEY, etag=tag, content_type="image/tiff", largest=6 * 2**20, part_bytes=5 * 2**20
-    )
+        client, target, "in/1", KEY, etag=tag, size=server.client().head_object(Bucket=bucket, Key="in/1")["ContentLength"],
+        described={"ContentType": "image/tiff", "Metadata": {"camera": "k1"}}, replaces=True,
+        largest=6 * 2**20, part_bytes=5 * 2**20,
+    )  # fmt: skip
 
 
 def test_a_large_object_is_copied_in_parts(server: S3Server) -> None:
