@@ -27,7 +27,7 @@ imgctl insert keys.jsonl --yes --store s3://photos --concurrency 64 --json
 """,
     flags={"concurrency": "upload.concurrency", "memory": "upload.memory"},
 )
-@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("manifest", type=Path)
 @click.option("--dry-run", is_flag=True, help="Change nothing; look at each blob and say what would be inserted.")
 @click.option("--yes", is_flag=True, help="Spend what the estimate says.")
 @click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")

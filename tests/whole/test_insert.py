@@ -106,6 +106,13 @@ def test_a_manifest_without_its_columns_is_a_usage_error(embedded: Deployment) -
     assert "no column key" in result.err
 
 
+def test_a_manifest_that_is_not_there_is_a_usage_error(embedded: Deployment) -> None:
+    result = embedded.run("insert", "none.csv")
+
+    assert result.code == 2
+    assert "manifest none.csv: no such file" in result.err
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_killed_insert_is_finished_by_the_next(servers: Deployment, seed: int) -> None:
     manifest, rng = arrange(servers), random.Random(seed)

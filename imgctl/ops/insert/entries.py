@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from imgctl.errors import KeyShapeError
+from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import EPOCH, parse_key
 from imgctl.ops.manifest import BadLine, Row, rows
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
@@ -36,8 +36,13 @@ class Manifest:
     own_prefixes: tuple[str, ...]
 
     def entries(self) -> Iterator[Entry | FileOutcome]:
-        """Every line in order; a key may also be written as a whole `s3://bucket/…` url."""
-        with self.file.open("rb") as file:
+        """Every line in order; a key may also be written as a whole `s3://bucket/…` url. Raises UsageError."""
+        try:
+            file = self.file.open("rb")
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise UsageError(f"manifest {self.file}: {why}", hint="check the path") from None
+        with file:
             yield from self._entries(file)
 
     def _entries(self, file: BinaryIO) -> Iterator[Entry | FileOutcome]:
