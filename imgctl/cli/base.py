@@ -118,7 +118,12 @@ def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Se
     given = {setting: options.pop(flag) for flag, setting in setting_flags.items()}
     overrides = {setting: cast("str | int | float", value) for setting, value in given.items() if value is not None}
     file = taken["config_file"]
-    settings = load_settings(file=file if isinstance(file, Path) else None, environ=os.environ, flags=overrides)
+    settings = load_settings(
+        file=file if isinstance(file, Path) else None,
+        environ=os.environ,
+        flags=overrides,
+        flag_names={setting: f"--{flag.replace('_', '-')}" for flag, setting in setting_flags.items()},
+    )
     verbosity = -1 if taken["quiet"] else int(cast("int", taken["verbose"]))
     progress = cast("bool | None", taken["progress"])
     session = Session(settings=settings, json=bool(taken["as_json"]), verbosity=verbosity, progress=progress)

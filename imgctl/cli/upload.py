@@ -67,7 +67,9 @@ imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50M
 @click.option("--until", metavar="TIME", type=Moment(), help="Modified before.")
 @click.option("--follow-links", is_flag=True, help="Follow symbolic links; loops are found.")
 @click.option("--junk-filter/--no-junk-filter", default=True, help="Leave out hidden and system files (default).")
-@click.option("--uploaded-at", type=click.Choice(list(UploadedAt)), default=UploadedAt.NOW, help="The image's date.")
+@click.option(
+    "--uploaded-at", type=click.Choice([one.value for one in UploadedAt]), default="now", help="The image's date."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Upload at most so many.")
 @click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
 @click.option("--bwlimit", metavar="SIZE", help="Bytes put a second. [upload] bwlimit")
@@ -80,7 +82,7 @@ imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50M
 def command(
     session: Session,
     *,
-    uploaded_at: UploadedAt,
+    uploaded_at: str,
     limit: int | None,
     max_duration: float | None,
     report: Path | None,
@@ -104,7 +106,7 @@ def command(
         originals_prefix=settings.store.originals_prefix,
         rate_bytes=settings.upload.bwlimit,
         limit=limit,
-        uploaded_at=uploaded_at,
+        uploaded_at=UploadedAt(uploaded_at),
         dry_run=dry_run,
     )
     journal = journal_file(settings.upload.journal)

@@ -1,5 +1,6 @@
 """Settings from a TOML file, the environment and flags, each unknown or impossible value refused by its name."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,9 +26,12 @@ def load_settings(
     file: Path | None = None,
     environ: Mapping[str, str],
     flags: Mapping[str, Value] | None = None,
+    flag_names: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Settings:
     """The settings in force: `flags` (`{"work.jobs": 4}`) over `environ` over the file over the defaults.
+
+    `flag_names` says what was typed for a setting, for errors: `{"work.jobs": "--jobs"}`.
 
     The file is `file`, else `$IMGCTL_CONFIG`, else `imgctl.toml` in `directory` (the current one), else
     `~/.config/imgctl/config.toml`; the last two may be absent. Raises ConfigError.
@@ -39,7 +43,7 @@ def load_settings(
         settings = replace(settings, source=source)
     settings = _from_environment(settings, environ)
     for name, value in (flags or {}).items():
-        settings = _set(settings, name.split("."), value, f"--{name.replace('.', '-').replace('_', '-')}")
+        settings = _set(settings, name.split("."), value, (flag_names or {}).get(name, name))
     return settings
 
 
@@ -159,11 +163,18 @@ def _parse_plain(kind: object, value: Value) -> object:
     if kind is str and isinstance(value, str):
         return value
     if kind in (int, float) and not isinstance(value, bool) and isinstance(value, (str, int, float)):
-        number = float(value)
-        if kind is int and number != int(number):
-            raise ValueError(f"{value!r} is no whole number")
-        return int(value) if kind is int else number
+        return _parse_number(kind, value)
     raise ValueError(f"{value!r} is no {'number' if kind in (int, float) else 'text'}")
+
+
+def _parse_number(kind: object, value: str | float) -> int | float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (kind is int and number != int(number)):
+        raise ValueError(f"{value!r} is no {'whole ' if kind is int else ''}number")
+    return int(value) if kind is int else number
 
 
 def _parse_names(value: Value) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imgctl.config import Settings
+from imgctl.run.memory import collect_from_here
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 
@@ -33,6 +34,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
 
             upgrade(catalog)
         check_current(catalog)
+        collect_from_here()
         yield Parts(settings=settings, catalog=catalog, store=store)
     finally:
         catalog.close()

@@ -78,6 +78,12 @@ class ByteBudget:
             self._room.wait_for(lambda: not self._held or self._held + size <= self._limit)
             self._held += size
 
+    def resize(self, limit: int) -> None:
+        """Change the bound; a lower one takes hold as bytes are given back."""
+        with self._room:
+            self._limit = limit
+            self._room.notify()
+
     def release(self, size: int) -> None:
         """Give back what `acquire` took."""
         with self._room:

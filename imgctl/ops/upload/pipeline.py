@@ -36,6 +36,9 @@ from imgctl.store.catalog.promises import NewImage, Promised, confirm, contents,
 T = TypeVar("T")
 
 BATCH = 64
+BATCH_BYTES = 16 * 2**20
+# Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
+AHEAD_BYTES = 64 * 2**20
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
@@ -86,6 +89,7 @@ class _Run:
         self._reading = 0
         self._putters = Putters(store, order, done=self._put_ended)
         self._prepared: list[Prepared] = []
+        self._prepared_bytes = 0
         self._arrived: list[Put] = []
         # Every image on its way, with the files of the same content that wait for its fate.
         self._flying: dict[UUID, list[Prepared]] = {}
@@ -130,6 +134,7 @@ class _Run:
             self._readers.dropped(prepared)
             self._readers.settled()
         self._prepared.clear()
+        self._prepared_bytes = 0
 
     # --- events
 
@@ -146,6 +151,7 @@ class _Run:
     def _accept(self, event: Read | Put) -> Iterator[FileOutcome]:
         if isinstance(event, Prepared):
             self._prepared.append(event)
+            self._prepared_bytes += event.held
         elif isinstance(event, Put):
             yield from self._accept_put(event)
         elif isinstance(event, FileOutcome):
@@ -180,7 +186,8 @@ class _Run:
         waiting, limit = self._waiting(), self._putters.limit
         if self._prepared and waiting < limit / 2:
             return True
-        full = len(self._prepared) >= BATCH and waiting < limit + BATCH
+        worth = len(self._prepared) >= BATCH or self._prepared_bytes >= BATCH_BYTES
+        full = worth and waiting < limit + BATCH / 2
         idle = bool(self._arrived) and waiting == 0
         return full or idle or len(self._arrived) >= BATCH
 
@@ -191,11 +198,19 @@ class _Run:
         rows = [new_row(one, self._order) for one in prepared]
         promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
+        self._look_ahead(prepared)
         yield from self._confirmed(arrived)
         present: list[Entry] = []
         for one, row in zip(prepared, promised, strict=True):
             yield from self._promised(one, row, present)
         self._known.remember(present)
+
+    def _look_ahead(self, promised: list[Prepared]) -> None:
+        """Let the readers hold what flies twice over and some, within what the order allows."""
+        self._prepared_bytes -= sum(one.held for one in promised)
+        if promised:
+            mean = sum(one.held for one in promised) / len(promised)
+            self._readers.allow(min(self._order.memory_bytes, int(AHEAD_BYTES + 2 * self._putters.limit * mean)))
 
     def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
         if arrived:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from imgctl.errors import NotAnImage
 from imgctl.imaging.probe import Probe, probe
+from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
 
@@ -83,14 +84,15 @@ def _read(found: Found, started: float) -> Prepared | FileOutcome:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+    said = describe(found, seen, head)
     return Prepared(
         found=found,
         size=before.st_size if body is None else len(body),
         body=body,
         sha256=digest.digest(),
         probe=seen,
-        caption=found.caption,
-        taken_at=seen.taken_at,
+        caption=said.caption,
+        taken_at=said.taken_at,
         started=started,
     )
 

@@ -61,6 +61,10 @@ class Readers:
         """Begin no further file."""
         self._stop.set()
 
+    def allow(self, budget_bytes: int) -> None:
+        """Hold no more than so many bytes from now on."""
+        self._budget.resize(budget_bytes)
+
     def settled(self) -> None:
         """One file's fate is known: its place is free."""
         self._window.release()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from imgctl.errors import StateError, UsageError
-from imgctl.ops.upload.outcome import Fate, FileOutcome
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 
 COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds")
 
@@ -52,7 +52,7 @@ class Reports:
         try:
             if self._write is not None:
                 self._write(record(outcome))
-            if self._failed is not None and outcome.fate is Fate.FAILED:
+            if self._failed is not None and _is_a_failed_file(outcome):
                 self._failed.write(outcome.path + "\0")
         except OSError as error:
             raise StateError(f"the report cannot be written: {error.strerror}", hint="free some space there") from error
@@ -74,7 +74,7 @@ class Reports:
         if report.suffix == ".csv":
             writer = csv.DictWriter(self._open(report), COLUMNS)
             writer.writeheader()
-            return lambda values: writer.writerow(values)
+            return writer.writerow
         raise UsageError(f"--report {report}: nobody knows this ending", hint="end it in .csv or .jsonl")
 
     def _open(self, file: Path) -> TextIO:
@@ -83,6 +83,11 @@ class Reports:
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}", hint="check the directory") from error
         return self._stack.enter_context(opened)
+
+
+def _is_a_failed_file(outcome: FileOutcome) -> bool:
+    # A bad line of a manifest is named by the line: there is no file to try again.
+    return outcome.fate is Fate.FAILED and outcome.reason is not Reason.BAD_LINE
 
 
 def _newlines_where_possible(file: Path) -> None:

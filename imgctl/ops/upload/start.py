@@ -14,6 +14,7 @@ from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
+from imgctl.run.memory import reuse_large_buffers
 
 NO_JOURNAL = "none"
 
@@ -23,6 +24,7 @@ def upload_here(
 ) -> Iterator[FileOutcome]:
     """Upload a selection of this machine's files; see `pipeline.upload`."""
     files = chosen(selection)
+    reuse_large_buffers()
     with ExitStack() as stack:
         remembered = Journal(journal) if journal is not None else None
         if remembered is not None:
