@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from imgctl.errors import KeyShapeError
@@ -12,6 +13,7 @@ from imgctl.model import Variant
 ORIGINAL = "original"
 ROLES = (ORIGINAL, *Variant)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MILLISECONDS = 86_400_000
 
 _KEY = re.compile(
     r"(?P<date>\d{4}/\d{2}/\d{2})/"
@@ -56,7 +58,16 @@ def first_id(at: datetime) -> UUID:
 
 def key_of(image_id: UUID, role: str, extension: str, *, prefix: str = "") -> str:
     """The key of one blob of an image; `prefix` is the role's own (`originals_prefix`, `variants_prefix`)."""
-    return f"{prefix}{time_of(image_id):%Y/%m/%d}/{image_id}-{role}.{extension}"
+    return f"{prefix}{_date(image_id.int >> 80)}/{image_id}-{role}.{extension}"
+
+
+def _date(milliseconds: int) -> str:
+    return _day(milliseconds // DAY_MILLISECONDS)
+
+
+@lru_cache(maxsize=1024)
+def _day(days: int) -> str:
+    return f"{EPOCH + timedelta(days=days):%Y/%m/%d}"
 
 
 def parse_key(key: str, *, prefix: str = "") -> Key:
@@ -65,6 +76,7 @@ def parse_key(key: str, *, prefix: str = "") -> Key:
     if found is None:
         raise KeyShapeError(f"{key!r} is not shaped like a key of imgctl")
     image_id = UUID(found["id"])
-    if f"{time_of(image_id):%Y/%m/%d}" != found["date"]:
+    time_of(image_id)
+    if _date(image_id.int >> 80) != found["date"]:
         raise KeyShapeError(f"{key!r} lies under another day than its id says")
     return Key(id=image_id, role=found["role"], extension=found["extension"])

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.keys import EPOCH
-from imgctl.ops.manifest import BadLine, Row, rows
+from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
 
 _OPTIONAL = frozenset(("user_id", "caption", "uploaded_at"))
 
@@ -35,24 +34,13 @@ def _entry(row: Row) -> Entry | BadLine:
     if "\0" in path:
         return BadLine(detail="the path holds a NUL")
     try:
-        owner = _uuid(user_id.strip()) if user_id else None
+        owner = uuid_of(user_id.strip()) if user_id else None
     except ValueError:
         return BadLine(detail=f"user_id {user_id!r} is no UUID")
     try:
-        uploaded_at = _moment(when.strip()) if when else None
+        uploaded_at = moment_of(when.strip()) if when else None
     except (ValueError, OverflowError):
         return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
     if uploaded_at and uploaded_at < EPOCH:
         return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
     return Entry(path=path, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
-
-
-@lru_cache(maxsize=256)
-def _uuid(text: str) -> UUID:
-    return UUID(text)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)

@@ -86,7 +86,6 @@ class _Run:
         self._events: SimpleQueue[Read | Put] = SimpleQueue()
         window = 4 * BATCH + 2 * (order.concurrency or MOST_CONCURRENCY)
         self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._events.put)
-        self._reading = 0
         self._putters = Putters(store, order, done=self._put_ended)
         self._prepared: list[Prepared] = []
         self._prepared_bytes = 0
@@ -96,12 +95,12 @@ class _Run:
         self._failures_in_a_row = 0
         self._bucket_seen = order.dry_run
         self._left = order.limit
+        self._begun = False
 
     def outcomes(self) -> Iterator[FileOutcome]:
         self._readers.start()
-        self._reading = self._readers.running
-        while self._reading or self._prepared or self._flying:
-            if self._reading or self._waiting():
+        while self._readers.running or self._prepared or self._flying:
+            if self._readers.running or self._waiting():
                 yield from self._take()
             if self.hopeless or self._left == 0 or self._stop.is_set():
                 self._stop_reading()
@@ -111,7 +110,7 @@ class _Run:
     def close(self) -> None:
         """Begin nothing new and end every thread; what flies still arrives, and is confirmed by the next run."""
         self._stop_reading()
-        while self._reading or self._waiting():
+        while self._readers.running or self._waiting():
             for _ in self._take():
                 pass
             self._drop_prepared()
@@ -158,7 +157,7 @@ class _Run:
             self._readers.settled()
             yield event
         else:
-            self._reading -= 1
+            self._readers.running -= 1
             self._give_up(event.error)
 
     def _accept_put(self, put: Put) -> Iterator[FileOutcome]:
@@ -185,6 +184,8 @@ class _Run:
         """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
         waiting, limit = self._waiting(), self._putters.limit
         if self._prepared and waiting < limit / 2:
+            if self._begun:
+                self._readers.start()
             return True
         worth = len(self._prepared) >= BATCH or self._prepared_bytes >= BATCH_BYTES
         full = worth and waiting < limit + BATCH / 2
@@ -199,6 +200,7 @@ class _Run:
         promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
         self._look_ahead(prepared)
+        self._begun = True
         yield from self._confirmed(arrived)
         present: list[Entry] = []
         for one, row in zip(prepared, promised, strict=True):

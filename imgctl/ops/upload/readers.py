@@ -11,7 +11,8 @@ from imgctl.ops.upload.prepare import Prepared, held_bytes, prepare
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
 
-READERS = 4
+# One reader feeds a network from a local disk; where the puts run dry, as behind a slow NAS, more are started.
+MOST_READERS = 16
 FIRST_CHUNK, LARGEST_CHUNK = 8, 256
 
 
@@ -41,21 +42,22 @@ class Readers:
         budget_bytes: int,
         done: Callable[[Read], None],
     ) -> None:
-        self.running = READERS
+        self.running = 0
         self._files = files
         self._known = known
         self._lock = Lock()
         self._chunk = FIRST_CHUNK
+        self._exhausted = False
         self._window = Semaphore(window)
         self._budget = ByteBudget(budget_bytes)
         self._done = done
         self._stop = Event()
-        self._threads = [Thread(target=self._serve, name=f"read-{n}", daemon=True) for n in range(READERS)]
 
     def start(self) -> None:
-        """Begin to read."""
-        for thread in self._threads:
-            thread.start()
+        """Begin to read, or read with one thread more; `running` counts those that have not ended."""
+        if self.running < MOST_READERS and not self._exhausted:
+            Thread(target=self._serve, name=f"read-{self.running}", daemon=True).start()
+            self.running += 1
 
     def stop(self) -> None:
         """Begin no further file."""
@@ -88,7 +90,9 @@ class Readers:
         """The next files of the walk: few at first, so that the puts begin at once, then enough for one look-up."""
         with self._lock:
             size, self._chunk = self._chunk, min(self._chunk * 2, LARGEST_CHUNK)
-            return [] if self._stop.is_set() else list(islice(self._files, size))
+            chunk = [] if self._stop.is_set() else list(islice(self._files, size))
+            self._exhausted = not chunk
+            return chunk
 
     def _read(self, chunk: list[Found | FileOutcome]) -> None:
         found = [one for one in chunk if isinstance(one, Found)]
