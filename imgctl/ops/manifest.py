@@ -4,9 +4,11 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import BinaryIO
+from uuid import UUID
 
 from imgctl.errors import UsageError
 
@@ -51,6 +53,22 @@ def rows(
     if first is None:
         return
     yield from _json_rows(lines, columns) if first.startswith(b"{") else _csv_rows(lines, columns)
+
+
+@lru_cache(maxsize=256)
+def uuid_of(text: str) -> UUID:
+    """The UUID a field holds; ValueError when it is none. Manifests repeat their users, so the last ones are kept."""
+    return UUID(text)
+
+
+def moment_of(text: str) -> datetime:
+    """The ISO 8601 time a field holds as aware UTC to the millisecond, UTC where it names no offset.
+
+    Raises ValueError for what is no time, OverflowError for one that UTC cannot say.
+    """
+    moment = datetime.fromisoformat(text)
+    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
 
 
 class _Lines:

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import EPOCH, parse_key
-from imgctl.ops.manifest import BadLine, Row, rows
+from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 
 _REQUIRED = frozenset(("key", "user_id"))
@@ -59,12 +58,12 @@ class Manifest:
 
     def _entry(self, row: Row) -> Entry | BadLine:
         try:
-            owner = _uuid(row["user_id"].strip())
+            owner = uuid_of(row["user_id"].strip())
         except ValueError:
             return BadLine(detail=f"user_id {row['user_id']!r} is no UUID")
         when = row.get("uploaded_at")
         try:
-            uploaded_at = _moment(when.strip()) if when else None
+            uploaded_at = moment_of(when.strip()) if when else None
         except (ValueError, OverflowError):
             return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
         if uploaded_at is not None and uploaded_at < EPOCH:
@@ -73,17 +72,6 @@ class Manifest:
         if not key or not _is_text(key):
             return BadLine(detail=f"key {row['key']!r} is empty or no UTF-8")
         return Entry(key=key, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
-
-
-@lru_cache(maxsize=256)
-def _uuid(text: str) -> UUID:
-    return UUID(text)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
 
 
 def _is_own(key: str, prefix: str) -> bool:
