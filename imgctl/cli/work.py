@@ -3,9 +3,10 @@
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.running import running
+from imgctl.cli.running import Running, running
+from imgctl.cli.types import Seconds
 from imgctl.errors import ExitCode
-from imgctl.ops.work.driver import Fate, ImageOutcome
+from imgctl.ops.work.order import Fate, ImageOutcome
 
 
 @subcommand(
@@ -13,30 +14,34 @@ from imgctl.ops.work.driver import Fate, ImageOutcome
 imgctl work --drain
 imgctl work --jobs 8 --log-file /var/log/imgctl.log
 imgctl work --drain --limit 1000 --json
+imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
 """,
     flags={
         "jobs": "work.jobs",
         "timeout": "work.timeout",
         "max_attempts": "work.max_attempts",
+        "scheduler": "work.scheduler",
     },
 )
 @click.option("--drain", is_flag=True, help="End when no image is processing any more.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many images.")
+@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
 @click.option("--jobs", metavar="N", help="Pictures rendered at once; 0: one a core. [work] jobs")
 @click.option("--timeout", metavar="TIME", help="A picture that renders longer is given up. [work] timeout")
 @click.option("--max-attempts", metavar="N", help="Tries before a row is failed. [work] max_attempts")
-def command(session: Session, drain: bool, limit: int | None) -> ExitCode:  # noqa: FBT001
+@click.option("--scheduler", metavar="URL", help="Render on this Dask cluster: tcp://HOST:8786. [work] scheduler")
+def command(session: Session, *, drain: bool, limit: int | None, max_duration: float | None) -> ExitCode:
     """Build the variants of every image that is processing, until stopped.
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
     SIGTERM or SIGINT finishes what flies and gives the rest back, a second ends at once; leases then run out by
-    themselves within a minute.
+    themselves within a minute. Exit code 3 says that images failed, or that --max-duration ended before --drain did.
     """
     from imgctl.ops.parts import open_parts
     from imgctl.ops.work.start import work_here
 
     fates = dict.fromkeys(Fate, 0)
-    with open_parts(session.settings) as parts, running(session, unit="images") as run:
+    with open_parts(session.settings) as parts, running(session, unit="images", max_seconds=max_duration) as run:
         for outcome in work_here(parts, stop=run.stop, drain=drain, limit=limit):
             fates[outcome.fate] += 1
             run.step(failed=outcome.fate is Fate.FAILED)
@@ -46,9 +51,16 @@ def command(session: Session, drain: bool, limit: int | None) -> ExitCode:  # no
         session.data({"type": "summary", **{fate.value: count for fate, count in fates.items()}})
         counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count or fate is Fate.READY)
         session.text(counts)
-        if run.stop.requested.is_set():
-            return ExitCode.INTERRUPTED if run.stop.interrupted else ExitCode.DONE
-        return run.exit_code(partly=fates[Fate.FAILED] > 0)
+        return _exit_code(run, drain=drain, failed=fates[Fate.FAILED] > 0)
+
+
+def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:
+    if run.stop.requested.is_set() and not run.stop.interrupted:
+        # Asked by a service manager, to whom a clean stop is no failure.
+        return ExitCode.DONE
+    if run.stop.expired and not drain:
+        return ExitCode.PARTLY if failed else ExitCode.DONE
+    return run.exit_code(partly=failed)
 
 
 def _label(outcome: ImageOutcome) -> str:

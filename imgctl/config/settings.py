@@ -75,6 +75,12 @@ class WorkSettings:
     lease: float = setting(60.0, "how long a claim lasts unless renewed", unit="seconds", least=1, most=3600)
     max_attempts: int = setting(5, "how often a picture is tried before its row is failed", least=1, most=100)
     max_pixels: int = setting(500_000_000, "a picture of more pixels is refused unseen", least=1)
+    scheduler: str = setting(
+        "", "the Dask scheduler whose workers render: tcp://HOST:8786; empty: this machine's processes"
+    )
+    poll: float = setting(
+        2.0, "an idle worker looks for work again after this; Postgres also wakes it at once", unit="seconds", least=0.1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

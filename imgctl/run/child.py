@@ -63,7 +63,8 @@ def reason_of(exit_code: int | None) -> str:
         return f"killed by signal {number} ({name}): out of memory?"
     if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
         return f"killed by signal {number} ({name})"
-    return f"crashed ({name})"
+    # GLib, below libvips, aborts where it gets no memory.
+    return f"crashed ({name}): out of memory?" if number == signal.SIGABRT else f"crashed ({name})"
 
 
 def _answer(payload: bytes) -> tuple[Said, memoryview]:

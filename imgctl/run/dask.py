@@ -7,7 +7,7 @@ from typing import Protocol, TypedDict, TypeVar, cast
 
 from imgctl.errors import ConfigError, WorkerError
 from imgctl.run.child import TOO_LARGE
-from imgctl.run.pool import ChildDied
+from imgctl.run.pool import ChildDied, PoolGone
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +42,7 @@ class _Client(Protocol):
     status: str
 
     def get_executor(self, *, pure: bool, retries: int) -> _Executor: ...
+    def nthreads(self) -> Mapping[str, int]: ...
     def get_versions(self, *, packages: list[str]) -> Versions: ...
     def close(self) -> None: ...
 
@@ -61,6 +62,13 @@ class DaskPool:
         self._lock = threading.Lock()
         self._flying: set[Future[object]] = set()
         self._closed = False
+
+    def slots(self) -> int:
+        """The threads of all workers that the scheduler knows now; 0 when it does not answer."""
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError:
+            return 0
 
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Send a task to the cluster; WorkerError when the pool is closed or the scheduler is gone."""
@@ -91,7 +99,7 @@ class DaskPool:
             self._flying.discard(cast("Future[object]", remote))
         if not future.set_running_or_notify_cancel():
             return
-        error = ChildDied(STOPPED) if remote.cancelled() else _translate(remote.exception())
+        error = PoolGone(STOPPED) if remote.cancelled() else _translate(remote.exception())
         if error is None:
             future.set_result(remote.result())
         else:

@@ -16,6 +16,10 @@ class InlinePool:
     def __init__(self) -> None:
         self._closed = False
 
+    def slots(self) -> int:
+        """One."""
+        return 1
+
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Run the task here and now; the future that comes back is done."""
         if self._closed:

@@ -81,6 +81,10 @@ class LocalPool:
         self._manager.start()
         atexit.register(self.close, now=True)
 
+    def slots(self) -> int:
+        """As many as there are processes, started or to be started."""
+        return self._jobs
+
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Queue a task; WorkerError when the pool is closed or broken, PicklingError when it cannot travel."""
         future: Future[R] = Future()

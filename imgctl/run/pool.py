@@ -24,6 +24,10 @@ class ChildDied(ImgctlError):
         return self.message
 
 
+class PoolGone(ChildDied):
+    """The pool itself ended before the task did: no task is to blame."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
     """How many tasks run at once, where, and within which limits.
@@ -42,7 +46,10 @@ class PoolSettings:
 
 
 class Pool(Protocol):
-    """Where tasks run. Both methods are safe to call from any thread."""
+    """Where tasks run. The methods are safe to call from any thread."""
+
+    def slots(self) -> int:
+        """How many tasks run at once, at this moment; 0 on a cluster without workers."""
 
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Run `task(argument)`; the future ends with its value, its exception, or ChildDied.

@@ -40,6 +40,10 @@ class Flag:
             poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
         return self._set
 
+    def fileno(self) -> int:
+        """What turns readable once it is set, for a `select` that waits for more than one thing."""
+        return self._read
+
     def __del__(self) -> None:
         os.close(self._read)
         os.close(self._write)

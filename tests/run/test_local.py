@@ -26,7 +26,7 @@ MIB = 2**20
         (tasks.hang_in_c, 0.1, "took longer than its time limit"),
         (tasks.read_null, None, "crashed (SIGSEGV)"),
         (tasks.double_or_die, (1, signal.SIGKILL), "killed by signal 9 (SIGKILL): out of memory?"),
-        (tasks.double_or_die, (1, signal.SIGABRT), "crashed (SIGABRT)"),
+        (tasks.double_or_die, (1, signal.SIGABRT), "crashed (SIGABRT): out of memory?"),
         (tasks.leave, 3, "ended its process with exit code 3"),
         (tasks.leave, 0, "ended its process with exit code 0"),
     ],

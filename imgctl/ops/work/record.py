@@ -33,16 +33,15 @@ class Verdict:
     record: Record
 
 
-def judge(outcome: Outcome, *, max_attempts: int, outage: bool) -> Verdict:
-    """Ready when rendered, failed when hopeless or out of tries, else tried again; an outage blames no image."""
+def judge(outcome: Outcome, *, max_attempts: int) -> Verdict:
+    """Ready when rendered, failed when hopeless or out of tries, else tried again; what did not begin is unblamed."""
     if outcome.ending is Ending.RENDERED:
         return Verdict(outcome=outcome, record=Record.FINISH)
     if outcome.ending is Ending.HOPELESS:
         return Verdict(outcome=outcome, record=Record.FAIL)
-    if outcome.ending is Ending.NOT_BEGUN or (outcome.ending is Ending.STORE_FAILED and outage):
+    if outcome.ending is Ending.NOT_BEGUN:
         return Verdict(outcome=outcome, record=Record.RETURN)
-    tries = outcome.job.attempts - outcome.job.forgiven
-    return Verdict(outcome=outcome, record=Record.FAIL if tries >= max_attempts else Record.RETRY)
+    return Verdict(outcome=outcome, record=Record.FAIL if outcome.job.tries >= max_attempts else Record.RETRY)
 
 
 def record(connection: Connection, verdicts: Sequence[Verdict], *, recipe: Recipe) -> set[UUID]:
@@ -79,14 +78,17 @@ def _finished(outcome: Outcome, recipe: str) -> Finished:
 
 def _failed(outcome: Outcome) -> FailedImage:
     job, why = outcome.job, outcome.error or "no reason was given"
-    tries = job.attempts - job.forgiven
-    tried = f"gave up after {tries} attempts: {why}" if outcome.ending is not Ending.HOPELESS else why
+    tried = (
+        f"gave up after {job.tries} {'attempt' if job.tries == 1 else 'attempts'}: {why}"
+        if outcome.ending is not Ending.HOPELESS
+        else why
+    )
     return FailedImage(id=job.id, attempts=job.attempts, error=tried)
 
 
 def _retry(outcome: Outcome) -> GivenBack:
     job = outcome.job
-    delay = min(FIRST_BACKOFF_SECONDS * 2 ** (job.attempts - job.forgiven - 1), LONGEST_BACKOFF_SECONDS)
+    delay = min(FIRST_BACKOFF_SECONDS * 2 ** (job.tries - 1), LONGEST_BACKOFF_SECONDS)
     return GivenBack(id=job.id, attempts=job.attempts, error=outcome.error, delay_seconds=delay)
 
 

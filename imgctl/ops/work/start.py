@@ -1,47 +1,30 @@
-"""Working on this machine: the pool and the driver put together from the settings."""
+"""Working with this machine's processes or on a cluster: the pool and the driver put together from the settings."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imgctl.config import LogSettings
+from imgctl.config import LogSettings, Settings, StoreSettings
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
-from imgctl.ops.work.driver import ImageOutcome, WorkOrder, work
+from imgctl.ops.work.driver import work
+from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.run.pool import PoolSettings, cores, open_pool
+from imgctl.run.stop import Stop
 
 # While one process waits for the store, another of the same core renders.
 PROCESSES_PER_JOB = 2
 RECYCLE_AFTER_BATCHES = 500
 
 
-def work_here(parts: Parts, *, stop: Waiting, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
-    """Build variants with this machine's processes; see `driver.work`."""
-    settings = parts.settings
-    processes = (settings.work.jobs or cores()) * PROCESSES_PER_JOB
-    pool_settings = PoolSettings(
-        jobs=processes,
-        memory_bytes=settings.work.memory,
-        recycle_after=RECYCLE_AFTER_BATCHES,
-        setup=partial(set_up_child, settings.log),
-    )
-    pool = open_pool(pool_settings)
+def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
+    """Build variants where the settings say; see `driver.work`."""
+    pool = open_pool(_pool_settings(parts.settings))
     finished = False
     try:
         with TemporaryDirectory(prefix="imgctl-work-") as directory:
-            order = WorkOrder(
-                store=settings.store,
-                recipe=settings.variants.recipe(),
-                jobs=processes,
-                lease_seconds=settings.work.lease,
-                max_attempts=settings.work.max_attempts,
-                max_pixels=settings.work.max_pixels,
-                timeout_seconds=settings.work.timeout,
-                drain=drain,
-                limit=limit,
-                stop_file=Path(directory) / "stop",
-            )
+            order = replace(_order(parts.settings, Path(directory)), drain=drain, limit=limit)
             yield from work(order, catalog=parts.catalog, pool=pool, stop=stop)
             finished = True
     finally:
@@ -52,6 +35,38 @@ def set_up_child(settings: LogSettings) -> None:
     """What a rendering process does before its first task."""
     from imgctl.imaging.render import configure as configure_rendering
     from imgctl.run.logs import configure as configure_log
+    from imgctl.run.memory import reuse_large_buffers
 
+    reuse_large_buffers()
     configure_rendering()
     configure_log(settings, verbosity=0)
+
+
+def _pool_settings(settings: Settings) -> PoolSettings:
+    return PoolSettings(
+        jobs=(settings.work.jobs or cores()) * PROCESSES_PER_JOB,
+        memory_bytes=settings.work.memory,
+        scheduler=settings.work.scheduler or None,
+        recycle_after=RECYCLE_AFTER_BATCHES,
+        setup=partial(set_up_child, settings.log),
+    )
+
+
+def _order(settings: Settings, directory: Path) -> WorkOrder:
+    return WorkOrder(
+        store=_anywhere(settings.store),
+        recipe=settings.variants.recipe(),
+        lease_seconds=settings.work.lease,
+        max_attempts=settings.work.max_attempts,
+        max_pixels=settings.work.max_pixels,
+        timeout_seconds=settings.work.timeout,
+        poll_seconds=settings.work.poll,
+        # A cluster's workers do not see this machine's files.
+        stop_file=None if settings.work.scheduler else directory / "stop",
+    )
+
+
+def _anywhere(store: StoreSettings) -> StoreSettings:
+    """The same store for processes with another working directory."""
+    scheme, _, rest = store.url.partition("://")
+    return replace(store, url=f"file://{Path(rest).expanduser().absolute()}") if scheme == "file" else store

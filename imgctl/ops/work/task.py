@@ -14,8 +14,8 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import StoreSettings
-from imgctl.errors import BlobArchived, BlobMissing, ImageRejected, ImgctlError, NotAnImage, StoreError
-from imgctl.imaging.render import Rendered, RenderedVariant, render
+from imgctl.errors import BlobArchived, BlobMissing, ImageRejected, ImgctlError, KeyShapeError, NotAnImage, StoreError
+from imgctl.imaging.render import Rendered, RenderedVariant, configure, render
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
 from imgctl.run.limits import time_limit
@@ -45,6 +45,11 @@ class Job:
     original_key: str
     size: int
 
+    @property
+    def tries(self) -> int:
+        """How often it was tried, this time included, and was not forgiven."""
+        return self.attempts - self.forgiven
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -68,7 +73,6 @@ class Outcome:
     width: int | None = None
     height: int | None = None
     error: str | None = None
-    store_error: StoreError | None = None
     seconds: float = 0.0
 
 
@@ -79,6 +83,11 @@ def render_batch(batch: Batch) -> list[Outcome]:
     # A list: every put is under way before the first is waited for.
     pending = [_begin(batch, job, store, threads, future) for job, future in fetched]
     return [one.outcome() for one in pending]
+
+
+def check_store(settings: StoreSettings) -> None:
+    """Put, read and delete a probe from where images are rendered; raises the StoreError that stands in the way."""
+    _tools(settings)[0].check()
 
 
 def _begin(
@@ -109,6 +118,9 @@ class _Pending:
             data = original.result()
             with time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext():
                 self.rendered = render(data, batch.recipe, max_pixels=batch.max_pixels)
+        except MemoryError:
+            # Which of the batch took it is not known: each is tried alone.
+            raise
         except Exception as error:
             self.error = error
             return
@@ -123,6 +135,8 @@ class _Pending:
             try:
                 put.result()
                 keys[variant.variant] = key
+            except MemoryError:
+                raise
             except Exception as error:
                 self.error = error
         seconds = time.monotonic() - self.started
@@ -138,20 +152,18 @@ class _Pending:
                 seconds=seconds,
             )
         ending = self.ended or _ending(self.error)
-        store_error = self.error if isinstance(self.error, StoreError) else None
-        return Outcome(
-            job=self.job, ending=ending, error=_sentence(self.error), store_error=store_error, seconds=seconds
-        )
+        return Outcome(job=self.job, ending=ending, error=_sentence(self.error), seconds=seconds)
 
 
 @cache
 def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
-    # Made once in each process: connections are kept, threads are reused.
+    # Made once in each process: connections are kept, threads are reused. A cluster's workers were set up by nobody.
+    configure()
     return open_store(settings), ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
 
 
 def _ending(error: Exception | None) -> Ending:
-    if isinstance(error, (NotAnImage, ImageRejected, BlobMissing, BlobArchived)):
+    if isinstance(error, (NotAnImage, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)):
         return Ending.HOPELESS
     return Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
 
@@ -159,6 +171,4 @@ def _ending(error: Exception | None) -> Ending:
 def _sentence(error: Exception | None) -> str | None:
     if error is None:
         return None
-    if isinstance(error, MemoryError):
-        return "needs more memory than a rendering process may take ([work] memory)"
     return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"

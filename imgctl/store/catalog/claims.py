@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Update
 
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
+from imgctl.store.catalog.promises import announce_work
 
 _HEAD = UUID(int=0)
 
@@ -174,7 +175,10 @@ def requeue(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Put `ready` or `failed` images back to `processing` with all their attempts; returns those that changed."""
     dialect = connection.dialect.name
     values = batch.parameters(dialect, sql.ID, ([one] for one in sorted(ids)))
-    return _changed(connection, sql.requeue(dialect), values)
+    changed = _changed(connection, sql.requeue(dialect), values)
+    if changed:
+        announce_work(connection)
+    return changed
 
 
 def bury(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:

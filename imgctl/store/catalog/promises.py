@@ -109,10 +109,15 @@ def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     dialect = connection.dialect.name
     values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
     confirmed = set(connection.execute(_confirm(dialect), values).scalars())
-    if confirmed and dialect == POSTGRES:
-        # Heard at commit by workers that wait for something to do.
-        connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
+    if confirmed:
+        announce_work(connection)
     return confirmed
+
+
+def announce_work(connection: Connection) -> None:
+    """Tell workers that wait for something to do; they hear it when this transaction commits."""
+    if connection.dialect.name == POSTGRES:
+        connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
 
 
 def _standing(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:

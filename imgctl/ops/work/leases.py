@@ -1,0 +1,78 @@
+"""The leases of the images in hand, renewed for as long as their worker lives, whatever else holds it up."""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from imgctl.errors import CatalogError
+from imgctl.store.catalog.claims import Hold, renew
+from imgctl.store.catalog.engine import Catalog
+
+RENEWALS_A_LEASE = 3
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """Inside `with Leases(…) as leases:` a thread renews what is held; not a thread of the pool, nor the driver's own.
+
+    A full pipe behind stdout, a slow transaction or a long render must not cost a living worker its images.
+    """
+
+    def __init__(self, catalog: Catalog, *, lease_seconds: float) -> None:
+        self._catalog = catalog
+        self._lease_seconds = lease_seconds
+        self._held: dict[UUID, int] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="imgctl leases", daemon=True)
+
+    def hold(self, holds: Iterable[Hold]) -> None:
+        """Renew these from now on."""
+        with self._lock:
+            self._held |= {one.id: one.attempts for one in holds}
+
+    def drop(self, ids: Iterable[UUID]) -> None:
+        """Renew these no more; only while `settling`."""
+        for one in ids:
+            self._held.pop(one, None)
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """While rows change hands nothing is renewed: a late renewal would lengthen a back-off."""
+        with self._lock:
+            yield
+
+    def renew_now(self) -> None:
+        """Renew what is held; what was lost to another worker is held no more."""
+        with self._lock:
+            holds = [Hold(id=one, attempts=attempts) for one, attempts in self._held.items()]
+            if not holds:
+                return
+            with self._catalog.write() as connection:
+                kept = renew(connection, holds, lease_seconds=self._lease_seconds)
+            self.drop(one.id for one in holds if one.id not in kept)
+        if len(kept) < len(holds):
+            log.warning("%d leases were lost to other workers", len(holds) - len(kept))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._lease_seconds / RENEWALS_A_LEASE):
+            try:
+                self.renew_now()
+            except CatalogError as error:
+                # Next time, then: what lapsed and was claimed by nobody is renewed all the same.
+                log.warning("leases were not renewed: %s", error.line)

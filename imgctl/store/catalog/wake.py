@@ -1,0 +1,140 @@
+"""Waiting for work: woken by Postgres as soon as rows arrive, by looking now and then elsewhere."""
+
+import logging
+import select
+from typing import TYPE_CHECKING, Protocol, cast
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import WORK_CHANNEL
+from imgctl.store.catalog.types import POSTGRES
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+SHORTEST_SECONDS = 0.1
+RECONNECT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Stopping(Protocol):
+    """What ends a wait early: its file number turns readable then."""
+
+    def fileno(self) -> int:
+        """The file number to wait for."""
+
+
+class Wake(Protocol):
+    """How an idle worker waits."""
+
+    def wait(self, seconds: float, stop: Stopping) -> None:
+        """Until there may be work again, at most `seconds`, or until `stop`."""
+
+    def busy(self) -> None:
+        """There was work: the next wait is the first of a new idle time."""
+
+    def close(self) -> None:
+        """Give back what waiting takes."""
+
+
+def open_wake(catalog: Catalog) -> Wake:
+    """The best way to wait for rows of this catalog."""
+    return Bell(catalog) if catalog.dialect == POSTGRES else Nap()
+
+
+class Nap:
+    """Sleeps of growing length: the wait where a database tells nothing."""
+
+    def __init__(self) -> None:
+        self._seconds = SHORTEST_SECONDS
+
+    def wait(self, seconds: float, stop: Stopping) -> None:
+        """Sleep twice as long as the last time, from 0.1 s up to `seconds`."""
+        _poll(min(self._seconds, seconds), stop)
+        self._seconds = min(2 * self._seconds, seconds)
+
+    def busy(self) -> None:
+        """Begin with short sleeps again."""
+        self._seconds = SHORTEST_SECONDS
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Bell:
+    """LISTEN on a connection of its own; without one, naps until it can be had again."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._connection: Connection | None = None
+        self._listens = False
+        self._nap = Nap()
+
+    def wait(self, seconds: float, stop: Stopping) -> None:
+        """Until somebody announces work; the first wait of an idle time begins to listen and returns at once.
+
+        What was committed before that is for the caller to see now, what comes after is heard.
+        """
+        from psycopg import Error
+
+        try:
+            if not self._listens:
+                self._listen()
+                return
+            self._hear(seconds, stop)
+        except (SQLAlchemyError, Error) as error:
+            log.warning("new work is looked for, not announced: %s", str(error).strip())
+            self.close()
+            self._nap.wait(min(seconds, RECONNECT_SECONDS), stop)
+
+    def busy(self) -> None:
+        """Stop listening: what nobody reads would pile up in the server."""
+        from psycopg import Error
+
+        self._nap.busy()
+        if self._connection is None or not self._listens:
+            return
+        self._listens = False
+        try:
+            self._connection.execute("UNLISTEN *")
+        except Error:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection, self._listens = self._connection, None, False
+        if connection is not None:
+            connection.close()
+
+    def _listen(self) -> None:
+        if self._connection is None:
+            self._connection = _dedicated(self._catalog)
+        self._connection.execute(f"LISTEN {WORK_CHANNEL}")
+        self._listens = True
+
+    def _hear(self, seconds: float, stop: Stopping) -> None:
+        assert self._connection is not None
+        wire = self._connection.pgconn
+        if _poll(seconds, stop, wire.socket):
+            wire.consume_input()
+            while wire.notifies():
+                pass
+
+
+def _dedicated(catalog: Catalog) -> "Connection":
+    """A connection made like those of the catalog, outside of its pool, that commits by itself."""
+    pooled = catalog.engine.raw_connection()
+    connection = cast("Connection", pooled.driver_connection)
+    pooled.detach()
+    connection.rollback()
+    connection.autocommit = True
+    return connection
+
+
+def _poll(seconds: float, *files: Stopping | int) -> list[tuple[int, int]]:
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return poll.poll(max(0.0, seconds) * 1000)

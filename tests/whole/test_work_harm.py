@@ -1,0 +1,76 @@
+"""Pictures that kill, hang or fill the process that renders them: each is blamed alone, and the rest is done."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imgctl.model import Image, Status
+from tests.parts.proxy import Fault, fault_proxy
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment
+from tests.whole.working import MIB, order_for, signal_the_child, vast_png, work_in_one_child
+
+UPLOAD = ("upload", "--user", str(USER))
+
+
+def _culprit_and_others(deployment: Deployment, key: str | None) -> tuple[Image, list[Image]]:
+    images = deployment.images()
+    culprit = next(image for image in images if image.original_key == key)
+    return culprit, [image for image in images if image is not culprit]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGKILL, "rendering killed by signal 9 (SIGKILL): out of memory?"),
+        (signal.SIGSEGV, "rendering crashed (SIGSEGV)"),
+    ],
+)
+def test_a_picture_that_kills_its_process_is_blamed_alone(
+    servers: Deployment, album: dict[Path, bytes], number: int, said: str
+) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    poison = servers.images()[10].original_key or ""
+
+    def kill_whoever_fetches_it(method: str, path: str, _number: int) -> Fault | None:
+        if method != "GET" or not path.endswith(poison):
+            return None
+        signal_the_child(number)
+        return Fault.STALL
+
+    with fault_proxy(servers.store.endpoint_url, policy=kill_whoever_fetches_it) as proxy:
+        far = servers.through(proxy.url)
+        outcomes = work_in_one_child(far, replace(order_for(far), max_attempts=2))
+
+    culprit, others = _culprit_and_others(servers, poison)
+    assert (culprit.status, culprit.error) == (Status.FAILED, f"gave up after 2 attempts: {said}")
+    # A death is an attempt, and the one in its batch is told from the others' by one more alone.
+    assert culprit.attempts == 2
+    assert proxy.faults["GET"] == 3
+    assert {(image.status, image.attempts, image.error) for image in others} == {(Status.READY, 1, None)}
+    assert len(outcomes) == 19 + 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "timeout_seconds", "said"),
+    [
+        pytest.param(vast_png(22_000), 2, "rendering took longer than its time limit", id="hangs"),
+        pytest.param(vast_png(9_900, interlaced=True), 60, "memory", id="fills-memory"),
+    ],
+)
+def test_a_picture_that_hangs_or_takes_too_much_is_blamed_alone(
+    embedded: Deployment, album: dict[Path, bytes], picture: bytes, timeout_seconds: float, said: str
+) -> None:
+    (place_of(album) / "1" / "vast.png").write_bytes(picture)
+    embedded.run(*UPLOAD, place_of(album))
+    vast = next(image for image in embedded.images() if image.content_type == "image/png")
+
+    order = replace(order_for(embedded), timeout_seconds=timeout_seconds)
+    work_in_one_child(embedded, order, memory_bytes=512 * MIB)
+
+    culprit, others = _culprit_and_others(embedded, vast.original_key)
+    assert (culprit.status, culprit.attempts) == (Status.FAILED, 1)
+    assert said in (culprit.error or "")
+    assert {(image.status, image.attempts, image.error) for image in others} == {(Status.READY, 1, None)}
