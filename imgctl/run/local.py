@@ -113,10 +113,6 @@ class LocalPool:
             self._ringer.send(b".")
 
     def _manage(self) -> None:
-        # Children inherit the mask, so that no signal hits one before it can ignore it. The tracker starts first
-        # because its start unblocks both signals.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             while not self._done():
                 self._hand_out()
@@ -164,6 +160,10 @@ class LocalPool:
             self._bury(child)
 
     def _start(self) -> None:
+        # Children inherit the mask, so that no signal hits one before it can ignore it. The tracker starts first
+        # because its start unblocks both signals.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         here, there = self._spawn.Pipe()
         process = self._spawn.Process(
             target=serve,
