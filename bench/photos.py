@@ -15,7 +15,7 @@ from bench.exif_block import ExifBlock, ifd_entry
 Kind = Literal["camera", "small"]
 SIZES = {"camera": (3264, 2448), "small": (640, 480)}
 NOISE = {"camera": 21.0, "small": 4.0}
-QUALITY = {"camera": 90, "small": 75}
+QUALITY = {"camera": 92, "small": 75}
 BASES = 4
 FIRST_SECOND = 1_600_000_000
 

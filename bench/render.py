@@ -32,7 +32,7 @@ class Spent:
 def main() -> None:
     """Write the photos, let the contenders take turns, print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=int, default=40, help="photos a turn (8 MP, 2.3 MB each)")
+    parser.add_argument("--photos", type=int, default=40, help="photos a turn (8 MP, 2.5 MB each)")
     parser.add_argument("--turns", type=int, default=3)
     chosen = parser.parse_args()
     contenders = _contenders()

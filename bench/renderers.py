@@ -9,11 +9,13 @@ SIZES = ((2048, 85), (1080, 82), (320, 80))
 
 
 def imgctl_render() -> Callable[[bytes], int]:
-    """imgctl with its default recipe."""
-    from imgctl.imaging.render import configure, render
+    """imgctl with its default recipe, in a process set up as its workers are."""
+    from imgctl.config import LogSettings
+    from imgctl.imaging.render import render
     from imgctl.model import Recipe
+    from imgctl.ops.work.start import set_up_child
 
-    configure()
+    set_up_child(LogSettings())
     recipe = Recipe()
     return lambda data: sum(len(variant.data) for variant in render(data, recipe).variants)
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--large", type=int, default=300, help="photos of 8 megapixels, 2.3 MB each")
+    parser.add_argument("--large", type=int, default=300, help="photos of 8 megapixels, 2.5 MB each")
     parser.add_argument("--small", type=int, default=5000, help="photos of 0.3 megapixels, 50 KB each")
     parser.add_argument("--only", choices=list(KINDS))
     parser.add_argument("--turns", type=int, default=3)

@@ -100,19 +100,21 @@ class Putters:
     def _serve(self) -> None:
         while (put := self._queue.get()) is not None:
             self._enter()
-            try:
-                if self._hopeless:
-                    raise self._hopeless
-                if self._rate:
-                    self._pause.wait(self._rate.reserve(put.prepared.size))
-                put_original(self._store, put)
-            except (StoreError, OSError) as error:
-                put.error = error
-            except Exception as error:
-                # A thread that died silently would lose its file.
-                put.error = StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+            put.error = self._hopeless or self._try(put)
             self._leave(put.prepared.size)
             self._done(put)
+
+    def _try(self, put: Put) -> Exception | None:
+        try:
+            if self._rate:
+                self._pause.wait(self._rate.reserve(put.prepared.size))
+            put_original(self._store, put)
+        except (StoreError, OSError) as error:
+            return error
+        except Exception as error:
+            # A thread that died silently would lose its file.
+            return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+        return None
 
     def _enter(self) -> None:
         if self._climb:
