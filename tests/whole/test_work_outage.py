@@ -1,0 +1,96 @@
+"""Stores that fail one image, or all of them for a while: only the first is held against an image."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imgctl.errors import StoreDenied, StoreUnavailable
+from imgctl.model import Status
+from imgctl.ops.work.order import Fate
+from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.engine import open_catalog
+from tests.parts.proxy import Fault, fault_proxy
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment, assert_whole
+from tests.whole.working import order_for, work_in_one_child
+
+UPLOAD = ("upload", "--user", str(USER))
+# Begins in the first batch, and outlasts the others (32 requests) by a look whether it is over.
+OUTAGE = range(4, 34)
+
+
+def _impatient(deployment: Deployment, endpoint_url: str) -> Deployment:
+    """A way to the store that tries no request again."""
+    far = deployment.through(endpoint_url)
+    return replace(far, store=replace(far.store, retries=0))
+
+
+def test_a_store_that_is_away_for_a_while_burns_no_attempt(servers: Deployment, album: dict[Path, bytes]) -> None:
+    servers.run(*UPLOAD, place_of(album))
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        return Fault.SERVICE_UNAVAILABLE if number in OUTAGE else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        far = _impatient(servers, proxy.url)
+        outcomes = work_in_one_child(far, order_for(far))
+
+    # With one attempt only, one that was blamed would have failed.
+    assert {outcome.fate for outcome in outcomes} == {Fate.READY, Fate.RETURNED}
+    assert_whole(servers, album.values(), status=Status.READY)
+    assert {image.attempts - image.forgiven for image in servers.images()} == {1}
+
+
+def test_an_image_whose_original_alone_fails_is_blamed(servers: Deployment, album: dict[Path, bytes]) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    cursed = servers.images()[7]
+
+    def policy(_method: str, path: str, _number: int) -> Fault | None:
+        return Fault.SERVICE_UNAVAILABLE if path.endswith(cursed.original_key or "") else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        far = _impatient(servers, proxy.url)
+        work_in_one_child(far, order_for(far))
+
+    images = {image.id: image for image in servers.images()}
+    failed = images.pop(cursed.id)
+    assert failed.status is Status.FAILED
+    assert (failed.error or "").startswith("gave up after 1 attempt: ")
+    assert {image.status for image in images.values()} == {Status.READY}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(Fault.EXPIRED, StoreDenied), (Fault.SERVICE_UNAVAILABLE, StoreUnavailable)]
+)
+def test_a_store_that_stays_away_ends_the_run_and_blames_nobody(
+    servers: Deployment, album: dict[Path, bytes], fault: Fault, error: type[Exception]
+) -> None:
+    servers.run(*UPLOAD, place_of(album))
+
+    with fault_proxy(servers.store.endpoint_url, policy=lambda _method, _path, _number: fault) as proxy:
+        far = _impatient(servers, proxy.url)
+        with pytest.raises(error):
+            work_in_one_child(far, replace(order_for(far), patience_seconds=0))
+
+    images = servers.images()
+    assert {(image.status, image.leased_until) for image in images} == {(Status.PROCESSING, None)}
+    assert {image.attempts - image.forgiven for image in images} == {0}
+
+
+def test_images_whose_workers_died_each_time_are_failed_and_told(servers: Deployment, album: dict[Path, bytes]) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    _claim_and_vanish(servers, max_attempts=2)
+
+    outcomes = work_in_one_child(servers, replace(order_for(servers), max_attempts=2))
+
+    assert [outcome.fate for outcome in outcomes] == [Fate.FAILED] * 20
+    assert {image.status for image in servers.images()} == {Status.FAILED}
+
+
+def _claim_and_vanish(deployment: Deployment, *, max_attempts: int) -> None:
+    catalog = open_catalog(deployment.catalog_url)
+    for _ in range(max_attempts):
+        with catalog.write() as connection:
+            claim(connection, limit=100, lease_seconds=-1, max_attempts=max_attempts)
+    catalog.close()
