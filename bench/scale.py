@@ -1,6 +1,6 @@
 """Upload few and many tiny photos: memory must not grow, and a second run must cost a walk.
 
-`python -m bench.scale [--files 200000] [--small 20000]`. Each tree goes into SeaweedFS and Postgres of its own, and then
+`python -m bench.scale [--files 200000] [--small 20000] [--concurrency 16]`. Each tree goes into SeaweedFS and Postgres of its own, and then
 again; the requests of the second run are counted by a proxy in front of the store.
 """
 
@@ -45,12 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--small", type=int, default=20_000)
+    parser.add_argument("--concurrency", type=int, default=0, help="puts in flight; 0: found out, which takes memory")
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="imgctl-bench-", ignore_cleanup_errors=True) as folder,
         servers(Path(folder)) as running,
     ):
-        small, large = (_measure(running, Path(folder), count) for count in (options.small, options.files))
+        small, large = (_measure(running, Path(folder), count, options) for count in (options.small, options.files))
     _report(small, large)
 
 
@@ -71,7 +72,7 @@ def write_tiny(directory: Path, count: int) -> None:
         os.utime(file, (old, old))
 
 
-def _measure(running: Servers, place: Path, count: int) -> Size:
+def _measure(running: Servers, place: Path, count: int, options: argparse.Namespace) -> Size:
     """Upload a tree of so many files twice; ends the bench unless each is there once."""
     tree, label = place / f"tree-{count}", f"scale_{count}"
     _timed(f"{count:,} files written", lambda: write_tiny(tree, count))
@@ -85,10 +86,11 @@ def _measure(running: Servers, place: Path, count: int) -> Size:
         return spent(command, environment)
 
     imgctl("init", endpoint_url=running.endpoint_url)
-    first = imgctl("upload", str(tree), "--user", USER, endpoint_url=running.endpoint_url)
+    upload = ("upload", str(tree), "--user", USER, "--concurrency", str(options.concurrency))
+    first = imgctl(*upload, endpoint_url=running.endpoint_url)
     print(f"{count:,} files uploaded in {first.wall:.1f} s", file=sys.stderr)
     with _counting(running.endpoint_url) as (counted_url, requests):
-        again = imgctl("upload", str(tree), "--user", USER, endpoint_url=counted_url)
+        again = imgctl(*upload, endpoint_url=counted_url)
     for what, found in (
         ("objects", running.count_objects(bucket)),
         ("rows", scalar(url, "SELECT count(*) FROM images WHERE status = 'processing'")),
