@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,28 +13,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def _start(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-        "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0",
-    }
+def _start(directory: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    environment = (
+        os.environ
+        | variables
+        | {
+            "PYTHONPATH": str(ROOT),
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0",
+        }
+    )
     command = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
     with (directory / f"{len(list(directory.iterdir()))}.log").open("wb") as log:
         return subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
 
 
-@pytest.fixture(scope="session")
-def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The scheduler's address; its two workers have one thread each, and a nanny that replaces them."""
+@contextmanager
+def dask_cluster(directory: Path, **variables: str) -> Iterator[str]:
+    """A scheduler's address; its two workers have one thread each, a nanny that replaces them, and these variables."""
     distributed = pytest.importorskip("distributed")
-    directory = tmp_path_factory.mktemp("dask")
     file = directory / "scheduler.json"
     worker = ("worker", "--scheduler-file", str(file), "--nthreads", "1", "--local-directory", str(directory))
     processes = [
-        _start(directory, "scheduler", "--port", "0", "--scheduler-file", str(file)),
-        _start(directory, *worker),
-        _start(directory, *worker),
+        _start(directory, "scheduler", "--port", "0", "--scheduler-file", str(file), **variables),
+        _start(directory, *worker, **variables),
+        _start(directory, *worker, **variables),
     ]
     try:
         with distributed.Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
@@ -42,6 +46,13 @@ def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         for process in reversed(processes):
             _end(process)
+
+
+@pytest.fixture(scope="session")
+def dask_scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster that all tests of this process share."""
+    with dask_cluster(tmp_path_factory.mktemp("dask")) as address:
+        yield address
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
