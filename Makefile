@@ -22,6 +22,7 @@ bench: $(VENV)/ready
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.upload
 	$(BIN)/python -m bench.render
+	$(BIN)/python -m bench.work
 
 docs: $(VENV)/ready
 	$(BIN)/python -m tests.docs --write

@@ -76,13 +76,13 @@ def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
     with (
         seaweed_server(directory / "seaweed") as s3,
         postgres_server(directory) as postgres_url,
-        _distant(s3.endpoint_url, delay_ms) as endpoint_url,
+        distant(s3.endpoint_url, delay_ms) as endpoint_url,
     ):
         yield Servers(s3=s3, endpoint_url=endpoint_url, postgres_url=postgres_url)
 
 
 @contextmanager
-def _distant(endpoint_url: str, delay_ms: float) -> Iterator[str]:
+def distant(endpoint_url: str, delay_ms: float) -> Iterator[str]:
     """The endpoint itself, or a proxy in a process of its own that delays every request."""
     if not delay_ms:
         yield endpoint_url
