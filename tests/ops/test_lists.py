@@ -1,6 +1,5 @@
 """Lists and manifests name files; what they say is chosen like what a walk finds."""
 
-import io
 import os
 import socket
 import sys
@@ -49,10 +48,19 @@ def test_a_list_names_files_whatever_they_are_called(
 
 def test_a_list_is_read_from_the_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted(tmp_path, ["a.jpg", "b.jpg"])
-    text = f"{tmp_path}/a.jpg\n\n{tmp_path}/b.jpg".encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    listing = tmp_path.parent / "piped"
+    listing.write_bytes(f"{tmp_path}/a.jpg\n\n{tmp_path}/b.jpg".encode())
+    with listing.open() as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
 
-    assert fates(Selection(files_from="-", user_id=USER), tmp_path) == {"a.jpg": TAKEN, "b.jpg": TAKEN}
+        assert fates(Selection(files_from="-", user_id=USER), tmp_path) == {"a.jpg": TAKEN, "b.jpg": TAKEN}
+
+
+def test_a_standard_input_that_is_closed_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(UsageError, match="is closed"):
+        list(chosen(Selection(files_from="-", user_id=USER)))
 
 
 def test_what_a_list_names_is_chosen_like_what_a_walk_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

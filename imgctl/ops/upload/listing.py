@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from imgctl.errors import UsageError
@@ -18,12 +18,20 @@ _BOM = b"\xef\xbb\xbf"
 def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
     """The file of this name, or the standard input for `-`; UsageError when it cannot be opened."""
     if name == STDIN:
-        return nullcontext(sys.stdin.buffer)
+        return _standard_input(option)
     try:
         return open(name, "rb")  # noqa: PTH123  # a str keeps bytes that are no UTF-8
     except OSError as error:
         said = (error.strerror or str(error)).lower()
         raise UsageError(f"{option} {name}: {said}", hint="check the path") from error
+
+
+def _standard_input(option: str) -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError(f"{option} -: the standard input is closed", hint="pipe a list into it, or name a file")
+    # A buffer of its own: at the exit the interpreter takes the lock of sys.stdin's, which a thread may hold that
+    # still waits for a slow pipe.
+    return open(sys.stdin.fileno(), "rb", closefd=False)  # a number, not a path
 
 
 def listed(file: BinaryIO) -> Iterator[str]:

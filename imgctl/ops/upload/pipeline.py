@@ -39,6 +39,8 @@ BATCH = 64
 BATCH_BYTES = 16 * 2**20
 # Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
 AHEAD_BYTES = 64 * 2**20
+# How soon a stop is noticed where nothing else happens.
+IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
@@ -86,12 +88,14 @@ class _Run:
         self._events: SimpleQueue[Read | Put] = SimpleQueue()
         window = 4 * BATCH + 2 * (order.concurrency or MOST_CONCURRENCY)
         self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._events.put)
-        self._putters = Putters(store, order, done=self._put_ended)
+        self._putters = Putters(store, order, stop=stop, done=self._put_ended)
         self._prepared: list[Prepared] = []
         self._prepared_bytes = 0
         self._arrived: list[Put] = []
         # Every image on its way, with the files of the same content that wait for its fate.
         self._flying: dict[UUID, list[Prepared]] = {}
+        # How many puts are queued or under way.
+        self._aloft = 0
         self._failures_in_a_row = 0
         self._bucket_seen = order.dry_run
         self._left = order.limit
@@ -99,8 +103,8 @@ class _Run:
 
     def outcomes(self) -> Iterator[FileOutcome]:
         self._readers.start()
-        while self._readers.running or self._prepared or self._flying:
-            if self._readers.running or self._waiting():
+        while self._readers.busy or self._prepared or self._flying:
+            if self._readers.busy or self._aloft:
                 yield from self._take()
             if self.hopeless or self._left == 0 or self._stop.is_set():
                 self._stop_reading()
@@ -109,8 +113,10 @@ class _Run:
 
     def close(self) -> None:
         """Begin nothing new and end every thread; what flies still arrives, and is confirmed by the next run."""
-        self._stop_reading()
-        while self._readers.running or self._waiting():
+        # Also in the midst of a batch, where whoever takes the outcomes went away: nothing here waits for the rest of it.
+        self._readers.abandon()
+        self._drop_prepared()
+        while self._readers.busy or self._aloft:
             for _ in self._take():
                 pass
             self._drop_prepared()
@@ -119,10 +125,6 @@ class _Run:
     def _put_ended(self, put: Put) -> None:
         self._readers.dropped(put.prepared)
         self._events.put(put)
-
-    def _waiting(self) -> int:
-        """How many puts are queued or under way."""
-        return len(self._flying) - len(self._arrived)
 
     def _stop_reading(self) -> None:
         self._readers.stop()
@@ -138,8 +140,12 @@ class _Run:
     # --- events
 
     def _take(self) -> Iterator[FileOutcome]:
-        """Wait for one event, then take all that have gathered."""
-        event: Read | Put | None = self._events.get()
+        """Wait a while for one event, then take all that have gathered."""
+        event: Read | Put | None
+        try:
+            event = self._events.get(timeout=IDLE_SECONDS)
+        except Empty:
+            return
         while event is not None:
             yield from self._accept(event)
             try:
@@ -152,6 +158,7 @@ class _Run:
             self._prepared.append(event)
             self._prepared_bytes += event.held
         elif isinstance(event, Put):
+            self._aloft -= 1
             yield from self._accept_put(event)
         elif isinstance(event, FileOutcome):
             self._readers.settled()
@@ -161,6 +168,10 @@ class _Run:
             self._give_up(event.error)
 
     def _accept_put(self, put: Put) -> Iterator[FileOutcome]:
+        if not put.tried:
+            for prepared in (put.prepared, *self._flying.pop(put.promised.id)):
+                yield self._settle(prepared, Fate.FAILED, Reason.NOT_TRIED, put.promised.id, "the run ended before")
+            return
         if put.error is None:
             self._failures_in_a_row = 0
             self._arrived.append(put)
@@ -176,13 +187,13 @@ class _Run:
     def _give_up(self, error: Exception | None) -> None:
         if error is not None and self.hopeless is None:
             self.hopeless = error
-            self._putters.give_up(error)
+            self._putters.give_up()
 
     # --- transactions
 
     def _due(self) -> bool:
         """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
-        waiting, limit = self._waiting(), self._putters.limit
+        waiting, limit = self._aloft, self._putters.limit
         if self._prepared and waiting < limit / 2:
             if self._begun:
                 self._readers.start()
@@ -243,6 +254,7 @@ class _Run:
         elif row.status is Status.UPLOADING and row.id not in self._flying:
             self._flying[row.id] = []
             self._count_one()
+            self._aloft += 1
             self._putters.submit(Put(prepared=prepared, promised=row))
         elif row.status is Status.UPLOADING:
             self._readers.dropped(prepared)

@@ -14,6 +14,7 @@ from imgctl.run.window import ByteBudget
 # One reader feeds a network from a local disk; where the puts run dry, as behind a slow NAS, more are started.
 MOST_READERS = 16
 FIRST_CHUNK, LARGEST_CHUNK = 8, 256
+UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Readers:
         self._files = files
         self._known = known
         self._lock = Lock()
+        self._gate = Lock()
+        self._walking = 0
         self._chunk = FIRST_CHUNK
         self._exhausted = False
         self._window = Semaphore(window)
@@ -59,9 +62,22 @@ class Readers:
             Thread(target=self._serve, name=f"read-{self.running}", daemon=True).start()
             self.running += 1
 
+    @property
+    def busy(self) -> bool:
+        """Whether results may still come: once stopped, who waits for the walk (a pipe, a slow disk) brings none."""
+        with self._gate:
+            return self.running > (self._walking if self._stop.is_set() else 0)
+
     def stop(self) -> None:
         """Begin no further file."""
-        self._stop.set()
+        with self._gate:
+            self._stop.set()
+
+    def abandon(self) -> None:
+        """Stop, and hold nobody up: what is read from now on will be settled and dropped by no one."""
+        self.stop()
+        self._window.release(MOST_READERS * (LARGEST_CHUNK + 1))
+        self._budget.resize(UNBOUNDED)
 
     def allow(self, budget_bytes: int) -> None:
         """Hold no more than so many bytes from now on."""
@@ -88,11 +104,18 @@ class Readers:
 
     def _next_chunk(self) -> list[Found | FileOutcome]:
         """The next files of the walk: few at first, so that the puts begin at once, then enough for one look-up."""
-        with self._lock:
-            size, self._chunk = self._chunk, min(self._chunk * 2, LARGEST_CHUNK)
-            chunk = [] if self._stop.is_set() else list(islice(self._files, size))
-            self._exhausted = not chunk
-            return chunk
+        with self._gate:
+            self._walking += 1
+        try:
+            with self._lock:
+                size, self._chunk = self._chunk, min(self._chunk * 2, LARGEST_CHUNK)
+                chunk = [] if self._stop.is_set() else list(islice(self._files, size))
+                self._exhausted = not chunk
+        finally:
+            with self._gate:
+                self._walking -= 1
+                stopped = self._stop.is_set()
+        return [] if stopped else chunk
 
     def _read(self, chunk: list[Found | FileOutcome]) -> None:
         found = [one for one in chunk if isinstance(one, Found)]
