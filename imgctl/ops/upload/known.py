@@ -11,6 +11,9 @@ from imgctl.ops.upload.walk import Found
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.promises import standing
 
+# A manifest may name one file for several users.
+OwnedFile = tuple[UUID | None, str]
+
 
 class Known:
     """The journal of one destination, checked against its catalog; without a journal nothing is known."""
@@ -28,9 +31,10 @@ class Known:
             return [], list(files)
         ids = [entry.image for entry in entries.values()]
         rows = patiently(lambda: self._standing(ids), stop=self._stop)
-        safe = {path: entry for path, entry in entries.items() if _stands(entry, rows)}
-        present = [_present(entry, rows[entry.image][1]) for entry in safe.values()]
-        return present, [found for found in files if found.path not in safe]
+        safe = {file: entry for file, entry in entries.items() if _stands(entry, rows)}
+        known = [safe[_file(found)] for found in files if _file(found) in safe]
+        present = [_present(entry, rows[entry.image][1]) for entry in known]
+        return present, [found for found in files if _file(found) not in safe]
 
     def remember(self, entries: Iterable[Entry]) -> None:
         """Note files whose images are in the catalog, their bytes safe."""
@@ -42,12 +46,13 @@ class Known:
         for user, mine in by_user.items():
             self._journal.record(self._scope(user), mine)
 
-    def _remembered(self, files: Sequence[Found]) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _remembered(self, files: Sequence[Found]) -> dict[OwnedFile, Entry]:
+        entries: dict[OwnedFile, Entry] = {}
         if self._journal is not None:
             for user in {found.user_id for found in files}:
                 mine = [found for found in files if found.user_id == user]
-                entries |= self._journal.known(self._scope(user), mine)
+                known = self._journal.known(self._scope(user), mine)
+                entries |= {(user, path): entry for path, entry in known.items()}
         return entries
 
     def _standing(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
@@ -56,6 +61,10 @@ class Known:
 
     def _scope(self, user: UUID | None) -> bytes:
         return scope_of(self._catalog.place, self._store_url, str(user))
+
+
+def _file(found: Found) -> OwnedFile:
+    return found.user_id, found.path
 
 
 def _stands(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
