@@ -62,7 +62,7 @@ class Journal:
         known: dict[str, Entry] = {}
         for found, path in zip(files, paths, strict=True):
             _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
-            if (size, mtime_ns, inode) == (found.size, found.mtime_ns, found.inode):
+            if (size, mtime_ns, inode) == (found.size, found.mtime_ns, _signed(found.inode)):
                 known[found.path] = Entry(found=found, sha256=digest, image=UUID(bytes=image))
         return known
 
@@ -70,7 +70,7 @@ class Journal:
         """Remember files and their images; those changed in the last two seconds are left out."""
         settled = time.time_ns() - SETTLED_NS
         rows = [
-            (scope, _key(e.found), e.found.size, e.found.mtime_ns, e.found.inode, e.sha256, e.image.bytes)
+            (scope, _key(e.found), e.found.size, e.found.mtime_ns, _signed(e.found.inode), e.sha256, e.image.bytes)
             for e in entries
             if e.found.mtime_ns < settled
         ]
@@ -90,8 +90,9 @@ class Journal:
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
-                # Torn by a power cut, or no database at all: it is only a cache.
-                for name in ("", "-wal", "-shm"):
+                # Torn by a power cut: it is only a cache. Or somebody's own file, named by mistake: so it is kept.
+                self._file.replace(f"{self._file}.damaged")
+                for name in ("-wal", "-shm"):
                     with suppress(FileNotFoundError):
                         Path(f"{self._file}{name}").unlink()
                 return _connect(self._file)
@@ -113,6 +114,11 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _key(found: Found) -> bytes:
     return os.fsencode(os.path.abspath(found.path))  # noqa: PTH100  # a str keeps bytes that are no UTF-8
+
+
+def _signed(inode: int) -> int:
+    """The inode as SQLite's signed 64 bits hold it: network and union file systems use all of them."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 class _explained:  # noqa: N801  # reads like the context manager it is

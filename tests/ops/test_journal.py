@@ -1,0 +1,39 @@
+"""The journal of uploads: what it remembers, and what it leaves alone."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from imgctl.ops.upload.journal import Entry, Journal
+from imgctl.ops.upload.walk import Found
+
+SCOPE = b"here"
+
+
+def entry(**changes: int) -> Entry:
+    numbers = {"size": 10, "mtime_ns": 1_700_000_000 * 10**9, "inode": 7} | changes
+    return Entry(found=Found(path="/photos/a.jpg", **numbers), sha256=b"s" * 32, image=UUID(int=1))
+
+
+@pytest.mark.parametrize("inode", [0, 7, 2**63 - 1, 2**63, 2**64 - 1])
+def test_inodes_of_any_file_system_are_remembered(tmp_path: Path, inode: int) -> None:
+    one, another = entry(inode=inode), entry(inode=inode ^ 1)
+    journal = Journal(tmp_path / "journal.db")
+
+    journal.record(SCOPE, [one])
+
+    assert journal.known(SCOPE, [one.found]) == {one.found.path: one}
+    assert journal.known(SCOPE, [another.found]) == {}
+    journal.close()
+
+
+def test_a_file_that_is_no_journal_is_moved_aside_and_not_lost(tmp_path: Path) -> None:
+    mistaken = tmp_path / "photo.jpg"
+    mistaken.write_bytes(b"\xff\xd8\xff" * 1000)
+
+    journal = Journal(mistaken)
+    journal.record(SCOPE, [entry()])
+    journal.close()
+
+    assert (tmp_path / "photo.jpg.damaged").read_bytes() == b"\xff\xd8\xff" * 1000
