@@ -38,9 +38,10 @@ class Session:
     progress: bool | None
 
     @property
-    def logs(self) -> bool:
-        """Whether anything is logged; if not, the logging modules are never loaded."""
-        return bool(self.settings.log.file) or self.verbosity > 0
+    def endpoint_url(self) -> str:
+        """The S3 endpoint in force, the AWS chain's own variables included; empty for AWS."""
+        given = self.settings.store.endpoint_url
+        return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
     def data(self, record: Mapping[str, Json]) -> None:
         """One NDJSON line on stdout, when JSON was asked for."""
@@ -127,10 +128,9 @@ def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Se
     verbosity = -1 if taken["quiet"] else int(cast("int", taken["verbose"]))
     progress = cast("bool | None", taken["progress"])
     session = Session(settings=settings, json=bool(taken["as_json"]), verbosity=verbosity, progress=progress)
-    if session.logs:
-        from imgctl.run.logs import configure
+    from imgctl.run.logs import configure
 
-        configure(settings.log, verbosity=verbosity)
+    configure(settings.log, verbosity=verbosity)
     return session
 
 
@@ -149,7 +149,7 @@ def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
 
 def _trace(session: Session, error: BaseException) -> None:
     """The traceback goes to the log, and with -v to stderr; the line for everyone is printed by `main`."""
-    if session.logs:
-        import logging
+    import logging
 
+    if session.verbosity > 0 or session.settings.log.file:
         logging.getLogger("imgctl").error("the command ended", exc_info=error)

@@ -66,6 +66,6 @@ def _run(arguments: list[str], place: Path) -> int:
     # The user's own settings must not lead the demo to a real store.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGCTL_")}
     config = place / "imgctl.toml"
-    config.write_text("# the embedded defaults\n")
+    config.write_text("# the embedded defaults, and a journal that stays here\n[upload]\njournal = 'journal.db'\n")
     command_line = [sys.executable, "-m", "imgctl", *arguments, "--config", str(config)]
     return subprocess.run(command_line, cwd=place, env=environment, check=False).returncode

@@ -1,6 +1,5 @@
 """`imgctl insert`: rows for blobs that already lie in the store."""
 
-import os
 from pathlib import Path
 
 import click
@@ -82,11 +81,7 @@ def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Runnin
     from imgctl.ops.insert.survey import estimate, survey
     from imgctl.pricing.card import load_card
 
-    settings = session.settings.store
-    endpoint = (
-        settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    )
-    bill = billing(settings.url, endpoint)
+    bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
         return
     found = survey(source.entries(), store)

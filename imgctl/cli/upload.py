@@ -8,11 +8,11 @@ from uuid import UUID
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.running import running
+from imgctl.cli.running import Running, running
 from imgctl.cli.types import Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.outcome import Fate, Tally
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally
 from imgctl.ops.upload.report import Reports, record
 from imgctl.ops.upload.selection import Selection
 from imgctl.units import format_bytes
@@ -36,6 +36,18 @@ class Chosen(TypedDict):
     user_from: str | None
 
 
+# Left out because the user said so, or no photo of anybody's: counted and reported, named on the screen with -v only.
+EXPECTED = frozenset(
+    (
+        Reason.FILTERED,
+        Reason.TOO_SMALL,
+        Reason.TOO_LARGE,
+        Reason.OUTSIDE_DATES,
+        Reason.JUNK,
+        Reason.SIDECAR,
+        Reason.NOT_TRIED,
+    )
+)
 FLAGS = {
     "concurrency": "upload.concurrency",
     "memory": "upload.memory",
@@ -78,7 +90,7 @@ imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50M
 @click.option("--journal", metavar="FILE", help="What was uploaded before; none: no journal. [upload] journal")
 @click.option("--report", metavar="FILE", type=Path, help="A line for each file, CSV or JSONL by its ending.")
 @click.option("--failed-out", metavar="FILE", type=Path, help="The files that failed, for --files-from.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be put and what it would cost.")
+@click.option("--dry-run", is_flag=True, help="Say what would be put and cost; upload nothing.")
 def command(
     session: Session,
     *,
@@ -115,15 +127,24 @@ def command(
         running(session, unit="files", max_seconds=max_duration) as run,
         Reports(report, failed_out) as reports,
     ):
-        for outcome in upload_here(parts, selection, order, journal=journal, stop=run.stop):
-            tally.add(outcome)
-            reports.add(outcome)
-            run.step(failed=outcome.fate is Fate.FAILED, size=outcome.bytes or 0)
-            session.data({"type": "file", **record(outcome)})
-            if outcome.fate in (Fate.SKIPPED, Fate.FAILED):
-                run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=outcome.fate is Fate.FAILED)
-        _conclude(session, tally, dry_run=dry_run)
+        try:
+            for outcome in upload_here(parts, selection, order, journal=journal, stop=run.stop):
+                tally.add(outcome)
+                reports.add(outcome)
+                _show(session, run, outcome)
+        finally:
+            _conclude(session, tally, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
+
+
+def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
+    """A record for programs; a line for people where something was left out that they did not ask to leave out."""
+    failed = outcome.fate is Fate.FAILED
+    run.step(failed=failed, size=outcome.bytes or 0)
+    session.data({"type": "file", **record(outcome)})
+    expected = outcome.reason in EXPECTED and session.verbosity < 1
+    if (failed or outcome.fate is Fate.SKIPPED) and not expected:
+        run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
 
 
 def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
@@ -138,8 +159,7 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
         from imgctl.pricing.card import load_card
         from imgctl.pricing.estimate import billing, upload_estimate
 
-        store = session.settings.store
-        bill = billing(store.url, store.endpoint_url)
+        bill = billing(session.settings.store.url, session.endpoint_url)
         estimate = upload_estimate(load_card(), files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
         session.text(f"nothing was changed; to upload these would cost: {estimate.text(bill)}")
         summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(bill)}
@@ -153,4 +173,5 @@ def _sentence(tally: Tally) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.reasons.items()))
     suffix = f" ({reasons})" if reasons else ""
     size = format_bytes(tally.bytes_uploaded + tally.bytes_planned)
-    return f"{tally.fates.total():,} files: {counts}{suffix}; {size} {'to put' if tally.bytes_planned else 'put'}"
+    total = tally.fates.total()
+    return f"{total:,} file{'s' * (total != 1)}: {counts}{suffix}; {size} {'to put' if tally.bytes_planned else 'put'}"

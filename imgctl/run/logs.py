@@ -55,7 +55,8 @@ class StderrHandler(logging.Handler):
 
 
 def configure(settings: LogSettings, *, verbosity: int) -> None:
-    """Send imgctl's records and the warnings of libraries to the log file; with -v imgctl's own also to stderr.
+    """Send imgctl's records and the warnings of libraries to the log file; imgctl's own warnings also to
+    stderr, with -v all of its records.
 
     Call it once in each process, with the same settings; a second call replaces the first. Without a file nothing is
     opened. ConfigError when the file cannot be written.
@@ -69,7 +70,7 @@ def configure(settings: LogSettings, *, verbosity: int) -> None:
             handler.close()
     # A root without a handler would write the warnings of libraries to stderr.
     file = _file(settings) if settings.file else logging.NullHandler(logging.CRITICAL)
-    own = [_stderr(verbosity)] if verbosity > 0 else []
+    own = [_stderr(verbosity)] if verbosity >= 0 else []
     _add(root, [file])
     _add(ours, own)
     root.setLevel(logging.WARNING)
@@ -105,7 +106,10 @@ def _file(settings: LogSettings) -> logging.Handler:
 
 
 def _stderr(verbosity: int) -> logging.Handler:
-    handler = StderrHandler(logging.INFO if verbosity == 1 else logging.DEBUG)
+    handler = StderrHandler({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    if verbosity == 0:
+        # What ends a command is said by the command, in one line.
+        handler.addFilter(lambda record: record.levelno < logging.ERROR)
     handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
     return handler
 

@@ -187,3 +187,45 @@ def test_a_report_accounts_for_every_file(embedded: Deployment) -> None:
     assert sorted(line["path"] for line in lines) == sorted(map(str, files))
     fates = ("uploaded", "present", "skipped", "failed")
     assert sum(int(str(result.summary[fate])) for fate in fates) == len(files) == result.summary["files"]
+
+
+def test_the_store_itself_is_never_uploaded(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    embedded.run(*UPLOAD, place_of(album))
+    embedded.run("work", "--drain")
+
+    result = embedded.run(*UPLOAD, embedded.directory, "--json")
+
+    assert result.summary["uploaded"] == 0
+    assert ("blobs", "own_store") in {(Path(str(file["path"])).name, file["reason"]) for file in result.of("file")}
+    assert len(embedded.images()) == 20
+
+
+def test_a_run_under_a_low_rate_stops_at_once_and_keeps_its_promises(
+    servers: Deployment, album: dict[Path, bytes]
+) -> None:
+    first = servers.run(*UPLOAD, place_of(album), "--bwlimit", "10KiB", "--max-duration", "500ms", "--json")
+    second = servers.run(*UPLOAD, place_of(album), "--json")
+
+    assert (first.code, second.code) == (3, 0)
+    assert first.summary["uploaded"] != 20
+    assert len({image.sha256 for image in servers.images()}) == len(servers.images()) == 20
+    assert {image.status for image in servers.images()} == {Status.PROCESSING}
+
+
+def test_a_run_that_ends_early_still_says_what_was_done(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    journal = embedded.directory / "directory"
+    journal.mkdir()
+
+    result = embedded.run(*UPLOAD, place_of(album), "--journal", journal, "--json")
+
+    assert result.code == 1
+    assert str(journal) in result.err
+    assert result.summary["type"] == "summary"
+
+
+def test_a_command_without_arguments_shows_its_help(embedded: Deployment) -> None:
+    result = embedded.run()
+
+    assert result.code == 2
+    assert len(result.err.splitlines()) > 10
+    assert "imgctl demo" in result.err

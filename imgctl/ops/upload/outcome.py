@@ -28,6 +28,8 @@ class Reason(StrEnum):
     LINK = "link"
     LOOP = "loop"
     JUNK = "junk"
+    OWN_STORE = "own_store"
+    SIDECAR = "sidecar"
     FILTERED = "filtered"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
@@ -41,6 +43,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     CHANGED = "changed_while_reading"
     STORE = "store"
+    NOT_TRIED = "not_tried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

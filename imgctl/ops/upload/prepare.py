@@ -20,6 +20,7 @@ PICTURE_NAMES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".mpo",
      ".dng", ".cr2", ".nef", ".arw")
 )  # fmt: skip
+SIDECAR_NAMES = frozenset((".json", ".xmp", ".aae"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,8 +100,10 @@ def _read(found: Found, started: float) -> Prepared | FileOutcome:
 
 def _unfit(found: Found, why: str) -> FileOutcome:
     # What is accepted is judged by content alone; the name only tells a lost picture from a stray file.
-    lost = os.path.splitext(found.path)[1].lower() in PICTURE_NAMES  # noqa: PTH122
-    reason = Reason.EMPTY if found.size == 0 else Reason.NOT_AN_IMAGE
+    ending = os.path.splitext(found.path)[1].lower()  # noqa: PTH122
+    lost = ending in PICTURE_NAMES
+    other = Reason.SIDECAR if ending in SIDECAR_NAMES else Reason.NOT_AN_IMAGE
+    reason = Reason.EMPTY if found.size == 0 else other
     step = "; named like a picture: copy it again from its source" if lost else ""
     fate = Fate.FAILED if lost else Fate.SKIPPED
     return FileOutcome(path=found.path, fate=fate, reason=reason, detail=f"{why}{step}", bytes=found.size)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Condition, Event, Thread
+from threading import Condition, Thread
 
 from imgctl.errors import BlobCorrupt, BlobExists, StoreError
+from imgctl.ops.patience import Waiting
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.run.climb import Climb
@@ -25,11 +26,15 @@ PUT_WEIGHT = 64 * 2**10
 
 @dataclass(slots=True, kw_only=True)
 class Put:
-    """A promised original on its way; `error` is what kept it from arriving, None when its bytes are safe."""
+    """A promised original on its way; `error` is what kept it from arriving, None when its bytes are safe.
+
+    Not `tried` when the run ended before its turn came: the promise stands, and the next run keeps it.
+    """
 
     prepared: Prepared
     promised: Promised
     error: Exception | None = None
+    tried: bool = True
 
 
 def put_original(store: BlobStore, put: Put) -> None:
@@ -60,13 +65,13 @@ class Putters:
     `limit` of them work at a time: as many as the order says, or as many as the store is found to take.
     """
 
-    def __init__(self, store: BlobStore, order: UploadOrder, *, done: Callable[[Put], None]) -> None:
+    def __init__(self, store: BlobStore, order: UploadOrder, *, stop: Waiting, done: Callable[[Put], None]) -> None:
         self._store = store
+        self._stop = stop
         self._done = done
         self._queue: SimpleQueue[Put | None] = SimpleQueue()
         self._rate = RateLimit(order.rate_bytes) if order.rate_bytes else None
-        self._pause = Event()
-        self._hopeless: Exception | None = None
+        self._given_up = False
         self._threads: list[Thread] = []
         self._turn = Condition()
         first = order.concurrency or FIRST_CONCURRENCY
@@ -86,9 +91,9 @@ class Putters:
             thread.start()
         self._queue.put(put)
 
-    def give_up(self, error: Exception) -> None:
-        """Try nothing more: whatever is queued ends with this error at once."""
-        self._hopeless = error
+    def give_up(self) -> None:
+        """Try nothing more: whatever is queued ends untried."""
+        self._given_up = True
 
     def close(self) -> None:
         """Finish what is queued and end the threads."""
@@ -100,14 +105,19 @@ class Putters:
     def _serve(self) -> None:
         while (put := self._queue.get()) is not None:
             self._enter()
-            put.error = self._hopeless or self._try(put)
+            put.tried = self._wait_for_turn(put)
+            put.error = self._try(put) if put.tried else None
             self._leave(put.prepared.size)
             self._done(put)
 
+    def _wait_for_turn(self, put: Put) -> bool:
+        """Whether to begin: not when the run is asked to stop, also while the rate limit makes it wait."""
+        if self._rate and not self._given_up:
+            self._stop.wait(self._rate.reserve(put.prepared.size))
+        return not (self._given_up or self._stop.is_set())
+
     def _try(self, put: Put) -> Exception | None:
         try:
-            if self._rate:
-                self._pause.wait(self._rate.reserve(put.prepared.size))
             put_original(self._store, put)
         except (StoreError, OSError) as error:
             return error

@@ -55,7 +55,7 @@ class Reports:
             if self._failed is not None and _is_a_failed_file(outcome):
                 self._failed.write(outcome.path + "\0")
         except OSError as error:
-            raise StateError(f"the report cannot be written: {error.strerror}", hint="free some space there") from error
+            raise _unwritable(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +63,12 @@ class Reports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._stack.close()
-        if self._failed_out is not None and kind is None:
-            _newlines_where_possible(self._failed_out)
+        try:
+            self._stack.close()
+            if self._failed_out is not None and kind is None:
+                _newlines_where_possible(self._failed_out)
+        except OSError as full:
+            raise _unwritable(full) from full
 
     def _writer(self, report: Path) -> Callable[[Mapping[str, str | int | float | None]], object]:
         if report.suffix == ".jsonl":
@@ -83,6 +86,10 @@ class Reports:
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}", hint="check the directory") from error
         return self._stack.enter_context(opened)
+
+
+def _unwritable(error: OSError) -> StateError:
+    return StateError(f"the report cannot be written: {error.strerror}", hint="free some space there and run again")
 
 
 def _is_a_failed_file(outcome: FileOutcome) -> bool:

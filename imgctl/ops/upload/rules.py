@@ -29,6 +29,7 @@ class SelectionRules:
         self._largest = selection.max_size
         self._since_ns = _nanoseconds(selection.since, otherwise=-_NEVER_NS)
         self._until_ns = _nanoseconds(selection.until, otherwise=_NEVER_NS)
+        self._leave_out = frozenset(selection.leave_out)
         self._user_id = selection.user_id
         self._user_from = selection.user_from
         self._owner: Callable[[str], UUID | None] | None = None
@@ -37,6 +38,8 @@ class SelectionRules:
 
     def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
         """The outcome of what is junk or excluded by name, a whole directory at once; None for the rest."""
+        if directory and self._leave_out and os.path.realpath(path) in self._leave_out:
+            return _skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
         if self._junk_filter:
             name = place[:-1] if directory else place
             if why := junk(name[name.rfind("/") + 1 :], directory=directory):

@@ -14,7 +14,7 @@ class Selection:
     """The choice of files of one upload; sizes in bytes, both ends included; `since` <= modification time < `until`.
 
     Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. Owners come from the
-    manifest's line, else `user_id`, else `user_from`.
+    manifest's line, else `user_id`, else `user_from`. Directories to `leave_out` are imgctl's own, by their real paths.
     """
 
     paths: tuple[str, ...] = ()
@@ -30,6 +30,7 @@ class Selection:
     junk_filter: bool = True
     user_id: UUID | None = None
     user_from: str | None = None
+    leave_out: tuple[str, ...] = ()
 
 
 def check(selection: Selection) -> None:

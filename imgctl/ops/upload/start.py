@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from imgctl.config import StoreSettings
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting
 from imgctl.ops.upload.choose import chosen
@@ -23,7 +25,7 @@ def upload_here(
     parts: Parts, selection: Selection, order: UploadOrder, *, journal: Path | None, stop: Waiting
 ) -> Iterator[FileOutcome]:
     """Upload a selection of this machine's files; see `pipeline.upload`."""
-    files = chosen(selection)
+    files = chosen(replace(selection, leave_out=own_directories(parts.settings.store)))
     reuse_large_buffers()
     with ExitStack() as stack:
         remembered = Journal(journal) if journal is not None else None
@@ -31,6 +33,12 @@ def upload_here(
             stack.callback(remembered.close)
         known = Known(remembered, parts.catalog, parts.settings.store.url, stop)
         yield from upload(files, order, catalog=parts.catalog, store=parts.store, known=known, stop=stop)
+
+
+def own_directories(store: StoreSettings) -> tuple[str, ...]:
+    """The real path of a store that is a directory: nobody means to upload what was uploaded."""
+    scheme, _, path = store.url.partition("://")
+    return (os.path.realpath(Path(path).expanduser()),) if scheme == "file" else ()
 
 
 def journal_file(setting: str) -> Path | None:

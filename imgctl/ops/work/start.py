@@ -12,6 +12,8 @@ from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.run.pool import PoolSettings, cores, open_pool
 from imgctl.run.stop import Stop
+from imgctl.store.catalog.claim_statements import HEAD_ROWS
+from imgctl.store.catalog.claims import backlog
 
 # While one process waits for the store, another of the same core renders.
 PROCESSES_PER_JOB = 2
@@ -31,6 +33,14 @@ def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None
         pool.close(now=not finished)
 
 
+def expected(parts: Parts, *, limit: int | None) -> int | None:
+    """How many images a run will see, as far as that is cheap to know: None for a backlog past the counted ones."""
+    with parts.catalog.read() as connection:
+        waiting = backlog(connection).processing
+    counted = waiting if waiting < HEAD_ROWS else None
+    return min((one for one in (counted, limit) if one is not None), default=None)
+
+
 def set_up_child(settings: LogSettings) -> None:
     """What a rendering process does before its first task."""
     from imgctl.imaging.render import configure as configure_rendering
@@ -39,7 +49,7 @@ def set_up_child(settings: LogSettings) -> None:
 
     reuse_large_buffers()
     configure_rendering()
-    configure_log(settings, verbosity=0)
+    configure_log(settings, verbosity=-1)
 
 
 def _pool_settings(settings: Settings) -> PoolSettings:

@@ -107,6 +107,9 @@ class DurableDirectory:
         except FileExistsError:
             return
         except FileNotFoundError:
+            if directory.parent.is_dir():
+                # Nothing can be made there: /proc says so.
+                raise
             self._make(directory.parent)
             self._make(directory)
             return
