@@ -11,9 +11,9 @@ from imgctl.ops.upload.walk import Found
 SCOPE = b"here"
 
 
-def entry(**changes: int) -> Entry:
-    numbers = {"size": 10, "mtime_ns": 1_700_000_000 * 10**9, "inode": 7} | changes
-    return Entry(found=Found(path="/photos/a.jpg", **numbers), sha256=b"s" * 32, image=UUID(int=1))
+def entry(inode: int = 7) -> Entry:
+    found = Found(path="/photos/a.jpg", size=10, mtime_ns=1_700_000_000 * 10**9, inode=inode)
+    return Entry(found=found, sha256=b"s" * 32, image=UUID(int=1))
 
 
 @pytest.mark.parametrize("inode", [0, 7, 2**63 - 1, 2**63, 2**64 - 1])
