@@ -51,12 +51,20 @@ def find_file(file: Path | None, environ: Mapping[str, str], directory: Path) ->
     """The configuration file in force, or None; ConfigError when one that was asked for is not there."""
     asked = file or (Path(environ["IMGCTL_CONFIG"]) if environ.get("IMGCTL_CONFIG") else None)
     if asked is not None:
-        if not asked.is_file():
+        if not _is_file(asked):
             raise ConfigError(f"{asked}: no such configuration file", hint="--config FILE, or unset IMGCTL_CONFIG")
         return asked
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
     candidates = (directory / FILE_NAME, Path(home) / "imgctl" / "config.toml")
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Somebody else's home: `su` and containers leave HOME as it was.
+        return False
 
 
 def variables(settings: Settings) -> dict[str, list[str]]:
@@ -142,6 +150,9 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
             raise ConfigError(f"{label}: {value} is {wrong} {limit:g}", hint=field.metadata["doc"])
     texts = converted if isinstance(converted, tuple) else (converted,) if isinstance(converted, str) else ()
     for text in texts:
+        if "\n" in text:
+            # Not the text itself: a URL with the line feed of the file it came from may hold a password.
+            raise ConfigError(f"{label}: holds a line feed", hint="write it in one line; does it end in one?")
         if not re.fullmatch(field.metadata["pattern"], text):
             raise ConfigError(f"{label}: {text!r} is impossible", hint=field.metadata["doc"])
     return converted

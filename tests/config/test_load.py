@@ -213,6 +213,17 @@ def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     assert refused(tmp_path, IMGCTL_WORK_JOBS="-1").startswith("IMGCTL_WORK_JOBS: -1 is below 0")
 
 
+def test_url_with_the_line_feed_of_its_file_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    told = refused(tmp_path, IMGCTL_CATALOG_URL="postgresql://me:s3cr3t@db/photos\n")
+
+    assert told.startswith("IMGCTL_CATALOG_URL: holds a line feed")
+    assert "s3cr3t" not in told
+
+
+def test_home_that_cannot_be_looked_into_holds_no_configuration(tmp_path: Path) -> None:
+    assert load_settings(environ={"HOME": f"/{'x' * 5000}"}, directory=tmp_path) == Settings()
+
+
 def test_impossible_flag_is_refused_by_its_name() -> None:
     with pytest.raises(ConfigError, match=r"--work-max-attempts: .*'x'"):
         load_settings(environ={}, flags={"work.max_attempts": "x"}, directory=EXAMPLE.parent / "tests")

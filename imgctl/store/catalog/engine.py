@@ -84,6 +84,9 @@ def _parsed(url: str) -> URL:
     except (ArgumentError, ValueError):
         # The text is not repeated: it may hold a password.
         raise ConfigError("catalog.url is no database URL", hint=_URL_HINT) from None
+    if "@" in (parsed.host or ""):
+        # What stands there is the end of a password, and every message names the host.
+        raise ConfigError("catalog.url has an @ in its user or password", hint="write %40 for it, or use PGPASSFILE")
     if parsed.drivername in {"postgres", POSTGRES, _POSTGRES_DRIVER}:
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername != SQLITE:

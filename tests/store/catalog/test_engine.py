@@ -46,6 +46,13 @@ def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
     assert "sqlite:///PATH" in raised.value.line or "sqlite:///imgctl-data" in raised.value.line
 
 
+def test_a_password_with_a_plain_at_sign_is_refused_before_its_end_is_taken_for_the_host() -> None:
+    with pytest.raises(ConfigError, match="write %40") as raised:
+        open_catalog("postgresql://me:very@s3cr3t@127.0.0.1/photos")
+
+    assert "s3cr3t" not in raised.value.line
+
+
 def test_nobody_listening_is_unavailable_and_the_password_stays_hidden(closed_port: int) -> None:
     url = make_url("postgresql://me@127.0.0.1/photos").set(password=SECRET, port=closed_port)
     catalog = open_catalog(url.render_as_string(hide_password=False))
