@@ -225,8 +225,10 @@ def test_home_that_cannot_be_looked_into_holds_no_configuration(tmp_path: Path) 
 
 
 def test_impossible_flag_is_refused_by_its_name() -> None:
-    with pytest.raises(ConfigError, match=r"--work-max-attempts: .*'x'"):
-        load_settings(environ={}, flags={"work.max_attempts": "x"}, directory=EXAMPLE.parent / "tests")
+    flags, names = {"work.max_attempts": "x"}, {"work.max_attempts": "--max-attempts"}
+
+    with pytest.raises(ConfigError, match=r"--max-attempts: .*'x'"):
+        load_settings(environ={}, flags=flags, flag_names=names, directory=EXAMPLE.parent / "tests")
 
 
 def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -47,9 +47,10 @@ def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
 
 
 def test_a_password_with_a_plain_at_sign_is_refused_before_its_end_is_taken_for_the_host() -> None:
-    with pytest.raises(ConfigError, match="write %40") as raised:
+    with pytest.raises(ConfigError) as raised:
         open_catalog("postgresql://me:very@s3cr3t@127.0.0.1/photos")
 
+    assert "write %40" in raised.value.line
     assert "s3cr3t" not in raised.value.line
 
 
