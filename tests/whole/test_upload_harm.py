@@ -3,6 +3,12 @@
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy import update
+
+from imgctl.model import Status
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
+from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment
 
 UPLOAD = ("upload", "--user", str(USER))
@@ -22,3 +28,39 @@ def test_a_file_that_the_journal_knows_of_one_user_is_uploaded_for_another(
     assert {image.user_id for image in embedded.images()} == {USER, other}
     assert (first.summary["uploaded"], first.summary["present"]) == (1, 2)
     assert second.summary["present"] == 3
+
+
+def test_a_dry_run_leaves_the_promises_of_a_killed_run_alone(deployment: Deployment, album: dict[Path, bytes]) -> None:
+    deployment.run(*UPLOAD, place_of(album))
+    unconfirm(deployment)
+    deployment.open_store().delete(image.original_key or "" for image in deployment.images())
+
+    result = deployment.run(*UPLOAD, place_of(album), "--dry-run", "--journal", "none", "--json")
+
+    assert (result.summary["planned"], result.summary["uploaded"]) == (22, 0)
+    assert list(deployment.open_store().scan()) == []
+    assert {image.status for image in deployment.images()} == {Status.UPLOADING}
+
+
+def test_a_key_that_holds_another_content_is_no_change_while_reading(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    embedded.run(*UPLOAD, place_of(album))
+    unconfirm(embedded)
+    image = embedded.images()[0]
+    embedded.open_store().replace(image.original_key or "", b"another", content_type="image/jpeg")
+
+    result = embedded.run(*UPLOAD, place_of(album), "--journal", "none", "--json")
+
+    assert result.code == 3
+    failed = [file for file in result.of("file") if file["fate"] == "failed"]
+    assert {(file["id"], file["reason"]) for file in failed} == {(str(image.id), "store")}
+    assert embedded.open_store().get(image.original_key or "") == b"another"
+
+
+def unconfirm(deployment: Deployment) -> None:
+    """Leave the catalog as a run does that was killed between its bytes and its confirmations."""
+    catalog = open_catalog(deployment.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).values(status=Status.UPLOADING))
+    catalog.close()

@@ -24,7 +24,7 @@ from imgctl.ops.upload.journal import Entry
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.upload.prepare import Prepared
+from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import MOST_CONCURRENCY, Put, Putters
 from imgctl.ops.upload.readers import Read, Readers
 from imgctl.ops.upload.rows import line, new_row, settled
@@ -179,7 +179,7 @@ class _Run:
         self._failures_in_a_row += isinstance(put.error, StoreUnavailable)
         if isinstance(put.error, HOPELESS) or self._failures_in_a_row > self._putters.limit:
             self._give_up(put.error)
-        changed = isinstance(put.error, BlobCorrupt) and put.prepared.body is None
+        changed = isinstance(put.error, BlobCorrupt) and put.prepared.size > STREAM_ABOVE
         reason = Reason.CHANGED if changed else Reason.STORE
         for prepared in (put.prepared, *self._flying.pop(put.promised.id)):
             yield self._settle(prepared, Fate.FAILED, reason, put.promised.id, line(put.error))
@@ -247,7 +247,7 @@ class _Run:
         self._bucket_seen = True
 
     def _promised(self, prepared: Prepared, row: Promised, present: list[Entry]) -> Iterator[FileOutcome]:
-        if self._order.dry_run and row.created:
+        if self._order.dry_run and row.status is Status.UPLOADING:
             self._readers.dropped(prepared)
             self._count_one()
             yield self._settle(prepared, Fate.PLANNED, Reason.NONE, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Thread
 
-from imgctl.errors import BlobCorrupt, BlobExists, StoreError
+from imgctl.errors import BlobExists, StoreError
 from imgctl.ops.patience import Waiting
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import Prepared
@@ -41,7 +41,7 @@ def put_original(store: BlobStore, put: Put) -> None:
     """Make one original's bytes safe under its key; raises StoreError.
 
     A key that is taken can only hold this very content, written by an earlier run or by one beside us; a size that
-    differs is BlobCorrupt.
+    differs is refused.
     """
     prepared, key = put.prepared, put.promised.original_key
     assert key is not None
@@ -56,7 +56,7 @@ def put_original(store: BlobStore, put: Put) -> None:
         if there is None or there.size != prepared.size:
             found = "nothing" if there is None else f"{there.size} bytes"
             message = f"{key} was written before, but holds {found} instead of {prepared.size}"
-            raise BlobCorrupt(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
+            raise StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
 
 
 class Putters:
