@@ -38,10 +38,13 @@ def command(session: Session, *, drain: bool, limit: int | None, max_duration: f
     themselves within a minute. Exit code 3 says that images failed, or that --max-duration ended before --drain did.
     """
     from imgctl.ops.parts import open_parts
-    from imgctl.ops.work.start import work_here
+    from imgctl.ops.work.start import expected, work_here
 
     fates = dict.fromkeys(Fate, 0)
     with open_parts(session.settings) as parts, running(session, unit="images", max_seconds=max_duration) as run:
+        total = expected(parts, limit=limit) if drain else limit
+        if total is not None:
+            run.progress.expect(total)
         for outcome in work_here(parts, stop=run.stop, drain=drain, limit=limit):
             fates[outcome.fate] += 1
             run.step(failed=outcome.fate is Fate.FAILED)

@@ -4,14 +4,18 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from imgctl.errors import CatalogUnavailable
 from imgctl.model import Status
+from imgctl.store.catalog.claims import claim, end_if_frozen
+from imgctl.store.catalog.engine import open_catalog
 from tests.parts.proxy import Fault, Policy, fault_proxy
 from tests.whole.conftest import photo, place_of
-from tests.whole.deployment import USER, Deployment, Run, assert_whole
+from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
 
 UPLOAD = ("upload", "--user", str(USER))
 IMGCTL = "application_name = 'imgctl' AND datname = current_database()"
@@ -54,9 +58,11 @@ def test_a_worker_that_was_frozen_past_its_leases_changes_nothing(
 ) -> None:
     servers.run(*UPLOAD, place_of(album))
     running: list[Run] = []
+    sent = Event()
 
-    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGSTOP)) as proxy:
+    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGSTOP, sent)) as proxy:
         running.append(servers.through(proxy.url).start("work", "--drain", "--json"))
+        assert sent.wait(FOREVER)
         other = servers.run("work", "--drain")
         before = servers.images()
         os.kill(running[0].process.pid or 0, signal.SIGCONT)
@@ -69,11 +75,27 @@ def test_a_worker_that_was_frozen_past_its_leases_changes_nothing(
     assert_whole(servers, album.values(), status=Status.READY)
 
 
+def test_a_worker_frozen_in_a_transaction_gives_its_rows_free(servers: Deployment, album: dict[Path, bytes]) -> None:
+    servers.run(*UPLOAD, place_of(album))
+    catalog = open_catalog(servers.catalog_url)
+
+    with pytest.raises(CatalogUnavailable), catalog.write() as frozen:
+        end_if_frozen(frozen, seconds=0.2)
+        held = claim(frozen, limit=20, lease_seconds=60, max_attempts=5)
+        other = servers.run("work", "--drain", "--json")
+        claim(frozen, limit=1, lease_seconds=60, max_attempts=5)
+    catalog.close()
+
+    assert len(held) == 20
+    assert other.code == 0, other.err
+    assert other.summary["ready"] == 20
+
+
 def test_sigterm_finishes_what_flies_and_leaves_no_lease(servers: Deployment, large_album: dict[Path, bytes]) -> None:
     servers.run(*UPLOAD, place_of(large_album))
     running: list[Run] = []
 
-    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGTERM)) as proxy:
+    with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGTERM, Event())) as proxy:
         running.append(servers.through(proxy.url).start("work", "--json"))
         stopped = running[0].wait()
     left = servers.images()
@@ -142,14 +164,13 @@ def test_a_worker_whose_time_is_up_ends_clean(
     assert {(image.status, image.leased_until) for image in servers.images()} == {(Status.PROCESSING, None)}
 
 
-def _signal_at_a_put(running: list[Run], number: int) -> Policy:
+def _signal_at_a_put(running: list[Run], number: int, sent: Event) -> Policy:
     """Send a worker a signal when its first variant is on its way."""
-    sent: list[int] = []
 
     def policy(method: str, _path: str, _number: int) -> Fault | None:
-        if method == "PUT" and not sent:
-            sent.append(number)
+        if method == "PUT" and not sent.is_set():
             os.kill(running[0].process.pid or 0, number)
+            sent.set()
         return None
 
     return policy

@@ -21,7 +21,7 @@ from imgctl.ops.work.record import Record, Verdict, judge, record
 from imgctl.ops.work.task import Job, Outcome
 from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Backlog, Claim, Hold, Position, backlog, bury, claim
+from imgctl.store.catalog.claims import Backlog, Claim, Hold, Position, backlog, bury, claim, end_if_frozen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.wake import Wake, open_wake
 
@@ -116,6 +116,7 @@ class _Run:
         def transaction() -> tuple[list[Claim], set[UUID], list[UUID]]:
             try:
                 with self._catalog.write() as connection:
+                    end_if_frozen(connection, seconds=self._order.lease_seconds)
                     changed = record(connection, verdicts, recipe=self._order.recipe)
                     return self._claim(connection, room), changed, self._bury(connection, room)
             except CatalogError:

@@ -9,7 +9,7 @@ from typing import Self
 from uuid import UUID
 
 from imgctl.errors import CatalogError
-from imgctl.store.catalog.claims import Hold, renew
+from imgctl.store.catalog.claims import Hold, end_if_frozen, renew
 from imgctl.store.catalog.engine import Catalog
 
 RENEWALS_A_LEASE = 3
@@ -54,6 +54,7 @@ class Leases:
             if not holds:
                 return
             with self._catalog.write() as connection:
+                end_if_frozen(connection, seconds=self._lease_seconds)
                 kept = renew(connection, holds, lease_seconds=self._lease_seconds)
             self.drop(one.id for one in holds if one.id not in kept)
         if len(kept) < len(holds):

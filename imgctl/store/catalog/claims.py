@@ -12,11 +12,12 @@ from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Update
+from sqlalchemy import Connection, Update, func, select, true
 
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
 from imgctl.store.catalog.promises import announce_work
+from imgctl.store.catalog.types import POSTGRES
 
 _HEAD = UUID(int=0)
 
@@ -144,6 +145,13 @@ def claim(
     if after == _HEAD:
         return claims
     return _claim(connection, limit - len(claims), {**values, "after": _HEAD}) + claims
+
+
+def end_if_frozen(connection: Connection, *, seconds: float) -> None:
+    """End this transaction when its process says nothing for so long: a frozen worker must not keep rows locked."""
+    if connection.dialect.name == POSTGRES:
+        milliseconds = str(max(1, round(seconds * 1000)))
+        connection.execute(select(func.set_config("idle_in_transaction_session_timeout", milliseconds, true())))
 
 
 def renew(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:

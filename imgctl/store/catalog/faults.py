@@ -17,6 +17,7 @@ _STATES: dict[str, tuple[type[CatalogError], str]] = {
     "42501": (CatalogError, "GRANT this user its rights on the tables, or use another one"),
     "28": (CatalogError, "check user and password in catalog.url, or PGPASSFILE"),
     "3D000": (CatalogError, "createdb, or correct the name in catalog.url"),
+    "25P03": (CatalogUnavailable, _AGAIN),
     "25006": (CatalogError, "this server is a read-only replica; use the primary"),
     "53100": (CatalogError, "the disk is full where the database lives; make room"),
     "08": (CatalogUnavailable, _AGAIN),
