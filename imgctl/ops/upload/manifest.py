@@ -1,5 +1,6 @@
 """The files a manifest names: path, and where it says so whose, with which caption, and when it was uploaded."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ def _entry(row: Row) -> Entry | BadLine:
     path, user_id, when = row["path"], row.get("user_id"), row.get("uploaded_at")
     if "\0" in path:
         return BadLine(detail="the path holds a NUL")
+    if not _is_name(path):
+        return BadLine(detail=f"the path {path!r} can name no file")
     try:
         owner = uuid_of(user_id.strip()) if user_id else None
     except ValueError:
@@ -44,3 +47,12 @@ def _entry(row: Row) -> Entry | BadLine:
     if uploaded_at and uploaded_at < EPOCH:
         return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
     return Entry(path=path, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+
+
+def _is_name(path: str) -> bool:
+    """False for half a character of JSON, which stands for no bytes."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
