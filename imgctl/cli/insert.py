@@ -65,7 +65,7 @@ def command(
     with (
         open_parts(settings) as parts,
         running(session, unit="blobs", max_seconds=max_duration) as run,
-        Reports(report, None) as reports,
+        Reports(report, None, inputs=[manifest]) as reports,
     ):
         _show_cost(session, parts.store, source, run, agreed=yes or dry_run)
         for outcome in insert(source.entries(), order, catalog=parts.catalog, store=parts.store, stop=run.stop):

@@ -14,7 +14,7 @@ from imgctl.errors import ExitCode
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally
 from imgctl.ops.upload.report import Reports, record
-from imgctl.ops.upload.selection import Selection
+from imgctl.ops.upload.selection import STDIN, Selection
 from imgctl.units import format_bytes
 
 
@@ -125,7 +125,7 @@ def command(
     with (
         open_parts(settings) as parts,
         running(session, unit="files", max_seconds=max_duration) as run,
-        Reports(report, failed_out) as reports,
+        Reports(report, failed_out, inputs=_lists(selection)) as reports,
     ):
         try:
             for outcome in upload_here(parts, selection, order, journal=journal, stop=run.stop):
@@ -135,6 +135,10 @@ def command(
         finally:
             _conclude(session, tally, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
+
+
+def _lists(selection: Selection) -> list[Path]:
+    return [Path(name) for name in (selection.files_from, selection.manifest) if name not in (None, STDIN)]
 
 
 def _show(session: Session, run: Running, outcome: FileOutcome) -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -33,11 +33,12 @@ class Reports:
     """The files of `--report` (by its ending CSV or JSON lines) and `--failed-out`, written as outcomes come.
 
     Paths keep their bytes: invalid UTF-8 as it is in CSV and lists, as lone surrogates in JSON. A path that holds a
-    newline makes the list of failed files NUL-separated. Raises UsageError for an ending nobody knows, StateError when
-    a file cannot be written.
+    newline makes the list of failed files NUL-separated. Raises UsageError for an ending nobody knows and for a file
+    that is also among the `inputs` of the run, StateError when a file cannot be written.
     """
 
-    def __init__(self, report: Path | None, failed_out: Path | None) -> None:
+    def __init__(self, report: Path | None, failed_out: Path | None, *, inputs: Iterable[Path] = ()) -> None:
+        _check_apart(report, failed_out, inputs)
         self._stack = ExitStack()
         self._failed_out = failed_out
         self._failed: TextIO | None = None
@@ -88,6 +89,23 @@ class Reports:
         return self._stack.enter_context(opened)
 
 
+def _check_apart(report: Path | None, failed_out: Path | None, inputs: Iterable[Path]) -> None:
+    """Raise UsageError where opening an output would empty what the run reads, or the other output."""
+    inputs = tuple(inputs)
+    for option, file, others in (("--report", report, inputs), ("--failed-out", failed_out, (*inputs, report))):
+        for other in others:
+            if file is not None and other is not None and _same(file, other):
+                raise UsageError(f"{option} {file} would overwrite what the run also uses", hint="name another file")
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:
+        # What is not there yet can only be the same by its name.
+        return os.path.abspath(file) == os.path.abspath(other)  # noqa: PTH100
+
+
 def _unwritable(error: OSError) -> StateError:
     return StateError(f"the report cannot be written: {error.strerror}", hint="free some space there and run again")
 
@@ -98,7 +116,13 @@ def _is_a_failed_file(outcome: FileOutcome) -> bool:
 
 
 def _newlines_where_possible(file: Path) -> None:
-    """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it holds one."""
+    """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it holds one.
+
+    What a link leads to is rewritten, and a device or a pipe keeps its NULs.
+    """
+    file = file.resolve()
+    if not file.is_file():
+        return
     with file.open("rb") as old:
         if any(b"\n" in piece for piece in iter(lambda: old.read(2**20), b"")):
             return
