@@ -11,6 +11,8 @@ from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.store.catalog.promises import NewImage
 
+LATEST_MICROSECONDS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
 
 def new_row(prepared: Prepared, order: UploadOrder) -> NewImage:
     """The row that promises a file, with a new id of its `uploaded_at`."""
@@ -34,7 +36,8 @@ def new_row(prepared: Prepared, order: UploadOrder) -> NewImage:
 
 def _uploaded_at(prepared: Prepared, choice: UploadedAt) -> datetime:
     """The manifest's date, else the one chosen; a picture without a capture time was taken when its file was made."""
-    mtime = EPOCH + timedelta(microseconds=prepared.found.mtime_ns // 1000)
+    # Some file systems keep times that no calendar has.
+    mtime = EPOCH + timedelta(microseconds=max(0, min(prepared.found.mtime_ns // 1000, LATEST_MICROSECONDS)))
     chosen = {UploadedAt.NOW: None, UploadedAt.MTIME: mtime, UploadedAt.TAKEN: prepared.taken_at or mtime}[choice]
     return max(EPOCH, prepared.found.uploaded_at or chosen or datetime.now(UTC))
 
