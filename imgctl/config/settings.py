@@ -12,6 +12,9 @@ from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
 T = TypeVar("T")
 Unit = Literal["", "seconds", "bytes"]
 
+# What every store can hold and list, short enough for the catalog's columns of 255 characters.
+PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
+
 
 def setting(
     default: T,
@@ -45,8 +48,12 @@ class StoreSettings:
     url: str = setting("file://imgctl-data/blobs", "where the bytes are: file://PATH or s3://BUCKET[/PREFIX]")
     endpoint_url: str = setting("", "the S3 endpoint, when it is not AWS: http://127.0.0.1:8333")
     region: str = setting("", "the bucket's region; empty: what the AWS chain says, else us-east-1")
-    originals_prefix: str = setting("", "put before the keys of originals, for policies and lifecycle rules")
-    variants_prefix: str = setting("", "put before the keys of variants")
+    originals_prefix: str = setting(
+        "",
+        "put before the keys of originals, for policies and lifecycle rules; ends in a slash: originals/",
+        pattern=PREFIX,
+    )
+    variants_prefix: str = setting("", "put before the keys of variants: variants/", pattern=PREFIX)
     timeout: float = setting(60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1)
     retries: int = setting(8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0)
 

@@ -20,7 +20,12 @@ Plain: TypeAlias = "str | int | float | tuple[str, ...]"
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 PATHS = {".".join(path): variable for variable, path in variables(Settings()).items()}
-OTHER_TEXTS: dict[str, Plain] = {"variants.background": "#000000", "variants.keep": ("copyright",)}
+OTHER_TEXTS: dict[str, Plain] = {
+    "variants.background": "#000000",
+    "variants.keep": ("copyright",),
+    "store.originals_prefix": "originals/",
+    "store.variants_prefix": "variants of mine/é/",
+}
 
 
 def owner(path: str) -> object:
@@ -222,6 +227,11 @@ def test_url_with_the_line_feed_of_its_file_is_refused_without_repeating_it(tmp_
 
 def test_home_that_cannot_be_looked_into_holds_no_configuration(tmp_path: Path) -> None:
     assert load_settings(environ={"HOME": f"/{'x' * 5000}"}, directory=tmp_path) == Settings()
+
+
+@pytest.mark.parametrize("prefix", ["/a/", "a//b/", "../a/", "a/./", ".hidden/", "no-slash", "a\tb/", "l" * 200 + "/"])
+def test_prefix_under_which_no_key_can_lie_is_refused(prefix: str, tmp_path: Path) -> None:
+    assert "is impossible" in refused(tmp_path, IMGCTL_STORE_ORIGINALS_PREFIX=prefix)
 
 
 def test_impossible_flag_is_refused_by_its_name() -> None:
