@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from obstore.store import S3Store as ObstoreS3
@@ -171,8 +170,9 @@ def _environment_credentials() -> "S3Config":
 
 
 def _configured_region() -> str:
-    file = Path(_environment("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    if not file.is_file():
+    # Not pathlib, which raises where there is no home or none that may be looked into.
+    file = os.path.expanduser(_environment("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
+    if not os.path.isfile(file):  # noqa: PTH113
         return "us-east-1"
     from boto3.session import Session
 

@@ -240,6 +240,14 @@ def test_failed_upload_in_parts_leaves_none(seaweed: S3Server, tmp_path: Path) -
     assert at(seaweed.endpoint_url, bucket).head(KEY) is None
 
 
+def test_home_that_cannot_be_looked_into_names_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", f"/{'x' * 5000}")
+
+    assert connection(StoreSettings(url="s3://photos"), "photos").region == "us-east-1"
+
+
 def test_endpoint_setting_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2")
 
