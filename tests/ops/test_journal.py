@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from imgctl.errors import StateError
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.walk import Found
 
@@ -37,3 +38,27 @@ def test_a_file_that_is_no_journal_is_moved_aside_and_not_lost(tmp_path: Path) -
     journal.close()
 
     assert (tmp_path / "photo.jpg.damaged").read_bytes() == b"\xff\xd8\xff" * 1000
+
+
+def test_a_journal_that_is_damaged_within_says_that_it_may_be_deleted(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    journal = Journal(file)
+    journal.record(SCOPE, [entry()])
+    journal.close()
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096)
+    journal = Journal(file)
+
+    with pytest.raises(StateError) as raised:
+        journal.known(SCOPE, [entry().found])
+
+    assert "delete it" in raised.value.line
+    journal.close()
+
+
+def test_a_journal_where_none_can_be_asks_for_rights(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+
+    with pytest.raises(StateError) as raised:
+        Journal(tmp_path / "directory")
+
+    assert "check the rights there" in raised.value.line

@@ -131,5 +131,12 @@ class _explained:  # noqa: N801  # reads like the context manager it is
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
         if isinstance(error, (sqlite3.Error, OSError)):
-            hint = "free some space there, or set [upload] journal to another file or to none"
-            raise StateError(f"the journal {self._file} cannot be used: {error}", hint=hint) from error
+            raise StateError(f"the journal {self._file} cannot be used: {error}", hint=_way_out(error)) from error
+
+
+def _way_out(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return "delete it: it is only a cache, and files are hashed again"
+    full = "full" in str(error) or "No space" in str(error)
+    step = "free some space there" if full else "check the rights there"
+    return f"{step}, or set [upload] journal to another file or to none"
