@@ -102,18 +102,19 @@ class DurableDirectory:
             self._durable.add(directory)
 
     def _make(self, directory: Path) -> None:
-        try:
-            directory.mkdir()
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            if directory.parent.is_dir():
-                # Nothing can be made there: /proc says so.
-                raise
-            self._make(directory.parent)
-            self._make(directory)
-            return
-        sync_directory(directory.parent)
+        for _ in range(_TRIES):
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                return
+            except FileNotFoundError:
+                # The one above is missing, or somebody removed it; where nothing can be made (/proc) the tries end.
+                if not directory.parent.is_dir():
+                    self._make(directory.parent)
+            else:
+                sync_directory(directory.parent)
+                return
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
 
 
 def sync_directory(directory: Path) -> None:

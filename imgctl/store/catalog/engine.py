@@ -111,7 +111,9 @@ def _sqlite(url: URL) -> Engine:
     except OSError as error:
         raise CatalogError(f"catalog {place(url)}: cannot make {directory}: {error.strerror}") from error
     # isolation_level=None: sqlite3 must not begin transactions by itself, and late.
-    arguments = {"timeout": _BUSY_SECONDS, "isolation_level": None}
+    arguments: dict[str, float | None] = {"isolation_level": None}
+    if "timeout" not in url.query:
+        arguments["timeout"] = _BUSY_SECONDS
     engine = create_engine(url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
