@@ -12,7 +12,7 @@ from imgctl.imaging.plain_words import explain, is_harmless
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 
-HINT = "look at the original; `imgctl repair` tries again once it is mended"
+HINT = "the original is safe in the store; look at it, and upload a whole copy if there is one"
 """The next step for a picture that will not render as it is."""
 
 # Less CPU than lanczos3 for an RMS difference of 0.8 of 255 (measured on an 8-megapixel photo).

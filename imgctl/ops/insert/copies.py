@@ -66,7 +66,7 @@ def _compare(store: BlobStore, copy: Copy) -> StoreError | None:
         return None
     found = "nothing" if there is None else f"{there.size} bytes"
     message = f"{copy.key} was written before, but holds {found} instead of {copy.source.blob.size}"
-    return StoreError(message, hint="imgctl audit tells more")
+    return StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted")
 
 
 def copied(copy: Copy, failure: StoreError | None) -> Iterator[FileOutcome]:

@@ -70,7 +70,7 @@ def judge(status: int, code: str, message: str, target: Target) -> Failure:
         hint = f"create it, or correct [store] url; asked {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
     if code in _ARCHIVED:
-        hint = "imgctl restore brings it back"
+        hint = "restore it first: aws s3api restore-object"
         return Failure(error=BlobArchived(f"{what} lies in an archive storage class", hint=hint))
     if code in _DAMAGED:
         return Failure(
