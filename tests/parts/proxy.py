@@ -62,7 +62,15 @@ def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_second
         server.close()
         await relay.close()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="fault-proxy", daemon=True)
+    def run() -> None:
+        loop.run_until_complete(serve())
+        # Whoever connected in the very last moment has a task that the relay has not seen yet.
+        while late := asyncio.all_tasks(loop):
+            for task in late:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*late, return_exceptions=True))
+
+    thread = threading.Thread(target=run, name="fault-proxy", daemon=True)
     thread.start()
     ready.wait()
     try:
