@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import walk
+from tests.parts.proxy import Fault, fault_proxy
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 FOREVER = 120.0
@@ -148,6 +150,25 @@ def kill_when(run: Run, finished: Callable[[], bool]) -> None:
         run.process.join(0.001)
     run.kill()
     run.process.join()
+
+
+def kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
+    """Kill a run when its n-th request arrives at the store: before it is done, or after and before the answer."""
+    chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
+    running: list[Run] = []
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        if number < chosen:
+            return None
+        if fault is Fault.RESET:
+            running[0].kill()
+        return fault
+
+    with fault_proxy(deployment.store.endpoint_url, policy=policy) as proxy:
+        running.append(deployment.through(proxy.url).start(*command))
+        kill_when(running[0], lambda: proxy.faults.total() > 0)
+
+    assert running[0].process.exitcode == -9
 
 
 def _main(arguments: list[str], environment: dict[str, str], directory: Path, out: Path, err: Path) -> None:

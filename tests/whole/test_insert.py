@@ -8,9 +8,8 @@ from uuid import UUID
 import pytest
 
 from imgctl.model import Status
-from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo
-from tests.whole.deployment import USER, Deployment, Run, kill_when
+from tests.whole.deployment import USER, Deployment, kill_at_a_request
 
 COUNT = 20
 REQUESTS = 90
@@ -115,23 +114,11 @@ def test_a_manifest_that_is_not_there_is_a_usage_error(embedded: Deployment) -> 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_killed_insert_is_finished_by_the_next(servers: Deployment, seed: int) -> None:
-    manifest, rng = arrange(servers), random.Random(seed)
-    chosen, fault = rng.randrange(REQUESTS), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
-    running: list[Run] = []
+    manifest = arrange(servers)
+    kill_at_a_request(servers, ["insert", str(manifest), "--yes"], REQUESTS, random.Random(seed))
 
-    def policy(_method: str, _path: str, number: int) -> Fault | None:
-        if number < chosen:
-            return None
-        if fault is Fault.RESET:
-            running[0].kill()
-        return fault
-
-    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        running.append(servers.through(proxy.url).start("insert", manifest, "--yes"))
-        kill_when(running[0], lambda: proxy.faults.total() > 0)
     again = servers.run("insert", manifest, "--yes")
 
-    assert running[0].process.exitcode == -9
     assert again.code == 0, again.err
     assert_inserted(servers, Status.PROCESSING)
     assert len(list(servers.open_store().scan())) == 2 * COUNT

@@ -9,9 +9,8 @@ from uuid import UUID
 import pytest
 
 from imgctl.model import Status
-from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import place_of
-from tests.whole.deployment import USER, Deployment, Run, assert_whole, kill_when
+from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 UPLOAD_REQUESTS = 21
 WORK_REQUESTS = 80
@@ -27,7 +26,7 @@ def test_a_killed_upload_to_servers_is_finished_by_the_next(
     rng = random.Random(f"servers {half} {keep_journal}")
     for number in range(KILLS):
         command = _upload(album, number)
-        _kill_at_a_request(servers, command, UPLOAD_REQUESTS, rng)
+        kill_at_a_request(servers, command, UPLOAD_REQUESTS, rng)
         _again(servers, command, keep_journal=keep_journal)
 
     assert_whole(servers, album.values(), status=Status.PROCESSING, users=KILLS)
@@ -53,7 +52,7 @@ def test_a_killed_upload_to_a_directory_is_finished_by_the_next(
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_work_is_finished_by_the_next(servers: Deployment, album: dict[Path, bytes], seed: int) -> None:
     servers.run("upload", place_of(album), "--user", str(USER))
-    _kill_at_a_request(servers, ["work", "--drain"], WORK_REQUESTS, random.Random(seed))
+    kill_at_a_request(servers, ["work", "--drain"], WORK_REQUESTS, random.Random(seed))
 
     again = servers.run("work", "--drain")
 
@@ -76,22 +75,3 @@ def _again(deployment: Deployment, command: list[str], *, keep_journal: bool) ->
             (deployment.directory / ".local" / "state" / "imgctl" / name).unlink(missing_ok=True)
     again = deployment.run(*command)
     assert again.code == 0, again.err
-
-
-def _kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
-    """Kill a run when its n-th request arrives at the store: before it is done, or after and before the answer."""
-    chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
-    running: list[Run] = []
-
-    def policy(_method: str, _path: str, number: int) -> Fault | None:
-        if number < chosen:
-            return None
-        if fault is Fault.RESET:
-            running[0].kill()
-        return fault
-
-    with fault_proxy(deployment.store.endpoint_url, policy=policy) as proxy:
-        running.append(deployment.through(proxy.url).start(*command))
-        kill_when(running[0], lambda: proxy.faults.total() > 0)
-
-    assert running[0].process.exitcode == -9
