@@ -39,6 +39,21 @@ class VariantFormat(StrEnum):
         return f"image/{self.value}"
 
 
+class StorageClass(StrEnum):
+    """The classes an original may be moved to, and the one it comes from (names of the S3 API)."""
+
+    STANDARD = "STANDARD"
+    STANDARD_IA = "STANDARD_IA"
+    GLACIER_IR = "GLACIER_IR"
+    GLACIER = "GLACIER"
+    DEEP_ARCHIVE = "DEEP_ARCHIVE"
+
+
+def is_archived(storage_class: str | None) -> bool:
+    """Whether a blob of this class must be restored before it can be read; None is STANDARD."""
+    return storage_class in (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
     """How one variant is built: its longest edge in pixels (never upscaled), quality 1-100, format."""

@@ -55,6 +55,9 @@ class StoreSettings:
     )
     variants_prefix: str = setting("", "put before the keys of variants: variants/", pattern=PREFIX)
     timeout: float = setting(60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1)
+    archive: str = setting(
+        "", "the directory of archived originals of a file:// store; empty: beside the store, `.archive` appended"
+    )
     retries: int = setting(8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0)
 
 
@@ -122,6 +125,25 @@ class VariantsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """What links to blobs look like."""
+
+    cdn: str = setting(
+        "",
+        "the CDN in front of the variants: https://images.example.org; empty: signed links to the store",
+        pattern="(https?://[^\\s@]+)?",
+    )
+    expires: float = setting(3600.0, "how long a signed link works", unit="seconds", least=1, most=7 * 86400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSettings:
+    """What things cost."""
+
+    card: str = setting("", "the price card, a TOML file; empty: AWS us-east-1 as it comes with imgctl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """Where the log goes; all processes share one rotating file."""
 
@@ -141,5 +163,7 @@ class Settings:
     upload: UploadSettings = UploadSettings()
     work: WorkSettings = WorkSettings()
     variants: VariantsSettings = VariantsSettings()
+    links: LinkSettings = LinkSettings()
+    cost: CostSettings = CostSettings()
     log: LogSettings = LogSettings()
     source: Path | None = None

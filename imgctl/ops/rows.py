@@ -1,0 +1,118 @@
+"""The rows a command works through: a scope of the catalog or a list of ids, page by page, through outages."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import ColumnElement
+
+from imgctl.errors import UsageError
+from imgctl.model import Image
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.scope import PAGE_ROWS, Scope, named, page
+
+FIRST = UUID(int=0)
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What to work through: a scope, and within it only the ids of a file where there is one."""
+
+    scope: Scope = field(default_factory=Scope)
+    ids_from: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadId:
+    """A line of an ids file that names no row, and why."""
+
+    where: str
+    detail: str
+
+
+def pages(
+    catalog: Catalog,
+    chosen: Chosen,
+    *,
+    stop: Waiting,
+    after: UUID = FIRST,
+    where: ColumnElement[bool] | None = None,
+    bad: list[BadId] | None = None,
+) -> Iterator[list[Image]]:
+    """Rows in the order of ids (in that of the file, where ids come from one), a page at a time; none is empty.
+
+    `where` chooses among a scope's rows in the database; an ids file's rows all come. `bad` takes the lines of an ids
+    file that name no row of the scope, and is emptied by nobody.
+    """
+    if chosen.ids_from is not None:
+        yield from _listed(catalog, chosen.scope, chosen.ids_from, stop=stop, bad=[] if bad is None else bad)
+        return
+    while not stop.is_set():
+        start = after
+
+        def attempt(start: UUID = start) -> list[Image]:
+            with catalog.read() as connection:
+                return page(connection, chosen.scope, after=start, where=where)
+
+        found = patiently(attempt, stop=stop)
+        if not found:
+            return
+        yield found
+        after = found[-1].id
+
+
+def read_ids(file: Path, bad: list[BadId]) -> Iterator[tuple[int, UUID]]:
+    """Line numbers and ids of a file that has one a line: an id, a key, a URL, or a JSON object with an `id`."""
+    try:
+        lines = file.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --ids-from") from None
+    with lines:
+        for number, line in enumerate(lines, start=1):
+            text = line.strip()
+            if not text:
+                continue
+            found = _id_in(text)
+            if isinstance(found, UUID):
+                yield number, found
+            elif found:
+                bad.append(BadId(where=f"{file}:{number}", detail=found))
+
+
+def _id_in(text: str) -> UUID | str | None:
+    if text.startswith("{"):
+        try:
+            record = json.loads(text)
+        except ValueError:
+            return "is not JSON"
+        # What `--json` prints ends in a summary, which is about no image.
+        if record.get("type") == "summary":
+            return None
+        text = str(record.get("id", ""))
+    found = _ID.search(text)
+    return UUID(found[0]) if found else "has no id of an image"
+
+
+def _listed(catalog: Catalog, scope: Scope, file: Path, *, stop: Waiting, bad: list[BadId]) -> Iterator[list[Image]]:
+    numbered = read_ids(file, bad)
+    while not stop.is_set() and (some := {one: number for number, one in islice(numbered, PAGE_ROWS)}):
+
+        def attempt(some: Iterable[UUID] = tuple(some)) -> list[Image]:
+            with catalog.read() as connection:
+                return named(connection, some, scope)
+
+        found = patiently(attempt, stop=stop)
+        known = {image.id for image in found}
+        bad += [
+            BadId(where=f"{file}:{number}", detail=f"no row has the id {one} (or it lies outside the scope)")
+            for one, number in some.items()
+            if one not in known
+        ]
+        if found:
+            yield found

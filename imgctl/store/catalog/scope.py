@@ -1,0 +1,74 @@
+"""Which rows a command is about, read page by page: no cursor stays open, and nothing is held but one page."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Select, select
+
+from imgctl.keys import first_id, time_of
+from imgctl.model import IMAGE_COLUMNS, Image
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.schema import images
+
+PAGE_ROWS = 1000
+
+_COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
+_ZERO = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The rows of one user (None: of all), uploaded at `since` or later and before `until`."""
+
+    user_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, image: Image) -> bool:
+        """Whether a row is one of them."""
+        return (
+            (self.user_id is None or image.user_id == self.user_id)
+            and (self.since is None or image.uploaded_at >= self.since)
+            and (self.until is None or image.uploaded_at < self.until)
+        )
+
+
+def page(
+    connection: Connection, scope: Scope, *, after: UUID = _ZERO, where: ColumnElement[bool] | None = None
+) -> list[Image]:
+    """The next rows of a scope behind `after`, a thousand at most, in the order of ids; `where` chooses among them."""
+    query = _user_page(scope, after) if scope.user_id else _page(scope, after)
+    if where is not None:
+        query = query.where(where)
+    return [Image(**row._asdict()) for row in connection.execute(query.limit(PAGE_ROWS))]
+
+
+def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:
+    """Those of the named images that exist and lie in the scope, in the order of ids."""
+    return sorted((one for one in by_ids(connection, ids).values() if scope.holds(one)), key=lambda one: one.id)
+
+
+def _page(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:
+    # Ids are times: a range of days is a range of the primary key.
+    query = select(*_COLUMNS).where(images.c.id > after).order_by(images.c.id)
+    if scope.since is not None:
+        query = query.where(images.c.id >= _first_id(scope.since))
+    return query if scope.until is None else query.where(images.c.id < _first_id(scope.until))
+
+
+def _user_page(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:
+    query = select(*_COLUMNS).where(images.c.user_id == scope.user_id, images.c.id > after)
+    starts = [moment for moment in (scope.since, None if after == _ZERO else time_of(after)) if moment is not None]
+    if starts:
+        query = query.where(images.c.uploaded_at >= max(starts))
+    if scope.until is not None:
+        query = query.where(images.c.uploaded_at < scope.until)
+    # By time first: that is what the user's index is sorted by, and the ids of one user follow it.
+    return query.order_by(images.c.uploaded_at, images.c.id)
+
+
+def _first_id(at: datetime) -> UUID:
+    # Ids know milliseconds: the first whole one that is not before `at`.
+    return first_id(at + timedelta(microseconds=-at.microsecond % 1000))
