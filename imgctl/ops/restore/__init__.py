@@ -1,0 +1,1 @@
+"""Bringing archived originals back: look, estimate, ask, wait."""
