@@ -1,0 +1,181 @@
+"""Plan files: JSON lines, a head first, an action an object, and a summary last that says the file is whole."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from imgctl.errors import UsageError
+from imgctl.pricing.lines import Json
+
+FORMAT = 1
+_OWN = ("type", "do", "id", "key", "etag", "row")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing to do to one original, if its ETag and its row (`row_version`) are still these."""
+
+    do: str
+    id: UUID
+    key: str
+    etag: str
+    row: str
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """A parameter that must be a text; UsageError where it is none."""
+        value = self.parameters.get(name)
+        if not isinstance(value, str):
+            raise UsageError(f"plan: {self.do} {self.id} has no {name}", hint="write the plan anew")
+        return value
+
+    def count(self, name: str) -> int:
+        """A parameter that must be a whole number; UsageError where it is none."""
+        value = self.parameters.get(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UsageError(f"plan: {self.do} {self.id} has no {name}", hint="write the plan anew")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A plan that was read to its end and found whole: `actions` of it, its `summary` as the command wrote it."""
+
+    file: Path
+    command: str
+    created_at: datetime
+    actions: int
+    summary: Mapping[str, Json]
+
+    def stream(self) -> Iterator[Action]:
+        """Its actions in their order, one in memory at a time."""
+        for number, record in _records(self.file):
+            if record["type"] == "action":
+                yield _action(self.file, number, record)
+
+
+class PlanWriter:
+    """Inside `with PlanWriter(file, command=…) as plan:` actions are added; the file appears whole, or not at all.
+
+    UsageError for a file that exists: a plan that somebody approved must not change.
+    """
+
+    def __init__(self, file: Path, *, command: str) -> None:
+        if file.exists():
+            raise UsageError(f"{file} exists", hint="give --plan another name, or delete it")
+        try:
+            self._part = NamedTemporaryFile(  # noqa: SIM115 - closed by __exit__
+                "w", dir=file.parent, prefix=f".{file.name}.", encoding="utf-8", delete=False
+            )
+        except OSError as error:
+            raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
+        self.actions = 0
+        self._file = file
+        self._summary: Mapping[str, Json] = {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write({"type": "plan", "version": FORMAT, "command": command, "created_at": now})
+
+    def add(self, action: Action) -> None:
+        """Write one action."""
+        own = {"type": "action", "do": action.do, "id": str(action.id), "key": action.key}
+        self._write({**own, "etag": action.etag, "row": action.row, **action.parameters})
+        self.actions += 1
+
+    def conclude(self, summary: Mapping[str, Json]) -> None:
+        """What the summary shall say beside the number of actions: bytes, an estimate."""
+        self._summary = summary
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        with self._part:
+            if kind is None:
+                self._write({"type": "summary", **self._summary, "actions": self.actions})
+                self._part.flush()
+                os.fsync(self._part.fileno())
+        part = Path(self._part.name)
+        if kind is None:
+            part.replace(self._file)
+        else:
+            part.unlink()
+
+    def _write(self, record: Mapping[str, Json]) -> None:
+        self._part.write(json.dumps(record, separators=(",", ":")) + "\n")
+
+
+def read_plan(file: Path) -> Plan:
+    """Read a plan through and check every line; UsageError names the line that is wrong, or says it is cut short."""
+    head: Mapping[str, Json] | None = None
+    summary: Mapping[str, Json] | None = None
+    actions = 0
+    for number, record in _records(file):
+        if head is None:
+            head = _head(file, record)
+        elif record["type"] == "action" and summary is None:
+            _action(file, number, record)
+            actions += 1
+        elif record["type"] == "summary" and summary is None:
+            summary = record
+        else:
+            raise _wrong(file, number, "is out of place")
+    if head is None:
+        raise _wrong(file, 1, "is no plan")
+    if summary is None or summary.get("actions") != actions:
+        raise UsageError(f"{file} is cut short: it has {actions:,} actions and no end", hint="write the plan anew")
+    created_at = datetime.fromisoformat(str(head["created_at"]))
+    return Plan(file=file, command=str(head["command"]), created_at=created_at, actions=actions, summary=summary)
+
+
+def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
+    try:
+        lines = file.open(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check the plan's name") from None
+    with lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                raise _wrong(file, number, "is not JSON") from None
+            if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+                raise _wrong(file, number, "is no line of a plan")
+            yield number, record
+
+
+def _head(file: Path, record: Mapping[str, Json]) -> Mapping[str, Json]:
+    if record["type"] != "plan" or not isinstance(record.get("command"), str):
+        raise _wrong(file, 1, "is no head of a plan")
+    if record.get("version") != FORMAT:
+        raise UsageError(f"{file} is a plan of version {record.get('version')}", hint="write the plan anew")
+    try:
+        datetime.fromisoformat(str(record.get("created_at")))
+    except ValueError:
+        raise _wrong(file, 1, "has no created_at") from None
+    return record
+
+
+def _action(file: Path, number: int, record: Mapping[str, Json]) -> Action:
+    texts = {name: record.get(name) for name in ("do", "key", "etag", "row")}
+    try:
+        image_id = UUID(str(record.get("id")))
+    except ValueError:
+        raise _wrong(file, number, "has no id") from None
+    missing = [name for name, value in texts.items() if not isinstance(value, str) or not value]
+    if missing:
+        raise _wrong(file, number, f"has no {missing[0]}")
+    parameters = {name: value for name, value in record.items() if name not in _OWN}
+    return Action(id=image_id, **{name: str(value) for name, value in texts.items()}, parameters=parameters)
+
+
+def _wrong(file: Path, number: int, what: str) -> UsageError:
+    return UsageError(f"{file}:{number} {what}", hint="give a file that --plan wrote")
