@@ -49,9 +49,12 @@ class StorageClass(StrEnum):
     DEEP_ARCHIVE = "DEEP_ARCHIVE"
 
 
+ARCHIVE_CLASSES = (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE)
+
+
 def is_archived(storage_class: str | None) -> bool:
     """Whether a blob of this class must be restored before it can be read; None is STANDARD."""
-    return storage_class in (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE)
+    return storage_class in ARCHIVE_CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

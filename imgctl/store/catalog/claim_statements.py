@@ -14,6 +14,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 
-from imgctl.model import Status
+from imgctl.model import ARCHIVE_CLASSES, Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import Id, now, now_plus, seconds_until, status_literal
@@ -48,6 +49,9 @@ _PROCESSING = images.c.status == status_literal(Status.PROCESSING)
 _FREE = or_(images.c.leased_until.is_(None), images.c.leased_until < now())
 _TRIED = images.c.attempts - images.c.forgiven
 _MAX_ATTEMPTS = bindparam("max_attempts", type_=Integer())
+_ARCHIVED = images.c.storage_class.in_([literal_column(f"'{name}'") for name in ARCHIVE_CLASSES])
+# What lies in an archive cannot be rendered: it waits, and costs no attempt, until somebody restores it.
+READABLE = or_(images.c.storage_class.is_(None), ~_ARCHIVED, images.c.restored_until > now())
 _LEASE = now_plus(bindparam("lease_seconds", type_=Double()))
 
 
@@ -55,7 +59,8 @@ _LEASE = now_plus(bindparam("lease_seconds", type_=Double()))
 def claim(limit: int) -> Update:
     """Lease the oldest free rows past `after`."""
     beyond = images.c.id > bindparam("after", type_=Id())
-    free = select(images.c.id).where(_PROCESSING, beyond, _FREE, _TRIED < _MAX_ATTEMPTS).order_by(images.c.id)
+    unspent = _TRIED < _MAX_ATTEMPTS
+    free = select(images.c.id).where(_PROCESSING, beyond, _FREE, READABLE, unspent).order_by(images.c.id)
     # A CTE: Postgres may run a LIMIT subquery more than once. The limit stands in the SQL, for a plan that knows it.
     picked = free.limit(_inline(limit)).with_for_update(skip_locked=True).cte("picked")
     return (
@@ -69,7 +74,8 @@ def claim(limit: int) -> Update:
 @cache
 def bury(limit: int) -> Update:
     """Fail free rows whose attempts are used up."""
-    head = select(images.c.id).where(_PROCESSING).order_by(images.c.id).limit(_inline(HEAD_ROWS)).cte("head")
+    readable = select(images.c.id).where(_PROCESSING, READABLE).order_by(images.c.id)
+    head = readable.limit(_inline(HEAD_ROWS)).cte("head")
     spent = select(images.c.id).join(head, head.c.id == images.c.id).where(_PROCESSING, _FREE, _TRIED >= _MAX_ATTEMPTS)
     picked = spent.limit(_inline(limit)).with_for_update(skip_locked=True, of=images).cte("picked")
     reason = func.coalesce(images.c.error, "the worker died each time")
@@ -130,11 +136,20 @@ def requeue(dialect: str) -> Update:
 
 @cache
 def backlog() -> Select[int, int, float]:
-    """Count the head of the queue and find its next lease to run out."""
-    columns = select(images.c.leased_until).where(_PROCESSING).order_by(images.c.id)
+    """Count the head of the queue and find its next lease to run out; what waits for a restore is not in it."""
+    columns = select(images.c.leased_until).where(_PROCESSING, READABLE).order_by(images.c.id)
     head = columns.limit(_inline(HEAD_ROWS)).subquery("head")
     leased = case((head.c.leased_until > now(), head.c.leased_until))
     return select(func.count(), func.count(leased), seconds_until(func.min(leased))).select_from(head)
+
+
+@cache
+def awaiting_restore() -> Select[int]:
+    """Count those at the head of the queue that wait for a restore."""
+    # Not `NOT readable`: that is NULL, not true, where nothing was ever restored.
+    columns = select(case((READABLE, None), else_=1).label("waits")).where(_PROCESSING).order_by(images.c.id)
+    head = columns.limit(_inline(HEAD_ROWS)).subquery("head")
+    return select(func.count(head.c.waits)).select_from(head)
 
 
 def _fenced(rows: FromClause) -> Update:
