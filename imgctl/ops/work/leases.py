@@ -5,8 +5,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError
 from imgctl.store.catalog.claims import Hold, end_if_frozen, renew
@@ -17,14 +19,21 @@ RENEWALS_A_LEASE = 3
 log = logging.getLogger(__name__)
 
 
+class Renew(Protocol):
+    """Lengthens the leases of rows of one kind; returns the ids still held."""
+
+    def __call__(self, connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]: ...
+
+
 class Leases:
     """Inside `with Leases(…) as leases:` a thread renews what is held; not a thread of the pool, nor the driver's own.
 
     A full pipe behind stdout, a slow transaction or a long render must not cost a living worker its images.
     """
 
-    def __init__(self, catalog: Catalog, *, lease_seconds: float) -> None:
+    def __init__(self, catalog: Catalog, *, lease_seconds: float, renew: Renew = renew) -> None:
         self._catalog = catalog
+        self._renew = renew
         self._lease_seconds = lease_seconds
         self._held: dict[UUID, int] = {}
         self._lock = threading.Lock()
@@ -55,7 +64,7 @@ class Leases:
                 return
             with self._catalog.write() as connection:
                 end_if_frozen(connection, seconds=self._lease_seconds)
-                kept = renew(connection, holds, lease_seconds=self._lease_seconds)
+                kept = self._renew(connection, holds, lease_seconds=self._lease_seconds)
             self.drop(one.id for one in holds if one.id not in kept)
         if len(kept) < len(holds):
             log.warning("%d leases were lost to other workers", len(holds) - len(kept))

@@ -7,7 +7,7 @@ under a time limit that the kernel enforces.
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -37,13 +37,17 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own."""
+    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own.
+
+    Only `variants` are rendered and put, where some are named.
+    """
 
     id: UUID
     attempts: int
     forgiven: int
     original_key: str
     size: int
+    variants: tuple[Variant, ...] = ()
 
     @property
     def tries(self) -> int:
@@ -65,7 +69,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people."""
+    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people.
+
+    `cause` is the kind of the error by its name: what a run counts failures by.
+    """
 
     job: Job
     ending: Ending
@@ -73,6 +80,7 @@ class Outcome:
     width: int | None = None
     height: int | None = None
     error: str | None = None
+    cause: str | None = None
     seconds: float = 0.0
 
 
@@ -117,7 +125,7 @@ class _Pending:
         try:
             data = original.result()
             with time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext():
-                self.rendered = render(data, batch.recipe, max_pixels=batch.max_pixels)
+                self.rendered = render(data, _recipe(batch, self.job), max_pixels=batch.max_pixels)
         except MemoryError:
             # Which of the batch took it is not known: each is tried alone.
             raise
@@ -152,7 +160,15 @@ class _Pending:
                 seconds=seconds,
             )
         ending = self.ended or _ending(self.error)
-        return Outcome(job=self.job, ending=ending, error=_sentence(self.error), seconds=seconds)
+        return Outcome(
+            job=self.job, ending=ending, error=_sentence(self.error), cause=_cause(self.error), seconds=seconds
+        )
+
+
+def _recipe(batch: Batch, job: Job) -> Recipe:
+    if not job.variants:
+        return batch.recipe
+    return replace(batch.recipe, variants=tuple(one for one in batch.recipe.variants if one.variant in job.variants))
 
 
 @cache
@@ -172,3 +188,7 @@ def _sentence(error: Exception | None) -> str | None:
     if error is None:
         return None
     return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+
+
+def _cause(error: Exception | None) -> str | None:
+    return None if error is None else type(error).__name__

@@ -45,6 +45,12 @@ def page(
     return [Image(**row._asdict()) for row in connection.execute(query.limit(PAGE_ROWS))]
 
 
+def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int) -> UUID | None:
+    """The id of the last of the next `rows` rows of a scope, or None where there are fewer: a bound for `page`'s search."""
+    query = _user_page(scope, after) if scope.user_id else _page(scope, after)
+    return connection.execute(query.with_only_columns(images.c.id).offset(rows - 1).limit(1)).scalar()
+
+
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:
     """Those of the named images that exist and lie in the scope, in the order of ids."""
     return sorted((one for one in by_ids(connection, ids).values() if scope.holds(one)), key=lambda one: one.id)

@@ -1,0 +1,132 @@
+"""The SQL of rows that are `ready`: choosing, leasing and renewing variants without taking them out of service."""
+
+from functools import cache
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FromClause,
+    Integer,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from imgctl.model import IMAGE_COLUMNS, Status, Variant
+from imgctl.store.catalog import batch
+from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.types import SQLITE, Id, now, now_plus, status_literal
+
+# The last seven digits of an id: random, and small enough for an integer everywhere.
+SHARD_DIGITS = 7
+
+HOLD: batch.Columns = {"id": Id, "attempts": Integer}
+BUILT: batch.Columns = {
+    **HOLD,
+    "thumb_key": Text,
+    "medium_key": Text,
+    "full_key": Text,
+    "width": Integer,
+    "height": Integer,
+    "recipe": Text,
+    "hold": Integer,
+}
+
+_READY = images.c.status == status_literal(Status.READY)
+_FREE = or_(images.c.leased_until.is_(None), images.c.leased_until < now())
+_LEASE = now_plus(bindparam("lease_seconds", type_=Double()))
+
+
+class shard_number(FunctionElement[int]):  # noqa: N801 - reads like the SQL function it stands for
+    """The last digits of an id as a number, the same on both databases."""
+
+    type = Integer()
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(images.c.id)
+
+
+@compiles(shard_number)
+def _shard_number(element: shard_number, compiler: SQLCompiler, **_: object) -> str:
+    digits = f"right(CAST({compiler.process(element.clauses)} AS text), {SHARD_DIGITS})"
+    return f"CAST(CAST('x' || {digits} AS bit({4 * SHARD_DIGITS})) AS integer)"
+
+
+@compiles(shard_number, SQLITE)
+def _shard_number_sqlite(element: shard_number, compiler: SQLCompiler, **_: object) -> str:
+    # SQLite has no cast from hexadecimal text: digit by digit.
+    text = compiler.process(element.clauses)
+    digit = "(instr('0123456789abcdef', substr({text}, -{place}, 1)) - 1) * {weight}"
+    places = range(1, SHARD_DIGITS + 1)
+    return f"({' + '.join(digit.format(text=text, place=one, weight=16 ** (one - 1)) for one in places)})"
+
+
+def chosen(
+    variants: tuple[Variant, ...], *, recipe: str | None, every: bool, shard: tuple[int, int] | None
+) -> ColumnElement[bool]:
+    """Ready rows that lack one of the variants, or are of another recipe than this one, or simply `every` one.
+
+    A row with a lease is always among them: somebody builds it, or died over it.
+    """
+    wanted: list[ColumnElement[bool]] = [
+        images.c.leased_until.is_not(None),
+        *(images.c[f"{variant}_key"].is_(None) for variant in variants),
+    ]
+    if recipe is not None:
+        wanted.append(func.coalesce(images.c.recipe, "") != recipe)
+    mine = true() if shard is None else shard_number() % shard[1] == shard[0] - 1
+    return and_(_READY, mine, true() if every else or_(false(), *wanted))
+
+
+@cache
+def take(dialect: str) -> Update:
+    """Lease those of a batch that are ready, free, and as they were when they were looked at."""
+    rows = batch.source(dialect, HOLD)
+    same = select(images.c.id).join(rows, images.c.id == rows.c.id)
+    same = same.where(images.c.attempts == rows.c.attempts, _READY, _FREE).order_by(images.c.id)
+    # Skipping: what another run is about to take is its own.
+    picked = same.with_for_update(skip_locked=True, of=images).cte("picked")
+    taken = {"attempts": images.c.attempts + 1, "forgiven": images.c.forgiven + 1, "leased_until": _LEASE}
+    columns = (images.c[name] for name in IMAGE_COLUMNS)
+    return update(images).where(images.c.id == picked.c.id).values(**taken).returning(*columns)
+
+
+@cache
+def renew(dialect: str) -> Update:
+    """Lengthen the leases of a batch of holds."""
+    held = _fenced(batch.source(dialect, HOLD)).where(images.c.leased_until.is_not(None))
+    return held.values(leased_until=_LEASE).returning(images.c.id)
+
+
+@cache
+def finish(dialect: str) -> Update:
+    """Set what a batch names; null leaves what the row says, and what is to be held keeps its lease."""
+    rows = batch.source(dialect, BUILT)
+    names = ("thumb_key", "medium_key", "full_key", "recipe")
+    changes = {name: func.coalesce(rows.c[name], images.c[name]) for name in names}
+    seen = {name: func.coalesce(images.c[name], rows.c[name]) for name in ("width", "height")}
+    leased_until = case((rows.c.hold > 0, images.c.leased_until), else_=null())
+    return _fenced(rows).values(**changes, **seen, leased_until=leased_until).returning(images.c.id)
+
+
+@cache
+def release(dialect: str) -> Update:
+    """Let go of a batch."""
+    return _fenced(batch.source(dialect, HOLD)).values(leased_until=null()).returning(images.c.id)
+
+
+def _fenced(rows: FromClause) -> Update:
+    return update(images).where(images.c.id == rows.c.id, images.c.attempts == rows.c.attempts, _READY)
