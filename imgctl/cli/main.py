@@ -20,8 +20,12 @@ COMMANDS: Final = {
     "upload": "Upload directories: originals to the store, rows to the catalog.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
     "work": "Build variants: take processing rows to ready or failed.",
-    "ls": "List one user's images, newest first.",
-    "show": "Show all that is known of one image.",
+    "ls": "List images, newest first: one user's or everybody's.",
+    "show": "Show all that is known of one image, and what would mend it.",
+    "url": "Print a link to an image: by the CDN or signed.",
+    "get": "Download an image's original and variants, verified.",
+    "stats": "Count images and bytes by user, day, state or class.",
+    "cost": "Show the monthly bill: modelled, actual, and what-if.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
 }
 

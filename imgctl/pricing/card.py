@@ -48,6 +48,8 @@ def _card(section: Section) -> Card:
         raise section.wrong("gb_bytes", "is no size")
     with section.section("requests") as requests:
         list_requests = requests.number("list")
+    with section.section("database", optional=True) as database:
+        database_gb = database.number("gb", Decimal(0))
     return Card(
         name=section.text("name"),
         region=section.text("region"),
@@ -59,6 +61,7 @@ def _card(section: Section) -> Card:
         transfer=_transfer(section),
         cdn=_cdn(section),
         extras=_extras(section),
+        database_gb=database_gb,
     )
 
 

@@ -130,6 +130,8 @@ class Card:
     transfer: Transfer
     cdn: Cdn
     extras: Extras
+    # A GB-month of database storage; nothing where a card doesn't say.
+    database_gb: Decimal = Decimal(0)
 
     def of(self, storage_class: str) -> ClassPrices:
         """The prices of a class; ConfigError where the card has none."""

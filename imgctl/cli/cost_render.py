@@ -1,0 +1,48 @@
+"""How bills are shown: the card they come from, tables of groups, and lines with their formulas."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from imgctl.cli.base import Json, Session
+from imgctl.cli.table import table
+
+if TYPE_CHECKING:
+    from imgctl.pricing.lines import Line
+    from imgctl.pricing.prices import Card
+
+
+def card_record(card: "Card") -> dict[str, Json]:
+    """The card, its date and its source, for every summary."""
+    return {"card": card.name, "as_of": card.as_of.isoformat(), "source": card.source, "currency": "USD"}
+
+
+def show_card(session: Session, card: "Card") -> None:
+    """One line that says where the prices come from."""
+    session.text(f"prices: {card.name} as of {card.as_of}")
+
+
+def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None:
+    """Lines with their formulas."""
+    from imgctl.pricing.lines import dollars
+
+    session.text("")
+    session.text(title)
+    rows = [(line.name, line.formula, dollars(line.amount)) for line in lines]
+    show_table(session, ("LINE", "FORMULA", "AMOUNT"), rows)
+
+
+def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose amounts (cells that begin with $ or <$) stand to the right of their column."""
+    found = [list(row) for row in rows]
+    for at in range(len(headers)):
+        column = [row[at] for row in found]
+        if column and all(_is_amount(cell) for cell in column):
+            width = max(map(len, (headers[at], *column)))
+            for row in found:
+                row[at] = row[at].rjust(width)
+    for line in table(headers, found):
+        session.text(line)
+
+
+def _is_amount(cell: str) -> bool:
+    return cell.lstrip("<-−+").startswith("$") or not cell

@@ -1,0 +1,126 @@
+"""The lesson's arithmetic: decimal GB, months of 30 days, the first tier for everything, nothing free.
+
+It is kept to reproduce the lesson's figures, and says nothing true about a bill: see ASSUMPTIONS.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from imgctl.pricing.lines import Line, Period, counted, dollars, plain, weighed
+from imgctl.pricing.modelled import Figures, Group, Month
+from imgctl.pricing.plan import Plan
+from imgctl.pricing.prices import STANDARD, Card
+
+DAYS_A_MONTH = 30
+DAYS_A_YEAR = 365
+DECIMAL_GB = 10**9
+
+ASSUMPTIONS = (
+    "1 GB is 10^9 bytes, a month has 30 days, every GB costs what the first one costs, nothing is free",
+    "a month's uploads are stored for the whole of it; a photo is one PUT a variant, its original's PUT is forgotten",
+    "GET requests and transitions are left out, except one GET a view behind a CDN",
+    "a CDN bills only what it misses: a real one bills every byte to viewers (profile aws)",
+)
+
+
+def lesson_months(card: Card, plan: Plan) -> Iterator[Month]:
+    """Each month with all that is stored by its end."""
+    card = replace(card, gb_bytes=DECIMAL_GB)
+    first = plan.start or card.as_of.replace(day=1)
+    for number in range(1, plan.months + 1):
+        groups = {
+            Group.STORAGE: _storage(card, plan, number),
+            Group.REQUESTS: _requests(card, plan),
+            Group.DELIVERY: delivery(card, plan, cdn=plan.cdn),
+        }
+        yield Month(number=number, first=first, days=DAYS_A_MONTH, groups=groups)
+        first += timedelta(days=DAYS_A_MONTH)
+
+
+def lesson_figures(card: Card, plan: Plan) -> Figures:
+    """The figures the lesson quotes."""
+    card = replace(card, gb_bytes=DECIMAL_GB)
+    return Figures(
+        year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
+        view_bytes=int(plan.views(DAYS_A_MONTH) * plan.view_size),
+        without_cdn=_sum(delivery(card, plan, cdn=False)),
+        with_cdn=_sum(delivery(card, plan, cdn=True)),
+    )
+
+
+def corrections(card: Card, plan: Plan, *, first_year: Decimal, with_cdn: Decimal) -> tuple[str, ...]:
+    """Where the lesson's words are wrong, with the arithmetic; `first_year` and `with_cdn` are AWS's own for the same plan."""
+    card = replace(card, gb_bytes=DECIMAL_GB)
+    warm, cold = card.of(STANDARD).storage[0].price, card.of("GLACIER").storage[0].price
+    year = Decimal(plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size)
+    month = Decimal(plan.uploads_per_day * DAYS_A_MONTH * plan.photo_size) / DECIMAL_GB * warm
+    all_objects = counted(
+        "PUT", plan.uploads_per_day * DAYS_A_MONTH * (len(plan.variants) + 1), _put(card), period=Period.MONTHLY
+    )
+    told = counted("PUT", plan.uploads_per_day * DAYS_A_MONTH * len(plan.variants), _put(card), period=Period.MONTHLY)
+    share = Decimal(plan.original_size) / (plan.photo_size or 1)
+    saved = share * (1 - cold / warm) if warm else Decimal(0)
+    return (
+        (
+            f"what is stored after a year, {terabytes(year)} × ${plain(warm * 1000)}, is {dollars(year / DECIMAL_GB * warm)} "
+            f"a month, not a year; the first year's storage adds up to {dollars(first_year)} on AWS (GiB, tiers, half a month for new photos)"
+        ),
+        (
+            f"originals are {percent(share)} of the bytes, but moving them to GLACIER saves {percent(saved)} of the storage's dollars: "
+            f"{percent(share)} × (1 − {plain(cold)} / {plain(warm)})"
+        ),
+        f"the monthly figure is the first month's: each further month adds {dollars(month)} of storage",
+        (
+            f"a photo with its variants is {len(plan.variants) + 1} objects: {all_objects.quantity:,} PUT cost {dollars(all_objects.amount)}, "
+            f"not {told.quantity:,} and {dollars(told.amount)}"
+        ),
+        f"a CDN bills every byte to viewers, whatever it hits: {dollars(with_cdn)} on CloudFront for the same views",
+    )
+
+
+def terabytes(size: Decimal | int) -> str:
+    """Bytes as the lesson writes them: `155.125 TB` of 10^12."""
+    return f"{plain(Decimal(size) / 10**12)} TB"
+
+
+def percent(share: Decimal) -> str:
+    """A share with one digit: `59.5 %`."""
+    return f"{share * 100:.1f} %"
+
+
+def delivery(card: Card, plan: Plan, *, cdn: bool) -> tuple[Line, ...]:
+    """A month of views: 7,500 GB × $.09, or a tenth of it × $.085 and a GET a view."""
+    views = int(plan.views(DAYS_A_MONTH))
+    size = views * plan.view_size
+    if not cdn:
+        return (weighed(card, "to the internet", size, card.transfer.internet[0].price, period=Period.MONTHLY),)
+    missed = size * (1 - plan.hit_ratio)
+    get = card.of(STANDARD).get or Decimal(0)
+    return (
+        weighed(card, "missed by the CDN", missed, card.cdn.internet[0].price, period=Period.MONTHLY),
+        counted("GET", views, get, period=Period.MONTHLY),
+    )
+
+
+def _storage(card: Card, plan: Plan, number: int) -> tuple[Line, ...]:
+    photos = plan.uploads_per_day * DAYS_A_MONTH * number
+    parts = ((STANDARD, "variants", plan.variant_size), (plan.originals, "originals", plan.original_size))
+    return tuple(
+        weighed(card, f"{name} {what}", photos * size, card.of(name).storage[0].price, period=Period.MONTHLY)
+        for name, what, size in parts
+    )
+
+
+def _requests(card: Card, plan: Plan) -> tuple[Line, ...]:
+    puts = plan.uploads_per_day * DAYS_A_MONTH * len(plan.variants)
+    return (counted("PUT", puts, _put(card), period=Period.MONTHLY),)
+
+
+def _put(card: Card) -> Decimal:
+    return card.of(STANDARD).put or Decimal(0)
+
+
+def _sum(lines: tuple[Line, ...]) -> Decimal:
+    return sum((line.amount for line in lines), Decimal(0))

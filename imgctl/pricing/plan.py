@@ -1,0 +1,127 @@
+"""What a product is planned to do: its uploads, views and sizes, where its originals live, and by whose arithmetic."""
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from imgctl.errors import UsageError
+from imgctl.keys import ORIGINAL, ROLES
+from imgctl.model import Variant
+from imgctl.pricing.prices import STANDARD
+
+# What the lesson assumes of an average photo, in bytes.
+LESSON_SIZES: Mapping[str, int] = {
+    Variant.THUMB.value: 50_000,
+    Variant.MEDIUM.value: 200_000,
+    Variant.FULL.value: 1_000_000,
+    ORIGINAL: 3_000_000,
+}
+# A view shows a picture in a list and then opens it; `full` is for those who ask.
+VIEWED = (Variant.THUMB.value, Variant.MEDIUM.value)
+MOST_MONTHS = 240
+# The largest object of S3 (since December 2025).
+MOST_BYTES = 50 * 2**40
+# The catalog's budget of a row with its indexes.
+ROW_BYTES = 600
+_MOST = {
+    "uploads_per_day": 10**9,
+    "views_per_upload": 10**6,
+    "archive_after_days": 36_500,
+    "hit_ratio": 1,
+    "tags": 10,
+    "audits": 1000,
+}
+
+
+class Profile(StrEnum):
+    """Whose arithmetic: AWS's own bill, or the lesson's on the back of an envelope."""
+
+    AWS = "aws"
+    LESSON = "lesson"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A product before it exists; `sizes` are bytes by role, and a variant that is not among them is not built.
+
+    Raises UsageError for what can be no plan.
+    """
+
+    uploads_per_day: int = 100_000
+    views_per_upload: Decimal = Decimal(10)
+    sizes: Mapping[str, int] = field(default_factory=lambda: dict(LESSON_SIZES))
+    originals: str = STANDARD
+    archive_after_days: int = 0
+    cdn: bool = True
+    hit_ratio: Decimal = Decimal("0.9")
+    months: int = 12
+    tags: int = 0
+    audits: int = 0
+    start: date | None = None
+
+    def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            value = Decimal(getattr(self, name))
+            if not value.is_finite() or not 0 <= value <= most:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is out of range", hint=f"write 0 to {most:,}")
+        if not 1 <= self.months <= MOST_MONTHS:
+            raise UsageError(f"--months {self.months} is out of range", hint=f"write 1 to {MOST_MONTHS}")
+        for name, size in self.sizes.items():
+            if name not in ROLES or not 0 <= size <= MOST_BYTES:
+                raise UsageError(f"--sizes {name}={size} is no size of a photo", hint=f"name {', '.join(ROLES)}")
+        if ORIGINAL not in self.sizes:
+            raise UsageError("--sizes has no original", hint="original=3MB")
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that are built, smallest first."""
+        return tuple(one.value for one in Variant if one.value in self.sizes)
+
+    @property
+    def variant_size(self) -> int:
+        """Bytes of all variants of one photo."""
+        return sum(self.sizes[name] for name in self.variants)
+
+    @property
+    def original_size(self) -> int:
+        """Bytes of one original."""
+        return self.sizes[ORIGINAL]
+
+    @property
+    def photo_size(self) -> int:
+        """Bytes of one photo with all its variants."""
+        return self.variant_size + self.original_size
+
+    @property
+    def viewed(self) -> tuple[str, ...]:
+        """What one view loads: thumb and medium, or what stands in for them."""
+        return tuple(name for name in (stand_in(self.variants, wanted) for wanted in VIEWED) if name)
+
+    @property
+    def view_size(self) -> int:
+        """Bytes one view loads."""
+        return sum(self.sizes[name] for name in self.viewed)
+
+    def views(self, days: int) -> Decimal:
+        """How many views so many days bring."""
+        return self.uploads_per_day * days * self.views_per_upload
+
+
+def stand_in(variants: tuple[str, ...], wanted: str) -> str | None:
+    """The variant that is shown where `wanted` is asked for: itself, else the next larger, else the next smaller."""
+    order = [one.value for one in Variant]
+    at = order.index(wanted)
+    return next((name for name in (*order[at:], *reversed(order[:at])) if name in variants), None)
+
+
+def month_lengths(start: date, months: int) -> Iterator[tuple[date, int]]:
+    """The first day and the days of so many months, beginning with that of `start`."""
+    first = start.replace(day=1)
+    for _ in range(months):
+        days = monthrange(first.year, first.month)[1]
+        yield first, days
+        # Month ends differ; the 32nd day always lies in the next month.
+        first = date.fromordinal(first.toordinal() + days)
