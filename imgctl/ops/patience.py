@@ -1,11 +1,11 @@
-"""Waiting for a database that went away for a while, so that a long run outlives its restart."""
+"""Waiting for a database or a store that went away for a while, so that a long run outlives its restart."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from imgctl.errors import CatalogUnavailable
+from imgctl.errors import CatalogUnavailable, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -26,8 +26,14 @@ class Waiting(Protocol):
         """Sleep until set or timed out; True when set."""
 
 
-def patiently(attempt: Callable[[], T], *, stop: Waiting, patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """Do a transaction, again and again while the database is away, for so long; raises CatalogUnavailable then.
+def patiently(
+    attempt: Callable[[], T],
+    *,
+    stop: Waiting,
+    patience_seconds: float = PATIENCE_SECONDS,
+    away: type[CatalogUnavailable] | type[StoreUnavailable] = CatalogUnavailable,
+) -> T:
+    """Do a transaction, again and again while the database (or who else raises `away`) is away; raises it in the end.
 
     `attempt` must be safe to repeat: its commit may have happened though its answer was lost.
     """
@@ -36,8 +42,9 @@ def patiently(attempt: Callable[[], T], *, stop: Waiting, patience_seconds: floa
     while True:
         try:
             return attempt()
-        except CatalogUnavailable as error:
+        except away as error:
             if time.monotonic() + pause > deadline or stop.wait(pause):
                 raise
-            log.warning("waiting for the catalog: %s", error.line)
+            who = "catalog" if isinstance(error, CatalogUnavailable) else "store"
+            log.warning("waiting for the %s: %s", who, error.line)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

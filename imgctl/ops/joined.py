@@ -1,0 +1,139 @@
+"""Rows beside what the store holds of them: by a listing that runs along, or by a request for each blob."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from imgctl.config import StoreSettings
+from imgctl.errors import KeyShapeError, StoreUnavailable
+from imgctl.keys import ORIGINAL, key_of, parse_key
+from imgctl.model import Image, Variant
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.store.cold.base import ColdStore, StoredBlob
+
+# So many blobs that nobody asked for, and the listing is begun anew at the next row: two requests' worth.
+SKIP_AT_MOST = 2000
+LISTED_A_REQUEST = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A row and those blobs that it names and the store holds, by their keys."""
+
+    image: Image
+    blobs: Mapping[str, StoredBlob]
+
+    def blob(self, key: str | None) -> StoredBlob | None:
+        """What lies under one of the row's keys."""
+        return None if key is None else self.blobs.get(key)
+
+
+class Looker:
+    """Looks at the blobs of rows that come in the order of ids (in any order without `listing`).
+
+    A listing is read along with the rows and holds one page; a key that it lacks is asked for by itself before it
+    counts as missing. `listed` and `heads` count what was asked. One thread's own; outages are waited for.
+    """
+
+    def __init__(
+        self, cold: ColdStore, settings: StoreSettings, *, listing: bool, pool: Executor, stop: Waiting
+    ) -> None:
+        prefixes = {settings.originals_prefix, settings.variants_prefix} if listing else set[str]()
+        self.heads = 0
+        self._cold = cold
+        self._pool = pool
+        self._stop = stop
+        self._listings = [_Listing(cold, prefix) for prefix in sorted(prefixes)]
+
+    @property
+    def list_requests(self) -> int:
+        """How many listing requests were made."""
+        return sum(one.requests for one in self._listings)
+
+    def look(self, images: Sequence[Image]) -> list[Joined]:
+        """Each of the rows with its blobs; StoreUnavailable once the store was away for too long."""
+        found = {image.id: self._listed(image) for image in images}
+        missing = [(image.id, key) for image in images for key in keys_of(image) if key not in found[image.id]]
+        self.heads += len(missing)
+        for (image_id, key), blob in zip(missing, self._pool.map(self._head, [key for _, key in missing]), strict=True):
+            if blob is not None:
+                found[image_id][key] = blob
+        return [Joined(image=image, blobs=found[image.id]) for image in images]
+
+    def _head(self, key: str) -> StoredBlob | None:
+        return patiently(partial(self._cold.head, key), stop=self._stop, away=StoreUnavailable)
+
+    def _listed(self, image: Image) -> dict[str, StoredBlob]:
+        wanted = keys_of(image)
+        found: dict[str, StoredBlob] = {}
+        for listing in self._listings:
+            blobs = patiently(partial(listing.blobs_of, image.id), stop=self._stop, away=StoreUnavailable)
+            found |= {blob.key: blob for blob in blobs if blob.key in wanted}
+        return found
+
+
+def keys_of(image: Image) -> list[str]:
+    """Every key that a row names: its original's and its variants'."""
+    named = (image.original_key, *(image.variant_key(variant) for variant in Variant))
+    return [key for key in named if key is not None]
+
+
+class _Listing:
+    """The blobs under one prefix, read forwards, by the ids in their keys."""
+
+    def __init__(self, cold: ColdStore, prefix: str) -> None:
+        self._cold = cold
+        self._prefix = prefix
+        self._stream: Iterator[StoredBlob] | None = None
+        self._begun = self._read = 0
+        self._next: tuple[UUID, StoredBlob] | None = None
+
+    @property
+    def requests(self) -> int:
+        return self._begun + self._read // LISTED_A_REQUEST
+
+    def blobs_of(self, image_id: UUID) -> list[StoredBlob]:
+        """The blobs of an image; ids must not fall from call to call. After an error the same may be asked again."""
+        try:
+            if self._stream is None or not self._reach(image_id):
+                self._open(image_id)
+                self._reach(image_id, skip=None)
+            return self._take(image_id)
+        except StoreUnavailable:
+            self._stream = None
+            raise
+
+    def _open(self, image_id: UUID) -> None:
+        start = key_of(image_id, ORIGINAL, "x", prefix=self._prefix).removesuffix(f"-{ORIGINAL}.x")
+        self._stream = self._cold.scan(prefix=self._prefix, after=start)
+        self._begun += 1
+        self._next = self._advance()
+
+    def _reach(self, image_id: UUID, *, skip: int | None = SKIP_AT_MOST) -> bool:
+        """Go to the image's first blob, or behind where it would be; False where that is too far."""
+        passed = 0
+        while self._next is not None and self._next[0] < image_id:
+            if passed == skip:
+                return False
+            passed += 1
+            self._next = self._advance()
+        return True
+
+    def _take(self, image_id: UUID) -> list[StoredBlob]:
+        found = []
+        while self._next is not None and self._next[0] == image_id:
+            found.append(self._next[1])
+            self._next = self._advance()
+        return found
+
+    def _advance(self) -> tuple[UUID, StoredBlob] | None:
+        for blob in self._stream or ():
+            self._read += 1
+            try:
+                return parse_key(blob.key, prefix=self._prefix).id, blob
+            except KeyShapeError:
+                # Not ours: the other role's prefix, or somebody else's.
+                continue
+        return None
