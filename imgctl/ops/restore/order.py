@@ -1,13 +1,14 @@
 """What is asked of a restore, and what it says of each original."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from imgctl.errors import StoreError
 from imgctl.model import Image
 from imgctl.ops.rows import Chosen
+from imgctl.pricing.prices import Card
 from imgctl.store.cold.base import StoredBlob, Tier
 
 CONCURRENCY = 16
@@ -24,10 +25,11 @@ class State(StrEnum):
     RESTORED = "restored"
     EXPIRED = "expired"
     MISSING = "missing"
+    UNKNOWN = "unknown"
 
 
 class Fate(StrEnum):
-    """What became of an original in this run: `planned`, `requested`, `extended` and `moved` cost money, the rest don't."""
+    """What became of an original in this run; `left` is what the limit, the budget or a stop came before."""
 
     PLANNED = "planned"
     REQUESTED = "requested"
@@ -53,8 +55,8 @@ class Wanted:
 class RestoreOrder:
     """How to restore: `days` the readable copy stays, at most `limit` requests, `rate` of them a second.
 
-    `lists_restores`: the store's listings tell of restores, as those of AWS do. `permanent` moves what is readable back to
-    STANDARD. With a `budget` in dollars, `cost_of` says what one original costs, and what goes beyond is left.
+    `lists_restores`: the store's listings tell of restores, as those of AWS do. `permanent` moves what is restored back
+    to STANDARD. With a `card`, what goes beyond the `budget` in dollars is left; without one all is free.
     """
 
     tier: Tier = Tier.BULK
@@ -66,17 +68,21 @@ class RestoreOrder:
     dry_run: bool = False
     lists_restores: bool = True
     budget: Decimal | None = None
-    cost_of: Callable[[StoredBlob], Decimal] = field(default=lambda _: Decimal(0))
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A row, and its original as the store describes it (None: not there); `fresh` when looked at by itself, just now."""
+    """A row, and its original as the store describes it (None: not there); `fresh` when looked at by itself just now.
+
+    `error` is why it could not be looked at: its state is unknown then.
+    """
 
     image: Image
     blob: StoredBlob | None
     state: State
-    fresh: bool
+    fresh: bool = False
+    error: StoreError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,174 @@
+"""Asking the store to restore originals, each looked at first, so that nothing is paid twice."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from imgctl.errors import StoreError
+from imgctl.model import Image, StorageClass
+from imgctl.ops.patience import Waiting
+from imgctl.ops.restore.look import Judge, Looker, note, readable_until
+from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.price import price_of
+from imgctl.run.rate import RateLimit
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.cold.base import ColdStore, Restore, StoredBlob
+
+_SETTLED = {
+    State.MISSING: Fate.MISSING,
+    State.READABLE: Fate.READABLE,
+    State.RESTORING: Fate.RESTORING,
+    State.UNKNOWN: Fate.FAILED,
+}
+_FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Restore.IN_PROGRESS: Fate.RESTORING}
+
+
+def request(
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: Waiting
+) -> Iterator[Outcome]:
+    """Restore the originals of these rows, a page at a time, and write into the rows what the store says of them.
+
+    What is readable, under way, or restored for long enough is not asked for. What costs is looked at by itself just
+    before. When `stop` is set nothing more is asked. Raises what ends a whole run (no bucket, no permission or no
+    answer many times in a row, no database) after its page is settled.
+    """
+    return _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=True)
+
+
+def move_back(
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: Waiting
+) -> Iterator[Outcome]:
+    """Move what is restored back to STANDARD and ask for nothing; yields what was moved, or failed to be."""
+    for outcome in _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=False):
+        if outcome.fate in (Fate.MOVED, Fate.FAILED):
+            yield outcome
+
+
+def is_wanted(one: Seen, order: RestoreOrder) -> bool:
+    """Whether an original must be asked for: it is archived, or restored for less long than wanted."""
+    if one.state in (State.ARCHIVED, State.EXPIRED):
+        return True
+    if one.state is not State.RESTORED or order.permanent or one.blob is None:
+        return False
+    until = readable_until(one.blob)
+    # Stores round up to midnight: the same command again on the same day finds it restored for long enough.
+    day = (datetime.now(UTC) + timedelta(days=order.days)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return until is None or until < day
+
+
+def _through(
+    pages: Iterable[Sequence[Image]],
+    order: RestoreOrder,
+    *,
+    catalog: Catalog,
+    cold: ColdStore,
+    stop: Waiting,
+    asking: bool,
+) -> Iterator[Outcome]:
+    with Looker(cold, order) as looker:
+        run = _Run(order, cold, looker, stop, asking=asking)
+        for page in pages:
+            if stop.is_set():
+                return
+            outcomes = run.page(page)
+            if not order.dry_run:
+                note(catalog, [one.seen for one in outcomes], stop=stop)
+            yield from outcomes
+            if run.judge.over is not None:
+                raise run.judge.over
+
+
+class _Run:
+    """One restore; `_act` runs in the looker's threads."""
+
+    def __init__(self, order: RestoreOrder, cold: ColdStore, looker: Looker, stop: Waiting, *, asking: bool) -> None:
+        self.judge = Judge(order)
+        self._asking = asking
+        self._order = order
+        self._cold = cold
+        self._looker = looker
+        self._stop = stop
+        self._rate = RateLimit(order.rate)
+        self._lock = threading.Lock()
+        self._left = order.limit
+        self._spent = Decimal(0)
+
+    def page(self, images: Sequence[Image]) -> list[Outcome]:
+        """Settle a page of rows."""
+        outcomes = []
+        for outcome, error in self._looker.pool.map(self._safely, self._looker.look(images)):
+            self.judge.hear(error)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _safely(self, one: Seen) -> tuple[Outcome, StoreError | None]:
+        if self.judge.over is not None:
+            return Outcome(seen=one, fate=Fate.LEFT, detail="the run ended before"), None
+        try:
+            return self._act(one), one.error
+        except StoreError as error:
+            return Outcome(seen=one, fate=Fate.FAILED, detail=error.line), error
+
+    def _act(self, one: Seen) -> Outcome:
+        if self._is_idle(one):
+            return _settled(one)
+        if self._order.dry_run:
+            refused = self._refused(one)
+            return Outcome(seen=one, fate=Fate.LEFT if refused else Fate.PLANNED, detail=refused)
+        now = one if one.fresh else self._looker.head(one.image)
+        if now.error is not None:
+            raise now.error
+        if self._is_idle(now):
+            return _settled(now)
+        if refused := self._refused(now):
+            return Outcome(seen=now, fate=Fate.LEFT, detail=refused)
+        return self._ask(now) if is_wanted(now, self._order) else self._move(now)
+
+    def _is_idle(self, one: Seen) -> bool:
+        moves = self._order.permanent and one.state is State.RESTORED
+        return not moves and not (self._asking and is_wanted(one, self._order))
+
+    def _refused(self, one: Seen) -> str:
+        """Take one of the limit and its price of the budget, and a turn; why not, or nothing."""
+        with self._lock:
+            price = price_of(one, self._order)
+            if self._left == 0:
+                return "beyond the limit"
+            if self._order.budget is not None and self._spent + price > self._order.budget:
+                return "beyond the budget"
+            self._left = None if self._left is None else self._left - 1
+            self._spent += price
+            turn = 0.0 if self._order.dry_run else self._rate.reserve(1)
+        return "the run ended before" if self._stop.is_set() or (turn and self._stop.wait(turn)) else ""
+
+    def _ask(self, one: Seen) -> Outcome:
+        blob = _blob(one)
+        answer = self._cold.restore(blob.key, tier=self._order.tier, days=self._order.days)
+        # Some stores restore at once, and an extended copy has a new end: what the row says is read, not reckoned.
+        after = self._looker.head(one.image)
+        if after.blob is None:
+            after = replace(one, blob=replace(blob, restoring=answer is not Restore.EXTENDED), state=State.RESTORING)
+        return Outcome(seen=after, fate=_FATES[answer])
+
+    def _move(self, one: Seen) -> Outcome:
+        blob = _blob(one)
+        moved = self._cold.move(blob.key, to=StorageClass.STANDARD, etag=blob.etag)
+        return Outcome(seen=replace(one, blob=moved, state=State.READABLE), fate=Fate.MOVED)
+
+
+def _settled(one: Seen) -> Outcome:
+    fate = _SETTLED.get(one.state, Fate.RESTORED)
+    return Outcome(seen=one, fate=fate, detail=one.error.line if one.error else _words(one))
+
+
+def _words(one: Seen) -> str:
+    if one.state is State.MISSING:
+        return f"the store has no {one.image.original_key}" if one.image.original_key else "the row names no original"
+    return ""
+
+
+def _blob(one: Seen) -> StoredBlob:
+    assert one.blob is not None
+    return one.blob

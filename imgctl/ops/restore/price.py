@@ -1,0 +1,93 @@
+"""What a restore costs: all of it by a survey, one original by itself."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from imgctl.errors import UsageError
+from imgctl.model import StorageClass
+from imgctl.ops.restore.order import RestoreOrder, Seen, State
+from imgctl.pricing.estimate import Estimate
+from imgctl.pricing.prices import Card
+from imgctl.pricing.restore import Leaving, restore_estimate
+from imgctl.pricing.storage import Sized
+from imgctl.store.cold.base import Tier
+
+# The longest minimum duration of any class is shorter.
+OLDEST_DAYS = 366
+
+
+@dataclass(slots=True, kw_only=True)
+class Pile:
+    """Originals counted by a key, with their bytes."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
+
+    def add(self, key: str, size: int) -> None:
+        """One more."""
+        self.objects[key] += 1
+        self.size[key] += size
+
+    def sized(self) -> dict[str, Sized]:
+        """What was counted, by key."""
+        return {key: Sized(objects=self.objects[key], size=self.size[key]) for key in sorted(self.objects)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Needs:
+    """What must be paid for: originals to restore and to extend by class, to move back by class and age."""
+
+    archived: Pile = field(default_factory=Pile)
+    extended: Pile = field(default_factory=Pile)
+    leaving: dict[tuple[str, int], Sized] = field(default_factory=dict)
+    versioned: bool = False
+
+    def add(self, one: Seen, order: RestoreOrder) -> None:
+        """An original that is asked for, or moved, or both one after the other."""
+        if one.blob is None:
+            return
+        name, size = one.blob.storage_class, one.blob.size
+        if one.state is State.RESTORED and not order.permanent:
+            self.extended.add(name, size)
+        elif one.state in (State.ARCHIVED, State.EXPIRED):
+            self.archived.add(name, size)
+        if order.permanent:
+            key = (name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days))
+            before = self.leaving.get(key, Sized(objects=0, size=0))
+            self.leaving[key] = Sized(objects=before.objects + 1, size=before.size + size)
+
+    def estimate(self, card: Card, order: RestoreOrder) -> Estimate:
+        """What all of it costs; UsageError where a class has no such tier."""
+        archived, extended = self.archived.sized(), self.extended.sized()
+        _check_tier(order.tier, {**archived, **extended})
+        return restore_estimate(
+            card,
+            archived=archived,
+            extended=extended,
+            tier=order.tier,
+            days=order.days,
+            leaving=Leaving(ages=self.leaving, versioned=self.versioned) if order.permanent else None,
+        )
+
+
+def price_of(one: Seen, order: RestoreOrder) -> Decimal:
+    """What the next step of one original costs: its restore, or its way back to STANDARD."""
+    if order.card is None or order.budget is None:
+        return Decimal(0)
+    needs = Needs()
+    needs.add(one, order)
+    if one.state in (State.ARCHIVED, State.EXPIRED):
+        needs.leaving.clear()
+    return needs.estimate(order.card, order).one_off
+
+
+def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:
+    deep = classes.get(StorageClass.DEEP_ARCHIVE)
+    if tier is Tier.EXPEDITED and deep is not None:
+        raise UsageError(
+            f"{deep.objects:,} of these originals lie in {StorageClass.DEEP_ARCHIVE}, which has no expedited restore",
+            hint="--tier standard (12 hours) or --tier bulk (48 hours)",
+        )

@@ -1,0 +1,16 @@
+"""What the work queue must leave until somebody restores it."""
+
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.restores import awaiting_restore
+
+
+def waiting(catalog: Catalog) -> int:
+    """How many of the oldest 10,000 processing images wait for their originals to be restored."""
+    with catalog.read() as connection:
+        return awaiting_restore(connection)
+
+
+def waiting_words(count: int) -> str:
+    """A sentence that says so, and the way out."""
+    what = "1 image waits for its original" if count == 1 else f"{count:,} images wait for their originals"
+    return f"{what} to be restored (imgctl restore --status shows them, imgctl restore ID brings one back)"
