@@ -21,6 +21,7 @@ Plain: TypeAlias = "str | int | float | tuple[str, ...]"
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 PATHS = {".".join(path): variable for variable, path in variables(Settings()).items()}
 OTHER_TEXTS: dict[str, Plain] = {
+    "links.cdn": "https://images.example.org",
     "variants.background": "#000000",
     "variants.keep": ("copyright",),
     "store.originals_prefix": "originals/",
