@@ -26,23 +26,27 @@ class DurableDirectory:
         self._lock = threading.Lock()
         self._swept = False
 
-    def create(self, path: Path, chunks: Iterable[Chunk]) -> None:
-        """Write a file that must not exist yet; FileExistsError when it does."""
-        self._write(path, chunks, os.link)
+    def create(self, path: Path, chunks: Iterable[Chunk], *, modified_ns: int | None = None) -> None:
+        """Write a file that must not exist yet, dated now or so; FileExistsError when it does."""
+        self._write(path, chunks, os.link, modified_ns=modified_ns)
+
+    def link(self, source: Path, path: Path) -> None:
+        """Give a file that is whole and on disk a second name; FileExistsError when that is taken."""
+        self._publish(source, path, os.link)
 
     def replace(self, path: Path, chunks: Iterable[Chunk]) -> None:
         """Write a file, over an older one if there is one."""
         self._write(path, chunks, os.replace)
 
-    def _write(self, path: Path, chunks: Iterable[Chunk], publish: Publish) -> None:
-        temporary = self._write_temporary(chunks)
+    def _write(self, path: Path, chunks: Iterable[Chunk], publish: Publish, *, modified_ns: int | None = None) -> None:
+        temporary = self._write_temporary(chunks, modified_ns)
         try:
             self._publish(temporary, path, publish)
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
 
-    def _write_temporary(self, chunks: Iterable[Chunk]) -> Path:
+    def _write_temporary(self, chunks: Iterable[Chunk], modified_ns: int | None) -> Path:
         if not self._swept:
             self._sweep()
         temporary = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
@@ -54,6 +58,8 @@ class DurableDirectory:
         try:
             for chunk in chunks:
                 _write_all(descriptor, chunk)
+            if modified_ns is not None:
+                os.utime(descriptor, ns=(modified_ns, modified_ns))
             os.fsync(descriptor)
         except BaseException:
             temporary.unlink(missing_ok=True)

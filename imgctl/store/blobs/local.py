@@ -1,33 +1,35 @@
 """The store that is a directory: what is there is whole, and what was created survives a power cut."""
 
-import errno
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from stat import S_ISREG
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreFull
+from imgctl.errors import BlobCorrupt, BlobExists
+from imgctl.model import StorageClass
+from imgctl.store.blobs.archive import Archive, Held
 from imgctl.store.blobs.base import IMMUTABLE, Blob
 from imgctl.store.blobs.durable import DurableDirectory
 from imgctl.store.blobs.files import checked_chunks, etag_of, unchanged
-from imgctl.store.blobs.names import checked
-from imgctl.store.blobs.walk import Range, walk
+from imgctl.store.blobs.local_failure import translated, writing
+from imgctl.store.blobs.names import beside, checked
+from imgctl.store.blobs.walk import Range
 
 _CHUNK = 4 * 2**20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
 class LocalStore:
-    """Blobs as files below a directory, which is made on first use; it has no content types and no storage classes."""
+    """Blobs as files below a directory, which is made on first use; it has no content types.
 
-    def __init__(self, root: Path) -> None:
+    Those of other storage classes lie below `archive`, by default the directory beside it named `<root>.archive`.
+    """
+
+    def __init__(self, root: Path, archive: Path | None = None) -> None:
         self._root = root
         self._files = DurableDirectory(root)
+        self._archive = Archive(root, archive or beside(root))
 
     @property
     def pushbacks(self) -> int:
@@ -37,68 +39,63 @@ class LocalStore:
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
         path = self._path(key)
-        with _writing(key, path):
+        with writing(key, path), self._free(key, path):
             self._files.create(path, (body,))
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Copy a file in chunks; BlobCorrupt when what was read is not `size` bytes with that sha256."""
         target = self._path(key)
         # The source opens outside: its errors are the caller's, not the store's.
-        with path.open("rb", buffering=0) as source, _writing(key, target):
+        with path.open("rb", buffering=0) as source, writing(key, target), self._free(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Write a file, over an older one if there is one."""
         path = self._path(key)
-        with _writing(key, path):
+        with writing(key, path):
             self._files.replace(path, (body,))
+            self._archive.drop(key)
 
     def get(self, key: str) -> bytes:
-        """The whole blob; BlobMissing when there is none."""
-        path = self._path(key)
-        with _translated(key, path):
-            return path.read_bytes()
+        """The whole blob; BlobMissing when there is none, BlobArchived when it must be restored first."""
+        with self._open(key) as source:
+            return source.readall()
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
         """Up to `length` bytes from `start` on; BlobCorrupt when the file is no longer the one with this ETag."""
-        path = self._path(key)
-        with _translated(key, path), path.open("rb", buffering=0) as source:
+        with self._open(key) as source, translated(key, self._path(key)):
             return b"".join(unchanged(source, key, etag=etag, start=start, length=length, chunk_size=_CHUNK))
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         """Copy a file in chunks, never by a link: nobody who writes to the source may change an original."""
-        target, path = self._path(key), self._path(source_key)
-        with _translated(source_key, path):
-            source = path.open("rb", buffering=0)
-        with source, _writing(key, target):
+        target = self._path(key)
+        with self._open(source_key) as source, writing(key, target), self._free(key, target):
             self._files.create(target, unchanged(source, source_key, etag=etag, chunk_size=_CHUNK))
 
     def head(self, key: str) -> Blob | None:
         """The blob's description, or None when there is none."""
-        path = self._path(key)
-        try:
-            with _translated(key, path):
-                found = path.stat()
-        except BlobMissing:
-            return None
-        return _blob(key, found) if S_ISREG(found.st_mode) else None
+        with translated(key, self._path(key)):
+            held = self._archive.find(key)
+        return _blob(key, held) if held is not None else None
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
-        """Blobs in UTF-8 byte order of their keys; an absent root holds none."""
-        with _translated("", self._root):
-            for key, found in walk(self._root, Range(prefix=prefix, after=after, until=until)):
-                yield _blob(key, found)
+        """Blobs in UTF-8 byte order of their keys, archived ones too; an absent root holds none."""
+        with translated("", self._root):
+            for key, held in self._archive.scan(Range(prefix=prefix, after=after, until=until)):
+                yield _blob(key, held)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs; their directories stay, so that nobody's create meets a vanishing one."""
+        """Delete blobs, archived ones too; their directories stay, so that nobody's create meets a vanishing one."""
         for key in keys:
-            path = self._path(key)
-            with _translated(key, path), suppress(FileNotFoundError, NotADirectoryError):
-                path.unlink()
+            with translated(key, self._path(key)):
+                self._archive.delete(key)
 
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
-        """The file's URL; what it allows is the file system's to say."""
-        return self._path(key).as_uri()
+        """The file's URL, wherever it lies; what it allows is the file system's to say."""
+        path = self._path(key)
+        with translated(key, path):
+            held = self._archive.find(key)
+        return (held.path if held is not None else path).as_uri()
 
     def check(self) -> None:
         """Write, read and delete a probe."""
@@ -115,42 +112,28 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self._root / checked(key)
 
+    def _open(self, key: str) -> FileIO:
+        with translated(key, self._path(key)):
+            return self._archive.open(key)
 
-def _blob(key: str, found: os.stat_result) -> Blob:
+    @contextmanager
+    def _free(self, key: str, path: Path) -> Iterator[None]:
+        """BlobExists when the key is taken under the archive root, also when a move took it there meanwhile."""
+        taken = BlobExists(f"{key} is already in the store")
+        if self._archive.is_archived(key):
+            raise taken
+        yield
+        if self._archive.is_archived(key):
+            path.unlink(missing_ok=True)
+            raise taken
+
+
+def _blob(key: str, held: Held) -> Blob:
+    is_standard = held.storage_class is StorageClass.STANDARD
     return Blob(
         key=key,
-        size=found.st_size,
-        modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
-        etag=etag_of(found),
+        size=held.stat.st_size,
+        modified_at=datetime.fromtimestamp(held.stat.st_mtime, UTC),
+        etag=etag_of(held.stat),
+        storage_class=None if is_standard else held.storage_class,
     )
-
-
-@contextmanager
-def _writing(key: str, path: Path) -> Iterator[None]:
-    try:
-        with _translated(key, path):
-            yield
-    except BlobMissing as error:
-        raise StoreError(
-            f"{path} cannot be written", hint="a file lies where a directory must be, or the reverse"
-        ) from error
-
-
-@contextmanager
-def _translated(key: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _store_error(error, key, path) from error
-
-
-def _store_error(error: OSError, key: str, path: Path) -> StoreError:
-    if isinstance(error, FileExistsError):
-        return BlobExists(f"{key} is already in the store")
-    if error.errno in _MISSING:
-        return BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
-    if error.errno in _FULL:
-        return StoreFull(f"no space is left for {path}", hint="free some, or raise the quota, and run the same again")
-    if error.errno in _DENIED:
-        return StoreDenied(f"{path}: {error.strerror}", hint="give this user the right to read and write there")
-    return StoreError(f"{path}: {error.strerror or error}", hint="the store needs a file system with hard links")

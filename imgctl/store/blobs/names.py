@@ -1,6 +1,7 @@
 """Which keys every store takes, and in what order stores list them."""
 
 import re
+from pathlib import Path
 
 from imgctl.errors import KeyShapeError
 
@@ -28,3 +29,8 @@ def just_before(prefix: str) -> str:
     if last <= ord(" ") or 0xD800 <= last <= 0xDFFF:
         return prefix[:-1]
     return prefix[:-1] + chr(last) + _LAST
+
+
+def beside(root: Path) -> Path:
+    """Where a directory store keeps archived originals when nothing else is set."""
+    return root.parent / f"{root.name}.archive"

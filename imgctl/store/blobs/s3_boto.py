@@ -11,10 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.s3_connect import Boto3S3
-from imgctl.store.blobs.s3_failure import Target, judge, silence
+from imgctl.store.blobs.s3_failure import Failure, Target, judge, silence
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
+FAILURES = (ClientError, BotoCoreError)
 
 _PART_BYTES = 16 * 2**20
 _MOST_PARTS = 10_000
@@ -85,9 +87,19 @@ def translated(target: Target) -> Iterator[None]:
     """Raise the StoreError that fits for what boto3 raises within."""
     try:
         yield
-    except ClientError as error:
+    except FAILURES as error:
+        raise failure_of(error, target).error from None
+
+
+def failure_of(error: Exception, target: Target) -> Failure:
+    """Judge an error of boto3 by the status and the S3 error code in it, or by its class where nobody answered."""
+    if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-        raise judge(status, code, message.rstrip("."), target).error from None
-    except BotoCoreError as error:
-        raise silence(type(error).__name__, target).error from None
+        return judge(status, code_of(error), error.response["Error"].get("Message", "").rstrip("."), target)
+    return silence(type(error).__name__, target)
+
+
+def code_of(error: Exception) -> str:
+    """The S3 error code of an error of boto3, empty where nobody answered."""
+    code: str = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+    return code

@@ -37,6 +37,13 @@ class Connection:
         return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
 
 
+class RestoreStatus(TypedDict, total=False):
+    """How a listing tells of a restore, where it was asked to."""
+
+    IsRestoreInProgress: bool
+    RestoreExpiryDate: datetime
+
+
 class Listed(TypedDict):
     """One object in boto3's answer to `list_objects_v2`."""
 
@@ -44,12 +51,16 @@ class Listed(TypedDict):
     Size: int
     LastModified: datetime
     ETag: NotRequired[str]
+    StorageClass: NotRequired[str]
+    RestoreStatus: NotRequired[RestoreStatus]
 
 
 class ListAnswer(TypedDict, total=False):
     """What of boto3's answer to `list_objects_v2` this store reads."""
 
     Contents: list[Listed]
+    IsTruncated: bool
+    NextContinuationToken: str
 
 
 class PartCopied(TypedDict):

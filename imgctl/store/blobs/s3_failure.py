@@ -29,6 +29,8 @@ _PATIENCE = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                 "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidSecurity"}  # fmt: skip
 _ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+_OF_ARCHIVES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetrievalNotAvailable",
+                "ObjectAlreadyInActiveTierError"}  # fmt: skip
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 _NO_SPACE = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
@@ -64,14 +66,13 @@ def judge(status: int, code: str, message: str, target: Target) -> Failure:
     """What an HTTP status and an S3 error code mean (API error responses, S3 API Reference)."""
     what = target.key or f"bucket {target.bucket}"
     said = f"{code or status}: {message}" if message else f"{code or status}"
+    if code in _OF_ARCHIVES:
+        return Failure(error=_of_archives(what, code, said))
     if code in _PATIENCE or status in (408, 409, 429, 500, 502, 503, 504):
         return Failure(error=_busy(what, said, target), transient=True)
     if code == "NoSuchBucket":
         hint = f"create it, or correct [store] url; asked {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
-    if code in _ARCHIVED:
-        hint = "restore it first: aws s3api restore-object"
-        return Failure(error=BlobArchived(f"{what} lies in an archive storage class", hint=hint))
     if code in _DAMAGED:
         return Failure(
             error=BlobCorrupt(f"{what} arrived damaged, and was refused ({said})", hint="run the same again")
@@ -115,6 +116,18 @@ def silence(kind: str, target: Target) -> Failure:
 def _busy(what: str, said: str, target: Target) -> StoreUnavailable:
     hint = "run the same again later, or with less concurrency"
     return StoreUnavailable(f"{what}: {target.endpoint} asks for patience ({said})", hint=hint)
+
+
+def _of_archives(what: str, code: str, said: str) -> StoreError:
+    """Answers that the same request gets again, though the status of some asks for patience (RestoreObject, S3 API)."""
+    if code in _ARCHIVED:
+        return BlobArchived(f"{what} lies in an archive storage class", hint="restore it first: imgctl restore")
+    if code == "RestoreAlreadyInProgress":
+        return StoreError(f"{what} is being restored already", hint="wait for it: imgctl restore --status")
+    if code == "GlacierExpeditedRetrievalNotAvailable":
+        hint = "take another tier: --tier standard or --tier bulk"
+        return StoreUnavailable(f"{what}: there is no capacity for expedited restores now ({said})", hint=hint)
+    return StoreError(f"{what} is in no archive class: there is nothing to restore", hint="read it as it is")
 
 
 def _denied(what: str, code: str, said: str, target: Target) -> StoreDenied:

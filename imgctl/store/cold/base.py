@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from imgctl.errors import StoreError
 from imgctl.model import StorageClass, is_archived
 
 
@@ -71,3 +72,10 @@ class ColdStore(Protocol):
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob, which nobody can bring back."""
+
+
+def known_class(name: str) -> StorageClass:
+    """The class of that name; StoreError where blobs are moved to no such class: some servers take any word."""
+    if name not in tuple(StorageClass):
+        raise StoreError(f"{name} is no storage class to move to", hint=", ".join(StorageClass))
+    return StorageClass(name)
