@@ -1,9 +1,19 @@
 """`imgctl show`: all that is known of one image."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from imgctl.cli.base import Session, subcommand
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.table import table
 from imgctl.errors import ExitCode
+from imgctl.units import format_bytes
+
+if TYPE_CHECKING:
+    from imgctl.ops.desk.history import Moment
+    from imgctl.ops.desk.sight import BlobSight, Sight
+
+BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
 
 
 @subcommand(
@@ -11,19 +21,96 @@ from imgctl.errors import ExitCode
 imgctl show 0190b2b4-0000-7000-8000-000000000001
 imgctl show 0190b2b4 --json
 imgctl show 2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg
+imgctl show https://images.example.org/2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg?v=3f2a9c11
 """,
 )
-@click.argument("image", metavar="ID")
-def command(session: Session, image: str) -> ExitCode:
-    """Show the row of an image, by its id, the beginning of one, or one of its keys."""
+@click.argument("image", metavar="ID|KEY|URL")
+def command(session: Session, *, image: str) -> ExitCode:
+    """Show all that is known of an image: its row, its blobs as they are now, its history, its cost.
+
+    Named by its id, the beginning of one, one of its keys, or a URL of one of its blobs. Says last what is wrong with
+    it, and the command that would mend it.
+    """
+    from imgctl.ops.desk.sight import look
     from imgctl.ops.lookup import find_image, record
     from imgctl.ops.parts import open_parts
+    from imgctl.store.cold.open import open_cold
 
     with open_parts(session.settings) as parts:
-        found = record(find_image(parts.catalog, image))
-    width = max(map(len, found))
-    for name, value in found.items():
+        found = find_image(parts.catalog, image)
+        sight = look(parts, open_cold(session.settings.store), found, endpoint_url=session.endpoint_url)
+    row = record(found)
+    width = max(map(len, row))
+    for name, value in row.items():
         session.text(f"{name:<{width}}  {'-' if value is None else value}")
-    session.data({"type": "image", **found})
-    session.data({"type": "summary", "images": 1})
+    _say(session, sight)
+    session.data({"type": "image", **row, **_record(sight)})
+    session.data({"type": "summary", "images": 1, "ok": sight.advice.ok})
     return ExitCode.DONE
+
+
+def _say(session: Session, sight: "Sight") -> None:
+    session.text("")
+    for line in table(BLOB_HEADERS, map(_cells, sight.blobs)):
+        session.text(line)
+    session.text("")
+    for moment in sight.history:
+        when = f"{moment.at:%Y-%m-%d %H:%M:%S}" if moment.at else "-"
+        session.text(f"{when:<19}  {moment.what}")
+    session.text("")
+    session.text(f"cost: {sight.cost.text(sight.billing)}")
+    session.text(sight.advice.text)
+    if sight.advice.command:
+        session.text(f"  {sight.advice.command}")
+
+
+def _cells(one: "BlobSight") -> tuple[str, ...]:
+    blob = one.blob
+    if blob is None:
+        return (one.role, "MISSING" if one.named else "-", "", "", one.key or "")
+    key = one.key or ""
+    return (
+        one.role,
+        format_bytes(blob.size) if blob.size else "EMPTY",
+        f"{blob.storage_class}{_restore(one)}",
+        f"{blob.modified_at:%Y-%m-%d %H:%M}",
+        key if one.named else f"{key} (its row does not name it)",
+    )
+
+
+def _restore(one: "BlobSight") -> str:
+    if one.blob is not None and one.blob.restored_until is not None:
+        return f", readable until {one.blob.restored_until:%Y-%m-%d %H:%M}"
+    return ", restoring" if one.blob is not None and one.blob.restoring else ""
+
+
+def _record(sight: "Sight") -> dict[str, Json]:
+    return {
+        "now": sight.now.isoformat(),
+        "blobs": [_blob_record(one) for one in sight.blobs],
+        "history": [_moment_record(one) for one in sight.history],
+        "cost": sight.cost.record(sight.billing),
+        "ok": sight.advice.ok,
+        "advice": sight.advice.text,
+        "mend": sight.advice.command or None,
+    }
+
+
+def _blob_record(one: "BlobSight") -> dict[str, Json]:
+    blob = one.blob
+    return {
+        "role": one.role,
+        "key": one.key,
+        "named": one.named,
+        "present": blob is not None,
+        "size": blob.size if blob else None,
+        "storage_class": blob.storage_class if blob else None,
+        "restoring": blob.restoring if blob else None,
+        "restored_until": blob.restored_until.isoformat() if blob and blob.restored_until else None,
+        "modified_at": blob.modified_at.isoformat() if blob else None,
+        "etag": blob.etag if blob else None,
+    }
+
+
+def _moment_record(one: "Moment") -> dict[str, Json]:
+    return {"at": one.at.isoformat() if one.at else None, "what": one.what}

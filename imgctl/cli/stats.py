@@ -1,0 +1,71 @@
+"""`imgctl stats`: how many images, how many bytes, what failed, how long the oldest waits."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.table import table
+from imgctl.cli.types import Moment, UserId
+from imgctl.errors import ExitCode
+from imgctl.model import Status
+from imgctl.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from imgctl.store.catalog.desk import Sum
+
+GROUPS = ("user", "day", "status", "class")
+HEADERS = ("IMAGES", "BYTES", *(status.upper() for status in Status), "OLDEST UNFINISHED")
+
+
+@subcommand(
+    examples="""
+imgctl stats
+imgctl stats --by day --since 30d
+imgctl stats --by user --json
+imgctl stats --by class --user 0190b2b4-0000-7000-8000-000000000001
+""",
+)
+@click.option("--by", type=click.Choice(GROUPS), help="A line for each user, day (UTC), state or storage class.")
+@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+def command(
+    session: Session, *, by: str | None, user: UUID | None, since: datetime | None, until: datetime | None
+) -> ExitCode:
+    """Count images by state, and the bytes of their originals: one query over the catalog, none to the store."""
+    from imgctl.ops.parts import open_parts
+    from imgctl.store.catalog.desk import By, sums
+    from imgctl.store.catalog.scope import Scope
+
+    total, size = 0, 0
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        nonlocal total, size
+        for one in found:
+            total += one.images
+            size += one.bytes
+            session.data({"type": "group", by or "group": one.group, **_record(one)})
+            yield (one.group, *_cells(one)) if by else _cells(one)
+
+    scope = Scope(user_id=user, since=since, until=until)
+    with open_parts(session.settings) as parts, parts.catalog.read() as connection:
+        found = sums(connection, scope, by=By(by) if by else None)
+        for line in table((by.upper(), *HEADERS) if by else HEADERS, rows()):
+            session.text(line)
+    session.data({"type": "summary", "images": total, "bytes": size})
+    return ExitCode.DONE
+
+
+def _cells(one: "Sum") -> tuple[str, ...]:
+    waited = "" if one.backlog_seconds is None else format_seconds(one.backlog_seconds)
+    return (f"{one.images:,}", format_bytes(one.bytes), *(f"{one.states[status]:,}" for status in Status), waited)
+
+
+def _record(one: "Sum") -> dict[str, Json]:
+    states: dict[str, Json] = {status.value: one.states[status] for status in Status}
+    age = None if one.backlog_seconds is None else round(one.backlog_seconds, 3)
+    return {"images": one.images, "bytes": one.bytes, **states, "backlog_seconds": age}

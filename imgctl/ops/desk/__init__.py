@@ -1,0 +1,1 @@
+"""The support desk: what became of a picture, and where it is now."""

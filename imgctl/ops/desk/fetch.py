@@ -1,0 +1,143 @@
+"""Downloading an image's blobs: streamed, verified, whole or not at all, and never over a file that differs."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.errors import BlobCorrupt, BlobMissing, ImgctlError, UsageError
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status, Variant
+from imgctl.store.blobs.base import BlobStore
+
+CHUNK_BYTES = 8 * 2**20
+
+
+class Fate(StrEnum):
+    """How a download ended."""
+
+    SAVED = "saved"
+    PRESENT = "present"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One blob of an image and the file it became; `detail` says why it failed."""
+
+    image: UUID
+    role: str
+    key: str
+    path: Path
+    fate: Fate
+    bytes: int = 0
+    detail: str = ""
+
+
+def fetch(store: BlobStore, image: Image, out: Path, *, force: bool = False) -> Iterator[Fetched]:
+    """Download the original and the variants that the row knows to be safe, each to a file named as its key ends.
+
+    The original must have the row's size and SHA-256. A file that is there and the same counts as done; one that
+    differs stays, and fails the download, unless `force`.
+    """
+    make_directory(out)
+    for role, key in _keys(image):
+        path = out / key.rpartition("/")[2]
+        try:
+            size, fate = _one(store, image, role, key, path, force=force)
+        except ImgctlError as error:
+            yield Fetched(image=image.id, role=role, key=key, path=path, fate=Fate.FAILED, detail=error.line)
+        else:
+            yield Fetched(image=image.id, role=role, key=key, path=path, fate=fate, bytes=size)
+
+
+def make_directory(out: Path) -> None:
+    """Make the directory downloads go to; UsageError where none can be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {(error.strerror or str(error)).lower()}", hint="name a directory") from None
+
+
+def _keys(image: Image) -> Iterator[tuple[str, str]]:
+    if image.original_key and image.status is not Status.UPLOADING:
+        yield ORIGINAL, image.original_key
+    for variant in Variant:
+        if key := image.variant_key(variant):
+            yield variant, key
+
+
+def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, force: bool) -> tuple[int, Fate]:
+    wanted = image.sha256 if role == ORIGINAL else None
+    if wanted is not None and not force and path.is_file() and _digest(path) == wanted:
+        return path.stat().st_size, Fate.PRESENT
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        size, digest = _download(store, key, temporary)
+        _check(image, role, key, size=size, digest=digest)
+        return size, _publish(temporary, path, digest, force=force)
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check --out") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _download(store: BlobStore, key: str, path: Path) -> tuple[int, bytes]:
+    """Write the blob to a new file, chunk by chunk; returns its size and SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb") as file:
+        for chunk in _chunks(store, key):
+            digest.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return size, digest.digest()
+
+
+def _chunks(store: BlobStore, key: str) -> Iterator[bytes]:
+    blob = store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="imgctl show says what is missing")
+    if blob.etag is None or blob.size <= CHUNK_BYTES:
+        yield store.get(key)
+        return
+    for start in range(0, blob.size, CHUNK_BYTES):
+        yield store.read(key, start=start, length=CHUNK_BYTES, etag=blob.etag)
+
+
+def _check(image: Image, role: str, key: str, *, size: int, digest: bytes) -> None:
+    if not size:
+        raise BlobCorrupt(f"{key} is empty", hint=f"imgctl repair --id {image.id}")
+    if role != ORIGINAL:
+        return
+    if image.bytes is not None and size != image.bytes:
+        raise BlobCorrupt(f"{key} has {size:,} bytes, its row says {image.bytes:,}", hint=f"imgctl show {image.id}")
+    if image.sha256 is not None and digest != image.sha256:
+        raise BlobCorrupt(
+            f"{key} is not the picture that was uploaded: its SHA-256 differs", hint="imgctl audit --deep"
+        )
+
+
+def _publish(temporary: Path, path: Path, digest: bytes, *, force: bool) -> Fate:
+    if force:
+        temporary.replace(path)
+        return Fate.SAVED
+    try:
+        # A link and not a rename: what is there stays, also what came while this was downloading.
+        os.link(temporary, path)
+    except FileExistsError:
+        if path.is_file() and _digest(path) == digest:
+            return Fate.PRESENT
+        raise UsageError(f"{path} is there and differs", hint="--force writes over it") from None
+    return Fate.SAVED
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,100 @@
+"""Links to blobs: through the CDN where there is one, else signed by the store."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from imgctl.config import Settings
+from imgctl.errors import BlobArchived, ImgctlError, UsageError
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status, Variant, is_archived
+from imgctl.ops.desk.sizes import serving
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.cold.base import ColdStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a link is wanted to: a width in pixels, a role by its name (`original` too), or (neither) the largest variant.
+
+    `cdn` None takes the CDN where one is set; `expires_seconds` is for signed links.
+    """
+
+    width: int | None = None
+    role: str | None = None
+    cdn: bool | None = None
+    expires_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link to one blob of an image; `signed` links expire, those of a CDN don't."""
+
+    url: str
+    role: str
+    key: str
+    signed: bool
+
+
+class Linker:
+    """Makes links by the settings in force; `cold` is asked about archived originals only."""
+
+    def __init__(self, settings: Settings, store: BlobStore, cold: ColdStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._cold = cold
+
+    def link(self, image: Image, need: Need) -> Link:
+        """The link that serves a need; BlobArchived or ImgctlError with the way out where there can be none."""
+        if need.role == ORIGINAL:
+            return self._original(image, need)
+        if need.role is not None:
+            return self._variant(image, Variant(need.role), need)
+        return self._variant(image, serving(image, self._settings.variants.recipe(), width=need.width), need)
+
+    def _variant(self, image: Image, variant: Variant, need: Need) -> Link:
+        key = image.variant_key(variant)
+        if key is None:
+            raise ImgctlError(
+                f"image {image.id} is {image.status} and has no {variant}", hint=f"imgctl show {image.id} says why"
+            )
+        base = self._settings.links.cdn
+        if need.cdn and not base:
+            raise UsageError("no CDN is set", hint="[links] cdn, or leave --cdn out for a signed link")
+        if base and need.cdn is not False:
+            return Link(url=cdn_url(base, key, image.recipe), role=variant, key=key, signed=False)
+        return self._signed(key, variant, need)
+
+    def _original(self, image: Image, need: Need) -> Link:
+        if need.cdn:
+            raise UsageError("the CDN serves variants only", hint="leave --cdn out: originals get signed links")
+        key = image.original_key
+        if key is None or image.status is Status.UPLOADING:
+            raise ImgctlError(
+                f"image {image.id}: its original is not known to be safe", hint=f"imgctl show {image.id} says why"
+            )
+        if is_archived(image.storage_class):
+            self._check_readable(image, key)
+        return self._signed(key, ORIGINAL, need)
+
+    def _check_readable(self, image: Image, key: str) -> None:
+        blob = self._cold.head(key)
+        if blob is None or blob.readable:
+            return
+        if blob.restoring:
+            raise BlobArchived(
+                f"the original of {image.id} is being restored from {blob.storage_class}",
+                hint=f"imgctl restore {image.id} --wait, then the same again",
+            )
+        raise BlobArchived(
+            f"the original of {image.id} lies in {blob.storage_class}",
+            hint=f"imgctl restore {image.id} --tier standard, or take a variant: imgctl url {image.id} --variant full",
+        )
+
+    def _signed(self, key: str, role: str, need: Need) -> Link:
+        seconds = max(1, int(need.expires_seconds))
+        return Link(url=self._store.sign(key, seconds=seconds), role=role, key=key, signed=True)
+
+
+def cdn_url(base: str, key: str, recipe: str | None) -> str:
+    """Where a CDN serves a variant; the recipe makes a rebuilt one another URL, fetched anew past every cache."""
+    return f"{base.rstrip('/')}/{quote(key)}" + (f"?v={quote(recipe)}" if recipe else "")

@@ -1,0 +1,216 @@
+"""The support desk as its users type it: show, ls, url, get and stats."""
+
+import urllib.request
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from imgctl.model import Image, StorageClass
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
+from imgctl.store.cold.base import Tier
+from imgctl.store.cold.open import open_cold
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment
+
+CDN = "https://images.example.org/pictures"
+
+
+@pytest.fixture
+def filled(embedded: Deployment, tmp_path: Path) -> Deployment:
+    """Three photos, all ready, in a directory."""
+    return fill(embedded, tmp_path)
+
+
+@pytest.fixture
+def either(deployment: Deployment, tmp_path: Path) -> Deployment:
+    """Three photos, all ready, in a directory or in a bucket."""
+    return fill(deployment, tmp_path)
+
+
+def fill(deployment: Deployment, tmp_path: Path) -> Deployment:
+    place = tmp_path / "three"
+    place.mkdir()
+    for number in range(3):
+        (place / f"{number}.jpg").write_bytes(photo(number))
+    assert deployment.run("upload", place, "--user", str(USER)).code == 0
+    assert deployment.run("work", "--drain").code == 0
+    return deployment
+
+
+def write(deployment: Deployment, image: Image, **values: object) -> None:
+    catalog = open_catalog(deployment.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).where(images.c.id == image.id).values(**values))
+    catalog.close()
+
+
+def archive(deployment: Deployment, image: Image) -> None:
+    cold = open_cold(deployment.store)
+    blob = cold.head(image.original_key or "")
+    assert blob is not None
+    cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
+    write(deployment, image, storage_class=StorageClass.GLACIER.value)
+
+
+def test_show_tells_of_row_blobs_history_cost_and_what_to_do(either: Deployment) -> None:
+    image = either.images()[0]
+
+    shown = either.run("show", str(image.id), "--json")
+    told = either.run("show", str(image.id))
+
+    [record] = shown.of("image")
+    blobs = record["blobs"]
+    assert isinstance(blobs, list)
+    assert [blob["role"] for blob in blobs] == ["original", "thumb", "medium", "full"]
+    assert all(blob["present"] and blob["size"] and blob["storage_class"] == "STANDARD" for blob in blobs)
+    assert record["sha256"] == (image.sha256 or b"").hex()
+    assert record["ok"] is True
+    assert record["mend"] is None
+    assert len(list(record["history"])) >= 5  # type: ignore[call-overload]
+    assert "all is well" in told.out
+    assert told.code == 0
+
+
+def test_an_image_is_named_by_its_id_a_beginning_a_key_or_a_url(filled: Deployment) -> None:
+    image = filled.images()[0]
+    signed = filled.run("url", str(image.id), "--variant", "thumb").out.strip()
+    ways = [
+        str(image.id).upper(),
+        str(image.id)[:-4],
+        image.original_key or "",
+        f"{CDN}/{image.thumb_key}?v=0123abcd#top",
+        f"s3://bucket/some/prefix/{image.full_key}",
+        f"file:///srv/blobs/{image.medium_key}",
+        signed,
+    ]
+
+    found = [filled.run("show", way, "--json").of("image")[0]["id"] for way in ways]
+
+    assert found == [str(image.id)] * len(ways)
+
+
+def test_a_missing_variant_is_seen_and_the_command_named(filled: Deployment) -> None:
+    image = filled.images()[0]
+    filled.open_store().delete([image.medium_key or ""])
+
+    [record] = filled.run("show", str(image.id), "--json").of("image")
+
+    assert record["ok"] is False
+    assert "medium" in str(record["advice"])
+    assert record["mend"] == f"imgctl repair --id {image.id} --apply"
+
+
+def test_ls_pages_by_the_last_id(filled: Deployment) -> None:
+    first = filled.run("ls", "--limit", "2", "--json")
+    mark = str(first.summary["before"])
+    second = filled.run("ls", "--limit", "2", "--before", mark, "--json")
+    of_user = filled.run("ls", "--user", str(USER), "--status", "ready", "--json")
+
+    ids = [record["id"] for page in (first, second) for record in page.of("image")]
+    assert ids == [str(image.id) for image in reversed(filled.images())]
+    assert [record["id"] for record in of_user.of("image")] == ids
+    assert second.summary["before"] is None
+
+
+def test_a_signed_link_gives_the_variant(either: Deployment) -> None:
+    image = either.images()[0]
+
+    url = either.run("url", str(image.id), "--width", "50").out.strip()
+
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == either.open_store().get(image.thumb_key or "")
+
+
+def test_a_cdn_link_names_the_recipe_and_an_original_is_signed_all_the_same(filled: Deployment) -> None:
+    image = filled.images()[0]
+    with_cdn = filled.with_settings(LINKS_CDN=CDN)
+
+    variant = with_cdn.run("url", str(image.id), "--variant", "full").out.strip()
+    signed = with_cdn.run("url", str(image.id), "--variant", "full", "--no-cdn").out.strip()
+    original = with_cdn.run("url", str(image.id), "--original", "--expires", "10m", "--json").of("link")[0]
+
+    assert variant == f"{CDN}/{image.full_key}?v={image.recipe}"
+    assert not signed.startswith(CDN)
+    assert original["signed"] is True
+    assert with_cdn.run("url", str(image.id), "--original", "--cdn").code == 2
+    assert filled.run("url", str(image.id), "--cdn").code == 2
+
+
+def test_an_archived_original_says_what_to_do(embedded: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(photo(1))
+    embedded.run("upload", tmp_path / "one.jpg", "--user", str(USER))
+    [image] = embedded.images()
+    archive(embedded, image)
+
+    refused = embedded.run("url", str(image.id), "--original")
+    [shown] = embedded.run("show", str(image.id), "--json").of("image")
+    open_cold(embedded.store).restore(image.original_key or "", tier=Tier.BULK, days=1)
+    allowed = embedded.run("url", str(image.id), "--original")
+
+    assert refused.code == 1
+    assert f"imgctl restore {image.id}" in refused.err
+    assert f"imgctl restore {image.id}" in str(shown["mend"])
+    assert allowed.code == 0
+
+
+def test_get_brings_every_blob_verified_and_a_second_time_changes_nothing(either: Deployment, tmp_path: Path) -> None:
+    image = either.images()[0]
+    out = tmp_path / "out"
+
+    first = either.run("get", str(image.id), "--out", out, "--json")
+    second = either.run("get", str(image.id), "--out", out, "--json")
+
+    assert (first.code, second.code) == (0, 0)
+    assert first.summary == {"type": "summary", "saved": 4, "present": 0, "failed": 0}
+    assert second.summary == {"type": "summary", "saved": 0, "present": 4, "failed": 0}
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert sha256(files[f"{image.id}-original.jpg"]).digest() == image.sha256
+    assert files[f"{image.id}-thumb.jpg"] == either.open_store().get(image.thumb_key or "")
+    assert len(files) == 4
+
+
+def test_get_leaves_a_file_that_differs_unless_forced(filled: Deployment, tmp_path: Path) -> None:
+    image = filled.images()[0]
+    mine = tmp_path / f"{image.id}-thumb.jpg"
+    mine.write_bytes(b"mine")
+
+    refused = filled.run("get", str(image.id), "--out", tmp_path)
+    kept = mine.read_bytes()
+    forced = filled.run("get", str(image.id), "--out", tmp_path, "--force")
+
+    assert refused.code == 3
+    assert "--force" in refused.err
+    assert kept == b"mine"
+    assert forced.code == 0
+    assert mine.read_bytes() == filled.open_store().get(image.thumb_key or "")
+
+
+def test_get_refuses_an_original_that_is_not_what_was_uploaded(filled: Deployment, tmp_path: Path) -> None:
+    image = filled.images()[0]
+    data = filled.open_store().get(image.original_key or "")
+    filled.open_store().replace(image.original_key or "", data[:-1] + b"?", content_type="image/jpeg")
+
+    result = filled.run("get", str(image.id), "--out", tmp_path / "out", "--json")
+
+    fates = {str(blob["role"]): blob["fate"] for blob in result.of("blob")}
+    assert result.code == 3
+    assert fates == {"original": "failed", "thumb": "saved", "medium": "saved", "full": "saved"}
+    assert not list((tmp_path / "out").glob("*original*"))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_stats_add_up(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    embedded.run("upload", place_of(album), "--user", str(USER))
+
+    whole = embedded.run("stats", "--json")
+    by_status = embedded.run("stats", "--by", "status", "--json")
+
+    size = sum(map(len, set(album.values())))
+    assert whole.summary == {"type": "summary", "images": 20, "bytes": size}
+    [group] = by_status.of("group")
+    assert (group["status"], group["images"], group["processing"]) == ("processing", 20, 20)
+    assert group["backlog_seconds"] is not None
+    assert embedded.run("stats").out.split()[:2] == ["IMAGES", "BYTES"]
