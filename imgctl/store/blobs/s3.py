@@ -131,11 +131,20 @@ class S3Store:
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """Blobs in UTF-8 byte order of their keys; a page that fails is asked for again from the last key on."""
+        pages = self.pages(prefix=prefix, after=after)
+        return blobs_of(pages, under=self._prefix, prefix=prefix, after=after, until=until)
+
+    def pages(self, *, prefix: str = "", after: str = "") -> "Iterator[Sequence[ObjectMeta]]":
+        """What `scan` is made of: whole pages as they come, names with the store's own prefix, some not asked for."""
         listing = Listing(
             self._store, prefix=self._prefix + prefix, after=self._prefix + after, plain_page=self._plain_page
         )
-        pages = iter(lambda: tuple(self._call("", listing.page)), ())
-        return blobs_of(pages, under=self._prefix, prefix=prefix, after=after, until=until)
+        return iter(lambda: tuple(self._call("", listing.page)), ())
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every key in the bucket."""
+        return self._prefix
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, a thousand a request; one that is already gone is no error."""
