@@ -7,6 +7,7 @@ share one backlog of tiny pictures, and each of its variants must be put exactly
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ):
             ways = {NEAR: running.s3.endpoint_url, PROXIED: proxied, FAR: far}
             turns = [_turn(running, ways, place / "camera", number, options) for number in range(options.turns)]
-            _report({name: median(turn[name] for turn in turns) for name in turns[0]}, options)
+            found = {name: median(turn[name] for turn in turns) for name in turns[0]}
+            _report(found, options)
+            _stopped(running, place / "camera", options, seconds_an_image=found[NEAR] * cores() / options.photos)
             if options.tiny:
                 _write_tiny(place / "tiny", options.tiny)
                 _together(running, place / "tiny", options)
@@ -161,6 +164,27 @@ def _together(running: Servers, tree: Path, options: argparse.Namespace) -> None
         and [*puts.values()] == [1] * (3 * options.tiny)
     )
     print(f"goal: each variant put exactly once: {'kept' if kept else 'MISSED'}")
+
+
+def _stopped(running: Servers, tree: Path, options: argparse.Namespace, *, seconds_an_image: float) -> None:
+    """SIGTERM in mid-run: prints how long the worker goes on, and what it leaves."""
+    backlog = _uploaded(running, tree, options.photos, "stopped")
+    begun = "SELECT count(*) FROM images WHERE status = 'ready'"
+    worker = subprocess.Popen(_imgctl(backlog, running.s3.endpoint_url, "work", "--drain"), env=client_environment())
+    while not scalar(backlog.database_url, begun):
+        time.sleep(0.05)
+    worker.send_signal(signal.SIGTERM)
+    sent = time.perf_counter()
+    code = worker.wait()
+    seconds = time.perf_counter() - sent
+    leases = scalar(backlog.database_url, "SELECT count(*) FROM images WHERE leased_until IS NOT NULL")
+    # Each core has several pictures in hand, which share it.
+    shared = seconds_an_image * PROCESSES_PER_JOB
+    print(
+        f"\nSIGTERM in mid-run: exit code {code} after {seconds:.2f} s, {leases} leases left,"
+        f" {scalar(backlog.database_url, begun)} of {options.photos} ready; an image takes {shared:.2f} s"
+        f" with {PROCESSES_PER_JOB} to a core"
+    )
 
 
 def _count(puts: Counter[str], method: str, path: str, _number: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_PID = "scheduler.pid"
 
 
 def _start(directory: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
@@ -39,6 +40,7 @@ def dask_cluster(directory: Path, **variables: str) -> Iterator[str]:
         _start(directory, *worker, **variables),
         _start(directory, *worker, **variables),
     ]
+    (directory / _PID).write_text(str(processes[0].pid))
     try:
         with distributed.Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
@@ -46,6 +48,11 @@ def dask_cluster(directory: Path, **variables: str) -> Iterator[str]:
     finally:
         for process in reversed(processes):
             _end(process)
+
+
+def scheduler_process(directory: Path) -> int:
+    """The process id of the scheduler of the cluster in this directory."""
+    return int((directory / _PID).read_text())
 
 
 @pytest.fixture(scope="session")

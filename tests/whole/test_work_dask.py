@@ -12,7 +12,7 @@ from imgctl.config import StoreSettings
 from imgctl.model import Image, Status, Variant
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import AWS_ENVIRONMENT
-from tests.run.dask_cluster import dask_cluster
+from tests.run.dask_cluster import dask_cluster, scheduler_process
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, Run, assert_whole, kill_when
 
@@ -78,6 +78,35 @@ def test_a_lost_worker_and_a_killed_driver_cost_only_leases(
     again = servers.run("work", "--drain", "--scheduler", scheduler)
 
     assert running[0].process.exitcode == -signal.SIGKILL
+    assert again.code == 0, again.err
+    assert_whole(servers, contents, status=Status.READY)
+
+
+def test_a_scheduler_that_is_gone_costs_only_leases(servers: Deployment, tmp_path: Path) -> None:
+    contents = [photo(number) for number in range(40)]
+    for number, data in enumerate(contents):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    servers.run(*UPLOAD, *tmp_path.glob("*.jpg"))
+    places = [tmp_path / name for name in ("first", "second")]
+    for place in places:
+        place.mkdir()
+    puts: list[str] = []
+    with dask_cluster(places[0], **AWS_ENVIRONMENT) as address:
+        process = scheduler_process(places[0])
+
+        def policy(method: str, path: str, _number: int) -> Fault | None:
+            puts.extend([path] * (method == "PUT"))
+            if method == "PUT" and len(puts) == 20:
+                os.kill(process, signal.SIGKILL)
+            return None
+
+        with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+            lost = servers.through(proxy.url).run("work", "--drain", "--scheduler", address)
+    with dask_cluster(places[1], **AWS_ENVIRONMENT) as restarted:
+        again = servers.run("work", "--drain", "--scheduler", restarted)
+
+    assert lost.code == 1
+    assert "scheduler" in lost.err.lower()
     assert again.code == 0, again.err
     assert_whole(servers, contents, status=Status.READY)
 
