@@ -21,6 +21,17 @@ def show_card(session: Session, card: "Card") -> None:
     session.text(f"prices: {card.name} as of {card.as_of}")
 
 
+def show_billing(session: Session) -> None:
+    """Who bills this store, where it is not AWS."""
+    from imgctl.pricing.estimate import Billing, billing
+
+    bill = billing(session.settings.store.url, session.endpoint_url)
+    if bill is Billing.NONE:
+        session.text("- this store is a directory, which bills nothing: these are the prices of AWS for the same")
+    elif bill is Billing.OTHER:
+        session.text("- this endpoint has prices of its own: these are the prices of AWS for the same")
+
+
 def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None:
     """Lines with their formulas."""
     from imgctl.pricing.lines import dollars

@@ -47,9 +47,9 @@ def aws_months(card: Card, plan: Plan) -> Iterator[Month]:
             Group.STORAGE: _storage(card, plan, stored),
             Group.REQUESTS: _requests(card, plan, days=days, stored=stored),
             Group.TRANSITIONS: _transitions(card, plan, begin, end),
-            Group.DELIVERY: delivery(card, plan, days=days, cdn=plan.cdn),
+            Group.DELIVERY: delivery(card, plan, views=int(plan.views(days)), cdn=plan.cdn),
             Group.TAGS: _tags(card, plan, stored),
-            Group.DATABASE: _database(card, stored.photos),
+            Group.DATABASE: database_lines(card, stored.photos),
         }
         yield Month(number=number, first=first, days=days, groups=groups)
         begin = end
@@ -57,11 +57,12 @@ def aws_months(card: Card, plan: Plan) -> Iterator[Month]:
 
 def aws_figures(card: Card, plan: Plan) -> Figures:
     """The figures people quote, as AWS bills them."""
+    views = int(plan.views(TYPICAL_MONTH_DAYS))
     return Figures(
         year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
-        view_bytes=int(plan.views(TYPICAL_MONTH_DAYS) * plan.view_size),
-        without_cdn=added(delivery(card, plan, days=TYPICAL_MONTH_DAYS, cdn=False)),
-        with_cdn=added(delivery(card, plan, days=TYPICAL_MONTH_DAYS, cdn=True)),
+        view_bytes=views * plan.view_size,
+        without_cdn=added(delivery(card, plan, views=views, cdn=False)),
+        with_cdn=added(delivery(card, plan, views=views, cdn=True)),
     )
 
 
@@ -87,9 +88,8 @@ def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
     )
 
 
-def delivery(card: Card, plan: Plan, *, days: int, cdn: bool) -> tuple[Line, ...]:
-    """So many days of views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
-    views = int(plan.views(days))
+def delivery(card: Card, plan: Plan, *, views: int, cdn: bool) -> tuple[Line, ...]:
+    """A month of so many views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
     size, requests = views * plan.view_size, views * len(plan.viewed)
     if not cdn:
         gets = request_cost(card, STANDARD, Operation.GET, requests)
@@ -144,7 +144,8 @@ def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
     return (counted("tags", tags, card.extras.tags, unit=Unit.OBJECTS, period=Period.MONTHLY),) if tags else ()
 
 
-def _database(card: Card, rows: int) -> tuple[Line, ...]:
+def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
+    """A month of so many rows of the catalog."""
     return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database_gb, period=Period.MONTHLY),)
 
 

@@ -1,0 +1,147 @@
+"""`imgctl cost actual`: the monthly bill of the archive as it stands."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.cost_types import Sizes
+from imgctl.cli.types import Moment, UserId
+from imgctl.errors import ExitCode
+from imgctl.units import format_bytes
+
+if TYPE_CHECKING:
+    from imgctl.ops.cost.actual import Actual, Share
+    from imgctl.ops.cost.survey import Survey
+    from imgctl.pricing.prices import Card
+
+
+@subcommand(
+    examples="""
+imgctl cost actual
+imgctl cost actual --by user --top 50
+imgctl cost actual --by month --json
+imgctl cost actual --by variant --sizes thumb=18KB,medium=140KB,full=600KB --explain
+""",
+    flags={"card": "cost.card"},
+)
+@click.option(
+    "--by",
+    type=click.Choice(["class", "user", "month", "variant"]),
+    default="class",
+    show_default=True,
+    help="Divide by.",
+)
+@click.option(
+    "--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many of the dearest users."
+)
+@click.option(
+    "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
+)
+@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+@click.option("--explain", is_flag=True, help="Show every line with its formula.")
+@click.option("--card", metavar="FILE", help="The price card. [cost] card")
+def command(
+    session: Session,
+    *,
+    by: str,
+    top: int,
+    sizes: dict[str, int] | None,
+    user: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    explain: bool,
+) -> ExitCode:
+    """Show what the archive costs a month, what it grows by, and its dearest users.
+
+    Everything comes from the catalog in one statement; the store is not asked. The catalog knows what originals weigh;
+    variants are counted and taken to weigh what --sizes says.
+    """
+    from imgctl.ops.cost.actual import By, actual
+    from imgctl.ops.cost.cards import card_in_force
+    from imgctl.ops.cost.catalog import catalog_of
+    from imgctl.ops.cost.survey import Question, survey
+    from imgctl.store.catalog.scope import Scope
+
+    card = card_in_force(session.settings)
+    question = Question(
+        scope=Scope(user_id=user, since=since, until=until), sizes=sizes, top=top, by_month=by == By.MONTH
+    )
+    with catalog_of(session.settings) as catalog:
+        found = survey(catalog, card, question)
+    bill = actual(card, found, By(by))
+    _data(session, card, found, bill, by=by)
+    _show(session, found, bill, by=by)
+    if explain:
+        show_lines(session, [line for lines in bill.lines.values() for line in lines], title="every line of a month")
+    for one in found.assumptions:
+        session.text(f"- {one}")
+    show_billing(session)
+    show_card(session, card)
+    return ExitCode.DONE
+
+
+def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by: str) -> None:
+    from imgctl.pricing.archive import group_of
+    from imgctl.pricing.lines import plain
+
+    for part, lines in bill.lines.items():
+        for line in lines:
+            session.data({"type": "line", "part": part, "group": group_of(part).value, **line.record()})
+    for share in bill.shares:
+        session.data({"type": "share", "by": by, **_record(share)})
+    dearest: list[Json] = [_record(share) for share in bill.dearest]
+    summary: dict[str, Json] = {
+        "type": "summary",
+        "total": plain(bill.total),
+        "images": found.archive.rows,
+        "bytes": found.archive.size,
+        "variant_bytes_assumed": found.archive.variant_size,
+        "promised": found.promised,
+        "of_unknown_size": found.unknown,
+        "photos_of_30_days": bill.growth.photos,
+        "grows_by": plain(bill.growth.monthly),
+        "requests_of_30_days": plain(sum(line.amount for line in bill.growth.requests) + 0 * bill.total),
+        "dearest_users": dearest,
+        "assumptions": list(found.assumptions),
+    }
+    session.data(summary | card_record(card))
+
+
+def _record(share: "Share") -> dict[str, Json]:
+    from imgctl.pricing.lines import plain
+
+    return {"name": share.name, "objects": share.objects, "bytes": share.size, "amount": plain(share.amount)}
+
+
+def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None:
+    from imgctl.pricing.lines import dollars
+
+    _show_shares(session, bill.shares, by)
+    growth = bill.growth
+    requests = sum((line.amount for line in growth.requests), bill.total * 0)
+    session.text("")
+    session.text(f"{dollars(bill.total)} a month for {found.archive.rows:,} images")
+    session.text(
+        f"the last 30 days brought {growth.photos:,} photos: {dollars(growth.monthly)} more each month, "
+        f"and {dollars(requests)} of requests once"
+    )
+    if found.promised:
+        session.text(f"{found.promised:,} images are still uploading and not counted")
+    if found.unknown:
+        session.text(f"{found.unknown:,} images have no size and count as empty")
+    if bill.dearest and by != "user":
+        session.text("")
+        _show_shares(session, bill.dearest, "dearest users")
+
+
+def _show_shares(session: Session, shares: "tuple[Share, ...]", title: str) -> None:
+    from imgctl.pricing.lines import dollars
+
+    rows = [(one.name, f"{one.objects:,}", format_bytes(one.size), dollars(one.amount)) for one in shares]
+    show_table(session, (title.upper(), "BLOBS", "SIZE", "A MONTH"), rows)

@@ -1,0 +1,167 @@
+"""`imgctl cost what-if`: what a change would do to the bill of the archive at hand."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.cost_types import Amount, Sizes
+from imgctl.cli.types import Moment, UserId
+from imgctl.errors import ExitCode, UsageError
+from imgctl.model import Variant, VariantFormat
+
+if TYPE_CHECKING:
+    from imgctl.ops.cost.proposal import Answer
+    from imgctl.pricing.prices import Card
+    from imgctl.pricing.whatif import Change, WhatIf
+
+
+@subcommand(
+    examples="""
+imgctl cost what-if --transition 'older-than=90d,to=GLACIER'
+imgctl cost what-if --drop-variant full --format webp
+imgctl cost what-if --cdn --views 3000000 --explain
+imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
+""",
+    flags={"card": "cost.card"},
+)
+@click.option("--transition", metavar="POLICY", help="Move originals: older-than=90d,to=GLACIER.")
+@click.option("--drop-variant", type=click.Choice(list(Variant)), multiple=True, help="Build and keep no such variant.")
+@click.option("--format", "format_", metavar="NAME[=RATIO]", help="Render all as webp or avif; RATIO of today's bytes.")
+@click.option("--cdn/--no-cdn", default=None, help="Deliver through a CDN, or from the bucket.")
+@click.option("--views", type=click.IntRange(min=0), metavar="N", help="Views a month (default: 10 of each new photo).")
+@click.option("--hit-ratio", type=Amount(), default="0.9", show_default=True, help="What the CDN need not fetch.")
+@click.option(
+    "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
+)
+@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+@click.option("--explain", is_flag=True, help="Show every line with its formula.")
+@click.option("--card", metavar="FILE", help="The price card. [cost] card")
+def command(
+    session: Session,
+    *,
+    transition: str | None,
+    drop_variant: tuple[str, ...],
+    format_: str | None,
+    cdn: bool | None,
+    views: int | None,
+    hit_ratio: Decimal,
+    sizes: dict[str, int] | None,
+    user: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    explain: bool,
+) -> ExitCode:
+    """Show the bill before and after a change, what it costs once, when it has paid for itself, and what gets worse.
+
+    Computed from the catalog's own sizes and ages; nothing is asked of the store and nothing is changed.
+    """
+    from imgctl.ops.cost.cards import card_in_force
+    from imgctl.ops.cost.catalog import catalog_of
+    from imgctl.ops.cost.proposal import Proposal, propose
+    from imgctl.store.catalog.scope import Scope
+
+    card = card_in_force(session.settings)
+    proposal = Proposal(
+        change=_change(transition, drop_variant, format_, cdn=cdn),
+        scope=Scope(user_id=user, since=since, until=until),
+        sizes=sizes,
+        views=views,
+        hit_ratio=_ratio(hit_ratio, "--hit-ratio"),
+    )
+    with catalog_of(session.settings) as catalog:
+        answer = propose(catalog, card, session.settings, proposal)
+    _data(session, card, answer)
+    _show(session, answer.result, explain=explain)
+    for one in answer.assumptions:
+        session.text(f"- {one}")
+    show_billing(session)
+    show_card(session, card)
+    return ExitCode.DONE
+
+
+def _change(transition: str | None, drop: tuple[str, ...], format_: str | None, *, cdn: bool | None) -> "Change":
+    from imgctl.ops.cost.proposal import parse_move
+    from imgctl.pricing.whatif import Change
+
+    if not transition and not drop and not format_ and cdn is None:
+        raise UsageError("nothing is proposed", hint="--transition, --drop-variant, --format or --cdn/--no-cdn")
+    name, _, ratio = (format_ or "").partition("=")
+    if format_ and name not in set(VariantFormat):
+        raise UsageError(f"--format {name!r} is no format", hint=f"write one of {', '.join(VariantFormat)}")
+    return Change(
+        move=parse_move(transition) if transition else None,
+        drop=drop,
+        format=name or None,
+        ratio=_ratio(Amount().convert(ratio, None, None), "--format") if ratio else None,
+        cdn=cdn,
+    )
+
+
+def _ratio(value: Decimal, option: str) -> Decimal:
+    if value > 1:
+        raise UsageError(f"{option} {value} is no ratio", hint="write 0 to 1, such as 0.7")
+    return value
+
+
+def _data(session: Session, card: "Card", answer: "Answer") -> None:
+    from imgctl.pricing.lines import plain
+
+    result = answer.result
+    for when, parts in (("before", result.before), ("after", result.after), ("once", {"change": result.once})):
+        for part, lines in parts.items():
+            for line in lines:
+                session.data({"type": "line", "when": when, "part": part, **line.record()})
+    days = result.payback_days
+    summary: dict[str, Json] = {
+        "type": "summary",
+        "before": plain(result.before_total),
+        "after": plain(result.after_total),
+        "one_off": plain(result.one_off),
+        "payback_days": None if days is None else plain(round(days, 1)),
+        "worse": list(result.worse),
+        "images": answer.survey.archive.rows,
+        "assumptions": list(answer.assumptions),
+    }
+    session.data(summary | card_record(card))
+
+
+def _show(session: Session, result: "WhatIf", *, explain: bool) -> None:
+    from imgctl.pricing.lines import dollars
+    from imgctl.pricing.modelled import added
+
+    rows = []
+    for part in dict.fromkeys((*result.before, *result.after)):
+        before, after = added(result.before.get(part, ())), added(result.after.get(part, ()))
+        if before or after:
+            rows.append((part, dollars(before), dollars(after), _signed(after - before)))
+    saved = result.before_total - result.after_total
+    rows.append(("a month", dollars(result.before_total), dollars(result.after_total), _signed(-saved)))
+    show_table(session, ("PART", "BEFORE", "AFTER", "CHANGE"), rows)
+    session.text("")
+    session.text(f"once: {dollars(result.one_off)}{_payback(result)}")
+    for one in result.worse:
+        session.text(f"worse: {one}")
+    if explain:
+        show_lines(session, result.once, title="once")
+        show_lines(session, [line for lines in result.before.values() for line in lines], title="a month before")
+        show_lines(session, [line for lines in result.after.values() for line in lines], title="a month after")
+
+
+def _payback(result: "WhatIf") -> str:
+    days = result.payback_days
+    if days is None:
+        return "; it never pays: a month gets no cheaper"
+    return f"; paid back after {days:,.1f} days" if result.one_off else ""
+
+
+def _signed(amount: Decimal) -> str:
+    from imgctl.pricing.lines import dollars
+
+    return dollars(amount) if amount >= 0 else f"-{dollars(-amount)}"

@@ -1,0 +1,81 @@
+"""A proposed change to the archive at hand, priced on its own sizes and ages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from imgctl.config import Settings
+from imgctl.errors import UsageError
+from imgctl.ops.cost.survey import Question, Survey, survey
+from imgctl.pricing.prices import Card
+from imgctl.pricing.whatif import Change, Move, Today, WhatIf, what_if
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.scope import Scope
+from imgctl.units import parse_seconds
+
+VIEWS_A_PHOTO = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A change, and what the catalog cannot know: sizes of variants, views a month (None: ten of each new photo)."""
+
+    change: Change
+    scope: Scope
+    sizes: Mapping[str, int] | None = None
+    views: int | None = None
+    hit_ratio: Decimal = Decimal("0.9")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the change would do, and what was assumed."""
+
+    result: WhatIf
+    survey: Survey
+    assumptions: tuple[str, ...]
+
+
+def parse_move(text: str) -> Move:
+    """`older-than=90d,to=GLACIER`; UsageError for anything else."""
+    parts = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    target, age = parts.pop("to", ""), parts.pop("older-than", "0d")
+    if parts or not target:
+        raise UsageError(f"--transition {text!r} is no policy", hint="write older-than=90d,to=GLACIER")
+    days = timedelta(seconds=parse_seconds(age)).days
+    return Move(older_than_days=days, to=target.upper())
+
+
+def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal) -> Answer:
+    """Price a change on what the catalog says is there; asks the catalog once and the store nothing."""
+    change = proposal.change
+    older_than = None if change.move is None else timedelta(days=change.move.older_than_days)
+    question = Question(scope=proposal.scope, sizes=proposal.sizes, top=0, older_than=older_than)
+    found = survey(catalog, card, question)
+    views = found.recent.rows * VIEWS_A_PHOTO if proposal.views is None else proposal.views
+    today = Today(
+        archive=found.archive,
+        movable=found.movable,
+        views=views,
+        hit_ratio=proposal.hit_ratio,
+        cdn=bool(settings.links.cdn),
+    )
+    return Answer(
+        result=what_if(card, today, change), survey=found, assumptions=_assumptions(proposal, views, found, today)
+    )
+
+
+def _assumptions(proposal: Proposal, views: int, found: Survey, today: Today) -> tuple[str, ...]:
+    change, told = proposal.change, list(found.assumptions)
+    guess = f", {VIEWS_A_PHOTO} of each photo of the last 30 days (--views)" if proposal.views is None else ""
+    told.append(
+        f"{views:,} views a month{guess}; today {'through the CDN' if today.cdn else 'from the bucket'} ([links] cdn)"
+    )
+    if change.format is not None:
+        told.append(f"{change.format} takes {change.size_ratio} of the bytes (--format {change.format}=RATIO)")
+    if change.move is not None:
+        told.append(
+            "originals below 128 KiB and archived ones stay; those that move are as long in their class as they are old"
+        )
+    return tuple(told)

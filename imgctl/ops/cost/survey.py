@@ -1,0 +1,133 @@
+"""What the catalog says is stored, as the pricing understands it: one statement, and sizes of variants as assumed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from imgctl.model import Variant
+from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held
+from imgctl.pricing.prices import STANDARD, Card
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.sums import MONTH, TOTAL, USER, Sum, Weights, sums
+
+RECENT = timedelta(days=30)
+TOP_USERS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the archive that has a name: a user or a month."""
+
+    name: str
+    archive: Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """All that one statement says: the archive, what the last 30 days brought, the dearest users, months where asked for.
+
+    `movable` are the originals from before the cutoff; `promised` rows may have no bytes yet, `unknown` ones no size.
+    """
+
+    archive: Archive
+    recent: Archive
+    movable: Mapping[str, Held]
+    users: tuple[Part, ...]
+    months: tuple[Part, ...]
+    promised: int
+    unknown: int
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a survey is about; `older_than` sets the cutoff of what is movable, `sizes` what a variant is taken to weigh."""
+
+    scope: Scope = field(default_factory=Scope)
+    sizes: Mapping[str, int] | None = None
+    top: int = TOP_USERS
+    by_month: bool = False
+    older_than: timedelta | None = None
+
+
+def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
+    """Ask the catalog once; the store is not asked at all."""
+    sizes = {**TYPICAL_SIZES, **(question.sizes or {})}
+    with catalog.read() as connection:
+        now = clock(connection)
+        found = list(
+            sums(
+                connection,
+                recent_since=now - RECENT,
+                weights=_weights(card, sizes),
+                top=question.top,
+                scope=question.scope,
+                by_month=question.by_month,
+                cutoff=_cutoff(now, question.older_than),
+            )
+        )
+    totals = [one for one in found if one.kind == TOTAL]
+    return Survey(
+        archive=_archive(totals, sizes),
+        recent=_recent(totals, sizes),
+        movable={one.storage_class: _old(one) for one in totals if one.old},
+        users=_parts((one for one in found if one.kind == USER), sizes),
+        months=tuple(sorted(_parts((one for one in found if one.kind == MONTH), sizes), key=lambda one: one.name)),
+        promised=sum(one.promised for one in totals),
+        unknown=sum(one.unknown for one in totals),
+        assumptions=_assumptions(sizes),
+    )
+
+
+def _cutoff(now: datetime, older_than: timedelta | None) -> datetime | None:
+    return None if older_than is None else now - older_than
+
+
+def _weights(card: Card, sizes: Mapping[str, int]) -> Weights:
+    byte = {name: float(prices.storage[0].price) / card.gb_bytes for name, prices in card.classes.items()}
+    return Weights(byte=byte, variants={one.value: sizes[one.value] * byte[STANDARD] for one in Variant})
+
+
+def _archive(rows: Iterable[Sum], sizes: Mapping[str, int]) -> Archive:
+    originals: dict[str, Held] = {}
+    variants = {one.value: 0 for one in Variant}
+    for one in rows:
+        held = Held(objects=one.objects, size=one.size, small=one.small, small_size=one.small_size)
+        originals[one.storage_class] = originals.get(one.storage_class, Held()).plus(held)
+        for name in variants:
+            variants[name] += one.variants[name]
+    return Archive(originals=originals, variants=variants, sizes=dict(sizes))
+
+
+def _recent(rows: list[Sum], sizes: Mapping[str, int]) -> Archive:
+    """What came last; of variants as many as the class has on average."""
+    originals, variants = {}, {one.value: 0 for one in Variant}
+    for one in rows:
+        whole = one.objects or 1
+        originals[one.storage_class] = Held(
+            objects=one.recent, size=one.recent_size, small=one.recent_small, small_size=one.recent_small_size
+        )
+        for name in variants:
+            variants[name] += one.variants[name] * one.recent // whole
+    return Archive(originals=originals, variants=variants, sizes=dict(sizes))
+
+
+def _old(one: Sum) -> Held:
+    return Held(objects=one.old, size=one.old_size, small=one.old_small, small_size=one.old_small_size)
+
+
+def _parts(rows: Iterable[Sum], sizes: Mapping[str, int]) -> tuple[Part, ...]:
+    named: dict[str, list[Sum]] = {}
+    for one in rows:
+        named.setdefault(one.month or str(one.user_id), []).append(one)
+    return tuple(Part(name=name, archive=_archive(found, sizes)) for name, found in named.items())
+
+
+def _assumptions(sizes: Mapping[str, int]) -> tuple[str, ...]:
+    told = ", ".join(f"{name.value} {sizes[name.value]:,} bytes" for name in Variant)
+    return (
+        f"the catalog knows the originals' bytes; variants are counted by their keys and taken to weigh {told} (--sizes)",
+        "readable copies of restored originals, old versions and requests other than the last month's are not counted",
+    )
