@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "upload": "Upload directories: originals to the store, rows to the catalog.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
     "work": "Build variants: take processing rows to ready or failed.",
+    "restore": "Bring archived originals back, within a budget.",
     "ls": "List images, newest first: one user's or everybody's.",
     "show": "Show all that is known of one image, and what would mend it.",
     "url": "Print a link to an image: by the CDN or signed.",

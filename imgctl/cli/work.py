@@ -35,9 +35,11 @@ def command(session: Session, *, drain: bool, limit: int | None, max_duration: f
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
     SIGTERM or SIGINT finishes what flies and gives the rest back, a second ends at once; leases then run out by
-    themselves within a minute. Exit code 3 says that images failed, or that --max-duration ended before --drain did.
+    themselves within a minute. An image whose original is archived waits, untried, until that is restored. Exit code 3
+    says that images failed, or that --max-duration ended before --drain did.
     """
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.restore.queue import waiting, waiting_words
     from imgctl.ops.work.start import expected, work_here
 
     fates = dict.fromkeys(Fate, 0)
@@ -51,9 +53,14 @@ def command(session: Session, *, drain: bool, limit: int | None, max_duration: f
             session.data({"type": "image"} | _record(outcome))
             if outcome.error:
                 run.say(f"{_label(outcome)} {outcome.id}: {outcome.error}", always=outcome.fate is Fate.FAILED)
-        session.data({"type": "summary", **{fate.value: count for fate, count in fates.items()}})
+        waits = waiting(parts.catalog)
+        session.data(
+            {"type": "summary", **{fate.value: count for fate, count in fates.items()}, "awaiting_restore": waits}
+        )
         counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count or fate is Fate.READY)
         session.text(counts)
+        if waits:
+            session.note(waiting_words(waits))
         return _exit_code(run, drain=drain, failed=fates[Fate.FAILED] > 0)
 
 

@@ -16,6 +16,8 @@ from imgctl.run.rate import RateLimit
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.cold.base import ColdStore, Restore, StoredBlob
 
+BEYOND_LIMIT = "beyond the limit"
+RUN_ENDED = "the run ended before"
 _SETTLED = {
     State.MISSING: Fate.MISSING,
     State.READABLE: Fate.READABLE,
@@ -75,7 +77,9 @@ def _through(
             outcomes = run.page(page)
             if not order.dry_run:
                 note(catalog, [one.seen for one in outcomes], stop=stop)
-            yield from outcomes
+            yield from (one for one in outcomes if one.detail != BEYOND_LIMIT)
+            if run.spent_out:
+                return
             if run.judge.over is not None:
                 raise run.judge.over
 
@@ -95,6 +99,11 @@ class _Run:
         self._left = order.limit
         self._spent = Decimal(0)
 
+    @property
+    def spent_out(self) -> bool:
+        """Whether the limit is reached."""
+        return self._left == 0
+
     def page(self, images: Sequence[Image]) -> list[Outcome]:
         """Settle a page of rows."""
         outcomes = []
@@ -105,7 +114,7 @@ class _Run:
 
     def _safely(self, one: Seen) -> tuple[Outcome, StoreError | None]:
         if self.judge.over is not None:
-            return Outcome(seen=one, fate=Fate.LEFT, detail="the run ended before"), None
+            return Outcome(seen=one, fate=Fate.LEFT, detail=RUN_ENDED), None
         try:
             return self._act(one), one.error
         except StoreError as error:
@@ -114,6 +123,8 @@ class _Run:
     def _act(self, one: Seen) -> Outcome:
         if self._is_idle(one):
             return _settled(one)
+        if changed := self._changed(one):
+            return Outcome(seen=one, fate=Fate.CHANGED, detail=changed)
         if self._order.dry_run:
             refused = self._refused(one)
             return Outcome(seen=one, fate=Fate.LEFT if refused else Fate.PLANNED, detail=refused)
@@ -122,6 +133,8 @@ class _Run:
             raise now.error
         if self._is_idle(now):
             return _settled(now)
+        if changed := self._changed(now):
+            return Outcome(seen=now, fate=Fate.CHANGED, detail=changed)
         if refused := self._refused(now):
             return Outcome(seen=now, fate=Fate.LEFT, detail=refused)
         return self._ask(now) if is_wanted(now, self._order) else self._move(now)
@@ -130,18 +143,26 @@ class _Run:
         moves = self._order.permanent and one.state is State.RESTORED
         return not moves and not (self._asking and is_wanted(one, self._order))
 
+    def _changed(self, one: Seen) -> str:
+        """What is no longer as it was when a plan was made, or nothing."""
+        if one.image.id in self._order.held:
+            return "its row has changed since"
+        etag = self._order.etags.get(one.image.id)
+        blob = _blob(one)
+        return f"its ETag was {etag} and is {blob.etag}" if etag is not None and etag != blob.etag else ""
+
     def _refused(self, one: Seen) -> str:
         """Take one of the limit and its price of the budget, and a turn; why not, or nothing."""
         with self._lock:
             price = price_of(one, self._order)
             if self._left == 0:
-                return "beyond the limit"
+                return BEYOND_LIMIT
             if self._order.budget is not None and self._spent + price > self._order.budget:
                 return "beyond the budget"
             self._left = None if self._left is None else self._left - 1
             self._spent += price
             turn = 0.0 if self._order.dry_run else self._rate.reserve(1)
-        return "the run ended before" if self._stop.is_set() or (turn and self._stop.wait(turn)) else ""
+        return RUN_ENDED if self._stop.is_set() or (turn and self._stop.wait(turn)) else ""
 
     def _ask(self, one: Seen) -> Outcome:
         blob = _blob(one)

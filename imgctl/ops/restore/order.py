@@ -1,5 +1,6 @@
 """What is asked of a restore, and what it says of each original."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -40,6 +41,7 @@ class Fate(StrEnum):
     READABLE = "readable"
     LEFT = "left"
     MISSING = "missing"
+    CHANGED = "changed"
     FAILED = "failed"
 
 
@@ -57,6 +59,7 @@ class RestoreOrder:
 
     `lists_restores`: the store's listings tell of restores, as those of AWS do. `permanent` moves what is restored back
     to STANDARD. With a `card`, what goes beyond the `budget` in dollars is left; without one all is free.
+    An original that has not its ETag in `etags` has changed, and so has a row in `held`: neither is asked for.
     """
 
     tier: Tier = Tier.BULK
@@ -69,6 +72,8 @@ class RestoreOrder:
     lists_restores: bool = True
     budget: Decimal | None = None
     card: Card | None = None
+    etags: Mapping[UUID, str] = field(default_factory=dict)
+    held: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from decimal import Decimal
 from imgctl.errors import UsageError
 from imgctl.model import StorageClass
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
-from imgctl.pricing.estimate import Estimate
+from imgctl.pricing.estimate import Billing, Estimate
+from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import Leaving, restore_estimate
 from imgctl.pricing.storage import Sized
@@ -73,6 +74,19 @@ class Needs:
         )
 
 
+def check_agreed(objects: int, cost: Estimate, bill: Billing, *, agreed: bool, max_usd: Decimal | None) -> None:
+    """UsageError where the estimate is beyond the budget, or somebody bills and nobody agreed to it."""
+    what = "1 original" if objects == 1 else f"{objects:,} originals"
+    asked = f"restoring {what} costs {dollars(cost.one_off)} once"
+    if bill is Billing.NONE or not objects:
+        return
+    if max_usd is not None and cost.one_off > max_usd:
+        hint = "--tier bulk, --limit N or a larger --max-usd"
+        raise UsageError(f"{asked}, more than the ${plain(max_usd)} of --max-usd", hint=hint)
+    if max_usd is None and not agreed:
+        raise UsageError(asked, hint="add --yes, or --max-usd N that covers it, or --dry-run to look first")
+
+
 def price_of(one: Seen, order: RestoreOrder) -> Decimal:
     """What the next step of one original costs: its restore, or its way back to STANDARD."""
     if order.card is None or order.budget is None:
@@ -88,6 +102,6 @@ def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:
     deep = classes.get(StorageClass.DEEP_ARCHIVE)
     if tier is Tier.EXPEDITED and deep is not None:
         raise UsageError(
-            f"{deep.objects:,} of these originals lie in {StorageClass.DEEP_ARCHIVE}, which has no expedited restore",
+            f"{StorageClass.DEEP_ARCHIVE}, where {deep.objects:,} of these originals lie, has no expedited restore",
             hint="--tier standard (12 hours) or --tier bulk (48 hours)",
         )

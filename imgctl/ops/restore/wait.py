@@ -60,8 +60,7 @@ def wait(
         restoring = restored = 0
         if order.permanent:
             pages = rows(catalog, wanted, stop=stop)
-            for outcome in move_back(pages, order, catalog=catalog, cold=cold, stop=stop):
-                yield outcome
+            yield from move_back(pages, order, catalog=catalog, cold=cold, stop=stop)
         for one in status(wanted, order, catalog=catalog, cold=cold, stop=stop, bad=list[BadId]()):
             restoring += one.state is State.RESTORING
             restored += one.state in (State.RESTORED, State.READABLE)

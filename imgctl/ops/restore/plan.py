@@ -1,0 +1,93 @@
+"""Restores written into a plan, and performed from one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.errors import UsageError
+from imgctl.model import Image
+from imgctl.ops.patience import patiently
+from imgctl.ops.plan.file import Action, PlanWriter
+from imgctl.ops.plan.perform import Applied, Site
+from imgctl.ops.plan.perform import Fate as Performed
+from imgctl.ops.plan.version import row_version
+from imgctl.ops.restore.ask import RUN_ENDED, request
+from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.cold.base import Tier
+
+DO = "restore"
+_PERFORMED = {
+    Fate.REQUESTED: Performed.DONE,
+    Fate.EXTENDED: Performed.DONE,
+    Fate.RESTORING: Performed.ALREADY,
+    Fate.RESTORED: Performed.ALREADY,
+    Fate.READABLE: Performed.ALREADY,
+    Fate.PLANNED: Performed.PLANNED,
+    Fate.CHANGED: Performed.REFUSED,
+    Fate.MISSING: Performed.REFUSED,
+}
+
+
+def planned(outcomes: Iterable[Outcome], order: RestoreOrder, file: Path) -> Iterator[Outcome]:
+    """Pass the outcomes of a dry run on, and write what would be asked for into a plan."""
+    with PlanWriter(file, command=DO) as plan:
+        size = 0
+        for outcome in outcomes:
+            blob, image = outcome.seen.blob, outcome.seen.image
+            if outcome.fate is Fate.PLANNED and blob is not None:
+                terms = {"tier": order.tier.value, "days": order.days, "bytes": blob.size}
+                version = row_version(image)
+                plan.add(Action(do=DO, id=image.id, key=blob.key, etag=blob.etag, row=version, parameters=terms))
+                size += blob.size
+            yield outcome
+        plan.conclude({"bytes": size})
+
+
+def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
+    """Ask for the restores of a plan; what drifted is refused, what is restoring or restored was done already."""
+    for order, some in _by_terms(actions, site):
+        yield from _perform(some, order, site)
+
+
+def _perform(actions: Sequence[Action], order: RestoreOrder, site: Site) -> Iterator[Applied]:
+    catalog, stop = site.parts.catalog, site.stop
+    by_id = {action.id: action for action in actions}
+    images = patiently(partial(_rows, catalog, tuple(by_id)), stop=stop)
+    for action in actions:
+        if action.id not in images:
+            yield Applied(action=action, fate=Performed.REFUSED, detail="its row is gone")
+    # A row that drifted is looked at all the same: it may have learnt of the class by an earlier run of this plan.
+    etags = {one.id: one.etag for one in actions}
+    drifted = {one.id for one in actions if one.id in images and row_version(images[one.id]) != one.row}
+    order = replace(order, etags=etags, held=frozenset(drifted))
+    for outcome in request([list(images.values())], order, catalog=catalog, cold=site.cold, stop=stop):
+        if outcome.detail != RUN_ENDED:
+            action = by_id[outcome.seen.image.id]
+            fate = _PERFORMED.get(outcome.fate, Performed.FAILED)
+            yield Applied(action=action, fate=fate, detail=outcome.detail)
+
+
+def _by_terms(actions: Sequence[Action], site: Site) -> Iterator[tuple[RestoreOrder, list[Action]]]:
+    kinds: dict[tuple[str, int], list[Action]] = {}
+    for action in actions:
+        kinds.setdefault((action.text("tier"), action.count("days")), []).append(action)
+    for (tier, days), some in kinds.items():
+        if tier not in tuple(Tier):
+            raise UsageError(f"plan: restore {some[0].id} has no tier {tier}", hint="write the plan anew")
+        order = RestoreOrder(
+            tier=Tier(tier),
+            days=days,
+            concurrency=site.concurrency,
+            rate=site.rate or RESTORES_A_SECOND,
+            dry_run=site.dry_run,
+        )
+        yield order, some
+
+
+def _rows(catalog: Catalog, ids: Sequence[UUID]) -> dict[UUID, Image]:
+    with catalog.read() as connection:
+        return by_ids(connection, ids)
