@@ -20,6 +20,14 @@ class Blob:
     storage_class: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPut:
+    """What lets its bearer create one blob: PUT to `url` with exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
+
+
 class BlobStore(Protocol):
     """Where the bytes are. Every method raises the StoreError that fits and is safe to call from many threads.
 
@@ -65,6 +73,14 @@ class BlobStore(Protocol):
 
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
         """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
+
+    def sign_create(
+        self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes
+    ) -> SignedPut | None:
+        """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free; None where no URL can."""
+
+    def stored_sha256(self, key: str) -> bytes | None:
+        """The SHA-256 that the store itself checked when the blob was put, or None where it keeps none."""
 
     def check(self) -> None:
         """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""

@@ -97,6 +97,12 @@ class LocalStore:
             held = self._archive.find(key)
         return (held.path if held is not None else path).as_uri()
 
+    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> None:
+        """None: nobody can PUT to a file's URL."""
+
+    def stored_sha256(self, key: str) -> None:
+        """None: a file system keeps no checksums."""
+
     def check(self) -> None:
         """Write, read and delete a probe."""
         key, body = f".imgctl-check/{uuid4()}", b"imgctl"

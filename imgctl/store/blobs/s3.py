@@ -16,7 +16,7 @@ import obstore
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
-from imgctl.store.blobs.base import IMMUTABLE, Blob
+from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
@@ -156,6 +156,19 @@ class S3Store:
         """A URL that lets its bearer do `method` on the blob for `seconds` (at most seven days on AWS)."""
         name, known = self._prefix + checked(key), cast("Method", method)
         return self._call(key, lambda: obstore.sign(self._store, known, name, timedelta(seconds=seconds)))
+
+    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut:
+        """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature."""
+        from imgctl.store.blobs.s3_direct import sign_put
+
+        name = self._prefix + checked(key)
+        return sign_put(self._open()[0], name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+
+    def stored_sha256(self, key: str) -> bytes | None:
+        """What HEAD says of an object that was put whole with its SHA-256."""
+        from imgctl.store.blobs.s3_direct import stored_sha256
+
+        return stored_sha256(self._boto3(), self._target(key), self._prefix + checked(key))
 
     def check(self) -> None:
         """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""

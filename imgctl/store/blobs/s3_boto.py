@@ -35,6 +35,12 @@ def upload_file(
         _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
 
 
+def upload_chunks(client: Boto3S3, target: Target, name: str, chunks: Iterator[memoryview], content_type: str) -> str:
+    """Put what is not known to its end, if `name` is absent, and answer its ETag; all chunks but the last >= 5 MiB."""
+    with translated(target):
+        return _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
+
+
 def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequence[ObjectMeta]":
     """A thousand objects whose names begin with `prefix`, behind `after`: slower, but every name S3 allows."""
     with translated(target):
@@ -59,7 +65,7 @@ class _Upload:
         self._object = {"Bucket": bucket, "Key": name}
         self._content_type = content_type
 
-    def run(self, chunks: Iterator[memoryview]) -> None:
+    def run(self, chunks: Iterator[memoryview]) -> str:
         begun = self._client.create_multipart_upload(
             **self._object, ContentType=self._content_type, ChecksumAlgorithm="SHA256"
         )
@@ -67,7 +73,8 @@ class _Upload:
         try:
             parts = [self._part(upload, number, chunk) for number, chunk in enumerate(chunks, start=1)]
             # AWS answers 409 when the key is deleted meanwhile, and wants the whole upload anew: a failure here.
-            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+            done = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+            return done.get("ETag", "").strip('"')
         except BaseException:
             # What isn't aborted is billed until a lifecycle rule ends it.
             with suppress(BotoCoreError, ClientError):

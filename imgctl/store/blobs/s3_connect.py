@@ -154,6 +154,19 @@ def open_boto3(connection: Connection) -> Boto3S3:
     return cast("Boto3S3", client)
 
 
+def open_service(connection: Connection, service: str) -> object:
+    """The client of another AWS service, in the bucket's region and on the same credentials."""
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=min(connection.timeout, _CONNECT_SECONDS),
+        read_timeout=connection.timeout,
+        retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
+    )
+    client: object = _session().client(service, region_name=connection.region, config=config)
+    return client
+
+
 def _session() -> "Session":
     from boto3.session import Session
     from botocore.exceptions import BotoCoreError

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Protocol, TypedDict, TypeVar, cast
 
 from imgctl.config.settings import StoreSettings
+from imgctl.errors import ConfigError
 from imgctl.store.blobs.names import checked
+from imgctl.store.blobs.open import bucket_and_prefix
 from imgctl.store.blobs.s3_boto import FAILURES, failure_of
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3
 from imgctl.store.blobs.s3_failure import Target
@@ -124,6 +126,15 @@ class LazyBucket:
             if self._opened is None:
                 self._opened = connected(self._settings, self._name, self._prefix)
             return self._opened
+
+
+def bucket_of(settings: StoreSettings) -> Bucket:
+    """The bucket behind `settings.url`, connected; ConfigError for a store that is none."""
+    scheme, _, rest = settings.url.partition("://")
+    if scheme != "s3":
+        hint = "[store] url is s3://BUCKET[/PREFIX]; leave --via out"
+        raise ConfigError("lifecycle rules and batch jobs exist for buckets only", hint=hint)
+    return connected(settings, *bucket_and_prefix(rest))
 
 
 def connected(settings: StoreSettings, bucket: str, prefix: str) -> Bucket:

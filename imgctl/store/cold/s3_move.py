@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 from urllib.parse import urlencode
@@ -17,8 +18,10 @@ LARGEST_COPY = 5 * 2**30
 PART_BYTES = 512 * 2**20
 _MOST_PARTS = 10_000
 # What a copy that keeps the metadata still forgets: by HEAD's name, which is CopyObject's too.
-_FORGOTTEN = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation", "ObjectLockMode",
-              "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus")  # fmt: skip
+_FORGOTTEN = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation",
+              "ObjectLockLegalHoldStatus", "ObjectLockEventHold", "ObjectLockEventHoldDurationDays",
+              "ObjectLockEventHoldDurationYears")  # fmt: skip
+_RETENTION = ("ObjectLockMode", "ObjectLockRetainUntilDate")
 _METADATA = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
              "Metadata")  # fmt: skip
 
@@ -53,7 +56,7 @@ def _copied(
 
 
 def _at_once(bucket: Bucket, key: str, found: HeadAnswer, to: str) -> None:
-    wanted = _copy_of(bucket, key, found) | _kept(found, _FORGOTTEN) | {"StorageClass": to, "TaggingDirective": "COPY"}
+    wanted = _copy_of(bucket, key, found) | _unsaid(found) | {"StorageClass": to, "TaggingDirective": "COPY"}
     if bucket.is_aws:
         wanted["IfMatch"] = found["ETag"]
     try:
@@ -68,7 +71,7 @@ def _at_once(bucket: Bucket, key: str, found: HeadAnswer, to: str) -> None:
 def _in_parts(bucket: Bucket, key: str, found: HeadAnswer, to: str, *, part_bytes: int) -> None:
     """Copied in parts an object keeps nothing but its bytes: all else is said again."""
     client, place = bucket.client, bucket.object(key)
-    said = _said(key, found) | _kept(found, _FORGOTTEN) | _tags(bucket, key)
+    said = _said(key, found) | _unsaid(found) | _tags(bucket, key)
     upload = place | {"UploadId": client.create_multipart_upload(**place, **said, StorageClass=to)["UploadId"]}
     try:
         parts = _parts(bucket, upload | _copy_of(bucket, key, found), found["ContentLength"], part_bytes)
@@ -106,6 +109,13 @@ def _said(key: str, found: HeadAnswer) -> dict[str, object]:
 def _tags(bucket: Bucket, key: str) -> dict[str, object]:
     tags = bucket.client.get_object_tagging(**bucket.object(key))["TagSet"]
     return {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
+
+
+def _unsaid(found: HeadAnswer) -> dict[str, object]:
+    until = cast("Mapping[str, object]", found).get("ObjectLockRetainUntilDate")
+    # S3 takes no retention that has ended.
+    lasts = isinstance(until, datetime) and until > datetime.now(UTC)
+    return _kept(found, _FORGOTTEN + _RETENTION if lasts else _FORGOTTEN)
 
 
 def _kept(found: HeadAnswer, names: tuple[str, ...]) -> dict[str, object]:

@@ -1,0 +1,37 @@
+"""Answers that no server of the tests gives: boto3's client of a real cold store, stubbed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from botocore.stub import Stubber
+
+from imgctl.config.settings import StoreSettings
+from imgctl.store.cold.s3 import S3Cold
+
+BUCKET = "photos"
+KEY = "2026/11/22/019aa-original.jpg"
+PLACE = {"Bucket": BUCKET, "Key": KEY}
+AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
+NOTHING: Mapping[str, object] = {}
+
+
+def stubbed(*, retries: int = 2, endpoint_url: str = "") -> tuple[S3Cold, Stubber]:
+    """A cold store in a bucket of AWS (or of another server) that answers what the stubber is told, and that stubber."""
+    settings = StoreSettings(url=f"s3://{BUCKET}", endpoint_url=endpoint_url, retries=retries)
+    cold = S3Cold(settings, bucket=BUCKET)
+    stubber = Stubber(cold._bucket.open().client)
+    stubber.activate()
+    return cold, stubber
+
+
+def head(
+    stubber: Stubber, *, storage_class: str = "", etag: str = "e1", size: int = 5, more: Mapping[str, object] = NOTHING
+) -> None:
+    """The next HEAD is answered so."""
+    answer = {"ContentLength": size, "LastModified": AT, "ETag": f'"{etag}"', **more}
+    stubber.add_response("head_object", answer | ({"StorageClass": storage_class} if storage_class else {}), PLACE)
+
+
+def refuse(stubber: Stubber, method: str, status: int, code: str) -> None:
+    """The next request of that method is refused so."""
+    stubber.add_client_error(method, service_error_code=code, http_status_code=status)

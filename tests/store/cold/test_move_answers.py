@@ -1,0 +1,142 @@
+"""What AWS answers to copies in place and no server of the tests does."""
+
+from collections.abc import Mapping
+
+import pytest
+from botocore.stub import ANY, Stubber
+
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
+from tests.store.cold.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
+
+
+def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:
+    wanted = {
+        **PLACE, "CopySource": PLACE, "CopySourceIfMatch": '"e1"', "IfMatch": '"e1"',
+        "StorageClass": "GLACIER", "MetadataDirective": "COPY", "TaggingDirective": "COPY", **more,
+    }  # fmt: skip
+    stubber.add_response("copy_object", {}, wanted)
+
+
+def test_a_move_is_conditional_at_both_ends_and_keeps_encryption_and_version() -> None:
+    cold, stubber = stubbed()
+    said: dict[str, object] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key/1", "BucketKeyEnabled": True}
+    head(stubber, more={**said, "VersionId": "v1", "ContentType": "image/jpeg"})
+    copy(stubber, more={**said, "CopySource": {**PLACE, "VersionId": "v1"}})
+    head(stubber, storage_class="GLACIER", more={"VersionId": "v2"})
+
+    moved = cold.move(KEY, to="GLACIER", etag="e1")
+
+    assert (moved.storage_class, moved.version_id) == ("GLACIER", "v2")
+    stubber.assert_no_pending_responses()
+
+
+def test_a_copy_after_an_unheard_one_is_not_made_twice() -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    refuse(stubber, "copy_object", 500, "InternalError")
+    head(stubber, storage_class="GLACIER", etag="e2")
+
+    assert cold.move(KEY, to="GLACIER", etag="e1").etag == "e2"
+    stubber.assert_no_pending_responses()
+
+
+def test_a_copy_is_tried_again_when_the_store_asks_for_patience() -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    refuse(stubber, "copy_object", 503, "SlowDown")
+    head(stubber)
+    copy(stubber)
+    head(stubber, storage_class="GLACIER")
+
+    assert cold.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
+
+
+def test_an_object_that_changed_in_the_last_instant_is_not_moved() -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    refuse(stubber, "copy_object", 412, "PreconditionFailed")
+    head(stubber, etag="e2")
+
+    with pytest.raises(BlobCorrupt, match=r"019aa-original.* changed"):
+        cold.move(KEY, to="GLACIER", etag="e1")
+
+
+@pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (403, "InvalidObjectState")])
+def test_a_move_that_another_mover_was_faster_with_is_done(status: int, code: str) -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    refuse(stubber, "copy_object", status, code)
+    head(stubber, storage_class="GLACIER", etag="e2")
+
+    assert cold.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectNotInActiveTierError"])
+def test_an_archived_source_is_said_to_be_archived(code: str) -> None:
+    cold, stubber = stubbed()
+    head(stubber, storage_class="STANDARD_IA")
+    refuse(stubber, "copy_object", 403, code)
+    head(stubber, storage_class="DEEP_ARCHIVE")
+
+    with pytest.raises(BlobArchived, match="019aa-original") as caught:
+        cold.move(KEY, to="GLACIER", etag="e1")
+    assert "imgctl restore" in caught.value.hint
+
+
+@pytest.mark.parametrize(("storage_class", "size"), [("STANDARD_IA", 5), ("GLACIER", 4), ("", 5)])
+def test_a_copy_that_did_not_arrive_as_asked_is_said(storage_class: str, size: int) -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    copy(stubber)
+    head(stubber, storage_class=storage_class, size=size)
+
+    with pytest.raises(BlobCorrupt, match=r"019aa-original\.jpg was 5 bytes"):
+        cold.move(KEY, to="GLACIER", etag="e1")
+
+
+def test_what_vanishes_during_a_move_is_missing() -> None:
+    cold, stubber = stubbed()
+    head(stubber)
+    refuse(stubber, "copy_object", 404, "NoSuchKey")
+    refuse(stubber, "head_object", 404, "404")
+
+    with pytest.raises(BlobMissing, match="019aa-original"):
+        cold.move(KEY, to="GLACIER", etag="e1")
+
+
+def test_a_large_object_is_moved_in_parts_with_all_that_is_its_own_and_under_condition() -> None:
+    cold, stubber = stubbed()
+    cold._largest, cold._part_bytes = 6, 5
+    said = {"ContentType": "image/tiff", "Metadata": {"camera": "k1"}, "ServerSideEncryption": "AES256"}
+    head(stubber, size=8, more=said)
+    stubber.add_response("get_object_tagging", {"TagSet": [{"Key": "a b", "Value": "c&d"}]}, PLACE)
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, {
+        **PLACE, **said, "Tagging": "a+b=c%26d", "StorageClass": "GLACIER",
+    })  # fmt: skip
+    upload, source = {**PLACE, "UploadId": "u"}, {"CopySource": PLACE, "CopySourceIfMatch": '"e1"'}
+    for number, wanted in enumerate(["bytes=0-4", "bytes=5-7"], start=1):
+        part = {**upload, **source, "PartNumber": number, "CopySourceRange": wanted}
+        stubber.add_response("upload_part_copy", {"CopyPartResult": {"ETag": f'"p{number}"'}}, part)
+    parts = [{"PartNumber": 1, "ETag": '"p1"'}, {"PartNumber": 2, "ETag": '"p2"'}]
+    stubber.add_response(
+        "complete_multipart_upload", {}, {**upload, "IfMatch": '"e1"', "MultipartUpload": {"Parts": parts}}
+    )
+    head(stubber, size=8, storage_class="GLACIER", etag="e2")
+
+    assert cold.move(KEY, to="GLACIER", etag="e1").etag == "e2"
+    stubber.assert_no_pending_responses()
+
+
+def test_parts_that_fail_are_aborted() -> None:
+    cold, stubber = stubbed(retries=0)
+    cold._largest = 4
+    head(stubber)
+    stubber.add_response("get_object_tagging", {"TagSet": []}, PLACE)
+    stubber.add_response("create_multipart_upload", {"UploadId": "u"}, {**PLACE, "StorageClass": ANY})
+    refuse(stubber, "upload_part_copy", 412, "PreconditionFailed")
+    stubber.add_response("abort_multipart_upload", {}, {**PLACE, "UploadId": "u"})
+    head(stubber, etag="e2")
+
+    with pytest.raises(BlobCorrupt, match="changed"):
+        cold.move(KEY, to="GLACIER", etag="e1")
+    stubber.assert_no_pending_responses()

@@ -1,0 +1,86 @@
+"""What AWS answers to restores and no server of the tests does."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
+from imgctl.store.cold.base import Restore, Tier
+from tests.store.cold.stubs import KEY, PLACE, head, refuse, stubbed
+
+LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
+
+
+def restore(tier: str = "Bulk", days: int = 7) -> dict[str, object]:
+    return {**PLACE, "RestoreRequest": {"Days": days, "GlacierJobParameters": {"Tier": tier}}}
+
+
+@pytest.mark.parametrize(("status", "meaning"), [(202, Restore.STARTED), (200, Restore.EXTENDED)])
+def test_a_restore_is_told_by_its_status(status: int, meaning: Restore) -> None:
+    cold, stubber = stubbed()
+    stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": status}}, restore("Expedited", 3))
+
+    assert cold.restore(KEY, tier=Tier.EXPEDITED, days=3) is meaning
+
+
+def test_a_restore_under_way_is_no_error_and_not_asked_for_again() -> None:
+    cold, stubber = stubbed()
+    refuse(stubber, "restore_object", 409, "RestoreAlreadyInProgress")
+
+    assert cold.restore(KEY, tier=Tier.BULK, days=7) is Restore.IN_PROGRESS
+    stubber.assert_no_pending_responses()
+
+
+def test_no_capacity_for_expedited_restores_is_said_at_once_with_the_way_out() -> None:
+    cold, stubber = stubbed()
+    refuse(stubber, "restore_object", 503, "GlacierExpeditedRetrievalNotAvailable")
+
+    with pytest.raises(StoreUnavailable, match="expedited") as caught:
+        cold.restore(KEY, tier=Tier.EXPEDITED, days=7)
+    assert "--tier standard" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectAlreadyInActiveTierError"])
+def test_a_restore_of_what_is_readable_is_refused_by_name(code: str) -> None:
+    cold, stubber = stubbed()
+    refuse(stubber, "restore_object", 403, code)
+
+    with pytest.raises(StoreError, match=r"019aa-original.*nothing to restore") as caught:
+        cold.restore(KEY, tier=Tier.BULK, days=7)
+    assert not isinstance(caught.value, BlobArchived)
+
+
+def test_a_store_that_asks_for_patience_is_asked_again() -> None:
+    cold, stubber = stubbed()
+    refuse(stubber, "restore_object", 503, "SlowDown")
+    stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, restore())
+
+    assert cold.restore(KEY, tier=Tier.BULK, days=7) is Restore.STARTED
+
+
+def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
+    cold, stubber = stubbed(retries=1)
+    for _ in range(2):
+        refuse(stubber, "restore_object", 503, "SlowDown")
+
+    with pytest.raises(StoreUnavailable, match="SlowDown"):
+        cold.restore(KEY, tier=Tier.BULK, days=7)
+
+
+@pytest.mark.parametrize(
+    ("said", "restoring", "until"),
+    [
+        ('ongoing-request="true"', True, None),
+        (f'ongoing-request="false", expiry-date="{LATER:%a, %d %b %Y %H:%M:%S} GMT"', False, LATER),
+        ('ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"', False, None),
+        ('ongoing-request="false", expiry-date="soon"', False, None),
+    ],
+)
+def test_the_restore_header_is_understood(said: str, restoring: bool, until: datetime | None) -> None:
+    cold, stubber = stubbed()
+    head(stubber, storage_class="GLACIER", more={"Restore": said})
+
+    found = cold.head(KEY)
+
+    assert found is not None
+    assert (found.restoring, found.restored_until, found.readable) == (restoring, until, until is not None)
