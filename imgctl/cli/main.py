@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "upload": "Upload directories: originals to the store, rows to the catalog.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
     "work": "Build variants: take processing rows to ready or failed.",
+    "backfill": "Build variants that are missing or out of date on ready rows.",
+    "transition": "Move originals to a colder storage class, where that pays.",
     "restore": "Bring archived originals back, within a budget.",
     "ls": "List images, newest first: one user's or everybody's.",
     "show": "Show all that is known of one image, and what would mend it.",
@@ -27,6 +29,7 @@ COMMANDS: Final = {
     "get": "Download an image's original and variants, verified.",
     "stats": "Count images and bytes by user, day, state or class.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
+    "apply": "Do what a --plan file says, refusing what drifted.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
 }
 

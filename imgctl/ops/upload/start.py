@@ -9,6 +9,7 @@ from pathlib import Path
 from imgctl.config import StoreSettings
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting
+from imgctl.ops.state import state_directory
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.known import Known
@@ -47,5 +48,4 @@ def journal_file(setting: str) -> Path | None:
         return None
     if setting:
         return Path(setting).expanduser()
-    state = os.environ.get("XDG_STATE_HOME") or (f"{os.environ['HOME']}/.local/state" if os.environ.get("HOME") else "")
-    return Path(state or "imgctl-data") / "imgctl" / "journal.db"
+    return state_directory() / "journal.db"

@@ -1,6 +1,7 @@
 """Working with this machine's processes or on a cluster: the pool and the driver put together from the settings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from imgctl.config import LogSettings, Settings, StoreSettings
 from imgctl.ops.parts import Parts
 from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
-from imgctl.run.pool import PoolSettings, cores, open_pool
+from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claim_statements import HEAD_ROWS
 from imgctl.store.catalog.claims import backlog
@@ -22,12 +23,18 @@ RECYCLE_AFTER_BATCHES = 500
 
 def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
     """Build variants where the settings say; see `driver.work`."""
-    pool = open_pool(_pool_settings(parts.settings))
+    with rendering(parts.settings, setup=partial(set_up_child, parts.settings.log)) as (order, pool):
+        yield from work(replace(order, drain=drain, limit=limit), catalog=parts.catalog, pool=pool, stop=stop)
+
+
+@contextmanager
+def rendering(settings: Settings, *, setup: Callable[[], None]) -> Iterator[tuple[WorkOrder, Pool]]:
+    """How and where the settings say that images are rendered; `setup` runs first in each of this machine's processes."""
+    pool = open_pool(_pool_settings(settings, setup))
     finished = False
     try:
         with TemporaryDirectory(prefix="imgctl-work-") as directory:
-            order = replace(_order(parts.settings, Path(directory)), drain=drain, limit=limit)
-            yield from work(order, catalog=parts.catalog, pool=pool, stop=stop)
+            yield _order(settings, Path(directory)), pool
             finished = True
     finally:
         pool.close(now=not finished)
@@ -52,13 +59,13 @@ def set_up_child(settings: LogSettings) -> None:
     configure_log(settings, verbosity=-1)
 
 
-def _pool_settings(settings: Settings) -> PoolSettings:
+def _pool_settings(settings: Settings, setup: Callable[[], None]) -> PoolSettings:
     return PoolSettings(
         jobs=(settings.work.jobs or cores()) * PROCESSES_PER_JOB,
         memory_bytes=settings.work.memory,
         scheduler=settings.work.scheduler or None,
         recycle_after=RECYCLE_AFTER_BATCHES,
-        setup=partial(set_up_child, settings.log),
+        setup=setup,
     )
 
 

@@ -1,6 +1,7 @@
 """The SQL of rows that are `ready`: choosing, leasing and renewing variants without taking them out of service."""
 
 from functools import cache
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -12,7 +13,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    false,
     func,
     null,
     or_,
@@ -81,14 +81,17 @@ def chosen(
 
     A row with a lease is always among them: somebody builds it, or died over it.
     """
-    wanted: list[ColumnElement[bool]] = [
-        images.c.leased_until.is_not(None),
-        *(images.c[f"{variant}_key"].is_(None) for variant in variants),
-    ]
+    wanted: list[ColumnElement[bool]] = [images.c.leased_until.is_not(None)]
+    wanted += [images.c[f"{variant}_key"].is_(None) for variant in variants]
     if recipe is not None:
         wanted.append(func.coalesce(images.c.recipe, "") != recipe)
     mine = true() if shard is None else shard_number() % shard[1] == shard[0] - 1
-    return and_(_READY, mine, true() if every else or_(false(), *wanted))
+    return and_(_READY, mine, true() if every else or_(*wanted))
+
+
+def up_to(last: UUID | None) -> ColumnElement[bool]:
+    """Rows no further than this one; None is no bound."""
+    return true() if last is None else images.c.id <= last
 
 
 @cache

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from imgctl.keys import first_id, time_of
 from imgctl.model import IMAGE_COLUMNS, Image
@@ -45,10 +45,16 @@ def page(
     return [Image(**row._asdict()) for row in connection.execute(query.limit(PAGE_ROWS))]
 
 
-def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int) -> UUID | None:
-    """The id of the last of the next `rows` rows of a scope, or None where there are fewer: a bound for `page`'s search."""
-    query = _user_page(scope, after) if scope.user_id else _page(scope, after)
-    return connection.execute(query.with_only_columns(images.c.id).offset(rows - 1).limit(1)).scalar()
+def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int) -> tuple[UUID | None, int]:
+    """The id of the last of the next `rows` rows of a scope, and how many these are; None where the scope ends before.
+
+    A bound for `page`'s search, so that no statement examines more however few rows are chosen.
+    """
+    ids = (_user_page(scope, after) if scope.user_id else _page(scope, after)).with_only_columns(images.c.id)
+    last = connection.execute(ids.offset(rows - 1).limit(1)).scalar()
+    if last is not None:
+        return last, rows
+    return None, connection.execute(select(func.count()).select_from(ids.limit(rows).subquery())).scalar_one()
 
 
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:

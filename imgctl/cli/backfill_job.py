@@ -1,0 +1,205 @@
+"""A backfill as its user sees it: each image, the summary, and what the archived originals would cost."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imgctl.cli.base import Json, Session
+from imgctl.cli.restore_words import originals, outcome_record
+from imgctl.cli.running import Running
+from imgctl.errors import ExitCode
+from imgctl.ops.backfill.cold import Cold, Offer
+from imgctl.ops.backfill.order import Fate, ImageOutcome
+from imgctl.ops.backfill.start import Backfill
+from imgctl.ops.parts import Parts
+from imgctl.ops.restore.order import Fate as RestoreFate
+from imgctl.ops.restore.order import RestoreOrder
+from imgctl.ops.restore.start import Terms
+from imgctl.pricing.estimate import Billing
+from imgctl.pricing.lines import dollars, plain
+from imgctl.pricing.restore import hours_words
+from imgctl.units import format_bytes
+
+ASKED = (RestoreFate.REQUESTED, RestoreFate.EXTENDED, RestoreFate.PLANNED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line asks for beside the selection."""
+
+    dry_run: bool
+    limit: int | None
+    days: int
+    restores: bool
+    require_all: bool
+
+
+class BackfillJob:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        session: Session,
+        run: Running,
+        parts: Parts,
+        filling: Backfill,
+        *,
+        wishes: Wishes,
+        terms: Terms,
+        restoring: RestoreOrder,
+    ) -> None:
+        self._session = session
+        self._run = run
+        self._parts = parts
+        self._filling = filling
+        self._wishes = wishes
+        self._terms = terms
+        self._restoring = restoring
+        self._fates = dict.fromkeys(Fate, 0)
+        self._reasons: Counter[str] = Counter()
+        self._variants: Counter[str] = Counter()
+        self._asked: Counter[RestoreFate] = Counter()
+        self._size = 0
+        self._cold = Cold()
+
+    def run(self) -> ExitCode:
+        """Build, ask for restores where they are wanted, and say what was done."""
+        try:
+            self._say_resumed()
+            for outcome in self._outcomes():
+                self._hear(outcome)
+            self._watch(failed=0)
+            offers = self._offers()
+            self._say_cold(offers)
+            if self._wishes.restores and not self._run.stop.is_set():
+                self._ask()
+            self._end(offers)
+            return self._exit_code()
+        finally:
+            self._cold.close()
+
+    def _outcomes(self) -> Iterator[ImageOutcome]:
+        limit = self._wishes.limit
+        return self._filling.planned(limit=limit) if self._wishes.dry_run else self._filling.outcomes(limit=limit)
+
+    def _hear(self, one: ImageOutcome) -> None:
+        self._fates[one.fate] += 1
+        self._cold.add(one)
+        if one.fate in (Fate.BUILT, Fate.PLANNED):
+            self._variants.update(one.variants)
+            self._size += one.size
+        if one.fate is Fate.FAILED:
+            self._reasons[one.reason or "unknown"] += 1
+        self._watch(failed=int(one.fate is Fate.FAILED))
+        self._session.data({"type": "image", **_record(one)})
+        if one.error and one.fate in (Fate.FAILED, Fate.BUILT):
+            label = "damaged" if one.fate is Fate.BUILT else one.fate.value
+            self._run.say(f"{label} {one.id}: {one.error}", always=one.fate is Fate.FAILED)
+
+    def _watch(self, *, failed: int) -> None:
+        """The bar counts rows: few of them may need anything."""
+        progress = self._run.progress
+        progress.advance(self._filling.examined - progress.items, failed=failed)
+
+    def _say_resumed(self) -> None:
+        resumed = self._filling.resumed
+        if resumed.after.int:
+            self._run.say(
+                f"going on behind {resumed.after}, where an unfinished run came to (--anew begins at the first)"
+            )
+
+    def _offers(self) -> list[Offer]:
+        return self._cold.offers(self._terms.card, days=self._wishes.days) if self._cold.needs.objects else []
+
+    def _say_cold(self, offers: list[Offer]) -> None:
+        needs, restoring, readable = self._cold.needs, self._cold.restoring, self._filling.readable_now
+        if not (needs.objects or restoring or readable):
+            return
+        self._session.text(
+            f"archived: {readable:,} readable now, {restoring:,} restoring, {needs.objects:,} need a restore"
+            + (f" ({format_bytes(needs.size)})" if needs.objects else "")
+        )
+        for offer in offers:
+            price = "free" if self._terms.bill is Billing.NONE else dollars(offer.usd)
+            self._session.text(f"  {offer.tier.lower()}: {price}, {hours_words(offer.hours)}")
+        if offers and not self._wishes.restores:
+            self._session.text(
+                "  the same command with --restore bulk --max-usd N asks for them; the next run builds them"
+            )
+
+    def _ask(self) -> None:
+        for outcome in self._cold.ask(self._restoring, self._parts, stop=self._run.stop):
+            self._asked[outcome.fate] += 1
+            self._session.data({"type": "restore", **outcome_record(outcome)})
+            if outcome.fate in (RestoreFate.FAILED, RestoreFate.MISSING):
+                self._run.say(f"restore of {outcome.seen.image.id}: {outcome.detail}", always=True)
+
+    def _end(self, offers: list[Offer]) -> None:
+        self._session.data(self._summary(offers))
+        fates = ", ".join(f"{count:,} {_word(fate)}" for fate, count in self._fates.items() if count)
+        variants = ", ".join(f"{count:,} {name}" for name, count in sorted(self._variants.items()))
+        built = f" ({variants}; originals of {format_bytes(self._size)} read)" if variants else ""
+        self._session.text(f"{fates or 'nothing to build'}{built}; {self._filling.examined:,} rows examined")
+        if self._reasons:
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common())
+            self._session.text(f"failed: {counts}")
+        if self._wishes.restores:
+            words = "would be asked for" if self._wishes.dry_run else "asked for"
+            self._session.text(
+                f"{originals(self._restores)} {words}, {self._asked[RestoreFate.LEFT]:,} beyond the budget"
+            )
+        for bad in self._filling.bad:
+            self._session.error(f"{bad.where}: {bad.detail}")
+
+    @property
+    def _restores(self) -> int:
+        return sum(self._asked[fate] for fate in ASKED)
+
+    def _summary(self, offers: list[Offer]) -> dict[str, Json]:
+        cost: dict[str, Json] = {
+            offer.tier.lower(): {"usd": plain(offer.usd), "hours": [plain(one) for one in offer.hours]}
+            for offer in offers
+        }
+        needs = self._cold.needs
+        return {
+            "type": "summary",
+            **{fate.value: count for fate, count in self._fates.items() if fate is not Fate.NEEDS_RESTORE},
+            "examined": self._filling.examined,
+            "variants": dict(self._variants),
+            "bytes": self._size,
+            "reasons": dict(self._reasons),
+            "readable_now": self._filling.readable_now,
+            "needs_restore": {
+                "images": needs.objects,
+                "bytes": needs.size,
+                "classes": dict(self._cold.classes),
+                "billing": self._terms.bill.value,
+                "tiers": cost,
+            },
+            "restores": {fate.value: count for fate, count in self._asked.items()},
+            "bad_ids": len(self._filling.bad),
+        }
+
+    def _exit_code(self) -> ExitCode:
+        resumed = self._filling.resumed
+        failed = self._fates[Fate.FAILED] + resumed.failed + len(self._filling.bad)
+        failed += self._asked[RestoreFate.FAILED] + self._asked[RestoreFate.MISSING]
+        cold = self._cold.needs.objects + self._cold.restoring + resumed.cold
+        return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
+
+
+def _word(fate: Fate) -> str:
+    return fate.value.replace("_", " ")
+
+
+def _record(one: ImageOutcome) -> dict[str, Json]:
+    return {
+        "id": str(one.id),
+        "fate": one.fate.value,
+        "variants": list(one.variants),
+        "error": one.error,
+        "reason": one.reason,
+        "storage_class": one.storage_class,
+        "bytes": one.size,
+        "seconds": round(one.seconds, 3),
+    }

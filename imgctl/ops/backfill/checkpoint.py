@@ -1,0 +1,70 @@
+"""How far a run came that rebuilds what is there already: without it a killed `--force` would begin anew.
+
+What is missing or out of date needs none: once built it is no longer chosen.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.errors import StateError
+from imgctl.ops.backfill.order import BackfillOrder
+from imgctl.ops.rows import FIRST
+
+SAVED_EVERY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """Everything up to `after` is done, but for so many images that failed and so many that wait for a restore."""
+
+    after: UUID = FIRST
+    failed: int = 0
+    cold: int = 0
+
+
+class Checkpoint:
+    """The file of one kind of run, in the state directory; saved now and then, gone once the run has ended whole."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._saved_at = time.monotonic()
+
+    def load(self) -> Reached:
+        """How far the last run of this kind came; nothing where it ended whole, or where the file is damaged."""
+        try:
+            found = json.loads(self._file.read_text())
+            return Reached(after=UUID(found["after"]), failed=int(found["failed"]), cold=int(found["cold"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Reached()
+
+    def save(self, reached: Reached, *, now: bool = False) -> None:
+        """Write it down, every two seconds at most unless `now`; StateError where that is not possible."""
+        if not now and time.monotonic() - self._saved_at < SAVED_EVERY_SECONDS:
+            return
+        self._saved_at = time.monotonic()
+        record = {"after": str(reached.after), "failed": reached.failed, "cold": reached.cold}
+        beside = self._file.with_suffix(f".{os.getpid()}")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(record))
+            beside.replace(self._file)
+        except OSError as error:
+            raise StateError(f"{self._file}: {(error.strerror or str(error)).lower()}") from error
+
+    def remove(self) -> None:
+        """The run ended whole: the next one begins with the first row."""
+        with suppress(OSError):
+            self._file.unlink()
+
+
+def checkpoint(order: BackfillOrder, *, places: Iterable[str], directory: Path) -> Checkpoint:
+    """The checkpoint of the runs that do this in these places (catalog, store)."""
+    text = "\n".join((*places, repr(replace(order, after=FIRST))))
+    return Checkpoint(directory / f"backfill-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")

@@ -1,0 +1,97 @@
+"""Originals that a backfill cannot read: what bringing them back would cost, and asking for it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from tempfile import TemporaryFile
+from uuid import UUID
+
+from imgctl.errors import ConfigError
+from imgctl.model import Image, StorageClass
+from imgctl.ops.backfill.order import Fate, ImageOutcome
+from imgctl.ops.parts import Parts
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.order import Outcome, RestoreOrder
+from imgctl.ops.restore.price import Pile
+from imgctl.pricing.prices import Card
+from imgctl.pricing.restore import hours_until_restored, restore_estimate
+from imgctl.pricing.storage import Sized
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.scope import PAGE_ROWS
+from imgctl.store.cold.base import Tier
+from imgctl.store.cold.open import open_cold
+
+ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What restoring everything by a tier costs in US dollars, and how many hours it takes at least and at most."""
+
+    tier: Tier
+    usd: Decimal
+    hours: tuple[Decimal, Decimal]
+
+
+class Cold:
+    """The images of one run whose originals must be restored; their ids lie in a file, because they may be many."""
+
+    def __init__(self) -> None:
+        self.restoring = 0
+        self._needs = Pile()
+        self._ids = TemporaryFile()  # noqa: SIM115 (closed by close)
+
+    @property
+    def needs(self) -> Sized:
+        """How many need a restore, of so many bytes together."""
+        return Sized(objects=sum(self._needs.objects.values()), size=sum(self._needs.size.values()))
+
+    @property
+    def classes(self) -> Counter[str]:
+        """How many need a restore, by class."""
+        return self._needs.objects
+
+    def add(self, one: ImageOutcome) -> None:
+        """Count an outcome, where it is about a cold original."""
+        self.restoring += one.fate is Fate.RESTORING
+        if one.fate is Fate.NEEDS_RESTORE:
+            self._needs.add(one.storage_class or StorageClass.GLACIER, one.size)
+            self._ids.write(one.id.bytes)
+
+    def offers(self, card: Card, *, days: int) -> list[Offer]:
+        """Every tier that all of them can be restored by, the cheapest first."""
+        archived = self._needs.sized()
+        found = []
+        for tier in Tier:
+            try:
+                cost = restore_estimate(card, archived=archived, tier=tier, days=days).one_off
+                hours = [hours_until_restored(card, name, tier) for name in archived]
+            except ConfigError:
+                # A class without this tier.
+                continue
+            if hours:
+                longest = (max(one[0] for one in hours), max(one[1] for one in hours))
+                found.append(Offer(tier=tier, usd=cost, hours=longest))
+        return sorted(found, key=lambda one: one.usd)
+
+    def ask(self, order: RestoreOrder, parts: Parts, *, stop: Waiting) -> Iterator[Outcome]:
+        """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
+        cold = open_cold(parts.settings.store)
+        yield from request(self._pages(parts, stop), order, catalog=parts.catalog, cold=cold, stop=stop)
+
+    def close(self) -> None:
+        """Forget them."""
+        self._ids.close()
+
+    def _pages(self, parts: Parts, stop: Waiting) -> Iterator[list[Image]]:
+        self._ids.seek(0)
+        while data := self._ids.read(ID_BYTES * PAGE_ROWS):
+            ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
+
+            def attempt(ids: list[UUID] = ids) -> list[Image]:
+                with parts.catalog.read() as connection:
+                    return sorted(by_ids(connection, ids).values(), key=lambda one: one.id)
+
+            yield patiently(attempt, stop=stop)

@@ -1,0 +1,76 @@
+"""Which variants of a row are wanted: the law of a backfill, without a database and without a store."""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from uuid import UUID
+
+from imgctl.errors import KeyShapeError
+from imgctl.keys import key_of, parse_key
+from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat, is_archived
+from imgctl.ops.backfill.order import Mode, Selection, Shard
+from imgctl.store.catalog.life_statements import SHARD_DIGITS
+
+NOTHING: frozenset[Variant] = frozenset()
+KEY_PARTS = 4
+
+
+def wanted(image: Image, selection: Selection, *, gone: AbstractSet[Variant] = NOTHING) -> tuple[Variant, ...]:
+    """The variants to be built, in the selection's order; `gone` are those that the store lacks though the row names them."""
+    if image.status is not Status.READY or not in_shard(image.id, selection.shard):
+        return ()
+    stale = selection.mode is Mode.STALE and image.recipe != selection.recipe
+    if stale or selection.mode is Mode.FORCE:
+        return selection.variants
+    return tuple(one for one in selection.variants if image.variant_key(one) is None or one in gone)
+
+
+def in_shard(image_id: UUID, shard: Shard | None) -> bool:
+    """Whether an id is in a shard, as the database counts them."""
+    return shard is None or image_id.int % 16**SHARD_DIGITS % shard.count == shard.number - 1
+
+
+def recipe_after(image: Image, built: Iterable[Variant], recipe: str) -> str | None:
+    """The recipe a row has once these were built: the current one when all are of it, else None, which leaves it."""
+    return recipe if image.recipe == recipe or set(built) == set(Variant) else None
+
+
+def may_be_left(image: Image) -> bool:
+    """Whether a leased row that wants no variant may have something to be cleared away, should its holder have died.
+
+    One that says another class than STANDARD may be a move's, which looks at it again.
+    """
+    leased = image.leased_until is not None and image.status is Status.READY
+    return leased and image.storage_class in (None, StorageClass.STANDARD)
+
+
+def is_held(image: Image, clock: datetime) -> bool:
+    """Whether somebody holds a row."""
+    return image.leased_until is not None and image.leased_until >= clock
+
+
+def unreadable(image: Image, clock: datetime) -> bool:
+    """Whether the row says that its original is archived and not restored by now."""
+    restored = image.restored_until is not None and image.restored_until > clock
+    return is_archived(image.storage_class) and not restored
+
+
+def superseded(image: Image, keys: Iterable[str]) -> list[str]:
+    """The variants' keys that the row named until `keys` took their place; never an original's, never another image's."""
+    kept = set(keys)
+    return [key for one in Variant if (key := image.variant_key(one)) and key not in kept and _is_variant(key, image)]
+
+
+def leftovers(image_id: UUID, *, named: AbstractSet[str], prefix: str) -> list[str]:
+    """Keys of an image's variants that a run which died may have put, and that are not `named` by its row."""
+    keys = (key_of(image_id, one, kind.extension, prefix=prefix) for one in Variant for kind in VariantFormat)
+    return [key for key in keys if key not in named]
+
+
+def _is_variant(key: str, image: Image) -> bool:
+    try:
+        # Whatever prefix it was put under.
+        parsed = parse_key("/".join(key.split("/")[-KEY_PARTS:]))
+    except KeyShapeError:
+        return False
+    return parsed.id == image.id and parsed.role in set(Variant)
