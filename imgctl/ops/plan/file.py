@@ -78,6 +78,7 @@ class PlanWriter:
             raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
         self.actions = 0
         self._file = file
+        self._is_wanted = True
         self._summary: Mapping[str, Json] = {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._write({"type": "plan", "version": FORMAT, "command": command, "created_at": now})
@@ -92,19 +93,24 @@ class PlanWriter:
         """What the summary shall say beside the number of actions: bytes, an estimate."""
         self._summary = summary
 
+    def abandon(self) -> None:
+        """Leave no file behind: what was added is not the whole."""
+        self._is_wanted = False
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        whole = kind is None and self._is_wanted
         with self._part:
-            if kind is None:
+            if whole:
                 self._write({"type": "summary", **self._summary, "actions": self.actions})
                 self._part.flush()
                 os.fsync(self._part.fileno())
         part = Path(self._part.name)
-        if kind is None:
+        if whole:
             part.replace(self._file)
         else:
             part.unlink()

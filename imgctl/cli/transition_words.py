@@ -1,0 +1,89 @@
+"""What `imgctl transition` says: of each original, of what moves, what it costs, and what stays and why."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from imgctl.cli.base import Json
+from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.survey import Bill, Survey
+from imgctl.pricing.estimate import Billing
+from imgctl.pricing.lines import dollars, plain
+from imgctl.pricing.storage import Sized
+from imgctl.units import format_bytes
+
+
+def record(outcome: Outcome) -> dict[str, Json]:
+    """An original for JSON."""
+    image = outcome.image
+    return {
+        "type": "image",
+        "id": str(image.id),
+        "original_key": image.original_key,
+        "bytes": image.bytes,
+        "storage_class": outcome.storage_class or "STANDARD",
+        "fate": outcome.fate.value,
+        "reason": outcome.reason.value if outcome.reason else None,
+        "detail": outcome.detail,
+    }
+
+
+def estimate_record(found: Survey, bill: Bill, billing: Billing) -> dict[str, Json]:
+    """The survey and its price for JSON; amounts as text."""
+    return {
+        "originals": found.objects,
+        "bytes": found.size,
+        **bill.estimate.record(billing),
+        "saving_per_month": plain(bill.saving),
+        "payback_months": None if bill.payback is None else plain(bill.payback.quantize(Decimal("0.01"))),
+        "old_versions_per_month": plain(bill.old_versions),
+        "keeps_versions": found.keeps_versions,
+        "recorded": found.recorded,
+        "left_out": left_out_record(found.left_out),
+    }
+
+
+def left_out_record(left_out: Mapping[Reason, Sized]) -> dict[str, Json]:
+    """What stays, by reason, for JSON."""
+    return {reason.value: {"originals": one.objects, "bytes": one.size} for reason, one in left_out.items()}
+
+
+def survey_text(found: Survey, order: TransitionOrder, billing: Billing, bill: Bill) -> list[str]:
+    """The survey in lines for people."""
+    lines = [f"{found.objects:,} originals, {format_bytes(found.size)}, would move to {order.policy.to}"]
+    if found.objects:
+        lines.append(bill.estimate.text(billing))
+        if billing is not Billing.NONE:
+            lines.append(_saving_text(bill))
+    if found.keeps_versions and not order.delete_noncurrent and found.objects:
+        amount = dollars(bill.old_versions)
+        lines.append(
+            f"the bucket keeps versions: what is copied from stays, and stays billed, {amount} a month "
+            "(--delete-noncurrent deletes each once its copy is verified)"
+        )
+    if found.keeps_versions is None:
+        lines.append("whether the bucket keeps old versions, which stay billed, could not be seen")
+    if found.recorded:
+        lines.append(f"{found.recorded:,} rows will be told in which class their originals lie already")
+    return [*lines, left_out_text(found.left_out)] if found.left_out else lines
+
+
+def left_out_text(left_out: Mapping[Reason, Sized]) -> str:
+    """What stays and why, in a line."""
+    count = sum(one.objects for one in left_out.values())
+    told = (
+        f"{one.objects:,} {reason.value.replace('_', ' ')} ({format_bytes(one.size)})"
+        for reason, one in left_out.items()
+    )
+    return f"left out {count:,}: {', '.join(told)}"
+
+
+def counts_text(fates: Mapping[Fate, int]) -> str:
+    """`3 moved, 1 failed`."""
+    shown = (fate for fate in Fate if fates[fate] or fate is Fate.MOVED)
+    return ", ".join(f"{fates[fate]:,} {fate.value.replace('_', ' ')}" for fate in shown)
+
+
+def _saving_text(bill: Bill) -> str:
+    if bill.payback is None:
+        return f"saves nothing: each month costs {dollars(-bill.saving)} more"
+    return f"saves {dollars(bill.saving)} a month, paid back after {bill.payback:.1f} months"

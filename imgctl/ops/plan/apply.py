@@ -1,0 +1,40 @@
+"""Applying a plan: its actions, some at a time, handed to the command that knows how."""
+
+from collections.abc import Iterator
+from itertools import groupby, islice
+
+from imgctl.errors import UsageError
+from imgctl.ops.plan.file import Plan
+from imgctl.ops.plan.perform import Applied, Performer, Site
+
+BATCH = 1000
+
+
+def apply(plan: Plan, site: Site) -> Iterator[Applied]:
+    """Perform every action of a plan; yields the fate of each that was begun before `site.stop` was set."""
+    actions = plan.stream()
+    while not site.stop.is_set() and (some := list(islice(actions, BATCH))):
+        for do, same in groupby(some, key=lambda action: action.do):
+            yield from performer_of(do)(list(same), site)
+
+
+def check(plan: Plan) -> None:
+    """UsageError before anything is done where the plan asks for what nobody here can do."""
+    known: set[str] = set()
+    for action in plan.stream():
+        if action.do not in known:
+            performer_of(action.do)
+            known.add(action.do)
+
+
+def performer_of(do: str) -> Performer:
+    """Who performs actions of this kind; UsageError for a kind that is not known."""
+    if do == "transition":
+        from imgctl.ops.transition.planned import perform
+
+        return perform
+    if do == "restore":
+        from imgctl.ops.restore.plan import perform as restore
+
+        return restore
+    raise UsageError(f"a plan asks to {do}, which this imgctl cannot", hint="upgrade imgctl, or write the plan anew")

@@ -1,0 +1,1 @@
+"""Moving originals to a colder storage class: gate, survey, act."""

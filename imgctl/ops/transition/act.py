@@ -1,0 +1,253 @@
+"""Moving originals, a batch at a time: promise in the rows, copy in the store, confirm in the rows.
+
+A run that is killed leaves rows that name the class their originals were about to move to, under a lease that lapses;
+the next run looks where those originals lie, and confirms, moves or puts back.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from imgctl.model import Image
+from imgctl.ops.parts import Parts
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.look import Judging, database_time
+from imgctl.ops.transition.move import Job, Moved, Mover
+from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.survey import outcome
+from imgctl.ops.work.leases import Leases
+from imgctl.pricing.prices import STANDARD
+from imgctl.store.catalog.claims import Hold, end_if_frozen
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.moves import (
+    Seen,
+    Settled,
+    correct_classes,
+    promise_moves,
+    renew_moves,
+    settle_moves,
+)
+from imgctl.store.cold.base import ColdStore
+
+# So many rows of other transitions are looked at once more at the end; the rest is the next run's.
+MOST_PENDING = 4096
+PENDING_LEASES = 3
+LONGEST_STEP_SECONDS = 1.0
+
+
+def transition(
+    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: Waiting
+) -> Iterator[Outcome]:
+    """Move what the gate lets pass; yields an outcome for each row of the order.
+
+    When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
+    nobody answers, no database) after what was in flight has been settled.
+    """
+    mover = Mover(
+        cold,
+        to=order.policy.to,
+        concurrency=order.concurrency,
+        rate=order.rate,
+        delete_noncurrent=order.delete_noncurrent,
+        stop=stop,
+    )
+    try:
+        with Leases(parts.catalog, lease_seconds=order.lease_seconds, renew=renew_moves) as leases:
+            run = _Run(judges, order, parts=parts, mover=mover, leases=leases, stop=stop)
+            yield from run.outcomes()
+    finally:
+        mover.close()
+    if mover.gone is not None:
+        raise mover.gone
+
+
+class _Run:
+    def __init__(
+        self, judges: Judging, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: Waiting
+    ) -> None:
+        self._judges = judges
+        self._order = order
+        self._catalog = parts.catalog
+        self._mover = mover
+        self._leases = leases
+        self._stop = stop
+        self._left = order.limit
+        self._pending: dict[UUID, datetime] = {}
+
+    def outcomes(self) -> Iterator[Outcome]:
+        for block in self._judges.blocks():
+            yield from self._settle(self._without_pending(block))
+            if self._is_over:
+                break
+        yield from self._wait_for_pending()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._mover.is_set() or self._left == 0
+
+    # --- what others hold
+
+    def _without_pending(self, block: list[Verdict]) -> list[Verdict]:
+        """The verdicts but for those of rows that another transition holds: they come last."""
+        rest = []
+        for verdict in block:
+            until = verdict.image.leased_until
+            if verdict.under_way and until is not None and len(self._pending) < MOST_PENDING:
+                self._pending[verdict.image.id] = until
+            else:
+                rest.append(verdict)
+        return rest
+
+    def _wait_for_pending(self) -> Iterator[Outcome]:
+        """Take up what another transition let go of, for some leases long: it ended, or it was killed."""
+        deadline = time.monotonic() + PENDING_LEASES * self._order.lease_seconds
+        while self._pending and not self._is_over:
+            images = self._read(self._pending)
+            lasting = time.monotonic() < deadline
+            verdicts = [one for one in self._judges.judge(images) if not (one.under_way and lasting)]
+            for verdict in verdicts:
+                del self._pending[verdict.image.id]
+            yield from self._settle(verdicts)
+            if self._pending and lasting:
+                self._wait_for_a_lease()
+        for image in self._read(self._pending):
+            yield Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.LEASED, detail="another transition moves it")
+
+    def _wait_for_a_lease(self) -> None:
+        now = patiently(lambda: database_time(self._catalog), stop=self._stop)
+        left = min(self._pending.values()) + timedelta(milliseconds=1) - now
+        self._stop.wait(min(max(left.total_seconds(), 0.05), LONGEST_STEP_SECONDS))
+
+    def _read(self, ids: dict[UUID, datetime]) -> list[Image]:
+        def attempt() -> list[Image]:
+            with self._catalog.read() as connection:
+                return sorted(by_ids(connection, tuple(ids)).values(), key=lambda image: image.id)
+
+        return patiently(attempt, stop=self._stop) if ids else []
+
+    # --- acting
+
+    def _settle(self, block: Sequence[Verdict]) -> Iterator[Outcome]:
+        """Act on a block's verdicts as far as the limit goes."""
+        block = self._within_limit(block)
+        passed = [one for one in block if one.refusal is None]
+        misnamed = [one for one in block if one.refusal is not None and one.is_misnamed]
+        settled: set[UUID] = set()
+        if passed or misnamed:
+            for done in self._act(passed, misnamed):
+                settled.add(done.image.id)
+                yield done
+        for verdict in block:
+            if verdict.image.id not in settled and verdict.refusal is not None:
+                yield outcome(verdict, Fate.LEFT_OUT)
+
+    def _within_limit(self, block: Sequence[Verdict]) -> Sequence[Verdict]:
+        passed = [index for index, verdict in enumerate(block) if verdict.refusal is None]
+        if self._left is None or len(passed) < self._left:
+            return block
+        return block[: passed[self._left - 1] + 1] if self._left else ()
+
+    def _act(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> Iterator[Outcome]:
+        promised, corrected = self._promise(passed, misnamed)
+        jobs = {one.image.id: _job(one, promised[one.image.id]) for one in passed if one.image.id in promised}
+        if self._left is not None:
+            self._left -= len(jobs)
+        ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
+        self._confirm(tuple(jobs.values()), ended)
+        for verdict in misnamed:
+            if verdict.image.id in corrected:
+                yield outcome(verdict, Fate.RECORDED)
+        for verdict in passed:
+            yield self._told(verdict, promised=verdict.image.id in jobs, moved=ended.get(verdict.image.id))
+
+    def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
+        seen = [_seen(verdict.image) for verdict in passed]
+        found = [_found(verdict) for verdict in misnamed]
+
+        def transaction() -> tuple[dict[UUID, int], set[UUID]]:
+            with self._catalog.write() as connection:
+                end_if_frozen(connection, seconds=self._order.lease_seconds)
+                return self._promised(connection, seen), correct_classes(connection, found) if found else set()
+
+        promised, corrected = patiently(transaction, stop=self._stop)
+        self._leases.hold(Hold(id=one, attempts=attempts) for one, attempts in promised.items())
+        return promised, corrected
+
+    def _promised(self, connection: Connection, seen: list[Seen]) -> dict[UUID, int]:
+        if not seen:
+            return {}
+        lease_seconds = self._order.lease_seconds
+        return promise_moves(connection, seen, to=self._order.policy.to, lease_seconds=lease_seconds)
+
+    def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> None:
+        settled = [_settled(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
+        known = [one for one in settled if one is not None]
+
+        def transaction() -> set[UUID]:
+            with self._catalog.write() as connection:
+                end_if_frozen(connection, seconds=self._order.lease_seconds)
+                return settle_moves(connection, known)
+
+        with self._leases.settling():
+            if known:
+                patiently(transaction, stop=self._stop)
+            self._leases.drop(job.id for job in jobs)
+
+    def _told(self, verdict: Verdict, *, promised: bool, moved: Moved | None) -> Outcome:
+        image, to = verdict.image, self._order.policy.to
+        if not promised:
+            detail = "its row changed, or somebody took it; the next run looks again"
+            return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.CHANGED, detail=detail)
+        if moved is None:
+            return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
+        seen = moved.blob.storage_class if moved.blob else None
+        if moved.error is None:
+            return Outcome(image=image, fate=Fate.MOVED, storage_class=to)
+        detail = moved.error.line if moved.is_known else f"it may have moved, the next run looks: {moved.error.line}"
+        return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)
+
+
+def _job(verdict: Verdict, attempts: int) -> Job:
+    image, blob = verdict.image, verdict.blob
+    assert blob is not None and image.original_key is not None
+    return Job(
+        id=image.id,
+        attempts=attempts,
+        key=image.original_key,
+        size=blob.size,
+        etag=blob.etag,
+        row_class=_class_of(image, blob.storage_class),
+    )
+
+
+def _seen(image: Image) -> Seen:
+    key = image.original_key or ""
+    return Seen(id=image.id, attempts=image.attempts, original_key=key, storage_class=image.storage_class)
+
+
+def _found(verdict: Verdict) -> Settled:
+    image, blob = verdict.image, verdict.blob
+    assert blob is not None
+    found = _class_of(image, blob.storage_class)
+    # Under a lapsed lease it was a move of ours: a restore of the old class has ended with it.
+    return Settled(id=image.id, attempts=image.attempts, storage_class=found, moved=image.leased_until is not None)
+
+
+def _settled(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
+    """What to write of a job; None leaves its promise, which the next run looks into."""
+    if moved is not None and not moved.is_known:
+        return None
+    if moved is None or moved.blob is None or moved.blob.storage_class != to:
+        return Settled(id=job.id, attempts=job.attempts, storage_class=job.row_class, moved=False)
+    return Settled(id=job.id, attempts=job.attempts, storage_class=to, moved=True)
+
+
+def _class_of(image: Image, found: str) -> str | None:
+    """A class as rows have it: as this row does where it is the same one, and STANDARD as nothing."""
+    if (image.storage_class or STANDARD) == found:
+        return image.storage_class
+    return None if found == STANDARD else found

@@ -1,0 +1,165 @@
+"""The archive gate: an original may leave the fast classes only when nobody will miss it there, and when that pays."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple
+
+from imgctl.errors import ConfigError
+from imgctl.model import Image, Status, StorageClass, Variant
+from imgctl.ops.joined import Joined
+from imgctl.ops.transition.order import Policy, Reason
+from imgctl.pricing.prices import STANDARD, Card
+from imgctl.pricing.transition import Origin, break_even_bytes, origin
+from imgctl.store.cold.base import StoredBlob
+from imgctl.units import format_bytes
+
+# From warm to cold; a class is never left for a warmer one.
+_RANKS = {
+    "STANDARD": 0,
+    "REDUCED_REDUNDANCY": 0,
+    "INTELLIGENT_TIERING": 0,
+    "STANDARD_IA": 1,
+    "ONEZONE_IA": 1,
+    "GLACIER_IR": 2,
+    "GLACIER": 3,
+    "DEEP_ARCHIVE": 4,
+}
+_NOT_READY = {
+    Status.UPLOADING: Reason.UPLOADING,
+    Status.PROCESSING: Reason.PROCESSING,
+    Status.FAILED: Reason.FAILED,
+}
+
+
+class Refusal(NamedTuple):
+    """Why an original may not move, as a code and in words."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the gate says of an original: `refusal` None lets it move; `origin` is where it would come from.
+
+    `under_way` where another transition holds it. `blob` is None where the row alone decided.
+    """
+
+    image: Image
+    blob: StoredBlob | None = None
+    refusal: Refusal | None = None
+    origin: Origin | None = None
+    under_way: bool = False
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Whether the row names another class than the store does, or a move of it was cut short."""
+        if self.blob is None:
+            return False
+        named = self.image.storage_class or STANDARD
+        return named != self.blob.storage_class or (
+            self.image.leased_until is not None and self.refusal is not None and self.refusal[0] is Reason.ALREADY_THERE
+        )
+
+
+class Gate:
+    """Judges rows and what the store holds of them by one policy; pure."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._break_even = cache(self._pays_from)
+
+    def judge_row(self, image: Image, *, now: datetime) -> Verdict | None:
+        """The verdict where the row alone suffices, else None; `now` is the database's."""
+        leased = image.leased_until is not None and image.leased_until > now
+        promised = image.storage_class == self._policy.to
+        if image.status is not Status.READY:
+            return _refused(image, _NOT_READY[image.status], f"the row is {image.status}")
+        if leased:
+            detail = "another transition moves it" if promised else "a worker holds it"
+            refusal = Refusal(Reason.LEASED, detail)
+            return Verdict(image=image, refusal=refusal, under_way=promised)
+        if promised and image.leased_until is None:
+            return _refused(image, Reason.ALREADY_THERE, f"the row says {self._policy.to}")
+        if image.original_key is None or image.bytes is None:
+            return _refused(image, Reason.ORIGINAL_MISSING, "the row names no original")
+        missing = [variant for variant in Variant if image.variant_key(variant) is None]
+        return _refused(image, Reason.VARIANT_MISSING, f"the row has no {missing[0]}") if missing else None
+
+    def judge(self, joined: Joined) -> Verdict:
+        """The verdict over a row that `judge_row` let pass."""
+        image, blob = joined.image, joined.blob(joined.image.original_key)
+        if blob is None:
+            return _refused(image, Reason.ORIGINAL_MISSING, f"the store has no {image.original_key}")
+        refusal = self._of_original(image, blob) or _of_variants(joined)
+        if refusal is not None:
+            return Verdict(image=image, blob=blob, refusal=refusal)
+        try:
+            source = self._origin(blob)
+            refusal = self._of_price(blob, source)
+        except ConfigError as error:
+            return Verdict(image=image, blob=blob, refusal=Refusal(Reason.UNPRICED, error.line))
+        return Verdict(image=image, blob=blob, refusal=refusal, origin=source)
+
+    def _of_original(self, image: Image, blob: StoredBlob) -> Refusal | None:
+        if blob.size != image.bytes:
+            return Refusal(Reason.SIZE_DIFFERS, f"{blob.size:,} bytes in the store, {image.bytes:,} in the row")
+        if blob.storage_class == self._policy.to:
+            return Refusal(Reason.ALREADY_THERE, f"the store says {blob.storage_class}")
+        rank = _RANKS.get(blob.storage_class)
+        if rank is None:
+            return Refusal(Reason.UNPRICED, f"no way is known from {blob.storage_class}")
+        if rank > _RANKS[self._policy.to]:
+            return Refusal(Reason.COLDER, f"it lies in {blob.storage_class}")
+        if not blob.readable:
+            return Refusal(Reason.NEEDS_RESTORE, f"it lies in {blob.storage_class}: imgctl restore {image.id}")
+        return None
+
+    def _of_price(self, blob: StoredBlob, source: Origin) -> Refusal | None:
+        least = self._policy.min_size
+        if least is not None:
+            told = f"{format_bytes(blob.size)} is less than --min-size {format_bytes(least)}"
+            return Refusal(Reason.BELOW_MIN_SIZE, told) if blob.size < least else None
+        least = self._break_even(source)
+        if least is None:
+            return Refusal(Reason.BELOW_BREAK_EVEN, f"no size pays within {self._policy.stay_days} days")
+        told = (
+            f"{format_bytes(blob.size)} pays from {format_bytes(least)} on, if it stays {self._policy.stay_days} days"
+        )
+        return Refusal(Reason.BELOW_BREAK_EVEN, told) if blob.size < least else None
+
+    def _pays_from(self, source: Origin) -> int | None:
+        policy = self._policy
+        return break_even_bytes(policy.card, source=source, to=policy.to, stay_days=policy.stay_days)
+
+    def _origin(self, blob: StoredBlob) -> Origin:
+        policy = self._policy
+        _check_priced(policy.card, blob.storage_class)
+        age_days = (policy.at - blob.modified_at).days
+        return origin(policy.card, blob.storage_class, to=policy.to, size=blob.size, age_days=age_days)
+
+
+def targets() -> tuple[StorageClass, ...]:
+    """The classes that originals can be moved to."""
+    return tuple(one for one in StorageClass if one is not StorageClass.STANDARD)
+
+
+def _of_variants(joined: Joined) -> Refusal | None:
+    for variant in Variant:
+        key = joined.image.variant_key(variant)
+        blob = joined.blob(key)
+        if blob is None:
+            return Refusal(Reason.VARIANT_MISSING, f"the store has no {key}")
+        if not blob.size:
+            return Refusal(Reason.VARIANT_EMPTY, f"{key} has no bytes")
+    return None
+
+
+def _check_priced(card: Card, storage_class: str) -> None:
+    if card.of(storage_class).get is None:
+        raise ConfigError(f"price card {card.name} has no requests of {storage_class}")
+
+
+def _refused(image: Image, reason: Reason, detail: str) -> Verdict:
+    return Verdict(image=image, refusal=Refusal(reason, detail))

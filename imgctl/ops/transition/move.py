@@ -1,0 +1,157 @@
+"""Moving the originals of a batch, concurrently, through outages; what is not known of one stays promised."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import UUID
+
+from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from imgctl.ops.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Waiting
+from imgctl.run.rate import RateLimit
+from imgctl.run.window import bounded
+from imgctl.store.cold.base import ColdStore, StoredBlob
+
+HOPELESS = (StoreDenied, BucketMissing, StoreFull)
+# A look before the copy, the copy, a look after it.
+REQUESTS_A_MOVE = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An original that is promised to move: `attempts` fences its row."""
+
+    id: UUID
+    attempts: int
+    key: str
+    size: int
+    etag: str
+    row_class: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How a job ended: `blob` is how the store has it now, None when it is gone; not `is_known` leaves it promised."""
+
+    job: Job
+    blob: StoredBlob | None = None
+    error: StoreError | None = None
+    is_known: bool = True
+
+
+class Mover:
+    """Moves jobs to one class; `gone` is why the run must end. A store that asks for patience gets fewer at once."""
+
+    def __init__(
+        self,
+        cold: ColdStore,
+        *,
+        to: str,
+        concurrency: int,
+        rate: int | None,
+        delete_noncurrent: bool,
+        stop: Waiting,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.gone: StoreError | None = None
+        self._cold = cold
+        self._to = to
+        self._most = self._limit = concurrency
+        self._rate = RateLimit(rate) if rate else None
+        self._delete_noncurrent = delete_noncurrent
+        self._stop = stop
+        self._patience_seconds = patience_seconds
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="move")
+        # The versions that moves under way copy from.
+        self._sources: dict[UUID, str] = {}
+
+    def is_set(self) -> bool:
+        """Whether to begin nothing more."""
+        return self.gone is not None or self._stop.is_set()
+
+    def move(self, jobs: Iterable[Job]) -> Iterator[Moved]:
+        """Move these; yields each that was begun as it ends, so that those that don't come were left as they are."""
+        left = {job.id: job for job in jobs}
+        unsure: dict[UUID, Moved] = {}
+        pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+        while left and not self.is_set():
+            heard = 0
+            for job, future in bounded(self._submit, tuple(left.values()), limit=self._limit, stop=self):
+                ended = future.result()
+                if not ended.is_known and isinstance(ended.error, StoreUnavailable):
+                    unsure[job.id] = ended
+                    continue
+                heard += 1
+                self._hear(ended.error)
+                unsure.pop(job.id, None)
+                del left[job.id]
+                yield ended
+            if heard:
+                pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+            if not unsure:
+                self._limit = min(self._most, self._limit + 1)
+                continue
+            pause = self._be_patient(next(iter(unsure.values())), pause, time.monotonic() - away_since)
+        yield from unsure.values()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _hear(self, error: StoreError | None) -> None:
+        if self.gone is None and isinstance(error, HOPELESS):
+            self.gone = error
+
+    def _be_patient(self, unsure: Moved, pause: float, away_seconds: float) -> float:
+        """Wait before the next round, with fewer requests at once; the next pause."""
+        self._limit = max(1, self._limit // 2)
+        log.warning("waiting for the store: %s", unsure.error)
+        if away_seconds + pause > self._patience_seconds:
+            self.gone = unsure.error
+        else:
+            self._stop.wait(pause)
+        return min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _submit(self, job: Job) -> "Future[Moved]":
+        if self._rate is not None and (turn := self._rate.reserve(REQUESTS_A_MOVE)):
+            self._stop.wait(turn)
+        return self._pool.submit(self._move, job)
+
+    def _move(self, job: Job) -> Moved:
+        try:
+            if self._delete_noncurrent:
+                self._note_source(job)
+            blob = self._cold.move(job.key, to=self._to, etag=job.etag)
+        except StoreUnavailable as error:
+            return Moved(job=job, error=error, is_known=False)
+        except StoreError as error:
+            return self._look(job, error)
+        return Moved(job=job, blob=blob, error=self._delete_source(job, blob))
+
+    def _look(self, job: Job, error: StoreError) -> Moved:
+        """What the store has after it refused; an answer that was lost may have come before."""
+        try:
+            blob = self._cold.head(job.key)
+        except StoreError:
+            return Moved(job=job, error=error, is_known=False)
+        moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
+        return Moved(job=job, blob=blob, error=None if moved else error)
+
+    def _note_source(self, job: Job) -> None:
+        blob = self._cold.head(job.key)
+        if blob is not None and blob.etag == job.etag and blob.version_id is not None:
+            # Asked again after a lost answer, the store may already name the copy.
+            self._sources.setdefault(job.id, blob.version_id)
+
+    def _delete_source(self, job: Job, copy: StoredBlob) -> StoreError | None:
+        source = self._sources.pop(job.id, None)
+        if source is None or copy.version_id in (None, source):
+            return None
+        try:
+            self._cold.delete_version(job.key, source)
+        except StoreError as error:
+            return StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
+        return None

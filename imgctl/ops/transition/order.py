@@ -1,0 +1,77 @@
+"""What a transition is asked to do, and what it says of each original."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from imgctl.model import Image, StorageClass
+from imgctl.ops.rows import Chosen
+from imgctl.pricing.card import Card
+
+STAY_DAYS = 365
+
+
+class Reason(StrEnum):
+    """Why an original stays where it is; the values are what `--json` says."""
+
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    FAILED = "failed"
+    LEASED = "leased"
+    ALREADY_THERE = "already_there"
+    VARIANT_MISSING = "variant_missing"
+    VARIANT_EMPTY = "variant_empty"
+    ORIGINAL_MISSING = "original_missing"
+    SIZE_DIFFERS = "size_differs"
+    COLDER = "colder"
+    NEEDS_RESTORE = "needs_restore"
+    UNPRICED = "unpriced"
+    BELOW_MIN_SIZE = "below_min_size"
+    BELOW_BREAK_EVEN = "below_break_even"
+    CHANGED = "changed"
+    STOPPED = "stopped"
+
+
+class Fate(StrEnum):
+    """What becomes of an original: moved; its row corrected, for it lies there already; left; or not known."""
+
+    MOVED = "moved"
+    PLANNED = "planned"
+    RECORDED = "recorded"
+    LEFT_OUT = "left_out"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Which originals may move where: prices decide, or `min_size`; ages are counted up to `at`."""
+
+    to: StorageClass
+    card: Card
+    at: datetime
+    stay_days: int = STAY_DAYS
+    min_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionOrder:
+    """How to move which originals: requests in flight and a second (None: no bound), moves at most."""
+
+    policy: Policy
+    chosen: Chosen = field(default_factory=Chosen)
+    limit: int | None = None
+    concurrency: int = 16
+    rate: int | None = None
+    lease_seconds: float = 60.0
+    delete_noncurrent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One original's fate, and why; `storage_class` is where it lies as far as was seen."""
+
+    image: Image
+    fate: Fate
+    reason: Reason | None = None
+    detail: str = ""
+    storage_class: str | None = None

@@ -1,0 +1,144 @@
+"""Transitions as actions of a plan: written down by a survey, performed if nothing drifted since."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from imgctl.errors import UsageError
+from imgctl.model import Image, StorageClass
+from imgctl.ops.cost.cards import card_in_force
+from imgctl.ops.patience import patiently
+from imgctl.ops.plan.file import Action
+from imgctl.ops.plan.perform import Applied, Fate, Site
+from imgctl.ops.plan.version import row_version
+from imgctl.ops.transition.act import transition
+from imgctl.ops.transition.gate import Refusal, Verdict, targets
+from imgctl.ops.transition.look import BLOCK, Judges, judges
+from imgctl.ops.transition.order import Fate as Ended
+from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
+from imgctl.ops.transition.survey import foreseen
+from imgctl.store.catalog.lookups import by_ids
+
+DO = "transition"
+
+
+def action_of(verdict: Verdict, *, to: StorageClass, delete_noncurrent: bool) -> Action:
+    """A move that the gate lets pass, as an action."""
+    image, blob = verdict.image, verdict.blob
+    assert blob is not None
+    parameters = {
+        "to": to.value,
+        "from": blob.storage_class,
+        "row_class": image.storage_class,
+        "bytes": blob.size,
+        "delete_noncurrent": delete_noncurrent,
+    }
+    key = image.original_key or ""
+    return Action(do=DO, id=image.id, key=key, etag=blob.etag, row=row_version(image), parameters=parameters)
+
+
+def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
+    """Move the originals of these actions; what drifted is refused, what was moved before is already done."""
+    orders: dict[tuple[str, bool], dict[UUID, Action]] = {}
+    for action in actions:
+        kind = action.text("to"), action.parameters.get("delete_noncurrent") is True
+        orders.setdefault(kind, {})[action.id] = action
+    for (to, delete_noncurrent), some in orders.items():
+        yield from _perform(some, _order(site, some, to, delete_noncurrent=delete_noncurrent), site)
+
+
+def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurrent: bool) -> TransitionOrder:
+    if to not in {one.value for one in targets()}:
+        raise UsageError(f"the plan moves to {to}, which is no class to move to", hint="write the plan anew")
+    settings = site.parts.settings
+    # Whether it pays was decided by who wrote the plan.
+    policy = Policy(to=StorageClass(to), card=card_in_force(settings), at=datetime.now(UTC), min_size=0)
+    return TransitionOrder(
+        policy=policy,
+        concurrency=site.concurrency,
+        rate=site.rate,
+        lease_seconds=settings.work.lease,
+        delete_noncurrent=delete_noncurrent,
+    )
+
+
+def _perform(actions: dict[UUID, Action], order: TransitionOrder, site: Site) -> Iterator[Applied]:
+    # Actions may come in any order and lie far apart: each blob is asked for by itself.
+    with judges(order, parts=site.parts, cold=site.cold, stop=site.stop, listing=False) as looking:
+        planned = PlannedJudges(actions, looking, site)
+        for outcome in _outcomes(planned, order, site):
+            yield _applied(actions[outcome.image.id], outcome)
+        for missing in planned.missing:
+            yield Applied(action=missing, fate=Fate.REFUSED, detail="there is no such row any more")
+
+
+def _outcomes(planned: "PlannedJudges", order: TransitionOrder, site: Site) -> Iterator[Outcome]:
+    if site.dry_run:
+        return (foreseen(verdict) for block in planned.blocks() for verdict in block)
+    return transition(planned, order, parts=site.parts, cold=site.cold, stop=site.stop)
+
+
+class PlannedJudges:
+    """The gate over the rows of a plan's actions: besides all else, nothing may have changed since."""
+
+    def __init__(self, actions: dict[UUID, Action], looking: Judges, site: Site) -> None:
+        self.missing: list[Action] = []
+        self._actions = actions
+        self._looking = looking
+        self._site = site
+
+    def blocks(self) -> Iterator[list[Verdict]]:
+        """Verdicts over the rows of all actions."""
+        ids = sorted(self._actions)
+        for start in range(0, len(ids), BLOCK):
+            if self._site.stop.is_set():
+                return
+            images = self._read(ids[start : start + BLOCK])
+            self.missing += [self._actions[one] for one in ids[start : start + BLOCK] if one not in images]
+            yield self.judge(list(images.values()))
+
+    def judge(self, images: Sequence[Image]) -> list[Verdict]:
+        """Verdicts over these rows, in their order."""
+        return [self._drift(verdict) for verdict in self._looking.judge(images)]
+
+    def _read(self, ids: Sequence[UUID]) -> dict[UUID, Image]:
+        def attempt() -> dict[UUID, Image]:
+            with self._site.parts.catalog.read() as connection:
+                return by_ids(connection, ids)
+
+        found = patiently(attempt, stop=self._site.stop)
+        return {one: found[one] for one in ids if one in found}
+
+    def _drift(self, verdict: Verdict) -> Verdict:
+        action, image, blob = self._actions[verdict.image.id], verdict.image, verdict.blob
+        if verdict.refusal is not None:
+            return verdict
+        # A run of this plan that was cut short left its promise.
+        promised = image.leased_until is not None and image.storage_class == action.text("to")
+        row_class = action.parameters.get("row_class")
+        before = replace(image, storage_class=row_class if isinstance(row_class, str) else None)
+        if row_version(before if promised else image) != action.row:
+            return replace(verdict, refusal=Refusal(Reason.CHANGED, "its row changed since the plan was written"))
+        if image.original_key != action.key or (blob is not None and blob.etag != action.etag):
+            told = f"the original changed since: its ETag is {blob.etag if blob else ''}, the plan says {action.etag}"
+            return replace(verdict, refusal=Refusal(Reason.CHANGED, told))
+        return verdict
+
+
+def _applied(action: Action, outcome: Outcome) -> Applied:
+    fates = {
+        Ended.MOVED: Fate.DONE,
+        Ended.PLANNED: Fate.PLANNED,
+        Ended.RECORDED: Fate.ALREADY,
+        Ended.FAILED: Fate.FAILED,
+    }
+    fate = fates.get(outcome.fate, Fate.REFUSED)
+    if outcome.reason is Reason.ALREADY_THERE:
+        fate = Fate.ALREADY
+    elif outcome.fate is Ended.RECORDED:
+        # The row is true again, and yet the move was not done.
+        fate = Fate.REFUSED
+    elif outcome.reason is Reason.STOPPED:
+        fate = Fate.FAILED
+    return Applied(action=action, fate=fate, detail=outcome.detail)
