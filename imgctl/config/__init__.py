@@ -4,6 +4,8 @@ from imgctl.config.load import load_settings
 from imgctl.config.settings import (
     CatalogSettings,
     LogSettings,
+    NotifySettings,
+    ServeSettings,
     Settings,
     StoreSettings,
     UploadSettings,
@@ -15,6 +17,8 @@ from imgctl.config.settings import (
 __all__ = [
     "CatalogSettings",
     "LogSettings",
+    "NotifySettings",
+    "ServeSettings",
     "Settings",
     "StoreSettings",
     "UploadSettings",

@@ -15,6 +15,9 @@ Unit = Literal["", "seconds", "bytes"]
 # What every store can hold and list, short enough for the catalog's columns of 255 characters.
 PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
 
+# A token is stored as its SHA-256: who reads the configuration cannot use it.
+TOKEN = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F-]{36}):[0-9a-f]{64}"
+
 
 def setting(
     default: T,
@@ -144,6 +147,36 @@ class CostSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """How the HTTP face runs."""
+
+    host: str = setting("127.0.0.1", "where it listens; anything but loopback wants tokens")
+    port: int = setting(8080, "the port it listens on; 0: any free one", least=0, most=65535)
+    tokens: tuple[str, ...] = setting(
+        (),
+        "who may, each NAME:read+write:USER:HASH (USER a UUID, or * for all), as `imgctl serve --make-token` prints it",
+        pattern=TOKEN,
+    )
+    memory: int = setting(256 * 2**20, "how many bytes of uploads are held at once", unit="bytes", least=2**20)
+    max_bytes: int = setting(100 * 2**20, "an upload of more bytes is refused", unit="bytes", least=1)
+    rate: int = setting(0, "how many requests a minute each caller may make; 0: no bound", least=0)
+    timeout: float = setting(30.0, "a client that sends nothing for so long is let go", unit="seconds", least=0.1)
+    links: float = setting(900.0, "how long the links it hands out work", unit="seconds", least=2, most=3600)
+    spool: str = setting("", "the directory where uploads wait to be whole; empty: the system's own for such files")
+    secret: str = setting("", "what signs links to a file:// store; empty: another one at each start")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """Who is told of finished images."""
+
+    webhook_url: str = setting(
+        "", "where workers post finished images: https://app.example.org/hook", pattern="(https?://[^\\s@]+)?"
+    )
+    secret: str = setting("", "what the messages are signed with (HMAC-SHA256)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """Where the log goes; all processes share one rotating file."""
 
@@ -165,5 +198,7 @@ class Settings:
     variants: VariantsSettings = VariantsSettings()
     links: LinkSettings = LinkSettings()
     cost: CostSettings = CostSettings()
+    serve: ServeSettings = ServeSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     source: Path | None = None

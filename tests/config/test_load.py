@@ -22,6 +22,8 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 PATHS = {".".join(path): variable for variable, path in variables(Settings()).items()}
 OTHER_TEXTS: dict[str, Plain] = {
     "links.cdn": "https://images.example.org",
+    "notify.webhook_url": "https://app.example.org/hook",
+    "serve.tokens": (f"phone:read+write:*:{'0' * 64}",),
     "variants.background": "#000000",
     "variants.keep": ("copyright",),
     "store.originals_prefix": "originals/",

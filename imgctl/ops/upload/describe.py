@@ -12,7 +12,7 @@ from imgctl.imaging.iptc import caption_of, decoded
 from imgctl.imaging.jpeg import JpegHeader, read_header
 from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.probe import Probe
-from imgctl.imaging.takeout import Takeout
+from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
 from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
 from imgctl.ops.upload.sidecar import takeout_beside, xmp_beside
 from imgctl.ops.upload.walk import Found
@@ -28,13 +28,16 @@ class Description:
     taken_at: datetime | None
 
 
-def describe(found: Found, probe: Probe, body: bytes | None, *, follow_links: bool = False) -> Description:
+def describe(
+    found: Found, probe: Probe, body: bytes | None, *, follow_links: bool = False, alone: bool = False
+) -> Description:
     """The caption and the capture time of a photo, each from the first source that has one; never raises for damage.
 
     Captions: the manifest, Takeout, XMP (beside, then within), IPTC, EXIF. Times: EXIF, XMP, Takeout, the file's name.
-    `body` is the file's content or its beginning, None where it is not at hand. Opens at most five names beside it.
+    `body` is the file's content or its beginning, None where it is not at hand. Opens at most five names beside it,
+    none where it came `alone`.
     """
-    sources = _Sources(found, probe, body, follow_links=follow_links)
+    sources = _Sources(found, probe, body, follow_links=follow_links, alone=alone)
     return Description(
         caption=next(filter(None, map(_clean, sources.captions())), None),
         taken_at=next(filter(None, sources.times()), None),
@@ -44,11 +47,12 @@ def describe(found: Found, probe: Probe, body: bytes | None, *, follow_links: bo
 class _Sources:
     """Everything that may describe one photo, each looked into when it is asked for, and once."""
 
-    def __init__(self, found: Found, probe: Probe, body: bytes | None, *, follow_links: bool) -> None:
+    def __init__(self, found: Found, probe: Probe, body: bytes | None, *, follow_links: bool, alone: bool) -> None:
         self._found = found
         self._probe = probe
         self._body = body or b""
         self._follow_links = follow_links
+        self._alone = alone
 
     def captions(self) -> Iterator[str | None]:
         yield self._found.caption
@@ -71,11 +75,11 @@ class _Sources:
 
     @cached_property
     def _takeout(self) -> Takeout:
-        return takeout_beside(self._found.path, follow_links=self._follow_links)
+        return NO_TAKEOUT if self._alone else takeout_beside(self._found.path, follow_links=self._follow_links)
 
     @cached_property
     def _xmp_beside(self) -> Xmp:
-        return xmp_beside(self._found.path, follow_links=self._follow_links)
+        return NO_XMP if self._alone else xmp_beside(self._found.path, follow_links=self._follow_links)
 
     @cached_property
     def _header(self) -> JpegHeader:

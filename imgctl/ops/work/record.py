@@ -11,6 +11,7 @@ from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.store.catalog.claims import FailedImage, Finished, GivenBack, fail, finish, give_back
+from imgctl.store.catalog.promises import announce_ended
 
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -55,6 +56,8 @@ def record(connection: Connection, verdicts: Sequence[Verdict], *, recipe: Recip
         changed |= finish(connection, [_finished(outcome, name) for outcome in kinds[Record.FINISH]])
     if kinds[Record.FAIL]:
         changed |= fail(connection, [_failed(outcome) for outcome in kinds[Record.FAIL]])
+    if changed:
+        announce_ended(connection)
     returned = [_retry(one) for one in kinds[Record.RETRY]] + [_return(one) for one in kinds[Record.RETURN]]
     if returned:
         changed |= give_back(connection, returned)

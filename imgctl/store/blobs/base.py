@@ -74,9 +74,7 @@ class BlobStore(Protocol):
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
         """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
 
-    def sign_create(
-        self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes
-    ) -> SignedPut | None:
+    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free; None where no URL can."""
 
     def stored_sha256(self, key: str) -> bytes | None:

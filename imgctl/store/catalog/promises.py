@@ -29,6 +29,7 @@ from imgctl.store.catalog.schema import digest, images
 from imgctl.store.catalog.types import POSTGRES, Id, UtcTime, status_literal
 
 WORK_CHANNEL = "imgctl_work"
+ENDED_CHANNEL = "imgctl_ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +115,41 @@ def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     return confirmed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the bytes of a promised image say of it, once they are there."""
+
+    id: UUID
+    width: int | None
+    height: int | None
+    taken_at: datetime | None
+    caption: str | None
+
+
+def note(connection: Connection, seen: Seen) -> None:
+    """Write down what was not known when an image was promised; only before it is confirmed, and no caption over one."""
+    connection.execute(
+        update(images)
+        .where(images.c.id == seen.id, images.c.status == status_literal(Status.UPLOADING))
+        .values(
+            width=seen.width,
+            height=seen.height,
+            taken_at=seen.taken_at,
+            caption=func.coalesce(images.c.caption, seen.caption),
+        )
+    )
+
+
 def announce_work(connection: Connection) -> None:
     """Tell workers that wait for something to do; they hear it when this transaction commits."""
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
+
+
+def announce_ended(connection: Connection) -> None:
+    """Tell those who wait for images to end; they hear it when this transaction commits."""
+    if connection.dialect.name == POSTGRES:
+        connection.execute(select(func.pg_notify(ENDED_CHANNEL, "")))
 
 
 def _standing(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:

@@ -39,9 +39,9 @@ class Wake(Protocol):
         """Give back what waiting takes."""
 
 
-def open_wake(catalog: Catalog) -> Wake:
-    """The best way to wait for rows of this catalog."""
-    return Bell(catalog) if catalog.dialect == POSTGRES else Nap()
+def open_wake(catalog: Catalog, channel: str = WORK_CHANNEL) -> Wake:
+    """The best way to wait for rows of this catalog: new work, or (ENDED_CHANNEL) images that ended."""
+    return Bell(catalog, channel) if catalog.dialect == POSTGRES else Nap()
 
 
 class Nap:
@@ -66,8 +66,9 @@ class Nap:
 class Bell:
     """LISTEN on a connection of its own; without one, naps until it can be had again."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, channel: str = WORK_CHANNEL) -> None:
         self._catalog = catalog
+        self._channel = channel
         self._connection: Connection | None = None
         self._listens = False
         self._nap = Nap()
@@ -111,7 +112,7 @@ class Bell:
     def _listen(self) -> None:
         if self._connection is None:
             self._connection = _dedicated(self._catalog)
-        self._connection.execute(f"LISTEN {WORK_CHANNEL}")
+        self._connection.execute(f"LISTEN {self._channel}")
         self._listens = True
 
     def _hear(self, seconds: float, stop: Stopping) -> None:
