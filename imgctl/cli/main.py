@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "backfill": "Build variants that are missing or out of date on ready rows.",
     "transition": "Move originals to a colder storage class, where that pays.",
     "restore": "Bring archived originals back, within a budget.",
+    "audit": "Compare catalog and store, both ways; finds, never mends.",
     "ls": "List images, newest first: one user's or everybody's.",
     "show": "Show all that is known of one image, and what would mend it.",
     "url": "Print a link to an image: by the CDN or signed.",

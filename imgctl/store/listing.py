@@ -41,13 +41,14 @@ Scan = Callable[[str, str], Iterator[Listed]]
 Pages = Callable[[str, str], Iterator[Page]]
 
 
-def of_bucket(store: "S3Store") -> Pages:
-    """Pages of a bucket, `after` < key <= `until`, a request each; without storage classes."""
+def of_bucket(store: "S3Store", *, asked: Callable[[], None]) -> Pages:
+    """Pages of a bucket, `after` < key <= `until`, a request each, of which `asked` hears; without storage classes."""
     skip = len(store.prefix)
 
     def pages(after: str, until: str) -> Iterator[Page]:
         last = after
         for found in store.pages(after=after):
+            asked()
             keys = tuple([meta["path"][skip:] for meta in found])
             sizes = tuple([meta["size"] for meta in found])
             page = Page(keys, sizes, tuple([meta["last_modified"] for meta in found]))

@@ -1,0 +1,218 @@
+"""`imgctl audit`: catalog against store, both ways; finds, never mends."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.cli.running import Running, running
+from imgctl.cli.scope import chosen, scope_options
+from imgctl.cli.table import table
+from imgctl.cli.types import Seconds, Size
+from imgctl.errors import ExitCode, UsageError
+from imgctl.units import format_bytes
+
+if TYPE_CHECKING:
+    from imgctl.ops.audit.findings import Code
+    from imgctl.ops.audit.order import AuditOrder, Tally
+    from imgctl.ops.audit.report import Sink
+    from imgctl.ops.parts import Parts
+    from imgctl.ops.rows import Chosen
+
+HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
+
+
+class _Asked(TypedDict):
+    """The options that say how to audit, as typed."""
+
+    grace: float
+    stuck_after: float
+    storage_class: bool
+    stale: bool
+    deep: bool
+    budget: int | None
+    inventory: str | None
+    checkpoint: Path | None
+
+
+@subcommand(
+    examples="""
+imgctl audit
+imgctl audit --json > findings.ndjson
+imgctl audit --storage-class --stale --checkpoint audit.state --csv findings.csv
+imgctl audit --user 0190b2b4-0000-7000-8000-000000000001
+imgctl audit --since 24h --fail-on missing_original,size_mismatch
+imgctl audit --deep --budget 20GiB
+""",
+)
+@scope_options
+@click.option(
+    "--grace", type=Seconds(), default="1h", metavar="TIME", show_default=True, help="What is younger is in flight."
+)
+@click.option(
+    "--stuck-after",
+    type=Seconds(),
+    default="15m",
+    metavar="TIME",
+    show_default=True,
+    help="Uploading or processing for longer is stuck.",
+)
+@click.option("--storage-class", is_flag=True, help="Also compare storage classes (slower to list).")
+@click.option("--stale", is_flag=True, help="Also find variants built by other settings than those in force.")
+@click.option("--deep", is_flag=True, help="Also compare checksums: stored ones, else the bytes are read.")
+@click.option(
+    "--budget", type=Size(), metavar="SIZE", help="Read so many bytes with --deep; the next run goes on behind."
+)
+@click.option(
+    "--inventory", metavar="MANIFEST", help="List by an S3 Inventory report: its manifest.json, a path or s3://."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Resume from here; an interrupted audit goes on.",
+)
+@click.option("--fail-on", metavar="CODE,…", help="Only these end with exit code 4.")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the findings as CSV.",
+)
+def command(
+    session: Session,
+    *,
+    user: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    ids_from: Path | None,
+    fail_on: str | None,
+    csv_path: Path | None,
+    **asked: Unpack[_Asked],
+) -> ExitCode:
+    """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or nobody's.
+
+    Nothing is changed. Each finding was looked at twice; what is in flight is none. With --user or --ids-from the
+    blobs are headed one by one and the bucket is not listed. Exit code 4 says that something was found, 0 that all is
+    well, 1 that the store could not be listed to its end, which proves nothing.
+    """
+    from imgctl.ops.parts import open_parts
+
+    wanted = _codes(fail_on)
+    with (
+        chosen(user=user, since=since, until=until, ids_from=ids_from) as scope,
+        open_parts(session.settings) as parts,
+        running(session, unit="findings") as run,
+        _sinks(csv_path) as sinks,
+    ):
+        return _audit(session, run, parts, _order(session, scope, asked), wanted, sinks)
+
+
+def _audit(
+    session: Session, run: Running, parts: "Parts", order: "AuditOrder", wanted: "frozenset[Code]", sinks: "list[Sink]"
+) -> ExitCode:
+    from imgctl.ops.audit.order import Tally
+    from imgctl.ops.audit.start import audit
+    from imgctl.ops.rows import BadId
+
+    tally, bad = Tally(), list[BadId]()
+    for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
+        run.progress.advance()
+        session.data(finding.record())
+        for sink in sinks:
+            sink(finding)
+    for one in bad:
+        run.say(f"{one.where}: {one.detail}", always=True)
+    _summarize(session, parts, tally, bad=len(bad))
+    if run.stop.is_set():
+        run.say("interrupted: what was not looked at may not be well", always=True)
+        return ExitCode.INTERRUPTED
+    if any(code in wanted for code in tally.codes):
+        return ExitCode.FINDINGS
+    return ExitCode.PARTLY if bad else ExitCode.DONE
+
+
+def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) -> None:
+    from imgctl.ops.audit.cost import cost_of
+
+    cost = cost_of(tally, parts.settings)
+    for line in table(HEADERS, _cells(tally)) if tally.codes else ():
+        session.text(line)
+    session.text(f"{tally.findings:,} findings in {tally.rows:,} images and {tally.blobs:,} listed blobs; {cost.brief}")
+    if tally.checked:
+        session.text(
+            f"{tally.checked:,} originals compared by checksum, {format_bytes(tally.hashed)} read, "
+            f"{tally.unreadable:,} in an archive class"
+        )
+    session.data(
+        {
+            "type": "summary",
+            "findings": tally.findings,
+            "codes": dict(tally.counts()),
+            "images": tally.rows,
+            "blobs": tally.blobs,
+            "requests": {"LIST": cost.lists, "HEAD": cost.heads, "GET": cost.gets},
+            "cost": None if cost.amount is None else str(cost.amount),
+            "checked": tally.checked,
+            "hashed_bytes": tally.hashed,
+            "unreadable": tally.unreadable,
+            "bad_ids": bad,
+        }
+    )
+
+
+def _cells(tally: "Tally") -> Iterator[tuple[str, ...]]:
+    for code, one in sorted(tally.codes.items()):
+        yield code.value, f"{one.count:,}", format_bytes(one.bytes), "  ".join(one.examples)
+
+
+@contextmanager
+def _sinks(csv_path: Path | None) -> "Iterator[list[Sink]]":
+    """What else takes each finding; a file appears under its name only when the audit came to its end."""
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        if csv_path is not None:
+            from imgctl.ops.audit.report import csv_file
+
+            sinks.append(stack.enter_context(csv_file(csv_path)))
+        yield sinks
+
+
+def _order(session: Session, scope: "Chosen", asked: _Asked) -> "AuditOrder":
+    from imgctl.ops.audit.order import AuditOrder
+
+    on_aws = session.settings.store.url.startswith("s3://") and not session.endpoint_url
+    if asked["budget"] is not None and not asked["deep"]:
+        raise UsageError("--budget is of --deep alone", hint="imgctl audit --deep --budget 20GiB")
+    if asked["deep"] and asked["budget"] is None and on_aws and scope.ids_from is None and scope.scope.user_id is None:
+        raise UsageError("--deep may read the whole archive, which costs", hint="say how much: --budget 20GiB")
+    return AuditOrder(
+        chosen=scope,
+        grace=timedelta(seconds=asked["grace"]),
+        stuck_after=timedelta(seconds=asked["stuck_after"]),
+        classes=asked["storage_class"],
+        stale=asked["stale"],
+        deep=asked["deep"],
+        budget=asked["budget"],
+        inventory=asked["inventory"],
+        checkpoint=asked["checkpoint"],
+    )
+
+
+def _codes(text: str | None) -> "frozenset[Code]":
+    from imgctl.ops.audit.findings import Code
+
+    if text is None:
+        return frozenset(Code)
+    known = {code.value: code for code in Code}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--fail-on: {name!r} is no code", hint=f"one of {', '.join(known)}")
+    return frozenset(known[name] for name in names)

@@ -1,0 +1,45 @@
+"""What an audit itself costs: its requests, by the price card."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from imgctl.config import Settings
+from imgctl.model import StorageClass
+from imgctl.ops.audit.order import Tally
+from imgctl.pricing.card import load_card
+from imgctl.pricing.lines import Period, dollars, total
+from imgctl.pricing.requests import Operation, request_cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCost:
+    """Requests made and what they come to; the amount is None for a store that charges nothing."""
+
+    lists: int
+    heads: int
+    gets: int
+    amount: Decimal | None
+    card: str = ""
+
+    @property
+    def brief(self) -> str:
+        """One line for people."""
+        parts = [f"{count:,} {name}" for count, name in self._counts() if count]
+        requests = " + ".join(parts) or "no requests"
+        return requests if self.amount is None else f"{requests} = {dollars(self.amount)} ({self.card})"
+
+    def _counts(self) -> tuple[tuple[int, str], ...]:
+        return (self.lists, "LIST"), (self.heads, "HEAD"), (self.gets, "GET")
+
+
+def cost_of(tally: Tally, settings: Settings) -> AuditCost:
+    """What was asked so far; a variant's or an unarchived original's HEAD is priced as STANDARD."""
+    if not settings.store.url.startswith("s3://"):
+        return AuditCost(lists=0, heads=0, gets=0, amount=None)
+    card = load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)
+    counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
+    lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
+    amount = total(lines, Period.ONE_OFF)
+    name = f"{card.name}, {card.as_of}"
+    return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name)

@@ -1,0 +1,69 @@
+"""Where an audit's listing and its second looks come from: the bucket, the directory, or an inventory report."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgctl.errors import BucketMissing
+from imgctl.ops.audit.lanes import Seen
+from imgctl.ops.audit.order import Tally
+from imgctl.ops.parts import Parts
+from imgctl.store.cold.base import ColdStore, StoredBlob
+from imgctl.store.cold.open import open_cold
+from imgctl.store.listing import PAGE_KEYS, Page, Pages, of_bucket, of_scan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A way to list the store and a way to look at one blob."""
+
+    pages: Pages
+    head: Callable[[str], Seen | None]
+
+
+def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
+    """The store itself; BucketMissing where a directory is not there, which holds no blobs but proves nothing."""
+    cold = open_cold(parts.settings.store)
+    scheme, _, rest = parts.settings.store.url.partition("://")
+    if scheme == "file":
+        root = Path(rest).expanduser().absolute()
+        pages = of_scan(lambda after, until: cold.scan(after=after, until=until), classes=classes)
+        return Source(pages=_existing(root, pages), head=_head_of(cold))
+    if classes:
+        scan = of_scan(lambda after, until: _counted(cold, after, until, tally), classes=True)
+        return Source(pages=scan, head=_head_of(cold))
+    from imgctl.store.blobs.s3 import S3Store
+
+    store = parts.store
+    assert isinstance(store, S3Store)
+
+    def head(key: str) -> Seen | None:
+        found = store.head(key)
+        return Seen(found.size, found.modified_at) if found else None
+
+    return Source(pages=of_bucket(store, asked=lambda: tally.add_work(lists=1)), head=head)
+
+
+def _head_of(cold: ColdStore) -> Callable[[str], Seen | None]:
+    def head(key: str) -> Seen | None:
+        found = cold.head(key)
+        return Seen(found.size, found.modified_at, found.storage_class) if found else None
+
+    return head
+
+
+def _counted(cold: ColdStore, after: str, until: str, tally: Tally) -> Iterator[StoredBlob]:
+    for number, blob in enumerate(cold.scan(after=after, until=until)):
+        if number % PAGE_KEYS == 0:
+            tally.add_work(lists=1)
+        yield blob
+
+
+def _existing(root: Path, pages: Pages) -> Pages:
+    def checked(after: str, until: str) -> Iterator[Page]:
+        if not root.is_dir():
+            hint = "mount it, or correct [store] url; a store that is not there is no store without blobs"
+            raise BucketMissing(f"there is no directory {root}", hint=hint)
+        return pages(after, until)
+
+    return checked

@@ -1,0 +1,59 @@
+"""Rows that wait too long, and for what."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status, is_archived
+from imgctl.ops.audit.findings import Code, Finding, Why
+from imgctl.ops.audit.lanes import Seen
+
+
+def stuck(
+    image: Image, original: Seen | None, *, now: datetime, stuck_after: timedelta, grace: timedelta, busy: bool
+) -> Iterator[Finding]:
+    """The finding for a row that is still uploading or processing after so long; none for one that is not.
+
+    The date of an inserted row may be years old, but its blob was copied when it was promised: whose blob is young,
+    by the grace that is asked for, has not waited long.
+    """
+    if image.status not in (Status.UPLOADING, Status.PROCESSING) or image.uploaded_at > now - stuck_after:
+        return
+    if original is not None and original.modified_at > now - min(grace, stuck_after):
+        return
+    uploading = image.status is Status.UPLOADING
+    why, detail = _promise(original) if uploading else _wait(image, now=now, busy=busy)
+    yield Finding(
+        code=Code.STUCK_UPLOADING if uploading else Code.STUCK_PROCESSING,
+        why=why,
+        detail=detail,
+        id=image.id,
+        key=image.original_key,
+        user_id=image.user_id,
+        uploaded_at=image.uploaded_at,
+        modified_at=original.modified_at if original else None,
+        role=ORIGINAL,
+        bytes=original.size if original else image.bytes,
+    )
+
+
+def _promise(original: Seen | None) -> tuple[Why, str]:
+    if original is None:
+        return Why.BYTES_MISSING, "promised, but its bytes never came: upload it again, or drop the promise"
+    return Why.BYTES_SAFE, "its bytes are in the store, but its upload ended before saying so: upload it again"
+
+
+def _wait(image: Image, *, now: datetime, busy: bool) -> tuple[Why, str]:
+    restored = image.restored_until is not None and image.restored_until > now
+    if is_archived(image.storage_class) and not restored:
+        return Why.WAITING_FOR_RESTORE, f"the original is {image.storage_class}: no worker can read it before a restore"
+    if image.error:
+        return Why.POISONED, f"tried {_times(image.attempts)}, last: {image.error}"
+    if image.attempts and image.leased_until is not None:
+        return Why.LEASE_EXPIRED, f"its lease expired {_times(image.attempts)}: the workers died or lost the store"
+    detail = "workers are busy with other rows" if busy else "no worker has taken it: imgctl work"
+    return Why.NO_WORKER, detail
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
