@@ -81,6 +81,8 @@ class PlanOptions(TypedDict):
     months: int
     tags: int
     audits: int
+    stock: int
+    stock_class: str
     start: date | None
 
 
@@ -93,10 +95,19 @@ def plan_options(function: F) -> F:
         click.option(
             "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="thumb=50KB,medium=200KB,full=1MB,original=3MB."
         ),
-        click.option("--drop-variant", type=click.Choice(list(Variant)), multiple=True, help="Build no such variant."),
+        click.option(
+            "--drop-variant",
+            type=click.Choice([one.value for one in Variant]),
+            multiple=True,
+            help="Build no such variant.",
+        ),
         click.option("--originals", metavar="CLASS", default="STANDARD", show_default=True, help="Class of originals."),
         click.option(
-            "--archive-after", type=Seconds(), metavar="TIME", default="0d", help="Originals stay in STANDARD: 90d."
+            "--archive-after",
+            type=Seconds(),
+            metavar="TIME",
+            default="0d",
+            help="Originals first stay in STANDARD so long: 90d.",
         ),
         click.option("--cdn/--no-cdn", default=True, help="Deliver through a CDN (default) or from the bucket."),
         click.option(
@@ -105,6 +116,8 @@ def plan_options(function: F) -> F:
         click.option("--months", type=int, default=12, show_default=True, help="How many months."),
         click.option("--tags", type=some, default=0, help="Tags an object."),
         click.option("--audits", type=some, default=0, help="Audits a month, each a LIST of everything."),
+        click.option("--stock", type=some, default=0, help="Photos that are there already."),
+        click.option("--stock-class", metavar="CLASS", default="STANDARD", help="Where their originals lie."),
         click.option("--start", type=MonthDate(), metavar="MONTH", help="First month: 2026-11 (default: the card's)."),
     )
     for option in reversed(options):
@@ -128,5 +141,7 @@ def plan_of(**options: Unpack[PlanOptions]) -> "Plan":
         months=options["months"],
         tags=options["tags"],
         audits=options["audits"],
+        stock=options["stock"],
+        stock_class=options["stock_class"].upper(),
         start=options["start"],
     )

@@ -30,7 +30,12 @@ imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
     flags={"card": "cost.card"},
 )
 @click.option("--transition", metavar="POLICY", help="Move originals: older-than=90d,to=GLACIER.")
-@click.option("--drop-variant", type=click.Choice(list(Variant)), multiple=True, help="Build and keep no such variant.")
+@click.option(
+    "--drop-variant",
+    type=click.Choice([one.value for one in Variant]),
+    multiple=True,
+    help="Build and keep no such variant.",
+)
 @click.option("--format", "format_", metavar="NAME[=RATIO]", help="Render all as webp or avif; RATIO of today's bytes.")
 @click.option("--cdn/--no-cdn", default=None, help="Deliver through a CDN, or from the bucket.")
 @click.option("--views", type=click.IntRange(min=0), metavar="N", help="Views a month (default: 10 of each new photo).")

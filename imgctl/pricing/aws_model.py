@@ -70,13 +70,14 @@ def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
     """The mean from day `begin` to day `end` of what so many uploads a day have piled up since day 0."""
     days = end - begin
     # An even stream makes a triangle: twice its area is the difference of two squares.
-    photos = end**2 - begin**2
+    stock = 2 * days * plan.stock
+    photos = plan.uploads_per_day * (end**2 - begin**2) + stock
     is_archived = plan.originals != STANDARD
     late, early = max(0, end - plan.archive_after_days), max(0, begin - plan.archive_after_days)
-    archived = late**2 - early**2 if is_archived else 0
+    archived = plan.uploads_per_day * (late**2 - early**2) + stock if is_archived else 0
 
     def mean(twice_the_area: int, size: int = 1) -> int:
-        return plan.uploads_per_day * twice_the_area * size // (2 * days)
+        return twice_the_area * size // (2 * days)
 
     return Stored(
         photos=mean(photos),
@@ -135,7 +136,8 @@ def _transitions(card: Card, plan: Plan, begin: int, end: int) -> tuple[Line, ..
     if plan.originals == STANDARD:
         return ()
     days = max(0, end - plan.archive_after_days) - max(0, begin - plan.archive_after_days)
-    moved = request_cost(card, plan.originals, Operation.TRANSITION, plan.uploads_per_day * days)
+    stock = plan.stock if begin == 0 and plan.stock_class != plan.originals else 0
+    moved = request_cost(card, plan.originals, Operation.TRANSITION, plan.uploads_per_day * days + stock)
     return (_monthly(moved, f"transition to {plan.originals}"),)
 
 

@@ -105,7 +105,7 @@ def delivery(card: Card, plan: Plan, *, cdn: bool) -> tuple[Line, ...]:
 
 
 def _storage(card: Card, plan: Plan, number: int) -> tuple[Line, ...]:
-    photos = plan.uploads_per_day * DAYS_A_MONTH * number
+    photos = plan.uploads_per_day * DAYS_A_MONTH * number + plan.stock
     parts = ((STANDARD, "variants", plan.variant_size), (plan.originals, "originals", plan.original_size))
     return tuple(
         weighed(card, f"{name} {what}", photos * size, card.of(name).storage[0].price, period=Period.MONTHLY)

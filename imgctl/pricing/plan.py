@@ -33,6 +33,7 @@ _MOST = {
     "hit_ratio": 1,
     "tags": 10,
     "audits": 1000,
+    "stock": 10**12,
 }
 
 
@@ -47,6 +48,7 @@ class Profile(StrEnum):
 class Plan:
     """A product before it exists; `sizes` are bytes by role, and a variant that is not among them is not built.
 
+    `stock` photos are there before the first day, their originals in `stock_class`; they move with the first month.
     Raises UsageError for what can be no plan.
     """
 
@@ -60,6 +62,8 @@ class Plan:
     months: int = 12
     tags: int = 0
     audits: int = 0
+    stock: int = 0
+    stock_class: str = STANDARD
     start: date | None = None
 
     def __post_init__(self) -> None:
