@@ -146,7 +146,9 @@ class ReadyRows:
         if clear:
             self._clear(clear)
         self._candidates += [_once_more(one.taken) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
-        self._search.note([seen for one in ours if (seen := one.taken.candidate.seen)])
+        # Not what the row said when it was taken: that is why it was tried.
+        archived = [one.taken.image for one in ours if _is_archived(one.outcome)]
+        self._search.learn(archived, [seen for one in ours if (seen := one.taken.candidate.seen)])
 
     def wait(self) -> bool:
         """Go on at once while rows are left; wait for those that others hold; False when nothing is left."""
@@ -241,7 +243,7 @@ def _once_more(taken: _Taken) -> Candidate:
 
 def _settled(ended: _Ended, *, ours: bool) -> ImageOutcome:
     outcome, image = ended.outcome, ended.taken.image
-    archived = outcome.cause == BlobArchived.__name__
+    archived = _is_archived(outcome)
     fate = _fate(outcome, archived=archived) if ours else Fate.LOST
     return ImageOutcome(
         id=image.id,
@@ -261,3 +263,7 @@ def _fate(outcome: Outcome, *, archived: bool) -> Fate:
     if outcome.ending is Ending.NOT_BEGUN:
         return Fate.RETURNED
     return Fate.NEEDS_RESTORE if archived else Fate.FAILED
+
+
+def _is_archived(outcome: Outcome) -> bool:
+    return outcome.cause == BlobArchived.__name__

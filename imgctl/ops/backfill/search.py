@@ -83,9 +83,10 @@ class Search:
         window = Window(images=images, clock=now, examined=0, done=self.done)
         return self._sorted(window, self._store_looker(listing=False))
 
-    def note(self, seen: Sequence[Seen]) -> None:
-        """Keep rows true to what the cold store says of their originals."""
-        note(self._parts.catalog, seen, stop=self._stop)
+    def learn(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
+        """Make rows that nobody holds true to what was `seen` of their originals, and to what is to be seen of `images`."""
+        looked = self._seen(images) if images else []
+        note(self._parts.catalog, [*seen, *looked], stop=self._stop)
 
     def _read(self, ids: Sequence[UUID]) -> tuple[list[Image], datetime]:
         with self._parts.catalog.read() as connection:
@@ -120,17 +121,18 @@ class Search:
         """Split what rows call archived by what the store says of it now."""
         if not cold:
             return
-        order = RestoreOrder(lists_restores=self._order.lists_restores)
-        with Looker(self._cold, order) as looker:
-            attempt = partial(looker.look, [one.image for one in cold])
-            seen = patiently(attempt, stop=self._stop, away=StoreUnavailable)
-        for one, state in zip(cold, seen, strict=True):
+        for one, state in zip(cold, self._seen([one.image for one in cold]), strict=True):
             if state.state in READABLE:
                 self.readable_now += 1
                 found.candidates.append(Candidate(image=one.image, variants=one.variants, seen=state))
             else:
                 found.said.append(_cold(one, state))
         found.candidates.sort(key=lambda one: one.image.id)
+
+    def _seen(self, images: Sequence[Image]) -> list[Seen]:
+        order = RestoreOrder(lists_restores=self._order.lists_restores)
+        with Looker(self._cold, order) as looker:
+            return patiently(partial(looker.look, images), stop=self._stop, away=StoreUnavailable)
 
     def _store_looker(self, *, listing: bool) -> StoreLooker:
         return StoreLooker(self._cold, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop)
