@@ -1,0 +1,194 @@
+"""What only buckets have: metadata, tags, encryption, versions, parts, restores that take their time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto.moto_api import state_manager
+
+from imgctl.errors import BlobArchived, StoreError
+from imgctl.store.blobs.open import open_store
+from imgctl.store.cold.base import Restore, StoredBlob, Tier
+from imgctl.store.cold.open import open_cold
+from imgctl.store.cold.s3 import S3Cold
+from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.seaweed import S3Server
+
+KEY = "2026/11/22/019aa-original.jpg"
+SAID: dict[str, Any] = {
+    "ContentType": "image/x-raw", "CacheControl": "private", "ContentDisposition": "inline; filename=a",
+    "ContentLanguage": "de", "Metadata": {"camera": "k1", "owner": "a b"},
+}  # fmt: skip
+TAGS = [{"Key": "album", "Value": "a + b"}, {"Key": "kept", "Value": ""}]
+
+
+@pytest.fixture(params=["seaweed", "moto_s3"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, S3Server)
+    return found
+
+
+@pytest.fixture
+def staged() -> Iterator[None]:
+    """moto's restores: two looks still find them under way."""
+    state_manager.set_transition("s3::keyrestore", {"progression": "manual", "times": 3})
+    yield
+    state_manager.unset_transition("s3::keyrestore")
+
+
+def put(server: S3Server, bucket: str, *, body: bytes = b"photo", **said: Any) -> None:
+    server.client().put_object(Bucket=bucket, Key=KEY, Body=body, Tagging="album=a%20%2B%20b&kept=", **SAID, **said)
+
+
+def moved(cold: S3Cold, to: str) -> StoredBlob:
+    found = cold.head(KEY)
+    assert found is not None
+    return cold.move(KEY, to=to, etag=found.etag)
+
+
+def of(server: S3Server, bucket: str, *, largest: int = 5 * 2**30, part_bytes: int = 2**30) -> S3Cold:
+    return S3Cold(server.settings(bucket), bucket=bucket, largest=largest, part_bytes=part_bytes)
+
+
+def kept(server: S3Server, bucket: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.client().get_object(Bucket=bucket, Key=KEY)
+    tags = server.client().get_object_tagging(Bucket=bucket, Key=KEY)["TagSet"]
+    return {name: found.get(name) for name in SAID} | {
+        "Body": found["Body"].read(), "tags": sorted(tags, key=lambda tag: str(tag["Key"]))
+    }  # fmt: skip
+
+
+def test_a_move_keeps_all_that_is_the_objects_own(server: S3Server) -> None:
+    bucket = server.new_bucket()
+    put(server, bucket)
+
+    assert moved(of(server, bucket), "GLACIER_IR").storage_class == "GLACIER_IR"
+
+    assert kept(server, bucket) == SAID | {"Body": b"photo", "tags": TAGS}
+
+
+def test_parts_keep_all_that_is_the_objects_own(server: S3Server) -> None:
+    bucket, body = server.new_bucket(), bytes(range(256)) * (13 * 2**12)
+    put(server, bucket, body=body)
+
+    found = moved(of(server, bucket, largest=6 * 2**20, part_bytes=5 * 2**20), "STANDARD_IA")
+
+    assert (found.storage_class, found.size) == ("STANDARD_IA", len(body))
+    assert found.etag.endswith("-3")
+    assert kept(server, bucket) == SAID | {"Body": body, "tags": TAGS}
+
+
+def test_parts_that_cannot_be_copied_leave_nothing(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    put(moto_s3, bucket, body=bytes(7 * 2**20))
+
+    # Parts below 5 MiB are refused in the end.
+    with pytest.raises(StoreError, match="EntityTooSmall"):
+        moved(of(moto_s3, bucket, largest=6 * 2**20, part_bytes=2**20), "GLACIER")
+    assert moto_s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+    assert moto_s3.client().head_object(Bucket=bucket, Key=KEY).get("StorageClass") is None
+
+
+def test_a_move_keeps_the_encryption(moto_s3: S3Server) -> None:
+    bucket, client = moto_s3.new_bucket(), moto_s3.client()
+    put(moto_s3, bucket, ServerSideEncryption="aws:kms", SSEKMSKeyId="key-1")
+
+    moved(of(moto_s3, bucket), "GLACIER")
+
+    found = client.head_object(Bucket=bucket, Key=KEY)
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", "key-1")
+
+
+def test_old_versions_stay_until_they_are_deleted_by_name(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put(server, bucket)
+    cold = of(server, bucket)
+    old = cold.head(KEY)
+    assert old is not None and old.version_id
+
+    new = moved(cold, "STANDARD_IA")
+
+    def versions() -> list[tuple[str, bool]]:
+        listed = client.list_object_versions(Bucket=bucket)["Versions"]
+        return sorted((one["VersionId"], one["IsLatest"]) for one in listed)
+
+    assert cold.keeps_versions()
+    assert new.version_id
+    assert versions() == sorted([(old.version_id, False), (new.version_id, True)])
+    cold.delete_version(KEY, old.version_id)
+    assert versions() == [(new.version_id, True)]
+    assert kept(server, bucket)["Body"] == b"photo"
+
+
+def test_the_version_that_counts_is_never_deleted(server: S3Server) -> None:
+    bucket, client = server.new_bucket(), server.client()
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put(server, bucket)
+    cold = of(server, bucket)
+    found = cold.head(KEY)
+    assert found is not None and found.version_id
+
+    with pytest.raises(StoreError, match="not an old one"):
+        cold.delete_version(KEY, found.version_id)
+    assert kept(server, bucket)["Body"] == b"photo"
+
+
+@pytest.mark.usefixtures("staged")
+def test_a_restore_takes_its_time(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    put(moto_s3, bucket, StorageClass="DEEP_ARCHIVE")
+    cold = of(moto_s3, bucket)
+
+    assert cold.restore(KEY, tier=Tier.STANDARD, days=2) is Restore.STARTED
+
+    found = cold.head(KEY)
+    assert found is not None
+    assert (found.restoring, found.readable, found.storage_class) == (True, False, "DEEP_ARCHIVE")
+    with pytest.raises(BlobArchived):
+        cold.move(KEY, to="STANDARD", etag=found.etag)
+    later = cold.head(KEY)
+    assert later is not None and later.restored_until is not None
+    assert (later.restoring, later.readable) == (False, True)
+    assert moved(cold, "STANDARD").storage_class == "STANDARD"
+
+
+def test_a_listing_goes_on_over_many_pages(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+    store, keys = (
+        open_store(seaweed.settings(bucket, prefix="one")),
+        [f"2026/11/22/{number:04}" for number in range(1001)],
+    )
+    for key in keys:
+        store.create(key, b"x", content_type="image/jpeg")
+
+    cold = open_cold(seaweed.settings(bucket, prefix="one"))
+
+    assert [blob.key for blob in cold.scan()] == keys
+    assert [blob.key for blob in cold.scan(after=keys[3], until=keys[1000])] == keys[4:]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, Fault.RESET, Fault.SERVICE_UNAVAILABLE])
+def test_a_move_survives_a_fault_at_each_of_its_requests(moto_s3: S3Server, fault: Fault) -> None:
+    bucket = moto_s3.new_bucket()
+    put(moto_s3, bucket)
+    for hit, to in enumerate(["GLACIER_IR", "STANDARD_IA", "GLACIER"], start=1):
+
+        def policy(_method: str, _path: str, number: int, hit: int = hit) -> Fault | None:
+            return fault if number == hit else None
+
+        with fault_proxy(moto_s3.endpoint_url, policy=policy) as proxy:
+            # One HEAD here, then a move's three requests.
+            answer = moved(of(S3Server(endpoint_url=proxy.url), bucket), to)
+
+        assert proxy.faults.total() == 1
+        assert (answer.storage_class, answer.size) == (to, 5)
+
+
+def test_nothing_said_of_a_class_makes_it_standard_again(moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    put(moto_s3, bucket, StorageClass="STANDARD_IA")
+
+    assert moved(of(moto_s3, bucket), "STANDARD_IA").storage_class == "STANDARD_IA"
+    assert moto_s3.client().head_object(Bucket=bucket, Key=KEY)["StorageClass"] == "STANDARD_IA"
