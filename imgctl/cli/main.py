@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "transition": "Move originals to a colder storage class, where that pays.",
     "restore": "Bring archived originals back, within a budget.",
     "audit": "Compare catalog and store, both ways; finds, never mends.",
+    "repair": "Mend what an audit found; dry unless --apply.",
     "ls": "List images, newest first: one user's or everybody's.",
     "show": "Show all that is known of one image, and what would mend it.",
     "url": "Print a link to an image: by the CDN or signed.",

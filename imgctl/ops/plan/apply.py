@@ -37,4 +37,8 @@ def performer_of(do: str) -> Performer:
         from imgctl.ops.restore.plan import perform as restore
 
         return restore
+    if do.startswith("repair_"):
+        from imgctl.ops.repair.planning import perform_repairs
+
+        return perform_repairs
     raise UsageError(f"a plan asks to {do}, which this imgctl cannot", hint="upgrade imgctl, or write the plan anew")

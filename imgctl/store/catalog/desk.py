@@ -65,7 +65,7 @@ def newest(
 
     One user's come from the user's index, all users' from the primary key backwards.
     """
-    query = select(*_COLUMNS).where(*_within(scope))
+    query = select(*_COLUMNS).where(*within(scope))
     if status is not None:
         query = query.where(images.c.status == status_literal(status))
     if before is not None:
@@ -85,7 +85,7 @@ def sums(connection: Connection, scope: Scope, *, by: By | None = None) -> Itera
         cast(func.coalesce(func.sum(images.c.bytes), 0), BigInteger).label("weight"),
         (-seconds_until(func.min(case((waiting, images.c.uploaded_at))))).label("age"),
         *states,
-    ).where(*_within(scope))
+    ).where(*within(scope))
     if by is not None:
         # By its place: a parameter in the expression would make it another one.
         place: ColumnElement[str] = literal_column("1")
@@ -101,7 +101,8 @@ def sums(connection: Connection, scope: Scope, *, by: By | None = None) -> Itera
         )
 
 
-def _within(scope: Scope) -> list[ColumnElement[bool]]:
+def within(scope: Scope) -> list[ColumnElement[bool]]:
+    """What a row must fulfil to be in a scope, said so that the index that has its order serves."""
     if scope.user_id is not None:
         found = [images.c.user_id == scope.user_id]
         found += [] if scope.since is None else [images.c.uploaded_at >= scope.since]

@@ -1,0 +1,114 @@
+"""Where `imgctl repair` takes its findings from: a file, a pipe, or an audit of its own."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from imgctl.cli.running import Running
+from imgctl.cli.scope import chosen
+from imgctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgctl.ops.parts import Parts
+    from imgctl.ops.repair.source import Findings
+    from imgctl.ops.rows import Chosen
+    from imgctl.store.catalog.scope import Scope
+
+
+GRACE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line says of where findings come from."""
+
+    findings: str | None
+    ids: tuple[str, ...]
+    user: UUID | None
+    since: datetime | None
+    until: datetime | None
+    ids_from: Path | None
+    grace_seconds: float | None
+    stuck_seconds: float
+    storage_class: bool
+
+    @property
+    def scope(self) -> "Scope":
+        """The rows in scope; a file of findings may be about all."""
+        from imgctl.store.catalog.scope import Scope
+
+        return Scope(user_id=self.user, since=self.since, until=self.until)
+
+
+def has_scope(asked: Asked) -> bool:
+    """Whether any rows were chosen."""
+    return bool(asked.ids or asked.user or asked.since or asked.until or asked.ids_from)
+
+
+@contextmanager
+def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[Findings]":
+    """The findings as a file that can be read twice: a pipe's and an audit's are kept in a temporary one."""
+    from imgctl.ops.repair.source import Findings
+
+    if asked.findings and has_scope(asked):
+        raise UsageError("FINDINGS say themselves what they are about", hint="leave the scope out, or FINDINGS")
+    if asked.findings and asked.findings != "-":
+        yield Findings(file=Path(asked.findings))
+        return
+    with NamedTemporaryFile(prefix="imgctl-findings-") as file:
+        if asked.findings:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        else:
+            for record in _audited(parts, asked, run):
+                file.write(json.dumps(record).encode() + b"\n")
+        file.flush()
+        yield Findings(file=Path(file.name))
+
+
+def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, str | int | None]]:
+    from imgctl.ops.audit.order import AuditOrder, Tally
+    from imgctl.ops.audit.start import audit
+    from imgctl.ops.rows import BadId
+
+    bad: list[BadId] = []
+    with _chosen(parts, asked) as scope:
+        order = AuditOrder(
+            chosen=scope,
+            grace=_grace(asked),
+            stuck_after=timedelta(seconds=asked.stuck_seconds),
+            classes=asked.storage_class,
+        )
+        for finding in audit(parts, order, tally=Tally(), stop=run.stop, bad=bad):
+            yield finding.record()
+    for one in bad:
+        run.say(f"{one.where}: {one.detail}", always=True)
+
+
+def _grace(asked: Asked) -> timedelta:
+    # Who names an image wants it looked at now; leases and --stuck-after still tell what is in flight.
+    usual = timedelta(0) if asked.ids else GRACE
+    return usual if asked.grace_seconds is None else timedelta(seconds=asked.grace_seconds)
+
+
+@contextmanager
+def _chosen(parts: "Parts", asked: Asked) -> "Iterator[Chosen]":
+    from imgctl.ops.lookup import find_image
+
+    with ExitStack() as stack:
+        ids_from = asked.ids_from
+        if asked.ids:
+            if ids_from:
+                raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
+            file = stack.enter_context(NamedTemporaryFile("w", prefix="imgctl-ids-", encoding="utf-8"))
+            file.writelines(f"{find_image(parts.catalog, one).id}\n" for one in asked.ids)
+            file.flush()
+            ids_from = Path(file.name)
+        yield stack.enter_context(chosen(user=asked.user, since=asked.since, until=asked.until, ids_from=ids_from))

@@ -1,0 +1,191 @@
+"""From a finding and what is seen now to what mends it: pure, and in doubt it leaves things alone."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from imgctl.errors import KeyShapeError
+from imgctl.keys import ORIGINAL, Key, parse_key
+from imgctl.model import Image, Status, Variant
+from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.repair.order import Decision, Do, Evidence, RepairOrder
+from imgctl.store.cold.base import StoredBlob
+
+LOST = "lost"
+Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
+
+
+def decide(finding: Finding, seen: Evidence, order: RepairOrder) -> Decision:
+    """What mends this finding now."""
+    do, detail = _judged(finding, seen, order)
+    return Decision(finding=finding, do=do, detail=detail, evidence=seen, key=blob_key(finding, seen.row))
+
+
+def blob_key(finding: Finding, row: Image | None) -> str | None:
+    """Which blob a finding is about: the one its row names by now, else the one it named itself."""
+    if row is None or finding.code is Code.ORPHAN_BLOB:
+        return finding.key
+    named = row.original_key if finding.role == ORIGINAL else _named(finding, row)
+    return named or finding.key
+
+
+def _named(finding: Finding, row: Image) -> str | None:
+    """The key of the variant a finding is about, as its row has it."""
+    return row.variant_key(Variant(finding.role)) if finding.role in list(Variant) and finding.role else None
+
+
+def _judged(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
+    if finding.code is Code.ORPHAN_BLOB:
+        return _orphan(finding, seen, order)
+    if finding.code is Code.UNKNOWN_KEY:
+        return Do.LEAVE, "imgctl did not make it: whoever did must say what it is for"
+    if seen.row is None:
+        return Do.NOTHING, "its row is gone"
+    if seen.held and seen.row.status is not Status.UPLOADING:
+        return Do.LEAVE, "somebody works on it right now"
+    judge = _JUDGES.get(finding.code)
+    return judge(finding, seen.row, seen, order) if judge else (Do.LEAVE, _ADVICE[finding.code])
+
+
+def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
+    key, blob = finding.key or "", seen.blob
+    if blob is None:
+        return Do.NOTHING, "it is gone"
+    if own_key(key, order) is None:
+        return Do.LEAVE, "it is not shaped like a key of imgctl"
+    if seen.row is not None and not _superseded(key, seen.row, seen):
+        return Do.LEAVE, f"a row has its id and is {seen.row.status}: not an orphan for certain"
+    if not order.delete_orphans:
+        return Do.LEAVE, "no row names it: --delete-orphans moves it to the trash"
+    if seen.now - blob.modified_at < timedelta(seconds=order.orphan_age_seconds):
+        return Do.LEAVE, f"no row names it, but it is young: written {blob.modified_at:%Y-%m-%d %H:%M}"
+    return Do.TRASH, f"no row names it: {blob.size:,} bytes"
+
+
+def own_key(key: str, order: RepairOrder) -> Key | None:
+    """A key of ours taken apart, under the prefix that its role has; None for any other."""
+    for prefix, roles in ((order.originals_prefix, (ORIGINAL,)), (order.variants_prefix, tuple(Variant))):
+        try:
+            found = parse_key(key, prefix=prefix)
+        except KeyShapeError:
+            continue
+        if found.role in roles:
+            return found
+    return None
+
+
+def _superseded(key: str, row: Image, seen: Evidence) -> bool:
+    """Whether a settled row names another key for every role, so that this one is left over from an older recipe."""
+    named = (row.original_key, *(row.variant_key(one) for one in Variant))
+    settled = row.status is Status.READY and None not in named and not seen.held
+    return settled and key not in named
+
+
+def _stuck_uploading(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if row.status is not Status.UPLOADING:
+        return Do.NOTHING, f"it is {row.status} by now"
+    if seen.original is None:
+        return Do.DROP, "its bytes never came: the same upload again brings it back"
+    if row.bytes is not None and seen.original.size != row.bytes:
+        return Do.LEAVE, f"what lies there is {seen.original.size:,} bytes and not the {row.bytes:,} that were promised"
+    return Do.CONFIRM, "its bytes are there"
+
+
+def _stuck_processing(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if row.status is not Status.PROCESSING:
+        return Do.NOTHING, f"it is {row.status} by now"
+    if not _whole(seen.original):
+        return _lost(row, seen)
+    if seen.original is not None and not seen.original.readable:
+        return Do.LEAVE, f"its original must be restored first: imgctl restore {row.id}"
+    if row.attempts == row.forgiven and row.leased_until is None:
+        return Do.LEAVE, "it is in the queue and wants nothing but a worker: imgctl work"
+    return Do.REQUEUE, f"tried {row.attempts} times: its attempts are forgiven"
+
+
+def _failed(_finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
+    if row.status is not Status.FAILED:
+        return Do.NOTHING, f"it is {row.status} by now"
+    if not _whole(seen.original):
+        return Do.LEAVE, "its original is lost"
+    if seen.original is not None and not seen.original.readable:
+        return Do.LEAVE, f"its original must be restored first: imgctl restore {row.id}"
+    if not order.failed:
+        return Do.LEAVE, f"--failed tries it again: {row.error or 'no reason is recorded'}"
+    return Do.REQUEUE, "tried again"
+
+
+def _missing_original(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if row.status is Status.UPLOADING:
+        return Do.LEAVE, "its bytes are still promised"
+    if _whole(seen.original):
+        return Do.NOTHING, "it is there"
+    return _lost(row, seen)
+
+
+def _missing_variant(finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if row.status in (Status.UPLOADING, Status.PROCESSING):
+        return Do.NOTHING, f"it is {row.status}: its variants are yet to be built"
+    named = _named(finding, row) is not None
+    if _whole(seen.blob):
+        return (Do.NOTHING, "it is there") if named else (Do.REBIND, "it is there: the row names it again")
+    if row.status is Status.READY and _whole(seen.original) and seen.original and seen.original.readable:
+        return Do.REQUEUE, "built anew from the original"
+    if named:
+        return Do.UNNAME, f"its row says so; {_no_way(row, seen)}"
+    return Do.LEAVE, _no_way(row, seen)
+
+
+def _no_way(row: Image, seen: Evidence) -> str:
+    if not _whole(seen.original):
+        return "the original is lost, so that it cannot be built"
+    if seen.original is not None and not seen.original.readable:
+        return f"it can be built when the original is restored: imgctl restore {row.id}, then imgctl backfill"
+    return f"rendering failed: {row.error or 'no reason is recorded'}"
+
+
+def _empty(finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
+    judge = _missing_original if finding.role == ORIGINAL else _missing_variant
+    return judge(finding, row, seen, order)
+
+
+def _size_mismatch(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if seen.original is not None and seen.original.size == row.bytes:
+        return Do.NOTHING, "its size is the row's by now"
+    return Do.LEAVE, f"look at it: imgctl get {row.id} --out ."
+
+
+def _class_drift(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
+    if seen.original is None:
+        return Do.LEAVE, "its original is lost"
+    was, found = row.storage_class or "STANDARD", seen.original.storage_class
+    if was == found:
+        return Do.NOTHING, f"it is in {found}, as its row says"
+    return Do.RECLASS, f"the row says {was}, the store {found}: the row follows"
+
+
+def _lost(row: Image, seen: Evidence) -> tuple[Do, str]:
+    if row.status is Status.FAILED and (row.error or "").startswith(f"{LOST}:"):
+        return Do.LEAVE, "it is marked as lost: only another copy of the photo can mend it"
+    how = "is missing from the store" if seen.original is None else "is empty in the store"
+    return Do.FAIL, f"{LOST}: the original {how}"
+
+
+def _whole(blob: StoredBlob | None) -> bool:
+    return blob is not None and blob.size > 0
+
+
+_JUDGES: Mapping[Code, Judge] = {
+    Code.STUCK_UPLOADING: _stuck_uploading,
+    Code.STUCK_PROCESSING: _stuck_processing,
+    Code.FAILED: _failed,
+    Code.MISSING_ORIGINAL: _missing_original,
+    Code.MISSING_VARIANT: _missing_variant,
+    Code.EMPTY_BLOB: _empty,
+    Code.SIZE_MISMATCH: _size_mismatch,
+    Code.CLASS_DRIFT: _class_drift,
+}
+_ADVICE = {
+    Code.ARCHIVED_WITHOUT_VARIANTS: "restore the original first: imgctl restore, then imgctl backfill",
+    Code.STALE_RECIPE: "imgctl backfill --stale builds it anew",
+    Code.CHECKSUM_MISMATCH: "it is not what was uploaded: only another copy of the photo can mend it",
+}

@@ -1,0 +1,33 @@
+"""How many orphans may go at once: an implausible share of the store is a sign of a wrong catalog, not of orphans."""
+
+from collections.abc import Iterable
+
+from imgctl.errors import ImgctlError
+from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.parts import Parts
+from imgctl.ops.repair.decide import own_key
+from imgctl.ops.repair.order import RepairOrder
+from imgctl.store.catalog.repairs import named_keys
+from imgctl.store.catalog.scope import Scope
+
+
+def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, scope: Scope) -> int:
+    """How many orphans are to go; ImgctlError, before anything is touched, where they are too many to be believed."""
+    orphans = sum(one.code is Code.ORPHAN_BLOB and own_key(one.key or "", order) is not None for one in findings)
+    if not orphans:
+        return 0
+    if orphans > order.max_delete:
+        raise ImgctlError(
+            f"{orphans:,} orphans are more than --max-delete {order.max_delete:,}: nothing was touched",
+            hint="look whether catalog and store belong together, then raise it",
+        )
+    with parts.catalog.read() as connection:
+        keys = named_keys(connection, scope) + orphans
+    percent = 100 * orphans / keys
+    if percent > order.max_delete_percent:
+        raise ImgctlError(
+            f"{orphans:,} orphans are {percent:.1f}% of the {keys:,} keys in scope, more than --max-delete-percent "
+            f"{order.max_delete_percent:g}: nothing was touched",
+            hint="look whether catalog and store belong together, then raise it",
+        )
+    return orphans

@@ -1,0 +1,74 @@
+"""What must be proven by the bytes themselves before a row may say it: a promise kept, a variant worth naming."""
+
+from dataclasses import replace
+
+from imgctl.errors import BlobMissing, StoreError
+from imgctl.imaging.formats import sniff
+from imgctl.imaging.master import fit
+from imgctl.imaging.pillow import decode, header_of
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Recipe, Variant
+from imgctl.ops.parts import Parts
+from imgctl.ops.repair.order import Decision, Do
+from imgctl.ops.repair.trash import digest_of
+from imgctl.store.blobs.base import Blob, BlobStore
+
+LARGEST_VARIANT_BYTES = 256 * 2**20
+TOLERANCE_PX = 1
+
+
+def proven(decision: Decision, parts: Parts) -> Decision:
+    """The decision itself where the bytes bear it out, else what is left to do; other kinds pass as they are."""
+    row = decision.evidence.row
+    if row is None or decision.do not in (Do.CONFIRM, Do.REBIND):
+        return decision
+    try:
+        doubt = _doubt(decision, row, parts)
+    except StoreError as error:
+        return replace(decision, do=Do.LEAVE, detail=error.line)
+    if not doubt:
+        return decision
+    if decision.do is Do.CONFIRM:
+        return replace(decision, do=Do.LEAVE, detail=doubt)
+    readable = decision.evidence.original is not None and decision.evidence.original.readable
+    return replace(decision, do=Do.REQUEUE if readable else Do.LEAVE, detail=f"built anew: {doubt}")
+
+
+def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
+    key = decision.key or ""
+    blob = parts.store.head(row.original_key or "") if decision.do is Do.CONFIRM else parts.store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="audit again")
+    if decision.do is Do.CONFIRM:
+        same = row.sha256 is None or digest_of(parts.store, blob) == row.sha256
+        return "" if same else "what lies there is not the picture that was promised: its SHA-256 differs"
+    return variant_doubt(parts.store, blob, row, Variant(decision.finding.role or ORIGINAL), parts)
+
+
+def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, parts: Parts) -> str:
+    """Why a blob is no such variant of an image, or nothing: it must decode, in the size that the recipe gives it."""
+    if blob.size > LARGEST_VARIANT_BYTES:
+        return "too large for a variant"
+    if row.width is None or row.height is None:
+        return "how large the picture is was never noted"
+    data = store.get(blob.key)
+    kind = sniff(data)
+    if kind is None:
+        return "what lies there is no picture"
+    header = header_of(data, kind)
+    if header is None:
+        return "what lies there cannot be read"
+    # Before it is decoded: a size of its own choice would be memory of its own choice.
+    wanted = _size(row, variant, parts.settings.variants.recipe())
+    if any(abs(found - asked) > TOLERANCE_PX for found, asked in zip(header.size, wanted, strict=True)):
+        return f"what lies there is {header.size[0]}×{header.size[1]} and not {wanted[0]}×{wanted[1]}"
+    try:
+        decode(data, kind)
+    except Exception as error:  # Pillow's plugins raise what they like.
+        return f"what lies there does not decode: {error}"
+    return ""
+
+
+def _size(row: Image, variant: Variant, recipe: Recipe) -> tuple[int, int]:
+    edge = next(spec.max_edge_px for spec in recipe.variants if spec.variant is variant)
+    return fit(row.width or 1, row.height or 1, edge)

@@ -1,0 +1,86 @@
+"""The trash: orphans are copied there, looked at, and only then deleted; and brought back the same way.
+
+Every step leaves a blob in one place or in both, never in none: a kill at any instant costs nothing but a second run.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing
+from imgctl.imaging.formats import NAMING
+from imgctl.keys import TRASH
+from imgctl.model import VariantFormat
+from imgctl.store.blobs.base import Blob, BlobStore
+
+CHUNK_BYTES = 8 * 2**20
+_TYPES = {naming.extension: naming.content_type for naming in NAMING.values()}
+_TYPES |= {one.extension: one.content_type for one in VariantFormat}
+
+
+def trash_key(key: str, day: date) -> str:
+    """Where a blob goes that is taken away on this day."""
+    return f"{TRASH}{day.isoformat()}/{key}"
+
+
+def key_before(trashed: str) -> str | None:
+    """Where a blob in the trash came from; None for what is no key of the trash."""
+    day, _, key = trashed.removeprefix(TRASH).partition("/")
+    return key if trashed.startswith(TRASH) and day and key else None
+
+
+def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bool]) -> bool:
+    """Move a blob to another key: copied, compared, `certain` asked again, deleted; False where it was not certain.
+
+    BlobMissing and BlobCorrupt for one that is gone or has changed, BlobExists where another content has the key.
+    """
+    if blob.etag is None:
+        raise BlobCorrupt(f"{blob.key} has no ETag to tell its content by", hint="move it by hand")
+    try:
+        store.copy(blob.key, target, etag=blob.etag, content_type=content_type_of(blob.key))
+    except BlobExists:
+        # Copied by a run that was killed, or another content from another day.
+        if not _same(store, blob.key, target):
+            raise
+    there, still = store.head(target), store.head(blob.key)
+    if there is None or there.size != blob.size:
+        raise BlobCorrupt(f"{blob.key} did not arrive whole at {target}", hint="run the same again")
+    if still is None or still.etag != blob.etag:
+        raise BlobCorrupt(f"{blob.key} changed while it was moved", hint="run the same again")
+    if not certain():
+        store.delete([target])
+        return False
+    store.delete([blob.key])
+    return True
+
+
+def trashed(store: BlobStore, day: str | None) -> Iterator[Blob]:
+    """What lies in the trash, of one day (`2026-11-22`) or of all."""
+    return store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
+
+
+def content_type_of(key: str) -> str:
+    """The content type that a key's extension stands for."""
+    return _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+
+
+def _same(store: BlobStore, one: str, other: str) -> bool:
+    return _digest(store, one) == _digest(store, other)
+
+
+def _digest(store: BlobStore, key: str) -> bytes:
+    blob = store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="run the same again")
+    return digest_of(store, blob)
+
+
+def digest_of(store: BlobStore, blob: Blob) -> bytes:
+    """The SHA-256 of a blob, read in chunks."""
+    digest = hashlib.sha256()
+    if blob.etag is None:
+        digest.update(store.get(blob.key))
+    else:
+        for start in range(0, blob.size, CHUNK_BYTES):
+            digest.update(store.read(blob.key, start=start, length=CHUNK_BYTES, etag=blob.etag))
+    return digest.digest()
