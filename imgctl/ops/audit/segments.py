@@ -13,7 +13,7 @@ from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.scope import Scope
 
-ROWS = 50_000
+ROWS = 10_000
 NOBODY = UUID(int=0)
 # Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours.
 _FLOOR, _CEILING = f"/{BEHIND}", f"9{BEHIND}"
@@ -44,7 +44,7 @@ def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
 
 
 def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: Waiting) -> Iterator[Segment]:
-    """The rows of a time range in pieces of 50,000, behind `after` where an earlier run has come so far."""
+    """The rows of a time range in pieces of 10,000, behind `after` where an earlier run has come so far."""
     start = after or (_before(scope.since) if scope.since else NOBODY)
     end = _before(scope.until) if scope.until else None
     while not stop.is_set():

@@ -26,7 +26,7 @@ from imgctl.model import Status, StorageClass
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import now, status_literal
 
-PAGE_ROWS = 5000
+PAGE_ROWS = 2000
 # The roles in byte order of their keys: under one prefix, and with the originals under their own.
 TOGETHER = ("full", "medium", "original", "thumb")
 APART = ("full", "medium", "thumb", "original")
