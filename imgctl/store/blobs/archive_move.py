@@ -47,22 +47,25 @@ def _taken(archive: Archive, key: str, held: Held, to: StorageClass) -> Held:
     path = archive.place(key, to)
     directory = DurableDirectory(archive.root if to is StorageClass.STANDARD else archive.archive)
     try:
-        directory.link(held.path, path)
+        _link_or_copy(directory, key, held, path)
     except FileExistsError:
-        # Left by a move that was cut short.
-        _refuse_different(held.path, path)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _copy(directory, key, held, path)
+        # Left by a move that was cut short, perhaps before its name was on the disk.
+        directory.settle(path.parent)
+    _refuse_different(held.path, path)
     return Held(path=path, storage_class=to, stat=path.stat())
 
 
-def _copy(directory: DurableDirectory, key: str, held: Held, path: Path) -> None:
+def _link_or_copy(directory: DurableDirectory, key: str, held: Held, path: Path) -> None:
+    try:
+        directory.link(held.path, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        return
     with held.path.open("rb", buffering=0) as source:
         chunks = unchanged(source, key, etag=etag_of(held.stat), chunk_size=_CHUNK)
         directory.create(path, chunks, modified_ns=held.stat.st_mtime_ns)
-    _refuse_different(held.path, path)
 
 
 def _refuse_different(one: Path, other: Path) -> None:

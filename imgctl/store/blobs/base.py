@@ -11,7 +11,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One blob as the store describes it; `storage_class` is None for the store's standard one, and in scans."""
+    """One blob as the store describes it; `storage_class` is None for the standard one, and in scans of buckets."""
 
     key: str
     size: int

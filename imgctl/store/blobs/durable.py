@@ -88,11 +88,11 @@ class DurableDirectory:
                     self._durable.discard(path.parent)
                 self._make(path.parent)
                 continue
-            self._settle(path.parent)
+            self.settle(path.parent)
             return
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
-    def _settle(self, directory: Path) -> None:
+    def settle(self, directory: Path) -> None:
         """Fsync the directory, and once in this process those above it, up to the root and what `_make` made."""
         sync_directory(directory)
         if directory in self._durable:
