@@ -98,7 +98,7 @@ class TransitionJob:
             self.run.say("stopped before everything was looked at: nothing was done", always=True)
         elif self.way.via != "copy":
             return self._hand_over(found)
-        elif self.way.acts and not found.is_idle:
+        elif self.way.acts and (self.session.json or not found.is_idle):
             return self._act(found)
         self._conclude(_foreseen(found))
         if not (self.way.dry_run or self.way.plan or self.way.yes or found.is_idle or self.run.stop.is_set()):

@@ -1,0 +1,331 @@
+"""`imgctl transition` as its users run it: the gate, the bill, what moves and what it keeps."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from imgctl.model import Image, Status, StorageClass
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
+from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.seaweed import S3Server
+from tests.whole.cold import archive, cold_of, originals
+from tests.whole.deployment import Deployment, Result
+from tests.whole.stock import BEGINNING, stock
+
+OTHER_USER = UUID("0190b2b4-0000-7000-8000-000000000002")
+GLACIER = ("transition", "--to", "GLACIER", "--older-than", "30d")
+
+
+@pytest.fixture
+def on_moto(tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server) -> Deployment:
+    """Postgres and a bucket that knows storage classes."""
+    place = tmp_path / "run"
+    place.mkdir()
+    return Deployment(directory=place, catalog_url=empty_postgres_url, store=moto_s3.settings(moto_s3.new_bucket()))
+
+
+@pytest.fixture(params=["embedded", "on_moto"])
+def place(request: pytest.FixtureRequest) -> Deployment:
+    """Each kind of deployment that has storage classes."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Deployment)
+    return found
+
+
+def change(deployment: Deployment, image: Image, **values: object) -> None:
+    """Write into a row behind imgctl's back."""
+    catalog = open_catalog(deployment.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).where(images.c.id == image.id).values(**values))
+    catalog.close()
+
+
+def classes(deployment: Deployment) -> list[tuple[str | None, str]]:
+    """For each image the class that its row names and the one it lies in."""
+    named = [image.storage_class for image in deployment.images()]
+    return list(zip(named, [blob.storage_class for blob in originals(deployment)], strict=True))
+
+
+def reasons(result: Result) -> dict[str, str]:
+    """The reason of each original that was left out, by its id."""
+    return {str(one["id"]): str(one["reason"]) for one in result.of("image") if one["fate"] == "left_out"}
+
+
+def test_originals_move_and_their_rows_say_so(place: Deployment) -> None:
+    before = stock(place, 5)
+    store = place.open_store()
+    contents = [store.get(image.original_key or "") for image in before]
+
+    result = place.run(*GLACIER, "--yes", "--json")
+    again = place.run(*GLACIER, "--yes", "--json")
+
+    assert result.code == 0, result.err
+    assert "5 originals, 1.5 MiB, would move to GLACIER" in result.err
+    assert (result.summary["moved"], result.summary["left_out"]) == (5, 0)
+    assert classes(place) == [("GLACIER", "GLACIER")] * 5
+    assert [(image.status, image.leased_until) for image in place.images()] == [(Status.READY, None)] * 5
+    assert (again.code, again.summary["moved"]) == (0, 0)
+    assert set(reasons(again).values()) == {"already_there"}
+    assert [len(data) for data in contents] == [blob.size for blob in originals(place)]
+
+
+def test_each_original_that_stays_says_why(place: Deployment) -> None:
+    rows = stock(place, 12)
+    store = place.open_store()
+    change(place, rows[0], status=Status.PROCESSING)
+    change(place, rows[1], status=Status.FAILED)
+    change(place, rows[2], status=Status.UPLOADING)
+    change(place, rows[3], medium_key=None)
+    store.delete([rows[4].full_key or ""])
+    store.replace(rows[5].thumb_key or "", b"", content_type="image/jpeg")
+    store.delete([rows[6].original_key or ""])
+    change(place, rows[7], bytes=7)
+    change(place, rows[8], leased_until=BEGINNING + timedelta(days=36500))
+    archive(place, [rows[9].original_key or ""], to=StorageClass.DEEP_ARCHIVE)
+    small = stock(place, 1, first=100, size=1000)[-1]
+    expected = {
+        rows[0].id: "processing",
+        rows[1].id: "failed",
+        rows[2].id: "uploading",
+        rows[3].id: "variant_missing",
+        rows[4].id: "variant_missing",
+        rows[5].id: "variant_empty",
+        rows[6].id: "original_missing",
+        rows[7].id: "size_differs",
+        rows[8].id: "leased",
+        small.id: "below_break_even",
+    }
+
+    looked = place.run(*GLACIER, "--dry-run", "--json")
+    acted = place.run(*GLACIER, "--yes", "--json")
+
+    for result in (looked, acted):
+        assert result.code == 0, result.err
+        assert reasons(result) == {str(image): reason for image, reason in expected.items()}
+        counted = {**Counter(expected.values()), "colder": 1} if result is looked else Counter(expected.values())
+        told = result.summary["reasons"]
+        assert isinstance(told, dict)
+        assert {reason: one["originals"] for reason, one in told.items()} == dict(counted)
+        assert "2 variant missing (600 KiB)" in result.err and "1 below break even (1000 B)" in result.err
+    assert (looked.summary["planned"], looked.summary["moved"], acted.summary["moved"]) == (2, 0, 2)
+    # What somebody else had archived is unreadable, and its row now says so.
+    assert {row.id for row in place.images() if row.storage_class} == {rows[9].id, rows[10].id, rows[11].id}
+
+
+def test_nothing_moves_unasked(place: Deployment) -> None:
+    stock(place, 2)
+
+    refused, dry = place.run(*GLACIER, "--json"), place.run(*GLACIER, "--dry-run")
+
+    assert (refused.code, dry.code) == (2, 0)
+    assert "add --yes" in refused.err
+    assert refused.of("estimate")[0]["originals"] == 2
+    assert refused.summary["type"] == "summary"
+    assert "2 planned" in dry.out
+    assert classes(place) == [(None, "STANDARD")] * 2
+
+
+def test_the_bill_comes_first_and_is_exact(on_moto: Deployment) -> None:
+    stock(on_moto, 3)
+
+    result = on_moto.run(*GLACIER, "--dry-run", "--json")
+    estimate = result.of("estimate")[0]
+    prices = {str(line["name"]): line["quantity"] for line in estimate["lines"]}  # type: ignore[attr-defined]
+
+    assert prices["transition"] == "3"
+    assert (prices["HEAD in STANDARD"], prices["HEAD in GLACIER"]) == ("3", "3")
+    # 3 × 300 KiB × (.023 - .0036) - 3 × (32 KiB × .0036 + 8 KiB × .023) a GiB.
+    assert estimate["saving_per_month"] == "0.000015795135498046875"
+    # Two listings, of the survey and of the run: 3 / 1,000 × .03 + 6 × .0004 / 1,000 + 2 × .005 / 1,000.
+    assert estimate["one_off"] == "0.0001024"
+    assert "on AWS it would be" in result.err
+    assert "paid back after 6.5 months" in result.err
+
+
+def test_the_scope_the_limit_and_the_smallest_size_choose(embedded: Deployment) -> None:
+    stock(embedded, 4)
+    stock(embedded, 2, first=10, user_id=OTHER_USER)
+    stock(embedded, 1, first=20, size=5000)
+    ids = [image.id for image in embedded.images()]
+    listed = embedded.directory / "ids.txt"
+    listed.write_text(f"{ids[3]}\n{UUID(int=7)}\n")
+
+    other = embedded.run("transition", "--to", "GLACIER", "--user", str(OTHER_USER), "--yes", "--json")
+    limited = embedded.run(*GLACIER, "--limit", "2", "--yes", "--json")
+    named = embedded.run("transition", "--to", "GLACIER", "--ids-from", listed, "--yes", "--json")
+    small = embedded.run(*GLACIER, "--min-size", "0", "--yes", "--json")
+
+    assert [result.summary["moved"] for result in (other, limited, named, small)] == [2, 2, 1, 2]
+    assert [result.code for result in (other, limited, named, small)] == [0, 0, 3, 0]
+    assert f"no row has the id {UUID(int=7)}" in named.err
+    assert classes(embedded) == [("GLACIER", "GLACIER")] * 7
+
+
+def test_what_is_younger_stays(embedded: Deployment) -> None:
+    stock(embedded, 3)
+
+    result = embedded.run("transition", "--to", "GLACIER", "--older-than", "36500d", "--yes", "--json")
+    unsaid = embedded.run("transition", "--to", "GLACIER", "--yes")
+
+    assert (result.code, result.summary["moved"], result.summary["left_out"]) == (0, 0, 0)
+    assert unsaid.code == 2 and "--older-than 90d" in unsaid.err
+
+
+def test_a_colder_class_is_reached_from_a_cold_one_that_can_be_read(place: Deployment) -> None:
+    stock(place, 2, size=4 * 2**20)
+
+    first = place.run("transition", "--to", "GLACIER_IR", "--older-than", "1d", "--yes", "--json")
+    early = place.run("transition", "--to", "DEEP_ARCHIVE", "--older-than", "1d", "--yes", "--json")
+    back = place.run("transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--dry-run", "--json")
+
+    assert (first.summary["moved"], early.summary["moved"]) == (2, 2)
+    # 8 MiB × .004 × 90 / 30 a GiB, for leaving on the first day.
+    lines = early.of("estimate")[0]["lines"]
+    amounts = [line["amount"] for line in lines if "early" in line["name"]]  # type: ignore[attr-defined]
+    assert amounts == ["0.00009375"]
+    assert set(reasons(back).values()) == {"already_there"} or back.summary["planned"] == 0
+    assert classes(place) == [("DEEP_ARCHIVE", "DEEP_ARCHIVE")] * 2
+
+
+def test_what_belongs_to_an_original_survives(on_moto: Deployment, moto_s3: S3Server) -> None:
+    image = stock(on_moto, 1)[0]
+    client, key = moto_s3.client(), image.original_key
+    bucket = on_moto.store.url.removeprefix("s3://")
+    client.put_object(
+        Bucket=bucket,
+        Key=key,
+        Body=on_moto.open_store().get(key or ""),
+        ContentType="image/x-special",
+        CacheControl="private, max-age=7",
+        Metadata={"origin": "camera"},
+        Tagging="album=summer&keep=yes",
+    )
+
+    result = on_moto.run(*GLACIER, "--yes")
+
+    after = client.head_object(Bucket=bucket, Key=key)
+    assert result.code == 0, result.err
+    assert after["StorageClass"] == "GLACIER"
+    assert (after["ContentType"], after["CacheControl"]) == ("image/x-special", "private, max-age=7")
+    assert after["Metadata"] == {"origin": "camera"}
+    client.restore_object(
+        Bucket=bucket, Key=key, RestoreRequest={"Days": 1, "GlacierJobParameters": {"Tier": "Standard"}}
+    )
+    tags = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {"album": "summer", "keep": "yes"}
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+def test_old_versions_are_told_and_deleted_only_when_asked(
+    on_moto: Deployment, moto_s3: S3Server, deletes: bool
+) -> None:
+    client, bucket = moto_s3.client(), on_moto.store.url.removeprefix("s3://")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    rows = stock(on_moto, 3)
+    options = ["--delete-noncurrent"] if deletes else []
+
+    result = on_moto.run(*GLACIER, "--yes", "--json", *options)
+
+    keys = [row.original_key for row in rows]
+    found = client.list_object_versions(Bucket=bucket)
+    versions = Counter(one["Key"] for one in found["Versions"] if one["Key"] in keys)
+    assert result.code == 0, result.err
+    assert "DeleteMarkers" not in found
+    assert versions == dict.fromkeys(keys, 1 if deletes else 2)
+    assert classes(on_moto) == [("GLACIER", "GLACIER")] * 3
+    assert ("stays billed" in result.err) is not deletes
+    assert (result.of("estimate")[0]["old_versions_per_month"] == "0") is deletes
+
+
+def test_two_transitions_at_once_end_as_one(place: Deployment) -> None:
+    stock(place, 40, size=1000)
+    command = ("transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--json")
+
+    results = [run.wait() for run in [place.start(*command) for _ in range(2)]]
+
+    assert [result.code for result in results] == [0, 0], [result.err for result in results]
+    assert sum(int(str(result.summary["moved"])) for result in results) == 40
+    assert classes(place) == [("GLACIER", "GLACIER")] * 40
+    assert {image.leased_until for image in place.images()} == {None}
+
+
+def test_a_bucket_that_asks_for_patience_gets_it(on_moto: Deployment) -> None:
+    stock(on_moto, 12)
+    moves: Counter[str] = Counter()
+
+    def policy(method: str, path: str, _number: int) -> Fault | None:
+        if method != "PUT":
+            return None
+        moves[path] += 1
+        return Fault.SERVICE_UNAVAILABLE if moves[path] == 1 else Fault.LOST_ANSWER if moves[path] == 2 else None
+
+    with fault_proxy(on_moto.store.endpoint_url, policy=policy) as proxy:
+        near = on_moto.through(proxy.url).with_settings(STORE_RETRIES="0")
+        result = near.run(*GLACIER, "--yes", "--json")
+
+    assert result.code == 0, result.err
+    assert (result.summary["moved"], result.summary["failed"]) == (12, 0)
+    assert classes(on_moto) == [("GLACIER", "GLACIER")] * 12
+    # A copy whose answer was lost is found done, and not asked for again.
+    assert set(moves.values()) == {2}
+
+
+def test_a_plan_does_exactly_what_it_says(place: Deployment) -> None:
+    stock(place, 4)
+    file = place.directory / "moves.jsonl"
+
+    planned = place.run(*GLACIER, "--plan", file)
+    refused = place.run("apply", file)
+    dry = place.run("apply", file, "--dry-run", "--json")
+    still = classes(place)
+    stock(place, 2, first=50)
+    applied = place.run("apply", file, "--yes", "--json")
+    again = place.run("apply", file, "--yes", "--json")
+
+    assert (planned.code, refused.code, dry.code, applied.code, again.code) == (0, 2, 0, 0, 0), applied.err
+    assert "4 actions" in planned.err
+    assert still == [(None, "STANDARD")] * 4
+    assert (dry.summary["planned"], applied.summary["done"], again.summary["already"]) == (4, 4, 4)
+    assert classes(place) == [("GLACIER", "GLACIER")] * 4 + [(None, "STANDARD")] * 2
+
+
+def test_a_plan_refuses_by_name_what_drifted(place: Deployment) -> None:
+    rows = stock(place, 6)
+    file = place.directory / "moves.jsonl"
+    place.run(*GLACIER, "--plan", file)
+    store = place.open_store()
+    change(place, rows[0], status=Status.PROCESSING)
+    change(place, rows[1], recipe="76543210")
+    store.replace(rows[2].original_key or "", bytes(rows[2].bytes or 0), content_type="image/jpeg")
+    store.delete([rows[3].thumb_key or ""])
+    change(place, rows[4], caption="a caption decides nothing")
+
+    result = place.run("apply", file, "--yes", "--json")
+
+    refused = {one["id"]: str(one["detail"]) for one in result.of("action") if one["fate"] == "refused"}
+    assert result.code == 3
+    assert list(refused) == [str(row.id) for row in rows[:4]]
+    assert "the row is processing" in refused[str(rows[0].id)]
+    assert "its row changed since the plan" in refused[str(rows[1].id)]
+    assert "ETag" in refused[str(rows[2].id)]
+    assert "the store has no" in refused[str(rows[3].id)]
+    assert all((row.original_key or "") in result.err for row in rows[:4])
+    assert classes(place) == [(None, "STANDARD")] * 4 + [("GLACIER", "GLACIER")] * 2
+
+
+def test_a_bill_in_a_plan_is_told_before_it_is_applied(on_moto: Deployment) -> None:
+    stock(on_moto, 1)
+    file = on_moto.directory / "moves.jsonl"
+    on_moto.run(*GLACIER, "--plan", file)
+
+    result = on_moto.run("apply", file)
+
+    assert json.loads(file.read_text().splitlines()[-1])["estimate"]["billing"] == "other"
+    assert "one-off $0.0000" in result.err
+    assert cold_of(on_moto).head(on_moto.images()[0].original_key or "") is not None

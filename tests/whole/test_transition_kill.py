@@ -1,0 +1,83 @@
+"""`kill -9` in the midst of transitions: no original is ever unreadable unless its row says so, and the next run finishes."""
+
+import random
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from imgctl.model import is_archived
+from tests.parts.seaweed import S3Server
+from tests.whole.cold import originals
+from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
+from tests.whole.stock import stock
+
+KILLS = 25
+ROUND = 6
+# A round's survey and run: two listings, the bucket's versioning, and a look, a copy and a look for each original.
+REQUESTS = 3 + 3 * ROUND
+COMMAND = ["transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--concurrency", "2"]
+
+
+def assert_unreadable_only_where_said(deployment: Deployment) -> None:
+    """What lies in an archive class has a row that says so."""
+    rows = deployment.images()
+    said = {image.original_key for image in rows if is_archived(image.storage_class)}
+    blobs = originals(deployment)
+
+    assert len(blobs) == len(rows)
+    assert {blob.key for blob in blobs if is_archived(blob.storage_class)} <= said
+
+
+def assert_moved(deployment: Deployment) -> None:
+    """Every original lies in the class that was asked for, its row says so, and nobody holds it."""
+    rows, blobs = deployment.images(), originals(deployment)
+
+    assert {(image.status, image.storage_class, image.leased_until) for image in rows} == {("ready", "GLACIER", None)}
+    assert [(blob.key, blob.size) for blob in blobs] == [(image.original_key, image.bytes) for image in rows]
+    assert {blob.storage_class for blob in blobs} == {"GLACIER"}
+
+
+def test_a_killed_transition_in_a_bucket_is_finished_by_the_next(
+    tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    store = moto_s3.settings(moto_s3.new_bucket())
+    deployment = Deployment(directory=place, catalog_url=empty_postgres_url, store=store)
+    rng = random.Random("transition")
+    for number in range(KILLS):
+        stock(deployment, ROUND, first=number * ROUND, size=64)
+        kill_at_a_request(deployment, COMMAND, REQUESTS, rng)
+
+        assert_unreadable_only_where_said(deployment)
+
+    again = deployment.run(*COMMAND)
+
+    assert again.code == 0, again.err
+    assert_moved(deployment)
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_killed_transition_of_a_directory_is_finished_by_the_next(embedded: Deployment, half: int) -> None:
+    rng = random.Random(f"transition {half}")
+    stock(embedded, ROUND, size=64)
+    began = time.monotonic()
+    embedded.run(*COMMAND)
+    usual_seconds = time.monotonic() - began
+    for number in range(1, 1 + KILLS // 2 + half):
+        stock(embedded, ROUND, first=number * ROUND, size=64)
+        run = embedded.start(*COMMAND)
+        kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, usual_seconds)))
+
+        assert_unreadable_only_where_said(embedded)
+
+    again = embedded.run(*COMMAND)
+
+    assert again.code == 0, again.err
+    assert_moved(embedded)
+
+
+def _is_past(instant: float) -> bool:
+    return time.monotonic() > instant
