@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -86,7 +86,7 @@ def fill(parts: Parts, selection: Selection, *, limit: int | None = None) -> lis
         return list(filling.outcomes(limit=limit))
 
 
-def snapshot(parts: Parts, keys: Sequence[str] = ()) -> Snapshot:
+def snapshot(parts: Parts) -> Snapshot:
     """All that is there; of archived originals their class."""
     cold = open_cold(parts.settings.store)
     with parts.catalog.read() as connection:
@@ -100,7 +100,7 @@ def snapshot(parts: Parts, keys: Sequence[str] = ()) -> Snapshot:
 
 def _image(number: int, sort: Sort) -> Image:
     image_id = new_id(NOON + timedelta(seconds=number))
-    keys = {f"{one}_key": None if one in sort.null else key_of(image_id, one, "jpg") for one in Variant}
+    keys = {one: None if one in sort.null else key_of(image_id, one, "jpg") for one in Variant}
     return Image(
         id=image_id,
         user_id=USER,
@@ -119,7 +119,9 @@ def _image(number: int, sort: Sort) -> Image:
         attempts=3,
         forgiven=1,
         leased_until=LAPSED if sort.lapsed else None,
-        **keys,
+        thumb_key=keys[Variant.THUMB],
+        medium_key=keys[Variant.MEDIUM],
+        full_key=keys[Variant.FULL],
     )
 
 
@@ -140,8 +142,3 @@ def _put(parts: Parts, row: Image, sort: Sort, number: int) -> None:
         named = row.variant_key(variant)
         if named and variant not in sort.missing:
             parts.store.replace(named, b"" if variant in sort.empty else b"old", content_type="image/jpeg")
-
-
-def changed_by(row: Image, **changes: object) -> Image:
-    """The row with these columns changed."""
-    return replace(row, **changes)  # type: ignore[arg-type]

@@ -86,7 +86,7 @@ def _check(found: Settings, sorts: Sequence[Sort], selection: Selection) -> None
         built = wanted[row.id] if readable[row.id] else set()
         _check_row(before, after, row, sort, built, tried=bool(wanted[row.id]))
     assert set(after.blobs) == {key for row in after.rows.values() for key in _keys(row, after, before)}
-    assert after.classes == before.classes | {key: "STANDARD" for key in set(after.blobs) - set(before.blobs)}
+    assert after.classes == before.classes | dict.fromkeys(set(after.blobs) - set(before.blobs), "STANDARD")
     assert {one.fate for one in again} <= {Fate.NEEDS_RESTORE}
     assert end == after
 
