@@ -1,0 +1,56 @@
+"""Repairs as plans: written down, looked at, applied, and refused where something drifted."""
+
+from pathlib import Path
+
+from imgctl.model import Status
+from imgctl.ops.plan.apply import apply
+from imgctl.ops.plan.file import PlanWriter, read_plan
+from imgctl.ops.plan.perform import Fate, Site
+from imgctl.ops.repair.order import RepairOrder
+from imgctl.ops.repair.planning import action_of
+from imgctl.run.stop import Stop
+from imgctl.store.cold.open import open_cold
+from tests.ops.repair.conftest import Archive
+
+
+def written(archive: Archive, file: Path) -> Path:
+    with PlanWriter(file, command="repair") as plan:
+        for outcome in archive.repair(apply=False, delete_orphans=True):
+            action = action_of(outcome.decision, RepairOrder())
+            assert action is not None
+            plan.add(action)
+    return file
+
+
+def applied(archive: Archive, file: Path) -> dict[str, Fate]:
+    with Stop() as stop:
+        site = Site(parts=archive.parts, cold=open_cold(archive.parts.settings.store), stop=stop, concurrency=2)
+        return {one.action.do: one.fate for one in apply(read_plan(file), site)}
+
+
+def test_a_plan_does_what_the_repair_would_and_a_second_time_nothing(archive: Archive, tmp_path: Path) -> None:
+    archive.parts.store.delete([archive.ready(0).medium_key or ""])
+    archive.promised(1, put=False)
+    archive.orphan(2)
+    file = written(archive, tmp_path / "repairs.jsonl")
+
+    first = applied(archive, file)
+    after = (archive.rows(), archive.blobs())
+    second = applied(archive, file)
+
+    assert first == dict.fromkeys(["repair_requeue", "repair_drop", "repair_trash"], Fate.DONE)
+    assert second == dict.fromkeys(first, Fate.ALREADY)
+    assert (archive.rows(), archive.blobs()) == after
+    assert [row.status for row in archive.rows()] == [Status.PROCESSING]
+
+
+def test_what_drifted_is_refused(archive: Archive, tmp_path: Path) -> None:
+    image = archive.ready(0)
+    archive.parts.store.delete([image.medium_key or ""])
+    file = written(archive, tmp_path / "repairs.jsonl")
+    drifted = archive.write(image, recipe="00000000")
+
+    fates = applied(archive, file)
+
+    assert fates == {"repair_requeue": Fate.REFUSED}
+    assert archive.rows() == [drifted]

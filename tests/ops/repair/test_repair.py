@@ -1,0 +1,206 @@
+"""What repair does about each finding, and what it leaves alone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from imgctl.model import Status, StorageClass
+from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.repair.order import Do, Fate, Outcome
+from imgctl.store.catalog.claims import claim
+from imgctl.store.cold.open import open_cold
+from tests.ops.repair.conftest import JPEG, Archive, rendered
+from tests.whole.conftest import photo
+
+
+def fates(outcomes: list[Outcome]) -> set[tuple[Code, Do, Fate]]:
+    return {(one.decision.finding.code, one.decision.do, one.fate) for one in outcomes}
+
+
+def damage(archive: Archive) -> None:
+    """One of everything that repair can mend."""
+    store = archive.parts.store
+    archive.promised(0, put=False)
+    archive.promised(1)
+    store.delete([archive.ready(2).medium_key or ""])
+    archive.write(archive.ready(3), thumb_key=None)
+    store.delete([archive.ready(4).original_key or ""])
+    store.replace(archive.ready(5).full_key or "", b"", content_type=JPEG)
+    archive.write(archive.processing(6), attempts=5, error="the worker died each time")
+    archive.orphan(7)
+    archive.ready(8)
+
+
+def test_a_dry_repair_changes_nothing(either: Archive) -> None:
+    damage(either)
+    rows, blobs = either.rows(), either.blobs()
+
+    outcomes = either.repair(apply=False, delete_orphans=True, max_delete_percent=100)
+
+    assert {one.fate for one in outcomes} == {Fate.PLANNED}
+    assert {one.decision.do for one in outcomes} == {
+        Do.DROP, Do.CONFIRM, Do.REQUEUE, Do.REBIND, Do.FAIL, Do.TRASH,
+    }  # fmt: skip
+    assert either.rows() == rows
+    assert either.blobs() == blobs
+
+
+def test_after_a_repair_a_second_audit_finds_only_what_nobody_can_mend(either: Archive) -> None:
+    damage(either)
+
+    either.repair(delete_orphans=True)
+
+    left = {(one.code, one.role) for one in either.audit()}
+    # Rows in the queue wait for a worker; their broken variants are gone from them until it comes.
+    assert left == {
+        (Code.MISSING_ORIGINAL, "original"),
+        (Code.FAILED, None),
+        (Code.STUCK_PROCESSING, "original"),
+    }
+    assert {one.decision.do for one in either.repair()} == {Do.LEAVE}
+
+
+def test_a_promise_whose_bytes_never_came_is_dropped(archive: Archive) -> None:
+    archive.promised(0, put=False)
+
+    assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.DROP, Fate.MENDED)}
+    assert archive.rows() == []
+
+
+def test_a_promise_that_was_kept_is_confirmed(archive: Archive) -> None:
+    archive.promised(0)
+
+    assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
+    assert [row.status for row in archive.rows()] == [Status.PROCESSING]
+
+
+def test_other_bytes_than_the_promised_ones_are_not_confirmed(archive: Archive) -> None:
+    image = archive.promised(0, put=False)
+    data = photo(0)
+    archive.parts.store.create(image.original_key or "", data[:-1] + b"?", content_type=JPEG)
+
+    [outcome] = archive.repair()
+
+    assert outcome.fate is Fate.LEFT
+    assert "SHA-256" in outcome.detail
+    assert archive.rows() == [image]
+
+
+def test_a_promise_kept_between_audit_and_repair_is_not_dropped(archive: Archive) -> None:
+    image = archive.promised(0, put=False)
+    findings = archive.audit()
+    archive.parts.store.create(image.original_key or "", photo(0), content_type=JPEG)
+
+    assert fates(archive.repair(findings)) == {(Code.STUCK_UPLOADING, Do.CONFIRM, Fate.MENDED)}
+
+
+def test_a_row_whose_variant_is_gone_goes_back_to_the_queue(either: Archive) -> None:
+    image = either.ready(0)
+    either.parts.store.delete([image.medium_key or ""])
+
+    assert fates(either.repair()) == {(Code.MISSING_VARIANT, Do.REQUEUE, Fate.MENDED)}
+    row = either.row(image.id)
+    assert (row.status, row.medium_key, row.thumb_key) == (Status.PROCESSING, None, image.thumb_key)
+    assert row.forgiven == row.attempts
+
+
+def test_a_variant_that_exists_is_named_again(either: Archive) -> None:
+    image = either.ready(0)
+    either.write(image, full_key=None)
+
+    assert fates(either.repair()) == {(Code.MISSING_VARIANT, Do.REBIND, Fate.MENDED)}
+    assert either.row(image.id) == image
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", rendered(1).variants[0].data[:-200], photo(3) * 0 + b"\xff\xd8"])
+def test_what_is_no_variant_is_built_anew_and_not_named(archive: Archive, data: bytes) -> None:
+    image = archive.write(archive.ready(0), full_key=None)
+    key = (image.thumb_key or "").replace("thumb", "full")
+    archive.parts.store.replace(key, data, content_type=JPEG)
+
+    archive.repair()
+
+    row = archive.row(image.id)
+    assert (row.full_key, row.status) == (None, Status.PROCESSING)
+
+
+def test_a_variant_of_another_size_is_built_anew(archive: Archive) -> None:
+    image = archive.write(archive.ready(0), width=960, height=640, full_key=None)
+
+    archive.repair()
+
+    assert archive.row(image.id).status is Status.PROCESSING
+
+
+def test_a_lost_original_fails_its_row_and_keeps_the_variants(either: Archive) -> None:
+    image = either.ready(0)
+    either.parts.store.delete([image.original_key or ""])
+
+    assert fates(either.repair()) == {(Code.MISSING_ORIGINAL, Do.FAIL, Fate.MENDED)}
+    row = either.row(image.id)
+    assert row.status is Status.FAILED
+    assert row.error == "lost: the original is missing from the store"
+    assert [row.thumb_key, row.medium_key, row.full_key] == [image.thumb_key, image.medium_key, image.full_key]
+    assert set(either.blobs()) == {row.thumb_key, row.medium_key, row.full_key}
+
+
+def test_a_row_whose_attempts_are_used_up_is_tried_again(either: Archive) -> None:
+    image = either.write(either.processing(0), attempts=5, error="the worker died each time")
+
+    assert fates(either.repair()) == {(Code.STUCK_PROCESSING, Do.REQUEUE, Fate.MENDED)}
+    with either.parts.catalog.write() as connection:
+        assert [one.id for one in claim(connection, limit=1, lease_seconds=60, max_attempts=5)] == [image.id]
+
+
+def test_failed_rows_are_tried_again_only_when_asked(archive: Archive) -> None:
+    image = archive.write(archive.ready(0), status=Status.FAILED, error="the decoder gave up")
+
+    assert fates(archive.repair()) == {(Code.FAILED, Do.LEAVE, Fate.LEFT)}
+    assert fates(archive.repair(failed=True)) == {(Code.FAILED, Do.REQUEUE, Fate.MENDED)}
+    assert archive.row(image.id).status is Status.PROCESSING
+
+
+def test_a_row_follows_the_class_its_original_is_in(archive: Archive) -> None:
+    image, cold = archive.ready(0), open_cold(archive.parts.settings.store)
+    blob = cold.head(image.original_key or "")
+    assert blob is not None
+    cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
+
+    outcomes = archive.repair(archive.audit(classes=True))
+
+    assert (Code.CLASS_DRIFT, Do.RECLASS, Fate.MENDED) in fates(outcomes)
+    assert archive.row(image.id).storage_class == StorageClass.GLACIER
+
+
+def test_a_row_that_somebody_works_on_is_left_alone(archive: Archive) -> None:
+    image = archive.ready(0)
+    archive.parts.store.delete([image.medium_key or ""])
+    findings = archive.audit()
+    held = archive.write(image, leased_until=datetime.now(UTC) + timedelta(hours=1))
+
+    assert fates(archive.repair(findings)) == {(Code.MISSING_VARIANT, Do.LEAVE, Fate.LEFT)}
+    assert archive.row(image.id) == held
+
+
+def test_findings_that_are_no_longer_true_change_nothing(either: Archive) -> None:
+    damage(either)
+    findings = either.audit()
+    either.repair(findings, delete_orphans=True)
+    rows, blobs = either.rows(), either.blobs()
+
+    outcomes = either.repair(findings, delete_orphans=True)
+
+    assert {one.fate for one in outcomes} <= {Fate.WELL, Fate.LEFT}
+    assert either.rows() == rows
+    assert either.blobs() == blobs
+
+
+def test_findings_travel_as_records(archive: Archive) -> None:
+    from imgctl.ops.audit.findings import from_record
+
+    damage(archive)
+
+    findings = archive.audit()
+
+    assert [from_record(one.record()) for one in findings] == findings
+    assert all(isinstance(one, Finding) for one in findings)

@@ -1,0 +1,152 @@
+"""Repair as its users type it; and killed at random instants while it fills or empties the trash."""
+
+import random
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from imgctl.keys import ORIGINAL, TRASH, key_of, new_id
+from imgctl.model import Status
+from imgctl.ops.repair.trash import key_before
+from tests.ops.repair.conftest import JPEG, THEN
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment, kill_at_a_request, kill_when
+
+ORPHANS = 30
+KILLS = 20
+KILLS_BY_REQUEST = 6
+REQUESTS = 5 * ORPHANS
+TRASH_ALL = ["--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "100", "--apply"]
+
+
+def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deployment, album: dict[Path, bytes]) -> None:
+    deployment.run("upload", place_of(album), "--user", str(USER))
+    deployment.run("work", "--drain")
+    images, store = deployment.images(), deployment.open_store()
+    whole = {blob.key for blob in store.scan()}
+    store.delete([images[0].thumb_key or "", images[1].full_key or ""])
+    found = deployment.directory / "findings.ndjson"
+
+    audited = deployment.run("audit", "--grace", "0s", "--json")
+    found.write_text(audited.out)
+    dry = deployment.run("repair", found, "--json")
+    mended = deployment.run("repair", found, "--apply", "--json")
+    worked = deployment.run("work", "--drain")
+
+    assert audited.code == 4
+    assert [one["fate"] for one in dry.of("repair")] == ["planned", "planned"]
+    assert mended.summary["mended"] == 2
+    assert (mended.code, worked.code) == (0, 0)
+    assert {image.status for image in deployment.images()} == {Status.READY}
+    assert {blob.key for blob in store.scan()} == whole
+    assert deployment.run("audit", "--grace", "0s").code == 0
+
+
+def test_the_command_that_show_names_mends_the_image(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    embedded.run("work", "--drain")
+    image = embedded.images()[0]
+    embedded.open_store().delete([image.medium_key or ""])
+
+    [shown] = embedded.run("show", str(image.id), "--json").of("image")
+    mended = embedded.run(*str(shown["mend"]).split()[1:], "--json")
+
+    assert mended.summary["mended"] == 1
+    assert [row.status for row in embedded.images()].count(Status.PROCESSING) == 1
+
+
+def test_an_implausible_share_of_orphans_ends_before_anything_is_touched(embedded: Deployment) -> None:
+    embedded.run("init")
+    orphans = make_orphans(embedded)
+
+    refused = embedded.run("repair", "--grace", "0s", "--delete-orphans", "--orphan-age", "0s", "--apply")
+
+    assert refused.code == 1
+    assert "--max-delete-percent" in refused.err
+    assert contents(embedded) == orphans
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["findings.ndjson", "--user", str(USER)],
+        ["--undelete", "yesterday"],
+        ["--undelete", "all", "--id", "0190"],
+        ["--plan", "p", "--apply"],
+        ["missing.ndjson"],
+        ["wrong.ndjson"],
+    ],
+)
+def test_what_makes_no_sense_is_refused(embedded: Deployment, arguments: list[str]) -> None:
+    (embedded.directory / "wrong.ndjson").write_text('{"type":"finding","code":"nonsense"}\n')
+
+    assert embedded.run("repair", *arguments).code == 2
+
+
+def test_orphans_survive_kills_at_any_instant_in_a_directory(embedded: Deployment) -> None:
+    embedded.run("init")
+    orphans, rng = make_orphans(embedded), random.Random("trash")
+    began = time.monotonic()
+    embedded.run(*_fill())
+    usual_seconds = time.monotonic() - began
+    for number in range(KILLS):
+        command = _empty() if number % 2 == 0 else _fill()
+        run = embedded.start(*command)
+        kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, usual_seconds)))
+        assert found(embedded) == orphans
+        again = embedded.run(*command)
+        assert again.code == 0, again.err
+        assert_all(embedded, orphans, in_trash=number % 2 == 1)
+
+
+def test_orphans_survive_kills_at_any_request_in_a_bucket(servers: Deployment) -> None:
+    servers.run("init")
+    orphans, rng = make_orphans(servers), random.Random("bucket")
+    for number in range(KILLS_BY_REQUEST):
+        command = _fill() if number % 2 == 0 else _empty()
+        kill_at_a_request(servers, command, REQUESTS, rng)
+        assert found(servers) == orphans
+        again = servers.run(*command)
+        assert again.code == 0, again.err
+        assert_all(servers, orphans, in_trash=number % 2 == 0)
+
+
+def make_orphans(deployment: Deployment) -> dict[str, bytes]:
+    store = deployment.open_store()
+    keys = [key_of(new_id(THEN), ORIGINAL, "jpg") for _ in range(ORPHANS)]
+    for number, key in enumerate(keys):
+        store.create(key, photo(number % 5) + bytes([number]), content_type=JPEG)
+    return contents(deployment)
+
+
+def contents(deployment: Deployment) -> dict[str, bytes]:
+    store = deployment.open_store()
+    return {blob.key: store.get(blob.key) for blob in store.scan()}
+
+
+def found(deployment: Deployment) -> dict[str, bytes]:
+    """What can still be read of every orphan, wherever it is by now; in two places it is the same."""
+    everywhere: dict[str, bytes] = {}
+    for key, data in contents(deployment).items():
+        place = key_before(key) or key
+        assert everywhere.setdefault(place, data) == data
+    return everywhere
+
+
+def assert_all(deployment: Deployment, orphans: dict[str, bytes], *, in_trash: bool) -> None:
+    assert found(deployment) == orphans
+    assert {key.startswith(TRASH) for key in contents(deployment)} == {in_trash}
+
+
+def _fill() -> list[str]:
+    return ["repair", "--grace", "0s", *TRASH_ALL]
+
+
+def _empty() -> list[str]:
+    return ["repair", "--undelete", "all", "--apply"]
+
+
+def _is_past(instant: float) -> bool:
+    return time.monotonic() > instant
