@@ -88,7 +88,7 @@ class RestoreJob:
             check_agreed(found.objects, cost, self.terms.bill, agreed=agreed, max_usd=max_usd)
         self.run.progress.expect(found.states.objects.total())
         tally = Tally()
-        self._act(tally, plan)
+        self._act(tally, plan, cost)
         if waits and not order.dry_run:
             self._wait(tally)
         self.session.text(tally.text)
@@ -96,12 +96,14 @@ class RestoreJob:
         self._tell_next(tally, waited=waits)
         return self.run.exit_code(partly=tally.partly or bool(found.bad))
 
-    def _act(self, tally: Tally, plan: Path | None) -> None:
+    def _act(self, tally: Tally, plan: Path | None, cost: Estimate) -> None:
 
         catalog, stop = self.parts.catalog, self.run.stop
         pages = rows(catalog, self.wanted, stop=stop)
         outcomes = request(pages, self.order, catalog=catalog, cold=self.cold, stop=stop)
-        for outcome in outcomes if plan is None else planned(outcomes, self.order, plan):
+        if plan is not None:
+            outcomes = planned(outcomes, self.order, plan, estimate=cost.record(self.terms.bill))
+        for outcome in outcomes:
             self._show(tally, outcome)
 
     def _wait(self, tally: Tally) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from imgctl.model import Status, StorageClass
 from imgctl.store.blobs.archive import Archive
 from imgctl.store.catalog.claims import requeue
 from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.cold import archive, archive_all, is_restore, originals
 from tests.whole.conftest import place_of
@@ -40,6 +42,13 @@ def _requeue(deployment: Deployment, ids: list[UUID]) -> None:
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
         requeue(connection, ids)
+    catalog.close()
+
+
+def _set(deployment: Deployment, image: UUID, **values: object) -> None:
+    catalog = open_catalog(deployment.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).where(images.c.id == image).values(**values))
     catalog.close()
 
 
@@ -145,17 +154,17 @@ def test_what_the_store_lacks_and_ids_of_no_row_are_told(frozen: Frozen, album: 
     deployment = frozen.deployment
     ids = _uploaded(deployment, album)
     archive_all(deployment)
-    images = deployment.images()
-    deployment.open_store().delete([images[0].original_key or ""])
+    lost = deployment.images()[0].original_key or ""
+    deployment.open_store().delete([lost])
     wanted = deployment.directory / "wanted.txt"
-    wanted.write_text(f"{images[0].original_key}\nhttps://cdn/{ids[1]}-thumb.jpg\n{UUID(int=7)}\nnothing\n")
+    wanted.write_text(f"{lost}\nhttps://cdn/{ids[1]}-thumb.jpg\n{UUID(int=7)}\nnothing\n")
 
     result = deployment.run("restore", "--ids-from", wanted, "--yes", "--json")
 
     assert result.code == 3
     assert _counts(result)["missing"] == 1 and _counts(result)["requested"] == 1
     assert {str(bad["where"]) for bad in result.of("bad_id")} == {f"{wanted}:3", f"{wanted}:4"}
-    assert f"missing {ids[0]}: the store has no {images[0].original_key}" in result.err
+    assert f"missing {ids[0]}: the store has no {lost}" in result.err
 
 
 def test_images_are_chosen_by_user_and_named_by_key(frozen: Frozen, album: dict[Path, bytes]) -> None:
@@ -256,6 +265,33 @@ def test_a_plan_is_what_a_dry_run_shows(embedded: Deployment, album: dict[Path, 
     assert {(one["do"], one["tier"], one["days"]) for one in actions} == {("restore", "BULK", 3)}
     assert {blob.restored_until for blob in originals(embedded)} == {None}
     assert again.code == 2
+
+
+def test_an_applied_plan_asks_for_what_it_says_and_refuses_what_drifted(
+    frozen: Frozen, album: dict[Path, bytes]
+) -> None:
+    ids = _uploaded(frozen.deployment, album)
+    archive_all(frozen.deployment)
+    frozen.hold()
+    file = frozen.deployment.directory / "plan.jsonl"
+    with _counted(frozen.deployment) as (deployment, asked):
+        deployment.run("restore", *ALL, "--permanent", "--plan", file)
+        first, key = deployment.images()[0], deployment.images()[1].original_key or ""
+        _set(deployment, first.id, status=Status.FAILED)
+        deployment.open_store().delete([key])
+        drifted = deployment.run("apply", file, "--yes", "--json")
+        under_way = deployment.run("apply", file, "--yes", "--json")
+        frozen.finish()
+        moved = deployment.run("apply", file, "--yes", "--json")
+        again = deployment.run("apply", file, "--yes", "--json")
+
+    fates = {str(one["id"]): one["fate"] for one in drifted.of("action")}
+    assert [result.code for result in (drifted, under_way, moved, again)] == [3] * 4
+    assert fates == {str(image): "refused" if image in ids[:2] else "done" for image in ids}
+    assert len(asked) == PHOTOS - 2
+    assert under_way.summary["already"] == PHOTOS - 2
+    assert moved.summary["done"] == PHOTOS - 2
+    assert again.summary["already"] == PHOTOS - 2
 
 
 @pytest.mark.parametrize("options", [("--status", "--wait"), ("--days", "0"), ("--tier", "soon"), ("--max-usd", "-1")])

@@ -1,6 +1,6 @@
 """Restores written into a plan, and performed from one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from imgctl.ops.plan.perform import Fate as Performed
 from imgctl.ops.plan.version import row_version
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
+from imgctl.pricing.lines import Json
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.cold.base import Tier
@@ -23,6 +24,7 @@ DO = "restore"
 _PERFORMED = {
     Fate.REQUESTED: Performed.DONE,
     Fate.EXTENDED: Performed.DONE,
+    Fate.MOVED: Performed.DONE,
     Fate.RESTORING: Performed.ALREADY,
     Fate.RESTORED: Performed.ALREADY,
     Fate.READABLE: Performed.ALREADY,
@@ -32,19 +34,21 @@ _PERFORMED = {
 }
 
 
-def planned(outcomes: Iterable[Outcome], order: RestoreOrder, file: Path) -> Iterator[Outcome]:
-    """Pass the outcomes of a dry run on, and write what would be asked for into a plan."""
+def planned(
+    outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, estimate: Mapping[str, Json]
+) -> Iterator[Outcome]:
+    """Pass the outcomes of a dry run on, and write what would be asked for into a plan that ends with the estimate."""
+    terms: dict[str, Json] = {"tier": order.tier.value, "days": order.days, "permanent": order.permanent}
     with PlanWriter(file, command=DO) as plan:
         size = 0
         for outcome in outcomes:
             blob, image = outcome.seen.blob, outcome.seen.image
             if outcome.fate is Fate.PLANNED and blob is not None:
-                terms = {"tier": order.tier.value, "days": order.days, "bytes": blob.size}
-                version = row_version(image)
-                plan.add(Action(do=DO, id=image.id, key=blob.key, etag=blob.etag, row=version, parameters=terms))
+                version, parameters = row_version(image), terms | {"bytes": blob.size}
+                plan.add(Action(do=DO, id=image.id, key=blob.key, etag=blob.etag, row=version, parameters=parameters))
                 size += blob.size
             yield outcome
-        plan.conclude({"bytes": size})
+        plan.conclude({"bytes": size, "estimate": estimate})
 
 
 def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
@@ -60,9 +64,8 @@ def _perform(actions: Sequence[Action], order: RestoreOrder, site: Site) -> Iter
     for action in actions:
         if action.id not in images:
             yield Applied(action=action, fate=Performed.REFUSED, detail="its row is gone")
-    # A row that drifted is looked at all the same: it may have learnt of the class by an earlier run of this plan.
     etags = {one.id: one.etag for one in actions}
-    drifted = {one.id for one in actions if one.id in images and row_version(images[one.id]) != one.row}
+    drifted = {one.id for one in actions if one.id in images and one.row not in _versions(images[one.id])}
     order = replace(order, etags=etags, held=frozenset(drifted))
     for outcome in request([list(images.values())], order, catalog=catalog, cold=site.cold, stop=stop):
         if outcome.detail != RUN_ENDED:
@@ -72,20 +75,27 @@ def _perform(actions: Sequence[Action], order: RestoreOrder, site: Site) -> Iter
 
 
 def _by_terms(actions: Sequence[Action], site: Site) -> Iterator[tuple[RestoreOrder, list[Action]]]:
-    kinds: dict[tuple[str, int], list[Action]] = {}
+    kinds: dict[tuple[str, int, bool], list[Action]] = {}
     for action in actions:
-        kinds.setdefault((action.text("tier"), action.count("days")), []).append(action)
-    for (tier, days), some in kinds.items():
+        terms = action.text("tier"), action.count("days"), action.parameters.get("permanent") is True
+        kinds.setdefault(terms, []).append(action)
+    for (tier, days, permanent), some in kinds.items():
         if tier not in tuple(Tier):
             raise UsageError(f"plan: restore {some[0].id} has no tier {tier}", hint="write the plan anew")
         order = RestoreOrder(
             tier=Tier(tier),
             days=days,
+            permanent=permanent,
             concurrency=site.concurrency,
             rate=site.rate or RESTORES_A_SECOND,
             dry_run=site.dry_run,
         )
         yield order, some
+
+
+def _versions(image: Image) -> set[str]:
+    """The row as it is, and as it was before an earlier run of the plan told it of the class."""
+    return {row_version(image), row_version(replace(image, storage_class=None))}
 
 
 def _rows(catalog: Catalog, ids: Sequence[UUID]) -> dict[UUID, Image]:

@@ -1,0 +1,191 @@
+"""What a restore makes of answers that no server of the tests gives, and what it leaves."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from threading import Event
+from uuid import UUID
+
+import pytest
+from botocore.stub import Stubber
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import StoreUnavailable
+from imgctl.model import Image
+from imgctl.ops.restore.ask import is_wanted, request
+from imgctl.ops.restore.look import seen
+from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Wanted
+from imgctl.ops.restore.wait import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
+from imgctl.pricing.card import load_card
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.cold.base import StoredBlob, Tier
+from imgctl.store.cold.s3 import S3Cold
+from tests.store.catalog.rows import NOON, queued
+
+UNDER_WAY = 'ongoing-request="true"'
+
+
+@pytest.fixture
+def stubbed() -> Iterator[tuple[S3Cold, Stubber]]:
+    cold = S3Cold(StoreSettings(url="s3://photos", retries=1), bucket="photos")
+    with Stubber(cold._bucket.open().client) as stubber:
+        yield cold, stubber
+
+
+def _rows(catalog: Catalog, ids: list[UUID]) -> list[Image]:
+    with catalog.read() as connection:
+        return sorted(by_ids(connection, ids).values(), key=lambda one: one.id)
+
+
+def _head(stubber: Stubber, image: Image, *, restore: str = "") -> None:
+    answer = {"ContentLength": 1000, "LastModified": NOON, "ETag": '"e1"', "StorageClass": "GLACIER"}
+    place = {"Bucket": "photos", "Key": image.original_key}
+    stubber.add_response("head_object", answer | ({"Restore": restore} if restore else {}), place)
+
+
+def _ask(catalog: Catalog, cold: S3Cold, images: list[Image], order: RestoreOrder) -> list[Outcome]:
+    return list(request([images], order, catalog=catalog, cold=cold, stop=Event()))
+
+
+def test_what_somebody_else_asked_for_meanwhile_is_under_way(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+    cold, stubber = stubbed
+    (image,) = _rows(catalog, queued(catalog, 1))
+    _head(stubber, image)
+    stubber.add_client_error("restore_object", service_error_code="RestoreAlreadyInProgress", http_status_code=409)
+    _head(stubber, image, restore=UNDER_WAY)
+
+    (outcome,) = _ask(catalog, cold, [image], RestoreOrder(concurrency=1))
+
+    assert outcome.fate is Fate.RESTORING
+    stubber.assert_no_pending_responses()
+
+
+def test_a_tier_without_capacity_ends_the_run_with_the_way_out(
+    catalog: Catalog, stubbed: tuple[S3Cold, Stubber]
+) -> None:
+    cold, stubber = stubbed
+    images = _rows(catalog, queued(catalog, 3))
+    for image in images:
+        _head(stubber, image)
+    # The next one may be asked for before the first answer is heard.
+    for _ in images:
+        stubber.add_client_error(
+            "restore_object", service_error_code="GlacierExpeditedRetrievalNotAvailable", http_status_code=503
+        )
+
+    with pytest.raises(StoreUnavailable) as raised:
+        _ask(catalog, cold, images, RestoreOrder(concurrency=1, tier=Tier.EXPEDITED))
+
+    assert "no capacity for expedited" in raised.value.line
+    assert "--tier standard" in raised.value.line
+
+
+def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+    cold, stubber = stubbed
+    first, second = _rows(catalog, queued(catalog, 2))
+    _head(stubber, first)
+    _head(stubber, second)
+    order = RestoreOrder(concurrency=1, etags={first.id: "e0", second.id: "e1"}, held=frozenset({second.id}))
+
+    outcomes = _ask(catalog, cold, [first, second], order)
+
+    assert [one.fate for one in outcomes] == [Fate.CHANGED, Fate.CHANGED]
+    assert [one.detail for one in outcomes] == ["its ETag was e0 and is e1", "its row has changed since"]
+
+
+def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+    cold, stubber = stubbed
+    first, second = _rows(catalog, queued(catalog, 2))
+    _head(stubber, first)
+    _head(stubber, second)
+    stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}})
+    _head(stubber, first, restore=UNDER_WAY)
+    # One standard restore costs $.05/1,000 and next to nothing beside.
+    order = RestoreOrder(concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), card=load_card())
+
+    outcomes = _ask(catalog, cold, [first, second], order)
+
+    assert [(one.fate, one.detail) for one in outcomes] == [(Fate.REQUESTED, ""), (Fate.LEFT, "beyond the budget")]
+
+
+def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+    cold, _stubber = stubbed
+    stop = Event()
+    stop.set()
+
+    assert (
+        list(request([_rows(catalog, queued(catalog, 1))], RestoreOrder(), catalog=catalog, cold=cold, stop=stop)) == []
+    )
+
+
+@pytest.mark.parametrize(("days_left", "wanted"), [(0.01, True), (3.0, True), (7.0, False), (30.0, False)])
+def test_a_copy_that_lasts_long_enough_is_not_asked_for_again(days_left: float, wanted: bool) -> None:
+    image = Image(id=UUID(int=1), user_id=UUID(int=2), uploaded_at=NOON, status="ready", original_key="a")  # type: ignore[arg-type]
+    until = datetime.now(UTC) + timedelta(days=days_left)
+    blob = StoredBlob(key="a", size=1, modified_at=NOON, etag="e", storage_class="GLACIER", restored_until=until)
+
+    assert is_wanted(seen(image, blob), RestoreOrder(days=7)) is wanted
+    assert not is_wanted(seen(image, blob), RestoreOrder(days=7, permanent=True))
+
+
+class _Clock:
+    """Waiting without sleeping: writes down how long it was asked to."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0.0)
+        return False
+
+
+def test_waiting_looks_at_once_then_when_the_tier_may_be_done_then_now_and_then(
+    catalog: Catalog, stubbed: tuple[S3Cold, Stubber]
+) -> None:
+    cold, stubber = stubbed
+    (image,) = _rows(catalog, queued(catalog, 1))
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=7)
+    for _ in range(4):
+        _head(stubber, image, restore=UNDER_WAY)
+    _head(stubber, image, restore=f'ongoing-request="false", expiry-date="{until:%a, %d %b %Y %H:%M:%S} GMT"')
+    clock, hours = _Clock(), 3600
+
+    rounds = list(
+        wait(
+            Wanted(ids=(image.id,)),
+            RestoreOrder(concurrency=1),
+            catalog=catalog,
+            cold=cold,
+            stop=clock,
+            first_seconds=first_look_seconds(load_card(), "GLACIER", Tier.STANDARD),
+        )
+    )
+
+    assert [one.restoring for one in rounds if isinstance(one, Round)] == [1, 1, 1, 1, 0]
+    assert 0.8 * 3 * hours <= clock.pauses[0] <= 1.2 * 3 * hours
+    assert all(0.8 * 0.3 * hours <= pause <= 1.2 * MOST_SECONDS for pause in clock.pauses[1:])
+    assert _rows(catalog, [image.id])[0].restored_until == until
+    assert _rows(catalog, [image.id])[0].storage_class == "GLACIER"
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "tier", "first"),
+    [
+        ("GLACIER", Tier.EXPEDITED, 75),  # a quarter of five minutes
+        ("GLACIER", Tier.STANDARD, 3 * 3600),
+        ("GLACIER", Tier.BULK, 5 * 3600),
+        ("DEEP_ARCHIVE", Tier.STANDARD, 3 * 3600),  # a quarter of twelve hours
+        ("DEEP_ARCHIVE", Tier.BULK, 12 * 3600),
+    ],
+)
+def test_the_first_look_waits_for_the_least_time_of_the_tier(storage_class: str, tier: Tier, first: int) -> None:
+    seconds = first_look_seconds(load_card(), storage_class, tier)
+    later = pauses(seconds)
+
+    assert abs(seconds - first) < 1
+    assert 0.8 * first <= next(later) <= 1.21 * first
+    assert all(0.8 * LEAST_SECONDS <= next(later) <= 1.2 * MOST_SECONDS for _ in range(40))

@@ -1,0 +1,107 @@
+"""Looking at originals: listings and HEADs agree, and the cheaper of the two is taken."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgctl.config.settings import StoreSettings
+from imgctl.keys import key_of, new_id
+from imgctl.model import Image, Status
+from imgctl.ops.restore.look import FEW, LISTED_FOR_A_HEAD, Looker
+from imgctl.ops.restore.order import RestoreOrder, State
+from imgctl.store.blobs.open import open_store
+from imgctl.store.cold.base import Tier
+from imgctl.store.cold.open import open_cold
+from tests.parts.proxy import fault_proxy
+from tests.parts.seaweed import S3Server
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KINDS = ("missing", "STANDARD", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "restored")
+STATES = {
+    "missing": State.MISSING,
+    "STANDARD": State.READABLE,
+    "GLACIER_IR": State.READABLE,
+    "GLACIER": State.ARCHIVED,
+    "DEEP_ARCHIVE": State.ARCHIVED,
+    "restored": State.RESTORED,
+}
+
+
+def _image(number: int) -> Image:
+    at = NOON + timedelta(seconds=number)
+    image = new_id(at)
+    key = key_of(image, "original", "jpg")
+    return Image(id=image, user_id=UUID(int=1), uploaded_at=at, status=Status.READY, original_key=key)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.booleans()), min_size=FEW + 2, max_size=60))
+def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
+    images = [_image(number) for number in range(len(kinds))]
+    wanted = [image for image, (_, chosen) in zip(images, kinds, strict=True) if chosen]
+    with TemporaryDirectory() as directory:
+        place = StoreSettings(url=f"file://{Path(directory)}/blobs")
+        store, cold = open_store(place), open_cold(place)
+        for image, (kind, _) in zip(images, kinds, strict=True):
+            key = image.original_key or ""
+            if kind == "missing":
+                continue
+            store.create(key, b"original", content_type="image/jpeg")
+            for role in ("thumb", "medium", "full"):
+                store.replace(key_of(image.id, role, "jpg"), b"variant", content_type="image/jpeg")
+            if kind != "STANDARD":
+                head = cold.head(key)
+                assert head is not None
+                cold.move(key, to="GLACIER" if kind == "restored" else kind, etag=head.etag)
+            if kind == "restored":
+                cold.restore(key, tier=Tier.BULK, days=1)
+        with Looker(cold, RestoreOrder()) as looker:
+            looked = looker.look(wanted)
+            headed = [looker.head(image) for image in wanted]
+
+    assert [one.image for one in looked] == wanted
+    assert [(one.state, one.blob) for one in looked] == [(one.state, one.blob) for one in headed]
+    assert [one.state for one in looked] == [STATES[kind] for kind, chosen in kinds if chosen]
+
+
+def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counter[str]:
+    """How many requests it takes to look at so many originals with so many other objects between each two."""
+    bucket = server.new_bucket()
+    client, images = server.client(), [_image(number) for number in range(FEW + 5)]
+    for image in images:
+        key = image.original_key or ""
+        client.put_object(Bucket=bucket, Key=key, Body=b"x", StorageClass="GLACIER")
+        for number in range(between):
+            client.put_object(Bucket=bucket, Key=f"{key}{number}", Body=b"x")
+    with fault_proxy(server.endpoint_url) as proxy:
+        cold = open_cold(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url))
+        with Looker(cold, RestoreOrder(lists_restores=lists_restores)) as looker:
+            looked = looker.look(images)
+        requests = Counter(proxy.requests)
+
+    assert {one.state for one in looked} == {State.ARCHIVED}
+    return requests
+
+
+def test_what_lies_close_together_is_listed(moto_s3: S3Server) -> None:
+    requests = _requests(moto_s3, between=3, lists_restores=True)
+
+    assert requests == {"GET": 1}
+
+
+def test_what_a_listing_does_not_tell_is_asked_one_by_one(moto_s3: S3Server) -> None:
+    requests = _requests(moto_s3, between=0, lists_restores=False)
+
+    assert requests == {"GET": 1, "HEAD": FEW + 5}
+
+
+def test_what_lies_far_apart_is_listed_only_as_far_as_it_pays(moto_s3: S3Server) -> None:
+    requests = _requests(moto_s3, between=LISTED_FOR_A_HEAD + 6, lists_restores=True)
+
+    assert requests["GET"] == 1
+    assert 0 < requests["HEAD"] < FEW + 5
