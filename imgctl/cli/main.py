@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "stats": "Count images and bytes by user, day, state or class.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
     "apply": "Do what a --plan file says, refusing what drifted.",
+    "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
 }
 

@@ -1,0 +1,64 @@
+"""`imgctl serve`: the HTTP face."""
+
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.cli.types import UserId
+from imgctl.errors import ConfigError, ExitCode
+
+SCOPES = {"read": ("read",), "write": ("write",), "read+write": ("read", "write")}
+
+
+@subcommand(
+    examples="""
+imgctl serve
+imgctl serve --port 9000 --log-file /var/log/imgctl.log
+imgctl serve --make-token phone --scope read+write --user 0190b2b4-0000-7000-8000-000000000001
+""",
+    flags={"host": "serve.host", "port": "serve.port"},
+)
+@click.option("--host", metavar="ADDRESS", help="Where to listen; anything but loopback wants tokens. [serve] host")
+@click.option("--port", metavar="N", help="The port; 0: any free one. [serve] port")
+@click.option("--make-token", metavar="NAME", help="Print a new token and the line that admits it, and end.")
+@click.option("--scope", type=click.Choice(list(SCOPES)), default="read+write", help="What the new token may do.")
+@click.option("--user", type=UserId(), help="Whose images alone the new token is about.")
+def command(session: Session, *, make_token: str | None, scope: str, user: UUID | None) -> ExitCode:
+    """Serve applications and browsers: POST and GET /images, galleries at /users/UUID, metrics, docs at /docs.
+
+    A picture is safe once POST has answered; `imgctl work` builds its variants, here or elsewhere. Without tokens only
+    this machine is served. A first SIGTERM or SIGINT finishes what is under way, a second ends at once.
+    """
+    try:
+        from imgctl.web.run import serve, serving
+        from imgctl.web.tokens import Scope, new_token
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
+    if make_token is not None:
+        token, line = new_token(_checked(make_token), scopes=map(Scope, SCOPES[scope]), user_id=user)
+        session.text(f"token:   {token}")
+        session.text(f'setting: [serve] tokens = ["{line}"]')
+        session.data({"type": "token", "token": token, "setting": line})
+        session.data({"type": "summary", "tokens": 1})
+        return ExitCode.DONE
+    from imgctl.ops.parts import open_parts
+    from imgctl.run.stop import Stop
+
+    def ready(url: str) -> None:
+        session.text(f"serving {url} (docs at {url}/docs)")
+        session.data({"type": "listening", "url": url})
+        if not settings.serve.tokens:
+            session.note("no tokens are set: only this machine is served, and may do everything")
+
+    settings = serving(session.settings)
+    with Stop() as stop, open_parts(settings) as parts:
+        serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
+    session.data({"type": "summary", "stopped": True})
+    return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE
+
+
+def _checked(name: str) -> str:
+    if not name or any(char.isspace() or char in ":," for char in name):
+        raise ConfigError(f"{name!r} is no name for a token", hint="a word without colons, commas and blanks")
+    return name

@@ -1,0 +1,99 @@
+"""Waiting for images to change state: one thread looks for all who wait, woken by Postgres, now and then elsewhere."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from imgctl.errors import CatalogError
+from imgctl.model import Status
+from imgctl.run.stop import Flag
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import ENDED_CHANNEL, standing
+from imgctl.store.catalog.types import POSTGRES
+from imgctl.store.catalog.wake import open_wake
+
+# What was not announced is found all the same, only later.
+LISTENING_SECONDS, LOOKING_SECONDS = 5.0, 0.5
+SHORTEST_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[UUID, Status], None]
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Watcher:
+    """Who waits, for which images, and what was last told of each."""
+
+    tell: Tell
+    told: dict[UUID, Status | None] = field(default_factory=dict)
+
+
+class Watch:
+    """Tells watchers the state of their images, first as it is and then whenever it changes."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._watchers: set[Watcher] = set()
+        self._changed = threading.Condition()
+        self._closed = Flag()
+        self._thread: threading.Thread | None = None
+
+    def add(self, ids: Iterable[UUID], tell: Tell) -> Watcher:
+        """Begin to watch; `tell` is called by another thread and must not block."""
+        watcher = Watcher(tell=tell, told=dict.fromkeys(ids))
+        with self._changed:
+            self._watchers.add(watcher)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="imgctl watch", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return watcher
+
+    def remove(self, watcher: Watcher) -> None:
+        """Watch for this one no more."""
+        with self._changed:
+            self._watchers.discard(watcher)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        seconds = LISTENING_SECONDS if self._catalog.dialect == POSTGRES else LOOKING_SECONDS
+        with closing(open_wake(self._catalog, ENDED_CHANNEL)) as wake:
+            while not self._closed.is_set():
+                if not self._watchers:
+                    wake.busy()
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._watchers or self._closed.is_set())
+                self._look()
+                wake.wait(seconds, self._closed)
+                # Workers finish many a second: they are looked at together.
+                self._closed.wait(SHORTEST_SECONDS)
+
+    def _look(self) -> None:
+        with self._changed:
+            watchers = tuple(self._watchers)
+        ids = {one for watcher in watchers for one in watcher.told}
+        if not ids:
+            return
+        try:
+            with self._catalog.read() as connection:
+                found = standing(connection, ids)
+        except CatalogError as error:
+            log.warning("those who wait for images must wait longer: %s", error.line)
+            return
+        for watcher in watchers:
+            for image, told in watcher.told.items():
+                status = found[image][1] if image in found else told
+                if status is not None and status != told:
+                    watcher.told[image] = status
+                    watcher.tell(image, status)

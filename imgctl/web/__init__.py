@@ -1,0 +1,1 @@
+"""The HTTP face: the same operations for applications and browsers; the only place that knows the framework."""

@@ -1,0 +1,217 @@
+"""Bodies streamed into spools: bounded in size, in what is held, and in how long a client may dawdle."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from imgctl.ops.receive.spool import PIECE_BYTES, Spool
+from imgctl.units import format_bytes
+from imgctl.web.face import Face
+from imgctl.web.problem import Refusal
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+# Slower than an old modem is no client but an attack, or a connection that would not make it anyway.
+LEAST_BYTES_A_SECOND = 4096
+FORM_OVERHEAD_BYTES = 64 * 2**10
+MOST_FIELD_BYTES = 32 * 2**10
+MOST_FIELDS = 16
+FILE_FIELD = "file"
+
+
+@dataclass(slots=True)
+class Form:
+    """What came beside the bytes: the fields of a multipart form, and the file's own name."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+
+
+async def receive(request: Request, face: Face, spool: Spool) -> Form:
+    """Stream the body into the spool, from a form its field `file`; Refusal for one too large, too slow or malformed."""
+    form = is_form(request)
+    _check_head(request, face, form=form)
+    limit = face.settings.max_bytes + (FORM_OVERHEAD_BYTES if form else 0)
+    pieces = _bounded(_timely(request, face.settings.timeout), limit, face.settings.max_bytes)
+    if form:
+        return await _receive_form(request, face, pieces, spool)
+    writer = _Writer(face, spool)
+    async for piece in pieces:
+        await writer.write(piece)
+    await writer.finish()
+    return Form()
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is a multipart form and not the bytes themselves."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/")
+
+
+def _check_head(request: Request, face: Face, *, form: bool) -> None:
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Refusal(415, f"a body encoded as {encoding}", hint="send the picture's own bytes")
+    length = request.headers.get("content-length", "")
+    slack = FORM_OVERHEAD_BYTES if form else 0
+    if length.isascii() and length.isdigit() and int(length) > face.settings.max_bytes + slack:
+        raise _too_large(face.settings.max_bytes)
+
+
+def _too_large(limit: int) -> Refusal:
+    # The rest of the body is not read: this connection can carry no further request.
+    return Refusal(
+        413,
+        f"more than {format_bytes(limit)}",
+        hint="send a smaller picture, or raise [serve] max_bytes",
+        headers={"Connection": "close"},
+    )
+
+
+async def _timely(request: Request, patience: float) -> AsyncIterator[bytes]:
+    began, size = time.monotonic(), 0
+    pieces = request.stream()
+    while True:
+        left = began + patience + size / LEAST_BYTES_A_SECOND - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, min(left, patience))):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            hint = "send it again over a better connection"
+            raise Refusal(408, "the body came too slowly", hint=hint, headers={"Connection": "close"}) from None
+        size += len(piece)
+        yield piece
+
+
+async def _bounded(pieces: AsyncIterator[bytes], limit: int, shown: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise _too_large(shown)
+        yield piece
+
+
+class _Writer:
+    """Gathers what arrives into pieces worth a thread."""
+
+    def __init__(self, face: Face, spool: Spool) -> None:
+        self._face = face
+        self._spool = spool
+        self._gathered = bytearray()
+
+    async def write(self, piece: bytes) -> None:
+        self._gathered += piece
+        if len(self._gathered) >= PIECE_BYTES:
+            await self._flush()
+
+    async def finish(self) -> None:
+        if self._gathered:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        whole, self._gathered = bytes(self._gathered), bytearray()
+        await self._face.spool(lambda: self._spool.add(whole))
+
+
+async def _receive_form(request: Request, face: Face, pieces: AsyncIterator[bytes], spool: Spool) -> Form:
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if not boundary:
+        raise Refusal(400, "a multipart body without a boundary", hint="curl -F file=@photo.jpg sends one")
+    parts = _Parts()
+    writer, file_bytes = _Writer(face, spool), 0
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())
+        async for piece in pieces:
+            parser.write(piece)
+            for chunk in parts.take():
+                file_bytes += len(chunk)
+                await writer.write(chunk)
+        parser.finalize()
+    except FormParserError:
+        raise Refusal(400, "the form is malformed", hint="curl -F file=@photo.jpg sends a sound one") from None
+    await writer.finish()
+    if not parts.ended:
+        raise Refusal(400, "the form ends in the middle", hint="send it again")
+    if file_bytes > face.settings.max_bytes:
+        raise _too_large(face.settings.max_bytes)
+    if not parts.found:
+        raise Refusal(422, f"the form has no field {FILE_FIELD}", hint="curl -F file=@photo.jpg")
+    return Form(fields=parts.texts(), name=parts.name)
+
+
+class _Parts:
+    """A form taken apart as it comes: small fields are kept, the file's bytes passed on."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, bytearray] = {}
+        self.found = False
+        self.ended = False
+        self.name = ""
+        self._chunks: list[bytes] = []
+        self._header = (bytearray(), bytearray())
+        self._headers: dict[bytes, bytes] = {}
+        self._field: str | None = None
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """What the parser is to call."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_end": self._header_ended,
+            "on_headers_finished": self._headers_ended,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def texts(self) -> dict[str, str]:
+        """The fields that are no files."""
+        return {name: value.decode(errors="replace") for name, value in self.fields.items()}
+
+    def take(self) -> list[bytes]:
+        """The file's bytes that have come since."""
+        taken, self._chunks = self._chunks, []
+        return taken
+
+    def _begin(self) -> None:
+        self._headers = {}
+
+    def _header_ended(self) -> None:
+        name, value = self._header
+        self._headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _headers_ended(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = options.get(b"name", b"").decode(errors="replace")
+        if name == FILE_FIELD:
+            if self.found:
+                raise Refusal(422, "the form has more than one file", hint="send one picture a request")
+            self.found, self._field = True, None
+            self.name = options.get(b"filename", b"").decode(errors="replace")
+            return
+        self._field = name
+        self.fields.setdefault(name, bytearray())
+        if len(self.fields) > MOST_FIELDS:
+            raise Refusal(413, "the form has too many fields", hint=f"{FILE_FIELD}, user_id and caption are read")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is None:
+            self._chunks.append(bytes(data[start:end]))
+            return
+        self.fields[self._field] += data[start:end]
+        if sum(map(len, self.fields.values())) > MOST_FIELD_BYTES:
+            raise Refusal(413, "the form's fields are too long", hint="a caption of some sentences fits")
+
+    def _end(self) -> None:
+        self.ended = True

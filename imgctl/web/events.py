@@ -1,0 +1,130 @@
+"""Server-sent events: an image's states as they change, until it has ended."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from imgctl.model import Status
+from imgctl.store.catalog.promises import standing
+from imgctl.web.face import Face, OwnFace
+from imgctl.web.gate import Reader, check_user
+from imgctl.web.images import ImageId, UserId
+from imgctl.web.model import refusals
+from imgctl.web.problem import Refusal
+from imgctl.web.show import ENDED, seen_by
+
+# Proxies close what says nothing for a minute.
+ALIVE_SECONDS = 15.0
+LONGEST_SECONDS = 600.0
+MOST_WATCHED = 200
+
+router = APIRouter(tags=["events"])
+_STREAM: dict[int | str, dict[str, object]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events."}
+}
+
+States = dict[UUID, Status]
+
+
+@router.get("/images/{image_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals(404)})
+async def of_image(image_id: ImageId, face: OwnFace, caller: Reader) -> Response:
+    """Hear of an image's states until it is `ready` or `failed`: events named `image` with its id and status."""
+    image = await run_in_threadpool(seen_by, face, caller, image_id)
+    return _stream(face, {image.id: image.status})
+
+
+@router.get("/users/{user_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals()})
+async def of_user(
+    user_id: UserId,
+    face: OwnFace,
+    caller: Reader,
+    image: Annotated[list[UUID], Query(max_length=MOST_WATCHED, description="Which images to hear of.")],
+) -> Response:
+    """Hear of the states of some of a user's images, until all have ended."""
+    check_user(caller, user_id)
+    return _stream(face, await run_in_threadpool(_states, face, user_id, image))
+
+
+def _states(face: Face, user_id: UUID | None, ids: Iterable[UUID]) -> States:
+    with face.parts.catalog.read() as connection:
+        found = standing(connection, set(ids))
+    return {one: status for one, (owner, status) in found.items() if user_id in (None, owner)}
+
+
+def _stream(face: Face, states: States) -> Response:
+    if not face.streams.take():
+        raise Refusal(503, "too many listeners", hint="ask GET /images/{id} now and then", headers={"Retry-After": "5"})
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return _Stream(face, _events(face, states), media_type="text/event-stream", headers=headers)
+
+
+class _Stream(StreamingResponse):
+    """Gives its place back also where nobody ever read from it."""
+
+    def __init__(self, face: Face, events: AsyncIterator[str], *, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(events, media_type=media_type, headers=headers)
+        self._face = face
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._face.streams.give_back()
+
+
+async def _events(face: Face, states: States) -> AsyncIterator[str]:
+    loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[UUID, Status]]()
+
+    def tell(image: UUID, status: Status) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, (image, status))
+
+    yield "retry: 2000\n\n"
+    for image, status in states.items():
+        yield _event(image, status)
+    left = {image: status for image, status in states.items() if status not in ENDED}
+    if not left:
+        return
+    watcher, ends = face.watch.add(left, tell), time.monotonic() + LONGEST_SECONDS
+    try:
+        # Once more, now that nothing can be missed.
+        for image, status in (await run_in_threadpool(_states, face, None, tuple(left))).items():
+            tell(image, status)
+        while left and time.monotonic() < ends and not face.stopping.is_set():
+            async for image, status in _next(heard, face.stopping):
+                if left.get(image, status) != status:
+                    yield _event(image, status)
+                    left[image] = status
+                if status in ENDED:
+                    left.pop(image, None)
+            yield ": alive\n\n"
+    finally:
+        face.watch.remove(watcher)
+
+
+async def _next(
+    heard: "asyncio.Queue[tuple[UUID, Status]]", stopping: asyncio.Event
+) -> AsyncIterator[tuple[UUID, Status]]:
+    """What is heard next, and what came with it; nothing after a while, or when the server stops."""
+    waits = {asyncio.ensure_future(heard.get()), asyncio.ensure_future(stopping.wait())}
+    done, pending = await asyncio.wait(waits, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for one in pending:
+        one.cancel()
+    for one in done:
+        found = one.result()
+        if isinstance(found, tuple):
+            yield found
+    while not heard.empty():
+        yield heard.get_nowait()
+
+
+def _event(image: UUID, status: Status) -> str:
+    data = json.dumps({"id": str(image), "status": status})
+    return f"event: image\ndata: {data}\n\n"

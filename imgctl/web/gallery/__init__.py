@@ -1,0 +1,1 @@
+"""The gallery: pages rendered here, with a little plain script on top."""

@@ -1,0 +1,78 @@
+"""URLs of variants: the CDN's, the store's signed ones, or (for a directory) this server's own signed ones."""
+
+import hashlib
+import hmac
+import os
+import time
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from imgctl.config import Settings
+from imgctl.model import Image, Variant
+from imgctl.ops.desk.links import Linker, Need
+from imgctl.ops.desk.sizes import serving
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.cold.base import ColdStore
+from imgctl.web.problem import Refusal
+
+_PROBE_KEY = "1970/01/01/probe"
+SECRET_BYTES = 32
+
+
+class Links:
+    """Makes URLs that live for `[serve] links`, and checks those that this server signed."""
+
+    def __init__(self, settings: Settings, store: BlobStore, cold: ColdStore) -> None:
+        self.seconds = int(settings.serve.links)
+        self._linker = Linker(settings, store, cold)
+        self._recipe = settings.variants.recipe()
+        self._secret = settings.serve.secret.encode() or os.urandom(SECRET_BYTES)
+        self.own = settings.store.url.startswith("file://") and not settings.links.cdn
+        self._cdn = settings.links.cdn
+        self._store = store
+
+    def variant(self, image: Image, variant: Variant) -> str | None:
+        """Where a variant can be fetched, None while it is not there."""
+        if image.variant_key(variant) is None:
+            return None
+        if self.own:
+            return self._signed(image, variant)
+        return self._linker.link(image, Need(role=variant, expires_seconds=self.seconds)).url
+
+    def serving(self, image: Image, width: int) -> str:
+        """Where the smallest variant that serves a width can be fetched; ImgctlError where there is none."""
+        url = self.variant(image, serving(image, self._recipe, width=width))
+        assert url is not None
+        return url
+
+    def window(self) -> int:
+        """A number that changes before any link handed out under it dies: part of the version of what holds links."""
+        return int(time.time()) // (self.seconds // 2)
+
+    def origin(self) -> str:
+        """Where pictures come from when not from here, for a Content-Security-Policy; empty when from here."""
+        if self.own:
+            return ""
+        parts = urlsplit(self._cdn or self._store.sign(_PROBE_KEY, seconds=1))
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def check(self, image_id: UUID, variant: Variant, *, expires: int, signature: str) -> int:
+        """Seconds that a link of this server still lives; Refusal for one that it did not sign or that has expired."""
+        wanted = self._signature(image_id, variant, expires)
+        if not hmac.compare_digest(wanted.encode(), signature.encode(errors="replace")):
+            raise Refusal(403, "this link was not signed here", hint="GET /images/{id} gives a new one")
+        left = expires - int(time.time())
+        if left <= 0:
+            raise Refusal(403, "this link has expired", hint="GET /images/{id} gives a new one")
+        return left
+
+    def _signed(self, image: Image, variant: Variant) -> str:
+        # The same URL for half of its life: browsers need not fetch a picture again with each page.
+        expires = (self.window() + 2) * (self.seconds // 2)
+        signature = self._signature(image.id, variant, expires)
+        version = f"&v={image.recipe}" if image.recipe else ""
+        return f"/blobs/{image.id}/{variant}?expires={expires}&signature={signature}{version}"
+
+    def _signature(self, image_id: UUID, variant: Variant, expires: int) -> str:
+        text = f"{image_id}/{variant}/{expires}"
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()

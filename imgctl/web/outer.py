@@ -1,0 +1,114 @@
+"""What surrounds every request: its name, the headers of every answer, the access log and the numbers."""
+
+import logging
+import os
+import time
+from collections.abc import Iterable, MutableMapping
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imgctl.web.face import Face
+from imgctl.web.gate import is_loopback
+from imgctl.web.problem import Refusal, problem
+
+ACCESS = logging.getLogger("imgctl.access")
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_REQUEST_ID_LENGTH = 64
+_HEADERS = {
+    b"content-security-policy": NOTHING.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+}
+
+
+class Outer:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, face: Face) -> None:
+        self._app = app
+        self._face = face
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Answering(scope, send)
+        self._face.metrics.under_way.inc()
+        try:
+            await self._guarded(scope, receive, request)
+        finally:
+            self._face.metrics.under_way.dec()
+            self._log(scope, request)
+
+    async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+        host = Request(scope).headers.get("host", "")
+        if not self._face.tokens and host and not is_loopback(host):
+            # A page elsewhere whose name was made to lead to this machine (DNS rebinding).
+            refusal = Refusal(403, "without tokens only this machine is served", hint="[serve] tokens, or localhost")
+            await problem(refusal)(scope, receive, answering.send)
+            return
+        await self._app(scope, receive, answering.send)
+
+    def _log(self, scope: Scope, answering: "_Answering") -> None:
+        seconds = time.monotonic() - answering.began
+        route = getattr(scope.get("route"), "path", "") or "-"
+        method = scope["method"] if route != "-" else "-"
+        self._face.metrics.answered(method, route, answering.status, seconds)
+        level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
+        if ACCESS.isEnabledFor(level):
+            ACCESS.log(
+                level,
+                "%s %s %d",
+                scope["method"],
+                scope["path"],
+                answering.status,
+                extra={
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": answering.status,
+                    "seconds": round(seconds, 4),
+                    "bytes_sent": answering.sent,
+                    "client": (scope.get("client") or ("-",))[0],
+                    "caller": scope.get("state", {}).get("caller", "-"),
+                    "request": answering.name,
+                },
+            )
+
+
+class _Answering:
+    """One request on its way: what it is called, and what was answered so far."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.began = time.monotonic()
+        self.status = 499
+        self.sent = 0
+        self.name = _name(scope["headers"])
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            _complete(message, self.name)
+        elif message["type"] == "http.response.body":
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _name(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    given = dict(headers).get(b"x-request-id", b"").decode("latin-1")
+    if given.isascii() and given.replace("-", "").isalnum() and len(given) <= _REQUEST_ID_LENGTH:
+        return given
+    return os.urandom(8).hex()
+
+
+def _complete(message: MutableMapping[str, object], name: str) -> None:
+    given = message["headers"]
+    assert isinstance(given, list)
+    present = {one for one, _ in given}
+    given += [(key, value) for key, value in _HEADERS.items() if key not in present]
+    given.append((b"x-request-id", name.encode()))

@@ -1,0 +1,99 @@
+"""Running the server: listening, and a graceful end."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import uvicorn
+
+from imgctl.config import Settings
+from imgctl.errors import ConfigError
+from imgctl.ops.parts import Parts
+from imgctl.run.memory import reuse_large_buffers
+from imgctl.run.stop import Stop
+from imgctl.store.cold.open import open_cold
+from imgctl.web.app import make_app
+from imgctl.web.face import Face
+from imgctl.web.gate import is_loopback
+
+# A client waits for each try: better it hears soon that it should come again.
+MOST_RETRIES = 2
+GRACE_SECONDS = 30
+BACKLOG = 1024
+
+
+def serving(settings: Settings) -> Settings:
+    """The settings as a server uses them; ConfigError where it would listen to strangers without tokens."""
+    serve = settings.serve
+    if not serve.tokens and not is_loopback(_bracketed(serve.host)):
+        raise ConfigError(
+            f"without tokens imgctl serves this machine only, not {serve.host}",
+            hint="imgctl serve --make-token NAME, or --host 127.0.0.1",
+        )
+    return replace(settings, store=replace(settings.store, retries=min(settings.store.retries, MOST_RETRIES)))
+
+
+def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]) -> None:
+    """Serve until `stop` is set, then finish what is under way; `ready` hears the address once it listens."""
+    reuse_large_buffers()
+    face = Face(parts, open_cold(parts.settings.store), endpoint_url=endpoint_url)
+    with _listening(parts.settings) as listener:
+        server = _Server(_config(face))
+        asyncio.run(_run(server, listener, face, stop, ready))
+
+
+async def _run(
+    server: "_Server", listener: socket.socket, face: Face, stop: Stop, ready: Callable[[str], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(stop.requested.fileno())
+        face.stopping.set()
+        server.should_exit = True
+
+    loop.add_reader(stop.requested.fileno(), end)
+    host, port = listener.getsockname()[:2]
+    ready(f"http://{_bracketed(host)}:{port}")
+    await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to imgctl's own handlers."""
+        yield
+
+
+def _config(face: Face) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(face),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whoever is in front would have to be trusted, and nobody said whom.
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=max(5, int(face.settings.timeout)),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    host, port = settings.serve.host, settings.serve.port
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        hint = "another --port, or 0 for any free one"
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}", hint=hint) from None
+    with listener:
+        yield listener
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

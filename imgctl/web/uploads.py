@@ -1,0 +1,79 @@
+"""Direct uploads: the bytes go from the client to the store, this server only promises and confirms."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from imgctl.ops.receive.direct import Announced, Granted, complete, grant
+from imgctl.units import format_bytes
+from imgctl.web.face import Face, OwnFace
+from imgctl.web.gate import Writer
+from imgctl.web.images import ImageId, image_answer, owner
+from imgctl.web.model import ImageAnswer, UploadAnswer, UploadRequest, refusals
+from imgctl.web.problem import Refusal
+from imgctl.web.show import Json, seen_by
+
+router = APIRouter(tags=["direct uploads"])
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    response_model=UploadAnswer,
+    responses={
+        200: {"model": UploadAnswer, "description": "This user has this picture already; there is nothing to put."},
+        201: {"description": "The image is promised: PUT its bytes, then complete."},
+        **refusals(400, 409, 413, 415),
+    },
+)
+def announce(wanted: UploadRequest, face: OwnFace, caller: Writer) -> Response:
+    """Promise an image and get a signed PUT for its bytes. The store refuses other bytes, and a second time."""
+    if not face.parts.settings.store.url.startswith("s3://"):
+        raise Refusal(409, "this store takes no uploads from outside", hint="send the bytes to POST /images")
+    if wanted.bytes > face.settings.max_bytes:
+        limit = format_bytes(face.settings.max_bytes)
+        raise Refusal(413, f"more than {limit}", hint="send a smaller picture, or raise [serve] max_bytes")
+    announced = Announced(
+        user_id=owner(caller, wanted.user_id),
+        sha256=bytes.fromhex(wanted.sha256),
+        bytes=wanted.bytes,
+        content_type=wanted.content_type,
+        caption=wanted.caption,
+    )
+    granted = grant(face.parts, announced, seconds=face.links.seconds)
+    body, status = _answer(face, granted), 200 if granted.put is None else 201
+    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/uploads/{image_id}/complete",
+    response_model=ImageAnswer,
+    responses={
+        200: {"description": "The image was complete already."},
+        201: {"model": ImageAnswer, "description": "The bytes are safe; workers build the variants."},
+        **refusals(404, 409, 415),
+    },
+)
+async def finish(image_id: ImageId, face: OwnFace, caller: Writer) -> Response:
+    """Say that the bytes were put. What arrived is checked: its size, its SHA-256, and that it is a picture."""
+
+    def work() -> Response:
+        taken = complete(face.parts, seen_by(face, caller, image_id))
+        return image_answer(face, taken.id, status=201 if taken.created else 200)
+
+    return await face.write(work)
+
+
+def _answer(face: Face, granted: Granted) -> dict[str, Json]:
+    links: dict[str, Json] = {"image": f"/images/{granted.id}"}
+    if granted.put is None:
+        return {"id": str(granted.id), "upload": None, "links": links}
+    links["complete"] = f"/uploads/{granted.id}/complete"
+    upload: dict[str, Json] = {
+        "method": "PUT",
+        "url": granted.put.url,
+        "headers": {**granted.put.headers},
+        "expires_at": (datetime.now(UTC) + timedelta(seconds=face.links.seconds)).isoformat(),
+    }
+    return {"id": str(granted.id), "upload": upload, "links": links}
