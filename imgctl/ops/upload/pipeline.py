@@ -11,6 +11,7 @@ batch, so batches grow with the load and no timer is needed.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 from uuid import UUID
@@ -27,11 +28,11 @@ from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import MOST_CONCURRENCY, Put, Putters
 from imgctl.ops.upload.readers import Read, Readers
-from imgctl.ops.upload.rows import line, new_row, settled
+from imgctl.ops.upload.rows import kept_row, line, new_row, settled
 from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import NewImage, Promised, confirm, contents, promise
+from imgctl.store.catalog.promises import NewImage, Promised, contents, keep, promise
 
 T = TypeVar("T")
 
@@ -227,7 +228,7 @@ class _Run:
 
     def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
         if arrived:
-            confirm(connection, [put.promised.id for put in arrived])
+            keep(connection, {put.promised.id: partial(kept_row, put, self._order) for put in arrived})
         if self._order.dry_run:
             return contents(connection, rows)
         return promise(connection, rows) if rows else []

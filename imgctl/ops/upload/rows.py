@@ -1,6 +1,7 @@
 """From a prepared file to its row, and from its fate to its outcome."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from imgctl.keys import EPOCH, ORIGINAL, key_of, new_id, time_of
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import Prepared
+from imgctl.ops.upload.puts import Put
 from imgctl.store.catalog.promises import NewImage
 
 LATEST_MICROSECONDS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
@@ -32,6 +34,13 @@ def new_row(prepared: Prepared, order: UploadOrder) -> NewImage:
         caption=prepared.caption,
         taken_at=prepared.taken_at,
     )
+
+
+def kept_row(put: Put, order: UploadOrder) -> NewImage:
+    """The row of a promise that was kept, under the id and the key that its bytes have."""
+    row, promised = new_row(put.prepared, order), put.promised
+    key = promised.original_key or row.original_key
+    return replace(row, id=promised.id, uploaded_at=time_of(promised.id), original_key=key)
 
 
 def _uploaded_at(prepared: Prepared, choice: UploadedAt) -> datetime:

@@ -1,6 +1,6 @@
 """Promising rows before their bytes are written, and confirming them after (law 1)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -138,6 +138,15 @@ def note(connection: Connection, seen: Seen) -> None:
             caption=func.coalesce(images.c.caption, seen.caption),
         )
     )
+
+
+def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
+    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised anew, as it was."""
+    changed = confirm(connection, arrived)
+    others = [one for one in arrived if one not in changed]
+    known = standing(connection, others) if others else {}
+    if dropped := [arrived[one]() for one in others if one not in known]:
+        confirm(connection, [one.id for one in promise(connection, dropped) if one.created])
 
 
 def announce_work(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from threading import Barrier
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ from imgctl.errors import CatalogError
 from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.lookups import by_id, counts, walk
-from imgctl.store.catalog.promises import WORK_CHANNEL, NewImage, Promised, confirm, promise
+from imgctl.store.catalog.promises import WORK_CHANNEL, NewImage, Promised, confirm, keep, promise
+from imgctl.store.catalog.repairs import SeenKey, drop_promises
 from tests.store.catalog.rows import NOON, OTHER_USER, new_image
 
 
@@ -150,3 +152,18 @@ def test_confirmed_work_is_announced_to_listeners(postgres_url: str) -> None:
     assert [note.channel for note in listener.notifies(timeout=10, stop_after=1)] == [WORK_CHANNEL]
     listener.close()
     catalog.close()
+
+
+def test_a_promise_that_was_dropped_while_its_bytes_flew_is_made_anew(catalog: Catalog) -> None:
+    rows = [new_image(number) for number in range(3)]
+    with catalog.write() as connection:
+        promise(connection, rows)
+        drop_promises(connection, [SeenKey(id=rows[1].id, attempts=0, key=rows[1].original_key)])
+
+    with catalog.write() as connection:
+        keep(connection, {row.id: partial(replace, row) for row in rows})
+        again = {image.id: image for image in walk(connection)}
+
+    assert {image.status for image in again.values()} == {Status.PROCESSING}
+    assert again[rows[1].id].original_key == rows[1].original_key
+    assert set(again) == {row.id for row in rows}
