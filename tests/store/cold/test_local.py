@@ -239,7 +239,7 @@ ACTIONS = st.lists(st.sampled_from([*StorageClass, "restore", "expire"]), max_si
 
 
 @given(actions=ACTIONS)
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=30)
 def test_whatever_is_done_the_blob_is_whole_in_one_class(
     actions: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
