@@ -114,6 +114,24 @@ def test_waiting_for_a_restore_costs_no_attempt(frozen: Frozen, album: dict[Path
     assert {(image.attempts, image.status) for image in deployment.images()} == {(0, Status.PROCESSING)}
 
 
+def test_work_learns_that_an_original_is_archived_and_blames_no_image(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    _uploaded(embedded, album)
+    archive_all(embedded, to=StorageClass.DEEP_ARCHIVE)
+
+    learnt = embedded.run("work", "--drain", "--json")
+    between = embedded.images()
+    embedded.run("restore", *ALL)
+    work = embedded.run("work", "--drain", "--json")
+
+    assert learnt.code == 0 and _counts(learnt) == {"archived": PHOTOS, "awaiting_restore": PHOTOS}
+    assert f"imgctl restore {between[0].original_key}" in (between[0].error or "")
+    assert {(image.status, image.attempts - image.forgiven) for image in between} == {(Status.PROCESSING, 0)}
+    assert _counts(work) == {"ready": PHOTOS}
+    assert {(image.storage_class, image.error) for image in embedded.images()} == {("DEEP_ARCHIVE", None)}
+
+
 def test_a_dry_run_and_a_small_budget_ask_for_nothing(frozen: Frozen, album: dict[Path, bytes]) -> None:
     _uploaded(frozen.deployment, album)
     archive_all(frozen.deployment, to=StorageClass.DEEP_ARCHIVE)

@@ -37,6 +37,7 @@ class Fate(StrEnum):
     FAILED = "failed"
     RETRY = "retry"
     RETURNED = "returned"
+    ARCHIVED = "archived"
     LOST = "lost"
 
 

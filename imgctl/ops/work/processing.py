@@ -18,7 +18,13 @@ from imgctl.store.catalog.wake import Wake
 BURIED_AT_ONCE = 64
 SHORTEST_WAIT_SECONDS = 0.1
 
-_FATES = {Record.FINISH: Fate.READY, Record.FAIL: Fate.FAILED, Record.RETRY: Fate.RETRY, Record.RETURN: Fate.RETURNED}
+_FATES = {
+    Record.FINISH: Fate.READY,
+    Record.FAIL: Fate.FAILED,
+    Record.RETRY: Fate.RETRY,
+    Record.RETURN: Fate.RETURNED,
+    Record.SHELVE: Fate.ARCHIVED,
+}
 
 
 class Processing:

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from imgctl.errors import BlobArchived
 from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
 from imgctl.ops.work.task import Ending, Outcome
-from imgctl.store.catalog.claims import FailedImage, Finished, GivenBack, fail, finish, give_back
+from imgctl.store.catalog.claims import FailedImage, Finished, GivenBack, fail, finish, give_back, shelve
 from imgctl.store.catalog.promises import announce_ended
 
 FIRST_BACKOFF_SECONDS = 2.0
@@ -24,6 +25,7 @@ class Record(Enum):
     FAIL = auto()
     RETRY = auto()
     RETURN = auto()
+    SHELVE = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,14 @@ class Verdict:
 
 
 def judge(outcome: Outcome, *, max_attempts: int) -> Verdict:
-    """Ready when rendered, failed when hopeless or out of tries, else tried again; what did not begin is unblamed."""
+    """Ready when rendered, failed when hopeless or out of tries, else tried again.
+
+    What did not begin is unblamed, and so is what lies in an archive: it waits for its restore.
+    """
     if outcome.ending is Ending.RENDERED:
         return Verdict(outcome=outcome, record=Record.FINISH)
+    if outcome.cause == BlobArchived.__name__:
+        return Verdict(outcome=outcome, record=Record.SHELVE)
     if outcome.ending is Ending.HOPELESS:
         return Verdict(outcome=outcome, record=Record.FAIL)
     if outcome.ending is Ending.NOT_BEGUN:
@@ -58,6 +65,8 @@ def record(connection: Connection, verdicts: Sequence[Verdict], *, recipe: Recip
         changed |= fail(connection, [_failed(outcome) for outcome in kinds[Record.FAIL]])
     if changed:
         announce_ended(connection)
+    if kinds[Record.SHELVE]:
+        changed |= shelve(connection, [_failed(outcome) for outcome in kinds[Record.SHELVE]])
     returned = [_retry(one) for one in kinds[Record.RETRY]] + [_return(one) for one in kinds[Record.RETURN]]
     if returned:
         changed |= give_back(connection, returned)

@@ -173,5 +173,5 @@ class Archive:
 def refuse_archived(key: str, held: Held) -> None:
     """BlobArchived unless it may be read now."""
     if not held.readable:
-        hint = "restore it first: imgctl restore"
+        hint = f"restore it first: imgctl restore {key}"
         raise BlobArchived(f"{key} lies in an archive storage class ({held.storage_class})", hint=hint)

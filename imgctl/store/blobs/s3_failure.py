@@ -121,7 +121,8 @@ def _busy(what: str, said: str, target: Target) -> StoreUnavailable:
 def _of_archives(what: str, code: str, said: str) -> StoreError:
     """Answers that the same request gets again, though the status of some asks for patience (RestoreObject, S3 API)."""
     if code in _ARCHIVED:
-        return BlobArchived(f"{what} lies in an archive storage class", hint="restore it first: imgctl restore")
+        hint = f"restore it first: imgctl restore {what}"
+        return BlobArchived(f"{what} lies in an archive storage class", hint=hint)
     if code == "RestoreAlreadyInProgress":
         return StoreError(f"{what} is being restored already", hint="wait for it: imgctl restore --status")
     if code == "GlacierExpeditedRetrievalNotAvailable":

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 
-from imgctl.model import ARCHIVE_CLASSES, Status
+from imgctl.model import ARCHIVE_CLASSES, Status, StorageClass
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import Id, now, now_plus, seconds_until, status_literal
@@ -112,6 +112,18 @@ def fail(dialect: str) -> Update:
     rows = batch.source(dialect, FAILED)
     changes = {"status": status_literal(Status.FAILED), "leased_until": null(), "error": rows.c.error}
     return _fenced(rows).values(**changes).returning(images.c.id)
+
+
+@cache
+def shelve(dialect: str) -> Update:
+    """Let go of a batch that turned out to be archived, unblamed; it waits for a restore then."""
+    rows = batch.source(dialect, FAILED)
+    held = _fenced(rows).where(images.c.leased_until.is_not(None))
+    # Which archive class it is nobody said: the next look at the store writes it down.
+    storage_class = case((_ARCHIVED, images.c.storage_class), else_=literal(StorageClass.GLACIER.value))
+    unreadable = {"storage_class": storage_class, "restored_until": null()}
+    free = {"leased_until": null(), "forgiven": images.c.forgiven + 1, "error": rows.c.error}
+    return held.values(**unreadable, **free).returning(images.c.id)
 
 
 @cache

@@ -173,6 +173,12 @@ def fail(connection: Connection, failures: Iterable[FailedImage]) -> set[UUID]:
     return _changed(connection, sql.fail(dialect), _rows(dialect, sql.FAILED, failures))
 
 
+def shelve(connection: Connection, found: Iterable[FailedImage]) -> set[UUID]:
+    """Let go of images whose originals turned out to be archived, which the rows now say; returns those that changed."""
+    dialect = connection.dialect.name
+    return _changed(connection, sql.shelve(dialect), _rows(dialect, sql.FAILED, found))
+
+
 def give_back(connection: Connection, returned: Iterable[GivenBack]) -> set[UUID]:
     """Let go of images, to be claimed again at once or after their delay; returns those that changed."""
     dialect = connection.dialect.name

@@ -43,7 +43,8 @@ def _copied(
     if found["ETag"].strip('"') != etag:
         raise replaced(key)
     if is_archived(_class_of(found)) and 'ongoing-request="false"' not in found.get("Restore", ""):
-        raise BlobArchived(f"{key} lies in an archive storage class", hint="restore it first: imgctl restore")
+        hint = f"restore it first: imgctl restore {key}"
+        raise BlobArchived(f"{key} lies in an archive storage class", hint=hint)
     copy = partial(_in_parts, part_bytes=part_bytes) if found["ContentLength"] > largest else _at_once
     try:
         copy(bucket, key, found, to)
