@@ -14,7 +14,7 @@ const ZERO = frac(0n);
 const max = (a, b) => (a > b ? a : b);
 const min = (a, b) => (a < b ? a : b);
 
-// A decimal as text ("0.0036") into a fraction.
+// A decimal as text ("12.5") into a fraction.
 function dec(text) {
   const [whole, digits = ""] = String(text).split(".");
   return frac(BigInt(whole + digits), 10n ** BigInt(digits.length));

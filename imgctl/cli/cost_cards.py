@@ -1,0 +1,126 @@
+"""`imgctl cost cards`: the price card in force, and a fresh one from the public price list."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.cost_render import card_record, show_table
+from imgctl.errors import ExitCode, UsageError
+from imgctl.units import format_bytes
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from imgctl.pricing.prices import Card, ClassPrices
+
+HEADERS = ("CLASS", "GB-MONTH", "PUT", "GET", "MOVE IN", "DAYS", "LEAST", "OVERHEAD")
+
+
+@subcommand(
+    examples="""
+imgctl cost cards
+imgctl cost cards --card ours.toml --json
+imgctl cost cards refresh --out today.toml
+imgctl cost cards refresh --out frankfurt.toml --region eu-central-1
+""",
+    flags={"card": "cost.card"},
+)
+@click.argument("action", type=click.Choice(["show", "refresh"]), default="show", metavar="[refresh]")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where refresh writes the new card.")
+@click.option("--region", metavar="NAME", help="Whose prices refresh asks for (default: the card's own region).")
+@click.option("--url", metavar="URL", help="The bulk price list, or a mirror of it.")
+@click.option("--card", metavar="FILE", help="The price card. [cost] card")
+def command(session: Session, *, action: str, out: Path | None, region: str | None, url: str | None) -> ExitCode:
+    """Show the price card in force, its date and its source; `refresh` writes one with today's prices.
+
+    Refreshing asks AWS's public bulk price list, without credentials. What the list does not tell (the CDN, retrieval,
+    minimums) stays as on the card in force, and is named. Use the new card with --card or [cost] card.
+    """
+    from imgctl.ops.cost.cards import card_in_force
+
+    card = card_in_force(session.settings)
+    if action == "refresh":
+        return _refresh(session, card, out=out, region=region or card.region, url=url)
+    if out or region or url:
+        raise UsageError("--out, --region and --url are for refresh", hint="imgctl cost cards refresh --out FILE")
+    _show(session, card)
+    return ExitCode.DONE
+
+
+def _refresh(session: Session, card: "Card", *, out: Path | None, region: str, url: str | None) -> ExitCode:
+    from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card
+
+    if out is None:
+        raise UsageError("refresh writes no card without --out", hint="imgctl cost cards refresh --out today.toml")
+    found = refresh_card(card, out=out, region=region, url=url or PRICE_LIST_URL)
+    for name, before, after in found.changed:
+        session.data({"type": "price", "name": name, "before": before, "after": after})
+        session.text(f"{name}: {before} -> {after}")
+    kept: list[Json] = list(found.kept)
+    session.data(
+        {
+            "type": "summary",
+            "out": str(out),
+            "changed": len(found.changed),
+            "confirmed": len(found.confirmed),
+            "kept": kept,
+            **card_record(found.card),
+        }
+    )
+    session.text(f"{len(found.changed)} prices changed, {len(found.confirmed)} confirmed; {out} is written")
+    if found.kept:
+        session.note(f"not told by the price list and kept: {', '.join(found.kept)}")
+    session.text(f"prices: {found.card.name} as of {found.card.as_of}")
+    return ExitCode.DONE
+
+
+def _show(session: Session, card: "Card") -> None:
+    rows = []
+    for prices in card.classes.values():
+        session.data(_record(prices))
+        rows.append(_row(prices))
+    show_table(session, HEADERS, rows)
+    session.text("")
+    session.text(f"{card.name} as of {card.as_of}; 1 GB is {card.gb_bytes:,} bytes; requests are priced per 1,000")
+    session.text(f"source: {card.source}")
+    session.data({"type": "summary", "region": card.region, "gb_bytes": card.gb_bytes, **card_record(card)})
+
+
+def _record(prices: "ClassPrices") -> dict[str, Json]:
+    from imgctl.pricing.lines import plain
+
+    def told(price: "Decimal | None") -> str | None:
+        return None if price is None else plain(price)
+
+    return {
+        "type": "class",
+        "class": prices.name,
+        "storage": [{"price": plain(tier.price), "up_to_gb": told(tier.up_to_gb)} for tier in prices.storage],
+        "put": told(prices.put),
+        "get": told(prices.get),
+        "transition": told(prices.transition),
+        "minimum_days": prices.minimum_days,
+        "minimum_bytes": prices.minimum_bytes,
+        "overhead_bytes": prices.overhead_bytes + prices.overhead_standard_bytes,
+    }
+
+
+def _row(prices: "ClassPrices") -> tuple[str, ...]:
+    from imgctl.pricing.lines import plain
+
+    def told(price: "Decimal | None") -> str:
+        return "" if price is None else f"${plain(price)}"
+
+    overhead = prices.overhead_bytes + prices.overhead_standard_bytes
+    return (
+        prices.name,
+        " / ".join(f"${plain(tier.price)}" for tier in prices.storage),
+        told(prices.put),
+        told(prices.get),
+        told(prices.transition),
+        str(prices.minimum_days or ""),
+        format_bytes(prices.minimum_bytes) if prices.minimum_bytes else "",
+        format_bytes(overhead) if overhead else "",
+    )
