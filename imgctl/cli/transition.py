@@ -42,7 +42,6 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
 @click.option("--delete-noncurrent", is_flag=True, help="Delete the old version of each original that was moved.")
 @click.option("--via", type=click.Choice(VIAS), default="copy", show_default=True, help="Who moves; see above.")
 @click.option("--role-arn", metavar="ARN", help="The role that S3 Batch Operations takes (--via batch).")
-@click.option("--account", metavar="ID", help="The AWS account; else who the credentials are of (--via batch).")
 @click.option("--card", metavar="FILE", help="The price card. [cost] card")
 def command(
     session: Session,
@@ -64,7 +63,6 @@ def command(
     delete_noncurrent: bool,
     via: str,
     role_arn: str | None,
-    account: str | None,
 ) -> ExitCode:
     """Move originals to a colder storage class, those that nobody misses there and for which it pays.
 
@@ -74,8 +72,8 @@ def command(
 
     \b
     --via copy       this machine asks for a copy in place, one original at a time
-    --via lifecycle  the bucket gets a rule; it knows no gate, and rows learn of it by the next `transition`
-    --via batch      S3 Batch Operations gets a job; rows learn of it by the next `transition`
+    --via lifecycle  the bucket gets a rule, which knows no gate; the next `transition` tells the rows
+    --via batch      S3 Batch Operations gets a job; `transition` a day later confirms the rows
     """
     from imgctl.cli.transition_job import TransitionJob, Way
     from imgctl.ops.parts import open_parts
@@ -87,7 +85,7 @@ def command(
         raise UsageError("nothing says which originals", hint="--older-than 90d, or --user, --since, --ids-from")
     if plan and (yes or dry_run):
         raise UsageError("--plan writes what --yes would do", hint="take --plan alone, then imgctl apply FILE --yes")
-    way = Way(via=via, yes=yes, dry_run=dry_run, plan=plan, role_arn=role_arn, account=account, older_than=older_than)
+    way = Way(via=via, yes=yes, dry_run=dry_run, plan=plan, role_arn=role_arn, older_than=older_than)
     way.check(scoped=bool(user or since or until or ids_from or limit))
     with (
         chosen(user=user, since=since, until=until, ids_from=ids_from) as choice,

@@ -38,7 +38,6 @@ class Way:
     dry_run: bool = False
     plan: Path | None = None
     role_arn: str | None = None
-    account: str | None = None
     older_than: float | None = None
 
     @property
@@ -50,10 +49,10 @@ class Way:
         """UsageError for what does not fit together."""
         if self.via == "batch" and not self.role_arn:
             raise UsageError("--via batch needs --role-arn", hint="the role that S3 Batch Operations takes to copy")
-        if self.via != "batch" and (self.role_arn or self.account):
-            raise UsageError("--role-arn and --account belong to --via batch")
+        if self.via != "batch" and self.role_arn:
+            raise UsageError("--role-arn belongs to --via batch", hint="leave it out, or add --via batch")
         if self.via != "copy" and self.plan:
-            raise UsageError("--plan is for --via copy")
+            raise UsageError("--plan is for --via copy", hint="leave one of them out")
         if self.via == "lifecycle" and (scoped or self.older_than is None):
             raise UsageError("a lifecycle rule chooses by age and size only", hint="--older-than 90d, and --min-size")
 
@@ -101,11 +100,7 @@ class TransitionJob:
         elif self.way.acts and (self.session.json or not found.is_idle):
             return self._act(found)
         self._conclude(_foreseen(found))
-        if not (self.way.dry_run or self.way.plan or self.way.yes or found.is_idle or self.run.stop.is_set()):
-            hint = "add --yes, or --dry-run to see each"
-            raise UsageError(
-                f"moving {found.objects:,} originals to {self.order.policy.to} was not agreed to", hint=hint
-            )
+        self._check_agreed(found)
         return self.run.exit_code(partly=bad)
 
     def _survey(self) -> tuple[Survey, bool]:
@@ -155,7 +150,34 @@ class TransitionJob:
         self.session.data({"type": "summary", **fates, "bytes": tally.size, "reasons": left_out})
 
     def _hand_over(self, found: Survey) -> ExitCode:
-        raise UsageError(f"--via {self.way.via} is not there yet")
+        """Leave the moves to a rule or a job; both show what they would do before."""
+        from imgctl.cli.transition_hand_over import give_job, write_rule
+
+        if self.way.via == "lifecycle":
+            write_rule(self.session, self.order, older_than=self.way.older_than or 0.0, acts=self.way.acts)
+        elif self.way.acts and found.objects:
+            with self._looking() as looking:
+                give_job(
+                    self.session,
+                    looking,
+                    self.order,
+                    parts=self.parts,
+                    role_arn=self.way.role_arn or "",
+                    stop=self.run.stop,
+                )
+        self._conclude(_foreseen(found))
+        self._check_agreed(found)
+        return self.run.exit_code(partly=False)
+
+    def _check_agreed(self, found: Survey) -> None:
+        way = self.way
+        if way.dry_run or way.plan or way.yes or self.run.stop.is_set():
+            return
+        if found.is_idle and way.via != "lifecycle":
+            return
+        to = self.order.policy.to
+        what = f"a rule to {to}" if way.via == "lifecycle" else f"moving {found.objects:,} originals to {to}"
+        raise UsageError(f"{what} was not agreed to", hint="add --yes, or --dry-run to see each")
 
     @property
     def _billing(self) -> Billing:

@@ -6,7 +6,7 @@ the next run looks where those originals lie, and confirms, moves or puts back.
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -18,14 +18,13 @@ from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.look import Judging, database_time
 from imgctl.ops.transition.move import Job, Moved, Mover
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.survey import outcome
 from imgctl.ops.work.leases import Leases
-from imgctl.pricing.prices import STANDARD
 from imgctl.store.catalog.claims import Hold, end_if_frozen
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.moves import (
     Seen,
-    Settled,
     correct_classes,
     promise_moves,
     renew_moves,
@@ -94,9 +93,12 @@ class _Run:
     def _without_pending(self, block: list[Verdict]) -> list[Verdict]:
         """The verdicts but for those of rows that another transition holds: they come last."""
         rest = []
+        # A job of AWS holds its rows for a day: not for this run.
+        latest = datetime.now(UTC) + timedelta(seconds=(PENDING_LEASES + 1) * self._order.lease_seconds)
         for verdict in block:
             until = verdict.image.leased_until
-            if verdict.under_way and until is not None and len(self._pending) < MOST_PENDING:
+            soon = verdict.under_way and until is not None and until < latest
+            if soon and until is not None and len(self._pending) < MOST_PENDING:
                 self._pending[verdict.image.id] = until
             else:
                 rest.append(verdict)
@@ -153,7 +155,7 @@ class _Run:
 
     def _act(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> Iterator[Outcome]:
         promised, corrected = self._promise(passed, misnamed)
-        jobs = {one.image.id: _job(one, promised[one.image.id]) for one in passed if one.image.id in promised}
+        jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
         if self._left is not None:
             self._left -= len(jobs)
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
@@ -165,8 +167,8 @@ class _Run:
             yield self._told(verdict, promised=verdict.image.id in jobs, moved=ended.get(verdict.image.id))
 
     def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
-        seen = [_seen(verdict.image) for verdict in passed]
-        found = [_found(verdict) for verdict in misnamed]
+        seen = [seen_of(verdict.image) for verdict in passed]
+        found = [found_of(verdict) for verdict in misnamed]
 
         def transaction() -> tuple[dict[UUID, int], set[UUID]]:
             with self._catalog.write() as connection:
@@ -184,7 +186,7 @@ class _Run:
         return promise_moves(connection, seen, to=self._order.policy.to, lease_seconds=lease_seconds)
 
     def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> None:
-        settled = [_settled(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
+        settled = [settled_of(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
         known = [one for one in settled if one is not None]
 
         def transaction() -> set[UUID]:
@@ -209,45 +211,3 @@ class _Run:
             return Outcome(image=image, fate=Fate.MOVED, storage_class=to)
         detail = moved.error.line if moved.is_known else f"it may have moved, the next run looks: {moved.error.line}"
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)
-
-
-def _job(verdict: Verdict, attempts: int) -> Job:
-    image, blob = verdict.image, verdict.blob
-    assert blob is not None and image.original_key is not None
-    return Job(
-        id=image.id,
-        attempts=attempts,
-        key=image.original_key,
-        size=blob.size,
-        etag=blob.etag,
-        row_class=_class_of(image, blob.storage_class),
-    )
-
-
-def _seen(image: Image) -> Seen:
-    key = image.original_key or ""
-    return Seen(id=image.id, attempts=image.attempts, original_key=key, storage_class=image.storage_class)
-
-
-def _found(verdict: Verdict) -> Settled:
-    image, blob = verdict.image, verdict.blob
-    assert blob is not None
-    found = _class_of(image, blob.storage_class)
-    # Under a lapsed lease it was a move of ours: a restore of the old class has ended with it.
-    return Settled(id=image.id, attempts=image.attempts, storage_class=found, moved=image.leased_until is not None)
-
-
-def _settled(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
-    """What to write of a job; None leaves its promise, which the next run looks into."""
-    if moved is not None and not moved.is_known:
-        return None
-    if moved is None or moved.blob is None or moved.blob.storage_class != to:
-        return Settled(id=job.id, attempts=job.attempts, storage_class=job.row_class, moved=False)
-    return Settled(id=job.id, attempts=job.attempts, storage_class=to, moved=True)
-
-
-def _class_of(image: Image, found: str) -> str | None:
-    """A class as rows have it: as this row does where it is the same one, and STANDARD as nothing."""
-    if (image.storage_class or STANDARD) == found:
-        return image.storage_class
-    return None if found == STANDARD else found
