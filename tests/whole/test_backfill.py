@@ -12,15 +12,15 @@ from imgctl.store.catalog.claims import Hold
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.life import take
 from imgctl.store.catalog.schema import images
-from imgctl.store.cold.open import open_cold
 from tests.parts.proxy import Fault, fault_proxy
-from tests.whole.conftest import photo
-from tests.whole.deployment import USER, Deployment, kill_at_a_request, kill_when
+from tests.whole.backfilling import PHOTOS, inline, ready
+from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 
-PHOTOS = 6
 KILLS = 25
 # A GET and three PUTs each, and one request that deletes what they superseded.
 REQUESTS = 4 * PHOTOS + 1
+# Begins with the first batch, and outlasts it by a look whether it is over.
+OUTAGE = range(2, 3 * PHOTOS)
 FORMATS = ("jpeg", "webp")
 # These differ with the number of tries, and the state is the same.
 TRIES = ("attempts", "forgiven")
@@ -59,7 +59,7 @@ def test_a_killed_backfill_of_a_directory_is_finished_by_the_next(embedded: Depl
 
 
 def test_two_at_once_build_each_variant_exactly_once(servers: Deployment) -> None:
-    _ready(servers)
+    ready(servers)
     puts: Counter[str] = Counter()
 
     def count(method: str, path: str, _number: int) -> Fault | None:
@@ -81,7 +81,7 @@ def test_two_at_once_build_each_variant_exactly_once(servers: Deployment) -> Non
 
 
 def test_what_another_run_holds_is_waited_for_and_taken_over_when_it_died(deployment: Deployment) -> None:
-    _ready(deployment)
+    ready(deployment)
     [first, *_] = deployment.images()
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
@@ -89,7 +89,7 @@ def test_what_another_run_holds_is_waited_for_and_taken_over_when_it_died(deploy
         take(connection, [Hold(id=first.id, attempts=first.attempts)], lease_seconds=1.0)
     catalog.close()
 
-    result = _inline(deployment).run("backfill", "--json")
+    result = inline(deployment).run("backfill", "--json")
 
     assert result.code == 0, result.err
     assert result.summary["built"] == PHOTOS
@@ -97,12 +97,12 @@ def test_what_another_run_holds_is_waited_for_and_taken_over_when_it_died(deploy
 
 
 def test_an_image_that_fails_keeps_its_variants_and_is_named(deployment: Deployment) -> None:
-    _ready(deployment)
+    ready(deployment)
     before = _whole(deployment)
     [broken, *_] = deployment.images()
     deployment.open_store().replace(broken.original_key or "", b"no picture", content_type="image/jpeg")
 
-    result = _inline(deployment).run("backfill", "--force", "--json")
+    result = inline(deployment).run("backfill", "--force", "--json")
 
     assert result.code == 3
     assert result.summary["built"] == PHOTOS - 1
@@ -112,10 +112,10 @@ def test_an_image_that_fails_keeps_its_variants_and_is_named(deployment: Deploym
 
 
 def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deployment) -> None:
-    _ready(deployment)
+    ready(deployment)
     before = _whole(deployment), [image.attempts for image in deployment.images()]
 
-    result = _inline(deployment).run("backfill", "--force", "--variant", "thumb", "--limit", "4", "--dry-run", "--json")
+    result = inline(deployment).run("backfill", "--force", "--variant", "thumb", "--limit", "4", "--dry-run", "--json")
 
     assert result.code == 0, result.err
     assert result.summary["planned"] == 4
@@ -123,9 +123,48 @@ def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deplo
     assert (_whole(deployment), [image.attempts for image in deployment.images()]) == before
 
 
+def test_a_store_that_is_away_for_a_while_fails_no_image(servers: Deployment) -> None:
+    ready(servers)
+    impatient = inline(servers).with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        return Fault.SERVICE_UNAVAILABLE if number in OUTAGE else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        result = impatient.through(proxy.url).run("backfill", "--stale", "--json")
+
+    assert result.code == 0, result.err
+    assert result.summary["built"] == PHOTOS
+    assert result.summary["returned"]
+    assert {image.leased_until for image in servers.images()} == {None}
+    assert inline(servers).with_settings(VARIANTS_THUMB_QUALITY="70").run("backfill", "--stale").code == 0
+
+
+def test_what_the_store_lacks_or_has_empty_is_found_by_looking_there(deployment: Deployment) -> None:
+    ready(deployment)
+    first, second, *_ = deployment.images()
+    store = deployment.open_store()
+    store.delete([first.thumb_key or ""])
+    store.replace(second.full_key or "", b"", content_type="image/jpeg")
+    intact = {blob.key: blob.etag for blob in store.scan()}
+    del intact[second.full_key or ""]
+
+    blind = inline(deployment).run("backfill", "--json")
+    result = inline(deployment).run("backfill", "--verify", "--json")
+
+    assert (blind.summary["built"], result.summary["built"]) == (0, 2)
+    assert {record["id"]: record["variants"] for record in result.of("image")} == {
+        str(first.id): ["thumb"],
+        str(second.id): ["full"],
+    }
+    after = {blob.key: blob for blob in store.scan()}
+    assert {key: after[key].etag for key in intact} == intact
+    assert min(blob.size for blob in after.values()) > 0
+
+
 def test_a_stopped_rebuild_goes_on_where_it_was(embedded: Deployment) -> None:
-    _ready(embedded)
-    force = partial(_inline(embedded).run, "backfill", "--force", "--json")
+    ready(embedded)
+    force = partial(inline(embedded).run, "backfill", "--force", "--json")
 
     first, second, third = force("--limit", "2"), force(), force()
 
@@ -134,51 +173,25 @@ def test_a_stopped_rebuild_goes_on_where_it_was(embedded: Deployment) -> None:
 
 
 def test_shards_share_the_images_among_them(deployment: Deployment) -> None:
-    _ready(deployment)
+    ready(deployment)
 
-    results = [_inline(deployment).run("backfill", "--force", "--shard", f"{one}/3", "--json") for one in (1, 2, 3)]
+    results = [inline(deployment).run("backfill", "--force", "--shard", f"{one}/3", "--json") for one in (1, 2, 3)]
 
     built = [str(record["id"]) for result in results for record in result.of("image")]
     assert sorted(built) == [str(image.id) for image in deployment.images()]
 
 
 def test_only_the_named_images_are_built(deployment: Deployment) -> None:
-    _ready(deployment)
+    ready(deployment)
     named = [str(image.id) for image in deployment.images()][1:3]
     listed = deployment.directory / "ids.txt"
     listed.write_text("\n".join([*named, "0190b2b4-0000-7000-8000-00000000dead"]))
 
-    result = _inline(deployment).run("backfill", "--force", "--ids-from", listed, "--json")
+    result = inline(deployment).run("backfill", "--force", "--ids-from", listed, "--json")
 
     assert result.code == 3
     assert [record["id"] for record in result.of("image")] == named
     assert f"{listed}:3" in result.err
-
-
-def test_archived_originals_are_priced_then_restored_within_a_budget_then_built(embedded: Deployment) -> None:
-    _ready(embedded)
-    run = _inline(embedded).run
-    for image in embedded.images()[:2]:
-        _archive(embedded, image)
-    [cold, *_] = embedded.images()
-
-    first = run("backfill", "--force", "--json")
-    strict = run("backfill", "--force", "--require-all", "--json")
-    asked = run("backfill", "--force", "--restore", "bulk", "--max-usd", "1", "--json")
-    last = run("backfill", "--force", "--require-all", "--json")
-
-    assert [result.code for result in (first, strict, asked, last)] == [0, 3, 0, 0]
-    assert first.summary["needs_restore"] == {
-        "images": 2,
-        "bytes": sum(image.bytes or 0 for image in embedded.images()[:2]),
-        "classes": {"GLACIER": 2},
-        "billing": "none",
-        "tiers": first.summary["needs_restore"]["tiers"],  # type: ignore[index]
-    }
-    assert asked.summary["restores"] == {"requested": 2}
-    assert (first.summary["built"], last.summary["built"]) == (PHOTOS - 2, PHOTOS)
-    assert embedded.images()[0].storage_class == "GLACIER"
-    assert cold.restored_until is None and embedded.images()[0].restored_until is not None
 
 
 @pytest.mark.parametrize(
@@ -196,27 +209,11 @@ def test_what_makes_no_sense_is_refused(embedded: Deployment, arguments: list[st
     assert word in result.err
 
 
-def _inline(deployment: Deployment) -> Deployment:
-    """Renders in the command's own process: a start costs milliseconds."""
-    return deployment.with_settings(WORK_SCHEDULER="inline")
-
-
-def _ready(deployment: Deployment) -> None:
-    """Some photos, uploaded and worked."""
-    place = deployment.directory / "photos"
-    place.mkdir()
-    for number in range(PHOTOS):
-        (place / f"{number}.jpg").write_bytes(photo(number))
-    uploaded = deployment.run("upload", place, "--user", str(USER))
-    worked = _inline(deployment).run("work", "--drain")
-    assert (uploaded.code, worked.code) == (0, 0), uploaded.err + worked.err
-
-
 def _unbroken(deployment: Deployment) -> tuple[dict[str, Deployment], dict[str, Whole]]:
     """The deployment with each format of thumbs and fulls, and the state in which an unbroken run leaves it."""
-    _ready(deployment)
-    inline = _inline(deployment)
-    kinds = {one: inline.with_settings(VARIANTS_THUMB_FORMAT=one, VARIANTS_FULL_FORMAT=one) for one in FORMATS}
+    ready(deployment)
+    base = inline(deployment)
+    kinds = {one: base.with_settings(VARIANTS_THUMB_FORMAT=one, VARIANTS_FULL_FORMAT=one) for one in FORMATS}
     unbroken = {}
     for name in reversed(FORMATS):
         done = kinds[name].run("backfill", "--stale")
@@ -232,18 +229,6 @@ def _whole(deployment: Deployment) -> Whole:
     names = [name for name in Image.__dataclass_fields__ if name not in TRIES]
     rows: list[tuple[object, ...]] = [tuple(getattr(image, name) for name in names) for image in deployment.images()]
     return rows, {blob.key: store.get(blob.key) for blob in store.scan()}
-
-
-def _archive(deployment: Deployment, image: Image) -> None:
-    """Move an original to GLACIER, and say so in its row."""
-    cold, key = open_cold(deployment.store), image.original_key or ""
-    blob = cold.head(key)
-    assert blob is not None
-    cold.move(key, to="GLACIER", etag=blob.etag)
-    catalog = open_catalog(deployment.catalog_url)
-    with catalog.write() as connection:
-        connection.execute(images.update().where(images.c.id == image.id).values(storage_class="GLACIER"))
-    catalog.close()
 
 
 def _is_past(instant: float) -> bool:
