@@ -1,12 +1,21 @@
 """`imgctl work`: the worker pool."""
 
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.running import Running, running
 from imgctl.cli.types import Seconds
-from imgctl.errors import ExitCode
+from imgctl.errors import ConfigError, ExitCode
 from imgctl.ops.work.order import Fate, ImageOutcome
+
+if TYPE_CHECKING:
+    from imgctl.ops.parts import Parts
+
+METRICS_HOST = "127.0.0.1"
 
 
 @subcommand(
@@ -30,7 +39,10 @@ imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
 @click.option("--timeout", metavar="TIME", help="A picture that renders longer is given up. [work] timeout")
 @click.option("--max-attempts", metavar="N", help="Tries before a row is failed. [work] max_attempts")
 @click.option("--scheduler", metavar="URL", help="Render on this Dask cluster: tcp://HOST:8786. [work] scheduler")
-def command(session: Session, *, drain: bool, limit: int | None, max_duration: float | None) -> ExitCode:
+@click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="N", help="Serve /metrics on loopback here.")
+def command(
+    session: Session, *, drain: bool, limit: int | None, max_duration: float | None, metrics_port: int | None
+) -> ExitCode:
     """Build the variants of every image that is processing, until stopped.
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
@@ -43,12 +55,17 @@ def command(session: Session, *, drain: bool, limit: int | None, max_duration: f
     from imgctl.ops.work.start import expected, work_here
 
     fates = dict.fromkeys(Fate, 0)
-    with open_parts(session.settings) as parts, running(session, unit="images", max_seconds=max_duration) as run:
+    with (
+        open_parts(session.settings) as parts,
+        running(session, unit="images", max_seconds=max_duration) as run,
+        _metrics(parts, metrics_port) as ended,
+    ):
         total = expected(parts, limit=limit) if drain else limit
         if total is not None:
             run.progress.expect(total)
         for outcome in work_here(parts, stop=run.stop, drain=drain, limit=limit):
             fates[outcome.fate] += 1
+            ended(outcome.fate, outcome.seconds)
             run.step(failed=outcome.fate is Fate.FAILED)
             session.data({"type": "image"} | _record(outcome))
             if outcome.error:
@@ -62,6 +79,20 @@ def command(session: Session, *, drain: bool, limit: int | None, max_duration: f
         if waits:
             session.note(waiting_words(waits))
         return _exit_code(run, drain=drain, failed=fates[Fate.FAILED] > 0)
+
+
+@contextmanager
+def _metrics(parts: "Parts", port: int | None) -> Iterator[Callable[[str, float], None]]:
+    """What counts outcomes for Prometheus while a worker runs; nothing without a port."""
+    if port is None:
+        yield lambda _fate, _seconds: None
+        return
+    try:
+        from imgctl.web.metrics import WorkMetrics
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
+    with closing(WorkMetrics(parts.catalog, host=METRICS_HOST, port=port)) as metrics:
+        yield metrics.ended
 
 
 def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:

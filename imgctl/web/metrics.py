@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from imgctl.errors import CatalogError
+from imgctl.errors import CatalogError, ConfigError
 from imgctl.store.catalog.claims import backlog
 from imgctl.store.catalog.engine import Catalog
 
@@ -54,7 +54,10 @@ class WorkMetrics:
         self._images = Counter("imgctl_work_images", "Images by how they ended.", ("fate",), registry=registry)
         self._seconds = Histogram("imgctl_work_image_seconds", "How long images took.", registry=registry)
         registry.register(_Backlog(catalog))
-        self._server, self._thread = start_http_server(port, addr=host, registry=registry)
+        try:
+            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
+        except OSError as error:
+            raise ConfigError(f"cannot serve metrics on {host}:{port}: {error.strerror}", hint="another port") from None
         self.port = self._server.server_port
 
     def ended(self, fate: str, seconds: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from imgctl.config import LogSettings, Settings, StoreSettings
+from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
 from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
@@ -24,7 +25,11 @@ RECYCLE_AFTER_BATCHES = 500
 def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
     """Build variants where the settings say; see `driver.work`."""
     with rendering(parts.settings, setup=partial(set_up_child, parts.settings.log)) as (order, pool):
-        yield from work(replace(order, drain=drain, limit=limit), catalog=parts.catalog, pool=pool, stop=stop)
+        wanted = replace(order, drain=drain, limit=limit)
+        with Webhook(parts.settings.notify, parts.catalog) as hook:
+            for outcome in work(wanted, catalog=parts.catalog, pool=pool, stop=stop):
+                hook.tell(outcome)
+                yield outcome
 
 
 @contextmanager

@@ -1,0 +1,179 @@
+"""Telling an application of finished images: signed messages, posted by a thread that never holds up the work."""
+
+import hashlib
+import hmac
+import json
+import logging
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from imgctl.config import NotifySettings
+from imgctl.errors import CatalogError, ConfigError
+from imgctl.ops.work.order import Fate, ImageOutcome
+from imgctl.run.stop import Flag
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import standing
+
+SIGNATURE = "Imgctl-Signature"
+BATCH, WAITING = 100, 10_000
+GATHER_SECONDS = 0.25
+TIMEOUT_SECONDS = 10.0
+TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.25, 15.0
+# How long the end of a run waits for what has not been heard yet.
+FAREWELL_SECONDS = 10.0
+_TOLD = (Fate.READY, Fate.FAILED)
+_HOPELESS = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """One image that ended, and how."""
+
+    id: UUID
+    status: str
+    error: str | None
+
+
+class Webhook:
+    """Inside `with Webhook(…) as hook:` outcomes told to it are posted in batches, each tried several times.
+
+    What cannot be delivered is logged and dropped: the rows are the truth, and an application can always ask for it.
+    Without a URL nothing happens.
+    """
+
+    def __init__(self, settings: NotifySettings, catalog: Catalog) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._waiting: queue.Queue[Ended | None] = queue.Queue(WAITING)
+        self._lost = 0
+        self._over = Flag()
+        self._ends = float("inf")
+        self._thread = threading.Thread(target=self._run, name="imgctl webhook", daemon=True)
+
+    def tell(self, outcome: ImageOutcome) -> None:
+        """Have an outcome posted; returns at once, also when too many wait already."""
+        if not self._settings.webhook_url or outcome.fate not in _TOLD:
+            return
+        try:
+            self._waiting.put_nowait(Ended(id=outcome.id, status=outcome.fate.value, error=outcome.error))
+        except queue.Full:
+            self._lost += 1
+
+    def __enter__(self) -> Self:
+        if self._settings.webhook_url:
+            if not self._settings.secret:
+                hint = "[notify] secret, of some 32 random characters, on both sides"
+                raise ConfigError("a webhook without a secret could be imitated by anybody", hint=hint)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if not self._thread.is_alive():
+            return
+        self._ends = time.monotonic() + FAREWELL_SECONDS
+        self._over.set()
+        self._thread.join(FAREWELL_SECONDS + TIMEOUT_SECONDS)
+        if self._lost:
+            log.warning("%d finished images were not told to the webhook: too many waited", self._lost)
+
+    def _run(self) -> None:
+        while batch := self._batch():
+            self._deliver(batch)
+
+    def _batch(self) -> list[Ended]:
+        """What has gathered; waits for the first, and then a moment for more. Empty at the end."""
+        while True:
+            try:
+                first = self._waiting.get(timeout=GATHER_SECONDS)
+                break
+            except queue.Empty:
+                if self._over.is_set():
+                    return []
+        self._over.wait(GATHER_SECONDS)
+        batch = [first]
+        while len(batch) < BATCH and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        return [one for one in batch if one is not None]
+
+    def _deliver(self, batch: Sequence[Ended]) -> None:
+        body = json.dumps({"images": self._records(batch)}).encode()
+        pause = FIRST_PAUSE_SECONDS
+        for number in range(1, TRIES + 1):
+            why, again = post(self._settings, body)
+            if not why:
+                return
+            if not again or number == TRIES or time.monotonic() + pause > self._ends:
+                break
+            self._rest(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        log.warning("%d finished images were not told to the webhook: %s", len(batch), why)
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep; the end of the run cuts it short, but not what comes after."""
+        if self._over.is_set():
+            time.sleep(seconds)
+        else:
+            self._over.wait(seconds)
+
+    def _records(self, batch: Sequence[Ended]) -> list[dict[str, str | None]]:
+        owners = self._owners(one.id for one in batch)
+        return [
+            {"id": str(one.id), "user_id": owners.get(one.id), "status": one.status, "error": one.error}
+            for one in batch
+        ]
+
+    def _owners(self, ids: Iterable[UUID]) -> dict[UUID, str]:
+        try:
+            with self._catalog.read() as connection:
+                return {one: str(user) for one, (user, _) in standing(connection, ids).items()}
+        except CatalogError:
+            # The news is worth telling without it.
+            return {}
+
+
+def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
+    """Post a signed message once; what went wrong (empty: nothing), and whether it is worth trying again."""
+    moment = int(time.time())
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "imgctl",
+        SIGNATURE: f"t={moment},v1={signature(settings.secret, body, moment)}",
+    }
+    request = urllib.request.Request(settings.webhook_url, data=body, headers=headers, method="POST")  # noqa: S310
+    host = urlsplit(settings.webhook_url).hostname
+    try:
+        with _opener.open(request, timeout=TIMEOUT_SECONDS):
+            return "", False
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"{host} answered {error.code}", error.code not in _HOPELESS
+    except (OSError, HTTPException) as error:
+        return f"{host} does not answer: {error}", True
+
+
+def signature(secret: str, body: bytes, moment: int) -> str:
+    """HMAC-SHA256 in hex of `<unix time>.<body>`; a receiver refuses old times, so that nobody can play one again."""
+    return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: object, **_named: object) -> None:
+        """None: a message meant for one place goes to no other."""
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
