@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import anyio
 from fastapi import Depends, Request
 
+from imgctl.errors import StoreError
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
@@ -48,8 +49,18 @@ class Face:
         self.budget = ByteBudget(serve.memory * 3 // 4)
         self.stopping = asyncio.Event()
         self.streams = Slots(MOST_STREAMS)
+        self._origin: str | None = None
         self._writers = anyio.CapacityLimiter(WRITERS)
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)
+
+    def origin(self) -> str:
+        """Where pictures come from when not from here; found out once, and of a store that is away not at all."""
+        if self._origin is None:
+            try:
+                self._origin = self.links.origin()
+            except StoreError:
+                return ""
+        return self._origin
 
     async def spool(self, work: Callable[[], T]) -> T:
         """Do what waits for the spool's disk in a thread."""

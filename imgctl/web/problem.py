@@ -1,11 +1,14 @@
 """Refusals as the standards mean them: problem+json (RFC 9457) with the next step."""
 
+import logging
 from collections.abc import Mapping
+from html import escape
 from http import HTTPStatus
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from imgctl.errors import (
@@ -40,7 +43,10 @@ _STATUSES: tuple[tuple[type[ImgctlError], int], ...] = (
     (CatalogError, 503),
     (StoreError, 503),
 )
+PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _LATER = "send the same request again later: it finishes what this one began"
+
+log = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
@@ -75,33 +81,60 @@ def refusal_of(error: ImgctlError) -> Refusal:
     return Refusal(status, error.message, hint=error.hint)
 
 
-async def on_refusal(_request: Request, error: Exception) -> JSONResponse:
+def on_page(_request: Request, refusal: Refusal) -> HTMLResponse:
+    """A refusal as a small page."""
+    title = HTTPStatus(refusal.status).phrase
+    text = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<link rel="stylesheet" href="/assets/gallery.css"></head><body><header class="bar"><a class="brand" href="/">imgctl</a>
+</header><main class="home"><h1>{title}</h1><p>{escape(refusal.detail)}</p><p class="soft">{escape(refusal.hint)}</p>
+</main></body></html>"""
+    headers = {"Content-Security-Policy": PAGE_POLICY, **refusal.headers}
+    return HTMLResponse(text, status_code=refusal.status, headers=headers)
+
+
+def answered(request: Request, refusal: Refusal) -> Response:
+    """The answer to a refused request, for a browser a page: where it may sign in, or what is wrong."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem(refusal)
+    if refusal.status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
+        target = quote(f"{request.url.path}?{request.url.query}".rstrip("?"))
+        return RedirectResponse(f"/login?next={target}", status_code=303)
+    return on_page(request, refusal)
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
     """Answer a Refusal."""
     assert isinstance(error, Refusal)
-    return problem(error)
+    return answered(request, error)
 
 
-async def on_imgctl_error(_request: Request, error: Exception) -> JSONResponse:
+async def on_imgctl_error(request: Request, error: Exception) -> Response:
     """Answer an error of the operations."""
     assert isinstance(error, ImgctlError)
-    return problem(refusal_of(error))
+    refusal = refusal_of(error)
+    if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s %s: %s", request.method, request.url.path, error.line)
+    return answered(request, refusal)
 
 
-async def on_http_exception(_request: Request, error: Exception) -> JSONResponse:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    return problem(Refusal(error.status_code, str(error.detail), headers=error.headers))
+    return answered(request, Refusal(error.status_code, str(error.detail), headers=error.headers))
 
 
-async def on_invalid(_request: Request, error: Exception) -> JSONResponse:
+async def on_invalid(request: Request, error: Exception) -> Response:
     """Answer a request whose parameters or body do not read as they should."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     status = 400 if first["type"] == "json_invalid" else 422
-    return problem(Refusal(status, f"{where}: {first['msg']}", hint="GET /openapi.json says what is expected"))
+    refusal = Refusal(status, f"{where}: {first['msg']}", hint="GET /openapi.json says what is expected")
+    return answered(request, refusal)
 
 
-async def on_bug(_request: Request, _error: Exception) -> JSONResponse:
+async def on_bug(request: Request, _error: Exception) -> Response:
     """Answer what nobody expected."""
-    return problem(Refusal(500, "something is wrong with this server", hint="its log says more; please report it"))
+    refusal = Refusal(500, "something is wrong with this server", hint="its log says more; please report it")
+    return answered(request, refusal)

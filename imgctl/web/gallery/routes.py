@@ -1,5 +1,164 @@
-"""Pages for people."""
+"""Pages for people: galleries, one image, the reference, signing in."""
 
-from fastapi import APIRouter
+from datetime import date, timedelta
+from importlib.resources import files
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from imgctl.model import Image, Status
+from imgctl.ops.desk.sight import look
+from imgctl.ops.lookup import Listed, listed
+from imgctl.store.catalog.scope import Scope
+from imgctl.web.face import Face, OwnFace
+from imgctl.web.gallery.detail import article, detail_page
+from imgctl.web.gallery.html import bar, page, part
+from imgctl.web.gallery.reference import reference
+from imgctl.web.gallery.tiles import Filter, gallery, tile, tiles
+from imgctl.web.gate import COOKIE, Reader, check_user, from_elsewhere
+from imgctl.web.images import Before, ImageId, UserId
+from imgctl.web.problem import Refusal
+from imgctl.web.show import seen_by
+from imgctl.web.times import moment
+
+PAGE_TILES = 60
+COOKIE_SECONDS = 30 * 86400
+_ASSETS = {
+    "gallery.css": "text/css; charset=utf-8",
+    "gallery.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 router = APIRouter(include_in_schema=False)
+
+Day = Annotated[str, Query(max_length=10)]
+
+
+@router.get("/users/{user_id}")
+def of_user(
+    user_id: UserId,
+    face: OwnFace,
+    caller: Reader,
+    status: str = "",
+    since: Day = "",
+    until: Day = "",
+    before: Before = None,
+    *,
+    parts: bool = False,
+) -> Response:
+    """The gallery of one user; `parts` asks for further tiles only."""
+    check_user(caller, user_id)
+    chosen = Filter(status=Status(status) if status in tuple(Status) else None, since=since, until=until)
+    images = _listed(face, user_id, chosen, before)
+    shown, more = images[:PAGE_TILES], len(images) > PAGE_TILES
+    if parts:
+        return part(face, tiles(face, user_id, chosen, shown, more=more))
+    return page(face, "Images", gallery(face, user_id, chosen, shown, more=more))
+
+
+@router.get("/tiles/{image_id}")
+def one_tile(image_id: ImageId, face: OwnFace, caller: Reader) -> Response:
+    """One tile, for the script that hears of its image."""
+    return part(face, tile(face, seen_by(face, caller, image_id)))
+
+
+@router.get("/view/{image_id}")
+def view(image_id: ImageId, face: OwnFace, caller: Reader, *, parts: bool = False) -> Response:
+    """One image from all sides."""
+    image = seen_by(face, caller, image_id)
+    sight = look(face.parts, face.cold, image, endpoint_url=face.endpoint_url)
+    if parts:
+        return part(face, article(face, sight))
+    return page(face, image.caption or "Image", detail_page(face, sight))
+
+
+@router.get("/docs")
+def docs(request: Request, face: OwnFace) -> Response:
+    """The API's reference."""
+    return page(face, "The HTTP face of imgctl", reference(request.app.openapi()))
+
+
+@router.get("/")
+def home(face: OwnFace, user: str = "") -> Response:
+    """Where to begin: whose images?"""
+    if user:
+        try:
+            return RedirectResponse(f"/users/{UUID(user.strip())}", status_code=303)
+        except ValueError:
+            raise Refusal(422, f"{user[:60]!r} is no UUID", hint="8-4-4-4-12 hex digits") from None
+    body = f"""{bar()}<main class="home"><h1>Whose images?</h1>
+<form method="get" action="/"><label for="user">The user's id</label>
+<input id="user" name="user" required autofocus spellcheck="false" autocomplete="off"
+ placeholder="0190b2b4-0000-7000-8000-000000000001"><button type="submit">Show</button></form>
+<p><a href="/docs">API reference</a></p></main>"""
+    return page(face, "imgctl", body)
+
+
+@router.get("/login")
+def login(face: OwnFace, next: str = "/") -> Response:  # noqa: A002  # the name of the parameter in every such form
+    """Ask for a token."""
+    from html import escape
+
+    body = f"""{bar()}<main class="home"><h1>Sign in</h1>
+<form method="post" action="/login"><label for="token">Your token</label>
+<input id="token" name="token" type="password" required autofocus autocomplete="current-password">
+<input type="hidden" name="next" value="{escape(_local(next))}"><button type="submit">Sign in</button></form></main>"""
+    return page(face, "Sign in", body)
+
+
+@router.post("/login")
+async def signed_in(
+    request: Request,
+    face: OwnFace,
+    token: Annotated[str, Form()],
+    next: Annotated[str, Form()] = "/",  # noqa: A002
+) -> Response:
+    """Keep a token in a cookie that scripts cannot read and other sites cannot send; it allows reading only."""
+    if from_elsewhere(request):
+        raise Refusal(403, "a page of another site sent this", hint="sign in from this server's own page")
+    caller = face.tokens.caller(token)
+    if caller is None:
+        raise Refusal(401, "nobody knows this token", hint="`imgctl serve --make-token NAME` makes one")
+    answer = RedirectResponse(_local(next), status_code=303)
+    secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+    answer.set_cookie(COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+@router.get("/assets/{name}")
+def asset(name: str) -> Response:
+    """One of the few files that pages need."""
+    if name not in _ASSETS:
+        raise Refusal(404, "there is no such file")
+    data = (files("imgctl.web.gallery") / name).read_bytes()
+    return Response(data, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=300"})
+
+
+def _listed(face: Face, user_id: UUID, chosen: Filter, before: UUID | None) -> list[Image]:
+    until = _day(chosen.until)
+    scope = Scope(
+        user_id=user_id,
+        since=moment(_iso(_day(chosen.since))),
+        # The whole of the last day.
+        until=moment(_iso(until + timedelta(days=1))) if until and until < date.max else None,
+    )
+    wanted = Listed(scope=scope, status=chosen.status, before=before, limit=PAGE_TILES + 1)
+    return list(listed(face.parts.catalog, wanted))
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise Refusal(422, f"{text!r} is no day", hint="2026-11-22") from None
+
+
+def _iso(day: date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+def _local(path: str) -> str:
+    """The path itself where it leads to this server, else the home page."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
