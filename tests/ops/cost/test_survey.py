@@ -1,0 +1,172 @@
+"""The one statement behind the bill of an archive, on both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+
+from imgctl.config import Settings
+from imgctl.errors import UsageError
+from imgctl.keys import new_id
+from imgctl.ops.cost.actual import By, actual
+from imgctl.ops.cost.proposal import Proposal, parse_move, propose
+from imgctl.ops.cost.start import plan_from
+from imgctl.ops.cost.survey import Question, survey
+from imgctl.pricing.archive import Held
+from imgctl.pricing.card import load_card
+from imgctl.pricing.plan import Plan
+from imgctl.pricing.whatif import Change
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.scope import Scope
+
+CARD = load_card()
+MB = 1_000_000
+Row = dict[str, object]
+
+
+def row(number: int, *, days: float, user: int = 1, size: int | None = 3 * MB, **more: object) -> Row:
+    """An image so many days old, ready, with all variants unless said otherwise."""
+    at = datetime.now(UTC) - timedelta(days=days)
+    values: Row = {
+        "id": new_id(at),
+        "user_id": UUID(int=user),
+        "uploaded_at": at,
+        "bytes": size,
+        "status": "ready",
+        "sha256": number.to_bytes(16) + bytes(16),
+        "storage_class": None,
+        "original_key": f"{number}-original.jpg",
+        "thumb_key": f"{number}-thumb.jpg",
+        "medium_key": f"{number}-medium.jpg",
+        "full_key": f"{number}-full.jpg",
+        "attempts": 1,
+    }
+    return values | more
+
+
+@pytest.fixture
+def stocked(catalog: Catalog) -> Catalog:
+    """Two users: new and old originals, small ones, an archived one, one without a size, one that is still uploading."""
+    rows = [
+        row(1, days=1),
+        row(2, days=10, size=50_000),
+        row(3, days=100),
+        row(4, days=200, size=1000, medium_key=None),
+        row(5, days=100, user=2, storage_class="GLACIER", size=5 * MB),
+        row(6, days=100, user=2, size=None),
+        row(7, days=1, user=2, status="uploading", thumb_key=None, medium_key=None, full_key=None),
+    ]
+    with catalog.write() as connection:
+        connection.execute(images.insert(), rows)
+    return catalog
+
+
+@pytest.fixture
+def statements(stocked: Catalog) -> Iterator[list[str]]:
+    """What is asked of the table from here on."""
+    asked: list[str] = []
+
+    def keep(*given: object) -> None:
+        if "images" in str(given[2]):
+            asked.append(str(given[2]))
+
+    event.listen(stocked.engine, "before_cursor_execute", keep)
+    yield asked
+    event.remove(stocked.engine, "before_cursor_execute", keep)
+
+
+def test_everything_is_one_statement(stocked: Catalog, statements: list[str]) -> None:
+    survey(stocked, CARD, Question(by_month=True, older_than=timedelta(days=90)))
+
+    assert len(statements) == 1
+    assert statements[0].count("FROM images") == 1
+
+
+def test_originals_are_summed_by_class_and_variants_by_their_keys(stocked: Catalog) -> None:
+    found = survey(stocked, CARD, Question())
+
+    assert found.archive.originals == {
+        "STANDARD": Held(objects=5, size=6 * MB + 51_000, small=2, small_size=51_000),
+        "GLACIER": Held(objects=1, size=5 * MB, small=0, small_size=0),
+    }
+    assert found.archive.variants == {"thumb": 6, "medium": 5, "full": 6}
+    assert (found.promised, found.unknown) == (1, 1)
+    assert found.recent.originals["STANDARD"] == Held(objects=2, size=3 * MB + 50_000, small=1, small_size=50_000)
+
+
+def test_what_is_old_enough_to_move_is_told_apart(stocked: Catalog) -> None:
+    found = survey(stocked, CARD, Question(older_than=timedelta(days=90)))
+
+    assert found.movable["STANDARD"] == Held(objects=3, size=3 * MB + 1000, small=1, small_size=1000)
+    assert found.movable["GLACIER"].objects == 1
+
+
+def test_the_dearest_user_comes_first_and_no_more_than_asked_for(stocked: Catalog) -> None:
+    bill = actual(CARD, survey(stocked, CARD, Question(top=1)), By.USER)
+
+    assert [share.name for share in bill.shares] == [str(UUID(int=1)), "others"]
+
+
+@pytest.mark.parametrize("by", list(By))
+def test_however_it_is_divided_it_adds_up_to_the_bill(stocked: Catalog, by: By) -> None:
+    bill = actual(CARD, survey(stocked, CARD, Question(by_month=True)), by)
+
+    assert bill.total > 0
+    assert sum((share.amount for share in bill.shares), Decimal(0)) == pytest.approx(bill.total, abs=Decimal("1e-12"))
+
+
+def test_months_are_those_of_the_upload_in_utc(stocked: Catalog) -> None:
+    found = survey(stocked, CARD, Question(by_month=True))
+
+    expected = {f"{datetime.now(UTC) - timedelta(days=days):%Y-%m}" for days in (1, 10, 100, 200)}
+    assert {part.name for part in found.months} == expected
+    assert [part.name for part in found.months] == sorted(expected)
+
+
+def test_a_scope_bills_its_rows_only(stocked: Catalog) -> None:
+    found = survey(stocked, CARD, Question(scope=Scope(user_id=UUID(int=2))))
+
+    assert found.archive.rows == 2
+
+
+def test_an_empty_catalog_costs_nothing(catalog: Catalog) -> None:
+    found = survey(catalog, CARD, Question(by_month=True))
+
+    assert actual(CARD, found, By.USER).total == 0
+    with pytest.raises(UsageError, match="no images"):
+        plan_from(found, Plan())
+
+
+def test_growth_is_what_the_last_30_days_added(stocked: Catalog) -> None:
+    bill = actual(CARD, survey(stocked, CARD, Question()), By.CLASS)
+
+    # Two photos and of four fifths of the class's photos a medium: 2 originals, 2 thumb, 1 medium and 2 full are put.
+    assert bill.growth.photos == 2
+    assert 0 < bill.growth.monthly < bill.total
+    assert bill.growth.requests[0].quantity == 7
+
+
+def test_a_plan_starts_from_the_archives_own_figures(stocked: Catalog) -> None:
+    plan = plan_from(survey(stocked, CARD, Question()), Plan())
+
+    assert (plan.uploads_per_day, plan.stock, plan.originals) == (1, 6, "STANDARD")
+    assert plan.original_size == (11 * MB + 51_000) // 6
+
+
+def test_a_proposal_is_priced_on_the_archives_own_ages(stocked: Catalog) -> None:
+    change = Change(move=parse_move("older-than=90d,to=glacier_ir"))
+    answer = propose(stocked, CARD, Settings(), Proposal(change=change, scope=Scope()))
+
+    # One of 3 MB and the one of no size: the one below 128 KiB and the archived one stay.
+    assert answer.result.once[0].quantity == 2
+    assert any("20 views a month" in one for one in answer.assumptions)
+
+
+@pytest.mark.parametrize("text", ["", "older-than=90d", "to=", "to=GLACIER,size=3", "older-than=x,to=GLACIER"])
+def test_a_policy_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_move(text)
