@@ -1,0 +1,94 @@
+"""Rows beside their blobs: a listing that runs along finds what a request for each blob finds."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgctl.config import StoreSettings
+from imgctl.keys import key_of, new_id
+from imgctl.model import Image, Status, Variant
+from imgctl.ops import joined
+from imgctl.ops.joined import Looker
+from imgctl.store.blobs.open import open_store
+from imgctl.store.cold.open import open_cold
+from tests.store.catalog.rows import USER
+
+BEGINNING = datetime(2024, 2, 28, tzinfo=UTC)
+IDS = [new_id(BEGINNING + timedelta(hours=7 * number)) for number in range(12)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient_listing() -> Iterator[None]:
+    """A listing that is begun anew after two blobs that nobody asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joined, "SKIP_AT_MOST", 2)
+        yield
+
+
+def image(image_id: UUID, store: StoreSettings, extension: str = "jpg") -> Image:
+    prefix = store.variants_prefix
+    return Image(
+        id=image_id,
+        user_id=USER,
+        uploaded_at=BEGINNING,
+        status=Status.READY,
+        original_key=key_of(image_id, "original", extension, prefix=store.originals_prefix),
+        thumb_key=key_of(image_id, Variant.THUMB, "jpg", prefix=prefix),
+        medium_key=key_of(image_id, Variant.MEDIUM, "jpg", prefix=prefix),
+        full_key=None,
+    )
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(["original", "thumb", "medium", "full"])), unique=True),
+    st.sets(st.sampled_from(IDS)),
+    st.sampled_from([("", ""), ("originals/", "variants/"), ("", "variants/"), ("2024/", "")]),
+)
+def test_a_listing_finds_what_single_requests_find(
+    tmp_path_factory: pytest.TempPathFactory, held: list[tuple[UUID, str]], asked: set[UUID], prefixes: tuple[str, str]
+) -> None:
+    place = StoreSettings(
+        url=f"file://{tmp_path_factory.mktemp('joined')}/blobs",
+        originals_prefix=prefixes[0],
+        variants_prefix=prefixes[1],
+    )
+    blobs, cold = open_store(place), open_cold(place)
+    for image_id, role in held:
+        prefix = prefixes[0] if role == "original" else prefixes[1]
+        blobs.create(key_of(image_id, role, "jpg", prefix=prefix), b"blob", content_type="image/jpeg")
+    blobs.create("2024/02/28/readme.txt", b"foreign", content_type="text/plain")
+    rows = [image(one, place) for one in sorted(asked)]
+
+    with ThreadPoolExecutor(2) as pool:
+        listed, single = (
+            Looker(cold, place, listing=listing, pool=pool, stop=Event()).look(rows) for listing in (True, False)
+        )
+
+    assert [one.image.id for one in listed] == sorted(asked)
+    assert [dict(one.blobs) for one in listed] == [dict(one.blobs) for one in single]
+
+
+def test_only_what_a_listing_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
+    place = StoreSettings(url=f"file://{tmp_path}/blobs")
+    blobs, rows = open_store(place), [image(one, place) for one in IDS[:3]]
+    for key in [key for row in rows for key in joined.keys_of(row)][:-1]:
+        blobs.create(key, b"blob", content_type="image/jpeg")
+    # A row from before originals had a prefix of their own.
+    now = StoreSettings(url=place.url, originals_prefix="originals/")
+
+    with ThreadPoolExecutor(2) as pool:
+        whole = Looker(open_cold(place), place, listing=True, pool=pool, stop=Event())
+        moved = Looker(open_cold(place), now, listing=True, pool=pool, stop=Event())
+        found, again = whole.look(rows), moved.look(rows)
+
+    assert (whole.heads, whole.list_requests) == (1, 1)
+    assert [dict(one.blobs) for one in found] == [dict(one.blobs) for one in again]
+    assert [len(one.blobs) for one in found] == [3, 3, 2]

@@ -1,0 +1,1 @@
+"""Tests of transitions below the command line."""

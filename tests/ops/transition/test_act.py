@@ -1,0 +1,185 @@
+"""Acting on what the gate lets pass: promises that were cut short, originals that change meanwhile, jobs handed over."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+from sqlalchemy import update
+
+from imgctl.config import CatalogSettings, LogSettings, Settings
+from imgctl.errors import ConfigError
+from imgctl.model import Image, Status, StorageClass
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.transition.act import transition
+from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.hand_over import by_batch
+from imgctl.ops.transition.look import Judging, judges
+from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
+from imgctl.pricing.card import load_card
+from imgctl.store.catalog.schema import images
+from imgctl.store.cold.base import ColdStore
+from imgctl.store.cold.open import open_cold
+from tests.parts.seaweed import S3Server
+from tests.whole.conftest import embedded
+from tests.whole.deployment import Deployment
+from tests.whole.stock import stock
+
+__all__ = ["embedded"]
+
+LAPSED = datetime(2024, 1, 1, tzinfo=UTC)
+ORDER = TransitionOrder(
+    policy=Policy(to=StorageClass.GLACIER, card=load_card(), at=datetime.now(UTC), min_size=0),
+    lease_seconds=1.0,
+    concurrency=2,
+)
+
+
+class Site:
+    """A deployment opened in the test's own process."""
+
+    def __init__(self, deployment: Deployment, parts: Parts) -> None:
+        self.deployment = deployment
+        self.parts = parts
+        self.cold: ColdStore = open_cold(deployment.store)
+
+    def change(self, image: Image, **values: object) -> None:
+        with self.parts.catalog.write() as connection:
+            connection.execute(update(images).where(images.c.id == image.id).values(**values))
+
+    def classes(self) -> list[tuple[str | None, str]]:
+        blobs = [self.cold.head(row.original_key or "") for row in self.rows()]
+        found = [blob.storage_class if blob else "" for blob in blobs]
+        return list(zip([row.storage_class for row in self.rows()], found, strict=True))
+
+    def rows(self) -> list[Image]:
+        return self.deployment.images()
+
+    def run(self, judging: Judging | None = None, order: TransitionOrder = ORDER) -> list[Outcome]:
+        stop = Event()
+        with judges(order, parts=self.parts, cold=self.cold, stop=stop) as looking:
+            return list(transition(judging or looking, order, parts=self.parts, cold=self.cold, stop=stop))
+
+
+@pytest.fixture
+def site(embedded: Deployment) -> Iterator[Site]:
+    """SQLite and a directory."""
+    with _opened(embedded) as parts:
+        yield Site(embedded, parts)
+
+
+def _opened(deployment: Deployment) -> AbstractContextManager[Parts]:
+    catalog = CatalogSettings(url=deployment.catalog_url)
+    return open_parts(Settings(catalog=catalog, store=deployment.store, log=LogSettings()))
+
+
+def move(site: Site, image: Image) -> None:
+    blob = site.cold.head(image.original_key or "")
+    assert blob is not None
+    site.cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
+
+
+def test_a_move_that_was_cut_short_is_confirmed_done_or_put_back(site: Site) -> None:
+    done, begun, stuck = stock(site.deployment, 3, size=64)
+    move(site, done)
+    for image in (done, begun, stuck):
+        site.change(image, storage_class="GLACIER", leased_until=LAPSED)
+    site.parts.store.delete([stuck.thumb_key or ""])
+
+    fates = {outcome.image.id: outcome.fate for outcome in site.run()}
+
+    assert fates == {done.id: Fate.RECORDED, begun.id: Fate.MOVED, stuck.id: Fate.RECORDED}
+    assert site.classes() == [("GLACIER", "GLACIER"), ("GLACIER", "GLACIER"), (None, "STANDARD")]
+    assert {row.leased_until for row in site.rows()} == {None}
+
+
+def test_a_promise_under_a_living_lease_is_waited_for(site: Site) -> None:
+    held = stock(site.deployment, 1, size=64)[0]
+    site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(seconds=0.5))
+
+    assert [outcome.fate for outcome in site.run()] == [Fate.MOVED]
+    assert site.classes() == [("GLACIER", "GLACIER")]
+
+
+def test_a_promise_for_a_day_is_left_alone(site: Site) -> None:
+    held = stock(site.deployment, 1, size=64)[0]
+    site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(days=1))
+
+    assert [(outcome.fate, outcome.reason) for outcome in site.run()] == [(Fate.LEFT_OUT, Reason.LEASED)]
+    assert site.classes() == [("GLACIER", "STANDARD")]
+
+
+class Meddling:
+    """Judges whose verdicts are out of date as soon as they are told."""
+
+    def __init__(self, looking: Judging, meddle: "list[tuple[Image, bool]]", site: Site) -> None:
+        self._looking = looking
+        self._meddle = meddle
+        self._site = site
+
+    def blocks(self) -> Iterator[list[Verdict]]:
+        for block in self._looking.blocks():
+            for image, in_store in self._meddle:
+                if in_store:
+                    self._site.parts.store.replace(image.original_key or "", b"other", content_type="image/jpeg")
+                else:
+                    self._site.change(image, status=Status.PROCESSING)
+            yield block
+
+    def judge(self, images: Sequence[Image]) -> list[Verdict]:
+        return self._looking.judge(images)
+
+
+def test_what_changes_between_look_and_move_stays_and_is_told(site: Site) -> None:
+    overwritten, taken, moved = stock(site.deployment, 3, size=64)
+    with judges(ORDER, parts=site.parts, cold=site.cold, stop=Event()) as looking:
+        meddling = Meddling(looking, [(overwritten, True), (taken, False)], site)
+        outcomes = {outcome.image.id: outcome for outcome in site.run(meddling)}
+
+    assert outcomes[overwritten.id].fate is Fate.FAILED
+    assert "changed" in outcomes[overwritten.id].detail
+    assert (outcomes[taken.id].fate, outcomes[taken.id].reason) == (Fate.LEFT_OUT, Reason.CHANGED)
+    assert outcomes[moved.id].fate is Fate.MOVED
+    assert site.classes() == [(None, "STANDARD"), (None, "STANDARD"), ("GLACIER", "GLACIER")]
+    assert {row.leased_until for row in site.rows()} == {None}
+
+
+def test_a_stopped_run_begins_nothing_and_leaves_no_promise(site: Site) -> None:
+    stock(site.deployment, 3, size=64)
+    stop = Event()
+
+    class Stopping(Meddling):
+        def blocks(self) -> Iterator[list[Verdict]]:
+            for block in super().blocks():
+                stop.set()
+                yield block
+
+    with judges(ORDER, parts=site.parts, cold=site.cold, stop=stop) as looking:
+        judging = Stopping(looking, [], site)
+        outcomes = list(transition(judging, ORDER, parts=site.parts, cold=site.cold, stop=stop))
+
+    assert {(outcome.fate, outcome.reason) for outcome in outcomes} == {(Fate.LEFT_OUT, Reason.STOPPED)}
+    assert site.classes() == [(None, "STANDARD")] * 3
+    assert {row.leased_until for row in site.rows()} == {None}
+
+
+def test_a_job_of_aws_has_its_rows_promised_before_its_manifest_is_whole(tmp_path: Path, moto_s3: S3Server) -> None:
+    store = moto_s3.settings(moto_s3.new_bucket(), prefix="archive one")
+    deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
+    rows = stock(deployment, 3, size=64)
+    with _opened(deployment) as parts:
+        site = Site(deployment, parts)
+        site.change(rows[1], status=Status.FAILED)
+        with judges(ORDER, parts=parts, cold=site.cold, stop=Event()) as looking, pytest.raises(ConfigError):
+            # moto is not AWS: its job is not created.
+            by_batch(looking, ORDER, parts=parts, role_arn="arn:aws:iam::123456789012:role/batch", stop=Event())
+        manifest = [blob.key for blob in parts.store.scan(prefix="imgctl-batch/")]
+        text = parts.store.get(manifest[0]).decode()
+        bucket = store.url.removeprefix("s3://").partition("/")[0]
+
+        assert len(manifest) == 1
+        assert text.splitlines() == [f"{bucket},archive%20one/{row.original_key}" for row in (rows[0], rows[2])]
+        assert [row.storage_class for row in site.rows()] == ["GLACIER", None, "GLACIER"]
+        assert all((row.leased_until is not None) == (row.storage_class is not None) for row in site.rows())
