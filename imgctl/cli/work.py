@@ -70,7 +70,7 @@ def command(
             session.data({"type": "image"} | _record(outcome))
             if outcome.error:
                 run.say(f"{_label(outcome)} {outcome.id}: {outcome.error}", always=outcome.fate is Fate.FAILED)
-        waits = waiting(parts.catalog)
+        waits = waiting(parts.catalog, stop=run.stop)
         session.data(
             {"type": "summary", **{fate.value: count for fate, count in fates.items()}, "awaiting_restore": waits}
         )

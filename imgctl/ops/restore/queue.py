@@ -1,13 +1,18 @@
 """What the work queue must leave until somebody restores it."""
 
+from imgctl.ops.patience import Waiting, patiently
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.restores import awaiting_restore
 
 
-def waiting(catalog: Catalog) -> int:
+def waiting(catalog: Catalog, *, stop: Waiting) -> int:
     """How many of the oldest 10,000 processing images wait for their originals to be restored."""
-    with catalog.read() as connection:
-        return awaiting_restore(connection)
+
+    def attempt() -> int:
+        with catalog.read() as connection:
+            return awaiting_restore(connection)
+
+    return patiently(attempt, stop=stop)
 
 
 def waiting_words(count: int) -> str:
