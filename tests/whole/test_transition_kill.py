@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from imgctl.model import is_archived
+from imgctl.store.cold.base import StoredBlob
 from tests.parts.seaweed import S3Server
-from tests.whole.cold import originals
+from tests.whole.cold import cold_of
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 from tests.whole.stock import stock
 
@@ -20,11 +21,16 @@ REQUESTS = 3 + 3 * ROUND
 COMMAND = ["transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--concurrency", "2"]
 
 
+def listed(deployment: Deployment) -> list[StoredBlob]:
+    """The originals in the store, in the order of ids."""
+    return [blob for blob in cold_of(deployment).scan() if "-original." in blob.key]
+
+
 def assert_unreadable_only_where_said(deployment: Deployment) -> None:
     """What lies in an archive class has a row that says so."""
     rows = deployment.images()
     said = {image.original_key for image in rows if is_archived(image.storage_class)}
-    blobs = originals(deployment)
+    blobs = listed(deployment)
 
     assert len(blobs) == len(rows)
     assert {blob.key for blob in blobs if is_archived(blob.storage_class)} <= said
@@ -32,7 +38,7 @@ def assert_unreadable_only_where_said(deployment: Deployment) -> None:
 
 def assert_moved(deployment: Deployment) -> None:
     """Every original lies in the class that was asked for, its row says so, and nobody holds it."""
-    rows, blobs = deployment.images(), originals(deployment)
+    rows, blobs = deployment.images(), listed(deployment)
 
     assert {(image.status, image.storage_class, image.leased_until) for image in rows} == {("ready", "GLACIER", None)}
     assert [(blob.key, blob.size) for blob in blobs] == [(image.original_key, image.bytes) for image in rows]
