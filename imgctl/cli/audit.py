@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 from uuid import UUID
@@ -45,6 +45,7 @@ class _Asked(TypedDict):
 imgctl audit
 imgctl audit --json > findings.ndjson
 imgctl audit --storage-class --stale --checkpoint audit.state --csv findings.csv
+imgctl audit --since 30d --html audit.html
 imgctl audit --user 0190b2b4-0000-7000-8000-000000000001
 imgctl audit --since 24h --fail-on missing_original,size_mismatch
 imgctl audit --deep --budget 20GiB
@@ -85,6 +86,13 @@ imgctl audit --deep --budget 20GiB
     metavar="FILE",
     help="Write the findings as CSV.",
 )
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page to look at and to forward.",
+)
 def command(
     session: Session,
     *,
@@ -94,6 +102,7 @@ def command(
     ids_from: Path | None,
     fail_on: str | None,
     csv_path: Path | None,
+    html_path: Path | None,
     **asked: Unpack[_Asked],
 ) -> ExitCode:
     """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or nobody's.
@@ -102,6 +111,7 @@ def command(
     blobs are headed one by one and the bucket is not listed. Exit code 4 says that something was found, 0 that all is
     well, 1 that the store could not be listed to its end, which proves nothing.
     """
+    from imgctl.ops.audit.order import Tally
     from imgctl.ops.parts import open_parts
 
     wanted = _codes(fail_on)
@@ -109,19 +119,25 @@ def command(
         chosen(user=user, since=since, until=until, ids_from=ids_from) as scope,
         open_parts(session.settings) as parts,
         running(session, unit="findings") as run,
-        _sinks(csv_path) as sinks,
     ):
-        return _audit(session, run, parts, _order(session, scope, asked), wanted, sinks)
+        order, tally = _order(session, scope, asked), Tally()
+        with _sinks(csv_path) as sinks, _page(html_path, parts, order, tally) as page:
+            return _audit(session, run, parts, order, wanted, [*sinks, *page], tally)
 
 
 def _audit(
-    session: Session, run: Running, parts: "Parts", order: "AuditOrder", wanted: "frozenset[Code]", sinks: "list[Sink]"
+    session: Session,
+    run: Running,
+    parts: "Parts",
+    order: "AuditOrder",
+    wanted: "frozenset[Code]",
+    sinks: "list[Sink]",
+    tally: "Tally",
 ) -> ExitCode:
-    from imgctl.ops.audit.order import Tally
     from imgctl.ops.audit.start import audit
     from imgctl.ops.rows import BadId
 
-    tally, bad = Tally(), list[BadId]()
+    bad = list[BadId]()
     for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
         run.progress.advance()
         session.data(finding.record())
@@ -182,6 +198,18 @@ def _sinks(csv_path: Path | None) -> "Iterator[list[Sink]]":
 
             sinks.append(stack.enter_context(csv_file(csv_path)))
         yield sinks
+
+
+@contextmanager
+def _page(file: Path | None, parts: "Parts", order: "AuditOrder", tally: "Tally") -> "Iterator[list[Sink]]":
+    """The page as one more sink, where it was asked for."""
+    if file is None:
+        yield []
+        return
+    from imgctl.ops.audit.page.write import Subject, html_file
+
+    with html_file(file, Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC))) as sink:
+        yield [sink]
 
 
 def _order(session: Session, scope: "Chosen", asked: _Asked) -> "AuditOrder":

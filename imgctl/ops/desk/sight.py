@@ -72,7 +72,7 @@ def blobs_of(image: Image, settings: Settings, cold: ColdStore) -> tuple[BlobSig
 
 def monthly_cost(settings: Settings, blobs: list[StoredBlob]) -> Estimate:
     """What keeping these blobs costs a month."""
-    card = load_card(Path(settings.cost.card) if settings.cost.card else None)
+    card = load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)
     lines: list[Line] = []
     for storage_class in sorted({blob.storage_class for blob in blobs}):
         sizes = [blob.size for blob in blobs if blob.storage_class == storage_class]
