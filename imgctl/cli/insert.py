@@ -78,14 +78,14 @@ def command(
 
 def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, *, agreed: bool) -> None:
     """Say what the whole manifest would cost; UsageError where somebody bills and nobody agreed."""
+    from imgctl.ops.cost.cards import card_in_force
     from imgctl.ops.insert.survey import estimate, survey
-    from imgctl.pricing.card import load_card
 
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
         return
     found = survey(source.entries(), store)
-    cost = estimate(load_card(), found)
+    cost = estimate(card_in_force(session.settings), found)
     session.data({"type": "estimate", "blobs": found.blobs, **cost.record(bill)})
     run.say(f"to insert {found.blobs:,} blobs costs at most: {cost.text(bill)}")
     if not agreed:

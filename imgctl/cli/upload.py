@@ -160,11 +160,12 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
     }
     session.text(_sentence(tally))
     if dry_run:
-        from imgctl.pricing.card import load_card
+        from imgctl.ops.cost.cards import card_in_force
         from imgctl.pricing.estimate import billing, upload_estimate
 
         bill = billing(session.settings.store.url, session.endpoint_url)
-        estimate = upload_estimate(load_card(), files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
+        card = card_in_force(session.settings)
+        estimate = upload_estimate(card, files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
         session.text(f"nothing was changed; to upload these would cost: {estimate.text(bill)}")
         summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(bill)}
     session.data({"type": "summary", **summary})
