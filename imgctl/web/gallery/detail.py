@@ -68,7 +68,8 @@ def _facts(image: Image) -> str:
         "SHA-256": f"<code>{image.sha256.hex()}</code>" if image.sha256 else None,
         "Class": escape(image.storage_class or "STANDARD"),
         "Attempts": str(image.attempts) if image.attempts else None,
-        "Error": escape(image.error) if image.error else None,
+        # What made it fail is said above.
+        "Damage": escape(image.error) if image.error and image.status is not Status.FAILED else None,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f"<dl>{rows}</dl>"

@@ -152,6 +152,7 @@ async function show(id) {
   bar.append(newer, past, button("Close", "Close", () => dialog.close()));
   dialog.replaceChildren(bar, found);
   if (!dialog.open) dialog.showModal();
+  else dialog.focus();
   dialog.scrollTop = 0;
 }
 
@@ -165,7 +166,8 @@ function beginDetail() {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-  dialog.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
+    if (!dialog.open) return;
     if (event.key === "ArrowLeft") turn(-1);
     else if (event.key === "ArrowRight") turn(1);
   });

@@ -1,5 +1,6 @@
 """The API's reference as a page of our own: everything in it comes from the OpenAPI document, nothing from elsewhere."""
 
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import cast
@@ -31,7 +32,7 @@ def _operation(path: str, method: str, one: Document) -> str:
     name = escape(str(one.get("operationId", "")))
     return f"""<section id="{name}">
 <h2><a href="#{name}"><span class="method {method}">{method.upper()}</span> <code>{escape(path)}</code></a></h2>
-<p>{escape(str(one.get("description") or one.get("summary") or ""))}</p>
+<p>{_prose(str(one.get("description") or one.get("summary") or ""))}</p>
 {_parameters(one)}{_body(one)}{_answers(one)}
 </section>"""
 
@@ -41,7 +42,7 @@ def _parameters(one: Document) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(str(each['name']))}</code>{' *' if each.get('required') else ''}</td>"
         f"<td>{escape(str(each['in']))}</td><td>{escape(_kind(_map(each, 'schema')))}</td>"
-        f"<td>{escape(str(each.get('description', '')))}</td></tr>"
+        f"<td>{_prose(str(each.get('description', '')))}</td></tr>"
         for each in listed
     )
     return f'<div class="wide"><table><tbody>{rows}</tbody></table></div>' if rows else ""
@@ -52,7 +53,7 @@ def _body(one: Document) -> str:
     if not body:
         return ""
     kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in _map(body, "content"))
-    return f"<p>Body: {kinds}. {escape(str(body.get('description', '')))}</p>"
+    return f"<p>Body: {kinds}. {_prose(str(body.get('description', '')))}</p>"
 
 
 def _answers(one: Document) -> str:
@@ -62,6 +63,11 @@ def _answers(one: Document) -> str:
         for status in sorted(answers)
     )
     return f"<details><summary>Answers</summary><table><tbody>{rows}</tbody></table></details>"
+
+
+def _prose(text: str) -> str:
+    """Text with `code` in it."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _kind(schema: Document) -> str:

@@ -37,7 +37,7 @@ def gallery(face: Face, user_id: UUID, chosen: Filter, images: Sequence[Image], 
 <ul class="tiles" aria-label="Images, newest first">{shown}</ul>{empty}
 <p id="said" class="hidden" role="status" aria-live="polite"></p>
 </main>
-<dialog id="detail" aria-label="Image"></dialog>"""
+<dialog id="detail" tabindex="-1" aria-label="Image"></dialog>"""
 
 
 def tiles(face: Face, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool) -> str:

@@ -1,0 +1,182 @@
+"""A headless Chromium, driven through its debugging pipe: opens pages, evaluates scripts, tells what was requested."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from select import select
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
+PLACES = ("~/.cache/ms-playwright/chromium*/chrome-linux*/*", "/opt/google/chrome/chrome", "/usr/lib/chromium/chromium")
+ANSWER_SECONDS = 60.0
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-extensions", "--hide-scrollbars", "--remote-debugging-pipe",
+)  # fmt: skip
+
+
+def chromium_binary() -> str | None:
+    """`$CHROMIUM`, or a Chromium on PATH or where installers put one; None where there is none."""
+    named = [os.environ.get("CHROMIUM") or "", *(shutil.which(name) or "" for name in NAMES)]
+    placed = [str(path) for place in PLACES for path in Path("/").glob(str(Path(place).expanduser())[1:])]
+    usable = (path for path in (*named, *placed) if path and os.access(path, os.X_OK) and Path(path).is_file())
+    return next((path for path in usable if Path(path).name in {*NAMES, Path(named[0]).name}), None)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tab:
+    """One page: what it asked for, and what it complained of."""
+
+    pipe: "Pipe"
+    session: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def send(self, method: str, **parameters: object) -> dict[str, Any]:
+        return self.pipe.send(method, parameters, tab=self)
+
+    def open(self, url: str) -> None:
+        """Go to a URL and wait until it is loaded."""
+        self.send("Page.navigate", url=url)
+        self.until("document.readyState === 'complete'")
+
+    def evaluate(self, script: str) -> Any:
+        """The value of a script in the page."""
+        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, script: str) -> None:
+        """Wait until a script says true."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self.evaluate(script):
+            assert time.monotonic() < deadline, f"never came true: {script}"
+
+    def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        self.send("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def size(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Show the page so large, light or dark."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.send("Emulation.setEmulatedMedia", features=scheme)
+
+    def screenshot(self, file: Path) -> None:
+        """What is to be seen, as a PNG."""
+        file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        parameters = event["params"]
+        match event["method"]:
+            case "Network.requestWillBeSent":
+                self.requests.append(parameters["request"]["url"])
+            case "Log.entryAdded":
+                self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+            case "Runtime.exceptionThrown":
+                self.complaints.append(str(parameters["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if parameters["type"] in ("error", "warning", "assert"):
+                self.complaints.append(str(parameters["args"]))
+
+
+class Pipe:
+    """The debugging pipe: messages are JSON, each ended by a zero byte."""
+
+    def __init__(self, write: int, read: int) -> None:
+        self._write = write
+        self._read = read
+        self._rest = b""
+        self._number = 0
+
+    def send(self, method: str, parameters: Mapping[str, object], *, tab: Tab | None = None) -> dict[str, Any]:
+        """Ask, and wait for the answer; what the page says meanwhile is heard."""
+        self._number += 1
+        message: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
+        if tab is not None:
+            message["sessionId"] = tab.session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                result: dict[str, Any] = answer["result"]
+                return result
+            if tab is not None and answer.get("sessionId") == tab.session and "method" in answer:
+                tab.hear(answer)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            assert select([self._read], [], [], ANSWER_SECONDS)[0], "Chromium says nothing"
+            chunk = os.read(self._read, 1 << 20)
+            assert chunk, "Chromium is gone"
+            self._rest += chunk
+        message, _, self._rest = self._rest.partition(b"\0")
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+
+@contextmanager
+def open_tab(binary: str) -> Iterator[Tab]:
+    """A fresh Chromium with one page, ended with all its processes."""
+    to_read, to_write = os.pipe()
+    from_read, from_write = os.pipe()
+
+    def wire() -> None:
+        # It listens on descriptor 3 and speaks on 4; what lies there already is moved out of the way first.
+        os.dup2(os.dup(to_read), 103)
+        os.dup2(os.dup(from_write), 104)
+        os.dup2(103, 3)
+        os.dup2(104, 4)
+
+    with tempfile.TemporaryDirectory(prefix="imgctl-chromium-", ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [binary, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            preexec_fn=wire,  # noqa: PLW1509 - the descriptors have fixed numbers
+            close_fds=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_read)
+        os.close(from_write)
+        try:
+            pipe = Pipe(to_write, from_read)
+            target = pipe.send("Target.createTarget", {"url": "about:blank"})["targetId"]
+            session = pipe.send("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+            tab = Tab(pipe=pipe, session=session)
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                tab.send(f"{domain}.enable")
+            yield tab
+            with suppress(AssertionError, OSError):
+                pipe.send("Browser.close", {})
+        finally:
+            os.close(to_write)
+            os.close(from_read)
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def tab() -> Iterator[Tab]:
+    """A page of a headless Chromium; skipped where there is none."""
+    binary = chromium_binary()
+    if binary is None:
+        pytest.skip("there is no Chromium on PATH; $CHROMIUM may name one")
+    with open_tab(binary) as found:
+        yield found

@@ -1,0 +1,1 @@
+"""The HTTP face, asked by real clients over real servers."""
