@@ -6,4 +6,4 @@ from hypothesis import settings
 settings.register_profile("imgctl", deadline=None)
 settings.load_profile("imgctl")
 
-pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.moto_server"]
+pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.moto_server", "tests.parts.chromium"]
