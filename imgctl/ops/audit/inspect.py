@@ -11,7 +11,7 @@ from imgctl.model import Image
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.order import Tally
-from imgctl.ops.audit.rules import Rules, judge, judge_stray, named_keys
+from imgctl.ops.audit.rules import Rules, judge, judge_stray, named_keys, unnamed_keys
 from imgctl.ops.audit.sift import Suspect
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.store.catalog.audit import any_leased
@@ -98,7 +98,8 @@ def _doubts(one: Suspect, view: _View) -> list[str]:
     if image is None:
         return list(one.seen)
     named = set(named_keys(image).values())
-    return [key for key in named | set(one.seen) if not (key in named and _is_fine(key, one, image, view.rules))]
+    wanted = named | set(one.seen) | set(unnamed_keys(image, view.rules))
+    return [key for key in wanted if not (key in named and _is_fine(key, one, image, view.rules))]
 
 
 def _is_fine(key: str, one: Suspect, image: Image, rules: Rules) -> bool:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from imgctl.store.catalog.audit import Line
 from imgctl.store.listing import Page
 
-BEHIND = "\U0010ffff"
+# Behind every role, and every digit.
+BEHIND = "~"
 # `YYYY/MM/DD/<id>-`: what every key of one image begins with, behind the prefix.
 STEM_CHARS = 48
 

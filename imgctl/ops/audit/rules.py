@@ -1,11 +1,11 @@
 """What a photo must look like: one row against its blobs, as pure arithmetic."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imgctl.errors import KeyShapeError
-from imgctl.keys import ORIGINAL, Key, parse_key
+from imgctl.keys import ORIGINAL, Key, key_of, parse_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.audit.lanes import Seen
@@ -18,7 +18,8 @@ Blobs = Mapping[str, Seen | None]
 class Rules:
     """What counts as wrong; `now` is the database's clock, `cutoff` when the listing was taken (None: just now).
 
-    `recipe` and `classes` are None and False unless asked for. Originals and variants may lie under prefixes.
+    `recipe` and `classes` are None and False unless asked for. Originals and variants may lie under prefixes; variants end
+    in `extensions`, by role.
     """
 
     now: datetime
@@ -29,10 +30,12 @@ class Rules:
     cutoff: datetime | None = None
     originals_prefix: str = ""
     variants_prefix: str = ""
+    extensions: Mapping[str, str] = field(default_factory=dict)
 
     def is_young(self, moment: datetime) -> bool:
-        """Whether something of that time may yet be in flight."""
-        return moment > (self.cutoff or self.now) - self.grace
+        """Whether something of that time may yet be in flight; nothing is, where no grace is asked for."""
+        # Not by the clocks alone: the store's may be ahead of the database's.
+        return bool(self.grace) and moment > (self.cutoff or self.now) - self.grace
 
     def prefix_of(self, role: str) -> str:
         """What stands before the keys of a role."""
@@ -54,6 +57,17 @@ def named_keys(image: Image) -> dict[str, str]:
     """The keys that a row names, by role."""
     keys = {ORIGINAL: image.original_key} | {variant.value: image.variant_key(variant) for variant in Variant}
     return {role: key for role, key in keys.items() if key is not None}
+
+
+def unnamed_keys(image: Image, rules: Rules) -> list[str]:
+    """Where the variants would lie that a ready row does not name."""
+    if image.status is not Status.READY:
+        return []
+    return [
+        key_of(image.id, variant, rules.extensions.get(variant, "jpg"), prefix=rules.variants_prefix)
+        for variant in Variant
+        if image.variant_key(variant) is None
+    ]
 
 
 def judge_stray(key: str, blob: Seen, rules: Rules) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ from imgctl.store.catalog.scope import Scope
 
 ROWS = 10_000
 NOBODY = UUID(int=0)
-# Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours.
-_FLOOR, _CEILING = f"/{BEHIND}", f"9{BEHIND}"
+# Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours. All bounds are plain
+# ASCII and begin with no slash: some servers list nothing behind a start that is no key.
+_FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

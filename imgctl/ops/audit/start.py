@@ -8,6 +8,7 @@ from uuid import UUID
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL
 from imgctl.ops.audit.checkpoint import Checkpoint
+from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.flow import in_order
 from imgctl.ops.audit.inspect import BATCH, Inspector
@@ -38,14 +39,14 @@ def audit(
     run = _Audit(parts, order, tally=tally, stop=stop)
     with closing(run):
         found = run.few([] if bad is None else bad) if order.of_few else run.whole()
-        for finding in found:
+        for finding in chain(found, deep(parts, order, tally=tally, stop=stop) if order.deep else ()):
             tally.add(finding)
             yield finding
 
 
 class _Audit:
     def __init__(self, parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> None:
-        store = parts.settings.store
+        store, recipe = parts.settings.store, parts.settings.variants.recipe()
         self._catalog = parts.catalog
         self._order = order
         self._tally = tally
@@ -57,10 +58,11 @@ class _Audit:
             now=now,
             grace=order.grace,
             stuck_after=order.stuck_after,
-            recipe=digest(parts.settings.variants.recipe()) if order.stale else None,
+            recipe=digest(recipe) if order.stale else None,
             classes=order.classes,
             originals_prefix=store.originals_prefix,
             variants_prefix=store.variants_prefix,
+            extensions={spec.variant.value: spec.format.extension for spec in recipe.variants},
         )
         self._apart = store.originals_prefix != store.variants_prefix
         self._prefixes = [store.originals_prefix, store.variants_prefix] if self._apart else [store.originals_prefix]

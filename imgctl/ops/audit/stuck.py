@@ -19,7 +19,8 @@ def stuck(
     """
     if image.status not in (Status.UPLOADING, Status.PROCESSING) or image.uploaded_at > now - stuck_after:
         return
-    if original is not None and original.modified_at > now - min(grace, stuck_after):
+    patience = min(grace, stuck_after)
+    if original is not None and patience and original.modified_at > now - patience:
         return
     uploading = image.status is Status.UPLOADING
     why, detail = _promise(original) if uploading else _wait(image, now=now, busy=busy)

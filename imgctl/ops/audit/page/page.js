@@ -18,7 +18,9 @@
   const tone = (code) => TONES[code] || "order";
   const count = (number) => number.toLocaleString("en");
   const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
-  const day = (row) => (row[UPLOADED] || row[MODIFIED] || "").slice(0, 10);
+  /* A blob without a row was uploaded on the day that its key says. */
+  const keyed = (row) => (/(\d{4})\/(\d\d)\/(\d\d)\/[^/]+$/.exec(row[KEY] || "") || []).slice(1).join("-");
+  const day = (row) => (row[UPLOADED] || keyed(row) || row[MODIFIED] || "").slice(0, 10);
   const text = (index) =>
     (texts[index] ??= [WHY, ID, KEY, ROLE, USER, DETAIL].map((n) => data[index][n] || "").join("\n").toLowerCase());
 
@@ -45,16 +47,16 @@
 
   function head() {
     const found = data.length;
+    const ids = new Set(data.map((row) => row[ID]).filter(Boolean));
     at("verdict").textContent = found
-      ? `${plural(found, "finding", "findings")} in ${plural(about.images, "image", "images")}`
-      : "Nothing is wrong";
+      ? `${plural(found, "finding", "findings")}: ${count(ids.size)} of ${plural(about.images, "image", "images")} affected`
+      : `All is well: ${plural(about.images, "image", "images")} audited, nothing found`;
     const places = [["Catalog", about.catalog], ["Store", about.store], ["Scope", about.scope], ["Made", about.made_at]];
     for (const [name, value] of places) {
       if (!value) continue;
       if (at("places").childNodes.length) at("places").append(" · ");
       at("places").append(`${name} `, make("b", {}, value));
     }
-    const ids = new Set(data.map((row) => row[ID]).filter(Boolean));
     const bytes = data.reduce((sum, row) => sum + (row[BYTES] || 0), 0);
     const lost = data.reduce((sum, row) => sum + (tone(row[CODE]) === "loss"), 0);
     tile("Images affected", count(ids.size));
@@ -166,7 +168,7 @@
     }
     if (view.sort !== null) {
       const column = view.sort, sign = view.down ? -1 : 1;
-      const value = (index) => (column === UPLOADED ? data[index][UPLOADED] || data[index][MODIFIED] : data[index][column]);
+      const value = (index) => (column === UPLOADED ? data[index][UPLOADED] || day(data[index]) : data[index][column]);
       /* What has no value comes last, whichever way. */
       rows.sort((a, b) => {
         const [x, y] = [value(a), value(b)];
@@ -202,11 +204,15 @@
     const why = [row[ROLE], row[WHY] && row[WHY].replaceAll("_", " ")].filter(Boolean).join(", ");
     if (why) code.append(make("span", { class: "why" }, ...marked(why)));
     const name = make("td", { class: "name" }, make("span", { class: "id" }, ...marked(row[ID] || row[KEY] || "")));
-    if (row[ID] && row[KEY]) name.append(make("span", { class: "sub" }, ...marked(row[KEY])));
+    if (row[ID] && row[KEY]) {
+      /* Its id stands above. */
+      const short = view.words ? row[KEY] : row[KEY].replace(row[ID], "…");
+      name.append(make("span", { class: "sub", title: row[KEY] }, ...marked(short)));
+    }
     if (row[USER]) name.append(make("span", { class: "sub" }, "user ", ...marked(row[USER])));
-    const moment = row[UPLOADED] || row[MODIFIED] || "";
-    const when = make("td", { class: "when" }, moment.slice(0, 10));
-    if (moment) when.append(make("span", { class: "why sub" }, `${moment.slice(11, 16)} UTC`));
+    const moment = row[UPLOADED] || "";
+    const when = make("td", { class: "when" }, day(row));
+    if (row[UPLOADED]) when.append(make("span", { class: "hour" }, `${moment.slice(11, 16)} UTC`));
     const bytes = make("td", { class: "number" }, size(row[BYTES]));
     return make("tr", {}, picture(row), code, name, bytes, when, make("td", { class: "what" }, ...marked(row[DETAIL])));
   }

@@ -1,0 +1,123 @@
+"""However the archive is cut into pieces, nothing is lost between them and nothing seen twice."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgctl.keys import ORIGINAL, first_id, key_of
+from imgctl.model import Variant
+from imgctl.ops.audit import segments, start
+from imgctl.ops.audit.findings import Code
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.segments import NOBODY, Segment, outside
+from imgctl.ops.rows import Chosen
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.scope import Scope
+from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
+from tests.parts.seaweed import S3Server
+
+PREFIXES = st.sampled_from([("",), ("originals/", "variants/"), ("o/", "")])
+MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@settings(max_examples=50)
+@given(prefixes=PREFIXES, moments=st.lists(MOMENTS, max_size=3), at=MOMENTS, text=st.text(min_size=1, max_size=8))
+def test_every_key_lies_in_exactly_one_piece(
+    prefixes: tuple[str, ...], moments: list[datetime], at: datetime, text: str
+) -> None:
+    ends = sorted(first_id(one) for one in moments)
+    pieces = [Segment(after=low, until=high) for low, high in zip([NOBODY, *ends], [*ends, None], strict=True)]
+    bounds = [piece.bounds(prefix) for piece in pieces for prefix in prefixes]
+    bounds += [piece.outside for piece in outside(prefixes) if piece.outside]
+    keys = [
+        text,
+        *(key_of(first_id(at), role, "jpg", prefix=prefix) for role in (ORIGINAL, "thumb") for prefix in prefixes),
+    ]
+
+    for key in keys:
+        assert sum(key > low and (not high or key <= high) for low, high in bounds) == 1
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of three rows, so that a few photos make many."""
+    monkeypatch.setattr(segments, "ROWS", 3)
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def archive(request: pytest.FixtureRequest, catalog: Catalog, tmp_path: Path) -> Archive:
+    """Both kinds of store over both databases, with twenty photos."""
+    if request.param == "directory":
+        return _filled(archive_of(catalog, local(tmp_path)))
+    server: S3Server = request.getfixturevalue("seaweed")
+    return _filled(archive_of(catalog, server.settings(server.new_bucket(), prefix="archive")))
+
+
+def _filled(archive: Archive) -> Archive:
+    archive.add(10, age=timedelta(days=40))
+    archive.add(10)
+    return archive
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_pieces_together_find_what_a_whole_would(archive: Archive) -> None:
+    missing = [archive.photos[number] for number in (2, 3, 12, 19)]
+    for photo in missing:
+        archive.delete(photo.keys["thumb"])
+    archive.forget(archive.photos[5])
+    archive.put("aaa.txt", b"x")
+    archive.put("zzz.txt", b"x")
+    archive.put("trash/2026/holiday.jpg", b"taken away by a repair")
+    expected = [(Code.MISSING_VARIANT, photo.keys["thumb"]) for photo in missing]
+    expected += [(Code.ORPHAN_BLOB, key) for key in archive.photos[5].keys.values()]
+    expected += [(Code.UNKNOWN_KEY, "aaa.txt"), (Code.UNKNOWN_KEY, "zzz.txt")]
+    tally = Tally()
+
+    assert said(archive.audit(tally=tally)) == sorted(expected)
+    assert tally.rows == 19
+
+
+def test_a_range_of_days_sees_only_itself(archive: Archive) -> None:
+    old, new = archive.photos[4], archive.photos[14]
+    for photo in (old, new):
+        archive.delete(photo.original)
+    archive.put("aaa.txt", b"x")
+    middle = datetime.now(UTC) - timedelta(days=20)
+
+    def audited(scope: Scope) -> list[tuple[Code, str]]:
+        return said(archive.audit(AuditOrder(chosen=Chosen(scope=scope), grace=AT_ONCE.grace)))
+
+    assert audited(Scope(since=middle)) == [(Code.MISSING_ORIGINAL, new.original)]
+    assert audited(Scope(until=middle)) == [(Code.MISSING_ORIGINAL, old.original)]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
+    for photo in archive.photos:
+        archive.delete(photo.keys[Variant.THUMB])
+    order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
+    stopped, first = _Stop(), []
+    for finding in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
+        first.append(finding)
+        if len(first) == 8:
+            stopped.stopped = True
+    tally = Tally()
+    rest = archive.audit(order, tally=tally)
+
+    assert {one.id for one in first} | {one.id for one in rest} == {photo.id for photo in archive.photos}
+    assert len(rest) < len(archive.photos)
+    assert tally.findings >= len(archive.photos)
+    assert not (tmp_path / "state").exists()
+
+
+class _Stop:
+    stopped = False
+
+    def is_set(self) -> bool:
+        return self.stopped
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.stopped
