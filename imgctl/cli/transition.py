@@ -27,7 +27,13 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
 """,
     flags={"concurrency": "upload.concurrency", "card": "cost.card"},
 )
-@click.option("--to", type=click.Choice(CLASSES, case_sensitive=False), required=True, help="The class to move to.")
+@click.option(
+    "--to",
+    type=click.Choice(CLASSES, case_sensitive=False),
+    metavar="|".join(CLASSES),
+    required=True,
+    help="The class to move to.",
+)
 @click.option("--older-than", metavar="TIME", type=Seconds(), help="Only originals uploaded longer ago: 90d.")
 @scope_options
 @click.option("--min-size", metavar="SIZE", type=Size(), help="Move from this size on, whether it pays or not.")

@@ -11,6 +11,7 @@ from imgctl.errors import KeyShapeError, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import Image, Variant
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.run.rate import RateLimit
 from imgctl.store.cold.base import ColdStore, StoredBlob
 
 # So many blobs that nobody asked for, and the listing is begun anew at the next row: two requests' worth.
@@ -34,17 +35,26 @@ class Looker:
     """Looks at the blobs of rows that come in the order of ids (in any order without `listing`).
 
     A listing is read along with the rows and holds one page; a key that it lacks is asked for by itself before it
-    counts as missing. `listed` and `heads` count what was asked. One thread's own; outages are waited for.
+    counts as missing; such requests keep `rate`. `list_requests` and `heads` count what was asked. One thread's own;
+    outages are waited for.
     """
 
     def __init__(
-        self, cold: ColdStore, settings: StoreSettings, *, listing: bool, pool: Executor, stop: Waiting
+        self,
+        cold: ColdStore,
+        settings: StoreSettings,
+        *,
+        listing: bool,
+        pool: Executor,
+        stop: Waiting,
+        rate: RateLimit | None = None,
     ) -> None:
         prefixes = {settings.originals_prefix, settings.variants_prefix} if listing else set[str]()
         self.heads = 0
         self._cold = cold
         self._pool = pool
         self._stop = stop
+        self._rate = rate
         self._listings = [_Listing(cold, prefix) for prefix in sorted(prefixes)]
 
     @property
@@ -63,6 +73,8 @@ class Looker:
         return [Joined(image=image, blobs=found[image.id]) for image in images]
 
     def _head(self, key: str) -> StoredBlob | None:
+        if self._rate is not None and (turn := self._rate.reserve(1)):
+            self._stop.wait(turn)
         return patiently(partial(self._cold.head, key), stop=self._stop, away=StoreUnavailable)
 
     def _listed(self, image: Image) -> dict[str, StoredBlob]:

@@ -13,6 +13,7 @@ from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
+from imgctl.run.rate import RateLimit
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.cold.base import ColdStore
@@ -67,7 +68,8 @@ def judges(
     if listing is None:
         listing = order.chosen.ids_from is None and order.chosen.scope.user_id is None
     with ThreadPoolExecutor(order.concurrency, thread_name_prefix="look") as pool:
-        looker = Looker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop)
+        rate = RateLimit(order.rate) if order.rate else None
+        looker = Looker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
         yield Judges(order, parts=parts, looker=looker, stop=stop)
 
 
