@@ -45,7 +45,13 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
 )
 @click.option("--stale", is_flag=True, help="Variants of an out-of-date recipe too, not only missing ones.")
 @click.option("--force", is_flag=True, help="All variants, whether they need it or not.")
-@click.option("--variant", "variants", type=click.Choice([one.value for one in Variant]), multiple=True, help="Only this; repeatable.")
+@click.option(
+    "--variant",
+    "variants",
+    type=click.Choice([one.value for one in Variant]),
+    multiple=True,
+    help="Only this; repeatable.",
+)
 @click.option("--verify", is_flag=True, help="Also variants that the store lacks or has empty: lists the store.")
 @scope_options
 @click.option("--shard", type=ShardOf(), metavar="K/N", help="Only the K-th of N equal parts of the images.")
@@ -99,18 +105,10 @@ def command(
     from imgctl.pricing.estimate import Billing
     from imgctl.store.cold.base import Tier
 
+    mode = _mode(stale=stale, force=force)
     found = terms(session.settings, endpoint_url=session.endpoint_url)
-    if stale and force:
-        raise UsageError("--stale and --force together", hint="--force builds the stale ones too")
     if restore and not (yes or dry_run or max_usd is not None or found.bill is Billing.NONE):
         raise UsageError("--restore spends money", hint="add --max-usd N or --yes, or --dry-run to see the estimate")
-    selection = Selection(
-        mode=Mode.FORCE if force else Mode.STALE if stale else Mode.MISSING,
-        variants=tuple(one for one in Variant if one in variants or not variants),
-        recipe=digest(session.settings.variants.recipe()),
-        shard=shard,
-        verify=verify,
-    )
     asked = Request(tier=Tier((restore or TIERS[0]).upper()), days=days, max_usd=max_usd, dry_run=dry_run)
     with (
         chosen(user=user, since=since, until=until, ids_from=ids_from) as which,
@@ -118,7 +116,13 @@ def command(
         running(session, unit="rows", max_seconds=max_duration) as run,
         backfill(
             BackfillOrder(
-                selection=selection,
+                selection=Selection(
+                    mode=mode,
+                    variants=tuple(one for one in Variant if one in variants or not variants),
+                    recipe=digest(session.settings.variants.recipe()),
+                    shard=shard,
+                    verify=verify,
+                ),
                 chosen=which,
                 variants_prefix=session.settings.store.variants_prefix,
                 lists_restores=found.bill is not Billing.OTHER,
@@ -132,3 +136,9 @@ def command(
         restoring = order_of(asked, session.settings, found)
         job = BackfillJob(session, run, parts, filling, wishes=wishes, terms=found, restoring=restoring)
         return job.run()
+
+
+def _mode(*, stale: bool, force: bool) -> Mode:
+    if stale and force:
+        raise UsageError("--stale and --force together", hint="--force builds the stale ones too")
+    return Mode.FORCE if force else Mode.STALE if stale else Mode.MISSING

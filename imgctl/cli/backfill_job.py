@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from imgctl.cli.base import Json, Session
 from imgctl.cli.restore_words import originals, outcome_record
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode
+from imgctl.model import StorageClass
 from imgctl.ops.backfill.cold import Cold, Offer
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.backfill.start import Backfill
@@ -17,6 +19,7 @@ from imgctl.ops.restore.order import RestoreOrder
 from imgctl.ops.restore.start import Terms
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
+from imgctl.pricing.requests import Operation, request_cost
 from imgctl.pricing.restore import hours_words
 from imgctl.units import format_bytes
 
@@ -140,6 +143,8 @@ class BackfillJob:
         variants = ", ".join(f"{count:,} {name}" for name, count in sorted(self._variants.items()))
         built = f" ({variants}; originals of {format_bytes(self._size)} read)" if variants else ""
         self._session.text(f"{fates or 'nothing to build'}{built}; {self._filling.examined:,} rows examined")
+        if self._wishes.dry_run and self._terms.bill is not Billing.NONE:
+            self._session.text(f"requests: {dollars(self._requests)} by {self._terms.card.name}")
         if self._reasons:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common())
             self._session.text(f"failed: {counts}")
@@ -150,6 +155,13 @@ class BackfillJob:
             )
         for bad in self._filling.bad:
             self._session.error(f"{bad.where}: {bad.detail}")
+
+    @property
+    def _requests(self) -> Decimal:
+        """What reading the originals and putting the variants costs; they stay as large as they were."""
+        card, images = self._terms.card, self._fates[Fate.BUILT] + self._fates[Fate.PLANNED]
+        asked = ((Operation.GET, images), (Operation.PUT, sum(self._variants.values())))
+        return sum((request_cost(card, StorageClass.STANDARD, one, count).amount for one, count in asked), Decimal(0))
 
     @property
     def _restores(self) -> int:
@@ -167,6 +179,7 @@ class BackfillJob:
             "examined": self._filling.examined,
             "variants": dict(self._variants),
             "bytes": self._size,
+            "requests_usd": plain(self._requests),
             "reasons": dict(self._reasons),
             "readable_now": self._filling.readable_now,
             "needs_restore": {

@@ -20,7 +20,7 @@ KILLS = 25
 # A GET and three PUTs each, and one request that deletes what they superseded.
 REQUESTS = 4 * PHOTOS + 1
 # Begins with the first batch, and outlasts it by a look whether it is over.
-OUTAGE = range(2, 3 * PHOTOS)
+OUTAGE = range(2, 2 * PHOTOS + 2)
 FORMATS = ("jpeg", "webp")
 # These differ with the number of tries, and the state is the same.
 TRIES = ("attempts", "forgiven")

@@ -7,26 +7,35 @@ row is wanted by both and neither waits for the other's locks; its transactions 
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
-from imgctl.model import Image, StorageClass, Variant, is_archived
-from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
+from imgctl.errors import StoreError, StoreUnavailable
+from imgctl.model import Image
+from imgctl.ops.backfill.ended import (
+    Ended,
+    Taken,
+    ended,
+    is_archived_after_all,
+    job_of,
+    leftovers_of,
+    once_more,
+    said_of,
+)
+from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome
 from imgctl.ops.backfill.search import Candidate, Found, Search
-from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import patiently
 from imgctl.ops.work.queue import Turn
-from imgctl.ops.work.task import Ending, Job, Outcome
+from imgctl.ops.work.task import Ending, Outcome
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import Hold
-from imgctl.store.catalog.life import Built, finish, release, take
+from imgctl.store.catalog.life import finish, release, take
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5
@@ -37,33 +46,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
-    """A row that is ours: as it was leased, and what for."""
-
-    image: Image
-    candidate: Candidate
-
-    @property
-    def died(self) -> bool:
-        """Whether a run before us died over it."""
-        return self.candidate.image.leased_until is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
-    """An image that ended: what becomes of its row, and which blobs no row names from then on."""
-
-    outcome: Outcome
-    taken: _Taken
-    built: Built
-    clear: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
     """One transaction: what it wrote, of which `changed` was still ours, and what it took of those `picked`."""
 
-    ended: list[_Ended] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
     changed: set[UUID] = field(default_factory=set)
     picked: list[Candidate] = field(default_factory=list)
     taken: dict[UUID, Image] = field(default_factory=dict)
@@ -90,7 +76,7 @@ class ReadyRows:
         self._over = False
         self._candidates: deque[Candidate] = deque()
         self._held: set[UUID] = set()
-        self._taken: dict[UUID, _Taken] = {}
+        self._taken: dict[UUID, Taken] = {}
         self._turn = _Turn()
 
     @property
@@ -124,14 +110,14 @@ class ReadyRows:
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
         """Name what was built, let go of what was not, and lease what comes next."""
-        ended = [self._ended(one) for one in outcomes]
-        changed = finish(connection, [one.built for one in ended]) if ended else set()
+        done = [self._ended(one) for one in outcomes]
+        changed = finish(connection, [one.built for one in done]) if done else set()
         picked = list(islice(self._candidates, room))
         seen = [Hold(id=one.image.id, attempts=one.image.attempts) for one in picked]
         taken = {one.id: one for one in take(connection, seen, lease_seconds=self._lease_seconds)} if seen else {}
-        self._turn = _Turn(ended=ended, changed=changed, picked=picked, taken=taken)
-        jobs = [_job(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
-        return Turn(jobs=jobs, settled=[_settled(one, ours=one.taken.image.id in changed) for one in ended])
+        self._turn = _Turn(ended=done, changed=changed, picked=picked, taken=taken)
+        jobs = [job_of(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
+        return Turn(jobs=jobs, settled=[said_of(one, ours=one.taken.image.id in changed) for one in done])
 
     def undo(self) -> None:
         """Nothing was kept: what was taken unheard is waited for like what others hold."""
@@ -145,9 +131,9 @@ class ReadyRows:
             self._taken.pop(one.taken.image.id, None)
         if clear:
             self._clear(clear)
-        self._candidates += [_once_more(one.taken) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
+        self._candidates += [once_more(one.taken) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
         # Not what the row said when it was taken: that is why it was tried.
-        archived = [one.taken.image for one in ours if _is_archived(one.outcome)]
+        archived = [one.taken.image for one in ours if is_archived_after_all(one.outcome)]
         self._search.learn(archived, [seen for one in ours if (seen := one.taken.candidate.seen)])
 
     def wait(self) -> bool:
@@ -179,34 +165,15 @@ class ReadyRows:
                 # Somebody else was first.
                 self._held.add(one.image.id)
             elif one.variants:
-                self._taken[image.id] = _Taken(image=image, candidate=one)
+                self._taken[image.id] = Taken(image=image, candidate=one)
             else:
-                empty.append((image, self._leftovers(image, {})))
+                empty.append((image, leftovers_of(image, {}, prefix=self._order.variants_prefix)))
         return empty
 
-    def _ended(self, outcome: Outcome) -> _Ended:
+    def _ended(self, outcome: Outcome) -> Ended:
+        order = self._order
         taken = self._taken[outcome.job.id]
-        image, keys = taken.image, outcome.keys if outcome.ending is Ending.RENDERED else {}
-        clear = superseded(image, [key for one in Variant if (key := keys.get(one) or image.variant_key(one))])
-        # Of what was put before it failed, or by a run that died, the row names nothing.
-        if taken.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.HOPELESS)):
-            clear += [key for key in self._leftovers(image, keys) if key not in clear]
-        built = Built(
-            id=image.id,
-            attempts=image.attempts,
-            thumb_key=keys.get(Variant.THUMB),
-            medium_key=keys.get(Variant.MEDIUM),
-            full_key=keys.get(Variant.FULL),
-            width=outcome.width,
-            height=outcome.height,
-            recipe=recipe_after(image, keys, self._order.selection.recipe) if keys else None,
-            hold=bool(clear),
-        )
-        return _Ended(outcome=outcome, taken=taken, built=built, clear=tuple(clear))
-
-    def _leftovers(self, image: Image, keys: Mapping[Variant, str]) -> tuple[str, ...]:
-        named = {key for one in Variant if (key := keys.get(one) or image.variant_key(one))}
-        return tuple(leftovers(image.id, named=named, prefix=self._order.variants_prefix))
+        return ended(outcome, taken, recipe=order.selection.recipe, prefix=order.variants_prefix)
 
     def _clear(self, cleared: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
         """Delete blobs while their rows are still held, then let the rows go: a run that dies here leaves a sign."""
@@ -223,47 +190,3 @@ class ReadyRows:
     def _release(self, holds: Sequence[Hold]) -> None:
         with self._catalog.write() as connection:
             release(connection, holds)
-
-
-def _job(image: Image, candidate: Candidate) -> Job:
-    return Job(
-        id=image.id,
-        attempts=image.attempts,
-        # A first try: it was ready once.
-        forgiven=image.attempts - 1,
-        original_key=image.original_key or "",
-        size=image.bytes or 0,
-        variants=candidate.variants,
-    )
-
-
-def _once_more(taken: _Taken) -> Candidate:
-    return replace(taken.candidate, image=replace(taken.image, leased_until=None))
-
-
-def _settled(ended: _Ended, *, ours: bool) -> ImageOutcome:
-    outcome, image = ended.outcome, ended.taken.image
-    archived = _is_archived(outcome)
-    fate = _fate(outcome, archived=archived) if ours else Fate.LOST
-    return ImageOutcome(
-        id=image.id,
-        fate=fate,
-        variants=ended.taken.candidate.variants,
-        error=outcome.error,
-        reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
-        storage_class=image.storage_class if is_archived(image.storage_class) or not archived else StorageClass.GLACIER,
-        size=image.bytes or 0,
-        seconds=outcome.seconds,
-    )
-
-
-def _fate(outcome: Outcome, *, archived: bool) -> Fate:
-    if outcome.ending is Ending.RENDERED:
-        return Fate.BUILT
-    if outcome.ending is Ending.NOT_BEGUN:
-        return Fate.RETURNED
-    return Fate.NEEDS_RESTORE if archived else Fate.FAILED
-
-
-def _is_archived(outcome: Outcome) -> bool:
-    return outcome.cause == BlobArchived.__name__
