@@ -65,9 +65,10 @@ def command(
 ) -> ExitCode:
     """Make archived originals readable again, for some days or for good.
 
-    Says first what it would cost, and acts with --yes or within --max-usd. What is restoring, or
-    restored for --days or longer, is not asked for again; what is restored for less is kept longer, which costs no
-    retrieval. Expedited takes minutes, standard 3 to 12 hours, bulk 5 to 48. --permanent moves back to STANDARD what is restored by now; with --wait all of it.
+    Says first what it would cost, and acts with --yes or within --max-usd. What is restoring, or restored for --days or
+    longer, is not asked for again; what is restored for less is kept longer, which costs no retrieval. Expedited takes
+    minutes, standard 3 to 12 hours, bulk 5 to 48. --permanent moves back to STANDARD what is restored by now; with
+    --wait all of it.
     """
     from imgctl.cli.restore_job import RestoreJob
     from imgctl.ops.parts import open_parts
