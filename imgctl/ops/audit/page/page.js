@@ -59,7 +59,6 @@
     }
     const bytes = data.reduce((sum, row) => sum + (row[BYTES] || 0), 0);
     const lost = data.reduce((sum, row) => sum + (tone(row[CODE]) === "loss"), 0);
-    tile("Images affected", count(ids.size));
     tile("Lost or damaged", count(lost));
     tile("Bytes concerned", size(bytes));
     tile("Images audited", count(about.images));
@@ -131,7 +130,7 @@
     const every = Math.ceil(names.length / Math.max(1, Math.floor((wide - left) / 84)));
     names.forEach((name, index) => {
       const sum = sums.get(name), x = left + index * step;
-      if (index % every === 0) chart.append(draw("text", { x: x + step / 2, y: high - 4, "text-anchor": "middle" }, name));
+      if (index % every === 0) chart.append(draw("text", index ? { x: x + step / 2, y: high - 4, "text-anchor": "middle" } : { x: left, y: high - 4 }, name));
       if (!sum.all) return;
       const label = `${name}: ${plural(sum.all, "finding", "findings")}`;
       const bar = draw("g", { role: "button", tabindex: 0, "aria-label": label, "aria-pressed": "false", "data-span": name },
