@@ -1,0 +1,175 @@
+"""`imgctl audit` as it is typed: exit codes, output, requests; over listings that break, and while others work."""
+
+import csv
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imgctl.ops.audit.findings import from_record
+from tests.parts.proxy import Fault, fault_proxy
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment
+from tests.whole.listings import altered_listings
+
+AT_ONCE = ("audit", "--grace", "0s", "--json")
+
+
+@pytest.fixture
+def filled(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
+    """Twenty photos, ready."""
+    assert deployment.run("upload", place_of(album), "--user", str(USER)).code == 0
+    assert deployment.run("work", "--drain").code == 0
+    return deployment
+
+
+def test_a_healthy_archive_has_no_findings(filled: Deployment) -> None:
+    result = filled.run(*AT_ONCE, "--storage-class", "--stale", "--deep")
+
+    assert result.code == 0, result.err
+    assert result.summary["findings"] == 0
+    assert (result.summary["images"], result.summary["blobs"], result.summary["checked"]) == (20, 80, 20)
+
+
+def test_a_lost_original_ends_in_exit_4_and_a_record_that_reads_back(filled: Deployment, tmp_path: Path) -> None:
+    lost = filled.images()[7]
+    filled.open_store().delete([lost.original_key or ""])
+    result = filled.run(*AT_ONCE, "--csv", tmp_path / "found.csv")
+
+    assert result.code == 4
+    assert [from_record(one).id for one in result.of("finding")] == [lost.id]
+    assert result.summary["codes"] == {"missing_original": 1}
+    with (tmp_path / "found.csv").open(newline="") as file:
+        assert [row["key"] for row in csv.DictReader(file)] == [lost.original_key]
+    assert filled.run(*AT_ONCE, "--fail-on", "failed,orphan_blob").code == 0
+    assert "missing_original" in filled.run("audit", "--grace", "0s").out
+
+
+def test_what_is_young_is_no_finding(filled: Deployment) -> None:
+    filled.open_store().delete([filled.images()[0].original_key or ""])
+
+    assert filled.run("audit").code == 0
+
+
+def test_a_code_that_is_none_is_refused(embedded: Deployment) -> None:
+    result = embedded.run("audit", "--fail-on", "missing_orginal")
+
+    assert result.code == 2
+    assert "missing_orginal" in result.err
+
+
+def test_a_directory_that_is_not_there_is_no_clean_audit(embedded: Deployment) -> None:
+    result = embedded.run("audit")
+
+    assert result.code == 1
+    assert "there is no directory" in result.err
+
+
+def test_ids_from_a_list_are_audited_alone(filled: Deployment, tmp_path: Path) -> None:
+    chosen, other = filled.images()[3:5]
+    filled.open_store().delete([chosen.thumb_key or "", other.thumb_key or ""])
+    names = tmp_path / "ids"
+    names.write_text(f"{chosen.id}\n")
+    result = filled.run(*AT_ONCE, "--ids-from", names)
+
+    assert [one["key"] for one in result.of("finding")] == [chosen.thumb_key]
+
+
+def test_a_user_audit_asks_in_proportion_to_that_users_photos(servers: Deployment, tmp_path: Path) -> None:
+    other = "0190b2b4-0000-7000-8000-000000000002"
+    for user, count in ((str(USER), 3), (other, 40)):
+        place = tmp_path / user
+        place.mkdir()
+        for number in range(count):
+            (place / f"{number}.jpg").write_bytes(photo(number))
+        assert servers.run("upload", place, "--user", user).code == 0
+    assert servers.run("work", "--drain").code == 0
+    with fault_proxy(servers.store.endpoint_url) as proxy:
+        result = servers.through(proxy.url).run(*AT_ONCE, "--user", str(USER))
+
+    assert result.code == 0, result.err
+    assert dict(proxy.requests) == {"HEAD": 12}
+    assert result.summary["requests"] == {"LIST": 0, "HEAD": 12, "GET": 0}
+
+
+def _forbidden(_method: str, _path: str, _number: int) -> Fault:
+    return Fault.EXPIRED
+
+
+def _unreachable(_method: str, _path: str, _number: int) -> Fault:
+    return Fault.RESET
+
+
+@pytest.mark.parametrize("policy", [_forbidden, _unreachable])
+def test_a_listing_that_is_refused_is_an_error(
+    servers: Deployment, policy: Callable[[str, str, int], Fault | None]
+) -> None:
+    assert servers.run("init").code == 0
+    hasty = servers.with_settings(STORE_RETRIES="1")
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        result = hasty.through(proxy.url).run(*AT_ONCE)
+
+    assert result.code == 1
+    assert result.out == ""
+    assert result.err.startswith("imgctl: ")
+
+
+def test_a_bucket_that_is_missing_is_an_error(servers: Deployment) -> None:
+    lost = replace(servers, store=replace(servers.store, url="s3://no-such-bucket-here"))
+    result = lost.run(*AT_ONCE)
+
+    assert result.code == 1
+    assert "there is no bucket" in result.err
+
+
+@pytest.mark.parametrize("harm", ["cut", "repeat"])
+def test_a_listing_that_breaks_in_the_middle_is_an_error(
+    servers: Deployment, album: dict[Path, bytes], harm: str
+) -> None:
+    assert servers.run("upload", place_of(album), "--user", str(USER)).code == 0
+    assert servers.run("work", "--drain").code == 0
+    hasty = servers.with_settings(STORE_RETRIES="1")
+    with altered_listings(servers.store.endpoint_url, harm=harm, page_keys=20) as url:
+        result = hasty.through(url).run(*AT_ONCE)
+
+    assert result.code == 1, result.out
+    assert result.of("finding") == []
+    assert result.of("summary") == []
+
+
+def test_nothing_false_is_said_while_uploads_and_workers_run(deployment: Deployment, tmp_path: Path) -> None:
+    assert deployment.run("init").code == 0
+    users = [f"0190b2b4-0000-7000-8000-00000000001{number}" for number in range(3)]
+    place = tmp_path / "many"
+    place.mkdir()
+    for number in range(40):
+        (place / f"{number}.jpg").write_bytes(photo(number))
+    (place / "ours").mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(_busy, deployment, place, users)
+        said = [one for result in _rounds(deployment, busy.done) for one in result]
+        busy.result()
+
+    assert said == []
+
+
+def _busy(deployment: Deployment, place: Path, users: list[str]) -> None:
+    for user in users:
+        uploading = deployment.start("upload", place, "--user", user)
+        working = deployment.start("work", "--drain")
+        assert uploading.wait().code == 0
+        assert working.wait().code == 0
+        assert deployment.run("work", "--drain").code == 0
+
+
+def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[dict[str, object]]]:
+    while True:
+        last = done()
+        # Without a grace: only the order of the looks keeps what is in flight out.
+        result = deployment.run(*AT_ONCE)
+        assert result.code in (0, 4), result.err
+        yield result.of("finding")
+        if last:
+            return
