@@ -34,7 +34,7 @@ const SLIDERS = {
   full: { label: "Full", values: steps(50_000, 10_000_000), toggle: true, ...size("full") },
   medium: { label: "Medium", values: steps(10_000, 2_000_000), toggle: true, ...size("medium") },
   thumb: { label: "Thumb", values: steps(1000, 500_000), toggle: true, ...size("thumb") },
-  archive_after_days: { label: "moved after", values: [0, 1, 7, 14, 30, 60, 90, 120, 180, 365], show: (value) => (Number(value) === 0 ? "at once" : `${value} days`) },
+  archive_after_days: { label: "Moved after", values: [0, 1, 7, 14, 30, 60, 90, 120, 180, 365], show: (value) => (Number(value) === 0 ? "at once" : `${value} days`) },
   hit_ratio: { label: "Hit ratio", values: range(0, 100), get: () => Math.round(Number(plan.hit_ratio) * 100), set: (value) => { plan.hit_ratio = String(value / 100); }, show: () => `${Number((Number(plan.hit_ratio) * 100).toFixed(2))} %` },
 };
 const CLASS_NAMES = { STANDARD: "Standard", STANDARD_IA: "Standard-IA", ONEZONE_IA: "One Zone-IA", INTELLIGENT_TIERING: "Intelligent-Tiering", GLACIER_IR: "Glacier Instant", GLACIER: "Glacier Flexible", DEEP_ARCHIVE: "Deep Archive" };
@@ -74,7 +74,7 @@ function makeSlider(place) {
 function showSlider(name) {
   const one = SLIDERS[name], value = Number(one.get ? one.get() : plan[name]), input = byId(`in-${name}`), told = one.show(value);
   const nearest = one.values.reduce((best, step, at) => (Math.abs(step - value) < Math.abs(one.values[best] - value) ? at : best), 0);
-  const off = (name === "archive_after_days" && plan.originals === "STANDARD") || (name === "hit_ratio" && !plan.cdn) || (one.toggle && !(name in plan.sizes));
+  const off = Boolean((name === "archive_after_days" && plan.originals === "STANDARD") || (name === "hit_ratio" && !plan.cdn) || (one.toggle && !(name in plan.sizes)));
   input.value = nearest;
   input.setAttribute("aria-valuetext", told);
   input.disabled = off;
@@ -166,7 +166,7 @@ function showBill(found) {
   const first = found.months[0], last = found.months.at(-1);
   const all = (name, from) => sum(found.months.map((month) => month[from][name]));
   const cells = (a, b, c) => `<td>${exact(a)}</td><td>${exact(b)}</td><td>${exact(c)}</td>`;
-  const rows = Object.entries(GROUPS).map(([group, names]) => {
+  const rows = Object.entries(GROUPS).filter(([group]) => all(group, "groups").n).map(([group, names]) => {
     const parts = names.filter((name) => name in PARTS && all(name, "parts").n).map((name) => `<tr class="part"><th scope="row">${name === "cold" ? `Originals in ${escaped(className(plan.originals))}` : PARTS[name]}</th>${cells(first.parts[name], last.parts[name], all(name, "parts"))}</tr>`);
     return `<tr class="group" style="--tone:var(--${TONES[group]})"><th scope="row">${LABELS[group]}</th>${cells(first.groups[group], last.groups[group], all(group, "groups"))}</tr>${parts.join("")}`;
   });
@@ -188,7 +188,7 @@ function notes(found) {
   }
   if (!f.viewed.length) said.push("Without any variant there is nothing to show.");
   if (!plan.cdn) said.push("Without a CDN every view is a GET, and viewers far from the region wait.");
-  if (profile === "lesson") said.push("The lesson counts decimal GB, 30 days, one price for every GB, three PUT a photo, and a CDN that bills only what it misses. <b>As AWS bills</b> shows the difference.");
+  if (profile === "lesson") said.push("The lesson counts decimal GB, 30 days, one price for every GB, one PUT a variant, and a CDN that bills only what it misses. <b>As AWS bills</b> shows the difference.");
   return said;
 }
 
