@@ -1,0 +1,104 @@
+"""A server in a thread of the test's own process, over real parts, and a worker to go with it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from queue import SimpleQueue
+from uuid import UUID
+
+import httpx
+
+from imgctl.config import CatalogSettings, ServeSettings, Settings, StoreSettings
+from imgctl.model import Image
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.work.record import judge, record
+from imgctl.ops.work.task import Batch, Job, render_batch
+from imgctl.run.stop import Stop
+from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.lookups import by_id
+from imgctl.web.run import serve, serving
+from imgctl.web.tokens import Scope, new_token
+
+USER = UUID("0190b2b4-0000-7000-8000-000000000001")
+OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A running server, a client of it, and what lies behind it."""
+
+    url: str
+    client: httpx.Client
+    parts: Parts
+
+    def send(self, data: bytes, *, user: UUID = USER) -> UUID:
+        """Send a picture and return its id."""
+        answer = self.client.post("/images", params={"user_id": str(user)}, content=data)
+        assert answer.status_code in (200, 201), answer.text
+        return UUID(answer.json()["id"])
+
+    def row(self, image: UUID) -> Image:
+        """An image's row."""
+        with self.parts.catalog.read() as connection:
+            found = by_id(connection, image)
+        assert found is not None
+        return found
+
+    def work(self) -> None:
+        """What a worker does once: claim, render, put, record."""
+        settings, catalog = self.parts.settings, self.parts.catalog
+        with catalog.write() as connection:
+            claims = claim(connection, limit=100, lease_seconds=60, max_attempts=5)
+        jobs = [
+            Job(
+                id=one.id,
+                attempts=one.attempts,
+                forgiven=one.forgiven,
+                original_key=one.original_key or "",
+                size=one.bytes or 0,
+            )
+            for one in claims
+        ]
+        recipe = settings.variants.recipe()
+        batch = Batch(jobs=tuple(jobs), store=settings.store, recipe=recipe, max_pixels=10**9, timeout_seconds=0)
+        verdicts = [judge(one, max_attempts=5) for one in render_batch(batch)]
+        with catalog.write() as connection:
+            record(connection, verdicts, recipe=recipe)
+
+
+def settings_for(catalog_url: str, store: StoreSettings, **serve: object) -> Settings:
+    """Settings of a server on any free port."""
+    wanted = replace(ServeSettings(port=0), **serve)  # type: ignore[arg-type]
+    return Settings(catalog=CatalogSettings(url=catalog_url), store=store, serve=wanted)
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[Served]:
+    """A server for as long as the block runs; it ends as a first signal would end it."""
+    stop, addresses = Stop(), SimpleQueue[str]()
+    with open_parts(serving(settings)) as parts:
+        thread = threading.Thread(
+            target=serve, args=(parts,), kwargs={"stop": stop, "endpoint_url": "", "ready": addresses.put}, daemon=True
+        )
+        thread.start()
+        url = addresses.get(timeout=30)
+        try:
+            with httpx.Client(base_url=url, timeout=60) as client:
+                yield Served(url=url, client=client, parts=parts)
+        finally:
+            stop.request()
+            thread.join(60)
+            assert not thread.is_alive(), "the server does not end"
+
+
+def token(*scopes: Scope, user: UUID | None = None, name: str = "app") -> tuple[dict[str, str], str]:
+    """The header that a new token is shown by, and the line that admits it."""
+    secret, line = new_token(name, scopes=scopes, user_id=user)
+    return {"Authorization": f"Bearer {secret}"}, line
+
+
+def digest_of(data: bytes) -> str:
+    """A content's SHA-256 in hex."""
+    return sha256(data).hexdigest()
