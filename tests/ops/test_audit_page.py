@@ -121,8 +121,10 @@ def test_a_browser_shows_filters_and_sorts_it_and_asks_nobody(archive: Archive, 
     assert tab.evaluate("document.getElementById('shown').textContent") == "77 of 1,002 findings"
     assert tab.evaluate(ROWS) == 77
 
-    tab.press("Escape")
     tab.press("/")
+    assert tab.evaluate("[document.activeElement.id, document.activeElement.value]") == ["search", ""]
+
+    tab.press("Escape")
     tab.type("onerror=alert")
     tab.until(f"{ROWS} === 1")
     assert "<img src=x" in tab.evaluate("document.querySelector('#rows .what').textContent")

@@ -127,10 +127,11 @@
       chart.append(draw("line", { x1: left, x2: wide, y1: y, y2: y }));
       chart.append(draw("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, count(Math.round(most * share))));
     }
+    const within = (x) => Math.min(Math.max(x, 4 * length), wide - 3.5 * length);
     const every = Math.ceil(names.length / Math.max(1, Math.floor((wide - left) / 84)));
     names.forEach((name, index) => {
       const sum = sums.get(name), x = left + index * step;
-      if (index % every === 0) chart.append(draw("text", index ? { x: x + step / 2, y: high - 4, "text-anchor": "middle" } : { x: left, y: high - 4 }, name));
+      if (index % every === 0) chart.append(draw("text", { x: within(x + step / 2), y: high - 4, "text-anchor": "middle" }, name));
       if (!sum.all) return;
       const label = `${name}: ${plural(sum.all, "finding", "findings")}`;
       const bar = draw("g", { role: "button", tabindex: 0, "aria-label": label, "aria-pressed": "false", "data-span": name },
@@ -283,13 +284,11 @@
     at("previous").addEventListener("click", () => turn(-1));
     at("next").addEventListener("click", () => turn(1));
     document.addEventListener("keydown", (event) => {
-      const typing = event.target === at("search");
-      if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
-        event.preventDefault();
-        at("search").focus();
-      } else if (event.key === "Escape" && (typing || !at("clear").hidden)) {
-        at("clear").click();
-      }
+      if (event.key === "Escape" && (event.target === at("search") || !at("clear").hidden)) at("clear").click();
+    });
+    /* When it is let go: or the search would begin with it. */
+    document.addEventListener("keyup", (event) => {
+      if (event.key === "/" && !event.ctrlKey && !event.metaKey) at("search").focus();
     });
     let width = at("main").clientWidth;
     new ResizeObserver(() => {
