@@ -1,24 +1,28 @@
 """Where an audit's listing and its second looks come from: the bucket, the directory, or an inventory report."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from imgctl.errors import BucketMissing
+from imgctl.errors import BucketMissing, UsageError
 from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.store.cold.base import ColdStore, StoredBlob
 from imgctl.store.cold.open import open_cold
+from imgctl.store.inventory import open_inventory
 from imgctl.store.listing import PAGE_KEYS, Page, Pages, of_bucket, of_scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A way to list the store and a way to look at one blob."""
+    """A way to list the store and a way to look at one blob; `taken_at` is None for a listing that is live."""
 
     pages: Pages
     head: Callable[[str], Seen | None]
+    taken_at: datetime | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
@@ -42,6 +46,21 @@ def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
         return Seen(found.size, found.modified_at) if found else None
 
     return Source(pages=of_bucket(store, asked=lambda: tally.add_work(lists=1)), head=head)
+
+
+def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
+    """An inventory report for the listing, and the store itself for second looks."""
+    live = open_source(parts, classes=classes, tally=tally)
+    report = open_inventory(manifest, parts.settings.store)
+    if classes and not report.classes:
+        report.close()
+        raise UsageError("the inventory tells no storage classes", hint="leave --storage-class out, or add the field")
+
+    def pages(after: str, until: str) -> Iterator[Page]:
+        for page in report.pages(after, until):
+            yield page if classes else page._replace(classes=None)
+
+    return replace(live, pages=pages, taken_at=report.taken_at, close=report.close)
 
 
 def _head_of(cold: ColdStore) -> Callable[[str], Seen | None]:

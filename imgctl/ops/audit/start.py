@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from itertools import chain, islice
 from uuid import UUID
 
@@ -17,12 +19,13 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, outside, within
 from imgctl.ops.audit.sift import Suspect, sift, strays
-from imgctl.ops.audit.sources import Source, open_source
+from imgctl.ops.audit.sources import Source, open_report, open_source
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines
 from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.scope import Scope
 
 AT_ONCE = 6
 # Where repair puts what it takes away, and what `doctor` writes: neither is anybody's photo.
@@ -51,7 +54,7 @@ class _Audit:
         self._order = order
         self._tally = tally
         self._stop = stop
-        self._source: Source = open_source(parts, classes=order.classes, tally=tally)
+        self._source: Source = _source(parts, order, tally)
         with parts.catalog.read() as connection:
             now = clock(connection)
         self._rules = Rules(
@@ -60,6 +63,7 @@ class _Audit:
             stuck_after=order.stuck_after,
             recipe=digest(recipe) if order.stale else None,
             classes=order.classes,
+            cutoff=self._source.taken_at,
             originals_prefix=store.originals_prefix,
             variants_prefix=store.variants_prefix,
             extensions={spec.variant.value: spec.format.extension for spec in recipe.variants},
@@ -75,6 +79,7 @@ class _Audit:
 
     def close(self) -> None:
         self._inspector.close()
+        self._source.close()
 
     def few(self, bad: list[BadId]) -> Iterator[Finding]:
         """The rows of one user or of a list, each of their blobs headed: no listing."""
@@ -87,9 +92,10 @@ class _Audit:
     def whole(self) -> Iterator[Finding]:
         """Rows and listing merged, segments of them at once."""
         checkpoint = Checkpoint(self._order, self._tally)
-        scope = self._order.chosen.scope
+        scope = _until(self._order.chosen.scope, self._source.taken_at)
         rows = within(self._catalog, scope, after=checkpoint.after, stop=self._stop)
-        everything = scope.since is None and scope.until is None and checkpoint.after is None
+        asked = self._order.chosen.scope
+        everything = asked.since is None and asked.until is None and checkpoint.after is None
         segments = chain(outside(self._prefixes) if everything else (), rows)
         with closing(in_order(segments, self._segment, at_once=AT_ONCE)) as results:
             for segment, found in results:
@@ -143,3 +149,16 @@ class _Audit:
             self._tally.add_work(rows=len(found))
             yield found
             after = UUID(str(found[-1][7]))
+
+
+def _source(parts: Parts, order: AuditOrder, tally: Tally) -> Source:
+    if order.inventory is None or order.of_few:
+        return open_source(parts, classes=order.classes, tally=tally)
+    return open_report(parts, order.inventory, classes=order.classes, tally=tally)
+
+
+def _until(scope: Scope, taken_at: datetime | None) -> Scope:
+    """Nothing younger than the listing: it could not know of it."""
+    if taken_at is None or (scope.until is not None and scope.until <= taken_at):
+        return scope
+    return replace(scope, until=taken_at)

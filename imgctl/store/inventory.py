@@ -1,0 +1,220 @@
+"""An S3 Inventory report as a listing: its files, which are in no order, sorted on disk once."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol, cast
+from urllib.parse import unquote_plus
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import StoreError, UsageError
+from imgctl.store.blobs.open import bucket_and_prefix
+from imgctl.store.listing import PAGE_KEYS, Page
+
+_HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
+_FORMATS = ("CSV", "Parquet", "ORC")
+_LAST = "\U0010ffff" * 2
+_RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ? AND key <= ? ORDER BY key"
+_TABLE = "CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER, modified REAL, class TEXT) WITHOUT ROWID, STRICT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a report's manifest.json says: when the listing was taken, of which bucket, in which files and columns."""
+
+    taken_at: datetime
+    bucket: str
+    format: str
+    columns: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """Each file's key and the MD5 of its bytes in hex, empty where none is told."""
+
+
+class Reports(Protocol):
+    """Where the files of a report lie."""
+
+    def read(self, name: str) -> bytes:
+        """One of them, whole; the name is the manifest's."""
+
+
+class Inventory:
+    """A report's blobs below a store's prefix, in a temporary file; `classes` says whether it tells storage classes."""
+
+    def __init__(self, reports: Reports, manifest: Manifest, *, prefix: str) -> None:
+        self._directory = TemporaryDirectory(prefix="imgctl-inventory-")
+        self._file = Path(self._directory.name) / "blobs.db"
+        self.taken_at = manifest.taken_at
+        self.classes = "StorageClass" in manifest.columns
+        try:
+            self._fill(reports, manifest, prefix)
+        except BaseException:
+            self.close()
+            raise
+
+    def pages(self, after: str, until: str) -> Iterator[Page]:
+        """The blobs with `after` < key <= `until` in byte order of their keys."""
+        with closing(sqlite3.connect(self._file, check_same_thread=False)) as connection:
+            rows = connection.execute(_RANGE, (after, until or _LAST))
+            while found := rows.fetchmany(PAGE_KEYS):
+                keys, sizes, times, classes = zip(*found, strict=True)
+                moments = tuple([datetime.fromtimestamp(one, UTC) for one in times])
+                yield Page(keys, sizes, moments, classes if self.classes else None)
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self._directory.cleanup()
+
+    def _fill(self, reports: Reports, manifest: Manifest, prefix: str) -> None:
+        connection = sqlite3.connect(self._file, isolation_level=None)
+        with closing(connection):
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(_TABLE)
+            connection.execute("BEGIN")
+            for name, md5 in manifest.files:
+                body = reports.read(name)
+                if md5 and hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+                    raise StoreError(f"the inventory's file {name} is damaged", hint="fetch it again")
+                _insert(connection, _blobs(_rows(body, manifest, name), prefix))
+            connection.execute("COMMIT")
+
+
+def open_inventory(where: str, settings: StoreSettings) -> Inventory:
+    """The report behind a manifest, read and sorted; UsageError for what is none, or is of another bucket."""
+    reports, name = _reports(where, settings)
+    manifest = read_manifest(reports.read(name), where)
+    scheme, _, rest = settings.url.partition("://")
+    if scheme != "s3":
+        raise UsageError("an inventory is of a bucket, and the store is a directory", hint="leave --inventory out")
+    bucket, prefix = bucket_and_prefix(rest)
+    if manifest.bucket != bucket:
+        raise UsageError(f"{where} is an inventory of bucket {manifest.bucket}, not of {bucket}", hint="check --store")
+    return Inventory(reports, manifest, prefix=prefix)
+
+
+def read_manifest(body: bytes, where: str) -> Manifest:
+    """A manifest.json (S3 User Guide, Amazon S3 Inventory manifest); UsageError for anything else."""
+    try:
+        read = json.loads(body)
+        kind = str(read["fileFormat"])
+        columns = tuple(part.strip() for part in str(read["fileSchema"]).split(",")) if kind == "CSV" else ()
+        return Manifest(
+            taken_at=datetime.fromtimestamp(int(read["creationTimestamp"]) / 1000, UTC),
+            bucket=str(read["sourceBucket"]),
+            format=kind,
+            columns=columns or _COLUMNS,
+            files=tuple((str(one["key"]), str(one.get("MD5checksum", ""))) for one in read["files"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{where} is no manifest of an inventory: {error!r}", hint=_HINT) from None
+
+
+_COLUMNS = ("Bucket", "Key", "Size", "LastModifiedDate", "StorageClass")
+# Parquet and ORC name them so.
+_SNAKE = {"Key": "key", "Size": "size", "LastModifiedDate": "last_modified_date", "StorageClass": "storage_class",
+          "IsLatest": "is_latest", "IsDeleteMarker": "is_delete_marker"}  # fmt: skip
+
+
+def _rows(body: bytes, manifest: Manifest, name: str) -> Iterator[Mapping[str, object]]:
+    if manifest.format == "CSV":
+        return _csv_rows(body, manifest.columns)
+    if manifest.format not in _FORMATS:
+        raise UsageError(f"the inventory's format {manifest.format!r} is none of S3's", hint=_HINT)
+    return _arrow_rows(body, manifest.format, name)
+
+
+def _csv_rows(body: bytes, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    text = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+    for row in csv.reader(io.StringIO(text.decode())):
+        named: dict[str, object] = dict(zip(columns, row, strict=False))
+        # Keys of CSV reports are URL-encoded, those of the other formats are not.
+        yield named | {"Key": unquote_plus(str(named.get("Key", "")))}
+
+
+class _Table(Protocol):
+    """What is used of pyarrow's table."""
+
+    def to_pylist(self) -> list[dict[str, object]]: ...
+
+
+def _arrow_rows(body: bytes, kind: str, name: str) -> Iterator[Mapping[str, object]]:
+    from importlib import import_module
+
+    try:
+        reader = import_module("pyarrow.parquet" if kind == "Parquet" else "pyarrow.orc")
+    except ImportError:
+        hint = "pip install pyarrow, or let S3 write CSV"
+        raise UsageError(f"{name} is {kind}, which needs pyarrow", hint=hint) from None
+    table = cast("_Table", reader.read_table(io.BytesIO(body)))
+    for row in table.to_pylist():
+        yield {ours: row.get(theirs) for ours, theirs in _SNAKE.items()}
+
+
+def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[str, int, float, str]]:
+    for row in rows:
+        key = str(row["Key"])
+        gone = _is(row.get("IsDeleteMarker"), "true") or _is(row.get("IsLatest"), "false")
+        if gone or not key.startswith(prefix):
+            continue
+        modified = row.get("LastModifiedDate")
+        at = modified if isinstance(modified, datetime) else datetime.fromisoformat(str(modified))
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        yield key[len(prefix) :], int(str(row["Size"])), at.timestamp(), str(row.get("StorageClass") or "STANDARD")
+
+
+def _is(value: object, text: str) -> bool:
+    return str(value).lower() == text
+
+
+def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, float, str]]) -> None:
+    try:
+        connection.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", blobs)
+    except (ValueError, KeyError, EOFError, OSError) as error:
+        hint = "the report must have Size and LastModifiedDate among its fields"
+        raise UsageError(f"the inventory cannot be read: {error!r}", hint=hint) from None
+
+
+class _Local:
+    """A report copied to this machine: its files lie beside the manifest or below a directory of it, by their keys."""
+
+    def __init__(self, manifest: Path) -> None:
+        self._manifest = manifest
+
+    def read(self, name: str) -> bytes:
+        for place in (self._manifest.parent, *self._manifest.absolute().parents):
+            for path in (place / name, place / Path(name).name, place / "data" / Path(name).name):
+                if path.is_file():
+                    return path.read_bytes()
+        raise UsageError(f"{name} is nowhere near {self._manifest}", hint="copy the report's data files beside it")
+
+
+class _InBucket:
+    """A report where S3 wrote it."""
+
+    def __init__(self, settings: StoreSettings, bucket: str) -> None:
+        from imgctl.store.blobs.s3 import S3Store
+
+        self._store = S3Store(settings, bucket=bucket)
+
+    def read(self, name: str) -> bytes:
+        return self._store.get(name)
+
+
+def _reports(where: str, settings: StoreSettings) -> tuple[Reports, str]:
+    scheme, separator, rest = where.partition("://")
+    if separator and scheme == "s3":
+        bucket, _, name = rest.partition("/")
+        return _InBucket(settings, bucket), name
+    path = Path(where).expanduser()
+    if not path.is_file():
+        raise UsageError(f"{where}: no such file", hint=_HINT)
+    return _Local(path), str(path.name)

@@ -1,0 +1,120 @@
+"""Audits beyond the live listing: by an inventory report, by checksum within a budget, by what rows wait for."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imgctl.model import Status
+from imgctl.ops.audit.cost import cost_of
+from imgctl.ops.audit.findings import Code, Why
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.upgrade import upgrade
+from tests.ops.audited import AT_ONCE, HOUR, Archive, archive_of, local, said
+from tests.parts.seaweed import S3Server
+from tests.store.test_inventory import write_report
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """Twelve photos in a directory, and a state directory of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    upgrade(catalog)
+    archive = archive_of(catalog, local(tmp_path))
+    archive.add(12)
+    yield archive
+    catalog.close()
+
+
+def test_a_budget_sees_every_original_in_the_end(embedded: Archive) -> None:
+    rotten = embedded.photos[7]
+    embedded.put(rotten.original, bytes(reversed(rotten.body)))
+    budget = sum(len(photo.body) for photo in embedded.photos) // 3
+    found, hashed = [], 0
+    for _ in range(3):
+        tally = Tally()
+        found += said(embedded.audit(replace(AT_ONCE, deep=True, budget=budget), tally=tally))
+        hashed += tally.hashed
+
+        assert 0 < tally.hashed <= budget
+
+    assert found == [(Code.CHECKSUM_MISMATCH, rotten.original)]
+    assert hashed == sum(len(photo.body) for photo in embedded.photos)
+
+
+def test_a_budget_smaller_than_any_photo_still_moves_on(embedded: Archive) -> None:
+    hashed = 0
+    for _ in range(3):
+        tally = Tally()
+        embedded.audit(replace(AT_ONCE, deep=True, budget=1), tally=tally)
+        hashed += tally.checked
+
+    assert hashed == 3
+
+
+def test_checksums_that_the_store_keeps_are_not_read_again(embedded: Archive, seaweed: S3Server) -> None:
+    archive = archive_of(embedded.parts.catalog, seaweed.settings(seaweed.new_bucket()))
+    for photo in embedded.photos:
+        archive.parts.store.create(photo.original, photo.body, content_type="image/jpeg")
+    tally = Tally()
+    archive.audit(replace(AT_ONCE, deep=True), tally=tally)
+
+    assert (tally.checked, tally.hashed) == (12, 0)
+    assert cost_of(tally, archive.parts.settings).brief.startswith(f"{tally.lists} LIST + {tally.heads} HEAD")
+
+
+def test_an_inventory_stands_for_the_listing_and_the_store_for_second_looks(
+    embedded: Archive, seaweed: S3Server, tmp_path: Path
+) -> None:
+    bucket = seaweed.new_bucket()
+    archive = archive_of(embedded.parts.catalog, seaweed.settings(bucket))
+    photos = archive.add(5)
+    for photo in embedded.photos:
+        embedded.forget(photo)
+    lost, arrived, deleted = photos[:3]
+    keys = [key for photo in photos for key in photo.keys.values() if key not in (lost.original, arrived.original)]
+    archive.delete(lost.original)
+    archive.delete(deleted.original)
+    sizes = {photo.original: len(photo.body) for photo in photos}
+    rows = [(key, sizes.get(key, 9), "STANDARD") for key in [*keys, "zzz/gone.txt"]]
+    taken = datetime.now(UTC) - HOUR
+    manifest = write_report(tmp_path, [rows[::2], rows[1::2]], bucket=bucket, taken=taken)
+    newer = archive.add(1, age=HOUR / 2)[0]
+    archive.delete(newer.original)
+    tally = Tally()
+
+    # What the report lacks and the store has is there; what went after the report, or came, is for the next one.
+    found = said(archive.audit(replace(AT_ONCE, inventory=str(manifest)), tally=tally))
+    assert found == [(Code.MISSING_ORIGINAL, lost.original)]
+    assert (tally.lists, tally.rows) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"attempts": 0}, Why.NO_WORKER),
+        ({"attempts": 4, "leased_until": datetime(2026, 1, 1, tzinfo=UTC)}, Why.LEASE_EXPIRED),
+        ({"attempts": 2, "error": "crashed (SIGSEGV)"}, Why.POISONED),
+        ({"attempts": 0, "storage_class": "DEEP_ARCHIVE"}, Why.WAITING_FOR_RESTORE),
+    ],
+)
+def test_a_stuck_row_says_what_it_waits_for(embedded: Archive, values: dict[str, object], why: Why) -> None:
+    embedded.set(embedded.photos[0], status=Status.PROCESSING, **values)
+
+    assert [(one.code, one.why) for one in embedded.audit()] == [(Code.STUCK_PROCESSING, why)]
+
+
+def test_a_row_is_stuck_only_after_so_long(embedded: Archive) -> None:
+    embedded.set(embedded.photos[0], status=Status.PROCESSING)
+
+    assert embedded.audit(AuditOrder(grace=timedelta(0), stuck_after=timedelta(days=30))) == []
+
+
+def test_an_inserted_row_of_an_old_date_is_not_stuck_while_its_blob_is_young(embedded: Archive) -> None:
+    embedded.set(embedded.photos[0], status=Status.PROCESSING)
+
+    assert embedded.audit(AuditOrder(grace=HOUR)) == []
