@@ -89,6 +89,7 @@ def command(
 def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by: str) -> None:
     from imgctl.pricing.archive import group_of
     from imgctl.pricing.lines import plain
+    from imgctl.pricing.modelled import added
 
     for part, lines in bill.lines.items():
         for line in lines:
@@ -106,7 +107,7 @@ def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by
         "of_unknown_size": found.unknown,
         "photos_of_30_days": bill.growth.photos,
         "grows_by": plain(bill.growth.monthly),
-        "requests_of_30_days": plain(sum(line.amount for line in bill.growth.requests) + 0 * bill.total),
+        "requests_of_30_days": plain(added(bill.growth.requests)),
         "dearest_users": dearest,
         "assumptions": list(found.assumptions),
     }
@@ -121,15 +122,15 @@ def _record(share: "Share") -> dict[str, Json]:
 
 def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None:
     from imgctl.pricing.lines import dollars
+    from imgctl.pricing.modelled import added
 
     _show_shares(session, bill.shares, by)
     growth = bill.growth
-    requests = sum((line.amount for line in growth.requests), bill.total * 0)
     session.text("")
     session.text(f"{dollars(bill.total)} a month for {found.archive.rows:,} images")
     session.text(
         f"the last 30 days brought {growth.photos:,} photos: {dollars(growth.monthly)} more each month, "
-        f"and {dollars(requests)} of requests once"
+        f"and {dollars(added(growth.requests))} of requests once"
     )
     if found.promised:
         session.text(f"{found.promised:,} images are still uploading and not counted")

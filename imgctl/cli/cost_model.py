@@ -68,6 +68,7 @@ def _data(session: Session, found: "Modelled") -> None:
         "viewed_in_a_month_bytes": found.figures.view_bytes,
         "delivery_without_cdn": plain(found.figures.without_cdn),
         "delivery_with_cdn": plain(found.figures.with_cdn),
+        "flat_cdn_plan": found.figures.flat_plan.name if found.figures.flat_plan else None,
         "first_month": plain(found.months[0].total),
     }
     session.data(
@@ -105,6 +106,9 @@ def _show_figures(session: Session, found: "Modelled") -> None:
     session.text(f"stored in a year of 365 days: {terabytes(figures.year_bytes)}")
     session.text(f"viewed in a month of 30 days: {terabytes(figures.view_bytes)}")
     session.text(f"delivering that: {dollars(figures.without_cdn)} without a CDN, {dollars(figures.with_cdn)} with one")
+    flat = figures.flat_plan
+    if flat is not None:
+        session.text(f"a CDN's flat plan would hold it: {flat.name}, {dollars(flat.monthly)} a month, throttled beyond")
     session.text(f"first month: {dollars(found.months[0].total)}; all {len(found.months)}: {dollars(found.total)}")
 
 

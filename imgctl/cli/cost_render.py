@@ -33,12 +33,12 @@ def show_billing(session: Session) -> None:
 
 
 def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None:
-    """Lines with their formulas."""
+    """Lines with their formulas, without those of nothing."""
     from imgctl.pricing.lines import dollars
 
     session.text("")
     session.text(title)
-    rows = [(line.name, line.formula, dollars(line.amount)) for line in lines]
+    rows = [(line.name, line.formula, dollars(line.amount)) for line in lines if line.quantity]
     show_table(session, ("LINE", "FORMULA", "AMOUNT"), rows)
 
 

@@ -10,7 +10,7 @@ from imgctl.pricing.plan import ROW_BYTES, Plan, month_lengths
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.requests import Operation, request_cost
 from imgctl.pricing.storage import monthly_storage
-from imgctl.pricing.transfer import monthly_cdn, monthly_internet
+from imgctl.pricing.transfer import flat_plan, monthly_cdn, monthly_internet
 
 DAYS_A_YEAR = 365
 TYPICAL_MONTH_DAYS = 30
@@ -63,6 +63,7 @@ def aws_figures(card: Card, plan: Plan) -> Figures:
         view_bytes=views * plan.view_size,
         without_cdn=added(delivery(card, plan, views=views, cdn=False)),
         with_cdn=added(delivery(card, plan, views=views, cdn=True)),
+        flat_plan=flat_plan(card, size=views * plan.view_size, requests=views * len(plan.viewed)),
     )
 
 

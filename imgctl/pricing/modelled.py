@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from imgctl.pricing.lines import Line
 from imgctl.pricing.plan import Plan, Profile
-from imgctl.pricing.prices import Card
+from imgctl.pricing.prices import Card, CdnPlan
 
 
 class Group(StrEnum):
@@ -48,12 +48,16 @@ class Month:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The figures people quote: bytes stored in 365 days and viewed in 30, delivery of those 30 both ways, in dollars."""
+    """The figures people quote: bytes stored in 365 days and viewed in 30, delivery of those 30 both ways, in dollars.
+
+    `flat_plan` is the cheapest flat rate of a CDN that would hold it; None where none does, or nobody asked.
+    """
 
     year_bytes: int
     view_bytes: int
     without_cdn: Decimal
     with_cdn: Decimal
+    flat_plan: CdnPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What delivering costs: bytes to the internet from the bucket, or through the CDN."""
 
 from imgctl.pricing.lines import Line, Period, counted, tiered
-from imgctl.pricing.prices import Card
+from imgctl.pricing.prices import Card, CdnPlan
 
 
 def monthly_internet(card: Card, size: int) -> tuple[Line, ...]:
@@ -16,3 +16,9 @@ def monthly_cdn(card: Card, *, size: int, requests: int) -> tuple[Line, ...]:
     asked = max(0, requests - card.cdn.free_requests)
     lines = tiered(card, "from the CDN", paid, card.cdn.internet, period=Period.MONTHLY)
     return (*lines, counted("CDN requests", asked, card.cdn.https, period=Period.MONTHLY))
+
+
+def flat_plan(card: Card, *, size: int, requests: int) -> CdnPlan | None:
+    """The cheapest flat plan whose allowance holds so many bytes and requests a month; None where none does."""
+    fitting = [one for one in card.cdn.plans if one.requests >= requests and one.gb * card.gb_bytes >= size]
+    return min(fitting, key=lambda one: one.monthly, default=None)

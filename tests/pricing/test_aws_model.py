@@ -239,6 +239,18 @@ def test_the_lessons_product_as_aws_bills_it() -> None:
     assert cents(sum((month.of(Group.STORAGE) for month in found.months), Decimal(0))) == "19572.64"
 
 
+def test_the_cheapest_flat_plan_that_holds_the_views_is_named() -> None:
+    def plan(views: int) -> str | None:
+        found = model(CARD, Plan(uploads_per_day=views, views_per_upload=Decimal(1))).figures.flat_plan
+        return found.name if found else None
+
+    # In 30 days two requests a view: 60 million are beyond Pro's 10 and within Business's 125.
+    assert plan(1_000_000) == "Business"
+    # 100 GiB are free: 14,316 views a day are 107.37 GB, one more is beyond.
+    assert (plan(14_316), plan(14_317)) == ("Free", "Pro")
+    assert plan(100_000_000) is None
+
+
 def test_skipping_medium_shows_the_next_larger_in_its_place() -> None:
     plan = Plan(sizes={"thumb": 50_000, "full": 1_000_000, "original": 3_000_000})
 
