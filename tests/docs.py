@@ -100,10 +100,18 @@ def exit_table() -> str:
 
 
 def commands() -> dict[str, click.Command]:
-    """Every command by its name, loaded."""
-    with click.Context(cli) as context:
-        found = {name: cli.get_command(context, name) for name in COMMANDS}
-    return {name: command for name, command in found.items() if command is not None}
+    """Every command by its name, loaded; those of a group by two: `cost model`."""
+    return {name: command for name in COMMANDS for name, command in _loaded(cli, name)}
+
+
+def _loaded(group: click.Group, name: str, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    with click.Context(group) as context:
+        command = group.get_command(context, name)
+        assert command is not None
+        yield f"{above}{name}", command
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                yield from _loaded(command, below, f"{above}{name} ")
 
 
 def help_of(name: str, command: click.Command) -> str:
@@ -148,12 +156,18 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 def parse(arguments: list[str]) -> str:
     """Parse a command line as imgctl would, without running it; returns the command's name, raises click's errors."""
-    with click.Context(cli, info_name="imgctl") as context:
-        name, command, rest = cli.resolve_command(context, arguments)
-        assert name is not None
-        assert command is not None
-        command.make_context(name, rest, parent=context)
-        return name
+    group: click.Group = cli
+    names: list[str] = []
+    while True:
+        with click.Context(group, info_name=" ".join(["imgctl", *names])) as context:
+            name, command, arguments = group.resolve_command(context, arguments)
+            assert name is not None
+            assert command is not None
+            names.append(name)
+            if not isinstance(command, click.Group):
+                command.make_context(name, arguments, parent=context)
+                return " ".join(names)
+            group = command
 
 
 def main() -> None:

@@ -52,10 +52,13 @@ def test_every_command_file_is_a_command_and_every_command_has_a_file() -> None:
     folder = Path(next(iter(imgctl.cli.__path__)))
     files = {path.stem for path in folder.glob("*.py") if re.search(r"^@subcommand", path.read_text(), re.MULTILINE)}
 
-    assert files == set(COMMANDS)
+    names = {
+        name.replace(" ", "_").replace("-", "_") for name, one in commands().items() if not isinstance(one, click.Group)
+    }
+    assert files == names
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_command_loads_and_its_help_ends_with_examples_and_exit_codes(name: str) -> None:
     text = help_of(name, commands()[name])
 
@@ -70,7 +73,7 @@ def test_short_helps_are_sentences_of_one_line() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("name", ["", *commands()])
 def test_examples_of_a_command_parse(name: str) -> None:
     command = commands()[name] if name else cli
     lines = list(command_lines(command.epilog or ""))
@@ -78,12 +81,12 @@ def test_examples_of_a_command_parse(name: str) -> None:
     parsed = [parse(line) for line in lines]
 
     assert parsed
-    assert not name or set(parsed) == {name}
+    assert not name or any(f"{one} ".startswith(f"{name} ") for one in parsed)
 
 
 @pytest.mark.parametrize("line", readme_lines(), ids=shlex.join)
 def test_command_line_of_the_readme_parses(line: list[str]) -> None:
-    assert parse(line) in COMMANDS
+    assert parse(line) in commands()
 
 
 def test_command_line_that_does_not_parse_is_found() -> None:
