@@ -118,7 +118,7 @@ def command(
     with (
         chosen(user=user, since=since, until=until, ids_from=ids_from) as scope,
         open_parts(session.settings) as parts,
-        running(session, unit="findings") as run,
+        running(session, unit="images") as run,
     ):
         order, tally = _order(session, scope, asked), Tally()
         with _sinks(csv_path) as sinks, _page(html_path, parts, order, tally) as page:
@@ -139,7 +139,6 @@ def _audit(
 
     bad = list[BadId]()
     for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
-        run.progress.advance()
         session.data(finding.record())
         for sink in sinks:
             sink(finding)

@@ -118,3 +118,22 @@ def test_an_inserted_row_of_an_old_date_is_not_stuck_while_its_blob_is_young(emb
     embedded.set(embedded.photos[0], status=Status.PROCESSING)
 
     assert embedded.audit(AuditOrder(grace=HOUR)) == []
+
+
+def test_a_class_that_drifted_is_found_by_listing_and_by_user(embedded: Archive, moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    archive = archive_of(embedded.parts.catalog, moto_s3.settings(bucket))
+    for photo in embedded.photos:
+        for role, key in photo.keys.items():
+            archive.put(key, photo.body if role == "original" else b"a variant")
+    moved, noted, drifted = embedded.photos[:3]
+    for photo in (moved, drifted):
+        body = photo.body
+        moto_s3.client().put_object(Bucket=bucket, Key=photo.original, Body=body, StorageClass="DEEP_ARCHIVE")
+    for photo in (moved, noted):
+        archive.set(photo, storage_class="DEEP_ARCHIVE")
+    expected = sorted((Code.CLASS_DRIFT, photo.original) for photo in (noted, drifted))
+
+    assert said(archive.audit(replace(AT_ONCE, classes=True))) == expected
+    assert said(archive.audit(replace(AT_ONCE, classes=True, chosen=archive.of_user()))) == expected
+    assert said(archive.audit()) == []

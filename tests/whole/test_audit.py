@@ -19,7 +19,17 @@ AT_ONCE = ("audit", "--grace", "0s", "--json")
 
 @pytest.fixture
 def filled(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
-    """Twenty photos, ready."""
+    """Twenty photos, ready, in each kind of deployment."""
+    return _filled(deployment, album)
+
+
+@pytest.fixture
+def small(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
+    """The same in the embedded one alone."""
+    return _filled(embedded, album)
+
+
+def _filled(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
     assert deployment.run("upload", place_of(album), "--user", str(USER)).code == 0
     assert deployment.run("work", "--drain").code == 0
     return deployment
@@ -47,10 +57,10 @@ def test_a_lost_original_ends_in_exit_4_and_a_record_that_reads_back(filled: Dep
     assert "missing_original" in filled.run("audit", "--grace", "0s").out
 
 
-def test_what_is_young_is_no_finding(filled: Deployment) -> None:
-    filled.open_store().delete([filled.images()[0].original_key or ""])
+def test_what_is_young_is_no_finding(small: Deployment) -> None:
+    small.open_store().delete([small.images()[0].original_key or ""])
 
-    assert filled.run("audit").code == 0
+    assert small.run("audit").code == 0
 
 
 def test_a_code_that_is_none_is_refused(embedded: Deployment) -> None:
@@ -60,19 +70,23 @@ def test_a_code_that_is_none_is_refused(embedded: Deployment) -> None:
     assert "missing_orginal" in result.err
 
 
-def test_a_directory_that_is_not_there_is_no_clean_audit(embedded: Deployment) -> None:
+def test_a_directory_that_is_gone_is_no_clean_audit(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    fresh = embedded.run("audit")
+    assert embedded.run("upload", place_of(album), "--user", str(USER)).code == 0
+    (embedded.directory / "blobs").rename(embedded.directory / "unmounted")
     result = embedded.run("audit")
 
+    assert fresh.code == 0
     assert result.code == 1
     assert "there is no directory" in result.err
 
 
-def test_ids_from_a_list_are_audited_alone(filled: Deployment, tmp_path: Path) -> None:
-    chosen, other = filled.images()[3:5]
-    filled.open_store().delete([chosen.thumb_key or "", other.thumb_key or ""])
+def test_ids_from_a_list_are_audited_alone(small: Deployment, tmp_path: Path) -> None:
+    chosen, other = small.images()[3:5]
+    small.open_store().delete([chosen.thumb_key or "", other.thumb_key or ""])
     names = tmp_path / "ids"
     names.write_text(f"{chosen.id}\n")
-    result = filled.run(*AT_ONCE, "--ids-from", names)
+    result = small.run(*AT_ONCE, "--ids-from", names)
 
     assert [one["key"] for one in result.of("finding")] == [chosen.thumb_key]
 

@@ -1,6 +1,7 @@
 """What an audit is asked to do, and how much it has done."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -43,7 +44,10 @@ class CodeCount:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What an audit has looked at and found so far; `add_work` is safe to call from many threads."""
+    """What an audit has looked at and found so far; `add_work` is safe to call from many threads.
+
+    `watch` hears of rows as they go by.
+    """
 
     rows: int = 0
     blobs: int = 0
@@ -54,6 +58,7 @@ class Tally:
     checked: int = 0
     unreadable: int = 0
     codes: dict[Code, CodeCount] = field(default_factory=dict)
+    watch: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add_work(self, **amounts: int) -> None:
@@ -61,6 +66,8 @@ class Tally:
         with self._lock:
             for name, amount in amounts.items():
                 setattr(self, name, getattr(self, name) + amount)
+        if rows := amounts.get("rows"):
+            self.watch(rows)
 
     def add(self, finding: Finding) -> None:
         """One more finding."""

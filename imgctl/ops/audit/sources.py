@@ -9,6 +9,9 @@ from imgctl.errors import BucketMissing, UsageError
 from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
+from imgctl.ops.rows import FIRST
+from imgctl.store.catalog.audit import split
+from imgctl.store.catalog.engine import Catalog
 from imgctl.store.cold.base import ColdStore, StoredBlob
 from imgctl.store.cold.open import open_cold
 from imgctl.store.inventory import open_inventory
@@ -26,13 +29,13 @@ class Source:
 
 
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
-    """The store itself; BucketMissing where a directory is not there, which holds no blobs but proves nothing."""
+    """The store itself; BucketMissing where rows name blobs of a directory that is not there: it proves nothing."""
     cold = open_cold(parts.settings.store)
     scheme, _, rest = parts.settings.store.url.partition("://")
     if scheme == "file":
         root = Path(rest).expanduser().absolute()
         pages = of_scan(lambda after, until: cold.scan(after=after, until=until), classes=classes)
-        return Source(pages=_existing(root, pages), head=_head_of(cold))
+        return Source(pages=_existing(root, pages, parts.catalog), head=_head_of(cold))
     if classes:
         scan = of_scan(lambda after, until: _counted(cold, after, until, tally), classes=True)
         return Source(pages=scan, head=_head_of(cold))
@@ -78,11 +81,16 @@ def _counted(cold: ColdStore, after: str, until: str, tally: Tally) -> Iterator[
         yield blob
 
 
-def _existing(root: Path, pages: Pages) -> Pages:
+def _existing(root: Path, pages: Pages, catalog: Catalog) -> Pages:
     def checked(after: str, until: str) -> Iterator[Page]:
-        if not root.is_dir():
+        if not root.is_dir() and _has_rows(catalog):
             hint = "mount it, or correct [store] url; a store that is not there is no store without blobs"
             raise BucketMissing(f"there is no directory {root}", hint=hint)
         return pages(after, until)
 
     return checked
+
+
+def _has_rows(catalog: Catalog) -> bool:
+    with catalog.read() as connection:
+        return split(connection, after=FIRST, until=None, rows=1) is not None
