@@ -33,7 +33,8 @@ TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.25, 15.0
 # How long the end of a run waits for what has not been heard yet.
 FAREWELL_SECONDS = 10.0
 _TOLD = (Fate.READY, Fate.FAILED)
-_HOPELESS = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+# Also where it leads elsewhere: a message meant for one place goes to no other.
+_HOPELESS = frozenset(range(300, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,156 @@
+"""The webhook: signed, batched, tried again, and never in the way."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID
+
+import pytest
+
+from imgctl.config import NotifySettings
+from imgctl.errors import ConfigError
+from imgctl.ops.notify import webhook
+from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature
+from imgctl.ops.work.order import Fate, ImageOutcome
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promises import promise
+from tests.store.catalog.rows import new_image
+
+SECRET = "a secret of both sides"
+Answer = Callable[[int], int]
+
+
+@dataclass(slots=True)
+class Receiver:
+    """An application that is told: what came, and where it listens."""
+
+    url: str = ""
+    messages: list[tuple[str, bytes]] = field(default_factory=list)
+
+    @property
+    def told(self) -> list[dict[str, str | None]]:
+        """Every image of every message."""
+        return [image for _, body in self.messages for image in json.loads(body)["images"]]
+
+
+@contextmanager
+def receiving(answer: Answer = lambda _number: 204) -> Iterator[Receiver]:
+    """An application that answers its n-th message (from 0) with the status that `answer` says."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.messages.append((self.headers[SIGNATURE], body))
+            self.send_response(answer(len(receiver.messages) - 1))
+            self.send_header("Location", f"{receiver.url}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def settings(receiver: Receiver) -> NotifySettings:
+    return NotifySettings(webhook_url=f"{receiver.url}/hook", secret=SECRET)
+
+
+def outcome(number: int, fate: Fate = Fate.READY) -> ImageOutcome:
+    return ImageOutcome(id=UUID(int=number), fate=fate, error="why" if fate is Fate.FAILED else None)
+
+
+def test_finished_images_are_told_with_their_owner_and_a_signature(catalog: Catalog) -> None:
+    row = new_image(1)
+    with catalog.write() as connection:
+        promise(connection, [row])
+    with receiving() as receiver:
+        with Webhook(settings(receiver), catalog) as hook:
+            hook.tell(ImageOutcome(id=row.id, fate=Fate.READY))
+            hook.tell(outcome(2, Fate.FAILED))
+            hook.tell(outcome(3, Fate.RETRY))
+            hook.tell(outcome(4, Fate.LOST))
+        signed, body = receiver.messages[0]
+
+    assert receiver.told == [
+        {"id": str(row.id), "user_id": str(row.user_id), "status": "ready", "error": None},
+        {"id": str(UUID(int=2)), "user_id": None, "status": "failed", "error": "why"},
+    ]
+    moment, code = signed.removeprefix("t=").split(",v1=")
+    assert code == signature(SECRET, body, int(moment))
+    assert code != signature("another", body, int(moment))
+
+
+def test_many_come_in_few_messages_and_each_once(catalog: Catalog) -> None:
+    with receiving() as receiver, Webhook(settings(receiver), catalog) as hook:
+        for number in range(1000):
+            hook.tell(outcome(number))
+
+    assert sorted(str(one["id"]) for one in receiver.told) == [str(UUID(int=number)) for number in range(1000)]
+    assert len(receiver.messages) <= 20
+
+
+def test_a_message_that_was_not_heard_is_sent_again(catalog: Catalog) -> None:
+    with (
+        receiving(lambda number: 503 if number == 0 else 204) as receiver,
+        Webhook(settings(receiver), catalog) as hook,
+    ):
+        hook.tell(outcome(1))
+
+    assert [body for _, body in receiver.messages] == [receiver.messages[0][1]] * 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 307])
+def test_a_message_that_is_refused_for_good_goes_nowhere_else(catalog: Catalog, status: int) -> None:
+    with receiving(lambda _number: status) as receiver, Webhook(settings(receiver), catalog) as hook:
+        hook.tell(outcome(1))
+
+    assert [one["id"] for one in receiver.told] == [str(UUID(int=1))]
+
+
+def test_a_receiver_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(webhook, "WAITING", 50)
+    monkeypatch.setattr(webhook, "FAREWELL_SECONDS", 2.0)
+    heard, go = threading.Event(), threading.Event()
+
+    def hang(_number: int) -> int:
+        heard.set()
+        go.wait(30)
+        return 204
+
+    with receiving(hang) as receiver, Webhook(settings(receiver), catalog) as hook:
+        hook.tell(outcome(0))
+        assert heard.wait(30)
+        for number in range(1, 200):
+            hook.tell(outcome(number))
+        go.set()
+
+    assert 50 <= len(receiver.told) < 200
+    assert "were not told" in caplog.text
+
+
+def test_a_webhook_without_a_secret_is_refused(catalog: Catalog) -> None:
+    with pytest.raises(ConfigError, match="secret"), Webhook(NotifySettings(webhook_url="http://127.0.0.1:1"), catalog):
+        pass
+
+
+def test_without_a_webhook_nothing_is_done(catalog: Catalog) -> None:
+    with Webhook(NotifySettings(), catalog) as hook:
+        hook.tell(outcome(1))
+
+    assert not hook._thread.is_alive()

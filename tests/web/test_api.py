@@ -1,0 +1,64 @@
+"""Whatever a client may send by the project's own OpenAPI document is answered as the document says."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from imgctl.config import StoreSettings
+from tests.web.server import Served, served, settings_for
+from tests.whole.conftest import photo
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with one ready image."""
+    place = tmp_path_factory.mktemp("asked")
+    store = StoreSettings(url=f"file://{place}/blobs")
+    with served(settings_for(f"sqlite:///{place}/catalog.db", store, spool=str(place / "spool"))) as server:
+        server.send(photo(1))
+        server.work()
+        yield server
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_every_answer_is_one_that_the_document_names(asked: Served, mode: GenerationMode) -> None:
+    document = schemathesis.openapi.from_url(f"{asked.url}/openapi.json")
+    operations = [found.ok() for found in document.get_all_operations()]
+    for operation in operations:
+        _examine(operation, mode)
+
+    assert len(operations) >= 12
+
+
+def _examine(operation: APIOperation, mode: GenerationMode) -> None:
+    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Case) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    with suppress(Unsatisfiable):
+        # There is nothing wrong that could be asked of an operation without parameters.
+        ask()

@@ -1,0 +1,96 @@
+"""What operators ask of a server, and what every answer carries."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imgctl.config import LogSettings, Settings
+from imgctl.run.logs import configure
+from tests.web.server import USER, Served, served
+from tests.whole.conftest import photo
+
+PAGES = ("/", "/docs", "/login", f"/users/{USER}", "/nothing")
+
+
+@pytest.fixture
+def access_log(tmp_path: Path) -> Iterator[Path]:
+    """Where this process logs, as JSON."""
+    file = tmp_path / "log"
+    configure(LogSettings(file=str(file), format="json"), verbosity=-1)
+    yield file
+    configure(LogSettings(), verbosity=0)
+    logging.raiseExceptions = True
+    logging.captureWarnings(capture=False)
+
+
+def test_it_says_that_it_lives_and_that_it_is_ready(either: Served) -> None:
+    alive, ready = either.client.get("/healthz"), either.client.get("/readyz")
+
+    assert (alive.status_code, ready.status_code) == (200, 200)
+    assert ready.json() == {"ok": True, "why": {}}
+
+
+def test_numbers_tell_of_requests_uploads_and_the_backlog(either: Served) -> None:
+    either.send(photo(1))
+    either.client.get("/images/nothing")
+    text = either.client.get("/metrics").text
+
+    assert 'imgctl_http_requests_total{method="POST",route="/images",status="201"} 1.0' in text
+    assert 'imgctl_http_requests_total{method="GET",route="/images/{image_id}",status="422"} 1.0' in text
+    assert f"imgctl_received_bytes_total {float(len(photo(1)))}" in text
+    assert "imgctl_backlog_images 1.0" in text
+    assert "imgctl_catalog_up 1.0" in text
+
+
+def test_every_answer_has_a_name_and_strict_headers(shared: Served) -> None:
+    named = shared.client.get("/healthz", headers={"X-Request-Id": "abc-1"})
+    renamed = shared.client.get("/healthz", headers={"X-Request-Id": "no\tname"})
+    for path in (*PAGES, "/images", "/openapi.json", "/assets/gallery.js"):
+        answer = shared.client.get(path, headers={"Accept": "text/html"})
+        assert "default-src 'none'" in answer.headers["content-security-policy"], path
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "unsafe" not in answer.headers["content-security-policy"]
+
+    assert named.headers["x-request-id"] == "abc-1"
+    assert re.fullmatch("[0-9a-f]{16}", renamed.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_need_nothing_from_elsewhere_and_hold_no_script(shared: Served, path: str) -> None:
+    text = shared.client.get(path, headers={"Accept": "text/html"}).text
+
+    assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", text)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style", text)
+
+
+def test_the_reference_shows_every_operation(shared: Served) -> None:
+    document = shared.client.get("/openapi.json").json()
+    page = shared.client.get("/docs").text
+    operations = {(method, path) for path, methods in document["paths"].items() for method in methods}
+
+    assert len(operations) >= 12
+    for _, path in operations:
+        assert f"<code>{path}</code>" in page
+
+
+def test_the_log_has_a_line_for_each_request_without_what_is_secret(local: Settings, access_log: Path) -> None:
+    with served(local) as server:
+        server.client.get(f"/users/{USER}/images?limit=3", headers={"Authorization": "Bearer sesame"})
+    lines = [json.loads(line) for line in access_log.read_text().splitlines()]
+    found = next(line for line in lines if line["logger"] == "imgctl.access")
+
+    assert (found["method"], found["path"], found["status"]) == ("GET", f"/users/{USER}/images", 200)
+    assert found["client"] == "127.0.0.1"
+    assert found["seconds"] >= 0
+    assert "sesame" not in access_log.read_text()
+
+
+def test_only_known_files_are_served(shared: Served) -> None:
+    assert shared.client.get("/assets/gallery.css").headers["content-type"].startswith("text/css")
+    for name in ("routes.py", "..%2Fapp.py", "%2e%2e/app.py"):
+        assert shared.client.get(f"/assets/{name}").status_code == 404

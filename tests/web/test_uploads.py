@@ -1,0 +1,130 @@
+"""Direct uploads: the bytes go to the store itself, which takes these and no others."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import httpx
+import pytest
+
+from imgctl.config import Settings
+from imgctl.model import Status
+from tests.web.server import OTHER, USER, Served, digest_of, served
+from tests.whole.conftest import photo
+
+
+def announce(server: Served, data: bytes, **changes: object) -> httpx.Response:
+    """Announce some bytes of USER."""
+    wanted = {"user_id": str(USER), "sha256": digest_of(data), "bytes": len(data), "content_type": "image/jpeg"}
+    return server.client.post("/uploads", json=wanted | changes)
+
+
+def put(granted: httpx.Response, data: bytes, **headers: str) -> httpx.Response:
+    """Put some bytes where they were granted."""
+    upload = granted.json()["upload"]
+    sent = {name: value for name, value in (upload["headers"] | headers).items() if name != "Content-Length"}
+    return httpx.put(upload["url"], content=data, headers=sent)
+
+
+def complete(server: Served, granted: httpx.Response) -> httpx.Response:
+    return server.client.post(granted.json()["links"]["complete"])
+
+
+def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> None:
+    granted = announce(server, photo(1), caption="passed by")
+    early = complete(server, granted)
+    stored = put(granted, photo(1))
+    done = complete(server, granted)
+    again = complete(server, granted)
+    known = announce(server, photo(1))
+
+    assert (granted.status_code, early.status_code, stored.status_code) == (201, 409, 200)
+    assert (done.status_code, again.status_code, known.status_code) == (201, 200, 200)
+    assert known.json()["upload"] is None
+    body = done.json()
+    assert (body["status"], body["caption"], body["width"]) == ("processing", "passed by", 96)
+    assert server.parts.store.get(body["original_key"]) == photo(1)
+    assert server.client.post("/images", params={"user_id": str(USER)}, content=photo(1)).json()["id"] == body["id"]
+
+
+def test_the_store_takes_the_announced_bytes_once_and_no_others(server: Served) -> None:
+    granted = announce(server, photo(1))
+    other = put(granted, photo(2)[: len(photo(1))].ljust(len(photo(1))))
+    longer = put(granted, photo(1) + b"x")
+    first = put(granted, photo(1))
+    second = put(granted, photo(1))
+    key = server.row(UUID(granted.json()["id"])).original_key or ""
+
+    assert other.status_code in (400, 403)
+    assert longer.status_code in (400, 403)
+    assert (first.status_code, second.status_code) == (200, 412)
+    assert server.parts.store.get(key) == photo(1)
+
+
+def test_the_same_announcement_keeps_the_same_promise(server: Served) -> None:
+    first, second = announce(server, photo(1)), announce(server, photo(1))
+    put(first, photo(1))
+
+    assert first.json()["id"] == second.json()["id"]
+    assert put(second, photo(1)).status_code == 412
+    assert complete(server, second).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("data", "declared", "status"),
+    [(b"no picture at all", "image/jpeg", 415), (photo(1), "image/png", 422)],
+)
+def test_what_arrived_is_looked_at(server: Served, data: bytes, declared: str, status: int) -> None:
+    granted = announce(server, data, content_type=declared)
+    put(granted, data)
+    done = complete(server, granted)
+
+    assert done.status_code == status, done.text
+    assert server.row(UUID(granted.json()["id"])).status is Status.UPLOADING
+
+
+def test_bytes_of_another_size_or_digest_are_not_confirmed(server: Served) -> None:
+    sizes, digests = announce(server, photo(1)), announce(server, photo(2))
+    for granted, data in ((sizes, photo(1)[:-1]), (digests, bytes(len(photo(2))))):
+        key = server.row(UUID(granted.json()["id"])).original_key or ""
+        server.parts.store.create(key, data, content_type="image/jpeg")
+
+    assert complete(server, sizes).status_code == 422
+    assert complete(server, digests).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"content_type": "text/html"}, 415),
+        ({"sha256": "00"}, 422),
+        ({"bytes": 0}, 422),
+        ({"bytes": 2**40}, 413),
+        ({"user_id": None}, 422),
+        ({"key": "2026/11/22/x"}, 422),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_promised(
+    server: Served, changes: dict[str, object], status: int
+) -> None:
+    answer = announce(server, photo(1), **changes)
+
+    assert answer.status_code == status, answer.text
+    assert server.client.get("/images").json()["images"] == []
+
+
+def test_bodies_that_are_not_json_are_refused(server: Served) -> None:
+    answer = server.client.post("/uploads", content=b"{", headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 400
+
+
+def test_nobody_completes_what_nobody_announced(server: Served) -> None:
+    assert server.client.post(f"/uploads/{OTHER}/complete").status_code == 404
+
+
+def test_a_directory_takes_no_uploads_from_outside(local: Settings) -> None:
+    with served(replace(local)) as server:
+        answer = announce(server, photo(1))
+
+    assert answer.status_code == 409
+    assert "POST /images" in answer.json()["hint"]
