@@ -104,7 +104,8 @@ def test_the_archive_s_overhead_ends_with_it_unless_versions_stay() -> None:
 def test_nothing_to_restore_costs_nothing() -> None:
     cost = restore_estimate(CARD, archived={}, tier="BULK", days=7, leaving=Leaving(ages={}))
 
-    assert (cost.one_off, cost.monthly, cost.lines) == (0, 0, ())
+    assert cost.one_off == cost.monthly == 0
+    assert not cost.lines
 
 
 def test_a_tier_that_a_class_has_not_is_refused() -> None:
