@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -62,14 +63,16 @@ def test_an_audit_finds_exactly_the_damage(template: Path, *, choices: list[tupl
 
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(choices=CHOICES)
+@given(choices=CHOICES, apart=st.booleans())
 def test_an_audit_finds_exactly_the_damage_on_servers(
-    seaweed: S3Server, postgres_url: str, choices: list[tuple[int, int]]
+    seaweed: S3Server, postgres_url: str, *, choices: list[tuple[int, int]], apart: bool
 ) -> None:
     catalog = open_catalog(postgres_url)
     with catalog.write() as connection:
         connection.execute(images.delete())
-    archive = archive_of(catalog, seaweed.settings(seaweed.new_bucket()))
+    store = seaweed.settings(seaweed.new_bucket())
+    prefixed = replace(store, originals_prefix="originals/", variants_prefix="variants/")
+    archive = archive_of(catalog, prefixed if apart else store)
     try:
         expected = damaged(archive, choices)
 
