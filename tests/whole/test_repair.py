@@ -4,6 +4,7 @@ import random
 import time
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -11,8 +12,9 @@ from imgctl.keys import ORIGINAL, TRASH, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.repair.trash import key_before
 from tests.ops.repair.conftest import JPEG, THEN
+from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo, place_of
-from tests.whole.deployment import USER, Deployment, kill_at_a_request, kill_when
+from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 ORPHANS = 30
 KILLS = 20
@@ -111,6 +113,30 @@ def test_orphans_survive_kills_at_any_request_in_a_bucket(servers: Deployment) -
         again = servers.run(*command)
         assert again.code == 0, again.err
         assert_all(servers, orphans, in_trash=number % 2 == 0)
+
+
+def test_a_promise_that_is_dropped_while_its_bytes_fly_is_kept_all_the_same(
+    servers: Deployment, album: dict[Path, bytes]
+) -> None:
+    servers.run("init")
+    patient = servers.with_settings(STORE_RETRIES="30")
+    places = [place_of(album) / str(number) for number in range(3)]
+    released = Event()
+
+    def policy(method: str, _path: str, _number: int) -> Fault | None:
+        return Fault.SERVICE_UNAVAILABLE if method == "PUT" and not released.is_set() else None
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        run = patient.through(proxy.url).start("upload", *places, "--user", str(USER))
+        while not proxy.faults:
+            run.process.join(0.01)
+        repaired = servers.run("repair", "--grace", "0s", "--stuck-after", "0s", "--apply", "--json")
+        released.set()
+        uploaded = run.wait()
+
+    assert {one["do"] for one in repaired.of("repair")} == {"drop"}
+    assert uploaded.code == 0, uploaded.err
+    assert_whole(servers, album.values(), status=Status.PROCESSING)
 
 
 def make_orphans(deployment: Deployment) -> dict[str, bytes]:
