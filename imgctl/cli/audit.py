@@ -121,7 +121,7 @@ def command(
         running(session, unit="images") as run,
     ):
         order, tally = _order(session, scope, asked), Tally()
-        with _sinks(csv_path) as sinks, _page(html_path, parts, order, tally) as page:
+        with _sinks(csv_path) as sinks, _page(html_path, parts, order, tally, run) as page:
             return _audit(session, run, parts, order, wanted, [*sinks, *page], tally)
 
 
@@ -200,14 +200,17 @@ def _sinks(csv_path: Path | None) -> "Iterator[list[Sink]]":
 
 
 @contextmanager
-def _page(file: Path | None, parts: "Parts", order: "AuditOrder", tally: "Tally") -> "Iterator[list[Sink]]":
+def _page(
+    file: Path | None, parts: "Parts", order: "AuditOrder", tally: "Tally", run: Running
+) -> "Iterator[list[Sink]]":
     """The page as one more sink, where it was asked for."""
     if file is None:
         yield []
         return
     from imgctl.ops.audit.page.write import Subject, html_file
 
-    with html_file(file, Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC))) as sink:
+    subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
+    with html_file(file, subject) as sink:
         yield [sink]
 
 

@@ -108,7 +108,8 @@ def command(
 
     Stuck rows and rows that lack variants go back to the queue, variants that exist are named again, promises whose
     bytes never came are dropped, lost originals are marked failed with their variants kept, and orphans, if asked
-    for, go to the trash. Each finding is looked at again at the moment of acting; what changed since is left alone.
+    for, go to the trash (trash/DATE/ in the store, until somebody deletes it). Each finding is looked at again at the
+    moment of acting; what changed since is left alone. Exit code 3 says that something could not be done.
     """
     from imgctl.ops.parts import open_parts
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from uuid import UUID
 
 import pytest
@@ -47,7 +48,7 @@ def some_findings(count: int) -> list[Finding]:
 
 def written(file: Path, parts: Parts, findings: list[Finding]) -> str:
     tally = Tally(rows=5000, blobs=20000)
-    subject = Subject(parts=parts, order=AuditOrder(), tally=tally, made_at=datetime.now(UTC))
+    subject = Subject(parts=parts, order=AuditOrder(), tally=tally, made_at=datetime.now(UTC), stop=Event())
     with html_file(file, subject) as sink:
         for finding in findings:
             sink(finding)
@@ -95,7 +96,7 @@ def test_pictures_may_come_from_their_place_alone(archive: Archive, tmp_path: Pa
 
 
 def test_a_page_that_was_not_finished_does_not_appear(archive: Archive, tmp_path: Path) -> None:
-    subject = Subject(parts=archive.parts, order=AuditOrder(), tally=Tally(), made_at=datetime.now(UTC))
+    subject = Subject(parts=archive.parts, order=AuditOrder(), tally=Tally(), made_at=datetime.now(UTC), stop=Event())
 
     with pytest.raises(KeyboardInterrupt), html_file(tmp_path / "audit.html", subject):
         raise KeyboardInterrupt

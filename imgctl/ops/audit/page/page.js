@@ -50,7 +50,9 @@
     const ids = new Set(data.map((row) => row[ID]).filter(Boolean));
     at("verdict").textContent = found
       ? `${plural(found, "finding", "findings")}: ${count(ids.size)} of ${plural(about.images, "image", "images")} affected`
-      : `All is well: ${plural(about.images, "image", "images")} audited, nothing found`;
+      : `Nothing found in ${plural(about.images, "image", "images")}`;
+    at("interrupted").hidden = !about.interrupted;
+    at("charts").hidden = at("list").hidden = !found;
     const places = [["Catalog", about.catalog], ["Store", about.store], ["Scope", about.scope], ["Made", about.made_at]];
     for (const [name, value] of places) {
       if (!value) continue;
@@ -64,8 +66,9 @@
     tile("Images audited", count(about.images));
     tile("Blobs listed", count(about.blobs));
     if (about.cost) tile("Cost of the audit", about.cost);
-    at("foot").append("Nothing was changed. ", make("code", {}, "imgctl repair FINDINGS"), " mends what can be mended");
-    at("foot").append(about.expires ? `; the pictures' links work until ${about.expires}.` : ".");
+    if (!found) return;
+    at("foot").append("Nothing was changed; ", make("code", {}, "imgctl repair"), " says what it would mend.");
+    if (about.expires) at("foot").append(` The pictures' links work until ${about.expires}.`);
   }
 
   function tile(name, value) {
@@ -221,7 +224,7 @@
     const pages = Math.max(1, Math.ceil(view.rows.length / PAGE));
     view.page = Math.min(Math.max(0, view.page), pages - 1);
     const some = view.rows.slice(view.page * PAGE, (view.page + 1) * PAGE).map((index) => line(data[index]));
-    const none = make("tr", { class: "empty" }, make("td", { colspan: 6 }, data.length ? "Nothing fits these filters." : "Every photo is there and whole."));
+    const none = make("tr", { class: "empty" }, make("td", { colspan: 6 }, "Nothing fits these filters."));
     at("rows").replaceChildren(...(some.length ? some : [none]));
     at("page").textContent = `Page ${count(view.page + 1)} of ${count(pages)}`;
     at("pager").hidden = pages === 1;

@@ -19,6 +19,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.page.pictures import Pictures
 from imgctl.ops.audit.report import Sink
 from imgctl.ops.parts import Parts
+from imgctl.ops.patience import Waiting
 from imgctl.pricing.lines import dollars
 
 BATCH = 256
@@ -26,12 +27,13 @@ BATCH = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What the page is about: the parts that were audited, what was asked, what was counted, and when."""
+    """What the page is about: the parts that were audited, what was asked, what was counted, when, and what may end it."""
 
     parts: Parts
     order: AuditOrder
     tally: Tally
     made_at: datetime
+    stop: Waiting
 
 
 @contextmanager
@@ -86,7 +88,7 @@ class _Page:
             self._any = True
         self._waiting.clear()
 
-    def _about(self) -> dict[str, str | int | None]:
+    def _about(self) -> dict[str, str | int | bool | None]:
         subject = self._subject
         tally, settings = subject.tally, subject.parts.settings
         cost = cost_of(tally, settings)
@@ -97,6 +99,7 @@ class _Page:
             "catalog": subject.parts.catalog.place,
             "store": settings.store.url,
             "scope": _scope(subject.order),
+            "interrupted": subject.stop.is_set(),
             "images": tally.rows,
             "blobs": tally.blobs,
             "cost": None if cost.amount is None else dollars(cost.amount),
