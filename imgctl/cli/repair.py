@@ -10,6 +10,7 @@ import click
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.repair_source import Asked, findings_of, has_scope
+from imgctl.cli.repair_words import conclude, show, undelete_day
 from imgctl.cli.running import Running, running
 from imgctl.cli.scope import scope_options
 from imgctl.cli.types import Seconds
@@ -17,10 +18,8 @@ from imgctl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from imgctl.ops.parts import Parts
-    from imgctl.ops.repair.order import Fate, Outcome, RepairOrder
+    from imgctl.ops.repair.order import RepairOrder
     from imgctl.ops.repair.source import Findings
-
-WIDTHS = "{:<8}  {:<8}  {:<17}  {}  {}"
 
 
 class _Allowed(TypedDict):
@@ -130,7 +129,7 @@ def command(
         raise UsageError("--plan and --apply exclude each other", hint="write the plan, then imgctl apply it")
     with open_parts(session.settings) as parts, running(session, unit="findings") as run:
         if undelete:
-            return _undelete(session, run, parts, undelete, apply=apply)
+            return undelete_day(session, run, parts, undelete, apply=apply)
         order = _order(parts, apply=apply, allowed=allowed)
         with findings_of(parts, asked, run) as source:
             return _repair(session, run, parts, source, order, asked, plan_file)
@@ -178,75 +177,6 @@ def _repair(
             run.step(failed=outcome.fate in (Fate.FAILED, Fate.DRIFTED))
             if plan and (action := action_of(outcome.decision, order)):
                 plan.add(action)
-            _show(session, run, outcome)
-    _conclude(session, fates, apply=order.apply, planned=plan_file)
+            show(session, run, outcome)
+    conclude(session, fates, apply=order.apply, planned=plan_file)
     return run.exit_code(partly=fates[Fate.FAILED] + fates[Fate.DRIFTED] > 0)
-
-
-def _show(session: Session, run: Running, outcome: "Outcome") -> None:
-    from imgctl.ops.repair.order import Fate
-
-    decision = outcome.decision
-    finding = decision.finding
-    session.data(
-        {
-            "type": "repair",
-            "code": finding.code.value,
-            "do": decision.do.value,
-            "fate": outcome.fate.value,
-            "id": str(finding.id) if finding.id else None,
-            "key": decision.key,
-            "detail": outcome.detail,
-        }
-    )
-    name = str(finding.id or decision.key)
-    line = WIDTHS.format(outcome.fate, decision.do, finding.code, name, outcome.detail)
-    if outcome.fate in (Fate.FAILED, Fate.DRIFTED):
-        run.say(line, always=True)
-    elif outcome.fate is not Fate.WELL or session.verbosity > 0:
-        session.text(line)
-
-
-def _conclude(session: Session, fates: "dict[Fate, int]", *, apply: bool, planned: Path | None) -> None:
-    counts = {fate.value: count for fate, count in fates.items()}
-    session.text(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to mend")
-    session.data({"type": "summary", "applied": apply, **counts})
-    if planned:
-        session.note(f"imgctl apply {planned} --yes does it")
-    elif counts["planned"]:
-        session.note("nothing was changed: --apply does it")
-
-
-def _undelete(session: Session, run: Running, parts: "Parts", day: str, *, apply: bool) -> ExitCode:
-    from imgctl.ops.repair.order import Fate
-    from imgctl.ops.repair.undelete import undelete
-
-    fates = dict.fromkeys(Fate, 0)
-    for one in undelete(parts, _day(day), apply=apply, stop=run.stop):
-        fates[one.fate] += 1
-        run.step(failed=one.fate is Fate.FAILED, size=one.bytes)
-        session.data(
-            {
-                "type": "undelete",
-                "key": one.key,
-                "trashed": one.trashed,
-                "bytes": one.bytes,
-                "fate": one.fate.value,
-                "detail": one.detail or None,
-            }
-        )
-        if one.fate is Fate.FAILED:
-            run.say(f"{one.trashed}: {one.detail}", always=True)
-        else:
-            session.text(f"{one.fate:<8}  {one.key or one.trashed}")
-    _conclude(session, fates, apply=apply, planned=None)
-    return run.exit_code(partly=fates[Fate.FAILED] > 0)
-
-
-def _day(text: str) -> str | None:
-    if text == "all":
-        return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date().isoformat()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        raise UsageError(f"--undelete {text!r} is no day", hint="write 2026-11-22, or all") from None
