@@ -54,7 +54,7 @@ def _stray(archive: Archive, photo: Photo, seed: int) -> list[Said]:
 
 def _unknown(archive: Archive, photo: Photo, seed: int) -> list[Said]:
     day = photo.original.rpartition("/")[0] + "/"
-    names = (f"{day}holiday.jpg", f"{day}{photo.id}-poster.jpg", f"{day}{photo.id}-zoom.jpg", f"readme-{photo.id}.txt",
+    names = (f"{day}holiday-{photo.id}.jpg", f"{day}{photo.id}-poster.jpg", f"{day}{photo.id}-zoom.jpg", f"readme-{photo.id}.txt",
              f"zz/{photo.id}.bin")  # fmt: skip
     archive.put(names[seed % 5], b"something")
     return [(Code.UNKNOWN_KEY, names[seed % 5])]
