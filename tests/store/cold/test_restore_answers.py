@@ -75,6 +75,8 @@ def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
         ('ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"', False, None),
         ('ongoing-request="false", expiry-date="soon"', False, None),
     ],
+    # Not by their texts: every process of a parallel run must collect the same names.
+    ids=["restoring", "restored", "expired", "unreadable"],
 )
 def test_the_restore_header_is_understood(said: str, restoring: bool, until: datetime | None) -> None:
     cold, stubber = stubbed()
