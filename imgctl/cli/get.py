@@ -11,7 +11,7 @@ from imgctl.units import format_bytes
 
 @subcommand(
     examples="""
-imgctl get 0190b2b4-0000-7000-8000-000000000001 --out /tmp/case-4711
+imgctl get 0190b2b4-0000-7000-8000-000000000001 --out case-4711
 imgctl get 0190b2b4 0190b2b5 --out . --json
 """,
 )

@@ -30,6 +30,7 @@ class _Allowed(TypedDict):
     orphan_age: float
     max_delete: int
     max_delete_percent: float
+    max_lost: int
 
 
 @subcommand(
@@ -77,6 +78,14 @@ imgctl repair --undelete 2026-11-22 --apply
     show_default=True,
     metavar="P",
     help="The same, as a share of the keys in scope.",
+)
+@click.option(
+    "--max-lost",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Refuse to act where more originals than that are gone.",
 )
 @click.option(
     "--plan",
@@ -146,6 +155,7 @@ def _order(parts: "Parts", *, apply: bool, allowed: _Allowed) -> "RepairOrder":
         orphan_age_seconds=allowed["orphan_age"],
         max_delete=allowed["max_delete"],
         max_delete_percent=allowed["max_delete_percent"],
+        max_lost=allowed["max_lost"],
         originals_prefix=store.originals_prefix,
         variants_prefix=store.variants_prefix,
     )
@@ -161,12 +171,14 @@ def _repair(
     plan_file: Path | None,
 ) -> ExitCode:
     from imgctl.ops.plan.file import PlanWriter
-    from imgctl.ops.repair.limits import check_share
+    from imgctl.ops.repair.limits import check_losses, check_share
     from imgctl.ops.repair.order import Fate
     from imgctl.ops.repair.pipeline import repair
     from imgctl.ops.repair.planning import action_of
     from imgctl.store.cold.open import open_cold
 
+    if order.apply:
+        check_losses(source, order)
     if order.delete_orphans:
         check_share(source, order, parts, scope=asked.scope)
     fates = dict.fromkeys(Fate, 0)

@@ -2,12 +2,14 @@
 
 import random
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from imgctl.config import StoreSettings
 from imgctl.keys import ORIGINAL, TRASH, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.repair.trash import key_before
@@ -16,7 +18,7 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
-ORPHANS = 30
+ORPHANS = 20
 KILLS = 20
 KILLS_BY_REQUEST = 6
 REQUESTS = 5 * ORPHANS
@@ -68,6 +70,21 @@ def test_an_implausible_share_of_orphans_ends_before_anything_is_touched(embedde
     assert refused.code == 1
     assert "--max-delete-percent" in refused.err
     assert contents(embedded) == orphans
+
+
+def test_a_store_that_has_lost_everything_is_rather_the_wrong_one(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
+) -> None:
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    rows = embedded.images()
+    (tmp_path / "other").mkdir()
+    elsewhere = replace(embedded, store=StoreSettings(url=f"file://{tmp_path}/other"))
+
+    refused = elsewhere.run("repair", "--grace", "0s", "--stuck-after", "0s", "--max-lost", "10", "--apply")
+
+    assert refused.code == 1
+    assert "20 originals are gone" in refused.err
+    assert embedded.images() == rows
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""How many orphans may go at once: an implausible share of the store is a sign of a wrong catalog, not of orphans."""
+"""How much may go at once: too many orphans or losses are rather a sign of a wrong catalog or a wrong store."""
 
 from collections.abc import Iterable
 
 from imgctl.errors import ImgctlError
-from imgctl.ops.audit.findings import Code, Finding
+from imgctl.keys import ORIGINAL
+from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.decide import own_key
 from imgctl.ops.repair.order import RepairOrder
@@ -31,3 +32,20 @@ def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *
             hint="look whether catalog and store belong together, then raise it",
         )
     return orphans
+
+
+def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
+    """How many originals are gone; ImgctlError, before any row is marked, where they are too many to be believed."""
+    lost = sum(_is_loss(one) for one in findings)
+    if lost > order.max_lost:
+        raise ImgctlError(
+            f"{lost:,} originals are gone, more than --max-lost {order.max_lost:,}: nothing was touched",
+            hint="look whether catalog and store belong together, then raise it",
+        )
+    return lost
+
+
+def _is_loss(finding: Finding) -> bool:
+    """Whether mending it gives up an original: a row that is marked as lost, or a promise that is dropped."""
+    empty = finding.code is Code.EMPTY_BLOB and finding.role == ORIGINAL
+    return empty or finding.code is Code.MISSING_ORIGINAL or finding.why is Why.BYTES_MISSING

@@ -16,8 +16,8 @@ class RepairOrder:
     """How far a repair goes: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash.
 
     Orphans younger than `orphan_age_seconds` stay. More than `max_delete` of them, or more than `max_delete_percent`
-    of the keys in scope, are refused as a whole: so many orphans are rather a wrong catalog or a wrong bucket. Only
-    keys under the prefixes in force are ours to delete.
+    of the keys in scope, are refused as a whole, and so are more than `max_lost` originals that are gone: that is
+    rather a wrong catalog or a wrong bucket. Only keys under the prefixes in force are ours to delete.
     """
 
     apply: bool = False
@@ -26,6 +26,7 @@ class RepairOrder:
     orphan_age_seconds: float = 7 * DAY_SECONDS
     max_delete: int = 1000
     max_delete_percent: float = 1.0
+    max_lost: int = 100
     concurrency: int = 16
     originals_prefix: str = ""
     variants_prefix: str = ""
