@@ -59,7 +59,7 @@ def api(face: Face) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_bug)
-    app.openapi = _document(app)  # type: ignore[method-assign]
+    app.openapi = _document(app, tokens=bool(face.tokens))  # type: ignore[method-assign]
     return app
 
 
@@ -67,7 +67,15 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
 
 
-def _document(app: FastAPI) -> "Callable[[], dict[str, object]]":
+def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]]") -> None:
+    """Say of nothing that it wants a token."""
+    document["components"].pop("securitySchemes", None)
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation.pop("security", None)
+
+
+def _document(app: FastAPI, *, tokens: bool) -> "Callable[[], dict[str, object]]":
     def openapi() -> dict[str, object]:
         if not app.openapi_schema:
             found = get_openapi(
@@ -75,6 +83,8 @@ def _document(app: FastAPI) -> "Callable[[], dict[str, object]]":
             )
             schemas = found.setdefault("components", {}).setdefault("schemas", {})
             schemas["Problem"] = Problem.model_json_schema()
+            if not tokens:
+                _without_tokens(found)
             app.openapi_schema = found
         return app.openapi_schema
 

@@ -27,8 +27,16 @@ LONGEST_SECONDS = 600.0
 MOST_WATCHED = 200
 
 router = APIRouter(tags=["events"])
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "event": {"type": "string", "const": "image"},
+        "data": {"type": "string", "description": "JSON: the image's id and its status."},
+    },
+}
 _STREAM: dict[int | str, dict[str, object]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events."}
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "The events, until the image has ended."}
 }
 
 States = dict[UUID, Status]

@@ -17,7 +17,7 @@ COOKIE = "imgctl_token"
 _HOW = "Authorization: Bearer TOKEN; `imgctl serve --make-token NAME` makes one"
 _SAME_SITE = {"same-origin", "none"}
 
-_bearer = HTTPBearer(auto_error=False, description="A token of [serve] tokens; none is needed where none is set.")
+_bearer = HTTPBearer(auto_error=False, description="A token of [serve] tokens.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from imgctl.errors import (
     BlobArchived,
@@ -121,7 +122,16 @@ async def on_imgctl_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    return answered(request, Refusal(error.status_code, str(error.detail), headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of the first route with this path only.
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answered(request, Refusal(error.status_code, str(error.detail), headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    found = (one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE)
+    return {method for one in found for method in one.methods or ()}
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:

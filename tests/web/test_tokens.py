@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config import ServeSettings, Settings, load_settings
+from imgctl.config import ServeSettings, Settings, StoreSettings, load_settings
 from imgctl.errors import ConfigError
 from imgctl.web.gate import is_loopback
 from imgctl.web.rates import Rates
 from imgctl.web.run import serving
 from imgctl.web.tokens import Scope, Tokens, new_token
-from tests.web.server import OTHER, USER, Served, served, token
+from tests.web.server import OTHER, USER, Served, served, settings_for, token
 from tests.whole.conftest import photo
 
 ALL, ALL_LINE = token(Scope.READ, Scope.WRITE, name="all")
@@ -30,9 +30,8 @@ PAGE = {"Accept": "text/html"}
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, UUID, UUID]]:
     """A server with tokens; one image of USER and one of OTHER, both ready."""
     place = tmp_path_factory.mktemp("guarded")
-    flags = {"catalog.url": f"sqlite:///{place}/catalog.db", "store.url": f"file://{place}/blobs", "serve.port": 0}
-    settings = load_settings(environ={}, flags=flags, directory=place)
-    with served(replace(settings, serve=replace(settings.serve, tokens=LINES))) as server:
+    store = StoreSettings(url=f"file://{place}/blobs")
+    with served(settings_for(f"sqlite:///{place}/catalog.db", store, tokens=LINES)) as server:
         ids = []
         for user in (USER, OTHER):
             sent = server.client.post("/images", params={"user_id": str(user)}, content=photo(1), headers=ALL)
@@ -186,7 +185,7 @@ def test_a_new_token_is_admitted_by_its_line_which_does_not_hold_it() -> None:
 
     assert secret not in line
     assert caller is not None
-    assert (caller.name, caller.scopes, caller.user_id) == ("phone", {Scope.READ}, USER)
+    assert (caller.name, caller.scopes, caller.user_id) == ("phone", frozenset({Scope.READ}), USER)
     assert Tokens(settings.serve.tokens).caller(secret[:-1]) is None
 
 

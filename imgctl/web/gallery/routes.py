@@ -102,7 +102,9 @@ def login(face: OwnFace, next: str = "/") -> Response:  # noqa: A002  # the name
     from html import escape
 
     body = f"""{bar()}<main class="home"><h1>Sign in</h1>
-<form method="post" action="/login"><label for="token">Your token</label>
+<form method="post" action="/login">
+<input class="hidden" name="username" value="imgctl" autocomplete="username" tabindex="-1" aria-hidden="true">
+<label for="token">Your token</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password">
 <input type="hidden" name="next" value="{escape(_local(next))}"><button type="submit">Sign in</button></form></main>"""
     return page(face, "Sign in", body)

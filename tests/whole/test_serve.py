@@ -1,0 +1,212 @@
+"""`imgctl serve` as its users run it: crowds over a bad network, kills, and the end of a service."""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx
+
+from imgctl.model import Status
+from tests.parts.proxy import Fault, fault_proxy
+from tests.whole.conftest import photo
+from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
+
+FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_ANSWER)
+UPLOADS, DISTINCT = 200, 120
+SERVE = ("serve", "--port", "0", "--json")
+
+
+def address(run: Run) -> str:
+    """Where a server that has just been started listens."""
+    deadline = time.monotonic() + FOREVER
+    while not (text := run.out.read_text()).endswith("\n"):
+        assert run.process.exitcode is None, run.err.read_text()
+        assert time.monotonic() < deadline
+        run.process.join(0.02)
+    return str(httpx.Response(200, text=text.splitlines()[0]).json()["url"])
+
+
+def ended(run: Run, number: int = signal.SIGTERM) -> int:
+    """The exit code after a signal."""
+    os.kill(run.process.pid or 0, number)
+    return run.wait().code
+
+
+def send(url: str, data: bytes, *, client: httpx.Client | None = None) -> httpx.Response:
+    """Send a picture again and again until it is taken, as a patient client does."""
+    pause, deadline = threading.Event(), time.monotonic() + FOREVER
+    post = client.post if client else httpx.post
+    while True:
+        try:
+            answer = post(f"{url}/images", params={"user_id": str(USER)}, content=data, timeout=60)
+            if answer.status_code < 500:
+                return answer
+            why = answer.text
+        except httpx.TransportError as error:
+            why = repr(error)
+        assert time.monotonic() < deadline, why
+        pause.wait(0.2)
+
+
+def test_two_hundred_uploads_at_once_over_a_bad_network_are_each_there_once(servers: Deployment) -> None:
+    rng = random.Random(8)
+
+    def policy(_method: str, _path: str, _number: int) -> Fault | None:
+        return rng.choice(FAULTS) if rng.random() < 0.2 else None
+
+    contents = [photo(number % DISTINCT) for number in range(UPLOADS)]
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        run = servers.through(proxy.url).with_settings(STORE_TIMEOUT="2s").start(*SERVE)
+        url = address(run)
+        limits = httpx.Limits(max_connections=UPLOADS)
+        with ThreadPoolExecutor(UPLOADS) as clients, httpx.Client(limits=limits) as client:
+            answers = list(clients.map(lambda data: send(url, data, client=client), contents))
+        code = ended(run)
+
+    assert code == 0, run.err.read_text()
+    assert proxy.faults.total() >= 20
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert len({answer.json()["id"] for answer in answers}) == DISTINCT
+    assert_whole(servers, contents, status=Status.PROCESSING)
+
+
+def test_a_server_killed_at_any_request_to_its_store_leaves_nothing_that_a_retry_does_not_mend(
+    servers: Deployment,
+) -> None:
+    contents = [photo(number) for number in range(4)]
+    for number, data in enumerate(contents):
+        _killed_at_a_put(servers, data, (Fault.RESET, Fault.LOST_ANSWER)[number % 2])
+    again = servers.start(*SERVE)
+    url = address(again)
+    answers = [send(url, data) for data in contents]
+
+    assert ended(again) == 0
+    assert {answer.status_code for answer in answers} == {201}
+    assert_whole(servers, contents, status=Status.PROCESSING)
+
+
+def _killed_at_a_put(servers: Deployment, data: bytes, fault: Fault) -> None:
+    """Kill a server when its put arrives at the store: before it is done, or after and before the answer."""
+    running: list[Run] = []
+
+    def policy(method: str, _path: str, _number: int) -> Fault | None:
+        if method != "PUT" or not running:
+            return None
+        if fault is Fault.RESET:
+            running[0].kill()
+        return fault
+
+    with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
+        run = servers.through(proxy.url).start(*SERVE)
+        url = address(run)
+        running.append(run)
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(httpx.post, f"{url}/images?user_id={USER}", content=data, timeout=60)
+            while not proxy.faults.total():
+                run.process.join(0.001)
+            run.kill()
+            assert asked.exception() is not None
+        run.process.join()
+
+
+def test_a_server_killed_in_the_midst_of_a_body_leaves_neither_row_nor_blob_nor_spool(embedded: Deployment) -> None:
+    spool = embedded.directory / "spool"
+    there = embedded.with_settings(SERVE_SPOOL=str(spool))
+    run = there.start(*SERVE)
+    place = urlsplit(address(run))
+    data = photo(1) + bytes(2**21)
+    with socket.create_connection((place.hostname or "", place.port or 0)) as client:
+        head = f"POST /images?user_id={USER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
+        client.sendall(head.encode() + data[:-1])
+        while not [path for path in spool.rglob("*") if path.is_file()]:
+            run.process.join(0.005)
+        run.kill()
+        run.process.join()
+    left = embedded.images(), list(embedded.open_store().scan())
+    again = there.start(*SERVE)
+    answer = send(address(again), data)
+
+    assert left == ([], [])
+    assert answer.status_code == 201
+    assert ended(again) == 0
+    assert not list(spool.iterdir())
+    assert_whole(embedded, [data], status=Status.PROCESSING)
+
+
+def test_a_server_asked_to_stop_finishes_what_is_under_way(embedded: Deployment) -> None:
+    run = embedded.start(*SERVE)
+    place = urlsplit(address(run))
+    data = photo(1) + bytes(2**20)
+    with socket.create_connection((place.hostname or "", place.port or 0)) as client:
+        head = f"POST /images?user_id={USER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
+        client.sendall(head.encode() + data[: 2**20])
+        seen = httpx.get(f"{place.geturl()}/metrics").text
+        os.kill(run.process.pid or 0, signal.SIGTERM)
+        client.sendall(data[2**20 :])
+        answer = client.recv(2**16)
+    result = run.wait()
+
+    assert "imgctl_http_requests_under_way 2.0" in seen
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert result.code == 0, result.err
+    assert_whole(embedded, [data], status=Status.PROCESSING)
+
+
+def test_listeners_do_not_hold_up_the_end(embedded: Deployment) -> None:
+    run = embedded.start(*SERVE)
+    url = address(run)
+    image = send(url, photo(1)).json()["id"]
+    with httpx.stream("GET", f"{url}/images/{image}/events", timeout=60) as events:
+        lines = events.iter_lines()
+        while "processing" not in next(lines):
+            pass
+        code = ended(run, signal.SIGINT)
+
+    assert code == 130
+
+
+def test_a_token_made_is_a_token_that_opens(embedded: Deployment) -> None:
+    made = embedded.run("serve", "--make-token", "phone", "--scope", "read", "--user", str(USER), "--json").of("token")[
+        0
+    ]
+    run = embedded.with_settings(SERVE_TOKENS=str(made["setting"])).start(*SERVE)
+    url = address(run)
+    without, shown = (
+        httpx.get(f"{url}/users/{USER}/images", headers=headers)
+        for headers in ({}, {"Authorization": f"Bearer {made['token']}"})
+    )
+
+    assert (without.status_code, shown.status_code) == (401, 200)
+    assert ended(run) == 0
+
+
+def test_strangers_are_not_served_without_tokens(embedded: Deployment) -> None:
+    result = embedded.run("serve", "--host", "0.0.0.0", "--port", "0")
+
+    assert result.code == 2
+    assert "--make-token" in result.err
+
+
+def test_a_worker_shows_its_numbers(embedded: Deployment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = embedded.run("work", "--drain", "--metrics-port", str(port))
+    run = embedded.start("work", "--metrics-port", str(port))
+    found = ""
+    while "imgctl_catalog_up 1.0" not in found:
+        assert run.process.exitcode is None, run.err.read_text()
+        run.process.join(0.05)
+        try:
+            found = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        except OSError:
+            continue
+
+    assert refused.code == 2
+    assert "imgctl_backlog_images 0.0" in found
+    assert ended(run) == 0
