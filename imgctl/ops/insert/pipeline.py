@@ -21,7 +21,7 @@ from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.promises import NewImage, Promised, confirm, promise
+from imgctl.store.catalog.promises import NewImage, Promised, keep, promise
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -120,21 +120,23 @@ class _Run:
                 return promise(connection, rows)
 
         promised = patiently(transaction, stop=self._stop) if rows else []
-        for one, row in zip(inspected, promised, strict=True):
-            if row.status is Status.UPLOADING:
-                add(copies, begun(one, row))
+        for one, row, found in zip(inspected, rows, promised, strict=True):
+            if found.status is Status.UPLOADING:
+                add(copies, begun(one.source, row, found))
             else:
-                detail = f"{row.status} as {row.id}"
-                yield one.source.outcome(Fate.PRESENT, Reason.ALREADY_THERE, detail, image=row.id, sha256=one.sha256)
+                detail = f"{found.status} as {found.id}"
+                yield one.source.outcome(Fate.PRESENT, Reason.ALREADY_THERE, detail, image=found.id, sha256=one.sha256)
 
     def _copy(self, copies: Sequence[Copy]) -> Iterator[FileOutcome]:
         """Copy what is promised and confirm what arrived; a stop does not reach here."""
         failures = list(self.pool.map(partial(copy_one, self._store), copies))
-        arrived = [copy.image for copy, failure in zip(copies, failures, strict=True) if failure is None]
+        arrived = {
+            copy.row.id: copy.promised for copy, failure in zip(copies, failures, strict=True) if failure is None
+        }
 
         def transaction() -> None:
             with self._catalog.write() as connection:
-                confirm(connection, arrived)
+                keep(connection, arrived)
 
         if arrived:
             patiently(transaction, stop=self._stop)
