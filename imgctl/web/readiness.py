@@ -4,10 +4,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
 from imgctl.errors import ImgctlError
+from imgctl.keys import PROBES
 from imgctl.ops.parts import Parts
 
 # A key that no image has; a HEAD is the cheapest request there is.
-_PROBE_KEY = ".imgctl-check/ready"
+_PROBE_KEY = f"{PROBES}ready"
 PATIENCE_SECONDS = 3.0
 
 

@@ -86,8 +86,12 @@ def _config(face: Face) -> uvicorn.Config:
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     host, port = settings.serve.host, settings.serve.port
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With its protocol named: only then asyncio sends each piece at once (TCP_NODELAY), and an answer has two.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
     except OSError as error:
         hint = "another --port, or 0 for any free one"
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}", hint=hint) from None

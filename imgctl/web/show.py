@@ -1,7 +1,7 @@
 """An image as it is answered: its row, its links, and the version of both."""
 
 import hashlib
-from dataclasses import astuple
+from operator import attrgetter
 from typing import TypeAlias
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from imgctl.errors import ImageMissing
-from imgctl.model import Image, Status
+from imgctl.model import IMAGE_COLUMNS, Image, Status
 from imgctl.ops.desk.sizes import offers
 from imgctl.ops.lookup import record
 from imgctl.ops.receive.direct import owned
@@ -18,6 +18,7 @@ from imgctl.web.tokens import Caller
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 
+_values = attrgetter(*IMAGE_COLUMNS)
 ENDED = (Status.READY, Status.FAILED)
 
 
@@ -46,7 +47,7 @@ def version(face: Face, image: Image) -> str:
 
     Weak: signed links differ from answer to answer and mean the same.
     """
-    text = repr((astuple(image), face.links.window()))
+    text = repr((_values(image), face.links.window()))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

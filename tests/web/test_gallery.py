@@ -94,7 +94,7 @@ def test_a_picture_turns_ready_before_the_eyes_of_who_looks(gallery: tuple[Serve
     assert tab.evaluate("document.querySelector('.tile').dataset.status") == "processing"
     server.work()
     tab.until("document.querySelector('.tile').dataset.status === 'ready'")
-    tab.until("document.querySelector('.tile img')?.naturalWidth > 0")
+    tab.until("document.querySelector('.tile:first-child img')?.naturalWidth > 0")
 
     assert tab.evaluate("window.untouched") is True
     assert tab.evaluate("document.querySelector('.tile:first-child .badge') === null")
