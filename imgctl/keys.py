@@ -13,6 +13,8 @@ from imgctl.model import Variant
 ORIGINAL = "original"
 # Where `repair` puts what it takes away, under the day it did so: no audit looks there.
 TRASH = "trash/"
+# Where checks put their probes; they leave nothing there.
+PROBES = ".imgctl-check/"
 ROLES = (ORIGINAL, *Variant)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MILLISECONDS = 86_400_000

@@ -12,6 +12,7 @@ import click
 
 from imgctl.cli.main import EXIT_CODES
 from imgctl.config import Settings, load_settings
+from imgctl.config.endpoint import endpoint_of
 from imgctl.errors import ExitCode, ImgctlError
 
 P = ParamSpec("P")
@@ -40,8 +41,7 @@ class Session:
     @property
     def endpoint_url(self) -> str:
         """The S3 endpoint in force, the AWS chain's own variables included; empty for AWS."""
-        given = self.settings.store.endpoint_url
-        return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        return endpoint_of(self.settings.store, os.environ)
 
     def data(self, record: Mapping[str, Json]) -> None:
         """One NDJSON line on stdout, when JSON was asked for."""

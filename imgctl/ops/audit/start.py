@@ -8,7 +8,7 @@ from itertools import chain, islice
 from uuid import UUID
 
 from imgctl.imaging.recipe import digest
-from imgctl.keys import ORIGINAL
+from imgctl.keys import ORIGINAL, PROBES, TRASH
 from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
@@ -29,7 +29,7 @@ from imgctl.store.catalog.scope import Scope
 
 AT_ONCE = 6
 # Where repair puts what it takes away, and what `doctor` writes: neither is anybody's photo.
-OURS = ("trash/", ".imgctl-check/")
+OURS = (TRASH, PROBES)
 
 
 def audit(

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from imgctl.errors import BlobCorrupt, BlobExists
+from imgctl.keys import PROBES
 from imgctl.model import StorageClass
 from imgctl.store.blobs.archive import Archive, Held
 from imgctl.store.blobs.base import IMMUTABLE, Blob
@@ -105,7 +106,7 @@ class LocalStore:
 
     def check(self) -> None:
         """Write, read and delete a probe."""
-        key, body = f".imgctl-check/{uuid4()}", b"imgctl"
+        key, body = f"{PROBES}{uuid4()}", b"imgctl"
         try:
             self.create(key, body, content_type="text/plain")
             if self.get(key) != body:

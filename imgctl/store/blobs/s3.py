@@ -16,6 +16,7 @@ import obstore
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
+from imgctl.keys import PROBES
 from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
@@ -172,7 +173,7 @@ class S3Store:
 
     def check(self) -> None:
         """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""
-        key, body = f".imgctl-check/{uuid4()}", b"imgctl"
+        key, body = f"{PROBES}{uuid4()}", b"imgctl"
         next(self.scan(prefix=key), None)
         try:
             self.create(key, body, content_type="text/plain")

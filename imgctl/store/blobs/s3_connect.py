@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from obstore.store import S3Store as ObstoreS3
 
+from imgctl.config.endpoint import endpoint_of
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
 
@@ -96,7 +97,7 @@ class Boto3S3(Protocol):
 
 def connection(settings: StoreSettings, bucket: str) -> Connection:
     """Where `settings` lead: they come first, then the environment, then the AWS config file, then us-east-1."""
-    endpoint_url = settings.endpoint_url or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint_url = endpoint_of(settings, os.environ)
     if endpoint_url and (not endpoint_url.startswith(("http://", "https://")) or "@" in endpoint_url):
         raise ConfigError("[store] endpoint_url is no plain http:// or https:// url", hint="http://127.0.0.1:8333")
     return Connection(
