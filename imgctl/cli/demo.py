@@ -9,9 +9,11 @@ from tempfile import mkdtemp
 import click
 
 from imgctl.cli.base import Session, subcommand
+from imgctl.config import ServeSettings
 from imgctl.errors import ExitCode, ImgctlError
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
+PORT = ServeSettings().port
 
 
 @subcommand(
@@ -59,6 +61,7 @@ def _conclude(session: Session, place: Path) -> None:
     session.text("")
     session.text(f"The blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
     session.text(f"Go on there: cd {place} && imgctl ls --user {USER}")
+    session.text(f"Or look at them: cd {place} && imgctl serve, then open http://127.0.0.1:{PORT}/users/{USER}")
     session.data({"type": "summary", "directory": str(place), "thumbs": len(thumbs)})
 
 
