@@ -16,7 +16,7 @@ from imgctl.ops.repair.trash import key_before
 from tests.ops.repair.conftest import JPEG, THEN
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo, place_of
-from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request, kill_when
+from tests.whole.deployment import FOREVER, USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 ORPHANS = 20
 KILLS = 20
@@ -136,17 +136,19 @@ def test_a_promise_that_is_dropped_while_its_bytes_fly_is_kept_all_the_same(
     servers: Deployment, album: dict[Path, bytes]
 ) -> None:
     servers.run("init")
-    patient = servers.with_settings(STORE_RETRIES="30")
     places = [place_of(album) / str(number) for number in range(3)]
-    released = Event()
+    flying, released = Event(), Event()
 
     def policy(method: str, _path: str, _number: int) -> Fault | None:
-        return Fault.SERVICE_UNAVAILABLE if method == "PUT" and not released.is_set() else None
+        if method == "PUT":
+            flying.set()
+            # Holds up the proxy and all that goes through it: the repair does not.
+            released.wait(FOREVER)
+        return None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        run = patient.through(proxy.url).start("upload", *places, "--user", str(USER))
-        while not proxy.faults:
-            run.process.join(0.01)
+        run = servers.through(proxy.url).start("upload", *places, "--user", str(USER))
+        assert flying.wait(FOREVER)
         repaired = servers.run("repair", "--grace", "0s", "--stuck-after", "0s", "--apply", "--json")
         released.set()
         uploaded = run.wait()
