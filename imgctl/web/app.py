@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imgctl import __version__
@@ -50,10 +51,12 @@ def api(face: Face) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.face = face
-    for router in (images.router, uploads.router, events.router, operations.router, gallery.router):
-        app.include_router(router)
+    routers = [images.router, uploads.router, events.router, operations.router, gallery.router]
     if face.links.own:
-        app.include_router(blobs.router)
+        routers.append(blobs.router)
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(ImgctlError, on_imgctl_error)
     app.add_exception_handler(HTTPException, on_http_exception)

@@ -1,7 +1,7 @@
 """Refusals as the standards mean them: problem+json (RFC 9457) with the next step."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from http import HTTPStatus
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from imgctl.errors import (
     BlobArchived,
@@ -130,7 +130,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    found = (one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE)
+    known: Sequence[Route] = request.app.state.routes
+    found = (one for one in known if one.matches(request.scope)[0] is not Match.NONE)
     return {method for one in found for method in one.methods or ()}
 
 

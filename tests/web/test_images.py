@@ -229,11 +229,22 @@ def test_what_is_not_there_or_makes_no_sense_says_so(shared: Served, path: str, 
     assert (answer.headers["content-type"] == PROBLEM) == (status != 200)
 
 
-def test_another_method_is_refused_with_those_that_are_not(shared: Served) -> None:
-    answer = shared.client.delete("/images")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/images", "GET, POST"),
+        ("/uploads", "POST"),
+        (f"/images/{OTHER}", "GET"),
+        (f"/blobs/{OTHER}/thumb", "GET"),
+        ("/login", "GET, POST"),
+    ],
+)
+def test_another_method_is_refused_with_those_that_are_not(shared: Served, path: str, allowed: str) -> None:
+    answer = shared.client.delete(path)
 
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == allowed
+    assert answer.headers["content-type"] == PROBLEM
 
 
 def test_a_store_that_is_away_is_said_and_the_same_later_finishes(remote: Settings) -> None:
