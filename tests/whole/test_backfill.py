@@ -16,7 +16,9 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.backfilling import PHOTOS, inline, ready
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 
-KILLS = 25
+KILLS = 26
+# Tests of their own, which run side by side.
+PARTS = 2
 # A GET and three PUTs each, and one request that deletes what they superseded.
 REQUESTS = 4 * PHOTOS + 1
 # Begins with the first batch, and outlasts it by a look whether it is over.
@@ -28,10 +30,11 @@ TRIES = ("attempts", "forgiven")
 Whole = tuple[list[tuple[object, ...]], dict[str, bytes]]
 
 
-def test_a_killed_backfill_on_servers_is_finished_by_the_next(servers: Deployment) -> None:
-    rng = random.Random("servers")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_killed_backfill_on_servers_is_finished_by_the_next(servers: Deployment, part: int) -> None:
+    rng = random.Random(f"servers {part}")
     kinds, unbroken = _unbroken(servers)
-    for number in range(KILLS):
+    for number in range(KILLS // PARTS):
         kind = kinds[FORMATS[number % 2]]
         kill_at_a_request(kind, ["backfill", "--stale"], REQUESTS, rng)
 
@@ -41,13 +44,14 @@ def test_a_killed_backfill_on_servers_is_finished_by_the_next(servers: Deploymen
         assert _whole(kind) == unbroken[FORMATS[number % 2]]
 
 
-def test_a_killed_backfill_of_a_directory_is_finished_by_the_next(embedded: Deployment) -> None:
-    rng = random.Random("embedded")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_killed_backfill_of_a_directory_is_finished_by_the_next(embedded: Deployment, part: int) -> None:
+    rng = random.Random(f"embedded {part}")
     kinds, unbroken = _unbroken(embedded)
     began = time.monotonic()
     kinds[FORMATS[1]].run("backfill", "--stale")
     usual_seconds = time.monotonic() - began
-    for number in range(KILLS):
+    for number in range(KILLS // PARTS):
         kind = kinds[FORMATS[number % 2]]
         run = kind.start("backfill", "--stale")
         kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, usual_seconds)))
