@@ -31,7 +31,7 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
     this machine is served. A first SIGTERM or SIGINT finishes what is under way, a second ends at once.
     """
     try:
-        from imgctl.web.run import serve, serving
+        from imgctl.web.run import CONNECTIONS, serve, serving
         from imgctl.web.tokens import Scope, new_token
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
@@ -52,7 +52,7 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
             session.note("no tokens are set: only this machine is served, and may do everything")
 
     settings = serving(session.settings)
-    with Stop() as stop, open_parts(settings) as parts:
+    with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:
         serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
     session.data({"type": "summary", "stopped": True})
     return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE

@@ -22,6 +22,8 @@ from imgctl.web.gate import is_loopback
 MOST_RETRIES = 2
 GRACE_SECONDS = 30
 BACKLOG = 1024
+# Kept to the catalog: fewer than threads, who then wait a moment for each other.
+CONNECTIONS = 16
 
 
 def serving(settings: Settings) -> Settings:

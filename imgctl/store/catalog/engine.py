@@ -65,12 +65,15 @@ class Catalog:
             raise explained(error, self.url) from error
 
 
-def open_catalog(url: str) -> Catalog:
-    """The catalog at a URL, not yet connected to; ConfigError for a URL that can be none."""
+def open_catalog(url: str, *, connections: int = _POOL_SIZE) -> Catalog:
+    """The catalog at a URL, not yet connected to; ConfigError for a URL that can be none.
+
+    So many `connections` are kept for reuse; twice as many may be open for a moment.
+    """
     parsed = _parsed(url)
     if parsed.get_backend_name() == SQLITE:
-        return Catalog(parsed, _sqlite(parsed))
-    return Catalog(parsed, _postgres(parsed))
+        return Catalog(parsed, _sqlite(parsed, connections))
+    return Catalog(parsed, _postgres(parsed, connections))
 
 
 def dialect_of(url: str) -> str:
@@ -98,13 +101,13 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _postgres(url: URL) -> Engine:
+def _postgres(url: URL, connections: int) -> Engine:
     arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": "imgctl"}
     missing = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(url, connect_args=missing, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE)
+    return create_engine(url, connect_args=missing, pool_size=connections, max_overflow=connections)
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, connections: int) -> Engine:
     directory = Path(url.database or "").parent
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -114,7 +117,7 @@ def _sqlite(url: URL) -> Engine:
     arguments: dict[str, float | None] = {"isolation_level": None}
     if "timeout" not in url.query:
         arguments["timeout"] = _BUSY_SECONDS
-    engine = create_engine(url, connect_args=arguments, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE)
+    engine = create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
