@@ -152,7 +152,7 @@ def _arrow_rows(body: bytes, kind: str, name: str) -> Iterator[Mapping[str, obje
     try:
         reader = import_module("pyarrow.parquet" if kind == "Parquet" else "pyarrow.orc")
     except ImportError:
-        hint = "pip install pyarrow, or let S3 write CSV"
+        hint = "pip install 'imgctl[inventory]', or let S3 write CSV"
         raise UsageError(f"{name} is {kind}, which needs pyarrow", hint=hint) from None
     table = cast("_Table", reader.read_table(io.BytesIO(body)))
     for row in table.to_pylist():

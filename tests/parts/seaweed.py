@@ -111,9 +111,11 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", str]:
 
 
 def _command(directory: Path, port: int) -> list[str]:
+    # Every bucket gets volumes of its own; by default there are only as many as gigabytes are free on the disk.
     return [
         weed_binary(), "mini", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false",
         "-webdav=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0",
+        "-volume.max=10000",
         f"-s3.port={port}", f"-master.port={port + 1}", f"-volume.port={port + 2}", f"-filer.port={port + 3}",
         f"-admin.port={port + 4}",
     ]  # fmt: skip
