@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -14,7 +15,11 @@ from imgctl.cli.scope import chosen, scope_options
 from imgctl.cli.types import Seconds
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant
-from imgctl.ops.backfill.order import Mode, Shard
+from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection, Shard
+
+if TYPE_CHECKING:
+    from imgctl.ops.restore.start import Terms
+    from imgctl.ops.rows import Chosen
 
 TIERS = ("bulk", "standard", "expedited")
 
@@ -98,44 +103,45 @@ def command(
     """
     from imgctl.cli.backfill_job import BackfillJob, Wishes
     from imgctl.imaging.recipe import digest
-    from imgctl.ops.backfill.order import BackfillOrder, Selection
     from imgctl.ops.backfill.start import backfill
     from imgctl.ops.parts import open_parts
     from imgctl.ops.restore.start import Request, order_of, terms
     from imgctl.pricing.estimate import Billing
     from imgctl.store.cold.base import Tier
 
-    mode = _mode(stale=stale, force=force)
+    selection = Selection(
+        mode=_mode(stale=stale, force=force),
+        variants=tuple(one for one in Variant if one in variants or not variants),
+        recipe=digest(session.settings.variants.recipe()),
+        shard=shard,
+        verify=verify,
+    )
     found = terms(session.settings, endpoint_url=session.endpoint_url)
-    if restore and not (yes or dry_run or max_usd is not None or found.bill is Billing.NONE):
+    agreed = yes or dry_run or max_usd is not None or found.bill is Billing.NONE
+    if restore and not agreed:
         raise UsageError("--restore spends money", hint="add --max-usd N or --yes, or --dry-run to see the estimate")
     asked = Request(tier=Tier((restore or TIERS[0]).upper()), days=days, max_usd=max_usd, dry_run=dry_run)
     with (
         chosen(user=user, since=since, until=until, ids_from=ids_from) as which,
         open_parts(session.settings) as parts,
         running(session, unit="rows", max_seconds=max_duration) as run,
-        backfill(
-            BackfillOrder(
-                selection=Selection(
-                    mode=mode,
-                    variants=tuple(one for one in Variant if one in variants or not variants),
-                    recipe=digest(session.settings.variants.recipe()),
-                    shard=shard,
-                    verify=verify,
-                ),
-                chosen=which,
-                variants_prefix=session.settings.store.variants_prefix,
-                lists_restores=found.bill is not Billing.OTHER,
-            ),
-            parts,
-            stop=run.stop,
-            anew=anew,
-        ) as filling,
+        backfill(_order(session, found, which, selection), parts, stop=run.stop, anew=anew) as filling,
     ):
         wishes = Wishes(dry_run=dry_run, limit=limit, days=days, restores=restore is not None, require_all=require_all)
         restoring = order_of(asked, session.settings, found)
         job = BackfillJob(session, run, parts, filling, wishes=wishes, terms=found, restoring=restoring)
         return job.run()
+
+
+def _order(session: Session, found: "Terms", which: "Chosen", selection: Selection) -> BackfillOrder:
+    from imgctl.pricing.estimate import Billing
+
+    return BackfillOrder(
+        selection=selection,
+        chosen=which,
+        variants_prefix=session.settings.store.variants_prefix,
+        lists_restores=found.bill is not Billing.OTHER,
+    )
 
 
 def _mode(*, stale: bool, force: bool) -> Mode:

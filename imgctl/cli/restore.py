@@ -101,9 +101,7 @@ def command(
             order=order_of(asked, session.settings, found),
             terms=found,
         )
-        if status:
-            return job.status()
-        return job.restore(agreed=yes, max_usd=max_usd, waits=wait, plan=plan)
+        return job.status() if status else job.restore(agreed=yes, max_usd=max_usd, waits=wait, plan=plan)
 
 
 def _check(

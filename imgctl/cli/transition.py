@@ -87,12 +87,11 @@ def command(
     from imgctl.ops.transition.start import DAY_SECONDS, Request, order_of
     from imgctl.store.cold.open import open_cold
 
-    if older_than is None and not (user or since or until or ids_from):
+    is_chosen = bool(user or since or until or ids_from)
+    if older_than is None and not is_chosen:
         raise UsageError("nothing says which originals", hint="--older-than 90d, or --user, --since, --ids-from")
-    if plan and (yes or dry_run):
-        raise UsageError("--plan writes what --yes would do", hint="take --plan alone, then imgctl apply FILE --yes")
     way = Way(via=via, yes=yes, dry_run=dry_run, plan=plan, role_arn=role_arn, older_than=older_than)
-    way.check(scoped=bool(user or since or until or ids_from or limit))
+    way.check(scoped=is_chosen or limit is not None)
     with (
         chosen(user=user, since=since, until=until, ids_from=ids_from) as choice,
         open_parts(session.settings) as parts,
@@ -108,6 +107,5 @@ def command(
             rate=rate,
             delete_noncurrent=delete_noncurrent,
         )
-        order = order_of(session.settings, request)
-        cold = open_cold(session.settings.store)
+        order, cold = order_of(session.settings, request), open_cold(session.settings.store)
         return TransitionJob(session=session, run=run, parts=parts, cold=cold, order=order, way=way).go()

@@ -47,6 +47,10 @@ class Way:
 
     def check(self, *, scoped: bool) -> None:
         """UsageError for what does not fit together."""
+        if self.plan and (self.yes or self.dry_run):
+            raise UsageError(
+                "--plan writes what --yes would do", hint="take --plan alone, then imgctl apply FILE --yes"
+            )
         if self.via == "batch" and not self.role_arn:
             raise UsageError("--via batch needs --role-arn", hint="the role that S3 Batch Operations takes to copy")
         if self.via != "batch" and self.role_arn:
