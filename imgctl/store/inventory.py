@@ -1,27 +1,23 @@
 """An S3 Inventory report as a listing: its files, which are in no order, sorted on disk once."""
 
-import csv
-import gzip
 import hashlib
-import io
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, cast
-from urllib.parse import unquote_plus
+from typing import Protocol
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreError, UsageError
 from imgctl.store.blobs.open import bucket_and_prefix
+from imgctl.store.inventory_rows import columns_of, rows_of
 from imgctl.store.listing import PAGE_KEYS, Page
 
 _HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
-_FORMATS = ("CSV", "Parquet", "ORC")
 _LAST = "\U0010ffff" * 2
 _RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ? AND key <= ? ORDER BY key"
 _TABLE = "CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER, modified REAL, class TEXT) WITHOUT ROWID, STRICT"
@@ -84,7 +80,8 @@ class Inventory:
                 body = reports.read(name)
                 if md5 and hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
                     raise StoreError(f"the inventory's file {name} is damaged", hint="fetch it again")
-                _insert(connection, _blobs(_rows(body, manifest, name), prefix))
+                rows = rows_of(body, kind=manifest.format, columns=manifest.columns, name=name)
+                _insert(connection, _blobs(rows, prefix), name)
             connection.execute("COMMIT")
 
 
@@ -106,57 +103,15 @@ def read_manifest(body: bytes, where: str) -> Manifest:
     try:
         read = json.loads(body)
         kind = str(read["fileFormat"])
-        columns = tuple(part.strip() for part in str(read["fileSchema"]).split(",")) if kind == "CSV" else ()
         return Manifest(
             taken_at=datetime.fromtimestamp(int(read["creationTimestamp"]) / 1000, UTC),
             bucket=str(read["sourceBucket"]),
             format=kind,
-            columns=columns or _COLUMNS,
+            columns=columns_of(kind, str(read["fileSchema"])),
             files=tuple((str(one["key"]), str(one.get("MD5checksum", ""))) for one in read["files"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{where} is no manifest of an inventory: {error!r}", hint=_HINT) from None
-
-
-_COLUMNS = ("Bucket", "Key", "Size", "LastModifiedDate", "StorageClass")
-# Parquet and ORC name them so.
-_SNAKE = {"Key": "key", "Size": "size", "LastModifiedDate": "last_modified_date", "StorageClass": "storage_class",
-          "IsLatest": "is_latest", "IsDeleteMarker": "is_delete_marker"}  # fmt: skip
-
-
-def _rows(body: bytes, manifest: Manifest, name: str) -> Iterator[Mapping[str, object]]:
-    if manifest.format == "CSV":
-        return _csv_rows(body, manifest.columns)
-    if manifest.format not in _FORMATS:
-        raise UsageError(f"the inventory's format {manifest.format!r} is none of S3's", hint=_HINT)
-    return _arrow_rows(body, manifest.format, name)
-
-
-def _csv_rows(body: bytes, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    text = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-    for row in csv.reader(io.StringIO(text.decode())):
-        named: dict[str, object] = dict(zip(columns, row, strict=False))
-        # Keys of CSV reports are URL-encoded, those of the other formats are not.
-        yield named | {"Key": unquote_plus(str(named.get("Key", "")))}
-
-
-class _Table(Protocol):
-    """What is used of pyarrow's table."""
-
-    def to_pylist(self) -> list[dict[str, object]]: ...
-
-
-def _arrow_rows(body: bytes, kind: str, name: str) -> Iterator[Mapping[str, object]]:
-    from importlib import import_module
-
-    try:
-        reader = import_module("pyarrow.parquet" if kind == "Parquet" else "pyarrow.orc")
-    except ImportError:
-        hint = "pip install 'imgctl[inventory]', or let S3 write CSV"
-        raise UsageError(f"{name} is {kind}, which needs pyarrow", hint=hint) from None
-    table = cast("_Table", reader.read_table(io.BytesIO(body)))
-    for row in table.to_pylist():
-        yield {ours: row.get(theirs) for ours, theirs in _SNAKE.items()}
 
 
 def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[str, int, float, str]]:
@@ -175,12 +130,12 @@ def _is(value: object, text: str) -> bool:
     return str(value).lower() == text
 
 
-def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, float, str]]) -> None:
+def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, float, str]], name: str) -> None:
     try:
         connection.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", blobs)
     except (ValueError, KeyError, EOFError, OSError) as error:
         hint = "the report must have Size and LastModifiedDate among its fields"
-        raise UsageError(f"the inventory cannot be read: {error!r}", hint=hint) from None
+        raise UsageError(f"the inventory's file {name} cannot be read: {error!r}", hint=hint) from None
 
 
 class _Local:

@@ -5,12 +5,15 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_plus
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from pyarrow import orc, parquet
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreError, UsageError
@@ -19,6 +22,16 @@ from imgctl.store.inventory import open_inventory
 TAKEN = datetime(2026, 11, 20, tzinfo=UTC)
 SCHEMA = "Bucket, Key, IsLatest, IsDeleteMarker, Size, LastModifiedDate, StorageClass"
 STORE = StoreSettings(url="s3://photos/archive")
+# As manifests spell them (S3 User Guide, Locating your inventory list).
+SCHEMAS = {
+    "Parquet": "message s3.inventory { required binary bucket (UTF8); required binary key (UTF8); "
+    "optional boolean is_latest; optional boolean is_delete_marker; optional int64 size; "
+    "optional int64 last_modified_date (TIMESTAMP_MILLIS); optional binary storage_class (UTF8);}",
+    "ORC": "struct<bucket:string,key:string,is_latest:boolean,is_delete_marker:boolean,size:bigint,"
+    "last_modified_date:timestamp,storage_class:string>",
+}
+WRITERS = {"Parquet": parquet.write_table, "ORC": orc.write_table}
+MOMENT = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
 def write_report(
@@ -37,15 +50,56 @@ def write_report(
         (directory / f"{number}.csv.gz").write_bytes(body)
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
         listed.append({"key": f"reports/{bucket}/daily/data/{number}.csv.gz", "size": len(body), "MD5checksum": md5})
+    return write_manifest(directory, listed, kind="CSV", schema=SCHEMA, bucket=bucket, taken=taken)
+
+
+def write_manifest(
+    directory: Path,
+    files: Sequence[dict[str, object]],
+    *,
+    kind: str,
+    schema: str,
+    bucket: str = "photos",
+    taken: datetime = TAKEN,
+) -> Path:
+    """The manifest.json of these data files."""
     manifest = {
         "sourceBucket": bucket,
         "creationTimestamp": str(int(taken.timestamp() * 1000)),
-        "fileFormat": "CSV",
-        "fileSchema": SCHEMA,
-        "files": listed,
+        "fileFormat": kind,
+        "fileSchema": schema,
+        "files": files,
     }
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return directory / "manifest.json"
+
+
+def write_columnar(directory: Path, kind: str, files: Sequence[pa.Table], *, schema: str = "") -> Path:
+    """A report in Parquet or ORC as S3 writes it, and the manifest beside its files."""
+    listed: list[dict[str, object]] = []
+    for number, table in enumerate(files):
+        path = directory / f"{number}.{kind.lower()}"
+        WRITERS[kind](table, path)
+        md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        key = f"reports/photos/daily/data/{path.name}"
+        listed.append({"key": key, "size": path.stat().st_size, "MD5checksum": md5})
+    return write_manifest(directory, listed, kind=kind, schema=schema or SCHEMAS[kind])
+
+
+def table_of(rows: Sequence[tuple[str, int | None, str | None]], *, latest: bool = True) -> pa.Table:
+    """The rows of a data file: keys, sizes and classes; those that are not the latest are delete markers too."""
+    keys, sizes, classes = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "bucket": ["photos"] * len(rows),
+            "key": keys,
+            "is_latest": [latest] * len(rows),
+            "is_delete_marker": [not latest] * len(rows),
+            "size": pa.array(sizes, pa.int64()),
+            "last_modified_date": pa.array([MOMENT] * len(rows), pa.timestamp("ms", "UTC")),
+            "storage_class": pa.array(classes, pa.string()),
+        }
+    )
 
 
 def test_a_report_is_listed_in_byte_order_below_the_stores_prefix(tmp_path: Path) -> None:
@@ -96,4 +150,92 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.csv.gz").unlink()
 
     with pytest.raises(UsageError, match=r"0\.csv\.gz"):
+        open_inventory(str(manifest), STORE)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_columnar_report_is_read_as_one_in_csv_is(tmp_path: Path, kind: str) -> None:
+    # Nothing is URL-encoded here: what looks so is the key itself.
+    plain = [("archive/b c.jpg", 2, "GLACIER"), ("archive/a+b%20c.jpg", 4, "STANDARD"), ("other/x", 9, "STANDARD")]
+    manifest = write_columnar(
+        tmp_path,
+        kind,
+        [
+            table_of(plain),
+            table_of([("archive/é", 3, None)]),
+            table_of([("archive/gone", None, None)], latest=False),
+        ],
+    )
+    in_csv = tmp_path / "csv"
+    in_csv.mkdir()
+    same = write_report(in_csv, [plain, [("archive/é", 3, "")]])
+
+    reports = [open_inventory(str(one), STORE) for one in (manifest, same)]
+    read, expected = [list(report.pages("", "")) for report in reports]
+    for report in reports:
+        report.close()
+
+    assert read == expected
+    assert read[0].keys == ("a+b%20c.jpg", "b c.jpg", "é")
+    assert read[0].times == (MOMENT,) * 3
+    assert reports[0].taken_at == TAKEN
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_columnar_report_is_read_whole_over_many_batches(tmp_path: Path, kind: str) -> None:
+    count = 25_000
+    table = table_of([(f"archive/{number:06}", number, "STANDARD") for number in range(count)])
+    manifest = write_columnar(tmp_path, kind, [table])
+
+    report = open_inventory(str(manifest), STORE)
+    sizes = [size for page in report.pages("", "") for size in page.sizes]
+    report.close()
+
+    assert sizes == list(range(count))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_columnar_report_without_classes_tells_none(tmp_path: Path, kind: str) -> None:
+    table = table_of([("archive/a", 1, None)]).drop_columns(["storage_class"])
+    manifest = write_columnar(tmp_path, kind, [table], schema=SCHEMAS[kind].replace("storage_class", "e_tag"))
+
+    report = open_inventory(str(manifest), STORE)
+    pages = list(report.pages("", ""))
+    report.close()
+
+    assert (pages[0].keys, pages[0].classes) == (("a",), None)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_columnar_file_that_is_none_or_lacks_sizes_is_named(tmp_path: Path, kind: str) -> None:
+    manifest = write_columnar(tmp_path, kind, [table_of([("archive/a", 1, None)]).drop_columns(["size"])])
+    name = f"0.{kind.lower()}"
+
+    with pytest.raises(UsageError, match=name) as sizeless:
+        open_inventory(str(manifest), STORE)
+    (tmp_path / name).write_bytes(b"neither")
+    write_manifest(tmp_path, [{"key": name, "size": 7}], kind=kind, schema=SCHEMAS[kind])
+    with pytest.raises(UsageError, match=name):
+        open_inventory(str(manifest), STORE)
+
+    assert "must have Size" in sizeless.value.hint
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_without_pyarrow_a_columnar_report_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    manifest = write_columnar(tmp_path, kind, [table_of([("archive/a", 1, "STANDARD")])])
+    monkeypatch.setitem(sys.modules, f"pyarrow.{kind.lower()}", None)
+
+    with pytest.raises(UsageError, match=rf"0\.{kind.lower()} is {kind}, which needs pyarrow") as refused:
+        open_inventory(str(manifest), STORE)
+
+    assert "imgctl[inventory]" in refused.value.hint
+
+
+def test_a_format_that_s3_does_not_write_is_refused(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, [], kind="Avro", schema="")
+
+    with pytest.raises(UsageError, match="'Avro' is none of S3's"):
         open_inventory(str(manifest), STORE)
