@@ -11,7 +11,7 @@ from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.backfilling import PHOTOS, inline, ready
 from tests.whole.cold import archive, is_restore
-from tests.whole.deployment import Deployment, Result
+from tests.whole.deployment import USER, Deployment, Result
 from tests.whole.staged import Frozen, frozen
 
 __all__ = ["frozen"]
@@ -20,9 +20,9 @@ FORCE = ("backfill", "--force", "--json")
 ASK = (*FORCE, "--restore", "bulk", "--max-usd", "20")
 
 
-def test_from_needs_restore_with_its_price_to_built_to_expired(frozen: Frozen) -> None:
+def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(frozen: Frozen) -> None:
     ready(frozen.deployment)
-    cold = _archived(frozen.deployment, 2)
+    cold = _transitioned(frozen.deployment, 2)
     frozen.hold()
     asked: list[str] = []
 
@@ -36,6 +36,7 @@ def test_from_needs_restore_with_its_price_to_built_to_expired(frozen: Frozen) -
         unasked = len(asked)
         first = run(*ASK)
         second = run(*ASK)
+        third = run("restore", "--user", str(USER), "--tier", "bulk", "--yes", "--json")
         waiting = run(*FORCE, "--require-all")
         frozen.finish()
         built = run(*FORCE, "--require-all")
@@ -53,6 +54,7 @@ def test_from_needs_restore_with_its_price_to_built_to_expired(frozen: Frozen) -
     assert unasked == 0
     assert (first.summary["restores"], len(asked)) == ({"requested": 2}, 2)
     assert (second.summary["restoring"], _needs(second), second.code) == (2, 0, 0)
+    assert (third.summary["requested"], third.summary["restoring"], third.code) == (0, 2, 0)
     assert (waiting.summary["restoring"], waiting.code) == (2, 3)
     assert (built.summary["built"], built.summary["readable_now"], built.code) == (PHOTOS, 2, 0)
     assert (_needs(expired), expired.summary["built"]) == (2, PHOTOS - 2)
@@ -91,6 +93,17 @@ def test_originals_of_a_directory_are_restored_free_and_at_once(embedded: Deploy
     assert asked.summary["restores"] == {"requested": 2}
     assert (_needs(built), built.summary["built"]) == (0, PHOTOS)
     assert [image.restored_until is not None for image in embedded.images()] == [True] * 2 + [False] * (PHOTOS - 2)
+
+
+def _transitioned(deployment: Deployment, count: int) -> list[Image]:
+    """So many originals that `imgctl transition` moved to GLACIER."""
+    found = deployment.images()[:count]
+    names = deployment.directory / "to-move.txt"
+    names.write_text("".join(f"{image.id}\n" for image in found))
+    options = ("--ids-from", names, "--min-size", "0", "--yes", "--json")
+    moved = deployment.run("transition", "--to", "GLACIER", *options)
+    assert (moved.code, moved.summary["moved"]) == (0, count), moved.err
+    return found
 
 
 def _archived(deployment: Deployment, count: int) -> list[Image]:
