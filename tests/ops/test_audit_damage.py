@@ -53,7 +53,7 @@ def damaged(archive: Archive, choices: list[tuple[int, int]]) -> list[tuple[Code
     return sorted(expected)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(choices=CHOICES, apart=st.booleans())
 def test_an_audit_finds_exactly_the_damage(template: Path, *, choices: list[tuple[int, int]], apart: bool) -> None:
     with embedded(template, apart=apart) as archive:

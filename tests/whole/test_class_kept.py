@@ -101,7 +101,7 @@ def test_no_other_command_resets_the_class_of_an_original(cold: Cold) -> None:
     cold.run("repair", "--apply", "--grace", "0s", "--storage-class")
     cold.assert_kept("repair of a lost variant")
     cold.requeue()
-    worked = cold.run("work", "--drain", "--json")
+    worked = cold.run("work", "--drain", "--scheduler", "inline", "--json")
     cold.assert_kept("work on what was restored")
     _run_writers(cold, manifest)
     built = cold.run("backfill", "--force", "--json")
@@ -131,7 +131,7 @@ def _run_writers(cold: Cold, manifest: Path) -> None:
     commands: list[tuple[str | Path, ...]] = [
         ("upload", cold.deployment.directory / "photos", "--user", str(USER)),
         ("insert", manifest, "--yes"),
-        ("work", "--drain"),
+        ("work", "--drain", "--scheduler", "inline"),
         ("audit", *audit, "--fail-on", "class_drift,missing_original,size_mismatch"),
         ("repair", "--apply", *audit),
     ]

@@ -130,7 +130,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(sorts=st.lists(_sorts(), min_size=1, max_size=5), selection=_SELECTIONS)
 def test_exactly_the_right_rows_are_touched_in_a_directory(
     template: Path, sorts: list[Sort], selection: Selection
