@@ -16,7 +16,7 @@ Unit = Literal["", "seconds", "bytes"]
 PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
 
 # A token is stored as its SHA-256: who reads the configuration cannot use it.
-TOKEN = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F-]{36}):[0-9a-f]{64}"
+BEARER = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F-]{36}):[0-9a-f]{64}"
 
 
 def setting(
@@ -155,7 +155,7 @@ class ServeSettings:
     tokens: tuple[str, ...] = setting(
         (),
         "who may, each NAME:read+write:USER:HASH (USER a UUID, or * for all), as `imgctl serve --make-token` prints it",
-        pattern=TOKEN,
+        pattern=BEARER,
     )
     memory: int = setting(256 * 2**20, "how many bytes of uploads are held at once", unit="bytes", least=2**20)
     max_bytes: int = setting(100 * 2**20, "an upload of more bytes is refused", unit="bytes", least=1)
