@@ -4,6 +4,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
@@ -59,8 +60,9 @@ class Session:
             self.error(line)
 
     def error(self, line: str) -> None:
-        """One line on stderr that even `-q` lets through."""
-        click.echo(printable(line), err=True)
+        """One line on stderr that even `-q` lets through; a stderr that is full or gone stops nothing."""
+        with suppress(OSError):
+            click.echo(printable(line), err=True)
 
 
 def printable(text: str) -> str:

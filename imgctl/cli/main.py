@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
@@ -94,6 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.disable()
     code = run(arguments)
     gc.freeze()
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        # Nobody reads it, and the interpreter's failure to flush it would be the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(code)
 
 
@@ -128,5 +135,7 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _say(line: str, code: ExitCode) -> int:
-    click.echo(f"imgctl: {line}", err=True)
+    # A stderr that is full or gone leaves the code.
+    with suppress(OSError):
+        click.echo(f"imgctl: {line}", err=True)
     return code

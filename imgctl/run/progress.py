@@ -1,9 +1,11 @@
 """How far a run is: counters, and a bar on stderr when a person watches."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO, cast
 
@@ -93,10 +95,11 @@ class Progress:
             try:
                 yield
             except (OSError, ValueError):
-                # Stderr is closed: the run goes on unseen.
+                # The run goes on unseen.
                 self._bar = None
                 if self in _shown:
                     _shown.remove(self)
+                _give_up_stderr()
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -126,7 +129,12 @@ def _write(line: str) -> None:
             stream.write(f"{line}\n")
             stream.flush()
         except (OSError, ValueError):
-            return
+            _give_up_stderr()
+
+
+def _give_up_stderr() -> None:
+    # What a broken stderr still holds would be written at the exit, and its failure be the exit code.
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 it stays open to the end
 
 
 def _is_terminal() -> bool:

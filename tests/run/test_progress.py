@@ -66,7 +66,9 @@ def test_progress_forces_a_bar() -> None:
 @pytest.mark.parametrize("shown", ["yes", "no"])
 def test_a_broken_stderr_stops_nothing(shown: str, redirection: str) -> None:
     command = f'"{sys.executable}" -m tests.run.parent progress {shown} {redirection}'
-    done = subprocess.run(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    # Buffered, as it is unless somebody asks otherwise.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, check=False)
 
     assert done.stdout.startswith("10 3145728 1")
     assert done.returncode == 0

@@ -1,5 +1,8 @@
 """Bad input: one clear line with the next step, the right exit code, and everything else still done."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,3 +102,17 @@ def test_a_command_that_is_misspelt_is_met_with_the_right_one(embedded: Deployme
 
     assert result.code == 2
     assert_one_line(result, "uplaod", "Did you mean upload?")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [("ls", 0), ("ls --nope", 2)])
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_broken_stderr_leaves_the_exit_code(tmp_path: Path, arguments: str, code: int, redirection: str) -> None:
+    # Buffered, as it is unless somebody asks otherwise.
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("IMGCTL_", "PYTHONUNBUFFERED"))
+    }
+    command = f'"{sys.executable}" -m imgctl {arguments} {redirection}'
+
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, check=False)
+
+    assert done.returncode == code
