@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from imgctl.config import StoreSettings
 from imgctl.model import Status
 from tests.parts.seaweed import S3Server
