@@ -9,7 +9,7 @@ import click
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
 from imgctl.cli.cost_types import Sizes
-from imgctl.cli.types import Moment, UserId
+from imgctl.cli.scope import range_options
 from imgctl.errors import ExitCode
 from imgctl.units import format_bytes
 
@@ -41,9 +41,7 @@ imgctl cost actual --by variant --sizes thumb=18KB,medium=140KB,full=600KB --exp
 @click.option(
     "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
 )
-@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
-@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+@range_options
 @click.option("--explain", is_flag=True, help="Show every line with its formula.")
 @click.option("--card", metavar="FILE", help="The price card. [cost] card")
 def command(

@@ -10,7 +10,7 @@ import click
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
 from imgctl.cli.cost_types import Amount, Sizes
-from imgctl.cli.types import Moment, UserId
+from imgctl.cli.scope import range_options
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
 
@@ -43,9 +43,7 @@ imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
 @click.option(
     "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
 )
-@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
-@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+@range_options
 @click.option("--explain", is_flag=True, help="Show every line with its formula.")
 @click.option("--card", metavar="FILE", help="The price card. [cost] card")
 def command(

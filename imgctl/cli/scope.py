@@ -20,22 +20,27 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def scope_options(function: F) -> F:
-    """Add --user, --since, --until and --ids-from; `chosen` makes of them what ops understand."""
+def range_options(function: F) -> F:
+    """Add --user, --since and --until."""
     options = (
         click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images."),
         click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22."),
         click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22."),
-        click.option(
-            "--ids-from",
-            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-            metavar="FILE|-",
-            help="Only the images named here: an id, a key or a JSON object with an id a line.",
-        ),
     )
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def scope_options(function: F) -> F:
+    """Add --user, --since, --until and --ids-from; `chosen` makes of them what ops understand."""
+    ids_from = click.option(
+        "--ids-from",
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        metavar="FILE|-",
+        help="Only the images named here: an id, a key or a JSON object with an id a line.",
+    )
+    return range_options(ids_from(function))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from uuid import UUID
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.scope import range_options
 from imgctl.cli.table import table
-from imgctl.cli.types import Moment, UserId
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.units import format_bytes, format_seconds
@@ -30,9 +30,7 @@ imgctl stats --by class --user 0190b2b4-0000-7000-8000-000000000001
 """,
 )
 @click.option("--by", type=click.Choice(GROUPS), help="A line for each user, day (UTC), state or storage class.")
-@click.option("--user", type=UserId(), metavar="UUID", help="Only this user's images.")
-@click.option("--since", type=Moment(), metavar="TIME", help="Uploaded then or later: 24h, 2026-11-22.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Uploaded before: 90d, 2026-11-22.")
+@range_options
 def command(
     session: Session, *, by: str | None, user: UUID | None, since: datetime | None, until: datetime | None
 ) -> ExitCode:

@@ -6,9 +6,24 @@ The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Po
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import JSON, FromClause, LargeBinary, Text, bindparam, cast, column, func, select, type_coerce
+from sqlalchemy import (
+    JSON,
+    Connection,
+    FromClause,
+    LargeBinary,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.types import TypeEngine
 
 from imgctl.store.catalog.types import POSTGRES, time_text
@@ -48,6 +63,26 @@ def parameters(dialect: str, columns: Columns, rows: Iterable[Sequence[Value]]) 
     """What to execute a statement over `source` with; each row has its values in the order of the columns."""
     written = [{name: _written(value, dialect) for name, value in zip(columns, row, strict=True)} for row in rows]
     return {NAME: json.dumps(written, separators=(",", ":"))}
+
+
+class HasId(Protocol):
+    """What is about one image."""
+
+    @property
+    def id(self) -> UUID:
+        """The image's id."""
+
+
+def of_images(dialect: str, columns: Columns, items: Iterable[HasId]) -> dict[str, str]:
+    """`parameters` for items whose attributes are the columns, in the order of ids."""
+    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
+    ordered = sorted(items, key=attrgetter("id"))
+    return parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))
+
+
+def changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
+    """Execute an UPDATE that returns ids; returns the ids."""
+    return set(connection.execute(statement, values).scalars())
 
 
 def from_hex(text: str | None) -> bytes | None:

@@ -9,10 +9,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Update, func, select, true
+from sqlalchemy import Connection, func, select, true
 
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
@@ -121,11 +120,6 @@ class Position:
         self._after = max(self._after, *(one.id for one in claims))
 
 
-class _Held(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
 def claim(
     connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int, position: Position | None = None
 ) -> list[Claim]:
@@ -157,39 +151,39 @@ def end_if_frozen(connection: Connection, *, seconds: float) -> None:
 def renew(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:
     """Lengthen leases; returns the ids still held: whoever is missing was lost to another worker, or given back."""
     dialect = connection.dialect.name
-    values = {**_rows(dialect, sql.HOLD, holds), "lease_seconds": float(lease_seconds)}
-    return _changed(connection, sql.renew(dialect), values)
+    values = {**batch.of_images(dialect, sql.HOLD, holds), "lease_seconds": float(lease_seconds)}
+    return batch.changed(connection, sql.renew(dialect), values)
 
 
 def finish(connection: Connection, results: Iterable[Finished]) -> set[UUID]:
     """Turn images `ready`; returns those that changed. A lapsed lease is no hindrance until another claims the row."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.finish(dialect), _rows(dialect, sql.FINISHED, results))
+    return batch.changed(connection, sql.finish(dialect), batch.of_images(dialect, sql.FINISHED, results))
 
 
 def fail(connection: Connection, failures: Iterable[FailedImage]) -> set[UUID]:
     """Turn images `failed`; returns those that changed."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.fail(dialect), _rows(dialect, sql.FAILED, failures))
+    return batch.changed(connection, sql.fail(dialect), batch.of_images(dialect, sql.FAILED, failures))
 
 
 def shelve(connection: Connection, found: Iterable[FailedImage]) -> set[UUID]:
     """Let go of images whose originals turned out to be archived, which the rows now say; returns those that changed."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.shelve(dialect), _rows(dialect, sql.FAILED, found))
+    return batch.changed(connection, sql.shelve(dialect), batch.of_images(dialect, sql.FAILED, found))
 
 
 def give_back(connection: Connection, returned: Iterable[GivenBack]) -> set[UUID]:
     """Let go of images, to be claimed again at once or after their delay; returns those that changed."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.give_back(dialect), _rows(dialect, sql.GIVEN_BACK, returned))
+    return batch.changed(connection, sql.give_back(dialect), batch.of_images(dialect, sql.GIVEN_BACK, returned))
 
 
 def requeue(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Put `ready` or `failed` images back to `processing` with all their attempts; returns those that changed."""
     dialect = connection.dialect.name
     values = batch.parameters(dialect, sql.ID, ([one] for one in sorted(ids)))
-    changed = _changed(connection, sql.requeue(dialect), values)
+    changed = batch.changed(connection, sql.requeue(dialect), values)
     if changed:
         announce_work(connection)
     return changed
@@ -197,7 +191,7 @@ def requeue(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 
 def bury(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:
     """Fail images at the head of the queue that used up their attempts and that nobody holds; returns their ids."""
-    return sorted(_changed(connection, sql.bury(limit), {"max_attempts": max_attempts}))
+    return sorted(batch.changed(connection, sql.bury(limit), {"max_attempts": max_attempts}))
 
 
 def backlog(connection: Connection) -> Backlog:
@@ -209,13 +203,3 @@ def backlog(connection: Connection) -> Backlog:
 def _claim(connection: Connection, limit: int, values: Mapping[str, object]) -> list[Claim]:
     claims = (Claim(**row._asdict()) for row in connection.execute(sql.claim(limit), values))
     return sorted(claims, key=attrgetter("id"))
-
-
-def _rows(dialect: str, columns: batch.Columns, items: Iterable[_Held]) -> dict[str, str]:
-    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
-    ordered = sorted(items, key=attrgetter("id"))
-    return batch.parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))
-
-
-def _changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
-    return set(connection.execute(statement, values).scalars())

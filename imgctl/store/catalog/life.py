@@ -4,13 +4,12 @@ They stay `ready` and keep their keys all the while, so that the product goes on
 `attempts` is the fencing token; `forgiven` grows with it, so that no backfill uses up an image's tries.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Update
+from sqlalchemy import Connection
 
 from imgctl.model import Image
 from imgctl.store.catalog import batch
@@ -37,15 +36,10 @@ class Built:
     hold: bool = False
 
 
-class _Held(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
 def take(connection: Connection, seen: Iterable[Hold], *, lease_seconds: float) -> list[Image]:
     """Lease ready images that nobody holds and that nobody took since they were `seen`; returns them as they are now."""
     dialect = connection.dialect.name
-    values = {**_rows(dialect, sql.HOLD, seen), "lease_seconds": float(lease_seconds)}
+    values = {**batch.of_images(dialect, sql.HOLD, seen), "lease_seconds": float(lease_seconds)}
     taken = (Image(**row._asdict()) for row in connection.execute(sql.take(dialect), values))
     return sorted(taken, key=attrgetter("id"))
 
@@ -53,27 +47,17 @@ def take(connection: Connection, seen: Iterable[Hold], *, lease_seconds: float) 
 def renew(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:
     """Lengthen leases; returns the ids still held."""
     dialect = connection.dialect.name
-    values = {**_rows(dialect, sql.HOLD, holds), "lease_seconds": float(lease_seconds)}
-    return _changed(connection, sql.renew(dialect), values)
+    values = {**batch.of_images(dialect, sql.HOLD, holds), "lease_seconds": float(lease_seconds)}
+    return batch.changed(connection, sql.renew(dialect), values)
 
 
 def finish(connection: Connection, built: Iterable[Built]) -> set[UUID]:
     """Name new variants; returns those that changed: the others were taken over, or are no longer ready."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.finish(dialect), _rows(dialect, sql.BUILT, built))
+    return batch.changed(connection, sql.finish(dialect), batch.of_images(dialect, sql.BUILT, built))
 
 
 def release(connection: Connection, holds: Iterable[Hold]) -> set[UUID]:
     """Let go of images; returns those that were still held."""
     dialect = connection.dialect.name
-    return _changed(connection, sql.release(dialect), _rows(dialect, sql.HOLD, holds))
-
-
-def _rows(dialect: str, columns: batch.Columns, items: Iterable[_Held]) -> dict[str, str]:
-    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
-    ordered = sorted(items, key=attrgetter("id"))
-    return batch.parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))
-
-
-def _changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
-    return set(connection.execute(statement, values).scalars())
+    return batch.changed(connection, sql.release(dialect), batch.of_images(dialect, sql.HOLD, holds))

@@ -6,8 +6,6 @@ whose row says that it can be read. `attempts` fences, as in claims.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -37,41 +35,30 @@ class Settled:
     moved: bool
 
 
-class _Fenced(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
 def promise_moves(connection: Connection, rows: Iterable[Seen], *, to: str, lease_seconds: float) -> dict[UUID, int]:
     """Promise that these originals lie in class `to`; returns the new `attempts` of those that were as they were seen.
 
     Left alone are rows that are no longer `ready`, that changed, or that somebody holds by the database's clock.
     """
     dialect = connection.dialect.name
-    values = {**_rows(dialect, sql.SEEN, rows), "to": to, "lease_seconds": float(lease_seconds)}
+    values = {**batch.of_images(dialect, sql.SEEN, rows), "to": to, "lease_seconds": float(lease_seconds)}
     return {row.id: row.attempts for row in connection.execute(sql.promise(dialect), values)}
 
 
 def settle_moves(connection: Connection, rows: Iterable[Settled]) -> set[UUID]:
     """Confirm moves, or put back what did not happen; returns the ids that were still held with these `attempts`."""
     dialect = connection.dialect.name
-    return set(connection.execute(sql.settle(dialect), _rows(dialect, sql.SETTLED, rows)).scalars())
+    return set(connection.execute(sql.settle(dialect), batch.of_images(dialect, sql.SETTLED, rows)).scalars())
 
 
 def correct_classes(connection: Connection, rows: Iterable[Settled]) -> set[UUID]:
     """Write classes that the store was seen to have, on rows that nobody holds; returns the ids that changed."""
     dialect = connection.dialect.name
-    return set(connection.execute(sql.correct(dialect), _rows(dialect, sql.SETTLED, rows)).scalars())
+    return set(connection.execute(sql.correct(dialect), batch.of_images(dialect, sql.SETTLED, rows)).scalars())
 
 
 def renew_moves(connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]:
     """Lengthen the leases of moves under way; returns the ids still held."""
     dialect = connection.dialect.name
-    values = {**_rows(dialect, sql.HELD, holds), "lease_seconds": float(lease_seconds)}
+    values = {**batch.of_images(dialect, sql.HELD, holds), "lease_seconds": float(lease_seconds)}
     return set(connection.execute(sql.renew(dialect), values).scalars())
-
-
-def _rows(dialect: str, columns: batch.Columns, items: Iterable[_Fenced]) -> dict[str, str]:
-    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
-    ordered = sorted(items, key=attrgetter("id"))
-    return batch.parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))

@@ -68,7 +68,7 @@ def _expected(row: Image, sort: Sort, selection: Selection) -> set[Variant]:
     return chosen & lacking
 
 
-def _check(found: Settings, sorts: Sequence[Sort], selection: Selection) -> None:
+def assert_exactly_touched(found: Settings, sorts: Sequence[Sort], selection: Selection) -> None:
     with archive_of(found, sorts) as (parts, rows):
         before = snapshot(parts)
         outcomes = fill(parts, selection)
@@ -138,7 +138,7 @@ def test_exactly_the_right_rows_are_touched_in_a_directory(
     with TemporaryDirectory() as place:
         shutil.copy(template, f"{place}/catalog.db")
         store = StoreSettings(url=f"file://{place}/blobs")
-        _check(settings_for(f"sqlite:///{place}/catalog.db", store), sorts, selection)
+        assert_exactly_touched(settings_for(f"sqlite:///{place}/catalog.db", store), sorts, selection)
 
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -147,4 +147,4 @@ def test_exactly_the_right_rows_are_touched_on_servers(
     postgres_url: str, moto_s3: S3Server, sorts: list[Sort], selection: Selection
 ) -> None:
     store = moto_s3.settings(moto_s3.new_bucket())
-    _check(settings_for(postgres_url, store), sorts, selection)
+    assert_exactly_touched(settings_for(postgres_url, store), sorts, selection)

@@ -1,6 +1,5 @@
 """The stores under test: one directory, one SeaweedFS bucket, one moto bucket."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from imgctl.config.settings import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-
-NewStore = Callable[[], BlobStore]
 
 
 @pytest.fixture(params=["file", "seaweed", "moto"])
@@ -21,7 +18,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
-    """Settings of an empty store of that kind."""
+    """Settings of an empty store of that kind; those in buckets are under a prefix."""
     if kind == "file":
         return StoreSettings(url=f"file://{tmp_path}/blobs")
     server = request.getfixturevalue({"seaweed": "seaweed", "moto": "moto_s3"}[kind])
@@ -31,5 +28,5 @@ def settings(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Store
 
 @pytest.fixture
 def store(settings: StoreSettings) -> BlobStore:
-    """An empty store of that kind; those in buckets are under a prefix."""
+    """An empty store of that kind."""
     return open_store(settings)
