@@ -45,12 +45,13 @@ def put_original(store: BlobStore, put: Put) -> None:
     """
     prepared, key = put.prepared, put.promised.original_key
     assert key is not None
-    kind, path = prepared.probe.content_type, Path(prepared.found.path)
+    kind = prepared.probe.content_type
     try:
         if prepared.body is None:
+            path = Path(prepared.found.path)
             store.create_file(key, path, size=prepared.size, content_type=kind, sha256=prepared.sha256)
         else:
-            store.create(key, prepared.body, content_type=kind)
+            store.create(key, prepared.body, content_type=kind, sha256=prepared.sha256)
     except BlobExists:
         there = store.head(key)
         if there is None or there.size != prepared.size:

@@ -21,7 +21,9 @@ from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
+from imgctl.store.blobs.s3_credentials import current_credentials
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
+from imgctl.store.blobs.s3_lane import Answer, Lane, is_direct
 from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
 
 if TYPE_CHECKING:
@@ -45,8 +47,8 @@ class S3Store:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._opened: tuple[Connection, ObstoreS3] | None = None
+        self._lane: Lane | None = None
         self._control: Boto3S3 | None = None
-        self._attributes: dict[tuple[str, str], Attributes] = {}
         self._pushbacks = 0
 
     @property
@@ -54,16 +56,15 @@ class S3Store:
         """How often the server asked for patience: 5xx, 429, resets and timeouts."""
         return self._pushbacks
 
-    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+    def create(self, key: str, body: bytes, *, content_type: str, sha256: bytes | None = None) -> None:
         """Put if absent, with a SHA-256 that the server checks; a try that was committed unheard ends in BlobExists."""
-        name, attributes = self._prefix + checked(key), self._attributes_of(content_type, "")
-        put = partial(obstore.put, self._store, name, body, attributes=attributes, mode="create", use_multipart=False)
-        self._call(key, put)
+        self._put(key, body, {"Content-Type": content_type}, sha256, mode="create")
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
         if size <= _ONE_PUT_BYTES:
-            self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
+            body = read_checked(path, size=size, sha256=sha256)
+            self.create(key, body, content_type=content_type, sha256=sha256)
             return
         if self.head(key) is not None:
             raise BlobExists(f"{key} is already in the store")
@@ -80,8 +81,8 @@ class S3Store:
 
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Put, over an older blob if there is one."""
-        name, attributes = self._prefix + checked(key), self._attributes_of(content_type, cache_control)
-        self._call(key, partial(obstore.put, self._store, name, body, attributes=attributes, use_multipart=False))
+        described = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
+        self._put(key, body, described, None, mode="overwrite")
 
     def get(self, key: str) -> bytes:
         """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
@@ -206,24 +207,40 @@ class S3Store:
         with self._lock:
             if self._opened is None:
                 where = connection(self._settings, self._bucket)
+                self._lane = Lane(where, current_credentials()) if is_direct() else None
                 self._opened = (where, open_obstore(where))
             return self._opened
 
-    def _attributes_of(self, content_type: str, cache_control: str) -> "Attributes":
-        known = self._attributes.get((content_type, cache_control))
-        if known is None:
-            known = {"Content-Type": content_type}
-            if cache_control:
-                known["Cache-Control"] = cache_control
-            self._attributes[content_type, cache_control] = known
-        return known
+    def _put(
+        self,
+        key: str,
+        body: bytes,
+        described: "Attributes",
+        sha256: bytes | None,
+        *,
+        mode: Literal["create", "overwrite"],
+    ) -> None:
+        """The short way first; what it does not settle goes the way that knows every answer."""
+        name, client = self._prefix + checked(key), self._store
+        headers = {header.lower(): value for header, value in described.items()}
+        if mode == "create":
+            headers["if-none-match"] = "*"
+        answer = self._lane.put(name, body, headers, sha256) if self._lane else Answer.UNCLEAR
+        if answer is Answer.STORED:
+            return
+        busy = answer is Answer.BUSY
+        if busy:
+            self._pushbacks += 1
+            _back_off(0)
+        put = partial(obstore.put, client, name, body, attributes=described, mode=mode, use_multipart=False)
+        self._call(key, put, tried=int(busy))
 
     def _target(self, key: str) -> Target:
         return Target(bucket=self._bucket, key=key, endpoint=self._open()[0].endpoint)
 
-    def _call(self, key: str, request: Callable[[], T]) -> T:
+    def _call(self, key: str, request: Callable[[], T], *, tried: int = 0) -> T:
         """Ask until answered, at most `retries` times again, with full jitter (the client itself never retries)."""
-        for attempt in range(self._settings.retries + 1):
+        for attempt in range(min(tried, self._settings.retries), self._settings.retries + 1):
             try:
                 return request()
             except FAILURES as error:
@@ -232,8 +249,12 @@ class S3Store:
                 if not failure.transient or attempt == self._settings.retries:
                     # Without its cause, whose text repeats what servers say of credentials.
                     raise failure.error from None
-            time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
+            _back_off(attempt)
         raise AssertionError("unreachable")
+
+
+def _back_off(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
 
 
 def _range(start: int, length: int, etag: str) -> "GetOptions":

@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
+from urllib.parse import quote, urlsplit
 
 from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.endpoint import endpoint_of
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import ConfigError, StoreDenied
+from imgctl.errors import ConfigError
+from imgctl.store.blobs.s3_credentials import fixed_credentials, session, variable
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-_NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 _CONNECT_SECONDS = 10.0
 # Of boto3 alone, whose default is 10: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128
@@ -36,6 +36,11 @@ class Connection:
     def endpoint(self) -> str:
         """The endpoint as messages name it."""
         return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds until a connection must stand."""
+        return min(self.timeout, _CONNECT_SECONDS)
 
 
 class RestoreStatus(TypedDict, total=False):
@@ -103,7 +108,7 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
     return Connection(
         bucket=bucket,
         endpoint_url=endpoint_url.rstrip("/"),
-        region=settings.region or _environment("AWS_REGION", "AWS_DEFAULT_REGION") or _configured_region(),
+        region=settings.region or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured_region(),
         timeout=settings.timeout,
         retries=settings.retries,
     )
@@ -119,20 +124,30 @@ def open_obstore(connection: Connection) -> ObstoreS3:
         config["virtual_hosted_style_request"] = True
     options: ClientConfig = {
         "timeout": timedelta(seconds=connection.timeout),
-        "connect_timeout": timedelta(seconds=min(connection.timeout, _CONNECT_SECONDS)),
+        "connect_timeout": timedelta(seconds=connection.connect_timeout),
         "allow_http": connection.endpoint_url.startswith("http://"),
     }
     retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-    credentials = _environment_credentials()
-    if credentials:
-        config |= credentials
+    if fixed := fixed_credentials():
+        config |= {"access_key_id": fixed.access_key, "secret_access_key": fixed.secret_key}
+        if fixed.token:
+            config["session_token"] = fixed.token
         return ObstoreS3(connection.bucket, config=config, client_options=options, retry_config=retries)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    provider = Boto3CredentialProvider(_session())
+    provider = Boto3CredentialProvider(session())
     return ObstoreS3(
         connection.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
     )
+
+
+def url_of(connection: Connection, name: str) -> str:
+    """The URL of an object: in the path of an endpoint of one's own, in the host's name at AWS."""
+    path = quote(name, safe="/~")
+    if connection.endpoint_url or "." in connection.bucket:
+        return f"{connection.endpoint}/{connection.bucket}/{path}"
+    parts = urlsplit(connection.endpoint)
+    return f"{parts.scheme}://{connection.bucket}.{parts.netloc}/{path}"
 
 
 def open_boto3(connection: Connection) -> Boto3S3:
@@ -140,7 +155,7 @@ def open_boto3(connection: Connection) -> Boto3S3:
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=min(connection.timeout, _CONNECT_SECONDS),
+        connect_timeout=connection.connect_timeout,
         read_timeout=connection.timeout,
         retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
         max_pool_connections=_MOST_CONNECTIONS,
@@ -149,7 +164,7 @@ def open_boto3(connection: Connection) -> Boto3S3:
         response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",
         s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
     )
-    client = _session().client(
+    client = session().client(
         "s3", region_name=connection.region, endpoint_url=connection.endpoint_url or None, config=config
     )
     return cast("Boto3S3", client)
@@ -160,49 +175,19 @@ def open_service(connection: Connection, service: str) -> object:
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=min(connection.timeout, _CONNECT_SECONDS),
+        connect_timeout=connection.connect_timeout,
         read_timeout=connection.timeout,
         retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
     )
-    client: object = _session().client(service, region_name=connection.region, config=config)
+    client: object = session().client(service, region_name=connection.region, config=config)
     return client
-
-
-def _session() -> "Session":
-    from boto3.session import Session
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        session = Session()
-        found = session.get_credentials()
-    except BotoCoreError as error:
-        # A missing profile, half a pair of keys: botocore's text names which, never a value.
-        raise StoreDenied(f"the AWS credentials cannot be read: {error}", hint=_NO_CREDENTIALS) from None
-    if found is None:
-        raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
-    return session
-
-
-def _environment_credentials() -> "S3Config":
-    """The first link of the AWS chain, read without importing botocore, which takes a quarter of a second."""
-    key_id, secret = _environment("AWS_ACCESS_KEY_ID"), _environment("AWS_SECRET_ACCESS_KEY")
-    if not key_id or not secret:
-        return {}
-    found: S3Config = {"access_key_id": key_id, "secret_access_key": secret}
-    if token := _environment("AWS_SESSION_TOKEN"):
-        found["session_token"] = token
-    return found
 
 
 def _configured_region() -> str:
     # Not pathlib, which raises where there is no home or none that may be looked into.
-    file = os.path.expanduser(_environment("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
+    file = os.path.expanduser(variable("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
     if not os.path.isfile(file):  # noqa: PTH113
         return "us-east-1"
     from boto3.session import Session
 
     return Session().region_name or "us-east-1"
-
-
-def _environment(*names: str) -> str:
-    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")

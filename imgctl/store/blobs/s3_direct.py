@@ -3,12 +3,11 @@
 import base64
 import binascii
 from typing import Protocol, TypedDict, cast
-from urllib.parse import quote, urlsplit
 
 from imgctl.errors import StoreDenied
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.s3_boto import translated
-from imgctl.store.blobs.s3_connect import Boto3S3, Connection
+from imgctl.store.blobs.s3_connect import Boto3S3, Connection, url_of
 from imgctl.store.blobs.s3_failure import Target
 
 _SHA256_BYTES = 32
@@ -40,7 +39,7 @@ def sign_put(
         "If-None-Match": "*",
         "x-amz-checksum-sha256": base64.b64encode(sha256).decode(),
     }
-    request = AWSRequest(method="PUT", url=_url(connection, name), headers=headers)
+    request = AWSRequest(method="PUT", url=url_of(connection, name), headers=headers)
     signer = S3SigV4QueryAuth(found.get_frozen_credentials(), "s3", connection.region, expires=seconds)
     signer.add_auth(request)
     return SignedPut(url=str(request.url), headers=headers)
@@ -57,11 +56,3 @@ def stored_sha256(client: Boto3S3, target: Target, name: str) -> bytes | None:
         return None
     whole = len(digest) == _SHA256_BYTES and answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
     return digest if whole else None
-
-
-def _url(connection: Connection, name: str) -> str:
-    path = quote(name, safe="/~")
-    if connection.endpoint_url or "." in connection.bucket:
-        return f"{connection.endpoint}/{connection.bucket}/{path}"
-    parts = urlsplit(connection.endpoint)
-    return f"{parts.scheme}://{connection.bucket}.{parts.netloc}/{path}"
