@@ -9,6 +9,7 @@ import pytest
 
 from imgctl.imaging.probe import probe
 from imgctl.ops.upload.describe import Description, describe
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from tests.imaging.metadata import dataset, described, jpeg, xmp_packet
 
@@ -29,7 +30,7 @@ def takeout(hour: int, text: str) -> bytes:
 
 def said(path: Path, body: bytes, *, caption: str | None = None, follow_links: bool = False) -> Description:
     found = Found(path=str(path), size=len(body), mtime_ns=0, inode=0, caption=caption)
-    return describe(found, probe(body), body, follow_links=follow_links)
+    return describe(found, probe(body), body, Beside(follow_links=follow_links))
 
 
 def test_captions_and_times_come_from_the_best_source(tmp_path: Path) -> None:
@@ -113,4 +114,20 @@ def test_a_body_that_is_not_at_hand_leaves_what_lies_beside(tmp_path: Path) -> N
     (tmp_path / "a.jpg.json").write_bytes(takeout(6, "beside"))
     found = Found(path=str(tmp_path / "a.jpg"), size=1, mtime_ns=0, inode=0)
 
-    assert describe(found, probe(jpeg()), None) == Description(caption="beside", taken_at=at(6))
+    assert describe(found, probe(jpeg()), None, Beside()) == Description(caption="beside", taken_at=at(6))
+
+
+@pytest.mark.parametrize("sidecar", ["{}.json", "{}.supplemental-metadata.json", "{}.xmp"])
+def test_a_directory_that_is_listed_instead_of_tried_says_the_same(tmp_path: Path, sidecar: str) -> None:
+    photos = [tmp_path / f"{number}.jpg" for number in range(40)]
+    for photo in photos[::2]:
+        said_beside = takeout(6, photo.stem) if sidecar.endswith(".json") else dated(6, photo.stem)
+        (tmp_path / sidecar.format(photo.name)).write_bytes(said_beside)
+    beside, body = Beside(), jpeg()
+
+    captions = [
+        describe(Found(path=str(photo), size=1, mtime_ns=0, inode=0), probe(body), body, beside).caption
+        for photo in photos
+    ]
+
+    assert captions == [photo.stem if number % 2 == 0 else None for number, photo in enumerate(photos)]

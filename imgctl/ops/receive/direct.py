@@ -147,7 +147,7 @@ def _read_head(parts: Parts, key: str, blob: Blob) -> bytes:
 
 def _confirm(parts: Parts, image: Image, seen: Probe, head: bytes) -> bool:
     found = Found(path="", size=image.bytes or 0, mtime_ns=time.time_ns(), inode=0)
-    said = describe(found, seen, head, alone=True)
+    said = describe(found, seen, head, None)
     known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
     with parts.catalog.write() as connection:
         note(connection, known)

@@ -70,7 +70,7 @@ def _prepared(spool: Spool, sent: Sent) -> Prepared:
     # Only the last name, for the date that may be in it: nothing is ever opened under a client's name.
     name = sent.name.replace("\\", "/").rpartition("/")[2][-255:]
     named = Found(path=name, size=spool.size, mtime_ns=time.time_ns(), inode=0, caption=sent.caption)
-    said = describe(named, seen, body or spool.head, alone=True)
+    said = describe(named, seen, body or spool.head, None)
     found = Found(path=str(spool.path), size=spool.size, mtime_ns=named.mtime_ns, inode=0, user_id=sent.user_id)
     return Prepared(
         found=found,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 
 from imgctl.imaging.boilerplate import is_boilerplate
 from imgctl.imaging.exif import read_description
@@ -14,7 +13,7 @@ from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.probe import Probe
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
 from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
-from imgctl.ops.upload.sidecar import takeout_beside, xmp_beside
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 
 _JPEGS = frozenset((Format.JPEG, Format.MPO))
@@ -28,16 +27,14 @@ class Description:
     taken_at: datetime | None
 
 
-def describe(
-    found: Found, probe: Probe, body: bytes | None, *, follow_links: bool = False, alone: bool = False
-) -> Description:
+def describe(found: Found, probe: Probe, body: bytes | None, beside: Beside | None) -> Description:
     """The caption and the capture time of a photo, each from the first source that has one; never raises for damage.
 
     Captions: the manifest, Takeout, XMP (beside, then within), IPTC, EXIF. Times: EXIF, XMP, Takeout, the file's name.
-    `body` is the file's content or its beginning, None where it is not at hand. Opens at most five names beside it,
-    none where it came `alone`.
+    `body` is the file's content or its beginning, None where it is not at hand. Opens at most five names `beside` it,
+    none where it came alone.
     """
-    sources = _Sources(found, probe, body, follow_links=follow_links, alone=alone)
+    sources = _Sources(found, probe, body, beside)
     return Description(
         caption=next(filter(None, map(_clean, sources.captions())), None),
         taken_at=next(filter(None, sources.times()), None),
@@ -47,12 +44,14 @@ def describe(
 class _Sources:
     """Everything that may describe one photo, each looked into when it is asked for, and once."""
 
-    def __init__(self, found: Found, probe: Probe, body: bytes | None, *, follow_links: bool, alone: bool) -> None:
+    def __init__(self, found: Found, probe: Probe, body: bytes | None, beside: Beside | None) -> None:
         self._found = found
         self._probe = probe
         self._body = body or b""
-        self._follow_links = follow_links
-        self._alone = alone
+        self._beside = beside
+        self._read_takeout: Takeout | None = None
+        self._read_xmp: Xmp | None = None
+        self._read_header: JpegHeader | None = None
 
     def captions(self) -> Iterator[str | None]:
         yield self._found.caption
@@ -73,17 +72,24 @@ class _Sources:
         yield self._takeout.taken_at
         yield name_moment(self._found.path.rpartition("/")[2])
 
-    @cached_property
+    # Not functools.cached_property, which before Python 3.12 lets one thread at a time compute, for all objects.
+    @property
     def _takeout(self) -> Takeout:
-        return NO_TAKEOUT if self._alone else takeout_beside(self._found.path, follow_links=self._follow_links)
+        if self._read_takeout is None:
+            self._read_takeout = self._beside.takeout(self._found.path) if self._beside else NO_TAKEOUT
+        return self._read_takeout
 
-    @cached_property
+    @property
     def _xmp_beside(self) -> Xmp:
-        return NO_XMP if self._alone else xmp_beside(self._found.path, follow_links=self._follow_links)
+        if self._read_xmp is None:
+            self._read_xmp = self._beside.xmp(self._found.path) if self._beside else NO_XMP
+        return self._read_xmp
 
-    @cached_property
+    @property
     def _header(self) -> JpegHeader:
-        return read_header(self._body)
+        if self._read_header is None:
+            self._read_header = read_header(self._body)
+        return self._read_header
 
     def _xmp_within(self, wanted: bytes) -> Xmp:
         """The packet in the picture, parsed only where it holds the word: most say nothing that is asked for."""

@@ -10,6 +10,7 @@ from imgctl.errors import NotAnImage
 from imgctl.imaging.probe import Probe, probe
 from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 
 # A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
@@ -42,13 +43,24 @@ class Prepared:
         return held_bytes(self.size)
 
 
-def prepare(found: Found) -> Prepared | FileOutcome:
-    """Read, hash and probe one file; an outcome instead where it cannot or should not be uploaded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What was read: `head` is the body, or the first piece of one that is streamed later."""
+
+    size: int
+    head: bytes
+    body: bytes | None
+    probe: Probe
+    sha256: bytes
+
+
+def prepare(found: Found, beside: Beside) -> Prepared | FileOutcome:
+    """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
         if found.size == 0:
             raise NotAnImage("the file is empty")
-        return _read(found, started)
+        return _read(found, beside, started)
     except NotAnImage as error:
         return _unfit(found, str(error))
     except OSError as error:
@@ -67,35 +79,53 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
-def _read(found: Found, started: float) -> Prepared | FileOutcome:
-    with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
-        before = os.fstat(file.fileno())
-        if before.st_size > STREAM_ABOVE:
-            head = file.read(PIECE)
-            digest = hashlib.sha256(head)
-            seen = probe(head)
-            while piece := file.read(PIECE):
-                digest.update(piece)
-            body = None
-        else:
-            head = body = file.read()
-            seen = probe(body)
-            digest = hashlib.sha256(body)
-        after = os.fstat(file.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+def _read(found: Found, beside: Beside, started: float) -> Prepared | FileOutcome:
+    content = _as_found(found) or _as_it_is(found)
+    if content is None:
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
-    said = describe(found, seen, head)
+    said = describe(found, content.probe, content.head, beside)
     return Prepared(
         found=found,
-        size=before.st_size if body is None else len(body),
-        body=body,
-        sha256=digest.digest(),
-        probe=seen,
+        size=content.size,
+        body=content.body,
+        sha256=content.sha256,
+        probe=content.probe,
         caption=said.caption,
         taken_at=said.taken_at,
         started=started,
     )
+
+
+def _as_found(found: Found) -> _Content | None:
+    """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
+    if found.size > STREAM_ABOVE:
+        return None
+    descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        body = os.read(descriptor, found.size + 1)
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if (len(body), after.st_size, after.st_mtime_ns) != (found.size, found.size, found.mtime_ns):
+        return None
+    return _Content(size=len(body), head=body, body=body, probe=probe(body), sha256=hashlib.sha256(body).digest())
+
+
+def _as_it_is(found: Found) -> _Content | None:
+    """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
+    with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        before = os.fstat(file.fileno())
+        large = before.st_size > STREAM_ABOVE
+        head = file.read(PIECE) if large else file.read()
+        seen, digest = probe(head), hashlib.sha256(head)
+        while large and (piece := file.read(PIECE)):
+            digest.update(piece)
+        after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return None
+    size = before.st_size if large else len(head)
+    return _Content(size=size, head=head, body=None if large else head, probe=seen, sha256=digest.digest())
 
 
 def _unfit(found: Found, why: str) -> FileOutcome:

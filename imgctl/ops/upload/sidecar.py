@@ -1,8 +1,8 @@
-"""Small files beside a photo that describe it, read without ever hanging on one or failing for it."""
+"""Small files beside a photo that describe it, found without asking for each, read without ever hanging on one."""
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from imgctl.imaging import takeout, xmp
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout, read_takeout, sidecar_names
@@ -10,36 +10,90 @@ from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
 
 # Whatever is there instead of a file, a pipe among it, opens at once or not at all.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_ENDINGS = (".json", ".xmp")
+# A directory is listed once after so many photos; before, and where it holds too much, names are simply tried.
+_WORTH_LISTING = 8
+_MOST_NAMES = 100_000
+_MOST_DIRECTORIES = 256
 
 
-def takeout_beside(path: str, *, follow_links: bool) -> Takeout:
-    """What Google Takeout's JSON file beside the photo says; at most three names are tried."""
-    directory, slash, name = path.rpartition("/")
-    names = (f"{directory}{slash}{one}" for one in sidecar_names(name))
-    data = _first(names, longest=takeout.LONGEST, follow_links=follow_links)
-    return read_takeout(data) if data else NO_TAKEOUT
+class _Everything:
+    """The names of a directory that was not listed: each may be there."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
-def xmp_beside(path: str, *, follow_links: bool) -> Xmp:
-    """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
-    stem, dot, extension = path.rpartition(".")
-    names = [f"{path}.xmp"]
-    if dot and "/" not in extension and extension != "xmp":
-        names.append(f"{stem}.xmp")
-    data = _first(names, longest=xmp.LONGEST, follow_links=follow_links)
-    return read_xmp(data) if data else NO_XMP
+_ANY = _Everything()
 
 
-def _first(paths: Iterable[str], *, longest: int, follow_links: bool) -> bytes:
-    """The content of the first of these that is a file; empty where none is, or it is longer."""
-    flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
-    for path in paths:
-        try:
-            descriptor = os.open(path, flags)
-        except (OSError, ValueError):
-            continue
-        return _content(descriptor, longest)
-    return b""
+class Beside:
+    """What lies beside photos. Trying four names a photo, mostly in vain, cost more than hashing it.
+
+    Safe in many threads: two that meet in a directory may both list it.
+    """
+
+    def __init__(self, *, follow_links: bool = False) -> None:
+        self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
+        self._asked: dict[str, int] = {}
+        self._names: dict[str, Container[str]] = {}
+
+    def takeout(self, path: str) -> Takeout:
+        """What Google Takeout's JSON file beside the photo says; at most three names are tried."""
+        directory, slash, name = path.rpartition("/")
+        data = self._first(f"{directory}{slash}", sidecar_names(name), longest=takeout.LONGEST)
+        return read_takeout(data) if data else NO_TAKEOUT
+
+    def xmp(self, path: str) -> Xmp:
+        """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
+        directory, slash, name = path.rpartition("/")
+        stem, dot, extension = name.rpartition(".")
+        names = [f"{name}.xmp"]
+        if dot and extension != "xmp":
+            names.append(f"{stem}.xmp")
+        data = self._first(f"{directory}{slash}", names, longest=xmp.LONGEST)
+        return read_xmp(data) if data else NO_XMP
+
+    def _first(self, directory: str, names: Iterable[str], *, longest: int) -> bytes:
+        """The content of the first of these that is a file; empty where none is, or it is longer."""
+        there = self._listed(directory)
+        for name in names:
+            if name not in there:
+                continue
+            try:
+                descriptor = os.open(f"{directory}{name}", self._flags)
+            except (OSError, ValueError):
+                continue
+            return _content(descriptor, longest)
+        return b""
+
+    def _listed(self, directory: str) -> Container[str]:
+        known = self._names.get(directory)
+        if known is not None:
+            return known
+        asked = self._asked[directory] = self._asked.get(directory, 0) + 1
+        if asked <= 2 * _WORTH_LISTING:
+            return _ANY
+        if len(self._names) >= _MOST_DIRECTORIES:
+            self._names.clear()
+            self._asked.clear()
+        names = self._names[directory] = _names_in(directory)
+        return names
+
+
+def _names_in(directory: str) -> Container[str]:
+    """The names in a directory that may be those of sidecars; any name where they are too many or cannot be listed."""
+    names: set[str] = set()
+    try:
+        with os.scandir(directory or ".") as entries:
+            for entry in entries:
+                if entry.name.endswith(_ENDINGS):
+                    names.add(entry.name)
+                    if len(names) > _MOST_NAMES:
+                        return _ANY
+    except (OSError, ValueError):
+        return _ANY
+    return names
 
 
 def _content(descriptor: int, longest: int) -> bytes:
