@@ -145,7 +145,8 @@ def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
     """A record for programs; a line for people where something was left out that they did not ask to leave out."""
     failed = outcome.fate is Fate.FAILED
     run.step(failed=failed, size=outcome.bytes or 0)
-    session.data({"type": "file", **record(outcome)})
+    if session.json:
+        session.data({"type": "file", **record(outcome)})
     expected = outcome.reason in EXPECTED and session.verbosity < 1
     if (failed or outcome.fate is Fate.SKIPPED) and not expected:
         run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)

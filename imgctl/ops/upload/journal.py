@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from uuid import UUID
@@ -21,6 +22,9 @@ from imgctl.ops.upload.walk import Found
 SETTLED_NS = 2 * 10**9
 BUSY_SECONDS = 30.0
 _KNOWN = "SELECT path, size, mtime_ns, inode, sha256, image FROM files WHERE scope = ? AND path IN ({marks})"
+_RECORD, _ROW = "INSERT OR REPLACE INTO files VALUES ", "(?,?,?,?,?,?,?)"
+# SQLite before 3.32 takes 999 parameters.
+_ROWS = 128
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     scope BLOB NOT NULL,
@@ -75,7 +79,10 @@ class Journal:
             if e.found.mtime_ns < settled
         ]
         with self._lock, _explained(self._file), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            for start in range(0, len(rows), _ROWS):
+                some = rows[start : start + _ROWS]
+                # One statement: SQLite lets go of the interpreter lock, and waits for it, once for each.
+                self._connection.execute(_RECORD + ",".join([_ROW] * len(some)), list(chain.from_iterable(some)))
 
     def close(self) -> None:
         """Close the file."""

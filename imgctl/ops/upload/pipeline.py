@@ -12,7 +12,6 @@ batch, so batches grow with the load and no timer is needed.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TypeVar
 from uuid import UUID
 
@@ -27,9 +26,10 @@ from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import MOST_CONCURRENCY, Put, Putters
-from imgctl.ops.upload.readers import Read, Readers
+from imgctl.ops.upload.readers import Read, ReaderEnded, Readers
 from imgctl.ops.upload.rows import kept_row, line, new_row, settled
 from imgctl.ops.upload.walk import Found
+from imgctl.run.inbox import Inbox
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.promises import NewImage, Promised, contents, keep, promise
@@ -39,7 +39,7 @@ T = TypeVar("T")
 BATCH = 64
 BATCH_BYTES = 16 * 2**20
 # Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
-AHEAD_BYTES = 64 * 2**20
+AHEAD_BYTES = 16 * 2**20
 # How soon a stop is noticed where nothing else happens.
 IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
@@ -86,9 +86,9 @@ class _Run:
         self._store = store
         self._known = known
         self._stop = stop
-        self._events: SimpleQueue[Read | Put] = SimpleQueue()
+        self._events: Inbox[Read | Put] = Inbox()
         window = 4 * BATCH + 2 * (order.concurrency or MOST_CONCURRENCY)
-        self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._events.put)
+        self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._read)
         self._putters = Putters(store, order, stop=stop, done=self._put_ended)
         self._prepared: list[Prepared] = []
         self._prepared_bytes = 0
@@ -97,6 +97,8 @@ class _Run:
         self._flying: dict[UUID, list[Prepared]] = {}
         # How many puts are queued or under way.
         self._aloft = 0
+        # Files whose fate is known, of which the readers have not been told.
+        self._settled = 0
         self._failures_in_a_row = 0
         self._bucket_seen = order.dry_run
         self._left = order.limit
@@ -111,6 +113,7 @@ class _Run:
                 self._stop_reading()
             if self._due():
                 yield from self._transact()
+            self._make_room()
 
     def close(self) -> None:
         """Begin nothing new and end every thread; what flies still arrives, and is confirmed by the next run."""
@@ -121,11 +124,15 @@ class _Run:
             for _ in self._take():
                 pass
             self._drop_prepared()
+            self._make_room()
         self._putters.close()
+
+    def _read(self, event: Read) -> None:
+        self._events.put(event, urgent=isinstance(event, ReaderEnded))
 
     def _put_ended(self, put: Put) -> None:
         self._readers.dropped(put.prepared)
-        self._events.put(put)
+        self._events.put(put, urgent=put.error is not None)
 
     def _stop_reading(self) -> None:
         self._readers.stop()
@@ -134,25 +141,26 @@ class _Run:
     def _drop_prepared(self) -> None:
         for prepared in self._prepared:
             self._readers.dropped(prepared)
-            self._readers.settled()
+            self._settled += 1
         self._prepared.clear()
         self._prepared_bytes = 0
 
     # --- events
 
     def _take(self) -> Iterator[FileOutcome]:
-        """Wait a while for one event, then take all that have gathered."""
-        event: Read | Put | None
-        try:
-            event = self._events.get(timeout=IDLE_SECONDS)
-        except Empty:
-            return
-        while event is not None:
+        """Wait until something may be due, or a while; take all that have gathered."""
+        for event in self._events.take(enough=self._enough(), seconds=IDLE_SECONDS):
             yield from self._accept(event)
-            try:
-                event = self._events.get_nowait()
-            except Empty:
-                event = None
+
+    def _enough(self) -> int:
+        """After how many events a transaction may be due at the soonest (see `_due`)."""
+        until_dry = self._aloft - self._putters.limit // 2
+        return max(1, min(until_dry, BATCH - len(self._prepared), BATCH - len(self._arrived)))
+
+    def _make_room(self) -> None:
+        """Tell the readers at once of many files that are settled: each time wakes one."""
+        self._readers.settled(self._settled)
+        self._settled = 0
 
     def _accept(self, event: Read | Put) -> Iterator[FileOutcome]:
         if isinstance(event, Prepared):
@@ -162,7 +170,7 @@ class _Run:
             self._aloft -= 1
             yield from self._accept_put(event)
         elif isinstance(event, FileOutcome):
-            self._readers.settled()
+            self._settled += 1
             yield event
         else:
             self._readers.running -= 1
@@ -224,7 +232,7 @@ class _Run:
         self._prepared_bytes -= sum(one.held for one in promised)
         if promised:
             mean = sum(one.held for one in promised) / len(promised)
-            self._readers.allow(min(self._order.memory_bytes, int(AHEAD_BYTES + 2 * self._putters.limit * mean)))
+            self._readers.allow(min(self._order.memory_bytes, int(AHEAD_BYTES + 1.25 * self._putters.limit * mean)))
 
     def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
         if arrived:
@@ -284,5 +292,5 @@ class _Run:
     def _settle(
         self, prepared: Prepared, fate: Fate, reason: Reason, image: UUID | None, detail: str = ""
     ) -> FileOutcome:
-        self._readers.settled()
+        self._settled += 1
         return settled(prepared, fate, reason, image, detail)

@@ -8,6 +8,7 @@ from threading import Event, Lock, Semaphore, Thread
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.prepare import Prepared, held_bytes, prepare
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
 
@@ -46,6 +47,7 @@ class Readers:
         self.running = 0
         self._files = files
         self._known = known
+        self._beside = Beside()
         self._lock = Lock()
         self._gate = Lock()
         self._walking = 0
@@ -83,9 +85,10 @@ class Readers:
         """Hold no more than so many bytes from now on."""
         self._budget.resize(budget_bytes)
 
-    def settled(self) -> None:
-        """One file's fate is known: its place is free."""
-        self._window.release()
+    def settled(self, count: int) -> None:
+        """The fate of so many files is known: their places are free."""
+        if count:
+            self._window.release(count)
 
     def dropped(self, prepared: Prepared) -> None:
         """This file's bytes are needed no more."""
@@ -132,7 +135,7 @@ class Readers:
     def _prepare(self, found: Found) -> Prepared | FileOutcome:
         held = held_bytes(found.size)
         self._budget.acquire(held)
-        result = prepare(found)
+        result = prepare(found, self._beside)
         if isinstance(result, Prepared) and result.held == held:
             return result
         # No picture, or one that grew or shrank since the walk: account for what is really held.
