@@ -3,6 +3,9 @@
 It knows one answer, the one nearly every put gets: stored. Whatever else happens is left to the client that understands
 it, which asks the same again; where that happens often, the short way is not taken for a while. obstore hashes every body anew and changes threads several times a request; this took
 0.11 ms of CPU for 50 KB where obstore took 0.24, and 1.0 ms for 2.5 MB where it took 2.4 (SeaweedFS on loopback).
+
+A server that answers with the checksum it was sent has checked the bytes against it; from then on the signature covers
+that checksum alone, and such a server hashes a body once and not twice.
 """
 
 import hashlib
@@ -35,6 +38,8 @@ _FIRST_PIECE = 128 * 2**10
 _ANSWER_BYTES = 16 * 2**10
 _END = b"\r\n\r\n"
 _BUSY = (b"429", b"500", b"502", b"503", b"504")
+_CHECKSUM = "x-amz-checksum-sha256"
+_UNSIGNED = "UNSIGNED-PAYLOAD"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -63,6 +68,7 @@ class Lane:
         self._tls: SSLContext | None = None
         self._rest_until = 0.0
         self._unclear = 0
+        self._checked = False
         self._key: tuple[str, bytes] = ("", b"")
         weakref.finalize(self, _close, self._kept)
 
@@ -70,7 +76,8 @@ class Lane:
         """PUT `body` under `name`; `headers` have lower-case names. Never raises for what network and server do."""
         if time.monotonic() < self._rest_until:
             return Answer.UNCLEAR
-        head = self._head(name, len(body), headers, sha256 or hashlib.sha256(body).digest())
+        digest = sha256 or hashlib.sha256(body).digest()
+        head = self._head(name, len(body), headers, digest)
         try:
             channel = self._channel()
         except OSError:
@@ -82,7 +89,7 @@ class Lane:
         except OSError:
             channel.close()
             return Answer.BUSY
-        answer = _meaning(said)
+        answer = self._meaning(said, digest)
         if answer is Answer.STORED and _can_go_on(said):
             self._kept.append((channel, time.monotonic()))
         else:
@@ -91,6 +98,13 @@ class Lane:
         if self._unclear >= _MOST_UNCLEAR:
             self._rest()
         return answer
+
+    def _meaning(self, said: bytes, sha256: bytes) -> Answer:
+        status = said.partition(b" ")[2][:3]
+        if status != b"200":
+            return Answer.BUSY if status in _BUSY else Answer.UNCLEAR
+        signed, self._checked = not self._checked, _checksum_in(said) == b64encode(sha256)
+        return Answer.STORED if signed or self._checked else Answer.UNCLEAR
 
     def _rest(self) -> None:
         self._rest_until, self._unclear = time.monotonic() + _REST_SECONDS, 0
@@ -128,13 +142,14 @@ class Lane:
 
     def _head(self, name: str, size: int, headers: Mapping[str, str], sha256: bytes) -> bytes:
         """The request's first lines, signed (Signature Version 4, Amazon S3 API Reference)."""
-        who, path, digest = self._credentials(), self._path + quote(name, safe="/~"), sha256.hex()
+        who, path = self._credentials(), self._path + quote(name, safe="/~")
+        payload = _UNSIGNED if self._checked else sha256.hex()
         at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         signed = {
             **headers,
             "host": self._host,
-            "x-amz-checksum-sha256": b64encode(sha256).decode(),
-            "x-amz-content-sha256": digest,
+            _CHECKSUM: b64encode(sha256).decode(),
+            "x-amz-content-sha256": payload,
             "x-amz-date": at,
         }
         if who.token:
@@ -142,7 +157,7 @@ class Lane:
         names = sorted(signed)
         lines, listed = "".join([f"{each}:{signed[each]}\n" for each in names]), ";".join(names)
         scope = f"{at[:8]}/{self._region}/s3/aws4_request"
-        canonical = hashlib.sha256(f"PUT\n{path}\n\n{lines}\n{listed}\n{digest}".encode()).hexdigest()
+        canonical = hashlib.sha256(f"PUT\n{path}\n\n{lines}\n{listed}\n{payload}".encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{canonical}"
         signature = _mac(self._signing_key(who.secret_key, at[:8]), to_sign).hex()
         by = f"AWS4-HMAC-SHA256 Credential={who.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
@@ -189,11 +204,10 @@ def _receive(channel: socket.socket) -> bytes:
     return said
 
 
-def _meaning(said: bytes) -> Answer:
-    status = said.partition(b" ")[2][:3]
-    if status == b"200":
-        return Answer.STORED
-    return Answer.BUSY if status in _BUSY else Answer.UNCLEAR
+def _checksum_in(said: bytes) -> bytes:
+    """The SHA-256 an answer tells of what was stored, empty where it tells none."""
+    at = said.lower().find(f"\r\n{_CHECKSUM}:".encode())
+    return said[at + 2 :].partition(b"\r\n")[0].partition(b":")[2].strip() if at >= 0 else b""
 
 
 def _can_go_on(said: bytes) -> bool:

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,30 @@ def test_server_checks_signature_and_bytes(seaweed: S3Server) -> None:
     found = seaweed.client().list_objects_v2(Bucket=bucket)["Contents"]
     assert [one["Key"] for one in found] == ["a b/ü.jpg"]
     assert seaweed.client().get_object(Bucket=bucket, Key="a b/ü.jpg")["Body"].read() == body
+
+
+def test_a_server_that_proves_it_checks_hashes_once(seaweed: S3Server) -> None:
+    bucket = seaweed.new_bucket()
+    lane, bodies = lane_to(seaweed.endpoint_url, bucket), [bytes([number]) * 1000 for number in range(3)]
+
+    assert [lane.put(str(number), body, JPEG) for number, body in enumerate(bodies)] == [Answer.STORED] * 3
+    assert headers_of(lane._head("a", 1, JPEG, bytes(32)))["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+    assert lane.put("damaged.jpg", b"whole", JPEG, hashlib.sha256(b"other").digest()) is Answer.UNCLEAR
+    assert len(seaweed.client().list_objects_v2(Bucket=bucket)["Contents"]) == 3
+
+
+def test_a_body_goes_unsigned_only_while_each_answer_tells_its_checksum() -> None:
+    body, digest = b"x", hashlib.sha256(b"x").digest()
+    told = STORED[:-2] + b"X-Amz-Checksum-SHA256: " + b64encode(digest) + b"\r\n\r\n"
+    other = STORED[:-2] + b"X-Amz-Checksum-SHA256: " + b64encode(bytes(32)) + b"\r\n\r\n"
+    with serving(STORED, told, told, STORED, told, other) as server:
+        lane = lane_to(f"http://{server.address}")
+
+        answers = [lane.put("a", body, JPEG) for _ in range(6)]
+
+    unsigned = [headers_of(request)["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD" for request in server.requests]
+    assert unsigned == [False, False, True, True, False, True]
+    assert answers == [Answer.STORED] * 3 + [Answer.UNCLEAR, Answer.STORED, Answer.UNCLEAR]
 
 
 def test_one_connection_serves_put_after_put() -> None:
