@@ -2,10 +2,8 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -85,6 +83,8 @@ def _paths(node: object, path: list[str]) -> list[list[str]]:
 
 
 def _read(source: Path) -> dict[str, Value]:
+    import tomllib
+
     try:
         return tomllib.loads(source.read_text())
     except tomllib.TOMLDecodeError as error:
@@ -131,6 +131,8 @@ def _field(node: object, name: str, label: str) -> Field[object]:
     assert is_dataclass(node)
     known = {field.name: field for field in fields(node) if field.metadata or is_dataclass(getattr(node, field.name))}
     if name not in known:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise ConfigError(f"{label}: there is no such setting", hint=hint)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import BinaryIO
 from uuid import UUID
@@ -192,6 +191,8 @@ def _complete(row: Row, columns: Columns, *, given: frozenset[str]) -> Row | Bad
 @lru_cache(maxsize=64)
 def _misspelt(given: frozenset[str], columns: Columns) -> str:
     """What names a column nobody knows, nearly like one that is not there; empty when none does."""
+    from difflib import get_close_matches
+
     absent = columns.known - given
     for name in sorted(given - columns.known):
         if near := get_close_matches(name.lower().replace("-", "_"), absent, n=1, cutoff=0.85):
