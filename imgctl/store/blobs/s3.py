@@ -225,22 +225,24 @@ class S3Store:
         headers = {header.lower(): value for header, value in described.items()}
         if mode == "create":
             headers["if-none-match"] = "*"
-        answer = self._lane.put(name, body, headers, sha256) if self._lane else Answer.UNCLEAR
+        # What is asked once only must be explained the first time.
+        lane = self._lane if self._settings.retries else None
+        answer = lane.put(name, body, headers, sha256) if lane else Answer.UNCLEAR
         if answer is Answer.STORED:
             return
-        busy = answer is Answer.BUSY
-        if busy:
+        tried = int(answer is Answer.BUSY)
+        if tried:
             self._pushbacks += 1
             _back_off(0)
         put = partial(obstore.put, client, name, body, attributes=described, mode=mode, use_multipart=False)
-        self._call(key, put, tried=int(busy))
+        self._call(key, put, tried=tried)
 
     def _target(self, key: str) -> Target:
         return Target(bucket=self._bucket, key=key, endpoint=self._open()[0].endpoint)
 
     def _call(self, key: str, request: Callable[[], T], *, tried: int = 0) -> T:
         """Ask until answered, at most `retries` times again, with full jitter (the client itself never retries)."""
-        for attempt in range(min(tried, self._settings.retries), self._settings.retries + 1):
+        for attempt in range(tried, self._settings.retries + 1):
             try:
                 return request()
             except FAILURES as error:
