@@ -1,13 +1,11 @@
 """Backfilling with this machine's processes or on a cluster: search, queue, pool and driver put together."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from imgctl.config import LogSettings
 from imgctl.ops.backfill.checkpoint import Checkpoint, Reached, checkpoint
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
@@ -15,9 +13,10 @@ from imgctl.ops.backfill.search import Search
 from imgctl.ops.parts import Parts
 from imgctl.ops.rows import BadId
 from imgctl.ops.state import state_directory
+from imgctl.ops.work.child import set_up_child
 from imgctl.ops.work.driver import drive
 from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.start import rendering, set_up_child
+from imgctl.ops.work.start import rendering
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.life import renew
 from imgctl.store.cold.open import open_cold
@@ -80,7 +79,7 @@ class Backfill:
         """Build what is wanted, `limit` images at most; raises what ends the whole run."""
         parts, settings = self._parts, self._parts.settings
         with (
-            rendering(settings, setup=partial(_set_up_child, settings.log)) as (work, pool),
+            rendering(settings, setup=partial(set_up_child, settings.log, niceness=NICENESS)) as (work, pool),
             Leases(parts.catalog, lease_seconds=work.lease_seconds, renew=renew) as leases,
         ):
             queue = ReadyRows(
@@ -127,8 +126,3 @@ def backfill(order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = Fal
         yield run
     finally:
         run.close()
-
-
-def _set_up_child(settings: LogSettings) -> None:
-    os.nice(NICENESS)
-    set_up_child(settings)

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imgctl.config import LogSettings, Settings, StoreSettings
+from imgctl.config import Settings, StoreSettings
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
+from imgctl.ops.work.child import set_up_child
 from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
@@ -51,17 +52,6 @@ def expected(parts: Parts, *, limit: int | None) -> int | None:
         waiting = backlog(connection).processing
     counted = waiting if waiting < HEAD_ROWS else None
     return min((one for one in (counted, limit) if one is not None), default=None)
-
-
-def set_up_child(settings: LogSettings) -> None:
-    """What a rendering process does before its first task."""
-    from imgctl.imaging.render import configure as configure_rendering
-    from imgctl.run.logs import configure as configure_log
-    from imgctl.run.memory import reuse_large_buffers
-
-    reuse_large_buffers()
-    configure_rendering()
-    configure_log(settings, verbosity=-1)
 
 
 def _pool_settings(settings: Settings, setup: Callable[[], None]) -> PoolSettings:
