@@ -1,4 +1,7 @@
-"""What a run of imgctl imports, imported once in the server that forks the runs; no client is made here."""
+"""What runs of imgctl import, imported once in the server that forks the runs; no client is made here."""
+
+from importlib import import_module
+from pkgutil import walk_packages
 
 import boto3  # noqa: F401
 import botocore.endpoint
@@ -8,8 +11,11 @@ import psycopg  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401
 
-import imgctl.cli.transition_job
-import imgctl.cli.upload
-import imgctl.ops.parts
-import imgctl.ops.upload.pipeline
-import imgctl.store.catalog.upgrade  # noqa: F401
+import imgctl
+
+# Few runs need the first two, which take as long as all others; a migration runs only where Alembic loads it.
+LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")
+
+for module in walk_packages(imgctl.__path__, "imgctl."):
+    if not module.name.startswith(LEFT_OUT):
+        import_module(module.name)
