@@ -12,6 +12,7 @@ import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401
 
 import imgctl
+from imgctl.store.blobs.s3_credentials import service_models
 
 # Few runs need the first two, which take as long as all others; a migration runs only where Alembic loads it.
 LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")
@@ -19,3 +20,8 @@ LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.ca
 for module in walk_packages(imgctl.__path__, "imgctl."):
     if not module.name.startswith(LEFT_OUT):
         import_module(module.name)
+
+for part in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2"):
+    service_models().load_service_model("s3", part)
+for shared in ("endpoints", "partitions", "_retry", "sdk-default-configuration"):
+    service_models().load_data(shared)

@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from imgctl.errors import StoreDenied
 
 if TYPE_CHECKING:
     from boto3.session import Session
+    from botocore.loaders import Loader
 
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 
@@ -49,13 +51,24 @@ def current_credentials() -> Callable[[], Credentials]:
 def session() -> "Session":
     """A session of boto3 that has credentials; StoreDenied where it finds none."""
     from boto3.session import Session
+    from botocore.session import get_session
 
     with _read():
-        made = Session()
+        core = get_session()
+        core.register_component("data_loader", service_models())
+        made = Session(botocore_session=core)
         found = made.get_credentials()
     if found is None:
         raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
     return made
+
+
+@cache
+def service_models() -> "Loader":
+    """Where botocore's descriptions of services are read and kept, for all sessions: a tenth of a second for S3's."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def variable(*names: str) -> str:
