@@ -1,5 +1,7 @@
 """The real parts that tests run against, each a fixture defined beside its starter."""
 
+import os
+
 from hypothesis import settings
 
 # A busy machine is no defect: examples may take as long as they take.
@@ -7,3 +9,9 @@ settings.register_profile("imgctl", deadline=None)
 settings.load_profile("imgctl")
 
 pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.moto_server", "tests.parts.chromium"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: tests of killed runs wait for leases to lapse, a second each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
