@@ -131,3 +131,18 @@ def test_a_directory_that_is_listed_instead_of_tried_says_the_same(tmp_path: Pat
     ]
 
     assert captions == [photo.stem if number % 2 == 0 else None for number, photo in enumerate(photos)]
+
+
+def test_sidecars_are_found_in_more_directories_than_are_remembered(tmp_path: Path) -> None:
+    beside, body = Beside(), jpeg()
+    photos = [tmp_path / f"{number}" / "a.jpg" for number in range(300)]
+    for photo in photos:
+        photo.parent.mkdir()
+        (photo.parent / "a.jpg.json").write_bytes(takeout(6, photo.parent.name))
+
+    captions = [
+        describe(Found(path=str(photo), size=1, mtime_ns=0, inode=0), probe(body), body, beside).caption
+        for photo in photos
+    ]
+
+    assert captions == [photo.parent.name for photo in photos]

@@ -40,6 +40,7 @@ BATCH = 64
 BATCH_BYTES = 16 * 2**20
 # Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
 AHEAD_BYTES = 16 * 2**20
+FLYING_AND_SOME = 1.25
 # How soon a stop is noticed where nothing else happens.
 IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
@@ -228,11 +229,13 @@ class _Run:
         self._known.remember(present)
 
     def _look_ahead(self, promised: list[Prepared]) -> None:
-        """Let the readers hold what flies twice over and some, within what the order allows."""
+        """Let the readers hold what flies and some, within what the order allows."""
         self._prepared_bytes -= sum(one.held for one in promised)
         if promised:
             mean = sum(one.held for one in promised) / len(promised)
-            self._readers.allow(min(self._order.memory_bytes, int(AHEAD_BYTES + 1.25 * self._putters.limit * mean)))
+            self._readers.allow(
+                min(self._order.memory_bytes, int(AHEAD_BYTES + FLYING_AND_SOME * self._putters.limit * mean))
+            )
 
     def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
         if arrived:

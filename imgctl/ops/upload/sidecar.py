@@ -11,8 +11,8 @@ from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
 # Whatever is there instead of a file, a pipe among it, opens at once or not at all.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _ENDINGS = (".json", ".xmp")
-# A directory is listed once after so many photos; before, and where it holds too much, names are simply tried.
-_WORTH_LISTING = 8
+# A directory is listed once after so many questions, two a photo; before, and where it holds too much, names are tried.
+_WORTH_LISTING = 16
 _MOST_NAMES = 100_000
 _MOST_DIRECTORIES = 256
 
@@ -71,12 +71,13 @@ class Beside:
         known = self._names.get(directory)
         if known is not None:
             return known
-        asked = self._asked[directory] = self._asked.get(directory, 0) + 1
-        if asked <= 2 * _WORTH_LISTING:
-            return _ANY
-        if len(self._names) >= _MOST_DIRECTORIES:
+        if len(self._asked) >= _MOST_DIRECTORIES:
+            # An archive may have a directory for every few photos.
             self._names.clear()
             self._asked.clear()
+        asked = self._asked[directory] = self._asked.get(directory, 0) + 1
+        if asked <= _WORTH_LISTING:
+            return _ANY
         names = self._names[directory] = _names_in(directory)
         return names
 

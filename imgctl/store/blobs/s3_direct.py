@@ -4,10 +4,10 @@ import base64
 import binascii
 from typing import Protocol, TypedDict, cast
 
-from imgctl.errors import StoreDenied
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.s3_boto import translated
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, url_of
+from imgctl.store.blobs.s3_credentials import current_credentials
 from imgctl.store.blobs.s3_failure import Target
 
 _SHA256_BYTES = 32
@@ -26,13 +26,11 @@ def sign_put(
     connection: Connection, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes
 ) -> SignedPut:
     """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken."""
-    from boto3.session import Session
     from botocore.auth import S3SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
 
-    found = Session().get_credentials()
-    if found is None:
-        raise StoreDenied("no AWS credentials are set", hint="set AWS_PROFILE, or give the machine a role")
+    who = current_credentials()()
     headers = {
         "Content-Type": content_type,
         "Content-Length": str(size),
@@ -40,7 +38,8 @@ def sign_put(
         "x-amz-checksum-sha256": base64.b64encode(sha256).decode(),
     }
     request = AWSRequest(method="PUT", url=url_of(connection, name), headers=headers)
-    signer = S3SigV4QueryAuth(found.get_frozen_credentials(), "s3", connection.region, expires=seconds)
+    credentials = Credentials(who.access_key, who.secret_key, who.token or None)
+    signer = S3SigV4QueryAuth(credentials, "s3", connection.region, expires=seconds)
     signer.add_auth(request)
     return SignedPut(url=str(request.url), headers=headers)
 
