@@ -9,6 +9,7 @@ from imgctl.imaging.decode import Decoded, can_libvips, with_libvips, with_pillo
 from imgctl.imaging.exif import Exif
 from imgctl.imaging.formats import Format
 from imgctl.imaging.plain_words import explain, is_harmless
+from imgctl.imaging.raster import Raster, computed
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 
@@ -32,7 +33,7 @@ _TURNS: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
 class Master:
     """The largest variant's pixels in memory, upright sRGB, and the facts of its original as seen."""
 
-    image: pyvips.Image
+    raster: Raster
     width: int
     height: int
     exif: Exif
@@ -53,7 +54,7 @@ def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Mas
             continue
         if not lenient or is_harmless(complaints[0]):
             return master
-        if _is_blank(master.image):
+        if _is_blank(master.raster.image):
             continue
         return replace(master, damage=explain(*complaints, otherwise="a part of the file cannot be decoded"))
     reason = explain(*complaints, otherwise="no decoder here can read it")
@@ -87,19 +88,12 @@ def _finished(decoded: Decoded, background: str, edge: int) -> Master:
     if has_alpha(image):
         image = on_background(image, background)
     width, height = fit(decoded.width, decoded.height, edge)
-    image = in_memory(to_srgb(resized(image, width, height)))
+    raster = computed(to_srgb(resized(image, width, height)))
     turn = _TURNS.get(decoded.orientation)
-    upright = in_memory(turn(image)) if turn else image
+    upright = computed(turn(raster.image)) if turn else raster
     swapped = decoded.orientation >= 5
     seen = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
-    return Master(image=upright, width=seen[0], height=seen[1], exif=decoded.exif)
-
-
-def in_memory(image: pyvips.Image) -> pyvips.Image:
-    """The pixels and nothing else: computed once, and without the metadata that libvips hands on."""
-    pixels = image.write_to_memory()
-    plain = pyvips.Image.new_from_memory(pixels, image.width, image.height, image.bands, "uchar")
-    return plain.copy(interpretation="srgb")
+    return Master(raster=upright, width=seen[0], height=seen[1], exif=decoded.exif)
 
 
 def fit(width: int, height: int, edge: int) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from imgctl.imaging import pillow
 from imgctl.imaging.encode import encode
 from imgctl.imaging.exif import is_raw, ownership_block
 from imgctl.imaging.formats import Format, sniff, stranger
-from imgctl.imaging.master import HINT, Master, fit, in_memory, master_of, resized
+from imgctl.imaging.master import HINT, Master, fit, master_of, resized
 from imgctl.imaging.plain_words import explain
+from imgctl.imaging.raster import Raster, computed
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
@@ -63,20 +64,20 @@ def render(data: bytes, recipe: Recipe, *, max_pixels: int = 500_000_000) -> Ren
 
 
 def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[RenderedVariant]:
-    image = master.image
+    raster = master.raster
     for spec in sorted(recipe.variants, key=lambda spec: -spec.max_edge_px):
         width, height = fit(master.width, master.height, spec.max_edge_px)
-        if (width, height) != (image.width, image.height):
-            image = in_memory(resized(image, width, height))
-        yield _variant(image, spec, exif)
+        if (width, height) != (raster.width, raster.height):
+            raster = computed(resized(raster.image, width, height))
+        yield _variant(raster, spec, exif)
 
 
-def _variant(image: pyvips.Image, spec: VariantSpec, exif: bytes) -> RenderedVariant:
+def _variant(raster: Raster, spec: VariantSpec, exif: bytes) -> RenderedVariant:
     return RenderedVariant(
         variant=spec.variant,
-        data=encode(image, spec, exif=exif),
-        width=image.width,
-        height=image.height,
+        data=encode(raster, spec, exif=exif),
+        width=raster.width,
+        height=raster.height,
         content_type=spec.format.content_type,
         extension=spec.format.extension,
     )
