@@ -1,5 +1,6 @@
 """`imgctl upload`: directories to the store, rows to the catalog."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -108,8 +109,7 @@ def command(
     journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content, never by
     name; what is no image is named and left out. Variants are built by `imgctl work`.
     """
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.upload.start import journal_file, upload_here
+    from imgctl.ops.upload.start import journal_file, uploading
 
     settings, selection, tally = session.settings, Selection(**chosen), Tally()
     order = UploadOrder(
@@ -122,18 +122,20 @@ def command(
         dry_run=dry_run,
     )
     journal = journal_file(settings.upload.journal)
-    with (
-        open_parts(settings) as parts,
-        running(session, unit="files", max_seconds=max_duration) as run,
-        Reports(report, failed_out, inputs=_lists(selection)) as reports,
-    ):
+    with running(session, unit="files", max_seconds=max_duration) as run:
         try:
-            for outcome in upload_here(parts, selection, order, journal=journal, stop=run.stop):
-                tally.add(outcome)
-                reports.add(outcome)
-                _show(session, run, outcome)
+            with (
+                uploading(settings, selection, order, journal=journal, stop=run.stop) as outcomes,
+                Reports(report, failed_out, inputs=_lists(selection)) as reports,
+            ):
+                for outcome in outcomes:
+                    tally.add(outcome)
+                    reports.add(outcome)
+                    _show(session, run, outcome)
         finally:
-            _conclude(session, tally, dry_run=dry_run)
+            # To people, a run that could not begin says why and nothing else.
+            if tally.fates or session.json or sys.exception() is None:
+                _conclude(session, tally, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 

@@ -20,16 +20,16 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
+def open_parts(settings: Settings, *, connections: int = 4, store: BlobStore | None = None) -> Iterator[Parts]:
     """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent.
 
-    Who asks from many threads at once keeps more `connections`: opening one costs more than what it is asked.
+    A `store` that is open already is not opened again. Who asks from many threads at once keeps more `connections`: opening one costs more than what it is asked.
     """
     from imgctl.store.blobs.open import open_store
     from imgctl.store.catalog.engine import open_catalog
     from imgctl.store.catalog.version import ABSENT, check_current, state
 
-    store = open_store(settings.store)
+    store = store or open_store(settings.store)
     catalog = open_catalog(settings.catalog.url, connections=connections)
     try:
         if state(catalog) == ABSENT:

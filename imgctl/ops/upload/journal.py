@@ -56,6 +56,11 @@ class Journal:
         self._lock = Lock()
         self._connection = self._open()
 
+    def is_empty(self) -> bool:
+        """Whether nothing is remembered of any destination."""
+        with self._lock, _explained(self._file):
+            return self._connection.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None
+
     def known(self, scope: bytes, files: Sequence[Found]) -> dict[str, Entry]:
         """Those of `files` that are unchanged since they were recorded, by path."""
         paths = [_key(found) for found in files]

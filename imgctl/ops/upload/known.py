@@ -1,6 +1,8 @@
 """Files that need not be read: those the journal remembers and the catalog still has."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.model import Status
@@ -8,21 +10,35 @@ from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
-from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import standing
+
+if TYPE_CHECKING:
+    # Reading begins while the database's client is still being imported.
+    from imgctl.store.catalog.engine import Catalog
 
 # A manifest may name one file for several users.
 OwnedFile = tuple[UUID | None, str]
 
 
 class Known:
-    """The journal of one destination, checked against its catalog; without a journal nothing is known."""
+    """The journal of one destination, checked against its catalog; without a journal nothing is known.
 
-    def __init__(self, journal: Journal | None, catalog: Catalog, store_url: str, stop: Waiting) -> None:
+    Whoever asks waits for `attach`, unless the journal was empty when it was opened.
+    """
+
+    def __init__(self, journal: Journal | None, store_url: str, stop: Waiting) -> None:
         self._journal = journal
-        self._catalog = catalog
+        self._remembers = journal is not None and not journal.is_empty()
+        self._attached: Future[Catalog] = Future()
         self._store_url = store_url
         self._stop = stop
+
+    def attach(self, catalog: "Catalog") -> None:
+        """Which catalog the journal is checked against."""
+        self._attached.set_result(catalog)
+
+    def abandon(self) -> None:
+        """There will be no catalog: whoever waits for it is told so by CancelledError."""
+        self._attached.cancel()
 
     def split(self, files: Sequence[Found]) -> tuple[list[FileOutcome], list[Found]]:
         """What is already there, and what must be read."""
@@ -48,7 +64,7 @@ class Known:
 
     def _remembered(self, files: Sequence[Found]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}
-        if self._journal is not None:
+        if self._journal is not None and self._remembers:
             for user in {found.user_id for found in files}:
                 mine = [found for found in files if found.user_id == user]
                 known = self._journal.known(self._scope(user), mine)
@@ -56,11 +72,13 @@ class Known:
         return entries
 
     def _standing(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-        with self._catalog.read() as connection:
+        from imgctl.store.catalog.promises import standing
+
+        with self._attached.result().read() as connection:
             return standing(connection, ids)
 
     def _scope(self, user: UUID | None) -> bytes:
-        return scope_of(self._catalog.place, self._store_url, str(user))
+        return scope_of(self._attached.result().place, self._store_url, str(user))
 
 
 def _file(found: Found) -> OwnedFile:

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+BATCH = 64
+"""How many images a transaction confirms or promises."""
+FIRST_CONCURRENCY = 16
+MOST_CONCURRENCY = 256
+
 
 class UploadedAt(StrEnum):
     """What an image's `uploaded_at` is, where a manifest does not say."""
@@ -23,3 +28,8 @@ class UploadOrder:
     limit: int | None = None
     uploaded_at: UploadedAt = UploadedAt.NOW
     dry_run: bool = False
+
+    @property
+    def window(self) -> int:
+        """How many files may be on their way between the walk and their fate."""
+        return 4 * BATCH + 2 * (self.concurrency or MOST_CONCURRENCY)

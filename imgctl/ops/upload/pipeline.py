@@ -9,8 +9,7 @@ One transaction confirms what has arrived and promises what comes next. Whatever
 batch, so batches grow with the load and no timer is needed.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -20,23 +19,19 @@ from sqlalchemy import Connection
 from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import Status
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.journal import Entry
-from imgctl.ops.upload.known import Known
-from imgctl.ops.upload.order import UploadOrder
+from imgctl.ops.upload.order import BATCH, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
-from imgctl.ops.upload.puts import MOST_CONCURRENCY, Put, Putters
-from imgctl.ops.upload.readers import Read, ReaderEnded, Readers
+from imgctl.ops.upload.puts import Put, Putters
+from imgctl.ops.upload.readers import Read
 from imgctl.ops.upload.rows import kept_row, line, new_row, settled
-from imgctl.ops.upload.walk import Found
-from imgctl.run.inbox import Inbox
-from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.promises import NewImage, Promised, contents, keep, promise
 
 T = TypeVar("T")
 
-BATCH = 64
 BATCH_BYTES = 16 * 2**20
 # Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
 AHEAD_BYTES = 16 * 2**20
@@ -46,21 +41,13 @@ IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
-def upload(
-    files: Iterator[Found | FileOutcome],
-    order: UploadOrder,
-    *,
-    catalog: Catalog,
-    store: BlobStore,
-    known: Known,
-    stop: Waiting,
-) -> Iterator[FileOutcome]:
-    """Upload every image among `files`; yields one outcome a file as soon as it is settled.
+def upload(ahead: Ahead, order: UploadOrder, *, catalog: Catalog, stop: Waiting) -> Generator[FileOutcome]:
+    """Upload every image that is read `ahead`; yields one outcome a file as soon as it is settled.
 
     When `stop` is set no further file is begun. Raises what ends a whole run (no bucket, no permission, no space, no
     answer, no database), after what was in flight has been settled.
     """
-    run = _Run(files, order, catalog, store, known, stop)
+    run = _Run(ahead, order, catalog, stop)
     try:
         yield from run.outcomes()
     finally:
@@ -72,25 +59,16 @@ def upload(
 class _Run:
     """One upload: what is prepared, what flies and what has arrived, all owned by the thread that iterates."""
 
-    def __init__(
-        self,
-        files: Iterator[Found | FileOutcome],
-        order: UploadOrder,
-        catalog: Catalog,
-        store: BlobStore,
-        known: Known,
-        stop: Waiting,
-    ) -> None:
+    def __init__(self, ahead: Ahead, order: UploadOrder, catalog: Catalog, stop: Waiting) -> None:
         self.hopeless: Exception | None = None
         self._order = order
         self._catalog = catalog
-        self._store = store
-        self._known = known
+        self._known = ahead.known
         self._stop = stop
-        self._events: Inbox[Read | Put] = Inbox()
-        window = 4 * BATCH + 2 * (order.concurrency or MOST_CONCURRENCY)
-        self._readers = Readers(files, known, window=window, budget_bytes=order.memory_bytes, done=self._read)
-        self._putters = Putters(store, order, stop=stop, done=self._put_ended)
+        self._events = ahead.events
+        self._readers = ahead.readers
+        self._bucket = ahead.bucket
+        self._putters = Putters(ahead.store, order, stop=stop, done=self._put_ended)
         self._prepared: list[Prepared] = []
         self._prepared_bytes = 0
         self._arrived: list[Put] = []
@@ -106,7 +84,6 @@ class _Run:
         self._begun = False
 
     def outcomes(self) -> Iterator[FileOutcome]:
-        self._readers.start()
         while self._readers.busy or self._prepared or self._flying:
             if self._readers.busy or self._aloft:
                 yield from self._take()
@@ -127,9 +104,6 @@ class _Run:
             self._drop_prepared()
             self._make_room()
         self._putters.close()
-
-    def _read(self, event: Read) -> None:
-        self._events.put(event, urgent=isinstance(event, ReaderEnded))
 
     def _put_ended(self, put: Put) -> None:
         self._readers.dropped(put.prepared)
@@ -216,7 +190,8 @@ class _Run:
     def _transact(self) -> Iterator[FileOutcome]:
         arrived, prepared = self._arrived, self._prepared[: self._left]
         if prepared and not self._bucket_seen:
-            self._look_for_bucket()
+            self._bucket.expect()
+            self._bucket_seen = True
         rows = [new_row(one, self._order) for one in prepared]
         promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
@@ -250,13 +225,6 @@ class _Run:
                 return work(connection)
 
         return patiently(transaction, stop=self._stop)
-
-    def _look_for_bucket(self) -> None:
-        """Raise BucketMissing before anything is promised: some servers create what a put misspells."""
-        with suppress(StoreDenied):
-            # Who may put need not be allowed to list.
-            next(self._store.scan(), None)
-        self._bucket_seen = True
 
     def _promised(self, prepared: Prepared, row: Promised, present: list[Entry]) -> Iterator[FileOutcome]:
         if self._order.dry_run and row.status is Status.UPLOADING:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event, Lock, Semaphore, Thread
+from typing import Protocol
 
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.outcome import FileOutcome
@@ -28,11 +29,18 @@ class ReaderEnded:
 Read = Prepared | FileOutcome | ReaderEnded
 
 
+class Events(Protocol):
+    """Where results are left."""
+
+    def put(self, item: Read, *, urgent: bool = False) -> None:
+        """Leave one; an `urgent` one is looked at now."""
+
+
 class Readers:
-    """Read what the walk finds and hand each result to `done`, then one ReaderEnded a thread.
+    """Read what the walk finds and leave each result among the `events`, at last one ReaderEnded a thread.
 
     Every result but ReaderEnded occupies a place in the window until `settled`; a Prepared also holds its bytes until
-    `dropped`. `stop` ends the reading after the files in hand.
+    `dropped`. `stop` ends the reading after the files in hand. `image_found` is called for each Prepared.
     """
 
     def __init__(
@@ -42,7 +50,8 @@ class Readers:
         *,
         window: int,
         budget_bytes: int,
-        done: Callable[[Read], None],
+        events: Events,
+        image_found: Callable[[], None] | None = None,
     ) -> None:
         self.running = 0
         self._files = files
@@ -55,7 +64,8 @@ class Readers:
         self._exhausted = False
         self._window = Semaphore(window)
         self._budget = ByteBudget(budget_bytes)
-        self._done = done
+        self._events = events
+        self._image_found = image_found
         self._stop = Event()
 
     def start(self) -> None:
@@ -103,7 +113,7 @@ class Readers:
         except Exception as error:
             # Raised again where the run ends.
             broken = error
-        self._done(ReaderEnded(broken))
+        self._events.put(ReaderEnded(broken), urgent=True)
 
     def _next_chunk(self) -> list[Found | FileOutcome]:
         """The next files of the walk: few at first, so that the puts begin at once, then enough for one look-up."""
@@ -125,17 +135,19 @@ class Readers:
         present, unread = self._known.split(found)
         for outcome in (*(one for one in chunk if isinstance(one, FileOutcome)), *present):
             self._window.acquire()
-            self._done(outcome)
+            self._events.put(outcome)
         for one in unread:
             self._window.acquire()
             if self._stop.is_set():
                 return
-            self._done(self._prepare(one))
+            self._events.put(self._prepare(one))
 
     def _prepare(self, found: Found) -> Prepared | FileOutcome:
         held = held_bytes(found.size)
         self._budget.acquire(held)
         result = prepare(found, self._beside)
+        if self._image_found and isinstance(result, Prepared):
+            self._image_found()
         if isinstance(result, Prepared) and result.held == held:
             return result
         # No picture, or one that grew or shrank since the walk: account for what is really held.

@@ -1,39 +1,50 @@
-"""An upload put together from the settings: the journal, the choice of files and the pipeline."""
+"""An upload put together from the settings: the journal, the choice of files, the catalog and the pipeline."""
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from imgctl.config import StoreSettings
-from imgctl.ops.parts import Parts
+from imgctl.config import Settings, StoreSettings
 from imgctl.ops.patience import Waiting
 from imgctl.ops.state import state_directory
+from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
-from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
 from imgctl.run.memory import reuse_large_buffers
+from imgctl.store.blobs.open import open_store
 
 NO_JOURNAL = "none"
 
 
-def upload_here(
-    parts: Parts, selection: Selection, order: UploadOrder, *, journal: Path | None, stop: Waiting
-) -> Iterator[FileOutcome]:
-    """Upload a selection of this machine's files; see `pipeline.upload`."""
-    files = chosen(replace(selection, leave_out=own_directories(parts.settings.store)))
+@contextmanager
+def uploading(
+    settings: Settings, selection: Selection, order: UploadOrder, *, journal: Path | None, stop: Waiting
+) -> Iterator[Iterator[FileOutcome]]:
+    """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `pipeline.upload`.
+
+    To import and open the catalog takes longer than all else at the start, so files are read meanwhile.
+    """
+    files = chosen(replace(selection, leave_out=own_directories(settings.store)))
     reuse_large_buffers()
     with ExitStack() as stack:
         remembered = Journal(journal) if journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
-        known = Known(remembered, parts.catalog, parts.settings.store.url, stop)
-        yield from upload(files, order, catalog=parts.catalog, store=parts.store, known=known, stop=stop)
+        known = Known(remembered, settings.store.url, stop)
+        ahead = Ahead(files, order, store=open_store(settings.store), known=known)
+        stack.callback(ahead.abandon)
+        from imgctl.ops.parts import open_parts
+        from imgctl.ops.upload.pipeline import upload
+
+        parts = stack.enter_context(open_parts(settings, store=ahead.store))
+        known.attach(parts.catalog)
+        yield stack.enter_context(closing(upload(ahead, order, catalog=parts.catalog, stop=stop)))
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:
