@@ -230,6 +230,8 @@ class LocalPool:
         for child in self._children:
             if child.job:
                 child.process.kill()
+            # All at once: each takes a while to end.
+            child.connection.close()
         for child in self._children:
             child.end()
             if child.job:

@@ -5,6 +5,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ class Flag:
 
     def __init__(self) -> None:
         self._set = False
+        self._wakers: list[Callable[[], None]] = []
         self._read, self._write = os.pipe()
 
     def is_set(self) -> bool:
@@ -30,6 +32,14 @@ class Flag:
         if not self._set:
             self._set = True
             os.write(self._write, b".")
+            for waker in self._wakers:
+                waker()
+
+    def wake(self, waker: Callable[[], None]) -> None:
+        """Have `waker` called when it is set, by a signal handler perhaps: one that takes no lock."""
+        self._wakers.append(waker)
+        if self._set:
+            waker()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until set, at most `timeout` seconds; whether it is set."""

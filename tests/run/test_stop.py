@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+from queue import SimpleQueue
 
 import pytest
 
@@ -91,3 +92,25 @@ def test_a_flag_wakes_every_waiter() -> None:
         thread.join()
 
     assert woken == [True] * 4
+
+
+def test_a_signal_wakes_who_waits_for_something_else() -> None:
+    items: SimpleQueue[str] = SimpleQueue()
+    with Stop() as stop:
+        stop.requested.wake(lambda: items.put("stopped"))
+        timer = threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGTERM])
+        timer.start()
+
+        assert items.get(timeout=SECONDS) == "stopped"
+
+    timer.join()
+
+
+def test_a_flag_that_is_set_already_wakes_at_once() -> None:
+    flag = Flag()
+    woken: list[bool] = []
+    flag.set()
+
+    flag.wake(lambda: woken.append(True))
+
+    assert woken == [True]

@@ -26,7 +26,7 @@ from imgctl.store.catalog.wake import open_wake
 
 T = TypeVar("T")
 
-# In short steps, because a signal only sets a flag.
+# How soon a deadline is noticed; a signal wakes at once.
 STEP_SECONDS = 0.2
 
 
@@ -63,6 +63,7 @@ class _Run(Generic[T]):
         self._flights = Flights(order, pool)
         self._watch = StoreWatch(pool, order.store, patience_seconds=order.patience_seconds)
         self._left = order.limit
+        stop.requested.wake(self._flights.wake)
 
     @property
     def over(self) -> ImgctlError | None:

@@ -30,7 +30,7 @@ class Flights:
         self.broken: ImgctlError | None = None
         self._order = order
         self._pool = pool
-        self._ended: SimpleQueue[Event] = SimpleQueue()
+        self._ended: SimpleQueue[Event | None] = SimpleQueue()
         self._flying: dict[Future[list[Outcome]], tuple[Job, ...]] = {}
         self._slots = 0
         self._slots_until = 0.0
@@ -51,15 +51,19 @@ class Flights:
             self._submit(batch)
 
     def gather(self, seconds: float) -> list[Outcome]:
-        """What has ended; waits for something to, at most so long."""
+        """What has ended; waits for something to, or to be woken, at most so long."""
         outcomes: list[Outcome] = []
         try:
             event = self._ended.get(timeout=seconds)
             while True:
-                outcomes += self._outcomes_of(*event)
+                outcomes += self._outcomes_of(*event) if event else []
                 event = self._ended.get_nowait()
         except Empty:
             return outcomes
+
+    def wake(self) -> None:
+        """Let `gather` return at once; a signal handler may call this."""
+        self._ended.put(None)
 
     def cancel(self) -> None:
         """Begin nothing more; what runs ends."""
