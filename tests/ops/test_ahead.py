@@ -15,6 +15,7 @@ from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.ops.upload.readers import Read, ReaderEnded
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.local import LocalStore
@@ -54,7 +55,7 @@ def test_photos_are_read_before_there_is_a_catalog(tmp_path: Path, photos: list[
     store = Asked(tmp_path / "store")
     known = Known(Journal(tmp_path / "journal.db"), "file://", Event())
 
-    ahead = Ahead(iter(photos), ORDER, store=store, known=known)
+    ahead = Ahead(iter(photos), ORDER, store=store, known=known, beside=Beside())
 
     read = _until_the_end(ahead)
     assert [one.found for one in read if isinstance(one, Prepared)] == photos
@@ -71,7 +72,9 @@ def test_the_bucket_is_asked_for_an_image_only(tmp_path: Path, photos: list[Foun
     store = Asked(tmp_path / "store")
     order = UploadOrder(concurrency=2, memory_bytes=2**20, dry_run=dry_run)
 
-    ahead = Ahead(iter([*photos, other] if dry_run else [other]), order, store=store, known=_forgetful())
+    ahead = Ahead(
+        iter([*photos, other] if dry_run else [other]), order, store=store, known=_forgetful(), beside=Beside()
+    )
 
     assert _until_the_end(ahead)
     assert store.times == 0
@@ -83,7 +86,7 @@ def test_what_is_remembered_waits_for_the_catalog(tmp_path: Path, photos: list[F
     journal.record(b"anything", [Entry(found=old, sha256=b"s" * 32, image=UUID(int=1))])
     known = Known(journal, "file://", Event())
 
-    ahead = Ahead(iter(photos), ORDER, store=LocalStore(tmp_path / "store"), known=known)
+    ahead = Ahead(iter(photos), ORDER, store=LocalStore(tmp_path / "store"), known=known, beside=Beside())
     known.abandon()
 
     (ended,) = _until_the_end(ahead)

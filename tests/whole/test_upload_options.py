@@ -223,6 +223,21 @@ def test_a_run_that_ends_early_still_says_what_was_done(embedded: Deployment, al
     assert result.summary["type"] == "summary"
 
 
+def test_a_linked_sidecar_is_read_when_links_are_followed(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
+) -> None:
+    plain, linked = list(album)[:2]
+    for path in (plain, linked):
+        elsewhere = tmp_path / f"{path.name}.said"
+        elsewhere.write_text(json.dumps({"description": "a linked word", "photoTakenTime": {"timestamp": "1"}}))
+        path.with_name(f"{path.name}.json").symlink_to(elsewhere)
+
+    embedded.run(*UPLOAD, plain)
+    embedded.run(*UPLOAD, linked, "--follow-links")
+
+    assert sorted(image.caption or "" for image in embedded.images()) == ["", "a linked word"]
+
+
 def test_a_command_without_arguments_shows_its_help(embedded: Deployment) -> None:
     result = embedded.run()
 

@@ -11,6 +11,7 @@ from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.readers import Read, Readers
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.run.inbox import Inbox
 from imgctl.store.blobs.base import BlobStore
@@ -61,7 +62,13 @@ class Ahead:
     """Readers at work, and where they leave what they have read; the bucket is asked for with the first image."""
 
     def __init__(
-        self, files: Iterator[Found | FileOutcome], order: UploadOrder, *, store: BlobStore, known: Known
+        self,
+        files: Iterator[Found | FileOutcome],
+        order: UploadOrder,
+        *,
+        store: BlobStore,
+        known: Known,
+        beside: Beside,
     ) -> None:
         self.known = known
         self.store = store
@@ -70,6 +77,7 @@ class Ahead:
         self.readers = Readers(
             files,
             known,
+            beside,
             window=order.window,
             budget_bytes=min(order.memory_bytes, FIRST_BYTES),
             events=self.events,

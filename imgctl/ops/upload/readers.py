@@ -47,6 +47,7 @@ class Readers:
         self,
         files: Iterator[Found | FileOutcome],
         known: Known,
+        beside: Beside,
         *,
         window: int,
         budget_bytes: int,
@@ -56,7 +57,7 @@ class Readers:
         self.running = 0
         self._files = files
         self._known = known
-        self._beside = Beside()
+        self._beside = beside
         self._lock = Lock()
         self._gate = Lock()
         self._walking = 0

@@ -16,6 +16,7 @@ from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.selection import Selection
+from imgctl.ops.upload.sidecar import Beside
 from imgctl.run.memory import reuse_large_buffers
 from imgctl.store.blobs.open import open_store
 
@@ -37,7 +38,8 @@ def uploading(
         if remembered is not None:
             stack.callback(remembered.close)
         known = Known(remembered, settings.store.url, stop)
-        ahead = Ahead(files, order, store=open_store(settings.store), known=known)
+        beside = Beside(follow_links=selection.follow_links)
+        ahead = Ahead(files, order, store=open_store(settings.store), known=known, beside=beside)
         stack.callback(ahead.abandon)
         from imgctl.ops.parts import open_parts
         from imgctl.ops.upload.pipeline import upload
