@@ -23,7 +23,8 @@ class Parts:
 def open_parts(settings: Settings, *, connections: int = 4, store: BlobStore | None = None) -> Iterator[Parts]:
     """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent.
 
-    A `store` that is open already is not opened again. Who asks from many threads at once keeps more `connections`: opening one costs more than what it is asked.
+    A `store` that is open already is not opened again. Who asks from many threads at once keeps more `connections`:
+    opening one costs more than what it is asked.
     """
     from imgctl.store.blobs.open import open_store
     from imgctl.store.catalog.engine import open_catalog

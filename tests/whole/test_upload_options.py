@@ -223,6 +223,21 @@ def test_a_run_that_ends_early_still_says_what_was_done(embedded: Deployment, al
     assert result.summary["type"] == "summary"
 
 
+def test_a_run_that_cannot_begin_says_why_and_touches_no_report(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.csv"
+    report.write_text("of the last run")
+    away = ("--catalog", "postgresql://nobody@127.0.0.1:1/nothing")
+
+    result = embedded.run(*UPLOAD, place_of(album), "--report", report, *away)
+
+    assert (result.code, result.out) == (1, "")
+    assert len(result.err.splitlines()) == 1
+    assert "127.0.0.1" in result.err
+    assert report.read_text() == "of the last run"
+
+
 def test_a_linked_sidecar_is_read_when_links_are_followed(
     embedded: Deployment, album: dict[Path, bytes], tmp_path: Path
 ) -> None:
