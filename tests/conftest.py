@@ -12,6 +12,6 @@ pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.mo
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: tests of killed runs wait for leases to lapse, a second each."""
+    """Twice as many as there are cores: tests of killed runs wait for leases to lapse, a second each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + (cores + 1) // 2
+    return 2 * cores
