@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from imgctl.imaging.vips import pyvips
 
-BANDS = 3
+_BANDS = 3
 # As libvips takes at a time where a step needs neighbouring lines: a strip stays in the processor's cache.
 _STRIP_LINES = 16
 
@@ -20,7 +20,7 @@ class Raster:
     @property
     def image(self) -> pyvips.Image:
         """The same memory as libvips sees it."""
-        view = pyvips.Image.new_from_memory(self.data, self.width, self.height, BANDS, "uchar")
+        view = pyvips.Image.new_from_memory(self.data, self.width, self.height, _BANDS, "uchar")
         return view.copy(interpretation="srgb")
 
 
@@ -32,7 +32,7 @@ def computed(image: pyvips.Image) -> Raster:
     Raises pyvips.Error.
     """
     width, height = image.width, image.height
-    line = width * BANDS
+    line = width * _BANDS
     data = bytearray(line * height)
     region = pyvips.Region.new(image)
     for top in range(0, height, _STRIP_LINES):

@@ -5,7 +5,6 @@ from enum import StrEnum
 
 BATCH = 64
 """How many images a transaction confirms or promises."""
-FIRST_CONCURRENCY = 16
 MOST_CONCURRENCY = 256
 
 

@@ -79,7 +79,6 @@ class _Run:
         # Files whose fate is known, of which the readers have not been told.
         self._settled = 0
         self._failures_in_a_row = 0
-        self._bucket_seen = order.dry_run
         self._left = order.limit
         self._begun = False
 
@@ -189,9 +188,8 @@ class _Run:
 
     def _transact(self) -> Iterator[FileOutcome]:
         arrived, prepared = self._arrived, self._prepared[: self._left]
-        if prepared and not self._bucket_seen:
+        if prepared and not self._order.dry_run:
             self._bucket.expect()
-            self._bucket_seen = True
         rows = [new_row(one, self._order) for one in prepared]
         promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]

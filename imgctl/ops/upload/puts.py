@@ -10,13 +10,14 @@ from threading import Condition, Thread
 
 from imgctl.errors import BlobExists, StoreError
 from imgctl.ops.patience import Waiting
-from imgctl.ops.upload.order import FIRST_CONCURRENCY, MOST_CONCURRENCY, UploadOrder
+from imgctl.ops.upload.order import MOST_CONCURRENCY, UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.run.climb import Climb
 from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.promises import Promised
 
+FIRST_CONCURRENCY = 16
 INTERVAL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
 PUT_WEIGHT = 64 * 2**10

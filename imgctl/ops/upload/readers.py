@@ -147,12 +147,13 @@ class Readers:
         held = held_bytes(found.size)
         self._budget.acquire(held)
         result = prepare(found, self._beside)
-        if self._image_found and isinstance(result, Prepared):
-            self._image_found()
-        if isinstance(result, Prepared) and result.held == held:
+        if isinstance(result, FileOutcome):
+            self._budget.release(held)
             return result
-        # No picture, or one that grew or shrank since the walk: account for what is really held.
-        self._budget.release(held)
-        if isinstance(result, Prepared):
+        if self._image_found:
+            self._image_found()
+        if result.held != held:
+            # It grew or shrank since the walk: account for what is really held.
+            self._budget.release(held)
             self._budget.acquire(result.held)
         return result
