@@ -1,8 +1,8 @@
 """The real parts that tests run against, each a fixture defined beside its starter."""
 
-import os
-
 from hypothesis import settings
+
+from imgctl.run.pool import cores
 
 # A busy machine is no defect: examples may take as long as they take.
 settings.register_profile("imgctl", deadline=None)
@@ -13,5 +13,4 @@ pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.mo
 
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many as there are cores: tests of killed runs wait for leases to lapse, a second each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 2 * cores
+    return 2 * cores()
