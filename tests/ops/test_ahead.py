@@ -94,6 +94,17 @@ def test_what_is_remembered_waits_for_the_catalog(tmp_path: Path, photos: list[F
     assert isinstance(ended.error, CancelledError)
 
 
+def test_no_more_is_read_ahead_than_the_first_puts_need(tmp_path: Path, photos: list[Found]) -> None:
+    ahead = Ahead(iter(photos * 4), ORDER, store=LocalStore(tmp_path / "store"), known=_forgetful(), beside=Beside())
+
+    read = ahead.events.take(enough=ORDER.first_window, seconds=SECONDS)
+    more = ahead.events.take(enough=1, seconds=0.05)
+    ahead.readers.widen(ORDER.window)
+
+    assert (len(read), more) == (ORDER.first_window, [])
+    assert len(_until_the_end(ahead)) == len(photos) * 4 - ORDER.first_window + 1
+
+
 def test_a_bucket_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
     store = Asked(tmp_path, BucketMissing("there is no bucket"))
     bucket = Bucket(store)

@@ -78,7 +78,7 @@ class Ahead:
             files,
             known,
             beside,
-            window=order.window,
+            window=order.first_window,
             budget_bytes=min(order.memory_bytes, FIRST_BYTES),
             events=self.events,
             image_found=self.bucket.begin if not order.dry_run else None,

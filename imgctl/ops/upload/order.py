@@ -5,7 +5,7 @@ from enum import StrEnum
 
 BATCH = 64
 """How many images a transaction confirms or promises."""
-MOST_CONCURRENCY = 256
+FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
 
 
 class UploadedAt(StrEnum):
@@ -32,3 +32,8 @@ class UploadOrder:
     def window(self) -> int:
         """How many files may be on their way between the walk and their fate."""
         return 4 * BATCH + 2 * (self.concurrency or MOST_CONCURRENCY)
+
+    @property
+    def first_window(self) -> int:
+        """As many as the first puts need: to read more before the catalog is open would only hold it up."""
+        return min(self.window, 3 * (self.concurrency or FIRST_CONCURRENCY))

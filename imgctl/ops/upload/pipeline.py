@@ -67,6 +67,7 @@ class _Run:
         self._stop = stop
         self._events = ahead.events
         self._readers = ahead.readers
+        self._readers.widen(order.window - order.first_window)
         self._bucket = ahead.bucket
         self._putters = Putters(ahead.store, order, stop=stop, done=self._put_ended)
         self._prepared: list[Prepared] = []

@@ -10,14 +10,14 @@ from threading import Condition, Thread
 
 from imgctl.errors import BlobExists, StoreError
 from imgctl.ops.patience import Waiting
-from imgctl.ops.upload.order import MOST_CONCURRENCY, UploadOrder
+from imgctl.ops.upload.order import FIRST_CONCURRENCY, MOST_CONCURRENCY, UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.run.climb import Climb
+from imgctl.run.pace import Pace
 from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.promises import Promised
 
-FIRST_CONCURRENCY = 16
 INTERVAL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
 PUT_WEIGHT = 64 * 2**10
@@ -71,6 +71,7 @@ class Putters:
         self._done = done
         self._queue: SimpleQueue[Put | None] = SimpleQueue()
         self._rate = RateLimit(order.rate_bytes) if order.rate_bytes else None
+        self._pace = Pace()
         self._given_up = False
         self._threads: list[Thread] = []
         self._turn = Condition()
@@ -114,9 +115,12 @@ class Putters:
         """Whether to begin: not when the run is asked to stop, also while the rate limit makes it wait."""
         if self._rate and not self._given_up:
             self._stop.wait(self._rate.reserve(put.prepared.size))
+        if pause := self._pace.reserve(self.limit):
+            time.sleep(pause)
         return not (self._given_up or self._stop.is_set())
 
     def _try(self, put: Put) -> Exception | None:
+        began = time.monotonic()
         try:
             put_original(self._store, put)
         except (StoreError, OSError) as error:
@@ -124,6 +128,7 @@ class Putters:
         except Exception as error:
             # A thread that died silently would lose its file.
             return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+        self._pace.took(time.monotonic() - began)
         return None
 
     def _enter(self) -> None:

@@ -92,6 +92,10 @@ class Readers:
         self._window.release(MOST_READERS * (LARGEST_CHUNK + 1))
         self._budget.resize(UNBOUNDED)
 
+    def widen(self, places: int) -> None:
+        """So many more files may be on their way."""
+        self._window.release(places)
+
     def allow(self, budget_bytes: int) -> None:
         """Hold no more than so many bytes from now on."""
         self._budget.resize(budget_bytes)

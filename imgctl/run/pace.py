@@ -1,0 +1,42 @@
+"""Requests to a distant store begin spread over time: bunched, they queue at the server and come back bunched."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+# Of the even distance between two beginnings. One would leave no way to make up for a late one.
+SHARE = 0.7
+# What is closer than this is not worth a sleep.
+LEAST_SECONDS = 0.001
+# The quickest request is forgotten little by little: by half after 700 others.
+FORGETTING = 1.001
+
+
+class Pace:
+    """Gives each beginning its turn: `limit` of them spread over what the quickest request takes.
+
+    A stall of the client, a long commit perhaps, gathers all that would have begun meanwhile; where the way is long and
+    even, they would stay together for ever. Near a server, where the quickest takes no time, everyone begins at once.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._quickest = math.inf
+        self._free_at = -math.inf
+
+    def took(self, seconds: float) -> None:
+        """A request that went well took so long."""
+        self._quickest = min(seconds, self._quickest * FORGETTING)
+
+    def reserve(self, limit: int) -> float:
+        """Take a turn among `limit` requests in flight; returns in how many seconds it comes."""
+        apart = SHARE * self._quickest / limit
+        if not LEAST_SECONDS <= apart < math.inf:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._free_at)
+            self._free_at = turn + apart
+        return turn - now
