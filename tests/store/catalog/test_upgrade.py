@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from imgctl.errors import CatalogError, SchemaNotCurrent
 from imgctl.model import IMAGE_COLUMNS
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.schema import images, metadata
+from imgctl.store.catalog.schema import images, whole_metadata
 from imgctl.store.catalog.upgrade import ddl, head, upgrade
 from imgctl.store.catalog.version import ABSENT, CURRENT, HEAD, check_current, state
 
@@ -68,7 +68,7 @@ def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
     with catalog.write() as connection:
         migrated = described(connection)
         connection.execute(text("DROP TABLE images"))
-        metadata.create_all(connection)
+        whole_metadata().create_all(connection)
         declared = described(connection)
 
     assert migrated == declared
@@ -122,7 +122,7 @@ def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None
     with catalog.write() as connection:
         printed = described(connection)
         connection.execute(text("DROP TABLE images"))
-        metadata.create_all(connection)
+        whole_metadata().create_all(connection)
         assert printed == described(connection)
     catalog.close()
 

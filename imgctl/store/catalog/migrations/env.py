@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from imgctl.store.catalog.schema import metadata
+from imgctl.store.catalog.schema import whole_metadata
 
 _attributes = context.config.attributes
 _connection: Connection | None = _attributes.get("connection")
@@ -12,14 +12,14 @@ if _connection is None:
     context.configure(
         dialect_name=_attributes["dialect"],
         dialect_opts={"paramstyle": "named"},
-        target_metadata=metadata,
+        target_metadata=whole_metadata(),
         literal_binds=True,
         transactional_ddl=True,
     )
 else:
     context.configure(
         connection=_connection,
-        target_metadata=metadata,
+        target_metadata=whole_metadata(),
         transactional_ddl=True,
         on_version_apply=_attributes["on_version_apply"],
     )
