@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 # Of the even distance between two beginnings. One would leave no way to make up for a late one.
-SHARE = 0.7
-# What is closer than this is not worth a sleep.
-LEAST_SECONDS = 0.001
+SHARE = 0.9
+# What is closer is not worth a sleep; what is further apart does not meet at a server.
+LEAST_SECONDS, MOST_SECONDS = 0.001, 0.01
 # The quickest request is forgotten little by little: by half after 700 others.
 FORGETTING = 1.001
 
@@ -32,8 +32,8 @@ class Pace:
 
     def reserve(self, limit: int) -> float:
         """Take a turn among `limit` requests in flight; returns in how many seconds it comes."""
-        apart = SHARE * self._quickest / limit
-        if not LEAST_SECONDS <= apart < math.inf:
+        apart = min(SHARE * self._quickest / limit, MOST_SECONDS)
+        if apart < LEAST_SECONDS or math.isinf(self._quickest):
             return 0.0
         with self._lock:
             now = self._clock()
