@@ -20,25 +20,35 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings, *, connections: int = 4, store: BlobStore | None = None) -> Iterator[Parts]:
+def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
     """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent.
 
-    A `store` that is open already is not opened again. Who asks from many threads at once keeps more `connections`:
-    opening one costs more than what it is asked.
+    Who asks from many threads at once keeps more `connections`: opening one costs more than what it is asked.
     """
     from imgctl.store.blobs.open import open_store
+
+    store = open_store(settings.store)
+    catalog = open_current(settings.catalog.url, connections=connections)
+    try:
+        collect_from_here()
+        yield Parts(settings=settings, catalog=catalog, store=store)
+    finally:
+        catalog.close()
+
+
+def open_current(url: str, *, connections: int = 4) -> Catalog:
+    """A catalog whose schema is current; an empty database gets its tables, another version raises SchemaNotCurrent."""
     from imgctl.store.catalog.engine import open_catalog
     from imgctl.store.catalog.version import ABSENT, check_current, state
 
-    store = store or open_store(settings.store)
-    catalog = open_catalog(settings.catalog.url, connections=connections)
+    catalog = open_catalog(url, connections=connections)
     try:
         if state(catalog) == ABSENT:
             from imgctl.store.catalog.upgrade import upgrade
 
             upgrade(catalog)
         check_current(catalog)
-        collect_from_here()
-        yield Parts(settings=settings, catalog=catalog, store=store)
-    finally:
+    except BaseException:
         catalog.close()
+        raise
+    return catalog

@@ -10,7 +10,7 @@ from imgctl.model import Image
 from imgctl.ops.insert.source import Source, broken
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.promises import NewImage, Promised
+from imgctl.store.catalog.promising import NewImage, Promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

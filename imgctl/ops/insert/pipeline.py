@@ -21,7 +21,8 @@ from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.promises import NewImage, Promised, keep, promise
+from imgctl.store.catalog.promises import keep, promise
+from imgctl.store.catalog.promising import NewImage, Promised
 
 T = TypeVar("T")
 R = TypeVar("R")

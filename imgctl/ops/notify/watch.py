@@ -11,8 +11,8 @@ from imgctl.errors import CatalogError
 from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import ENDED_CHANNEL, standing
-from imgctl.store.catalog.types import POSTGRES
+from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES
+from imgctl.store.catalog.promises import standing
 from imgctl.store.catalog.wake import open_wake
 
 # What was not announced is found all the same, only later.

@@ -18,7 +18,8 @@ from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.promises import NewImage, Promised, Seen, confirm, note, promise
+from imgctl.store.catalog.promises import Seen, confirm, note, promise
+from imgctl.store.catalog.promising import NewImage, Promised
 
 HEAD_BYTES = 2**20
 PIECE_BYTES = 4 * 2**20

@@ -16,7 +16,8 @@ from imgctl.ops.upload.puts import Put, put_original
 from imgctl.ops.upload.rows import new_row
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
-from imgctl.store.catalog.promises import Promised, confirm, promise
+from imgctl.store.catalog.promises import confirm, promise
+from imgctl.store.catalog.promising import Promised
 
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
 COPIES = 2

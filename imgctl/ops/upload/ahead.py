@@ -4,21 +4,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock, Thread
-from typing import TYPE_CHECKING
 
 from imgctl.errors import StoreDenied
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
+from imgctl.ops.upload.puts import Put
 from imgctl.ops.upload.readers import Read, Readers
 from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.run.inbox import Inbox
 from imgctl.store.blobs.base import BlobStore
-
-if TYPE_CHECKING:
-    # Puts come with the catalog, which takes longer to import than all else.
-    from imgctl.ops.upload.puts import Put
 
 # About as much as one reader hashes in the time the catalog takes.
 FIRST_BYTES = 128 * 2**20

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.model import Status
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
+from imgctl.ops.upload.ledger import Ledger
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
-
-if TYPE_CHECKING:
-    # Reading begins while the database's client is still being imported.
-    from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.promising import standing
 
 # A manifest may name one file for several users.
 OwnedFile = tuple[UUID | None, str]
@@ -28,13 +25,13 @@ class Known:
     def __init__(self, journal: Journal | None, store_url: str, stop: Waiting) -> None:
         self._journal = journal
         self._remembers = journal is not None and not journal.is_empty()
-        self._attached: Future[Catalog] = Future()
+        self._attached: Future[Ledger] = Future()
         self._store_url = store_url
         self._stop = stop
 
-    def attach(self, catalog: "Catalog") -> None:
+    def attach(self, ledger: Ledger) -> None:
         """Which catalog the journal is checked against."""
-        self._attached.set_result(catalog)
+        self._attached.set_result(ledger)
 
     def abandon(self) -> None:
         """There will be no catalog: whoever waits for it is told so by CancelledError."""
@@ -72,10 +69,7 @@ class Known:
         return entries
 
     def _standing(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-        from imgctl.store.catalog.promises import standing
-
-        with self._attached.result().read() as connection:
-            return standing(connection, ids)
+        return self._attached.result().read(lambda asking: standing(asking, ids))
 
     def _scope(self, user: UUID | None) -> bytes:
         return scope_of(self._attached.result().place, self._store_url, str(user))

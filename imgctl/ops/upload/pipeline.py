@@ -14,21 +14,19 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import Status
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.journal import Entry
+from imgctl.ops.upload.ledger import Ledger
 from imgctl.ops.upload.order import BATCH, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import Put, Putters
 from imgctl.ops.upload.readers import Read
 from imgctl.ops.upload.rows import kept_row, line, new_row, settled
-from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import NewImage, Promised, contents, keep, promise
+from imgctl.store.catalog.promising import Asking, NewImage, Promised, contents, keep, promise
 
 T = TypeVar("T")
 
@@ -41,13 +39,13 @@ IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
-def upload(ahead: Ahead, order: UploadOrder, *, catalog: Catalog, stop: Waiting) -> Generator[FileOutcome]:
+def upload(ahead: Ahead, order: UploadOrder, *, ledger: Ledger, stop: Waiting) -> Generator[FileOutcome]:
     """Upload every image that is read `ahead`; yields one outcome a file as soon as it is settled.
 
     When `stop` is set no further file is begun. Raises what ends a whole run (no bucket, no permission, no space, no
     answer, no database), after what was in flight has been settled.
     """
-    run = _Run(ahead, order, catalog, stop)
+    run = _Run(ahead, order, ledger, stop)
     try:
         yield from run.outcomes()
     finally:
@@ -59,10 +57,10 @@ def upload(ahead: Ahead, order: UploadOrder, *, catalog: Catalog, stop: Waiting)
 class _Run:
     """One upload: what is prepared, what flies and what has arrived, all owned by the thread that iterates."""
 
-    def __init__(self, ahead: Ahead, order: UploadOrder, catalog: Catalog, stop: Waiting) -> None:
+    def __init__(self, ahead: Ahead, order: UploadOrder, ledger: Ledger, stop: Waiting) -> None:
         self.hopeless: Exception | None = None
         self._order = order
-        self._catalog = catalog
+        self._ledger = ledger
         self._known = ahead.known
         self._stop = stop
         self._events = ahead.events
@@ -192,7 +190,7 @@ class _Run:
         if prepared and not self._order.dry_run:
             self._bucket.expect()
         rows = [new_row(one, self._order) for one in prepared]
-        promised = self._in_transaction(lambda connection: self._write(connection, arrived, rows))
+        promised = self._in_transaction(lambda asking: self._write(asking, arrived, rows))
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
         self._look_ahead(prepared)
         self._begun = True
@@ -211,19 +209,16 @@ class _Run:
                 min(self._order.memory_bytes, int(AHEAD_BYTES + FLYING_AND_SOME * self._putters.limit * mean))
             )
 
-    def _write(self, connection: Connection, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
+    def _write(self, asking: Asking, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
         if arrived:
-            keep(connection, {put.promised.id: partial(kept_row, put, self._order) for put in arrived})
+            keep(asking, {put.promised.id: partial(kept_row, put, self._order) for put in arrived})
         if self._order.dry_run:
-            return contents(connection, rows)
-        return promise(connection, rows) if rows else []
+            return contents(asking, rows)
+        return promise(asking, rows) if rows else []
 
-    def _in_transaction(self, work: Callable[[Connection], T]) -> T:
-        def transaction() -> T:
-            with self._catalog.read() if self._order.dry_run else self._catalog.write() as connection:
-                return work(connection)
-
-        return patiently(transaction, stop=self._stop)
+    def _in_transaction(self, work: Callable[[Asking], T]) -> T:
+        transact = self._ledger.read if self._order.dry_run else self._ledger.write
+        return patiently(lambda: transact(work), stop=self._stop)
 
     def _promised(self, prepared: Prepared, row: Promised, present: list[Entry]) -> Iterator[FileOutcome]:
         if self._order.dry_run and row.status is Status.UPLOADING:

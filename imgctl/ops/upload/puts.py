@@ -16,7 +16,7 @@ from imgctl.run.climb import Climb
 from imgctl.run.pace import Pace
 from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.promises import Promised
+from imgctl.store.catalog.promising import Promised
 
 INTERVAL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.

@@ -13,8 +13,10 @@ from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.known import Known
+from imgctl.ops.upload.ledger import open_ledger
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
+from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
 from imgctl.ops.upload.sidecar import Beside
 from imgctl.run.memory import reuse_large_buffers
@@ -41,12 +43,9 @@ def uploading(
         beside = Beside(follow_links=selection.follow_links)
         ahead = Ahead(files, order, store=open_store(settings.store), known=known, beside=beside)
         stack.callback(ahead.abandon)
-        from imgctl.ops.parts import open_parts
-        from imgctl.ops.upload.pipeline import upload
-
-        parts = stack.enter_context(open_parts(settings, store=ahead.store))
-        known.attach(parts.catalog)
-        yield stack.enter_context(closing(upload(ahead, order, catalog=parts.catalog, stop=stop)))
+        ledger = stack.enter_context(open_ledger(settings.catalog.url))
+        known.attach(ledger)
+        yield stack.enter_context(closing(upload(ahead, order, ledger=ledger, stop=stop)))
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:

@@ -3,9 +3,8 @@
 The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Postgres plans it once.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
@@ -26,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from imgctl.store.catalog.types import POSTGRES, time_text
+from imgctl.store.catalog.encode import Value, encoded
+from imgctl.store.catalog.names import POSTGRES
 
-Value = str | int | float | bytes | datetime | UUID | None
 Kind = (
     type[TypeEngine[UUID]]
     | type[TypeEngine[datetime]]
@@ -40,7 +39,6 @@ Kind = (
 Columns = Mapping[str, Kind]
 
 NAME = "batch"
-HEX_PREFIX = "\\x"
 
 
 def source(dialect: str, columns: Columns) -> FromClause:
@@ -61,8 +59,7 @@ def source(dialect: str, columns: Columns) -> FromClause:
 
 def parameters(dialect: str, columns: Columns, rows: Iterable[Sequence[Value]]) -> dict[str, str]:
     """What to execute a statement over `source` with; each row has its values in the order of the columns."""
-    written = [{name: _written(value, dialect) for name, value in zip(columns, row, strict=True)} for row in rows]
-    return {NAME: json.dumps(written, separators=(",", ":"))}
+    return {NAME: encoded(dialect, columns, rows)}
 
 
 class HasId(Protocol):
@@ -83,25 +80,3 @@ def of_images(dialect: str, columns: Columns, items: Iterable[HasId]) -> dict[st
 def changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
     """Execute an UPDATE that returns ids; returns the ids."""
     return set(connection.execute(statement, values).scalars())
-
-
-def from_hex(text: str | None) -> bytes | None:
-    """What `imgctl_from_hex` does in SQLite, which has no unhex() before 3.41."""
-    return None if text is None else bytes.fromhex(text.removeprefix(HEX_PREFIX))
-
-
-def _written(value: Value, dialect: str) -> str | int | float | None:
-    match value:
-        case UUID():
-            return str(value)
-        case bytes():
-            return HEX_PREFIX + value.hex()
-        case datetime():
-            return value.astimezone(UTC).isoformat() if dialect == POSTGRES else time_text(value)
-        case str():
-            # No database keeps a NUL or half a surrogate pair; an odd message must not cost the whole batch.
-            return value.replace("\0", "\ufffd").encode(errors="replace").decode()
-        case bool():
-            return int(value)
-        case _:
-            return value

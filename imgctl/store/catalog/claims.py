@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select, true
 
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
+from imgctl.store.catalog.names import POSTGRES
 from imgctl.store.catalog.promises import announce_work
-from imgctl.store.catalog.types import POSTGRES
 
 _HEAD = UUID(int=0)
 

@@ -24,9 +24,10 @@ from sqlalchemy import (
 from imgctl.keys import first_id, time_of
 from imgctl.model import IMAGE_COLUMNS, Image, Status, StorageClass
 from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.names import POSTGRES
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.scope import Scope
-from imgctl.store.catalog.types import POSTGRES, seconds_until, status_literal
+from imgctl.store.catalog.types import seconds_until, status_literal
 
 PAGE_ROWS = 1000
 _COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)

@@ -26,8 +26,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from imgctl.model import IMAGE_COLUMNS, Status, Variant
 from imgctl.store.catalog import batch
+from imgctl.store.catalog.names import SQLITE
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import SQLITE, Id, now, now_plus, status_literal
+from imgctl.store.catalog.types import Id, now, now_plus, status_literal
 
 # The last seven digits of an id: random, and small enough for an integer everywhere.
 SHARD_DIGITS = 7

@@ -22,46 +22,16 @@ from sqlalchemy import (
     update,
 )
 
-from imgctl.errors import CatalogError
 from imgctl.model import Status
-from imgctl.store.catalog import batch
+from imgctl.store.catalog import batch, promising
+from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES, WORK_CHANNEL
+from imgctl.store.catalog.promising import NewImage, Promised, Rows
 from imgctl.store.catalog.schema import digest, images
-from imgctl.store.catalog.types import POSTGRES, Id, UtcTime, status_literal
+from imgctl.store.catalog.types import Id, UtcTime, status_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-
-WORK_CHANNEL = "imgctl_work"
-ENDED_CHANNEL = "imgctl_ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewImage:
-    """An image about to be stored: everything known before its bytes are written; times are aware."""
-
-    id: UUID
-    user_id: UUID
-    uploaded_at: datetime
-    original_key: str
-    sha256: bytes
-    bytes: int
-    content_type: str
-    width: int | None = None
-    height: int | None = None
-    caption: str | None = None
-    taken_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promised:
-    """The row that stands for a content: new (`created`), or the one its owner already had."""
-
-    id: UUID
-    original_key: str | None
-    status: Status
-    created: bool
-
 
 _NEW: batch.Columns = {
     "id": Id,
@@ -80,43 +50,55 @@ _CONTENT: batch.Columns = {"user_id": Id, "sha256": LargeBinary}
 _ID: batch.Columns = {"id": Id}
 
 
+class Asked:
+    """An open transaction that is asked by SQLAlchemy's statements; `promising.Asking`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    def insert(self, rows: Rows) -> set[UUID]:
+        """Insert rows as `uploading` where nothing stands in the way; returns the ids inserted."""
+        return set(self._connection.execute(_insert(self._dialect), self._batch(_NEW, rows)).scalars())
+
+    def find(self, rows: Rows) -> Iterable[tuple[UUID, str | None, Status, UUID, bytes]]:
+        """Id, key and status of the images with these contents, and the contents themselves."""
+        return self._connection.execute(_find(self._dialect), self._batch(_CONTENT, rows))
+
+    def stand(self, rows: Rows) -> Iterable[tuple[UUID, UUID, Status]]:
+        """Id, owner and status of those of the ids that exist."""
+        return self._connection.execute(_stand(self._dialect), self._batch(_ID, rows))
+
+    def confirm(self, rows: Rows) -> set[UUID]:
+        """Turn `uploading` into `processing`; returns the ids that changed."""
+        return set(self._connection.execute(_confirm(self._dialect), self._batch(_ID, rows)).scalars())
+
+    def announce_work(self) -> None:
+        """Tell workers that wait for something to do."""
+        announce_work(self._connection)
+
+    def _batch(self, columns: batch.Columns, rows: Rows) -> dict[str, str]:
+        return batch.parameters(self._dialect, columns, rows)
+
+
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
-    """For each row the one that stands for its content: inserted as `uploading`, or found; the order is kept.
-
-    CatalogError when a row is refused for any other reason than that its content is already there.
-    """
-    # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
-    ordered = sorted(rows, key=lambda row: (row.user_id, row.sha256))
-    values = ([getattr(row, name) for name in _NEW] for row in ordered)
-    dialect = connection.dialect.name
-    inserted = connection.execute(_insert(dialect), batch.parameters(dialect, _NEW, values))
-    created = set(inserted.scalars())
-    known = _standing(connection, [row for row in ordered if row.id not in created])
-    return [_promised(row, created, known) for row in rows]
-
-
-def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
-    """What `promise` would answer, without writing: the row that has this content, or `created` for one that has none."""
-    known = _standing(connection, rows)
-    return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known) for row in rows]
+    """See `promising.promise`."""
+    return promising.promise(Asked(connection), rows)
 
 
 def standing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-    """Owner and status of each of these images that exists."""
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _ID, ([one] for one in ids))
-    rows = connection.execute(_stand(dialect), values)
-    return {image: (user, status) for image, user, status in rows}
+    """See `promising.standing`."""
+    return promising.standing(Asked(connection), ids)
 
 
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
-    confirmed = set(connection.execute(_confirm(dialect), values).scalars())
-    if confirmed:
-        announce_work(connection)
-    return confirmed
+    """See `promising.confirm`."""
+    return promising.confirm(Asked(connection), ids)
+
+
+def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
+    """See `promising.keep`."""
+    promising.keep(Asked(connection), arrived)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +126,6 @@ def note(connection: Connection, seen: Seen) -> None:
     )
 
 
-def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
-    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised anew, as it was."""
-    changed = confirm(connection, arrived)
-    others = [one for one in arrived if one not in changed]
-    known = standing(connection, others) if others else {}
-    if dropped := [arrived[one]() for one in others if one not in known]:
-        confirm(connection, [one.id for one in promise(connection, dropped) if one.created])
-
-
 def announce_work(connection: Connection) -> None:
     """Tell workers that wait for something to do; they hear it when this transaction commits."""
     if connection.dialect.name == POSTGRES:
@@ -163,27 +136,6 @@ def announce_ended(connection: Connection) -> None:
     """Tell those who wait for images to end; they hear it when this transaction commits."""
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(ENDED_CHANNEL, "")))
-
-
-def _standing(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:
-    if not rows:
-        return {}
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _CONTENT, ((row.user_id, row.sha256) for row in rows))
-    found = connection.execute(_find(dialect), values)
-    return {
-        (user_id, digest): Promised(id=image_id, original_key=key, status=status, created=False)
-        for image_id, key, status, user_id, digest in found
-    }
-
-
-def _promised(row: NewImage, created: set[UUID], known: dict[tuple[UUID, bytes], Promised]) -> Promised:
-    if row.id in created:
-        return Promised(id=row.id, original_key=row.original_key, status=Status.UPLOADING, created=True)
-    existing = known.get((row.user_id, row.sha256))
-    if existing is None:
-        raise CatalogError(f"image {row.id} could not be promised", hint="its row is gone meanwhile; run again")
-    return existing
 
 
 @cache

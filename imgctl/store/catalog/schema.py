@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 
 from imgctl.model import Status
-from imgctl.store.catalog.types import POSTGRES, SQLITE, Id, StatusText, UtcTime
+from imgctl.store.catalog.names import POSTGRES, SQLITE
+from imgctl.store.catalog.types import Id, StatusText, UtcTime
 
 # Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
 STORAGE = {

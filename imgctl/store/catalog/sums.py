@@ -27,9 +27,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from imgctl.model import Status, StorageClass, Variant
+from imgctl.store.catalog.names import SQLITE
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.scope import Scope
-from imgctl.store.catalog.types import SQLITE, Id, status_literal
+from imgctl.store.catalog.types import Id, status_literal
 
 # Below this size classes bill a minimum, or do not watch an object (S3 pricing).
 SMALL_BYTES = 131_072

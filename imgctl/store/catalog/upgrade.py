@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
 from imgctl.store.catalog.engine import Catalog, dialect_of
-from imgctl.store.catalog.types import POSTGRES, SQLITE
+from imgctl.store.catalog.names import POSTGRES, SQLITE
 from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
 
 # Any number will do that no other program locks: "imgctl" in ASCII.

@@ -4,8 +4,8 @@ from sqlalchemy import text
 
 from imgctl.errors import SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.names import HEAD
 
-HEAD = "0001"
 ABSENT = "absent"
 CURRENT = "current"
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import WORK_CHANNEL
-from imgctl.store.catalog.types import POSTGRES
+from imgctl.store.catalog.names import POSTGRES, WORK_CHANNEL
 
 if TYPE_CHECKING:
     from psycopg import Connection

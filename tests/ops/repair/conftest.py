@@ -24,7 +24,8 @@ from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import Finished, claim, finish
 from imgctl.store.catalog.lookups import by_ids, walk
-from imgctl.store.catalog.promises import NewImage, confirm, promise
+from imgctl.store.catalog.promises import confirm, promise
+from imgctl.store.catalog.promising import NewImage
 from imgctl.store.catalog.schema import images
 from imgctl.store.cold.open import open_cold
 from tests.parts.seaweed import S3Server

@@ -1,6 +1,5 @@
 """Opening a catalog, its transactions, and what is said when it does not work."""
 
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,12 +16,6 @@ from imgctl.store.catalog.promises import promise
 from tests.store.catalog.rows import new_image
 
 SECRET = "s3cr3t/word"
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

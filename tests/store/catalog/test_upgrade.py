@@ -11,9 +11,10 @@ from sqlalchemy import Connection, inspect, text
 from imgctl.errors import CatalogError, SchemaNotCurrent
 from imgctl.model import IMAGE_COLUMNS
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.names import HEAD
 from imgctl.store.catalog.schema import images, whole_metadata
 from imgctl.store.catalog.upgrade import ddl, head, upgrade
-from imgctl.store.catalog.version import ABSENT, CURRENT, HEAD, check_current, state
+from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
 
 
 def described(connection: Connection) -> dict[str, str]:

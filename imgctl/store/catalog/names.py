@@ -1,0 +1,8 @@
+"""What the catalog's databases, its schema and its channels are called."""
+
+POSTGRES = "postgresql"
+SQLITE = "sqlite"
+HEAD = "0001"
+"""The newest migration."""
+WORK_CHANNEL = "imgctl_work"
+ENDED_CHANNEL = "imgctl_ended"
