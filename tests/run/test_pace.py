@@ -65,6 +65,15 @@ def test_near_a_server_everyone_begins_at_once() -> None:
     assert [pace.reserve(16) for _ in range(16)] == [0.0] * 16
 
 
+def test_before_a_busy_server_everyone_begins_at_once() -> None:
+    pace = Pace(clock=Clock())
+    pace.took(0.1)
+    for _ in range(100):
+        pace.took(0.3)
+
+    assert [pace.reserve(4) for _ in range(4)] == [0.0] * 4
+
+
 def test_one_lucky_answer_does_not_end_it_for_ever() -> None:
     pace = Pace(clock=Clock())
     pace.took(0.0001)
