@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -89,7 +89,8 @@ def _short_way(address: Address) -> "ShortWay | None":
     from imgctl.store.catalog.short import ShortWay, ShortWayClosed
 
     short = ShortWay(address.arguments)
-    try:
-        return short if short.is_current() else None
-    except ShortWayClosed:
-        return None
+    with suppress(ShortWayClosed):
+        if short.is_current():
+            return short
+    short.close()
+    return None

@@ -43,7 +43,6 @@ CONTENT_COLUMNS = ("user_id", "sha256")
 ID_COLUMNS = ("id",)
 
 Rows = Iterable[Sequence[Value]]
-Row = Sequence[UUID | str | bytes | None]
 
 
 class Asking(Protocol):
