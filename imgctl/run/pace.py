@@ -9,7 +9,7 @@ from collections.abc import Callable
 SHARE = 0.9
 # What is closer is not worth a sleep; what is further apart does not meet at a server.
 LEAST_SECONDS, MOST_SECONDS = 0.001, 0.01
-# The quickest request is forgotten little by little: by half after 700 others.
+# The quickest request is forgotten little by little: after 700 others it counts as twice as slow.
 FORGETTING = 1.001
 # Where requests usually take so many times as long as the quickest, it is not the way that takes the time.
 BUSY = 1.5

@@ -69,7 +69,12 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a catalog with its tables and no rows, once on each database."""
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_url"))
-    url = f"sqlite:///{tmp_path}/catalog.db"
+    return sqlite_catalog(tmp_path)
+
+
+def sqlite_catalog(directory: Path) -> str:
+    """The URL of a new catalog with its tables and no rows, in a file of this directory."""
+    url = f"sqlite:///{directory}/catalog.db"
     catalog = open_catalog(url)
     upgrade(catalog)
     catalog.close()

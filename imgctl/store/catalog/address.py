@@ -29,11 +29,12 @@ class Address:
 def plain_address(url: str) -> Address | None:
     """The address in a URL that has nothing unusual in it; None for every other, and for other databases."""
     found = _PLAIN.fullmatch(url)
-    pairs = [pair.partition("=") for pair in (found["query"] or "").split("&") if pair] if found else []
-    options = {name: unquote(value) for name, _, value in pairs}
-    if found is None or len(options) < len(pairs) or not options.keys() <= _OPTIONS:
+    if found is None:
         return None
-    if not all(_VALUE.fullmatch(value) for value in options.values()):
+    pairs = [pair.partition("=") for pair in (found["query"] or "").split("&") if pair]
+    options = {name: unquote(value) for name, _, value in pairs}
+    is_plain = options.keys() <= _OPTIONS and all(map(_VALUE.fullmatch, options.values()))
+    if len(options) < len(pairs) or not is_plain:
         return None
     login = {name: unquote(found[name]) for name in ("user", "password", "host", "port") if found[name]}
     arguments = CONNECTING | login | {"dbname": found["database"]} | options

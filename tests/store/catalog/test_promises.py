@@ -22,7 +22,7 @@ from imgctl.store.catalog.promises import Asked
 from imgctl.store.catalog.promising import Asking, NewImage, Promised, confirm, contents, keep, promise, standing
 from imgctl.store.catalog.repairs import SeenKey, drop_promises
 from imgctl.store.catalog.short import ShortWay
-from imgctl.store.catalog.upgrade import upgrade
+from tests.parts.postgres import sqlite_catalog
 from tests.store.catalog.rows import NOON, OTHER_USER, new_image
 
 T = TypeVar("T")
@@ -45,11 +45,8 @@ class Way:
 
 @pytest.fixture(params=["sqlite", "postgres", "postgres, the short way"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/catalog.db"
-        upgrade(open_catalog(url))
-    else:
-        url = str(request.getfixturevalue("postgres_url"))
+    on_sqlite = request.param == "sqlite"
+    url = sqlite_catalog(tmp_path) if on_sqlite else str(request.getfixturevalue("postgres_url"))
     address = plain_address(url) if "short" in request.param else None
     short = ShortWay(address.arguments) if address else None
     assert (short is not None) == ("short" in request.param)
