@@ -53,14 +53,14 @@ class Progress:
             self.items += items
             self.size += size
             self.failed += failed
-            if self._bar:
+            if self._bar is not None:
                 self._bar.set_postfix_str(self._postfix(), refresh=False)
                 self._bar.update(items)
 
     def expect(self, total: int) -> None:
         """The number of items is known, or known better."""
         with self._drawing():
-            if self._bar:
+            if self._bar is not None:
                 self._bar.total = total
                 self._bar.refresh(nolock=False)
 
@@ -72,7 +72,7 @@ class Progress:
         """Leave the last state on the screen."""
         with self._drawing():
             bar, self._bar = self._bar, None
-            if bar:
+            if bar is not None:
                 _shown.remove(self)
                 bar.close()
 
@@ -104,11 +104,11 @@ class Progress:
     @contextmanager
     def _aside(self) -> Iterator[None]:
         with self._drawing():
-            if self._bar:
+            if self._bar is not None:
                 self._bar.clear(nolock=False)
         yield
         with self._drawing():
-            if self._bar:
+            if self._bar is not None:
                 self._bar.refresh(nolock=False)
 
 

@@ -57,10 +57,10 @@ def starve() -> None:
     print(isinstance(error, WorkerError), error, flush=True)
 
 
-def progress(shown: str) -> None:
-    """Draw (or not) a bar of ten, and say something."""
+def progress(shown: str, total: str = "10") -> None:
+    """Draw (or not) a bar of ten or of an unknown total ("unknown"), and say something."""
     choice = {"yes": True, "no": False, "auto": None}[shown]
-    with Progress(total=10, shown=choice) as bar:
+    with Progress(total=None if total == "unknown" else int(total), shown=choice) as bar:
         bar.advance(3, size=3 << 20, failed=1)
         bar.say("one failed")
         bar.advance(7)

@@ -11,10 +11,10 @@ import pytest
 from tests.run.programs import ROOT, SECONDS, start
 
 
-def _run_in_terminal(shown: str) -> tuple[str, str]:
+def _run_in_terminal(*arguments: str) -> tuple[str, str]:
     terminal, stderr = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 120))
-    with start("progress", shown, stderr=stderr) as process:
+    with start("progress", *arguments, stderr=stderr) as process:
         os.close(stderr)
         drawn = b""
         while chunk := _read(terminal):
@@ -39,6 +39,14 @@ def test_a_terminal_shows_a_bar_with_rate_and_counters() -> None:
     assert "10/10" in drawn
     assert "3.0 MiB, 1 failed" in drawn
     assert "images/s" in drawn
+    assert "one failed\r\n" in drawn
+    assert printed == "10 3145728 1 True"
+
+
+def test_a_terminal_shows_a_bar_without_a_total() -> None:
+    drawn, printed = _run_in_terminal("auto", "unknown")
+
+    assert "10 images" in drawn
     assert "one failed\r\n" in drawn
     assert printed == "10 3145728 1 True"
 
