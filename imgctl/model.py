@@ -114,3 +114,30 @@ class Image:
 
 
 IMAGE_COLUMNS = tuple(field.name for field in fields(Image))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """An image about to be stored: everything known before its bytes are written; times are aware."""
+
+    id: UUID
+    user_id: UUID
+    uploaded_at: datetime
+    original_key: str
+    sha256: bytes
+    bytes: int
+    content_type: str
+    width: int | None = None
+    height: int | None = None
+    caption: str | None = None
+    taken_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """The row that names a content: new (`created`), or the one its owner already had."""
+
+    id: UUID
+    original_key: str | None
+    status: Status
+    created: bool

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from imgctl.model import Status
-from imgctl.store.catalog.promises import standing
+from imgctl.store.catalog.reservations import lookup
 from imgctl.web.face import Face, OwnFace
 from imgctl.web.gate import Reader, check_user
 from imgctl.web.images import ImageId, UserId
@@ -63,7 +63,7 @@ async def of_user(
 
 def _states(face: Face, user_id: UUID | None, ids: Iterable[UUID]) -> States:
     with face.parts.catalog.read() as connection:
-        found = standing(connection, set(ids))
+        found = lookup(connection, set(ids))
     return {one: status for one, (owner, status) in found.items() if user_id in (None, owner)}
 
 

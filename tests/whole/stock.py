@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy import update
 
 from imgctl.keys import key_of, new_id
-from imgctl.model import Image, Status, Variant
+from imgctl.model import Image, NewImage, Status, Variant
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.promises import confirm, promise
-from imgctl.store.catalog.promising import NewImage
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.upgrade import upgrade
 from tests.whole.deployment import USER, Deployment

@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from imgctl.keys import key_of, new_id
+from imgctl.model import NewImage
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.promises import confirm, promise
-from imgctl.store.catalog.promising import NewImage
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.cold import archive_all, cold_of, is_restore

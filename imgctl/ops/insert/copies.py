@@ -6,11 +6,10 @@ from uuid import UUID
 
 from imgctl.errors import BlobExists, StoreError
 from imgctl.keys import time_of
-from imgctl.model import Image
+from imgctl.model import Image, NewImage, Promised
 from imgctl.ops.insert.source import Source, broken
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.promising import NewImage, Promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, time_of
-from imgctl.model import Image, Status
+from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.insert.copies import Copy, add, begun, copied, copy_one, resumed
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
@@ -21,8 +21,7 @@ from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.promises import keep, promise
-from imgctl.store.catalog.promising import NewImage, Promised
+from imgctl.store.catalog.reservations import keep, promise
 
 T = TypeVar("T")
 R = TypeVar("R")

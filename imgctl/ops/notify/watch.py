@@ -12,7 +12,7 @@ from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES
-from imgctl.store.catalog.promises import standing
+from imgctl.store.catalog.reservations import lookup
 from imgctl.store.catalog.wake import open_wake
 
 # What was not announced is found all the same, only later.
@@ -87,7 +87,7 @@ class Watch:
             return
         try:
             with self._catalog.read() as connection:
-                found = standing(connection, ids)
+                found = lookup(connection, ids)
         except CatalogError as error:
             log.warning("those who wait for images must wait longer: %s", error.line)
             return

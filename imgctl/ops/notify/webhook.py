@@ -23,7 +23,7 @@ from imgctl.errors import CatalogError, ConfigError
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import standing
+from imgctl.store.catalog.reservations import lookup
 
 SIGNATURE = "Imgctl-Signature"
 BATCH, WAITING = 100, 10_000
@@ -141,7 +141,7 @@ class Webhook:
     def _owners(self, ids: Iterable[UUID]) -> dict[UUID, str]:
         try:
             with self._catalog.read() as connection:
-                return {one: str(user) for one, (user, _) in standing(connection, ids).items()}
+                return {one: str(user) for one, (user, _) in lookup(connection, ids).items()}
         except CatalogError:
             # The news is worth telling without it.
             return {}

@@ -11,15 +11,14 @@ from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, NotAnImage, St
 from imgctl.imaging.formats import NAMING
 from imgctl.imaging.probe import Probe, probe
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
-from imgctl.model import Image, Status
+from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.take import Taken, check_pixels
 from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.promises import Seen, confirm, note, promise
-from imgctl.store.catalog.promising import NewImage, Promised
+from imgctl.store.catalog.reservations import Seen, confirm, note, promise
 
 HEAD_BYTES = 2**20
 PIECE_BYTES = 4 * 2**20

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging.probe import Probe, probe
-from imgctl.model import Status
+from imgctl.model import Promised, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import Spool
 from imgctl.ops.upload.describe import describe
@@ -16,8 +16,7 @@ from imgctl.ops.upload.puts import Put, put_original
 from imgctl.ops.upload.rows import new_row
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
-from imgctl.store.catalog.promises import confirm, promise
-from imgctl.store.catalog.promising import Promised
+from imgctl.store.catalog.reservations import confirm, promise
 
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
 COPIES = 2

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from imgctl.model import Image, Variant
 from imgctl.ops.repair.order import Decision, Do
 from imgctl.store.catalog import repairs as sql
-from imgctl.store.catalog.promises import confirm
+from imgctl.store.catalog.reservations import confirm
 
 
 def write(connection: Connection, decisions: Sequence[Decision]) -> set[int]:

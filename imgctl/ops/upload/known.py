@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.model import Status
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
-from imgctl.ops.upload.ledger import Ledger
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
-from imgctl.store.catalog.promising import standing
+
+if TYPE_CHECKING:
+    from imgctl.store.catalog.engine import Catalog
 
 # A manifest may name one file for several users.
 OwnedFile = tuple[UUID | None, str]
@@ -25,13 +27,13 @@ class Known:
     def __init__(self, journal: Journal | None, store_url: str, stop: Waiting) -> None:
         self._journal = journal
         self._remembers = journal is not None and not journal.is_empty()
-        self._attached: Future[Ledger] = Future()
+        self._attached: Future[Catalog] = Future()
         self._store_url = store_url
         self._stop = stop
 
-    def attach(self, ledger: Ledger) -> None:
+    def attach(self, catalog: "Catalog") -> None:
         """Which catalog the journal is checked against."""
-        self._attached.set_result(ledger)
+        self._attached.set_result(catalog)
 
     def abandon(self) -> None:
         """There will be no catalog: whoever waits for it is told so by CancelledError."""
@@ -43,8 +45,8 @@ class Known:
         if not entries:
             return [], list(files)
         ids = [entry.image for entry in entries.values()]
-        rows = patiently(lambda: self._standing(ids), stop=self._stop)
-        safe = {file: entry for file, entry in entries.items() if _stands(entry, rows)}
+        rows = patiently(lambda: self._lookup(ids), stop=self._stop)
+        safe = {file: entry for file, entry in entries.items() if _is_safe(entry, rows)}
         known = [safe[_file(found)] for found in files if _file(found) in safe]
         present = [_present(entry, rows[entry.image][1]) for entry in known]
         return present, [found for found in files if _file(found) not in safe]
@@ -68,8 +70,12 @@ class Known:
                 entries |= {(user, path): entry for path, entry in known.items()}
         return entries
 
-    def _standing(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-        return self._attached.result().read(lambda asking: standing(asking, ids))
+    def _lookup(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
+        catalog = self._attached.result()
+        from imgctl.store.catalog.reservations import lookup
+
+        with catalog.read() as connection:
+            return lookup(connection, ids)
 
     def _scope(self, user: UUID | None) -> bytes:
         return scope_of(self._attached.result().place, self._store_url, str(user))
@@ -79,7 +85,7 @@ def _file(found: Found) -> OwnedFile:
     return found.user_id, found.path
 
 
-def _stands(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
+def _is_safe(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
     user, status = rows.get(entry.image, (None, Status.UPLOADING))
     return user == entry.found.user_id and status is not Status.UPLOADING
 

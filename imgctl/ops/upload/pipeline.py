@@ -9,26 +9,26 @@ One transaction confirms what has arrived and promises what comes next. Whatever
 batch, so batches grow with the load and no timer is needed.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
-from imgctl.model import Status
+from imgctl.model import NewImage, Promised, Status
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.journal import Entry
-from imgctl.ops.upload.ledger import Ledger
 from imgctl.ops.upload.order import BATCH, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import Put, Putters
 from imgctl.ops.upload.readers import Read
 from imgctl.ops.upload.rows import kept_row, line, new_row, settled
-from imgctl.store.catalog.promising import Asking, NewImage, Promised, contents, keep, promise
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    # Imported while files are being read: it takes longer than all else at the start.
+    from imgctl.store.catalog.engine import Catalog
 
 BATCH_BYTES = 16 * 2**20
 # Read so far ahead of the puts and no further: memory that is not needed is slower than memory that is reused.
@@ -39,13 +39,13 @@ IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
-def upload(ahead: Ahead, order: UploadOrder, *, ledger: Ledger, stop: Waiting) -> Generator[FileOutcome]:
+def upload(ahead: Ahead, order: UploadOrder, *, catalog: "Catalog", stop: Waiting) -> Generator[FileOutcome]:
     """Upload every image that is read `ahead`; yields one outcome a file as soon as it is settled.
 
     When `stop` is set no further file is begun. Raises what ends a whole run (no bucket, no permission, no space, no
     answer, no database), after what was in flight has been settled.
     """
-    run = _Run(ahead, order, ledger, stop)
+    run = _Run(ahead, order, catalog, stop)
     try:
         yield from run.outcomes()
     finally:
@@ -57,10 +57,10 @@ def upload(ahead: Ahead, order: UploadOrder, *, ledger: Ledger, stop: Waiting) -
 class _Run:
     """One upload: what is prepared, what flies and what has arrived, all owned by the thread that iterates."""
 
-    def __init__(self, ahead: Ahead, order: UploadOrder, ledger: Ledger, stop: Waiting) -> None:
+    def __init__(self, ahead: Ahead, order: UploadOrder, catalog: "Catalog", stop: Waiting) -> None:
         self.hopeless: Exception | None = None
         self._order = order
-        self._ledger = ledger
+        self._catalog = catalog
         self._known = ahead.known
         self._stop = stop
         self._events = ahead.events
@@ -190,7 +190,7 @@ class _Run:
         if prepared and not self._order.dry_run:
             self._bucket.expect()
         rows = [new_row(one, self._order) for one in prepared]
-        promised = self._in_transaction(lambda asking: self._write(asking, arrived, rows))
+        promised = patiently(lambda: self._write(arrived, rows), stop=self._stop)
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
         self._look_ahead(prepared)
         self._begun = True
@@ -209,16 +209,16 @@ class _Run:
                 min(self._order.memory_bytes, int(AHEAD_BYTES + FLYING_AND_SOME * self._putters.limit * mean))
             )
 
-    def _write(self, asking: Asking, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
-        if arrived:
-            keep(asking, {put.promised.id: partial(kept_row, put, self._order) for put in arrived})
-        if self._order.dry_run:
-            return contents(asking, rows)
-        return promise(asking, rows) if rows else []
+    def _write(self, arrived: list[Put], rows: list[NewImage]) -> list[Promised]:
+        from imgctl.store.catalog.reservations import contents, keep, promise
 
-    def _in_transaction(self, work: Callable[[Asking], T]) -> T:
-        transact = self._ledger.read if self._order.dry_run else self._ledger.write
-        return patiently(lambda: transact(work), stop=self._stop)
+        if self._order.dry_run:
+            with self._catalog.read() as connection:
+                return contents(connection, rows)
+        with self._catalog.write() as connection:
+            if arrived:
+                keep(connection, {put.promised.id: partial(kept_row, put, self._order) for put in arrived})
+            return promise(connection, rows) if rows else []
 
     def _promised(self, prepared: Prepared, row: Promised, present: list[Entry]) -> Iterator[FileOutcome]:
         if self._order.dry_run and row.status is Status.UPLOADING:

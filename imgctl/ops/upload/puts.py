@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 
 from imgctl.errors import BlobExists, StoreError
+from imgctl.model import Promised
 from imgctl.ops.patience import Waiting
 from imgctl.ops.upload.order import FIRST_CONCURRENCY, MOST_CONCURRENCY, UploadOrder
 from imgctl.ops.upload.prepare import Prepared
@@ -16,7 +17,6 @@ from imgctl.run.climb import Climb
 from imgctl.run.pace import Pace
 from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.promising import Promised
 
 INTERVAL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import EPOCH, ORIGINAL, key_of, new_id, time_of
+from imgctl.model import NewImage
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.ops.upload.puts import Put
-from imgctl.store.catalog.promising import NewImage
 
 LATEST_MICROSECONDS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 

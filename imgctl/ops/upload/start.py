@@ -13,13 +13,12 @@ from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.known import Known
-from imgctl.ops.upload.ledger import open_ledger
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
 from imgctl.ops.upload.sidecar import Beside
-from imgctl.run.memory import reuse_large_buffers
+from imgctl.run.memory import collect_from_here, reuse_large_buffers
 from imgctl.store.blobs.open import open_store
 
 NO_JOURNAL = "none"
@@ -43,9 +42,12 @@ def uploading(
         beside = Beside(follow_links=selection.follow_links)
         ahead = Ahead(files, order, store=open_store(settings.store), known=known, beside=beside)
         stack.callback(ahead.abandon)
-        ledger = stack.enter_context(open_ledger(settings.catalog.url))
-        known.attach(ledger)
-        yield stack.enter_context(closing(upload(ahead, order, ledger=ledger, stop=stop)))
+        from imgctl.ops.parts import open_current
+
+        catalog = stack.enter_context(closing(open_current(settings.catalog.url)))
+        collect_from_here()
+        known.attach(catalog)
+        yield stack.enter_context(closing(upload(ahead, order, catalog=catalog, stop=stop)))
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.store.catalog.claims import FailedImage, Finished, GivenBack, fail, finish, give_back, shelve
-from imgctl.store.catalog.promises import announce_ended
+from imgctl.store.catalog.reservations import announce_ended
 
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0

@@ -3,8 +3,9 @@
 The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Postgres plans it once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
@@ -25,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from imgctl.store.catalog.encode import Value, encoded
 from imgctl.store.catalog.names import POSTGRES
+from imgctl.store.catalog.types import time_text
 
 Kind = (
     type[TypeEngine[UUID]]
@@ -38,7 +39,10 @@ Kind = (
 )
 Columns = Mapping[str, Kind]
 
+Value = str | int | float | bytes | datetime | UUID | None
+
 NAME = "batch"
+_HEX_PREFIX = "\\x"
 
 
 def source(dialect: str, columns: Columns) -> FromClause:
@@ -80,3 +84,31 @@ def of_images(dialect: str, columns: Columns, items: Iterable[HasId]) -> dict[st
 def changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
     """Execute an UPDATE that returns ids; returns the ids."""
     return set(connection.execute(statement, values).scalars())
+
+
+def from_hex(text: str | None) -> bytes | None:
+    """What `imgctl_from_hex` does in SQLite, which has no unhex() before 3.41."""
+    return None if text is None else bytes.fromhex(text.removeprefix(_HEX_PREFIX))
+
+
+def encoded(dialect: str, names: Collection[str], rows: Iterable[Sequence[Value]]) -> str:
+    """The rows as JSON, a list of objects; each row has its values in the order of the names."""
+    written = [{name: _written(value, dialect) for name, value in zip(names, row, strict=True)} for row in rows]
+    return json.dumps(written, separators=(",", ":"))
+
+
+def _written(value: Value, dialect: str) -> str | int | float | None:
+    match value:
+        case UUID():
+            return str(value)
+        case bytes():
+            return _HEX_PREFIX + value.hex()
+        case datetime():
+            return value.astimezone(UTC).isoformat() if dialect == POSTGRES else time_text(value)
+        case str():
+            # No database keeps a NUL or half a surrogate pair; an odd message must not cost the whole batch.
+            return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        case bool():
+            return int(value)
+        case _:
+            return value

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select, true
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as sql
 from imgctl.store.catalog.names import POSTGRES
-from imgctl.store.catalog.promises import announce_work
+from imgctl.store.catalog.reservations import announce_work
 
 _HEAD = UUID(int=0)
 

@@ -11,13 +11,14 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from imgctl.errors import CatalogError, ConfigError
-from imgctl.store.catalog.address import CONNECTING
-from imgctl.store.catalog.encode import from_hex
+from imgctl.store.catalog.batch import from_hex
 from imgctl.store.catalog.faults import explained, place
 from imgctl.store.catalog.names import POSTGRES, SQLITE
 
 _POSTGRES_DRIVER = "postgresql+psycopg"
 _URL_HINT = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+# What libpq is told where the URL says nothing else; seconds.
+_CONNECTING = {"connect_timeout": "10", "application_name": "imgctl"}
 _BUSY_SECONDS = 30
 _POOL_SIZE = 4
 _WRITES = "imgctl_writes"
@@ -102,7 +103,7 @@ def _parsed(url: str) -> URL:
 
 
 def _postgres(url: URL, connections: int) -> Engine:
-    missing = {name: value for name, value in CONNECTING.items() if name not in url.query}
+    missing = {name: value for name, value in _CONNECTING.items() if name not in url.query}
     return create_engine(url, connect_args=missing, pool_size=connections, max_overflow=connections)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 from imgctl.model import Status, Variant
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.desk import within
-from imgctl.store.catalog.promises import announce_work
+from imgctl.store.catalog.reservations import announce_work
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.scope import Scope
 from imgctl.store.catalog.types import Id, UtcTime, now, status_literal

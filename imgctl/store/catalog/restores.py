@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Text, Update, literal_column, or_, update
 from imgctl.model import ARCHIVE_CLASSES
 from imgctl.store.catalog import batch
 from imgctl.store.catalog import claim_statements as queue
-from imgctl.store.catalog.promises import announce_work
+from imgctl.store.catalog.reservations import announce_work
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import Id, UtcTime
 

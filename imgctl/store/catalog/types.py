@@ -14,10 +14,14 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from imgctl.model import Status
-from imgctl.store.catalog.encode import time_text
 from imgctl.store.catalog.names import POSTGRES, SQLITE
 
-_SQLITE_CLOCK = "'%Y-%m-%d %H:%M:%f'"
+
+def time_text(moment: datetime) -> str:
+    """An aware time as SQLite keeps it: UTC, 26 characters, sorting by time; ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone; the catalog keeps aware times only")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class UtcTime(TypeDecorator[datetime]):

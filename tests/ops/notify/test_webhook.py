@@ -16,7 +16,7 @@ from imgctl.ops.notify import webhook
 from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.promises import promise
+from imgctl.store.catalog.reservations import promise
 from tests.store.catalog.rows import new_image
 
 SECRET = "a secret of both sides"

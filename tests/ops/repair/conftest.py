@@ -14,7 +14,7 @@ from imgctl.config import CatalogSettings, Settings, StoreSettings
 from imgctl.imaging.recipe import digest
 from imgctl.imaging.render import Rendered, render
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
-from imgctl.model import Image, Recipe, Variant
+from imgctl.model import Image, NewImage, Recipe, Variant
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.start import audit
@@ -24,8 +24,7 @@ from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import Finished, claim, finish
 from imgctl.store.catalog.lookups import by_ids, walk
-from imgctl.store.catalog.promises import confirm, promise
-from imgctl.store.catalog.promising import NewImage
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from imgctl.store.cold.open import open_cold
 from tests.parts.seaweed import S3Server

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.lookups import counts, walk
-from imgctl.store.catalog.promises import promise
+from imgctl.store.catalog.reservations import promise
 from tests.store.catalog.rows import new_image
 
 SECRET = "s3cr3t/word"

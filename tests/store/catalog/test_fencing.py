@@ -20,7 +20,7 @@ from imgctl.store.catalog.claims import (
 )
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.promises import confirm, promise
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import new_image
 

@@ -6,11 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from imgctl.model import Status
+from imgctl.model import NewImage, Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id, counts, find, list_user, walk
-from imgctl.store.catalog.promises import promise
-from imgctl.store.catalog.promising import NewImage
+from imgctl.store.catalog.reservations import promise
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image, queued
 
 

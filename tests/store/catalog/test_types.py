@@ -12,9 +12,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
 from imgctl.keys import EPOCH, key_of, new_id
-from imgctl.store.catalog.encode import time_text
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.types import Id, UtcTime, now, now_plus, seconds_until
+from imgctl.store.catalog.types import Id, UtcTime, now, now_plus, seconds_until, time_text
 
 ZONES = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 # A day from either end, so that no zone leaves what a datetime holds.

@@ -1,4 +1,4 @@
-"""Promising rows before their bytes are written, and confirming them after (law 1)."""
+"""Reservations: rows promised before their bytes are written, and confirmed after (law 1)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from imgctl.model import Status
-from imgctl.store.catalog import batch, promising
+from imgctl.errors import CatalogError
+from imgctl.model import NewImage, Promised, Status
+from imgctl.store.catalog import batch
 from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES, WORK_CHANNEL
-from imgctl.store.catalog.promising import NewImage, Promised, Rows
 from imgctl.store.catalog.schema import digest, images
 from imgctl.store.catalog.types import Id, UtcTime, status_literal
 
@@ -50,55 +50,50 @@ _CONTENT: batch.Columns = {"user_id": Id, "sha256": LargeBinary}
 _ID: batch.Columns = {"id": Id}
 
 
-class Asked:
-    """An open transaction that is asked by SQLAlchemy's statements; `promising.Asking`."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._dialect = connection.dialect.name
-
-    def insert(self, rows: Rows) -> set[UUID]:
-        """Insert rows as `uploading` where nothing stands in the way; returns the ids inserted."""
-        return set(self._connection.execute(_insert(self._dialect), self._batch(_NEW, rows)).scalars())
-
-    def find(self, rows: Rows) -> Iterable[tuple[UUID, str | None, Status, UUID, bytes]]:
-        """Id, key and status of the images with these contents, and the contents themselves."""
-        return self._connection.execute(_find(self._dialect), self._batch(_CONTENT, rows))
-
-    def stand(self, rows: Rows) -> Iterable[tuple[UUID, UUID, Status]]:
-        """Id, owner and status of those of the ids that exist."""
-        return self._connection.execute(_stand(self._dialect), self._batch(_ID, rows))
-
-    def confirm(self, rows: Rows) -> set[UUID]:
-        """Turn `uploading` into `processing`; returns the ids that changed."""
-        return set(self._connection.execute(_confirm(self._dialect), self._batch(_ID, rows)).scalars())
-
-    def announce_work(self) -> None:
-        """Tell workers that wait for something to do."""
-        announce_work(self._connection)
-
-    def _batch(self, columns: batch.Columns, rows: Rows) -> dict[str, str]:
-        return batch.parameters(self._dialect, columns, rows)
-
-
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
-    """See `promising.promise`."""
-    return promising.promise(Asked(connection), rows)
+    """For each row the one that names its content: inserted as `uploading`, or found; the order is kept.
+
+    CatalogError when a row is refused for any other reason than that its content is already there.
+    """
+    # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
+    ordered = sorted(rows, key=lambda row: (row.user_id, row.sha256))
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _NEW, ([getattr(row, name) for name in _NEW] for row in ordered))
+    created = set(connection.execute(_insert(dialect), values).scalars())
+    known = _known(connection, [row for row in ordered if row.id not in created])
+    return [_promised(row, created, known) for row in rows]
 
 
-def standing(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-    """See `promising.standing`."""
-    return promising.standing(Asked(connection), ids)
+def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
+    """What `promise` would answer, without writing: the row that has this content, or `created` for one that has none."""
+    known = _known(connection, rows)
+    return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known) for row in rows]
+
+
+def lookup(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
+    """Owner and status of each of these images that exists."""
+    dialect = connection.dialect.name
+    found = connection.execute(_lookup(dialect), batch.parameters(dialect, _ID, ([one] for one in ids)))
+    return {image: (user, status) for image, user, status in found}
 
 
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """See `promising.confirm`."""
-    return promising.confirm(Asked(connection), ids)
+    """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
+    confirmed = batch.changed(connection, _confirm(dialect), values)
+    if confirmed:
+        announce_work(connection)
+    return confirmed
 
 
 def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
-    """See `promising.keep`."""
-    promising.keep(Asked(connection), arrived)
+    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised again, as it was."""
+    changed = confirm(connection, arrived)
+    others = [one for one in arrived if one not in changed]
+    known = lookup(connection, others) if others else {}
+    if dropped := [arrived[one]() for one in others if one not in known]:
+        confirm(connection, [one.id for one in promise(connection, dropped) if one.created])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +133,27 @@ def announce_ended(connection: Connection) -> None:
         connection.execute(select(func.pg_notify(ENDED_CHANNEL, "")))
 
 
+def _known(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:
+    if not rows:
+        return {}
+    dialect = connection.dialect.name
+    values = batch.parameters(dialect, _CONTENT, ((row.user_id, row.sha256) for row in rows))
+    found = connection.execute(_find(dialect), values)
+    return {
+        (user_id, content): Promised(id=image_id, original_key=key, status=status, created=False)
+        for image_id, key, status, user_id, content in found
+    }
+
+
+def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, bytes], Promised]) -> Promised:
+    if row.id in created:
+        return Promised(id=row.id, original_key=row.original_key, status=Status.UPLOADING, created=True)
+    existing = known.get((row.user_id, row.sha256))
+    if existing is None:
+        raise CatalogError(f"image {row.id} could not be promised", hint="its row is gone meanwhile; run again")
+    return existing
+
+
 @cache
 def _insert(dialect: str) -> Insert:
     rows = batch.source(dialect, _NEW)
@@ -172,7 +188,7 @@ def _find(dialect: str) -> Select[UUID, str | None, Status, UUID, bytes]:
 
 
 @cache
-def _stand(dialect: str) -> Select[UUID, UUID, Status]:
+def _lookup(dialect: str) -> Select[UUID, UUID, Status]:
     rows = batch.source(dialect, _ID)
     return select(images.c.id, images.c.user_id, images.c.status).where(images.c.id == rows.c.id)
 
