@@ -32,7 +32,7 @@ PEAK_MB_GOAL, GROWTH_GOAL, WALL_GOAL = 200, 1.1, 1.0
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 KEYS_PER_IMAGE = len(ROLES)
 _COPY = (
-    "COPY images (id, user_id, uploaded_at, bytes, status, sha256, recipe, full_key, medium_key, original_key, thumb_key)"
+    "COPY images (id, user_id, uploaded_at, promised_at, bytes, status, sha256, recipe, full_key, medium_key, original_key, thumb_key)"
     " FROM STDIN"
 )
 
@@ -115,7 +115,7 @@ def _rows(images: int) -> Iterator[str]:
         one = image_id(number)
         keys = "\t".join(key_of(one, role, "jpg") for role in ROLES)
         at, sha256 = time_of(one).isoformat(), f"\\\\x{one.hex}{one.hex}"
-        yield f"{one}\t{USER}\t{at}\t{SIZES['original']}\tready\t{sha256}\t0123abcd\t{keys}\n"
+        yield f"{one}\t{USER}\t{at}\t{at}\t{SIZES['original']}\tready\t{sha256}\t0123abcd\t{keys}\n"
 
 
 def _heads(listing: Path, count: int) -> float:

@@ -31,9 +31,9 @@ SHARE_OF_SMALL = 10
 CURRENT = digest(Recipe())
 
 _FILL = """
-INSERT INTO images (id, user_id, uploaded_at, bytes, taken_at, width, height, status, sha256, content_type,
+INSERT INTO images (id, user_id, uploaded_at, promised_at, bytes, taken_at, width, height, status, sha256, content_type,
                     recipe, original_key, thumb_key, medium_key, full_key, attempts)
-SELECT id, md5(number % {users} || 'user')::uuid, uuid_extract_timestamp(id), 3000000 + number,
+SELECT id, md5(number % {users} || 'user')::uuid, uuid_extract_timestamp(id), uuid_extract_timestamp(id), 3000000 + number,
        uuid_extract_timestamp(id) - interval '1 day', 4032, 3024, 'ready', sha256(number::text::bytea), 'image/jpeg',
        CASE WHEN number % {every} = 0 THEN '00000000' ELSE '{current}' END, stem || '-original.jpg',
        stem || '-thumb.jpg', stem || '-medium.jpg', stem || '-full.jpg', 1

@@ -28,9 +28,9 @@ ROUNDS = 5
 USERS = 10_000
 
 _FILL = """
-INSERT INTO images (id, user_id, uploaded_at, bytes, taken_at, width, height, status, sha256, content_type,
+INSERT INTO images (id, user_id, uploaded_at, promised_at, bytes, taken_at, width, height, status, sha256, content_type,
                     recipe, original_key, thumb_key, medium_key, full_key, attempts)
-SELECT id, md5(({first} + number) % {users} || 'user')::uuid, uuid_extract_timestamp(id), 3000000 + number,
+SELECT id, md5(({first} + number) % {users} || 'user')::uuid, uuid_extract_timestamp(id), uuid_extract_timestamp(id), 3000000 + number,
        uuid_extract_timestamp(id) - interval '1 day', 4032, 3024, '{status}',
        sha256(('{status}' || {first} + number)::bytea), 'image/jpeg', {recipe}, stem || '-original.jpg', {variants}, {attempts}
 FROM (

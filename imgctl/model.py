@@ -82,11 +82,15 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One row of the catalog, column for column; times are aware UTC, `bytes` is the original's size."""
+    """One row of the catalog, column for column; times are aware UTC, `bytes` is the original's size.
+
+    `uploaded_at` may be a camera's or a manifest's; `promised_at` is the database's: ages are judged by it alone.
+    """
 
     id: UUID
     user_id: UUID
     uploaded_at: datetime
+    promised_at: datetime
     status: Status
     caption: str | None = None
     width: int | None = None

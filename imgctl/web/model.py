@@ -36,6 +36,7 @@ class ImageAnswer(BaseModel):
     id: UUID
     user_id: UUID
     uploaded_at: datetime
+    promised_at: datetime
     status: Status
     caption: str | None
     width: int | None

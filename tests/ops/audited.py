@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 from imgctl.config import Settings
 from imgctl.config.settings import CatalogSettings, StoreSettings
 from imgctl.imaging.recipe import digest
-from imgctl.keys import ORIGINAL, ROLES, key_of, new_id
+from imgctl.keys import ORIGINAL, ROLES, key_of, new_id, time_of
 from imgctl.model import Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
@@ -131,7 +131,8 @@ def _row(photo: Photo, recipe: str) -> dict[str, object]:
     return {
         "id": photo.id,
         "user_id": photo.user_id,
-        "uploaded_at": datetime.fromtimestamp((photo.id.int >> 80) / 1000, UTC),
+        "uploaded_at": time_of(photo.id),
+        "promised_at": time_of(photo.id),
         "bytes": len(photo.body),
         "status": Status.READY,
         "sha256": sha256(photo.body).digest(),

@@ -21,6 +21,7 @@ FINDINGS = st.builds(
     key=TEXTS,
     user_id=st.none() | st.uuids(),
     uploaded_at=MOMENTS,
+    promised_at=MOMENTS,
     modified_at=MOMENTS,
     role=TEXTS,
     bytes=st.none() | st.integers(0, 2**40),

@@ -38,6 +38,7 @@ def image(image_id: UUID, store: StoreSettings, extension: str = "jpg") -> Image
         id=image_id,
         user_id=USER,
         uploaded_at=BEGINNING,
+        promised_at=BEGINNING,
         status=Status.READY,
         original_key=key_of(image_id, "original", extension, prefix=store.originals_prefix),
         thumb_key=key_of(image_id, Variant.THUMB, "jpg", prefix=prefix),

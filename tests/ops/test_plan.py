@@ -16,7 +16,14 @@ from imgctl.ops.plan.version import row_version
 from tests.store.catalog.rows import NOON, USER
 
 IMAGE = Image(
-    id=UUID(int=1), user_id=USER, uploaded_at=NOON, status=Status.READY, original_key="a", bytes=1, sha256=b"\1"
+    id=UUID(int=1),
+    user_id=USER,
+    uploaded_at=NOON,
+    promised_at=NOON,
+    status=Status.READY,
+    original_key="a",
+    bytes=1,
+    sha256=b"\1",
 )
 
 

@@ -65,5 +65,6 @@ def _make_ready(deployment: Deployment, rows: list[NewImage], store: BlobStore) 
         for row in rows:
             named = {f"{variant}_key": key for variant, key in keys[row.id].items()}
             ready = update(images).where(images.c.id == row.id)
-            connection.execute(ready.values(status=Status.READY, recipe="01234567", **named))
+            values = {"status": Status.READY, "recipe": "01234567", "promised_at": row.uploaded_at}
+            connection.execute(ready.values(**values, **named))
     catalog.close()

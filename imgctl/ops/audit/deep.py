@@ -141,6 +141,7 @@ class _Check:
             key=image.original_key,
             user_id=image.user_id,
             uploaded_at=image.uploaded_at,
+            promised_at=image.promised_at,
             role=ORIGINAL,
             bytes=image.bytes,
         )

@@ -65,6 +65,7 @@ class Finding:
     key: str | None = None
     user_id: UUID | None = None
     uploaded_at: datetime | None = None
+    promised_at: datetime | None = None
     modified_at: datetime | None = None
     role: str | None = None
     bytes: int | None = None
@@ -82,13 +83,14 @@ class Finding:
             "bytes": self.bytes,
             "user_id": str(self.user_id) if self.user_id else None,
             "uploaded_at": _text(self.uploaded_at),
+            "promised_at": _text(self.promised_at),
             "modified_at": _text(self.modified_at),
             "detail": self.detail,
         }
 
 
 FIELDS = (
-    "code", "why", "id", "key", "role", "bytes", "user_id", "uploaded_at", "modified_at", "detail",
+    "code", "why", "id", "key", "role", "bytes", "user_id", "uploaded_at", "promised_at", "modified_at", "detail",
 )  # fmt: skip
 
 
@@ -104,8 +106,9 @@ def from_record(record: Mapping[str, object]) -> Finding:
             role=_word(record, "role"),
             bytes=size if isinstance(size, int) else None,
             user_id=UUID(text) if (text := _word(record, "user_id")) else None,
-            uploaded_at=datetime.fromisoformat(text) if (text := _word(record, "uploaded_at")) else None,
-            modified_at=datetime.fromisoformat(text) if (text := _word(record, "modified_at")) else None,
+            uploaded_at=_moment(record, "uploaded_at"),
+            promised_at=_moment(record, "promised_at"),
+            modified_at=_moment(record, "modified_at"),
             detail=_word(record, "detail") or "",
         )
     except ValueError as error:
@@ -114,6 +117,11 @@ def from_record(record: Mapping[str, object]) -> Finding:
 
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+def _moment(record: Mapping[str, object], name: str) -> datetime | None:
+    text = _word(record, name)
+    return datetime.fromisoformat(text) if text else None
 
 
 def _word(record: Mapping[str, object], name: str) -> str | None:

@@ -33,8 +33,12 @@ class Rules:
     extensions: Mapping[str, str] = field(default_factory=dict)
 
     def is_young(self, moment: datetime) -> bool:
-        """Whether something of that time may yet be in flight; nothing is, where no grace is asked for."""
-        # Not by the clocks alone: the store's may be ahead of the database's.
+        """Whether something of that time may yet be in flight, or is newer than the listing.
+
+        Without a grace nothing is in flight, whatever the clocks say: the store's may be ahead of the database's.
+        """
+        if self.cutoff is not None and moment > self.cutoff:
+            return True
         return bool(self.grace) and moment > (self.cutoff or self.now) - self.grace
 
     def prefix_of(self, role: str) -> str:
@@ -94,14 +98,13 @@ def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[F
     if image.leased_until is not None and image.leased_until > rules.now:
         return
     photo = _Photo(image, blobs, rules)
-    yield from stuck(image, photo.blob(ORIGINAL), now=rules.now, stuck_after=rules.stuck_after, grace=rules.grace,
-                     busy=busy)  # fmt: skip
+    yield from stuck(image, photo.blob(ORIGINAL), now=rules.now, stuck_after=rules.stuck_after, busy=busy)
     if image.status is Status.FAILED:
         yield photo.finding(Code.FAILED, image.error or "no reason is noted")
     if rules.recipe is not None and image.status is Status.READY and image.recipe != rules.recipe:
         detail = f"built by recipe {image.recipe or 'unknown'}, in force is {rules.recipe}"
         yield photo.finding(Code.STALE_RECIPE, detail)
-    if not rules.is_young(image.uploaded_at):
+    if not rules.is_young(image.promised_at):
         yield from photo.original()
         yield from photo.variants()
         yield from photo.archived()
@@ -133,6 +136,7 @@ class _Photo:
             id=image.id,
             user_id=image.user_id,
             uploaded_at=image.uploaded_at,
+            promised_at=image.promised_at,
             modified_at=blob.modified_at if blob else None,
             role=role,
             key=key,

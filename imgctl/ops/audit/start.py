@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
-from datetime import datetime
 from itertools import chain, islice
 from uuid import UUID
 
@@ -25,7 +23,6 @@ from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines
 from imgctl.store.catalog.lookups import clock
-from imgctl.store.catalog.scope import Scope
 
 AT_ONCE = 6
 # Where repair puts what it takes away, and what `doctor` writes: neither is anybody's photo.
@@ -73,6 +70,7 @@ class _Audit:
         self._reading = Reading(
             roles=APART if self._apart else TOGETHER,
             stuck_before=now - order.stuck_after,
+            listed_at=self._source.taken_at,
             recipe=self._rules.recipe,
         )
         self._inspector = Inspector(parts.catalog, self._source.head, self._rules, tally=tally, stop=stop)
@@ -92,9 +90,8 @@ class _Audit:
     def whole(self) -> Iterator[Finding]:
         """Rows and listing merged, segments of them at once."""
         checkpoint = Checkpoint(self._order, self._tally)
-        scope = _until(self._order.chosen.scope, self._source.taken_at)
-        rows = within(self._catalog, scope, after=checkpoint.after, stop=self._stop)
         asked = self._order.chosen.scope
+        rows = within(self._catalog, asked, after=checkpoint.after, stop=self._stop)
         everything = asked.since is None and asked.until is None and checkpoint.after is None
         segments = chain(outside(self._prefixes) if everything else (), rows)
         with closing(in_order(segments, self._segment, at_once=AT_ONCE)) as results:
@@ -155,10 +152,3 @@ def _source(parts: Parts, order: AuditOrder, tally: Tally) -> Source:
     if order.inventory is None or order.of_few:
         return open_source(parts, classes=order.classes, tally=tally)
     return open_report(parts, order.inventory, classes=order.classes, tally=tally)
-
-
-def _until(scope: Scope, taken_at: datetime | None) -> Scope:
-    """Nothing younger than the listing: it could not know of it."""
-    if taken_at is None or (scope.until is not None and scope.until <= taken_at):
-        return scope
-    return replace(scope, until=taken_at)

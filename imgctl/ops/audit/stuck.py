@@ -10,17 +10,10 @@ from imgctl.ops.audit.lanes import Seen
 
 
 def stuck(
-    image: Image, original: Seen | None, *, now: datetime, stuck_after: timedelta, grace: timedelta, busy: bool
+    image: Image, original: Seen | None, *, now: datetime, stuck_after: timedelta, busy: bool
 ) -> Iterator[Finding]:
-    """The finding for a row that is still uploading or processing after so long; none for one that is not.
-
-    The date of an inserted row may be years old, but its blob was copied when it was promised: whose blob is young,
-    by the grace that is asked for, has not waited long.
-    """
-    if image.status not in (Status.UPLOADING, Status.PROCESSING) or image.uploaded_at > now - stuck_after:
-        return
-    patience = min(grace, stuck_after)
-    if original is not None and patience and original.modified_at > now - patience:
+    """The finding for a row that is still uploading or processing `stuck_after` its promise; none for one that is not."""
+    if image.status not in (Status.UPLOADING, Status.PROCESSING) or image.promised_at > now - stuck_after:
         return
     uploading = image.status is Status.UPLOADING
     why, detail = _promise(original) if uploading else _wait(image, now=now, busy=busy)
@@ -32,6 +25,7 @@ def stuck(
         key=image.original_key,
         user_id=image.user_id,
         uploaded_at=image.uploaded_at,
+        promised_at=image.promised_at,
         modified_at=original.modified_at if original else None,
         role=ORIGINAL,
         bytes=original.size if original else image.bytes,

@@ -18,7 +18,7 @@ class Moment:
 
 def history(image: Image, blobs: Mapping[str, StoredBlob | None], *, now: datetime) -> tuple[Moment, ...]:
     """The moments in their order, those without a time last."""
-    found = [Moment(at=image.uploaded_at, what="row promised")]
+    found = [Moment(at=image.promised_at, what="row promised")]
     if image.taken_at is not None:
         found.append(Moment(at=image.taken_at, what="picture taken"))
     # Another class means another copy: its time is that of the last move and not of the upload.

@@ -47,4 +47,4 @@ def order_of(settings: Settings, request: Request) -> TransitionOrder:
 def _older(scope: Scope, seconds: float | None, at: datetime) -> Scope:
     # Without an age the cutoff is now: what is uploaded meanwhile is not for this run.
     cutoff = at if seconds is None else at - timedelta(seconds=seconds)
-    return replace(scope, until=cutoff if scope.until is None else min(scope.until, cutoff))
+    return replace(scope, promised_before=cutoff)

@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
 )
 
-from imgctl.keys import first_id
 from imgctl.model import Status, StorageClass
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import now, status_literal
@@ -49,10 +48,14 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How rows are read: the order of their roles, since when rows are not yet stuck, the recipe they must have."""
+    """How rows are read: the order of their roles, since when rows are not yet stuck, the recipe they must have.
+
+    `listed_at` is when the listing was taken (None: it is live); it cannot know of rows promised later.
+    """
 
     roles: Sequence[str] = TOGETHER
     stuck_before: datetime
+    listed_at: datetime | None = None
     recipe: str | None = None
 
 
@@ -90,13 +93,15 @@ def _state(reading: Reading) -> ColumnElement[int]:
     ready = images.c.status == status_literal(Status.READY)
     named = and_(*(images.c[f"{role}_key"].is_not(None) for role in reading.roles))
     current = [images.c.recipe == reading.recipe] if reading.recipe is not None else []
-    young = images.c.id >= first_id(reading.stuck_before)
+    young = images.c.promised_at > reading.stuck_before
+    unlisted = [] if reading.listed_at is None else [(images.c.promised_at > reading.listed_at, _inline(State.BUSY))]
     warm = or_(
         images.c.storage_class.is_(None),
         images.c.storage_class.not_in([StorageClass.GLACIER.value, StorageClass.DEEP_ARCHIVE.value]),
     )
     return case(
         (images.c.leased_until > now(), _inline(State.BUSY)),
+        *unlisted,
         (and_(ready, named, *current), _inline(State.PLAIN)),
         (and_(images.c.status == status_literal(Status.UPLOADING), young), _inline(State.BUSY)),
         (and_(images.c.status == status_literal(Status.PROCESSING), young, warm), _inline(State.QUEUED)),

@@ -84,7 +84,7 @@ def sums(connection: Connection, scope: Scope, *, by: By | None = None) -> Itera
         _group(connection.dialect.name, by).label("name"),
         func.count().label("total"),
         cast(func.coalesce(func.sum(images.c.bytes), 0), BigInteger).label("weight"),
-        (-seconds_until(func.min(case((waiting, images.c.uploaded_at))))).label("age"),
+        (-seconds_until(func.min(case((waiting, images.c.promised_at))))).label("age"),
         *states,
     ).where(*within(scope))
     if by is not None:
@@ -104,12 +104,13 @@ def sums(connection: Connection, scope: Scope, *, by: By | None = None) -> Itera
 
 def within(scope: Scope) -> list[ColumnElement[bool]]:
     """What a row must fulfil to be in a scope, said so that the index that has its order serves."""
+    aged = [] if scope.promised_before is None else [images.c.promised_at < scope.promised_before]
     if scope.user_id is not None:
-        found = [images.c.user_id == scope.user_id]
+        found = [*aged, images.c.user_id == scope.user_id]
         found += [] if scope.since is None else [images.c.uploaded_at >= scope.since]
         return found if scope.until is None else [*found, images.c.uploaded_at < scope.until]
     # Ids are times: a range of days is a range of the primary key.
-    found = [] if scope.since is None else [images.c.id >= _first_id(scope.since)]
+    found = aged if scope.since is None else [*aged, images.c.id >= _first_id(scope.since)]
     return found if scope.until is None else [*found, images.c.id < _first_id(scope.until)]
 
 

@@ -2,7 +2,7 @@
 
 POSTGRES = "postgresql"
 SQLITE = "sqlite"
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 WORK_CHANNEL = "imgctl_work"
 ENDED_CHANNEL = "imgctl_ended"

@@ -27,7 +27,7 @@ from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES, WORK_CHANNEL
 from imgctl.store.catalog.schema import digest, images
-from imgctl.store.catalog.types import Id, UtcTime, status_literal
+from imgctl.store.catalog.types import Id, UtcTime, now, status_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -158,10 +158,10 @@ def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, byte
 def _insert(dialect: str) -> Insert:
     rows = batch.source(dialect, _NEW)
     # SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
-    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING)).where(true())
+    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(true())
     return (
         _insert_of(dialect)(images)
-        .from_select([*_NEW, "status"], chosen)
+        .from_select([*_NEW, "status", "promised_at"], chosen)
         .on_conflict_do_nothing()
         .returning(images.c.id)
     )

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from imgctl.model import Status
 from imgctl.store.catalog.names import POSTGRES, SQLITE
-from imgctl.store.catalog.types import Id, StatusText, UtcTime
+from imgctl.store.catalog.types import Id, StatusText, UtcTime, now
 
 # Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
 STORAGE = {
@@ -64,6 +64,8 @@ images = Table(
     Column("full_key", String(255)),
     Column("caption", Text),
     Column("error", Text),
+    # When the row was written, by the database's clock. Last, because Postgres adds a column behind all others.
+    Column("promised_at", UtcTime, nullable=False, server_default=now()),
     CheckConstraint(f"status IN ({', '.join(repr(status.value) for status in Status)})", name="ck_status"),
 )
 

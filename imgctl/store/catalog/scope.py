@@ -20,11 +20,15 @@ _ZERO = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The rows of one user (None: of all), uploaded at `since` or later and before `until`."""
+    """The rows of one user (None: of all), dated `since` or later and before `until`.
+
+    `promised_before` is for ages: it asks the database's clock, where a date may be a camera's.
+    """
 
     user_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    promised_before: datetime | None = None
 
     def holds(self, image: Image) -> bool:
         """Whether a row is one of them."""
@@ -32,6 +36,7 @@ class Scope:
             (self.user_id is None or image.user_id == self.user_id)
             and (self.since is None or image.uploaded_at >= self.since)
             and (self.until is None or image.uploaded_at < self.until)
+            and (self.promised_before is None or image.promised_at < self.promised_before)
         )
 
 
@@ -39,7 +44,7 @@ def page(
     connection: Connection, scope: Scope, *, after: UUID = _ZERO, where: ColumnElement[bool] | None = None
 ) -> list[Image]:
     """The next rows of a scope behind `after`, a thousand at most, in the order of ids; `where` chooses among them."""
-    query = _user_page(scope, after) if scope.user_id else _page(scope, after)
+    query = _rows(scope, after)
     if where is not None:
         query = query.where(where)
     return [Image(**row._asdict()) for row in connection.execute(query.limit(PAGE_ROWS))]
@@ -50,7 +55,7 @@ def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int
 
     A bound for `page`'s search, so that no statement examines more however few rows are chosen.
     """
-    ids = (_user_page(scope, after) if scope.user_id else _page(scope, after)).with_only_columns(images.c.id)
+    ids = _rows(scope, after).with_only_columns(images.c.id)
     last = connection.execute(ids.offset(rows - 1).limit(1)).scalar()
     if last is not None:
         return last, rows
@@ -60,6 +65,11 @@ def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:
     """Those of the named images that exist and lie in the scope, in the order of ids."""
     return sorted((one for one in by_ids(connection, ids).values() if scope.holds(one)), key=lambda one: one.id)
+
+
+def _rows(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:
+    query = _user_page(scope, after) if scope.user_id else _page(scope, after)
+    return query if scope.promised_before is None else query.where(images.c.promised_at < scope.promised_before)
 
 
 def _page(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:

@@ -43,7 +43,7 @@ _SUMS = ("objects", "size", "small", "small_size", "unknown", *Variant, "recent"
 class Sum:
     """Originals of one class, of all (`kind` total), of one user or of one month (`2026-11`, UTC); sizes are bytes.
 
-    `small` are those below 128 KiB, `recent` those of the last month, `old` those before the cutoff (0 without one),
+    `small` are those below 128 KiB, `recent` those promised in the last month, `old` those promised before the cutoff (0 without one),
     `unknown` those without a size; `variants` counts their keys. Promised rows count as `promised` and nowhere else.
     """
 
@@ -122,8 +122,8 @@ def _grain(scope: Scope, recent_since: datetime, cutoff: datetime | None, *, by_
     promised = row.status == status_literal(Status.UPLOADING)
     safe, size = row.status != status_literal(Status.UPLOADING), func.coalesce(row.bytes, 0)
     small = and_(safe, row.bytes < SMALL_BYTES)
-    recent = and_(safe, row.uploaded_at >= recent_since)
-    old = and_(safe, row.uploaded_at < cutoff) if cutoff else literal(0) == 1
+    recent = and_(safe, row.promised_at >= recent_since)
+    old = and_(safe, row.promised_at < cutoff) if cutoff else literal(0) == 1
     storage_class = func.coalesce(row.storage_class, StorageClass.STANDARD.value)
     month = month_of(row.uploaded_at) if by_month else null()
     aggregates = {
@@ -154,6 +154,8 @@ def _within(query: Select[*tuple[object, ...]], scope: Scope) -> Select[*tuple[o
         query = query.where(images.c.user_id == scope.user_id)
     if scope.since is not None:
         query = query.where(images.c.uploaded_at >= scope.since)
+    if scope.promised_before is not None:
+        query = query.where(images.c.promised_at < scope.promised_before)
     return query if scope.until is None else query.where(images.c.uploaded_at < scope.until)
 
 

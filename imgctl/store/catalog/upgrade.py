@@ -1,11 +1,13 @@
 """Creating and upgrading the tables, or writing out the DDL for somebody else to run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from imgctl.store.catalog.engine import Catalog, dialect_of
 from imgctl.store.catalog.names import POSTGRES, SQLITE
@@ -15,10 +17,10 @@ from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
 _LOCK = int.from_bytes(b"imgctl")
 
 
-def upgrade(catalog: Catalog) -> list[str]:
-    """Bring the tables up to date in one transaction; returns the revisions applied, oldest first.
+def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
+    """Bring the tables up to date (or to a revision), a revision at a time; returns the revisions applied, oldest first.
 
-    Of two at once the second waits for the first and then finds nothing to do. SchemaNotCurrent when a newer imgctl
+    Killed within, it goes on when called again. Of two at once the second waits for the first and then finds nothing to do. SchemaNotCurrent when a newer imgctl
     made what is there.
     """
     if state(catalog) not in {ABSENT, CURRENT, *_revisions()}:
@@ -28,12 +30,10 @@ def upgrade(catalog: Catalog) -> list[str]:
     def on_version_apply(*, step: object, **_: object) -> None:
         applied.append(str(getattr(step, "up_revision_id", "")))
 
-    with catalog.write() as connection:
-        if catalog.dialect == POSTGRES:
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    with _alone(catalog) as connection:
         config = _config()
         config.attributes.update(connection=connection, on_version_apply=on_version_apply)
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     return applied
 
 
@@ -45,6 +45,19 @@ def ddl(url_or_dialect: str) -> str:
     config.attributes["dialect"] = dialect
     command.upgrade(config, "head", sql=True)
     return written.getvalue()
+
+
+@contextmanager
+def _alone(catalog: Catalog) -> Iterator[Connection]:
+    """The connection to upgrade on, while no other upgrade runs; CatalogError or one of its kinds."""
+    with catalog.write() as guard:
+        if catalog.dialect == SQLITE:
+            yield guard
+            return
+        # The lock is a transaction's, so that it ends with it also behind a pooler; migrations commit on another connection.
+        guard.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        with catalog.engine.connect() as connection:
+            yield connection
 
 
 def _revisions() -> set[str]:

@@ -105,6 +105,7 @@ def _image(number: int, sort: Sort) -> Image:
         id=image_id,
         user_id=USER,
         uploaded_at=time_of(image_id),
+        promised_at=time_of(image_id),
         status=sort.status,
         caption=f"picture {number}",
         width=96,

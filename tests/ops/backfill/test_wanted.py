@@ -34,6 +34,7 @@ def _image(thumb: str | None, medium: str | None, full: str | None) -> Image:
         id=MINE,
         user_id=USER,
         uploaded_at=time_of(MINE),
+        promised_at=time_of(MINE),
         status=Status.READY,
         original_key=key_of(MINE, "original", "jpg"),
         thumb_key=thumb,

@@ -35,6 +35,7 @@ def row(number: int, *, days: float, user: int = 1, size: int | None = 3 * MB, *
         "id": new_id(at),
         "user_id": UUID(int=user),
         "uploaded_at": at,
+        "promised_at": at,
         "bytes": size,
         "status": "ready",
         "sha256": number.to_bytes(16) + bytes(16),

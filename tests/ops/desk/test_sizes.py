@@ -23,6 +23,7 @@ def image_of(width: int | None, height: int | None, variants: list[Variant]) -> 
         id=one,
         user_id=UUID(int=1),
         uploaded_at=NOON,
+        promised_at=NOON,
         status=Status.READY,
         width=width,
         height=height,

@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreUnavailable
-from imgctl.model import Image
+from imgctl.model import Image, Status
 from imgctl.ops.restore.ask import is_wanted, request
 from imgctl.ops.restore.look import seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Wanted
@@ -121,7 +121,9 @@ def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3Co
 
 @pytest.mark.parametrize(("days_left", "wanted"), [(0.01, True), (3.0, True), (7.0, False), (30.0, False)])
 def test_a_copy_that_lasts_long_enough_is_not_asked_for_again(days_left: float, wanted: bool) -> None:
-    image = Image(id=UUID(int=1), user_id=UUID(int=2), uploaded_at=NOON, status="ready", original_key="a")  # type: ignore[arg-type]
+    image = Image(
+        id=UUID(int=1), user_id=UUID(int=2), uploaded_at=NOON, promised_at=NOON, status=Status.READY, original_key="a"
+    )
     until = datetime.now(UTC) + timedelta(days=days_left)
     blob = StoredBlob(key="a", size=1, modified_at=NOON, etag="e", storage_class="GLACIER", restored_until=until)
 

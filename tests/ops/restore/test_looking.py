@@ -36,7 +36,7 @@ def _image(number: int) -> Image:
     at = NOON + timedelta(seconds=number)
     image = new_id(at)
     key = key_of(image, "original", "jpg")
-    return Image(id=image, user_id=UUID(int=1), uploaded_at=at, status=Status.READY, original_key=key)
+    return Image(id=image, user_id=UUID(int=1), uploaded_at=at, promised_at=at, status=Status.READY, original_key=key)
 
 
 @settings(max_examples=8)

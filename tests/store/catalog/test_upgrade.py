@@ -2,19 +2,32 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, bindparam, inspect, text
 
 from imgctl.errors import CatalogError, SchemaNotCurrent
+from imgctl.keys import new_id
 from imgctl.model import IMAGE_COLUMNS
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.lookups import walk
 from imgctl.store.catalog.names import HEAD
+from imgctl.store.catalog.reservations import promise
 from imgctl.store.catalog.schema import images, whole_metadata
+from imgctl.store.catalog.types import Id, UtcTime
 from imgctl.store.catalog.upgrade import ddl, head, upgrade
 from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
+from tests.store.catalog.rows import new_image
+
+MILLISECOND = timedelta(milliseconds=2)
+REVISIONS = ["0001", HEAD]
+OLD = """
+INSERT INTO images (id, user_id, uploaded_at, status)
+VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
+"""
 
 
 def described(connection: Connection) -> dict[str, str]:
@@ -42,7 +55,7 @@ def test_upgrading_an_empty_database_makes_it_current_and_again_does_nothing(emp
     catalog = open_catalog(empty_catalog_url)
 
     assert state(catalog) == ABSENT
-    assert upgrade(catalog) == [HEAD]
+    assert upgrade(catalog) == REVISIONS
     assert upgrade(catalog) == []
     assert state(catalog) == CURRENT
     check_current(catalog)
@@ -60,7 +73,7 @@ def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: s
     with ThreadPoolExecutor(3) as pool:
         applied = list(pool.map(run, catalogs))
 
-    assert sorted(applied) == [[], [], [HEAD]]
+    assert sorted(applied) == [[], [], REVISIONS]
     for catalog in catalogs:
         catalog.close()
 
@@ -131,3 +144,67 @@ def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None
 def test_the_ddl_of_a_dialect_needs_no_database() -> None:
     assert "TIMESTAMP WITH TIME ZONE" in ddl("postgresql")
     assert "autovacuum" not in ddl("sqlite")
+
+
+def test_rows_that_exist_were_promised_at_their_date_but_not_in_the_future(empty_catalog_url: str) -> None:
+    catalog = open_catalog(empty_catalog_url)
+    upgrade(catalog, to="0001")
+    dates = {
+        new_id(at): at for at in (datetime(1970, 1, 1, tzinfo=UTC), datetime(2020, 5, 1, 12, 0, 0, 123000, tzinfo=UTC))
+    }
+    future = new_id(datetime(2099, 1, 1, tzinfo=UTC))
+    before = datetime.now(UTC) - MILLISECOND
+    with catalog.write() as connection:
+        for one, at in {**dates, future: datetime(2099, 1, 1, tzinfo=UTC)}.items():
+            old = text(OLD).bindparams(bindparam("id", type_=Id()), bindparam("uploaded_at", type_=UtcTime()))
+            connection.execute(old, {"id": one, "uploaded_at": at, "status": "ready"})
+
+    assert upgrade(catalog) == [HEAD]
+
+    with catalog.read() as connection:
+        found = {image.id: image for image in walk(connection)}
+    assert {one: found[one].promised_at for one in dates} == dates
+    assert before < found[future].promised_at < datetime.now(UTC) + MILLISECOND
+    assert found[future].uploaded_at.year == 2099
+    catalog.close()
+
+
+def test_an_upgrade_that_was_killed_while_it_filled_the_column_goes_on(empty_postgres_url: str) -> None:
+    catalog = open_catalog(empty_postgres_url)
+    upgrade(catalog, to="0001")
+    dated, later = new_image(1), new_image(2)
+    with catalog.write() as connection:
+        old = text(OLD).bindparams(bindparam("id", type_=Id()), bindparam("uploaded_at", type_=UtcTime()))
+        connection.execute(old, {"id": dated.id, "uploaded_at": dated.uploaded_at, "status": "ready"})
+        connection.execute(
+            text("ALTER TABLE images ADD COLUMN promised_at timestamptz NOT NULL DEFAULT statement_timestamp()")
+        )
+    with catalog.write() as connection:
+        promise(connection, [later])
+
+    assert upgrade(catalog) == [HEAD]
+
+    with catalog.read() as connection:
+        found = {image.id: image.promised_at - image.uploaded_at for image in walk(connection)}
+    assert found[dated.id] == timedelta(0)
+    assert found[later.id] > timedelta(days=1)
+    catalog.close()
+
+
+def test_more_rows_than_a_batch_are_all_filled(empty_postgres_url: str) -> None:
+    catalog = open_catalog(empty_postgres_url)
+    upgrade(catalog, to="0001")
+    with catalog.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO images (id, user_id, uploaded_at, status) SELECT uuidv7(), uuidv7(), '2020-01-01Z', 'ready'"
+                " FROM generate_series(1, 20001)"
+            )
+        )
+
+    upgrade(catalog)
+
+    with catalog.read() as connection:
+        wrong = connection.execute(text("SELECT count(*) FROM images WHERE promised_at <> uploaded_at")).scalar_one()
+    assert wrong == 0
+    catalog.close()

@@ -21,6 +21,8 @@ else:
         connection=_connection,
         target_metadata=whole_metadata(),
         transactional_ddl=True,
+        # On Postgres no migration may hold another's locks; SQLite is handed one transaction for all of them.
+        transaction_per_migration=True,
         on_version_apply=_attributes["on_version_apply"],
     )
 
