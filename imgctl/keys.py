@@ -3,10 +3,11 @@
 import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
+from imgctl.dates import EPOCH
 from imgctl.errors import KeyShapeError
 from imgctl.model import Variant
 
@@ -16,7 +17,6 @@ TRASH = "trash/"
 # Where checks put their probes; they leave nothing there.
 PROBES = ".imgctl-check/"
 ROLES = (ORIGINAL, *Variant)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MILLISECONDS = 86_400_000
 _RANDOM_BYTES, _RANDOM_BATCH = 10, 256
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgctl.dates import EPOCH
 from imgctl.errors import KeyShapeError
-from imgctl.keys import EPOCH, ROLES, first_id, key_of, new_id, parse_key, time_of
+from imgctl.keys import ROLES, first_id, key_of, new_id, parse_key, time_of
 
 moments = st.datetimes(
     min_value=datetime(1970, 1, 1),  # noqa: DTZ001  # hypothesis wants it bare

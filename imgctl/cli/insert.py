@@ -9,7 +9,7 @@ from imgctl.cli.running import Running, running
 from imgctl.cli.types import Seconds
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.insert.entries import Manifest
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.store.blobs.base import BlobStore
@@ -104,6 +104,7 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
     reasons = {reason.value: count for reason, count in sorted(tally.reasons.items())}
     summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
     summary |= {"blobs": tally.fates.total(), "reasons": dict(reasons), "bytes_uploaded": tally.bytes_uploaded}
+    summary |= {"dates_unlikely": tally.dates_unlikely}
     fates = [fate for fate in Fate if fate is not (Fate.UPLOADED if dry_run else Fate.PLANNED)]
     counts = ", ".join(f"{tally.fates[fate]:,} {fate}" for fate in fates)
     because = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.items())})" if reasons else ""
@@ -111,4 +112,6 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
     if dry_run:
         summary |= {"bytes_planned": tally.bytes_planned}
     session.text(f"{tally.fates.total():,} blobs: {counts}{because}; {size}")
+    if told := unlikely_dates(tally):
+        session.text(told)
     session.data({"type": "summary", **summary})

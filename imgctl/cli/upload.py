@@ -13,7 +13,7 @@ from imgctl.cli.running import Running, running
 from imgctl.cli.types import Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally
+from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
 from imgctl.ops.upload.selection import STDIN, Selection
 from imgctl.units import format_bytes
@@ -160,8 +160,11 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
         "files": tally.fates.total(),
         "reasons": {reason.value: count for reason, count in sorted(tally.reasons.items())},
         "bytes_uploaded": tally.bytes_uploaded,
+        "dates_unlikely": tally.dates_unlikely,
     }
     session.text(_sentence(tally))
+    if told := unlikely_dates(tally):
+        session.text(told)
     if dry_run:
         from imgctl.ops.cost.cards import card_in_force
         from imgctl.pricing.estimate import billing, upload_estimate

@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from imgctl.dates import is_likely
+
 _PATTERN = re.compile(
     r"""(?<!\d)
     (?P<year>(?:18|19|20)\d\d) (?P<gap>[-_.]?) (?P<month>[01]\d) (?P=gap) (?P<day>[0-3]\d)
@@ -13,7 +15,7 @@ _PATTERN = re.compile(
     re.VERBOSE,
 )
 # Eight digits in a row are a date only where digital cameras were around to write them.
-_FIRST_DIGITAL, _FIRST_WRITTEN = 1990, 1826
+_FIRST_DIGITAL = 1990
 
 
 def name_moment(name: str) -> datetime | None:
@@ -29,14 +31,14 @@ def name_moment(name: str) -> datetime | None:
 
 def _moment(found: re.Match[str]) -> datetime | None:
     year = int(found["year"])
-    if year < (_FIRST_WRITTEN if found["gap"] else _FIRST_DIGITAL):
+    if not found["gap"] and year < _FIRST_DIGITAL:
         return None
     try:
         day = datetime(year, int(found["month"]), int(found["day"]), tzinfo=UTC)
         moment = day + _time_of_day(found)
     except (ValueError, OverflowError):
         return None
-    return moment if moment < datetime.now(UTC) + timedelta(days=1) else None
+    return moment if is_likely(moment) else None
 
 
 def _time_of_day(found: re.Match[str]) -> timedelta:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from imgctl.keys import EPOCH
+from imgctl.dates import EPOCH
 
 LONGEST = 2**20
 # Takeout cuts the name of its file to 51 characters, `.json` among them.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from xml.parsers import expat
 
+from imgctl.dates import is_likely
+
 LONGEST = 2**20
 _UTF16 = b"\xff\xfe"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -17,7 +19,6 @@ _DATES = (
     "http://ns.adobe.com/xap/1.0/ CreateDate",
 )
 _EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T]")
-_FIRST_PHOTOGRAPH = 1826
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,10 @@ def read_xmp(packet: bytes) -> Xmp:
         reader.parse(packet if packet.startswith(_UTF16) else packet.rstrip(b"\0"))
     except (expat.ExpatError, ValueError, LookupError):
         return NO_XMP
-    dates = (w3c_moment(reader.dates.get(name, "")) for name in _DATES)
-    return Xmp(taken_at=next((one for one in dates if one), None), description=reader.description())
+    dates = [moment for name in _DATES if (moment := w3c_moment(reader.dates.get(name, "")))]
+    # Where no date can be, the first is told, for whoever says that it is not believed.
+    taken_at = next(filter(is_likely, dates), dates[0] if dates else None)
+    return Xmp(taken_at=taken_at, description=reader.description())
 
 
 def w3c_moment(text: str) -> datetime | None:
@@ -50,7 +53,7 @@ def w3c_moment(text: str) -> datetime | None:
     text = _EXIF_DATE.sub(r"\1-\2-\3T", text.strip(), count=1)
     try:
         moment = datetime.fromisoformat(text) if len(text) > 10 else None
-        if moment is None or moment.year < _FIRST_PHOTOGRAPH:
+        if moment is None:
             return None
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):

@@ -33,9 +33,16 @@ def test_xmp_tells_when_a_picture_was_taken(packet: bytes) -> None:
     assert read_xmp(packet).taken_at == TAKEN
 
 
-@pytest.mark.parametrize("text", ["2023", "2023-07", "2023-07-14", "0000-00-00T00:00:00", "1601-01-01T00:00Z", "soon"])
+@pytest.mark.parametrize("text", ["2023", "2023-07", "2023-07-14", "0000-00-00T00:00:00", "soon"])
 def test_a_date_without_a_plausible_time_of_day_is_none(text: str) -> None:
     assert read_xmp(xmp_packet("", f'xmp:CreateDate="{text}"')) == NO_XMP
+
+
+def test_of_several_dates_the_first_that_can_be_is_told() -> None:
+    unlikely = 'exif:DateTimeOriginal="1601-01-01T00:00Z"'
+
+    assert read_xmp(xmp_packet("", f'{unlikely} xmp:CreateDate="2023-07-14T15:30:12Z"')).taken_at == TAKEN
+    assert read_xmp(xmp_packet("", unlikely)).taken_at == datetime(1601, 1, 1, tzinfo=UTC)
 
 
 def test_xmp_descriptions_come_in_the_default_language_and_in_any_encoding() -> None:

@@ -129,6 +129,12 @@ def _rot(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
     return [(Code.CHECKSUM_MISMATCH, photo.original)]
 
 
+def _date_badly(archive: Archive, photo: Photo, seed: int) -> list[Said]:
+    cannot_be = datetime(1800, 1, 1, tzinfo=UTC) if seed % 2 else datetime.now(UTC) + timedelta(days=2 + seed)
+    archive.set(photo, taken_at=cannot_be)
+    return [(Code.UNLIKELY_DATE, str(photo.id))]
+
+
 def _at_work(archive: Archive, photo: Photo, seed: int) -> list[Said]:
     """No damage: a worker is at it."""
     held = datetime.now(UTC) + timedelta(minutes=5)
@@ -143,5 +149,5 @@ def _nothing(_archive: Archive, _photo: Photo, _seed: int) -> list[Said]:
 
 DAMAGES: tuple[Damage, ...] = (
     _delete_original, _delete_variant, _delete_everything, _truncate, _empty, _orphan, _stray, _unknown, _beside, _unname,
-    _swap, _stall, _promise, _expire, _fail, _transition, _transition_bare, _outdate, _rot, _at_work, _nothing,
+    _swap, _stall, _promise, _expire, _fail, _transition, _transition_bare, _outdate, _rot, _date_badly, _at_work, _nothing,
 )  # fmt: skip

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from imgctl.config.settings import StoreSettings
+from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
-from imgctl.keys import EPOCH, parse_key, time_of
+from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import InsertOrder, insert
@@ -167,7 +168,6 @@ def test_every_line_that_is_no_photo_is_named_and_the_others_go_in(
         {"key": "/absolute.jpg", "user_id": str(USER)},
         line(2, user_id="42"),
         line(2, uploaded_at="yesterday"),
-        line(2, uploaded_at="1969-12-31T23:59:59Z"),
         line(2, user_id=""),
     ]
 
@@ -180,10 +180,26 @@ def test_every_line_that_is_no_photo_is_named_and_the_others_go_in(
         "empty.jpg": (Fate.FAILED, Reason.EMPTY),
         Path(own).name: (Fate.SKIPPED, Reason.OWN_BLOB),
         "absolute.jpg": (Fate.FAILED, Reason.BAD_LINE),
-        **{f"manifest.csv:{number}": (Fate.FAILED, Reason.BAD_LINE) for number in range(8, 12)},
+        **{f"manifest.csv:{number}": (Fate.FAILED, Reason.BAD_LINE) for number in range(8, 11)},
     }
     assert all(outcome.detail for outcome in outcomes if outcome.fate is not Fate.UPLOADED)
     assert len(rows(catalog)) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "year", "unlikely"),
+    [("1955-05-01", 1970, False), ("1066-10-14", None, True), ("2099-01-01", None, True), ("9999-12-31", None, True)],
+)
+def test_a_date_that_cannot_be_gives_way_to_the_blobs_own(
+    run: Insert, catalog: Catalog, given: str, year: int | None, *, unlikely: bool
+) -> None:
+    first = run([line(1, uploaded_at=given)])
+    again = run([line(1, uploaded_at=given)])
+
+    [image] = rows(catalog)
+    assert image.uploaded_at.year == (year or image.promised_at.year)
+    assert [one.date_unlikely for one in (*first, *again)] == [unlikely] * 2
+    assert [one.fate for one in again] == [Fate.PRESENT]
 
 
 def test_a_dry_run_tells_what_would_be_and_changes_nothing(run: Insert, store: BlobStore, catalog: Catalog) -> None:

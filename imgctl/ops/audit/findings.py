@@ -25,6 +25,7 @@ class Code(StrEnum):
     ARCHIVED_WITHOUT_VARIANTS = "archived_without_variants"
     STALE_RECIPE = "stale_recipe"
     CHECKSUM_MISMATCH = "checksum_mismatch"
+    UNLIKELY_DATE = "unlikely_date"
 
 
 class Why(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.keys import EPOCH
+from imgctl.dates import EPOCH
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.lanes import Seen

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from imgctl.dates import is_likely
 from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, Key, key_of, parse_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
@@ -99,6 +100,7 @@ def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[F
         return
     photo = _Photo(image, blobs, rules)
     yield from stuck(image, photo.blob(ORIGINAL), now=rules.now, stuck_after=rules.stuck_after, busy=busy)
+    yield from photo.dates()
     if image.status is Status.FAILED:
         yield photo.finding(Code.FAILED, image.error or "no reason is noted")
     if rules.recipe is not None and image.status is Status.READY and image.recipe != rules.recipe:
@@ -142,6 +144,12 @@ class _Photo:
             key=key,
             bytes=size,
         )
+
+    def dates(self) -> Iterator[Finding]:
+        """Dates of the row that cannot be; nothing else rests on them but its place in listings."""
+        for name, moment in (("uploaded_at", self._image.uploaded_at), ("taken_at", self._image.taken_at)):
+            if moment is not None and not is_likely(moment, now=self._rules.now):
+                yield self.finding(Code.UNLIKELY_DATE, f"{name} is {moment:%Y-%m-%d}, which cannot be")
 
     def original(self) -> Iterator[Finding]:
         """The original: there, whole, of its class. A promise is not yet held to it."""

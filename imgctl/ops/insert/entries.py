@@ -8,7 +8,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
-from imgctl.keys import EPOCH, parse_key
+from imgctl.keys import parse_key
 from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 
@@ -66,8 +66,6 @@ class Manifest:
             uploaded_at = moment_of(when.strip()) if when else None
         except (ValueError, OverflowError):
             return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
-        if uploaded_at is not None and uploaded_at < EPOCH:
-            return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
         key = row["key"].removeprefix(f"{self.store_url.rstrip('/')}/")
         if not key or not _is_text(key):
             return BadLine(detail=f"key {row['key']!r} is empty or no UTF-8")

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
+from imgctl.dates import filed_at, is_likely
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, NotAnImage, StoreError
 from imgctl.imaging.probe import Probe, probe
-from imgctl.keys import EPOCH, first_id
+from imgctl.keys import first_id
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import Blob, BlobStore
@@ -27,6 +28,7 @@ class Source:
     etag: str
     id: UUID
     started: float
+    date_unlikely: bool
 
     def outcome(
         self,
@@ -47,6 +49,7 @@ class Source:
             sha256=sha256,
             bytes=self.blob.size,
             seconds=time.monotonic() - self.started,
+            date_unlikely=self.date_unlikely,
         )
 
 
@@ -91,9 +94,12 @@ def look(store: BlobStore, entry: Entry) -> Source | FileOutcome | Broken:
             path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail="there is no such blob; check the key"
         )
     etag = blob.etag or ""
-    at = max(EPOCH, entry.uploaded_at or blob.modified_at)
-    image_id = derived_id(at, user_id=entry.user_id, key=entry.key, etag=etag)
-    return Source(entry=entry, blob=blob, etag=etag, id=image_id, started=started)
+    given = [at for at in (entry.uploaded_at, blob.modified_at) if at is not None]
+    at = next(filter(is_likely, given), datetime.now(UTC))
+    image_id = derived_id(filed_at(at), user_id=entry.user_id, key=entry.key, etag=etag)
+    return Source(
+        entry=entry, blob=blob, etag=etag, id=image_id, started=started, date_unlikely=not is_likely(given[0])
+    )
 
 
 def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broken:
@@ -114,6 +120,8 @@ def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broke
         return broken(source, error)
     if seen is None:
         return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+    if seen.taken_at is not None and not is_likely(seen.taken_at):
+        source, seen = replace(source, date_unlikely=True), replace(seen, taken_at=None)
     return Inspected(source=source, sha256=digest.digest(), probe=seen)
 
 

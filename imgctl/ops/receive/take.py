@@ -80,6 +80,7 @@ def _prepared(spool: Spool, sent: Sent) -> Prepared:
         probe=seen,
         caption=said.caption,
         taken_at=said.taken_at,
+        date_unlikely=said.date_unlikely,
         started=time.monotonic(),
     )
 

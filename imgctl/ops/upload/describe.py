@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from imgctl.dates import is_likely
 from imgctl.imaging.boilerplate import is_boilerplate
 from imgctl.imaging.exif import read_description
 from imgctl.imaging.formats import Format
@@ -21,10 +22,14 @@ _JPEGS = frozenset((Format.JPEG, Format.MPO))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A caption fit for the catalog, and an aware UTC capture time; None where nothing says."""
+    """A caption fit for the catalog, and an aware UTC capture time; None where nothing says.
+
+    `date_unlikely` where a source told a date that cannot be, and was not believed.
+    """
 
     caption: str | None
     taken_at: datetime | None
+    date_unlikely: bool = False
 
 
 def describe(found: Found, probe: Probe, body: bytes | None, beside: Beside | None) -> Description:
@@ -35,10 +40,13 @@ def describe(found: Found, probe: Probe, body: bytes | None, beside: Beside | No
     none where it came alone.
     """
     sources = _Sources(found, probe, body, beside)
-    return Description(
-        caption=next(filter(None, map(_clean, sources.captions())), None),
-        taken_at=next(filter(None, sources.times()), None),
-    )
+    caption = next(filter(None, map(_clean, sources.captions())), None)
+    date_unlikely = False
+    for taken_at in filter(None, sources.times()):
+        if is_likely(taken_at):
+            return Description(caption=caption, taken_at=taken_at, date_unlikely=date_unlikely)
+        date_unlikely = True
+    return Description(caption=caption, taken_at=None, date_unlikely=date_unlikely)
 
 
 class _Sources:

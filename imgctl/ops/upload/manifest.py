@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
-from imgctl.keys import EPOCH
 from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
 
 _OPTIONAL = frozenset(("user_id", "caption", "uploaded_at"))
@@ -44,8 +43,6 @@ def _entry(row: Row) -> Entry | BadLine:
         uploaded_at = moment_of(when.strip()) if when else None
     except (ValueError, OverflowError):
         return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
-    if uploaded_at and uploaded_at < EPOCH:
-        return BadLine(detail=f"uploaded_at {when!r} is before 1970, where ids begin")
     return Entry(path=path, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
 
 

@@ -48,7 +48,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """One file's fate; `path` may hold surrogates for bytes that are no UTF-8, `seconds` is from read to confirm."""
+    """One file's fate; `path` may hold surrogates for bytes that are no UTF-8, `seconds` is from read to confirm.
+
+    `date_unlikely` where something gave it a date that cannot be, and the next source was taken.
+    """
 
     path: str
     fate: Fate
@@ -58,22 +61,34 @@ class FileOutcome:
     sha256: bytes | None = None
     bytes: int | None = None
     seconds: float = 0.0
+    date_unlikely: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by fate and reason, and the bytes that were put."""
+    """Counts by fate and reason, the bytes that were put, and the dates that were not believed."""
 
     fates: Counter[Fate] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     bytes_uploaded: int = 0
     bytes_planned: int = 0
+    dates_unlikely: int = 0
 
     def add(self, outcome: FileOutcome) -> None:
         self.fates[outcome.fate] += 1
+        self.dates_unlikely += outcome.date_unlikely
         if outcome.reason:
             self.reasons[outcome.reason] += 1
         if outcome.fate is Fate.UPLOADED:
             self.bytes_uploaded += outcome.bytes or 0
         if outcome.fate is Fate.PLANNED:
             self.bytes_planned += outcome.bytes or 0
+
+
+def unlikely_dates(tally: Tally) -> str:
+    """The dates that were not believed, as a sentence; empty without any."""
+    count = tally.dates_unlikely
+    if not count:
+        return ""
+    dates = f"{count:,} date{'s' * (count != 1)}"
+    return f"{dates} before 1826 or in the future: the next source was taken (date_unlikely in --report)"

@@ -258,4 +258,4 @@ class _Run:
         self, prepared: Prepared, fate: Fate, reason: Reason, image: UUID | None, detail: str = ""
     ) -> FileOutcome:
         self._settled += 1
-        return settled(prepared, fate, reason, image, detail)
+        return settled(prepared, self._order, fate=fate, reason=reason, image=image, detail=detail)

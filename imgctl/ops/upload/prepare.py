@@ -35,6 +35,7 @@ class Prepared:
     probe: Probe
     caption: str | None
     taken_at: datetime | None
+    date_unlikely: bool = False
     started: float
 
     @property
@@ -93,6 +94,7 @@ def _read(found: Found, beside: Beside, started: float) -> Prepared | FileOutcom
         probe=content.probe,
         caption=said.caption,
         taken_at=said.taken_at,
+        date_unlikely=said.date_unlikely,
         started=started,
     )
 

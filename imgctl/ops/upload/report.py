@@ -12,7 +12,7 @@ from typing import Self, TextIO
 from imgctl.errors import StateError, UsageError
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 
-COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds")
+COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds", "date_unlikely")
 
 
 def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:
@@ -26,6 +26,7 @@ def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:
         "sha256": outcome.sha256.hex() if outcome.sha256 else None,
         "bytes": outcome.bytes,
         "seconds": round(outcome.seconds, 3),
+        "date_unlikely": outcome.date_unlikely,
     }
 
 

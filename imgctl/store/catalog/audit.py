@@ -21,9 +21,10 @@ from sqlalchemy import (
     select,
 )
 
+from imgctl.dates import AHEAD, FIRST_PHOTOGRAPH
 from imgctl.model import Status, StorageClass
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import now, status_literal
+from imgctl.store.catalog.types import now, now_plus, status_literal
 
 PAGE_ROWS = 2000
 # The roles in byte order of their keys: under one prefix, and with the originals under their own.
@@ -99,7 +100,10 @@ def _state(reading: Reading) -> ColumnElement[int]:
         images.c.storage_class.is_(None),
         images.c.storage_class.not_in([StorageClass.GLACIER.value, StorageClass.DEEP_ARCHIVE.value]),
     )
+    latest = now_plus(AHEAD.total_seconds())
+    unlikely = or_(images.c.uploaded_at > latest, images.c.taken_at > latest, images.c.taken_at < FIRST_PHOTOGRAPH)
     return case(
+        (unlikely, _inline(State.LOOK)),
         (images.c.leased_until > now(), _inline(State.BUSY)),
         *unlisted,
         (and_(ready, named, *current), _inline(State.PLAIN)),

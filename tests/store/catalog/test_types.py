@@ -11,7 +11,8 @@ from sqlalchemy import literal, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
-from imgctl.keys import EPOCH, key_of, new_id
+from imgctl.dates import EPOCH
+from imgctl.keys import key_of, new_id
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.types import Id, UtcTime, now, now_plus, seconds_until, time_text
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
-from imgctl.keys import EPOCH, ORIGINAL, key_of, new_id
+from imgctl.dates import EPOCH
+from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Image, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.desk.links import cdn_url

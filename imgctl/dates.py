@@ -1,0 +1,18 @@
+"""Which dates can be a photo's: what a camera, a file or a manifest says is checked before it is believed."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_PHOTOGRAPH = datetime(1826, 1, 1, tzinfo=UTC)
+# Clocks stand in other zones, and go wrong by less.
+AHEAD = timedelta(days=1)
+
+
+def is_likely(moment: datetime, *, now: datetime | None = None) -> bool:
+    """Whether a photo may have this date: from 1826 on, and at most a day ahead of `now` (this machine's clock)."""
+    return FIRST_PHOTOGRAPH <= moment <= (now or datetime.now(UTC)) + AHEAD
+
+
+def filed_at(moment: datetime) -> datetime:
+    """The date under which a photo is filed: ids begin in 1970, so earlier ones stand together at its beginning."""
+    return max(EPOCH, moment)
