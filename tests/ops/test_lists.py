@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -181,3 +183,38 @@ def test_pipes_and_sockets_in_lists_are_named(tmp_path: Path, monkeypatch: pytes
 
         for selection in selections:
             assert fates(selection, tmp_path) == {"pipe": "not_a_file", "socket": "not_a_file"}
+
+
+Form = Literal["NFC", "NFD"]
+FORMS: tuple[Form, ...] = ("NFC", "NFD")
+DIRECTORY, FILE = "Fe\u0301te a\u0300 Malmo\u0308", "\u1112\u1161\u11ab.jpg"
+
+
+@pytest.mark.parametrize("kind", ["list", "manifest"])
+@pytest.mark.parametrize("written", FORMS)
+@pytest.mark.parametrize("directory", FORMS)
+@pytest.mark.parametrize("file", FORMS)
+def test_a_name_is_found_with_its_accents_composed_or_apart(
+    tmp_path: Path, kind: str, written: Form, directory: Form, file: Form
+) -> None:
+    there = tmp_path / normalize(directory, DIRECTORY) / normalize(file, FILE)
+    there.parent.mkdir()
+    there.write_bytes(b"x")
+    name = normalize(written, f"{DIRECTORY}/{FILE}")
+    selection = (
+        manifest(tmp_path, "m.csv", f"path,user_id\n{name},{USER}\n")
+        if kind == "manifest"
+        else listed(tmp_path, "list.txt", f"{tmp_path}/{name}\n".encode())
+    )
+
+    assert [one.path for one in taken(selection)] == [str(there)]
+
+
+@pytest.mark.parametrize("written", FORMS)
+def test_a_name_in_the_very_form_is_preferred(tmp_path: Path, written: Form) -> None:
+    for form in FORMS:
+        (tmp_path / normalize(form, FILE)).write_bytes(form.encode())
+
+    (found,) = taken(manifest(tmp_path, "m.csv", f"path,user_id\n{normalize(written, FILE)},{USER}\n"))
+
+    assert Path(found.path).read_text() == written

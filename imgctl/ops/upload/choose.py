@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -84,10 +85,10 @@ def _from_paths(paths: Iterable[str], rules: SelectionRules) -> Chosen:
 
 def _from_list(name: str, rules: SelectionRules) -> Chosen:
     with opened(name, "--files-from") as file:
-        for path in listed(file):
-            place = _place(path)
+        for written in listed(file):
+            path, place = written, _place(written)
             try:
-                info = os.stat(path, follow_symlinks=rules.follow_links)  # noqa: PTH116
+                path, info = _found(path, follow_links=rules.follow_links)
             except (OSError, ValueError) as error:
                 yield refused(path, error)
                 continue
@@ -119,7 +120,7 @@ def _from_manifest(name: str, rules: SelectionRules, *, owned: bool) -> Chosen:
 def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> Found | FileOutcome:
     path, place = os.path.join(base, entry.path), _place(entry.path)  # noqa: PTH118
     try:
-        info = os.stat(path, follow_symlinks=rules.follow_links)  # noqa: PTH116
+        path, info = _found(path, follow_links=rules.follow_links)
     except (OSError, ValueError) as error:
         return refused(path, error)
     if stat.S_ISDIR(info.st_mode):
@@ -132,6 +133,35 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> Foun
     if isinstance(found, FileOutcome):
         return found
     return replace(found, caption=entry.caption, uploaded_at=entry.uploaded_at)
+
+
+def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:
+    """A listed path as it stands on the disk, and what the system says of it; raises OSError, ValueError.
+
+    Lists are written on one system and read on another: what is not there to the letter may be there with its accents
+    composed or apart (Unicode's NFC and NFD), each name by itself.
+    """
+    try:
+        return path, os.stat(path, follow_symlinks=follow_links)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
+    except FileNotFoundError:
+        spelt = _spelt(path)
+        if spelt is None:
+            raise
+        return spelt, os.stat(spelt, follow_symlinks=follow_links)  # noqa: PTH116
+
+
+def _spelt(path: str) -> str | None:
+    """The path of what is there under these names in other forms; None when nothing is, or the names have no other."""
+    if path.isascii():
+        return None
+    found = "/" if path.startswith("/") else ""
+    for name in filter(None, path.split("/")):
+        forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+        there = next((form for form in forms if os.path.lexists(found + form)), None)
+        if there is None:
+            return None
+        found += f"{there}/"
+    return found.removesuffix("/")
 
 
 def _bad(where: str, detail: str) -> FileOutcome:
