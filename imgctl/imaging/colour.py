@@ -10,7 +10,7 @@ _GREY = {"b-w", "grey16"}
 
 def has_alpha(image: pyvips.Image) -> bool:
     """Whether the bands past the colour hold transparency."""
-    return bool(image.bands > _colour_bands(image))
+    return bool(image.bands > colour_bands(image))
 
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
@@ -22,8 +22,8 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
         and not image.get_typeof(PROFILE)
     ):
         return image
-    colour = image.extract_band(0, n=min(image.bands, _colour_bands(image)))
-    colour = _interpreted(_in_range(colour))
+    colour = image.extract_band(0, n=min(image.bands, colour_bands(image)))
+    colour = _interpreted(in_range(colour))
     if colour.get_typeof(PROFILE) and is_srgb(bytes(colour.get(PROFILE))):
         colour.remove(PROFILE)
     if colour.get_typeof(PROFILE) or colour.interpretation == "cmyk":
@@ -45,7 +45,8 @@ def on_background(image: pyvips.Image, background: str) -> pyvips.Image:
     return to_srgb(image).bandjoin(alpha).copy(interpretation="srgb").flatten(background=paper)
 
 
-def _colour_bands(image: pyvips.Image) -> int:
+def colour_bands(image: pyvips.Image) -> int:
+    """How many of the first bands are colour, by the interpretation."""
     if image.interpretation == "cmyk":
         return 4
     return 1 if image.interpretation in _GREY or image.bands < 3 else 3
@@ -57,7 +58,7 @@ def _fallback(image: pyvips.Image) -> str:
 
 def _alpha(image: pyvips.Image) -> pyvips.Image:
     """The transparency as 0..255."""
-    band = image[_colour_bands(image)]
+    band = image[colour_bands(image)]
     if band.format == "uchar":
         return band
     if band.format == "ushort":
@@ -75,7 +76,7 @@ def _interpreted(image: pyvips.Image) -> pyvips.Image:
     return image if image.interpretation == name else image.copy(interpretation=name)
 
 
-def _in_range(image: pyvips.Image) -> pyvips.Image:
+def in_range(image: pyvips.Image) -> pyvips.Image:
     """Integers and floats of unknown scale in a range that means black to white."""
     if image.format in {"uchar", "ushort"} or image.interpretation in _SELF_DESCRIBED:
         return image

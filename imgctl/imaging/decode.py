@@ -4,9 +4,23 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
-from imgctl.imaging.colour import PROFILE
-from imgctl.imaging.exif import COMPRESSION, PHOTOMETRIC, Exif, read_exif, tiff_number
+from imgctl.imaging.colour import PROFILE, has_alpha
+from imgctl.imaging.exif import Exif, read_exif
+from imgctl.imaging.extra import only_alpha, psd_has_transparency
 from imgctl.imaging.formats import Format
+from imgctl.imaging.tiff import (
+    ALPHA,
+    ASSOCIATED,
+    COMPRESSION,
+    JPEG_COMPRESSION,
+    PHOTOMETRIC,
+    WHITE_IS_ZERO,
+    YCBCR,
+    first_directory,
+    is_grey_apart,
+    is_oddly_associated,
+    taken_plainly,
+)
 from imgctl.imaging.vips import pyvips
 
 PILLOW_MAX_PIXELS = 100_000_000
@@ -20,7 +34,8 @@ _LOADERS = {
     Format.TIFF: "tiffload_buffer",
     Format.AVIF: "heifload_buffer",
 }
-_YCBCR, _JPEG_IN_TIFF = 6, 7
+_OPAQUE_BANDS = 3
+_WHOLE = {"uchar": 255, "ushort": 65535}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
 
@@ -38,15 +53,16 @@ class Decoded:
 
 def can_libvips(data: bytes, kind: Format) -> bool:
     """Whether libvips decodes this rightly: its HEIF loader knows no HEVC, its TIFF loader no bare YCbCr."""
-    if kind is Format.TIFF and tiff_number(data, PHOTOMETRIC) == _YCBCR:
-        return tiff_number(data, COMPRESSION) == _JPEG_IN_TIFF
+    if kind is Format.TIFF:
+        found = first_directory(data)
+        return found.number(PHOTOMETRIC) != YCBCR or found.number(COMPRESSION) == JPEG_COMPRESSION
     return kind in _LOADERS
 
 
 def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int, lenient: bool) -> Decoded:
     """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
     options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
-    image = _load(data, kind, options)
+    image = _load_tiff(data, options) if kind is Format.TIFF else _load(data, kind, options)
     width, height = image.width, image.height
     check_pixels(width, height, max_pixels)
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
@@ -67,6 +83,8 @@ def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) ->
     image = pyvips.Image.new_from_memory(
         pixels.data, width, height, _BANDS[pixels.mode], _SAMPLE.get(pixels.mode, "uchar")
     ).copy(interpretation=_interpretation(pixels.mode))
+    if not _alpha_is_named(data, kind, image):
+        image = only_alpha(image, ())
     if pixels.icc_profile:
         image.set_type(pyvips.GValue.blob_type, PROFILE, pixels.icc_profile)
     exif = read_exif(data if kind is Format.TIFF else pixels.header.exif)
@@ -85,6 +103,33 @@ def check_pixels(width: int, height: int, max_pixels: int, *, hint: str = "raise
 
 def _load(data: bytes, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
     return getattr(pyvips.Image, _LOADERS[kind])(data, **options)
+
+
+def _load_tiff(data: bytes, options: dict[str, str | int]) -> pyvips.Image:
+    """Colour and named transparency: libvips takes the first band behind the colour for that, whatever it is."""
+    found = first_directory(data)
+    apart = is_grey_apart(found)
+    if not apart and not is_oddly_associated(found):
+        return only_alpha(_load(data, Format.TIFF, options), found.extra)
+    image = _load(taken_plainly(data, found), Format.TIFF, options)
+    if apart:
+        image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    shown = only_alpha(image, found.extra)
+    if apart and found.number(PHOTOMETRIC) == WHITE_IS_ZERO:
+        shown = shown[0].invert() if shown.bands == 1 else shown[0].invert().bandjoin(shown[1])
+    if ASSOCIATED not in found.extra or not has_alpha(shown):
+        return shown
+    return shown.unpremultiply(max_alpha=_WHOLE.get(shown.format, 1)).cast(shown.format)
+
+
+def _alpha_is_named(data: bytes, kind: Format, image: pyvips.Image) -> bool:
+    """Whether the band that Pillow calls alpha is transparency by the file; most formats know no other."""
+    if kind is Format.TIFF:
+        return not ALPHA.isdisjoint(first_directory(data).extra)
+    if kind is Format.BMP:
+        # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
+        return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
+    return psd_has_transparency(data) if kind is Format.PSD else True
 
 
 def _exif_block(image: pyvips.Image) -> bytes:

@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER, INTEROP_POINTER = 0x0112, 0x013B, 0x8298, 0x8769, 0xA005
 DESCRIPTION = 0x010E
 TAKEN_AT, TAKEN_OFFSET, COLOUR_SPACE = 0x9003, 0x9011, 0xA001
-REDUCED_COPY, COMPRESSION, PHOTOMETRIC, SUB_IMAGES, RAW_VERSION = 0x00FE, 0x0103, 0x0106, 0x014A, 0xC612
 HEADER = b"Exif\0\0"
 _MAX_ENTRIES = 512
 _MAX_TEXT = 4096
-_BYTE, _TEXT, _SHORT, _LONG = 1, 2, 3, 4
+_TEXT, _SHORT, _LONG = 2, 3, 4
 
 Field = tuple[int, int, int, bytes]
 
@@ -55,23 +54,6 @@ def read_description(block: bytes) -> bytes:
     if order is None or len(block) < 8:
         return b""
     return _text(block, _directory(block, _long(order, block[4:8]), order).get(DESCRIPTION), order)
-
-
-def is_raw(block: bytes) -> bool:
-    """Whether a TIFF file is a camera's raw: its first directory is a preview, or names a DNG version."""
-    preview = tiff_number(block, REDUCED_COPY) & 1 and tiff_number(block, SUB_IMAGES)
-    return block[8:10] == b"CR" or bool(preview) or tiff_number(block, RAW_VERSION) > 0
-
-
-def tiff_number(block: bytes, tag: int) -> int:
-    """A whole number from the first directory of a TIFF file, 0 when it has none."""
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
-    if order is None or len(block) < 8:
-        return 0
-    field = _directory(block, _long(order, block[4:8]), order).get(tag)
-    if field is not None and field[1] == _BYTE:
-        return _long(order, field[3])
-    return _number(field, order)
 
 
 def moment(when: bytes, offset: bytes) -> datetime | None:

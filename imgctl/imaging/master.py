@@ -7,6 +7,7 @@ from imgctl.errors import ImageRejected
 from imgctl.imaging.colour import has_alpha, on_background, to_srgb
 from imgctl.imaging.decode import Decoded, can_libvips, with_libvips, with_pillow
 from imgctl.imaging.exif import Exif
+from imgctl.imaging.flat import is_flat, is_hidden, look_edge
 from imgctl.imaging.formats import Format
 from imgctl.imaging.plain_words import explain, is_harmless
 from imgctl.imaging.raster import Raster, computed
@@ -37,6 +38,7 @@ class Master:
     width: int
     height: int
     exif: Exif
+    see_through: bool = False
     damage: str | None = None
 
 
@@ -52,10 +54,12 @@ def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Mas
         except Exception as error:  # Pillow's plugins raise what they like; libvips raises pyvips.Error.
             complaints.append(error)
             continue
+        if lenient and is_flat(master.raster) and not is_harmless(complaints[0]):
+            continue
+        if is_flat(master.raster) and _is_hidden(data, kind, master.raster, max_pixels):
+            raise _hidden(master, recipe.background)
         if not lenient or is_harmless(complaints[0]):
             return master
-        if _is_blank(master.raster.image):
-            continue
         return replace(master, damage=explain(*complaints, otherwise="a part of the file cannot be decoded"))
     reason = explain(*complaints, otherwise="no decoder here can read it")
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
@@ -81,11 +85,27 @@ def _decodes(data: bytes, kind: Format, edge: int, max_pixels: int) -> Iterator[
     yield True, second(lenient=True)
 
 
+def _is_hidden(data: bytes, kind: Format, raster: Raster, max_pixels: int) -> bool:
+    """Whether the original, decoded once more in every way and small, is not flat."""
+    edge = look_edge(raster)
+    return is_hidden((decode for _, decode in _decodes(data, kind, edge, max_pixels)), edge)
+
+
+def _hidden(master: Master, background: str) -> ImageRejected:
+    if master.see_through:
+        return ImageRejected(
+            f"its variants would be one flat colour: its transparency hides it on the background {background}",
+            hint="set another [variants] background, or upload it without transparency",
+        )
+    return ImageRejected("its variants would be one flat colour, and the picture is not", hint=HINT)
+
+
 def _finished(decoded: Decoded, background: str, edge: int) -> Master:
     """Run the decode: shrink, colour, turn, and hold the result in memory."""
     image = decoded.image
     # Transparency first: shrinking before flattening would bleed the colour of invisible pixels.
-    if has_alpha(image):
+    see_through = has_alpha(image)
+    if see_through:
         image = on_background(image, background)
     width, height = fit(decoded.width, decoded.height, edge)
     raster = computed(to_srgb(resized(image, width, height)))
@@ -93,7 +113,7 @@ def _finished(decoded: Decoded, background: str, edge: int) -> Master:
     upright = computed(turn(raster.image)) if turn else raster
     swapped = decoded.orientation >= 5
     seen = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
-    return Master(raster=upright, width=seen[0], height=seen[1], exif=decoded.exif)
+    return Master(raster=upright, width=seen[0], height=seen[1], exif=decoded.exif, see_through=see_through)
 
 
 def fit(width: int, height: int, edge: int) -> tuple[int, int]:
@@ -106,8 +126,3 @@ def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     if (image.width, image.height) == (width, height):
         return image
     return image.resize(width / image.width, vscale=height / image.height, kernel=_KERNEL)
-
-
-def _is_blank(image: pyvips.Image) -> bool:
-    """Whether a lenient decode found nothing at all: one colour everywhere."""
-    return all(image[band].min() == image[band].max() for band in range(image.bands))

@@ -5,7 +5,7 @@ import json
 
 from imgctl.model import Recipe
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever the same settings would give other pixels than before; makes every variant out of date."""
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
 from imgctl.imaging.encode import encode
-from imgctl.imaging.exif import is_raw, ownership_block
+from imgctl.imaging.exif import ownership_block
 from imgctl.imaging.formats import Format, sniff, stranger
 from imgctl.imaging.master import HINT, Master, fit, master_of, resized
 from imgctl.imaging.plain_words import explain
 from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.tiff import is_raw
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 

@@ -175,7 +175,7 @@ def test_the_colour_of_invisible_pixels_does_not_bleed() -> None:
     image = Image.new("RGBA", (400, 400), (255, 0, 0, 0))
     image.paste((255, 255, 255, 255), (0, 0, 200, 400))
 
-    shrunk = full(render(encoded(image, "PNG"), recipe_of(edge=50)))
+    shrunk = full(render(encoded(image, "PNG"), recipe_of(edge=50, background="#fefefe")))
 
     assert worst([pixel for _, pixel in colours_of(shrunk)], [(255, 255, 255)] * len(colours_of(shrunk))) <= 2
 
