@@ -1,6 +1,7 @@
 """From whatever a file holds to 8-bit sRGB on a plain background: profiles, depth, CMYK, grey and alpha."""
 
-from imgctl.imaging.icc import is_srgb
+from imgctl.imaging.code_points import CodePoints, to_light
+from imgctl.imaging.icc import is_made_for, is_srgb
 from imgctl.imaging.vips import pyvips
 
 PROFILE = "icc-profile-data"
@@ -8,15 +9,23 @@ _SELF_DESCRIBED = {"scrgb", "lab", "labs", "xyz", "yxy", "lch"}
 _GREY = {"b-w", "grey16"}
 
 
+class ProfileUnusable(Exception):
+    """The embedded profile cannot be followed: damaged, or of another kind of picture."""
+
+
 def has_alpha(image: pyvips.Image) -> bool:
     """Whether the bands past the colour hold transparency."""
     return bool(image.bands > colour_bands(image))
 
 
-def to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """Three bands of 8-bit sRGB; alpha is dropped, a profile that does not fit the pixels is ignored."""
+def to_srgb(image: pyvips.Image, points: CodePoints | None = None) -> pyvips.Image:
+    """Three bands of 8-bit sRGB; alpha is dropped. ProfileUnusable before any pixel is computed.
+
+    `points` say what the pixels mean, where they have no profile.
+    """
     if (
-        image.bands == 3
+        points is None
+        and image.bands == 3
         and image.format == "uchar"
         and image.interpretation == "srgb"
         and not image.get_typeof(PROFILE)
@@ -26,11 +35,7 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     colour = _interpreted(in_range(colour))
     if colour.get_typeof(PROFILE) and is_srgb(bytes(colour.get(PROFILE))):
         colour.remove(PROFILE)
-    if colour.get_typeof(PROFILE) or colour.interpretation == "cmyk":
-        # Perceptual as ICC suggests for photographs; libvips falls back to its own profile for a misfit.
-        colour = colour.icc_transform(
-            "srgb", embedded=True, input_profile=_fallback(colour), intent="perceptual", depth=8
-        )
+    colour = to_light(colour, points) if points else _by_profile(colour)
     colour = colour.colourspace("srgb")
     colour = (
         colour.extract_band(0, n=3) if colour.bands >= 3 else colour.extract_band(0).bandjoin([colour[0], colour[0]])
@@ -38,11 +43,11 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     return colour.cast("uchar")
 
 
-def on_background(image: pyvips.Image, background: str) -> pyvips.Image:
+def on_background(image: pyvips.Image, background: str, points: CodePoints | None = None) -> pyvips.Image:
     """The picture in sRGB with its transparency laid on `background` (`#rrggbb`)."""
     alpha = _alpha(image)
     paper = [float(part) for part in bytes.fromhex(background.removeprefix("#"))]
-    return to_srgb(image).bandjoin(alpha).copy(interpretation="srgb").flatten(background=paper)
+    return to_srgb(image, points).bandjoin(alpha).copy(interpretation="srgb").flatten(background=paper)
 
 
 def colour_bands(image: pyvips.Image) -> int:
@@ -52,8 +57,25 @@ def colour_bands(image: pyvips.Image) -> int:
     return 1 if image.interpretation in _GREY or image.bands < 3 else 3
 
 
-def _fallback(image: pyvips.Image) -> str:
-    return "cmyk" if image.interpretation == "cmyk" else "srgb"
+def without_profile(image: pyvips.Image) -> pyvips.Image:
+    """The same pixels, of the space that their kind has without a profile."""
+    image = image.copy()
+    image.remove(PROFILE)
+    return image
+
+
+def _by_profile(image: pyvips.Image) -> pyvips.Image:
+    # Perceptual as ICC suggests for photographs.
+    if image.get_typeof(PROFILE):
+        if not is_made_for(bytes(image.get(PROFILE)), image.bands):
+            raise ProfileUnusable
+        try:
+            return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
+        except pyvips.Error as error:
+            raise ProfileUnusable from error
+    if image.interpretation == "cmyk":
+        return image.icc_transform("srgb", input_profile="cmyk", intent="perceptual", depth=8)
+    return image
 
 
 def _alpha(image: pyvips.Image) -> pyvips.Image:

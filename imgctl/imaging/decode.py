@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
-from imgctl.imaging.colour import PROFILE, has_alpha
+from imgctl.imaging.code_points import CodePoints, code_points, is_grey_avif, says_srgb
+from imgctl.imaging.colour import PROFILE, colour_bands, has_alpha, without_profile
 from imgctl.imaging.exif import Exif, read_exif
 from imgctl.imaging.extra import only_alpha, psd_has_transparency
 from imgctl.imaging.formats import Format
@@ -49,13 +50,19 @@ class Decoded:
     width: int
     height: int
     exif: Exif
+    points: CodePoints | None = None
 
 
 def can_libvips(data: bytes, kind: Format) -> bool:
-    """Whether libvips decodes this rightly: its HEIF loader knows no HEVC, its TIFF loader no bare YCbCr."""
+    """Whether libvips decodes this rightly.
+
+    Its HEIF loader knows no HEVC and takes grey of limited range as it is, its TIFF loader no bare YCbCr.
+    """
     if kind is Format.TIFF:
         found = first_directory(data)
         return found.number(PHOTOMETRIC) != YCBCR or found.number(COMPRESSION) == JPEG_COMPRESSION
+    if kind is Format.AVIF:
+        return not is_grey_avif(data)
     return kind in _LOADERS
 
 
@@ -68,8 +75,11 @@ def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
     if shrink > 1:
         image = _load(data, kind, {**options, "shrink": shrink})
+    image, points = _pointed(image, data, kind)
     exif = read_exif(data if kind is Format.TIFF else _exif_block(image))
-    return Decoded(image=image, orientation=_orientation(image, kind, exif), width=width, height=height, exif=exif)
+    return Decoded(
+        image=image, orientation=_orientation(image, kind, exif), width=width, height=height, exif=exif, points=points
+    )
 
 
 def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) -> Decoded:
@@ -87,8 +97,11 @@ def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) ->
         image = only_alpha(image, ())
     if pixels.icc_profile:
         image.set_type(pyvips.GValue.blob_type, PROFILE, pixels.icc_profile)
+    image, points = _pointed(image, data, kind)
     exif = read_exif(data if kind is Format.TIFF else pixels.header.exif)
-    return Decoded(image=image, orientation=pixels.header.orientation, width=width, height=height, exif=exif)
+    return Decoded(
+        image=image, orientation=pixels.header.orientation, width=width, height=height, exif=exif, points=points
+    )
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, hint: str = "raise [work] max_pixels") -> None:
@@ -130,6 +143,30 @@ def _alpha_is_named(data: bytes, kind: Format, image: pyvips.Image) -> bool:
         # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
         return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
     return psd_has_transparency(data) if kind is Format.PSD else True
+
+
+def _pointed(image: pyvips.Image, data: bytes, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:
+    """The picture in full range, and what its pixels mean by code points unless that is sRGB.
+
+    In a PNG they outrank a profile (PNG, third edition, 4.3), in HEIF and AVIF a profile outranks them.
+    """
+    points = code_points(data, kind)
+    if points is None or (kind is not Format.PNG and image.get_typeof(PROFILE)):
+        return image, None
+    if kind is Format.PNG:
+        image = without_profile(image)
+        image = image if points.full_range else _in_full_range(image)
+    return image, None if says_srgb(points) else points
+
+
+def _in_full_range(image: pyvips.Image) -> pyvips.Image:
+    """Black from 16 to 0 and white from 235 to 255, transparency as it is; decoders do it for luma and chroma."""
+    colours = colour_bands(image)
+    step = 257 if image.format == "ushort" else 1
+    colour = image.extract_band(0, n=colours)
+    whole = ((colour - 16 * step) * (255 / 219)).rint().cast(image.format)
+    kept = whole if image.bands == colours else whole.bandjoin(image.extract_band(colours, n=image.bands - colours))
+    return kept.copy(interpretation=image.interpretation)
 
 
 def _exif_block(image: pyvips.Image) -> bytes:

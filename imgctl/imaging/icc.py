@@ -1,4 +1,4 @@
-"""Which ICC profiles say no more than sRGB does, so that the commonest profile costs no transform."""
+"""ICC profiles by their header and tags: whether one is made for a picture, and whether it says no more than sRGB."""
 
 import math
 import struct
@@ -13,6 +13,22 @@ _CURVES = (b"rTRC", b"gTRC", b"bTRC")
 _POINTS = ((0.05, 0.003936), (0.5, 0.214041), (0.8, 0.603827))
 _XYZ_TOLERANCE, _CURVE_TOLERANCE = 0.0015, 0.0006
 _MAX_TAGS = 100
+_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")
+_TABLES = {b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2"}
+
+
+def is_made_for(profile: bytes, colours: int) -> bool:
+    """Whether an ICC profile is whole and describes pixels of so many colour bands; libvips takes another in silence."""
+    size, kind, space = int.from_bytes(profile[:4]), profile[12:16], profile[16:20]
+    if profile[36:40] != b"acsp" or size > len(profile) or kind not in _CLASSES or space != _SPACES.get(colours):
+        return False
+    try:
+        tags = _tags(profile)
+    except struct.error:
+        return False
+    needed = {1: {b"kTRC"}, 3: {*_COLORANTS, *_CURVES}}.get(colours, _TABLES)
+    return not _TABLES.isdisjoint(tags) or needed <= tags.keys()
 
 
 def is_srgb(profile: bytes) -> bool:

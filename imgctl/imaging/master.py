@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.colour import has_alpha, on_background, to_srgb
+from imgctl.imaging.colour import ProfileUnusable, has_alpha, on_background, to_srgb, without_profile
 from imgctl.imaging.decode import Decoded, can_libvips, with_libvips, with_pillow
 from imgctl.imaging.exif import Exif
 from imgctl.imaging.flat import is_flat, is_hidden, look_edge
@@ -16,6 +16,8 @@ from imgctl.model import Recipe
 
 HINT = "the original is safe in the store; look at it, and upload a whole copy if there is one"
 """The next step for a picture that will not render as it is."""
+
+PROFILE_LEFT_OUT = "its colour profile is damaged or not made for it, and is left out"
 
 # Less CPU than lanczos3 for an RMS difference of 0.8 of 255 (measured on an 8-megapixel photo).
 _KERNEL = "cubic"
@@ -60,7 +62,8 @@ def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Mas
             raise _hidden(master, recipe.background)
         if not lenient or is_harmless(complaints[0]):
             return master
-        return replace(master, damage=explain(*complaints, otherwise="a part of the file cannot be decoded"))
+        damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
+        return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
     reason = explain(*complaints, otherwise="no decoder here can read it")
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
 
@@ -101,14 +104,23 @@ def _hidden(master: Master, background: str) -> ImageRejected:
 
 
 def _finished(decoded: Decoded, background: str, edge: int) -> Master:
-    """Run the decode: shrink, colour, turn, and hold the result in memory."""
-    image = decoded.image
+    """Run the decode; pixels are worth more than the profile that comes with them."""
+    try:
+        return _computed(decoded, background, edge)
+    except ProfileUnusable:
+        plain = replace(decoded, image=without_profile(decoded.image))
+        return replace(_computed(plain, background, edge), damage=PROFILE_LEFT_OUT)
+
+
+def _computed(decoded: Decoded, background: str, edge: int) -> Master:
+    """Shrink, colour, turn, and hold the result in memory."""
+    image, points = decoded.image, decoded.points
     # Transparency first: shrinking before flattening would bleed the colour of invisible pixels.
     see_through = has_alpha(image)
     if see_through:
-        image = on_background(image, background)
+        image, points = on_background(image, background, points), None
     width, height = fit(decoded.width, decoded.height, edge)
-    raster = computed(to_srgb(resized(image, width, height)))
+    raster = computed(to_srgb(resized(image, width, height), points))
     turn = _TURNS.get(decoded.orientation)
     upright = computed(turn(raster.image)) if turn else raster
     swapped = decoded.orientation >= 5

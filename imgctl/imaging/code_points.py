@@ -1,0 +1,132 @@
+"""Colour by code points (ITU-T H.273): PNG's cICP chunk, the nclx of HEIF and AVIF, and the light they stand for."""
+
+import math
+import struct
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from mmap import mmap
+
+from imgctl.imaging.boxes import primary_properties
+from imgctl.imaging.formats import Format
+from imgctl.imaging.primaries import SRGB, Chromaticities, to_srgb_matrix
+from imgctl.imaging.vips import pyvips
+
+SDR_WHITE_NITS = 203.0
+"""The luminance of diffuse white in HDR (ITU-R BT.2408, 2.1): it becomes SDR's white, what is brighter is clipped."""
+
+_D65, _C, _THEATRE = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_PRIMARIES: dict[int, Chromaticities] = {
+    1: SRGB,
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), _C),
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), _C),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _THEATRE),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodePoints:
+    """Numbers of H.273; `full_range` is False where black is 16 and white 235 of 255."""
+
+    primaries: int
+    transfer: int
+    full_range: bool
+
+
+def code_points(data: bytes | mmap, kind: Format) -> CodePoints | None:
+    """What the file says, or None."""
+    if kind is Format.PNG:
+        return _cicp(data)
+    if kind not in (Format.AVIF, Format.HEIC):
+        return None
+    for name, payload in primary_properties(data):
+        if name == b"colr" and payload[:4] == b"nclx" and len(payload) >= 11:
+            primaries, transfer, _, flags = struct.unpack_from(">HHHB", payload, 4)
+            return CodePoints(primaries=primaries, transfer=transfer, full_range=bool(flags & 0x80))
+    return None
+
+
+def is_grey_avif(data: bytes | mmap) -> bool:
+    """Whether an AVIF has luma alone (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
+    return any(name == b"av1C" and len(payload) > 2 and payload[2] & 0x10 for name, payload in primary_properties(data))
+
+
+def says_srgb(points: CodePoints) -> bool:
+    """Whether pixels with these points are sRGB's, because they say so or say nothing that is known."""
+    return _primaries(points) == SRGB and points.transfer not in _CURVES
+
+
+def to_light(image: pyvips.Image, points: CodePoints) -> pyvips.Image:
+    """One or three bands of 8 or 16 bits as linear light of sRGB's primaries, 1 its white (scRGB)."""
+    size = 65536 if image.format == "ushort" else 256
+    curve = pyvips.Image.new_from_memory(_table(points.transfer, size), size, 1, 1, "float")
+    light = image.maplut(curve)
+    if light.bands == 1:
+        light = light.bandjoin([light, light])
+    else:
+        light = light.recomb([list(row) for row in to_srgb_matrix(_primaries(points))])
+    return light.copy(interpretation="scrgb")
+
+
+def _primaries(points: CodePoints) -> Chromaticities:
+    return _PRIMARIES.get(points.primaries, SRGB)
+
+
+@lru_cache(maxsize=8)
+def _table(transfer: int, size: int) -> bytes:
+    curve = _CURVES.get(transfer, _srgb)
+    # What is brighter than SDR's white is clipped before colours are mixed: a bright lamp stays white.
+    return array("f", (min(1.0, curve(at / (size - 1))) for at in range(size))).tobytes()
+
+
+def _cicp(data: bytes | mmap) -> CodePoints | None:
+    at = 8
+    while at + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"cICP" and length == 4:
+            primaries, transfer, _, full = data[at + 8 : at + 12]
+            return CodePoints(primaries=primaries, transfer=transfer, full_range=bool(full))
+        if name == b"IDAT":
+            break
+        at += 12 + length
+    return None
+
+
+def _srgb(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else math.pow((value + 0.055) / 1.055, 2.4)
+
+
+def _gamma(power: float) -> Callable[[float], float]:
+    return lambda value: math.pow(value, power)
+
+
+def _pq(value: float) -> float:
+    """SMPTE ST 2084, as a share of SDR's white."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+    part = math.pow(value, 1 / m2)
+    return math.pow(max(part - c1, 0.0) / (c2 - c3 * part), 1 / m1) * 10_000 / SDR_WHITE_NITS
+
+
+def _hlg(value: float) -> float:
+    """ITU-R BT.2100 on its display of 1,000 cd/m², the system gamma of 1.2 applied to each channel by itself."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = value * value / 3 if value <= 0.5 else (math.exp((value - c) / a) + b) / 12
+    return math.pow(scene, 1.2) * 1000 / SDR_WHITE_NITS
+
+
+# BT.709, 601 and 2020 by sRGB's curve, as browsers read them: their own is a camera's, and no display shows it.
+_CURVES: dict[int, Callable[[float], float]] = {
+    4: _gamma(2.2),
+    5: _gamma(2.8),
+    8: _gamma(1.0),
+    16: _pq,
+    17: _gamma(2.6),
+    18: _hlg,
+}
