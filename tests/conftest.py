@@ -8,7 +8,13 @@ from imgctl.run.pool import cores
 settings.register_profile("imgctl", deadline=None)
 settings.load_profile("imgctl")
 
-pytest_plugins = ["tests.parts.postgres", "tests.parts.seaweed", "tests.parts.moto_server", "tests.parts.chromium"]
+pytest_plugins = [
+    "tests.parts.postgres",
+    "tests.parts.pgbouncer",
+    "tests.parts.seaweed",
+    "tests.parts.moto_server",
+    "tests.parts.chromium",
+]
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -56,6 +56,7 @@ def _catalog(settings: Settings) -> Iterator[Check]:
         if answer.ok:
             yield _checked("schema", lambda: _schema(catalog))
             yield _checked("clock", lambda: _clock(catalog))
+            yield from _pooler(catalog)
     finally:
         catalog.close()
 
@@ -84,6 +85,17 @@ def _clock(catalog: Catalog) -> str:
         hint = "set this machine's clock (NTP): uploads are named and ordered by it"
         raise ImgctlError(f"{apart:.0f} s apart from the database's", hint=hint)
     return "agrees with the database's"
+
+
+def _pooler(catalog: Catalog) -> Iterator[Check]:
+    from imgctl.store.catalog.pooler import has_pooler
+
+    pooled = _checked("pooler", lambda: str(has_pooler(catalog)))
+    if not pooled.ok:
+        yield pooled
+    elif pooled.detail == str(True):
+        detail = "a pooler (PgBouncer or its like) is between: nothing is kept in a session, and idle workers poll"
+        yield Check(name="pooler", ok=True, detail=detail)
 
 
 def _store(settings: Settings) -> str:

@@ -103,8 +103,10 @@ def _parsed(url: str) -> URL:
 
 
 def _postgres(url: URL, connections: int) -> Engine:
-    missing = {name: value for name, value in _CONNECTING.items() if name not in url.query}
-    return create_engine(url, connect_args=missing, pool_size=connections, max_overflow=connections)
+    # No prepared statements: a pooler in transaction mode gives each transaction another session.
+    arguments: dict[str, str | None] = {"prepare_threshold": None}
+    arguments |= {name: value for name, value in _CONNECTING.items() if name not in url.query}
+    return create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
 
 
 def _sqlite(url: URL, connections: int) -> Engine:

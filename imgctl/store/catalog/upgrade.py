@@ -1,5 +1,6 @@
 """Creating and upgrading the tables, or writing out the DDL for somebody else to run."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -15,6 +16,7 @@ from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
 
 # Any number will do that no other program locks: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
+_PAUSE_SECONDS = 0.2
 
 
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
@@ -50,14 +52,18 @@ def ddl(url_or_dialect: str) -> str:
 @contextmanager
 def _alone(catalog: Catalog) -> Iterator[Connection]:
     """The connection to upgrade on, while no other upgrade runs; CatalogError or one of its kinds."""
-    with catalog.write() as guard:
-        if catalog.dialect == SQLITE:
-            yield guard
-            return
-        # The lock is a transaction's, so that it ends with it also behind a pooler; migrations commit on another connection.
-        guard.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-        with catalog.engine.connect() as connection:
-            yield connection
+    while True:
+        with catalog.write() as guard:
+            if catalog.dialect == SQLITE:
+                yield guard
+                return
+            # The lock is a transaction's, so that it ends with it also behind a pooler; migrations commit on another
+            # connection. Tried and not waited for: who waits would hold a session that the other may need.
+            if guard.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
+                with catalog.engine.connect() as connection:
+                    yield connection
+                return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _revisions() -> set[str]:

@@ -1,4 +1,4 @@
-"""Waiting for work: woken by Postgres as soon as rows arrive, by looking now and then elsewhere."""
+"""Waiting for work: woken by Postgres as soon as rows arrive (LISTEN), by polling elsewhere and behind a pooler."""
 
 import logging
 import select
@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.names import POSTGRES, WORK_CHANNEL
+from imgctl.store.catalog.pooler import is_pooled
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -40,10 +41,10 @@ class Wake(Protocol):
 
 def open_wake(catalog: Catalog, channel: str = WORK_CHANNEL) -> Wake:
     """The best way to wait for rows of this catalog: new work, or (ENDED_CHANNEL) images that ended."""
-    return Bell(catalog, channel) if catalog.dialect == POSTGRES else Nap()
+    return Listen(catalog, channel) if catalog.dialect == POSTGRES else Poll()
 
 
-class Nap:
+class Poll:
     """Sleeps of growing length: the wait where a database tells nothing."""
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class Nap:
 
     def wait(self, seconds: float, stop: Stopping) -> None:
         """Sleep twice as long as the last time, from 0.1 s up to `seconds`."""
-        _poll(min(self._seconds, seconds), stop)
+        _ready(min(self._seconds, seconds), stop)
         self._seconds = min(2 * self._seconds, seconds)
 
     def busy(self) -> None:
@@ -62,15 +63,16 @@ class Nap:
         """Nothing is held."""
 
 
-class Bell:
-    """LISTEN on a connection of its own; without one, naps until it can be had again."""
+class Listen:
+    """LISTEN on a connection of its own; polls while there is none, and behind a pooler, which keeps no LISTEN."""
 
     def __init__(self, catalog: Catalog, channel: str = WORK_CHANNEL) -> None:
         self._catalog = catalog
         self._channel = channel
         self._connection: Connection | None = None
         self._listens = False
-        self._nap = Nap()
+        self._pooled = False
+        self._poll = Poll()
 
     def wait(self, seconds: float, stop: Stopping) -> None:
         """Until somebody announces work; the first wait of an idle time begins to listen and returns at once.
@@ -79,6 +81,9 @@ class Bell:
         """
         from psycopg import Error
 
+        if self._pooled:
+            self._poll.wait(seconds, stop)
+            return
         try:
             if not self._listens:
                 self._listen()
@@ -87,13 +92,13 @@ class Bell:
         except (SQLAlchemyError, Error) as error:
             log.warning("new work is looked for, not announced: %s", str(error).strip())
             self.close()
-            self._nap.wait(min(seconds, RECONNECT_SECONDS), stop)
+            self._poll.wait(min(seconds, RECONNECT_SECONDS), stop)
 
     def busy(self) -> None:
         """Stop listening: what nobody reads would pile up in the server."""
         from psycopg import Error
 
-        self._nap.busy()
+        self._poll.busy()
         if self._connection is None or not self._listens:
             return
         self._listens = False
@@ -111,13 +116,18 @@ class Bell:
     def _listen(self) -> None:
         if self._connection is None:
             self._connection = _dedicated(self._catalog)
+            if is_pooled(self._connection):
+                log.info("the database is behind a pooler: new work is polled for, not announced")
+                self._pooled = True
+                self.close()
+                return
         self._connection.execute(f"LISTEN {self._channel}")
         self._listens = True
 
     def _hear(self, seconds: float, stop: Stopping) -> None:
         assert self._connection is not None
         wire = self._connection.pgconn
-        if _poll(seconds, stop, wire.socket):
+        if _ready(seconds, stop, wire.socket):
             wire.consume_input()
             while wire.notifies():
                 pass
@@ -133,7 +143,7 @@ def _dedicated(catalog: Catalog) -> "Connection":
     return connection
 
 
-def _poll(seconds: float, *files: Stopping | int) -> list[tuple[int, int]]:
+def _ready(seconds: float, *files: Stopping | int) -> list[tuple[int, int]]:
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)

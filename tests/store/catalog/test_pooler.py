@@ -1,0 +1,75 @@
+"""What a catalog asks leaves nothing in a session, so that it does not matter which one a pooler gives it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+from sqlalchemy import text
+
+from imgctl.store.catalog.claims import claim, finish
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.pooler import has_pooler
+from imgctl.store.catalog.upgrade import upgrade
+from imgctl.store.catalog.version import CURRENT, state
+from tests.store.catalog.rows import finished, queued
+
+IMAGES, WORKERS = 60, 4
+
+
+@pytest.fixture
+def pooled(pooled_url: str) -> Iterator[Catalog]:
+    """A catalog behind a PgBouncer that shares two sessions among all."""
+    with closing(open_catalog(pooled_url)) as catalog:
+        upgrade(catalog)
+        yield catalog
+
+
+def work_off(url: str) -> int:
+    """Claim and finish images one by one, each in a transaction, as long as there are any; returns how many."""
+    done = 0
+    with closing(open_catalog(url)) as catalog:
+        while True:
+            with catalog.write() as connection:
+                claims = claim(connection, limit=1, lease_seconds=60, max_attempts=5)
+            if not claims:
+                return done
+            with catalog.write() as connection:
+                done += len(finish(connection, finished(claims)))
+
+
+def test_nothing_is_prepared_however_often_it_is_asked(postgres_url: str) -> None:
+    with closing(open_catalog(postgres_url, connections=1)) as catalog:
+        queued(catalog, 20)
+        for _ in range(20):
+            with catalog.write() as connection:
+                finish(connection, finished(claim(connection, limit=1, lease_seconds=60, max_attempts=5)))
+
+        with catalog.read() as connection:
+            assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+
+
+def test_workers_that_share_two_sessions_finish_everything_once(pooled: Catalog, pooled_url: str) -> None:
+    queued(pooled, IMAGES)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        done = list(pool.map(work_off, [pooled_url] * WORKERS))
+
+    assert sum(done) == IMAGES
+
+
+def test_programs_that_start_at_once_on_an_empty_database_all_begin(pooled_url: str) -> None:
+    def start(_number: int) -> str:
+        with closing(open_catalog(pooled_url)) as catalog:
+            upgrade(catalog)
+            return state(catalog)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        assert set(pool.map(start, range(WORKERS))) == {CURRENT}
+
+
+def test_a_pooler_is_told_from_a_server(pooled: Catalog, postgres_url: str) -> None:
+    with ExitStack() as stack:
+        direct = stack.enter_context(closing(open_catalog(postgres_url)))
+
+        assert (has_pooler(pooled), has_pooler(direct)) == (True, False)

@@ -1,0 +1,132 @@
+"""Behind a pooler in transaction mode everything ends as without one, and nothing is left in a session."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from imgctl.model import Status
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment, assert_whole
+
+IDLE = ("work", "--scheduler", "inline", "--max-duration", "2s")
+
+# What a session would keep when its transaction has ended.
+KEPT = re.compile(
+    r"execute (?!<unnamed>)\S+:|\bLISTEN\b|pg_(?:try_)?advisory_lock|\bPREPARE\b"
+    r"|\bSET (?:SESSION|(?!LOCAL\b|TRANSACTION\b)\w+ (?:=|TO)) |\bTEMP(?:ORARY)?\b|WITH HOLD",
+    re.IGNORECASE,
+)
+LOGGED = re.compile(r"LOG:  (?:statement|execute [^:]+): (?P<text>.*)")
+
+
+@pytest.fixture
+def pooled(embedded: Deployment, pooled_url: str) -> Deployment:
+    """A directory, and Postgres through a PgBouncer."""
+    return replace(embedded, catalog_url=pooled_url)
+
+
+@pytest.fixture
+def logged(embedded: Deployment, empty_postgres_url: str) -> Iterator[tuple[Deployment, Path]]:
+    """A directory and a Postgres that logs every statement of the test, and its log."""
+    plain = empty_postgres_url.replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        row = connection.execute("SELECT current_database(), current_setting('data_directory')").fetchone()
+        assert row is not None
+        connection.execute(f"ALTER DATABASE {row[0]} SET log_statement = 'all'".encode())
+    yield replace(embedded, catalog_url=empty_postgres_url), Path(str(row[1])) / "log"
+
+
+def test_upload_work_and_audit_end_as_without_a_pooler(pooled: Deployment, album: dict[Path, bytes]) -> None:
+    runs = [
+        pooled.run("init"),
+        pooled.run("upload", place_of(album), "--user", str(USER)),
+        pooled.run("upload", place_of(album), "--user", str(USER), "--journal", "none"),
+        pooled.run("work", "--drain", "--scheduler", "inline"),
+        pooled.run("audit", "--grace", "0s"),
+        pooled.run("stats"),
+        pooled.run("ls", "--json"),
+    ]
+
+    assert [(run.code, run.err) for run in runs if run.code] == []
+    assert "0 findings" in runs[4].out + runs[4].err
+    assert_whole(pooled, album.values(), status=Status.READY)
+
+
+def test_two_workers_and_two_uploads_share_two_sessions(pooled: Deployment, album: dict[Path, bytes]) -> None:
+    pooled.run("init")
+    uploads = [pooled.start("upload", place_of(album), "--user", str(USER), "--journal", "none") for _ in range(2)]
+    assert [run.wait().code for run in uploads] == [0, 0]
+
+    workers = [pooled.start("work", "--drain", "--scheduler", "inline") for _ in range(2)]
+
+    assert [run.wait().code for run in workers] == [0, 0]
+    assert_whole(pooled, album.values(), status=Status.READY)
+
+
+def test_an_idle_worker_finds_an_upload_by_polling(pooled: Deployment, album: dict[Path, bytes]) -> None:
+    pooled.run("init")
+    worker = pooled.with_settings(WORK_POLL="1h").start("work", "--scheduler", "inline", "--limit", "1")
+    assert pooled.run("upload", next(iter(album)), "--user", str(USER)).code == 0
+
+    result = worker.wait()
+
+    assert result.code == 0, result.err
+    assert [image.status for image in pooled.images()] == [Status.READY]
+
+
+def test_idle_workers_that_share_two_sessions_end_cleanly(pooled: Deployment) -> None:
+    pooled.run("init")
+    workers = [pooled.with_settings(WORK_POLL="100ms").start(*IDLE) for _ in range(4)]
+
+    ended = [worker.wait() for worker in workers]
+
+    assert [(one.code, one.err) for one in ended if one.code or "waiting" in one.err] == []
+
+
+def test_doctor_names_the_pooler(pooled: Deployment) -> None:
+    pooled.run("init")
+
+    result = pooled.run("doctor")
+
+    assert "PgBouncer" in result.out + result.err
+
+
+def test_no_command_leaves_anything_in_a_session(logged: tuple[Deployment, Path], tmp_path: Path) -> None:
+    deployment, log = logged
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(photo(number))
+    before = log.stat().st_size
+    user = str(USER)
+    runs = [deployment.run("init")]
+    runs += [deployment.run("upload", tmp_path / f"{number}.jpg", "--user", user) for number in range(3)]
+    commands: list[list[str]] = [
+        ["work", "--drain", "--scheduler", "inline"],
+        ["audit", "--grace", "0s", "--deep", "--json"],
+        ["repair", "--grace", "0s", "--apply"],
+        ["backfill", "--force", "--scheduler", "inline", "--yes"],
+        ["transition", "--to", "GLACIER", "--older-than", "0s", "--min-size", "0", "--yes"],
+        ["restore", "--all", "--dry-run"],
+        ["ls"],
+        ["ls", "--user", user],
+        ["stats", "--by", "day"],
+        ["cost", "actual"],
+        ["doctor"],
+    ]
+    runs += [deployment.run(*command) for command in commands]
+    idle = deployment.with_settings(WORK_POLL="100ms").run(*IDLE)
+    runs.append(deployment.run("show", str(deployment.images()[0].id)))
+
+    with log.open(errors="replace") as file:
+        file.seek(before)
+        lines = file.read().splitlines()
+
+    assert {run.code for run in runs} <= {0, 2, 3, 4}, [run.err for run in runs]
+    told = [line for line in lines if LOGGED.search(line)]
+    assert len(told) > 100, "the server logs no statements"
+    # Without a pooler an idle worker may listen, on a connection of its own.
+    assert [line for line in told if KEPT.search(line) and "LISTEN" not in line] == []
+    assert idle.code == 0
