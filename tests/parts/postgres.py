@@ -56,6 +56,12 @@ def postgres_url(postgres_base_url: str) -> Iterator[str]:
     yield from _database(postgres_base_url, _TEMPLATE)
 
 
+@pytest.fixture
+def encoded_url(request: pytest.FixtureRequest, postgres_base_url: str) -> Iterator[str]:
+    """The URL of an empty database of the encoding that a test is parametrised with."""
+    yield from _database(postgres_base_url, f"template0 ENCODING '{request.param}' LOCALE 'C'")
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, once of each kind."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteError
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -14,6 +16,9 @@ from imgctl.errors import CatalogError, ConfigError
 from imgctl.store.catalog.batch import from_hex
 from imgctl.store.catalog.faults import explained, place
 from imgctl.store.catalog.names import POSTGRES, SQLITE
+
+if TYPE_CHECKING:
+    from psycopg import Connection as PostgresConnection
 
 _POSTGRES_DRIVER = "postgresql+psycopg"
 _URL_HINT = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
@@ -104,9 +109,24 @@ def _parsed(url: str) -> URL:
 
 def _postgres(url: URL, connections: int) -> Engine:
     # No prepared statements: a pooler in transaction mode gives each transaction another session.
-    arguments: dict[str, str | None] = {"prepare_threshold": None}
+    arguments: dict[str, str | None] = {"prepare_threshold": None, "client_encoding": "utf8"}
     arguments |= {name: value for name, value in _CONNECTING.items() if name not in url.query}
-    return create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
+    engine = create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
+    # Before SQLAlchemy asks anything: it cannot read the answers of a database without an encoding.
+    event.listen(engine, "connect", partial(_check_encoding, place(url)), insert=True)
+    return engine
+
+
+def _check_encoding(where: str, connection: "PostgresConnection", _entry: ConnectionPoolEntry) -> None:
+    """Raise CatalogError where the database keeps other text than Unicode: some caption would end a whole run."""
+    encoding = (connection.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode()
+    if encoding == "UTF8":
+        return
+    connection.close()
+    raise CatalogError(
+        f"catalog {where}: the database's encoding is {encoding}, which cannot keep every caption",
+        hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0; name that one in catalog.url, then imgctl init",
+    )
 
 
 def _sqlite(url: URL, connections: int) -> Engine:
