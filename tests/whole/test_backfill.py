@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from imgctl.model import Image
-from imgctl.store.catalog.claims import Hold
 from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.life import take
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy

@@ -34,7 +34,7 @@ from imgctl.ops.patience import patiently
 from imgctl.ops.work.queue import Turn
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Hold
+from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.life import finish, release, take
 
 LOOK_SECONDS = 0.5

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from imgctl.model import Status
 from imgctl.ops.backfill.checkpoint import Checkpoint, Reached, checkpoint
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
@@ -18,7 +19,7 @@ from imgctl.ops.work.driver import drive
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.start import rendering
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.life import renew
+from imgctl.store.catalog.lease import renew
 from imgctl.store.cold.open import open_cold
 
 LOOKING_THREADS = 16
@@ -80,7 +81,9 @@ class Backfill:
         parts, settings = self._parts, self._parts.settings
         with (
             rendering(settings, setup=partial(set_up_child, settings.log, niceness=NICENESS)) as (work, pool),
-            Leases(parts.catalog, lease_seconds=work.lease_seconds, renew=renew) as leases,
+            Leases(
+                parts.catalog, lease_seconds=work.lease_seconds, renew=partial(renew, status=Status.READY)
+            ) as leases,
         ):
             queue = ReadyRows(
                 self._order, search=self._search, parts=parts, lease_seconds=work.lease_seconds, stop=self._stop

@@ -13,7 +13,7 @@ from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.life_statements import chosen, up_to
+from imgctl.store.catalog.life import chosen, up_to
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.scope import PAGE_ROWS, edge, page
 

@@ -1,8 +1,8 @@
 """What the work queue must leave until somebody restores it."""
 
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.restores import awaiting_restore
 
 
 def waiting(catalog: Catalog, *, stop: Waiting) -> int:

@@ -7,11 +7,12 @@ the next run looks where those originals lie, and confirms, moves or puts back.
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.model import Image
+from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.transition.gate import Verdict
@@ -21,15 +22,10 @@ from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.survey import outcome
 from imgctl.ops.work.leases import Leases
-from imgctl.store.catalog.claims import Hold, end_if_frozen
+from imgctl.store.catalog.claims import end_if_frozen
+from imgctl.store.catalog.lease import Hold, renew
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.moves import (
-    Seen,
-    correct_classes,
-    promise_moves,
-    renew_moves,
-    settle_moves,
-)
+from imgctl.store.catalog.moves import Seen, correct_classes, promise_moves, settle_moves
 from imgctl.store.cold.base import ColdStore
 
 # So many rows of other transitions are looked at once more at the end; the rest is the next run's.
@@ -55,7 +51,9 @@ def transition(
         stop=stop,
     )
     try:
-        with Leases(parts.catalog, lease_seconds=order.lease_seconds, renew=renew_moves) as leases:
+        with Leases(
+            parts.catalog, lease_seconds=order.lease_seconds, renew=partial(renew, status=Status.READY)
+        ) as leases:
             run = _Run(judges, order, parts=parts, mover=mover, leases=leases, stop=stop)
             yield from run.outcomes()
     finally:

@@ -20,8 +20,9 @@ from imgctl.ops.work.queue import Queue, Turn
 from imgctl.ops.work.task import Job, Outcome
 from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Hold, end_if_frozen
+from imgctl.store.catalog.claims import end_if_frozen
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.wake import open_wake
 
 T = TypeVar("T")

@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError
-from imgctl.store.catalog.claims import Hold, end_if_frozen, renew
+from imgctl.store.catalog.claims import end_if_frozen
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lease import Hold, renew
 
 RENEWALS_A_LEASE = 3
 

@@ -11,7 +11,7 @@ from imgctl.ops.work.queue import Turn
 from imgctl.ops.work.record import Record, Verdict, judge, record
 from imgctl.ops.work.task import Job, Outcome
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Backlog, Claim, Position, backlog, bury, claim
+from imgctl.store.catalog.claims import Backlog, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.wake import Wake
 
@@ -54,7 +54,9 @@ class Processing:
         claims = self._claim(connection, room) if room else []
         # Their workers died; only looked for while nothing flies.
         buried = (
-            bury(connection, max_attempts=order.max_attempts, limit=BURIED_AT_ONCE) if room and idle else list[UUID]()
+            fail_spent(connection, max_attempts=order.max_attempts, limit=BURIED_AT_ONCE)
+            if room and idle
+            else list[UUID]()
         )
         return Turn(jobs=[_job(one) for one in claims], settled=settled + [_buried(one) for one in buried])
 

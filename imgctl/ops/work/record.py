@@ -11,8 +11,8 @@ from imgctl.errors import BlobArchived
 from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
 from imgctl.ops.work.task import Ending, Outcome
-from imgctl.store.catalog.claims import FailedImage, Finished, GivenBack, fail, finish, give_back, shelve
 from imgctl.store.catalog.reservations import announce_ended
+from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
 
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -66,7 +66,7 @@ def record(connection: Connection, verdicts: Sequence[Verdict], *, recipe: Recip
     if changed:
         announce_ended(connection)
     if kinds[Record.SHELVE]:
-        changed |= shelve(connection, [_failed(outcome) for outcome in kinds[Record.SHELVE]])
+        changed |= park(connection, [_failed(outcome) for outcome in kinds[Record.SHELVE]])
     returned = [_retry(one) for one in kinds[Record.RETRY]] + [_return(one) for one in kinds[Record.RETURN]]
     if returned:
         changed |= give_back(connection, returned)

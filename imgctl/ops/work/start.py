@@ -15,8 +15,7 @@ from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claim_statements import HEAD_ROWS
-from imgctl.store.catalog.claims import backlog
+from imgctl.store.catalog.claims import HEAD_ROWS, backlog
 
 # While one process waits for the store, another of the same core renders.
 PROCESSES_PER_JOB = 2

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Text, Update, literal_column, or_, update
 
 from imgctl.model import ARCHIVE_CLASSES
 from imgctl.store.catalog import batch
-from imgctl.store.catalog import claim_statements as queue
 from imgctl.store.catalog.reservations import announce_work
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import Id, UtcTime
@@ -42,11 +41,6 @@ def set_truths(connection: Connection, truths: Iterable[Truth]) -> set[UUID]:
     if changed:
         announce_work(connection)
     return changed
-
-
-def awaiting_restore(connection: Connection) -> int:
-    """How many of the first 10,000 processing images wait for their originals to be restored."""
-    return connection.execute(queue.awaiting_restore()).scalar_one()
 
 
 @cache

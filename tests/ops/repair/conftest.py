@@ -22,9 +22,10 @@ from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.repair.order import Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Finished, claim, finish
+from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.lookups import by_ids, walk
 from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.results import Finished, finish
 from imgctl.store.catalog.schema import images
 from imgctl.store.cold.open import open_cold
 from tests.parts.seaweed import S3Server

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage
-from imgctl.store.catalog.claims import Claim, Finished
+from imgctl.store.catalog.claims import Claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.store.catalog.results import Finished
 
 USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")
 OTHER_USER = UUID("7f0c6d5e-0000-4000-8000-000000000002")

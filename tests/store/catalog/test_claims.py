@@ -3,22 +3,11 @@
 from uuid import UUID
 
 from imgctl.model import Image, Status
-from imgctl.store.catalog.claims import (
-    Claim,
-    FailedImage,
-    GivenBack,
-    Hold,
-    backlog,
-    bury,
-    claim,
-    fail,
-    finish,
-    give_back,
-    renew,
-    requeue,
-)
+from imgctl.store.catalog.claims import Claim, backlog, claim, fail_spent, requeue
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lease import Hold, renew
 from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.results import FailedImage, GivenBack, fail, finish, give_back
 from tests.store.catalog.rows import finished, queued
 
 LAPSED = -1.0
@@ -176,7 +165,7 @@ def test_images_out_of_attempts_are_not_claimed_and_are_buried_with_their_reason
 
     assert claimed(catalog, max_attempts=2) == []
     with catalog.write() as connection:
-        assert bury(connection, max_attempts=2, limit=10) == [silent, told]
+        assert fail_spent(connection, max_attempts=2, limit=10) == [silent, told]
     assert row(catalog, silent).error == "gave up after 2 attempts: the worker died each time"
     assert row(catalog, told).error == "gave up after 2 attempts: timeout"
 
@@ -186,7 +175,7 @@ def test_the_last_attempt_is_not_buried_while_it_runs(catalog: Catalog) -> None:
     last = claimed(catalog, max_attempts=1)
 
     with catalog.write() as connection:
-        assert bury(connection, max_attempts=1, limit=10) == []
+        assert fail_spent(connection, max_attempts=1, limit=10) == []
         assert finish(connection, finished(last)) == {image_id}
 
 
@@ -201,7 +190,7 @@ def test_a_refund_gives_the_attempt_back_but_never_the_token(catalog: Catalog) -
 
     assert tokens == [1, 2, 3, 4, 5, 6, 7]
     with catalog.write() as connection:
-        assert bury(connection, max_attempts=1, limit=10) == []
+        assert fail_spent(connection, max_attempts=1, limit=10) == []
 
 
 def test_requeue_gives_a_failed_image_all_its_attempts_again(catalog: Catalog) -> None:

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import text, update
 
 from imgctl.model import NewImage, Status
-from imgctl.store.catalog.claims import claim, finish
+from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.desk import By, newest, sums
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import promise
+from imgctl.store.catalog.results import finish
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.scope import Scope
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, finished, new_image, queued

@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import select
 
 from imgctl.model import Image, Status
-from imgctl.store.catalog.claims import Hold, claim, finish, requeue
+from imgctl.store.catalog.claims import claim, requeue
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.life import Built, release, renew, take
+from imgctl.store.catalog.lease import Hold, renew
+from imgctl.store.catalog.life import SHARD_DIGITS, Built, release, shard_number, take
 from imgctl.store.catalog.life import finish as finish_built
-from imgctl.store.catalog.life_statements import SHARD_DIGITS, shard_number
 from imgctl.store.catalog.lookups import walk
+from imgctl.store.catalog.results import finish
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.scope import Scope, edge
 from tests.store.catalog.rows import finished, queued
@@ -68,10 +69,10 @@ def test_only_who_holds_a_row_changes_it(catalog: Catalog, ready: list[Hold]) ->
     with catalog.write() as connection:
         late = [
             finish_built(connection, [Built(id=old.id, attempts=old.attempts, thumb_key="late")]),
-            renew(connection, [old], lease_seconds=60),
+            renew(connection, [old], lease_seconds=60, status=Status.READY),
             release(connection, [old]),
         ]
-        kept = renew(connection, [new], lease_seconds=60)
+        kept = renew(connection, [new], lease_seconds=60, status=Status.READY)
 
     assert (late, kept) == ([set(), set(), set()], {taken.id})
     assert _rows(catalog)[0].thumb_key == taken.thumb_key

@@ -7,9 +7,10 @@ from contextlib import ExitStack, closing
 import pytest
 from sqlalchemy import text
 
-from imgctl.store.catalog.claims import claim, finish
+from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.pooler import has_pooler
+from imgctl.store.catalog.results import finish
 from imgctl.store.catalog.upgrade import upgrade
 from imgctl.store.catalog.version import CURRENT, state
 from tests.store.catalog.rows import finished, queued

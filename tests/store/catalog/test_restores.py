@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from imgctl.store.catalog.claims import backlog, bury, claim
+from imgctl.store.catalog.claims import awaiting_restore, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.restores import Truth, awaiting_restore, set_truths
+from imgctl.store.catalog.restores import Truth, set_truths
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import queued
 
@@ -48,7 +48,7 @@ def test_what_waits_for_a_restore_is_not_given_up(catalog: Catalog) -> None:
     _set(catalog, plain, attempts=9)
 
     with catalog.write() as connection:
-        assert bury(connection, max_attempts=3, limit=10) == [plain]
+        assert fail_spent(connection, max_attempts=3, limit=10) == [plain]
 
 
 def _truth(image: UUID, row: str | None, store: str | None, until: datetime | None = None) -> Truth:
