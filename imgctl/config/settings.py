@@ -84,10 +84,17 @@ class WorkSettings:
 
     jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
     timeout: float = setting(60.0, "a picture that renders longer is given up", unit="seconds", least=1)
-    memory: int = setting(4 * 2**30, "how much memory a rendering process may take", unit="bytes", least=512 * 2**20)
+    memory: int = setting(
+        4 * 2**30,
+        "how much memory a rendering process may take; what cannot fit is refused by its header",
+        unit="bytes",
+        least=512 * 2**20,
+    )
     lease: float = setting(60.0, "how long a claim lasts unless renewed", unit="seconds", least=1, most=3600)
     max_attempts: int = setting(5, "how often a picture is tried before its row is failed", least=1, most=100)
-    max_pixels: int = setting(500_000_000, "a picture of more pixels is refused unseen", least=1)
+    max_pixels: int = setting(
+        500_000_000, "a picture of more pixels is refused by its header, whatever would decode it", least=1
+    )
     scheduler: str = setting(
         "", "the Dask scheduler whose workers render: tcp://HOST:8786; empty: this machine's processes"
     )

@@ -2,13 +2,14 @@
 
 import struct
 from collections.abc import Iterator
-from mmap import mmap
+
+from imgctl.imaging.source import Data
 
 Box = tuple[bytes, int, int]
 _MOST = 4096
 
 
-def primary_properties(data: bytes | mmap) -> list[tuple[bytes, bytes]]:
+def primary_properties(data: Data) -> list[tuple[bytes, bytes]]:
     """Name and payload of each property of the primary item; none where the boxes are damaged."""
     try:
         return list(_properties(data))
@@ -16,7 +17,7 @@ def primary_properties(data: bytes | mmap) -> list[tuple[bytes, bytes]]:
         return []
 
 
-def _properties(data: bytes | mmap) -> Iterator[tuple[bytes, bytes]]:
+def _properties(data: Data) -> Iterator[tuple[bytes, bytes]]:
     meta = _find(data, b"meta", 0, len(data))
     inner = {name: (at, end) for name, at, end in _boxes(data, meta[0] + 4, meta[1])} if meta else {}
     if b"pitm" not in inner or b"iprp" not in inner:
@@ -32,7 +33,7 @@ def _properties(data: bytes | mmap) -> Iterator[tuple[bytes, bytes]]:
                 yield kind, bytes(data[begin:end])
 
 
-def _associated(data: bytes | mmap, at: int, item: int) -> list[int]:
+def _associated(data: Data, at: int, item: int) -> list[int]:
     """The places (from 1) of the properties of an item in an `ipma` box."""
     wide_item, wide_place = data[at] > 0, data[at + 3] & 1
     (count,) = struct.unpack_from(">I", data, at + 4)
@@ -49,11 +50,11 @@ def _associated(data: bytes | mmap, at: int, item: int) -> list[int]:
     return []
 
 
-def _find(data: bytes | mmap, wanted: bytes, at: int, end: int) -> tuple[int, int] | None:
+def _find(data: Data, wanted: bytes, at: int, end: int) -> tuple[int, int] | None:
     return next(((begin, stop) for name, begin, stop in _boxes(data, at, end) if name == wanted), None)
 
 
-def _boxes(data: bytes | mmap, at: int, end: int) -> Iterator[Box]:
+def _boxes(data: Data, at: int, end: int) -> Iterator[Box]:
     """Each box with where its payload begins and ends."""
     for _ in range(_MOST):
         if at + 8 > end:

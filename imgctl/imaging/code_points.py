@@ -6,11 +6,11 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from mmap import mmap
 
 from imgctl.imaging.boxes import primary_properties
 from imgctl.imaging.formats import Format
 from imgctl.imaging.primaries import SRGB, Chromaticities, to_srgb_matrix
+from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 
 SDR_WHITE_NITS = 203.0
@@ -40,7 +40,7 @@ class CodePoints:
     full_range: bool
 
 
-def code_points(data: bytes | mmap, kind: Format) -> CodePoints | None:
+def code_points(data: Data, kind: Format) -> CodePoints | None:
     """What the file says, or None."""
     if kind is Format.PNG:
         return _cicp(data)
@@ -53,7 +53,7 @@ def code_points(data: bytes | mmap, kind: Format) -> CodePoints | None:
     return None
 
 
-def is_grey_avif(data: bytes | mmap) -> bool:
+def is_grey_avif(data: Data) -> bool:
     """Whether an AVIF has luma alone (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
     return any(name == b"av1C" and len(payload) > 2 and payload[2] & 0x10 for name, payload in primary_properties(data))
 
@@ -86,7 +86,7 @@ def _table(transfer: int, size: int) -> bytes:
     return array("f", (min(1.0, curve(at / (size - 1))) for at in range(size))).tobytes()
 
 
-def _cicp(data: bytes | mmap) -> CodePoints | None:
+def _cicp(data: Data) -> CodePoints | None:
     at = 8
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)

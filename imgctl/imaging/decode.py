@@ -9,6 +9,8 @@ from imgctl.imaging.colour import PROFILE, colour_bands, has_alpha, without_prof
 from imgctl.imaging.exif import Exif, read_exif
 from imgctl.imaging.extra import only_alpha, psd_has_transparency
 from imgctl.imaging.formats import Format
+from imgctl.imaging.memory import check_memory, libvips_bytes, pillow_bytes
+from imgctl.imaging.source import Data
 from imgctl.imaging.tiff import (
     ALPHA,
     ASSOCIATED,
@@ -24,21 +26,26 @@ from imgctl.imaging.tiff import (
 )
 from imgctl.imaging.vips import pyvips
 
-PILLOW_MAX_PIXELS = 100_000_000
-"""Pillow holds the whole picture several times over; libvips streams it."""
-
 _LOADERS = {
-    Format.JPEG: "jpegload_buffer",
-    Format.PNG: "pngload_buffer",
-    Format.GIF: "gifload_buffer",
-    Format.WEBP: "webpload_buffer",
-    Format.TIFF: "tiffload_buffer",
-    Format.AVIF: "heifload_buffer",
+    Format.JPEG: "jpegload_source",
+    Format.PNG: "pngload_source",
+    Format.GIF: "gifload_source",
+    Format.WEBP: "webpload_source",
+    Format.TIFF: "tiffload_source",
+    Format.AVIF: "heifload_source",
 }
 _OPAQUE_BANDS = 3
 _WHOLE = {"uchar": 255, "ushort": 65535}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a picture may have, and a decode take, by whichever decoder; `memory_bytes` 0 is no bound."""
+
+    max_pixels: int = 500_000_000
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,7 @@ class Decoded:
     points: CodePoints | None = None
 
 
-def can_libvips(data: bytes, kind: Format) -> bool:
+def can_libvips(data: Data, kind: Format) -> bool:
     """Whether libvips decodes this rightly.
 
     Its HEIF loader knows no HEVC and takes grey of limited range as it is, its TIFF loader no bare YCbCr.
@@ -66,12 +73,14 @@ def can_libvips(data: bytes, kind: Format) -> bool:
     return kind in _LOADERS
 
 
-def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int, lenient: bool) -> Decoded:
+def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, lenient: bool) -> Decoded:
     """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
     options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
     image = _load_tiff(data, options) if kind is Format.TIFF else _load(data, kind, options)
     width, height = image.width, image.height
-    check_pixels(width, height, max_pixels)
+    _check_pixels(width, height, limits.max_pixels)
+    interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
+    check_memory(libvips_bytes(kind, width * height, interlaced=interlaced), limits.memory_bytes)
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
     if shrink > 1:
         image = _load(data, kind, {**options, "shrink": shrink})
@@ -82,12 +91,14 @@ def with_libvips(data: bytes, kind: Format, *, max_edge_px: int, max_pixels: int
     )
 
 
-def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) -> Decoded:
+def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> Decoded:
     """Decode whole; raises ImageRejected, or whatever Pillow raises."""
     header = pillow.header_of(data, kind)
     if header is not None:
-        check_pixels(*header.size, max_pixels)
-        check_pixels(*header.size, PILLOW_MAX_PIXELS, hint="convert it to JPEG, PNG or TIFF, which stream")
+        width, height = header.size
+        _check_pixels(width, height, limits.max_pixels)
+        copied = 0 if isinstance(data, bytes) else len(data)
+        check_memory(pillow_bytes(kind, width * height, copied_bytes=copied), limits.memory_bytes)
     pixels = pillow.decode(data, kind, lenient=lenient)
     width, height = pixels.size
     image = pyvips.Image.new_from_memory(
@@ -104,21 +115,21 @@ def with_pillow(data: bytes, kind: Format, *, max_pixels: int, lenient: bool) ->
     )
 
 
-def check_pixels(width: int, height: int, max_pixels: int, *, hint: str = "raise [work] max_pixels") -> None:
-    """Raise ImageRejected for a picture of more pixels than allowed."""
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageRejected(
             f"the picture has {width} × {height} = {width * height / 1e6:,.0f} megapixels,"
             f" more than the limit of {max_pixels / 1e6:,.0f}",
-            hint=hint,
+            hint="raise [work] max_pixels",
         )
 
 
-def _load(data: bytes, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
-    return getattr(pyvips.Image, _LOADERS[kind])(data, **options)
+def _load(data: Data, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
+    # By a source: libvips reads the bytes where they lie, where a buffer would be copied first.
+    return getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
 
 
-def _load_tiff(data: bytes, options: dict[str, str | int]) -> pyvips.Image:
+def _load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
     """Colour and named transparency: libvips takes the first band behind the colour for that, whatever it is."""
     found = first_directory(data)
     apart = is_grey_apart(found)
@@ -135,7 +146,7 @@ def _load_tiff(data: bytes, options: dict[str, str | int]) -> pyvips.Image:
     return shown.unpremultiply(max_alpha=_WHOLE.get(shown.format, 1)).cast(shown.format)
 
 
-def _alpha_is_named(data: bytes, kind: Format, image: pyvips.Image) -> bool:
+def _alpha_is_named(data: Data, kind: Format, image: pyvips.Image) -> bool:
     """Whether the band that Pillow calls alpha is transparency by the file; most formats know no other."""
     if kind is Format.TIFF:
         return not ALPHA.isdisjoint(first_directory(data).extra)
@@ -145,7 +156,7 @@ def _alpha_is_named(data: bytes, kind: Format, image: pyvips.Image) -> bool:
     return psd_has_transparency(data) if kind is Format.PSD else True
 
 
-def _pointed(image: pyvips.Image, data: bytes, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:
+def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:
     """The picture in full range, and what its pixels mean by code points unless that is sRGB.
 
     In a PNG they outrank a profile (PNG, third edition, 4.3), in HEIF and AVIF a profile outranks them.

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from imgctl.imaging.source import Data
+
 ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER, INTEROP_POINTER = 0x0112, 0x013B, 0x8298, 0x8769, 0xA005
 DESCRIPTION = 0x010E
 TAKEN_AT, TAKEN_OFFSET, COLOUR_SPACE = 0x9003, 0x9011, 0xA001
@@ -29,9 +31,9 @@ class Exif:
 NO_EXIF = Exif()
 
 
-def read_exif(block: bytes) -> Exif:
+def read_exif(block: Data) -> Exif:
     """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damage reads as absence."""
-    block = block.removeprefix(HEADER)
+    block = block[len(HEADER) :] if block[: len(HEADER)] == HEADER else block
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None or len(block) < 8:
         return NO_EXIF
@@ -74,7 +76,7 @@ def _zone(offset: bytes) -> timezone:
         return UTC
 
 
-def _directory(block: bytes, at: int, order: str) -> Mapping[int, Field]:
+def _directory(block: Data, at: int, order: str) -> Mapping[int, Field]:
     """The entries of the directory at `at` by tag, as (tag, type, count, four bytes of value or place)."""
     if not 8 <= at <= len(block) - 2:
         return {}
@@ -95,7 +97,7 @@ def _number(field: Field | None, order: str) -> int:
     return _long(order, field[3][:2] if field[1] == _SHORT else field[3]) if field[1] in (_SHORT, _LONG) else 0
 
 
-def _text(block: bytes, field: Field | None, order: str) -> bytes:
+def _text(block: Data, field: Field | None, order: str) -> bytes:
     """An ASCII value up to its first NUL, stripped, or nothing."""
     if field is None or field[1] != _TEXT or field[2] > _MAX_TEXT:
         return b""

@@ -1,9 +1,9 @@
 """Which of a picture's bands show: colour, and transparency where the file says that a band is that."""
 
 import struct
-from mmap import mmap
 
 from imgctl.imaging.colour import colour_bands
+from imgctl.imaging.source import Data
 from imgctl.imaging.tiff import ALPHA
 from imgctl.imaging.vips import pyvips
 
@@ -19,7 +19,7 @@ def only_alpha(image: pyvips.Image, extra: tuple[int, ...]) -> pyvips.Image:
     return colour if alpha is None else colour.bandjoin(image[alpha])
 
 
-def psd_has_transparency(data: bytes | mmap) -> bool:
+def psd_has_transparency(data: Data) -> bool:
     """Whether the fourth channel of a Photoshop file is transparency and no saved selection.
 
     It is where the count of layers is negative (Adobe Photoshop File Formats, "Layer info").

@@ -33,8 +33,8 @@ def is_hidden(decodes: Iterable[Callable[[], Decoded]], edge: int) -> bool:
 
 def _varies(decode: Callable[[], Decoded], edge: int) -> bool:
     try:
-        image = in_range(decode().image)
-        image = image.resize(min(1.0, edge / max(image.width, image.height)), kernel="linear")
+        image = decode().image
+        image = in_range(image.resize(min(1.0, edge / max(image.width, image.height)), kernel="linear"))
         whole = _WHOLE.get(image.format, 1.0)
         # A row for each band behind the one for all: its first two columns are the least and the greatest value.
         rows = islice(_rows(image.stats()), 1, None)

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging.colour import ProfileUnusable, has_alpha, on_background, to_srgb, without_profile
-from imgctl.imaging.decode import Decoded, can_libvips, with_libvips, with_pillow
+from imgctl.imaging.decode import Decoded, Limits, can_libvips, with_libvips, with_pillow
 from imgctl.imaging.exif import Exif
 from imgctl.imaging.flat import is_flat, is_hidden, look_edge
 from imgctl.imaging.formats import Format
+from imgctl.imaging.memory import MemoryNeeded
 from imgctl.imaging.plain_words import explain, is_harmless
 from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 
@@ -44,13 +46,16 @@ class Master:
     damage: str | None = None
 
 
-def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Master:
+def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Master:
     """The first decode that succeeds, strict ones before lenient ones; ImageRejected when none does."""
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
-    for lenient, decode in _decodes(data, kind, edge, max_pixels):
+    for lenient, decode in _decodes(data, kind, edge, limits):
         try:
             master = _finished(decode(), recipe.background, edge)
+        except MemoryNeeded as error:
+            complaints.append(error)
+            continue
         except ImageRejected:
             raise
         except Exception as error:  # Pillow's plugins raise what they like; libvips raises pyvips.Error.
@@ -58,24 +63,27 @@ def master_of(data: bytes, kind: Format, recipe: Recipe, max_pixels: int) -> Mas
             continue
         if lenient and is_flat(master.raster) and not is_harmless(complaints[0]):
             continue
-        if is_flat(master.raster) and _is_hidden(data, kind, master.raster, max_pixels):
+        if is_flat(master.raster) and _is_hidden(data, kind, master.raster, limits):
             raise _hidden(master, recipe.background)
         if not lenient or is_harmless(complaints[0]):
             return master
         damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
         return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
+    if isinstance(complaints[0], MemoryNeeded):
+        # What others said of it then, they said for want of memory too.
+        raise complaints[0]
     reason = explain(*complaints, otherwise="no decoder here can read it")
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
 
 
-def _decodes(data: bytes, kind: Format, edge: int, max_pixels: int) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
+def _decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
     """The ways to decode, in the order to try them, each with whether it overlooks damage."""
 
     def libvips(*, lenient: bool) -> Callable[[], Decoded]:
-        return lambda: with_libvips(data, kind, max_edge_px=edge, max_pixels=max_pixels, lenient=lenient)
+        return lambda: with_libvips(data, kind, max_edge_px=edge, limits=limits, lenient=lenient)
 
     def second(*, lenient: bool) -> Callable[[], Decoded]:
-        return lambda: with_pillow(data, kind, max_pixels=max_pixels, lenient=lenient)
+        return lambda: with_pillow(data, kind, limits=limits, lenient=lenient)
 
     first = can_libvips(data, kind)
     if first:
@@ -88,10 +96,10 @@ def _decodes(data: bytes, kind: Format, edge: int, max_pixels: int) -> Iterator[
     yield True, second(lenient=True)
 
 
-def _is_hidden(data: bytes, kind: Format, raster: Raster, max_pixels: int) -> bool:
+def _is_hidden(data: Data, kind: Format, raster: Raster, limits: Limits) -> bool:
     """Whether the original, decoded once more in every way and small, is not flat."""
     edge = look_edge(raster)
-    return is_hidden((decode for _, decode in _decodes(data, kind, edge, max_pixels)), edge)
+    return is_hidden((decode for _, decode in _decodes(data, kind, edge, limits)), edge)
 
 
 def _hidden(master: Master, background: str) -> ImageRejected:

@@ -1,6 +1,5 @@
 """Pillow behind a narrow door: headers of every format but JPEG, and pixels that libvips cannot decode."""
 
-import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from PIL import Image, ImageFile
 
 from imgctl.imaging.exif import read_exif
 from imgctl.imaging.formats import Format
+from imgctl.imaging.source import Data, as_file
 
 # imgctl checks the header's pixel count itself, with a limit the operator sets.
 Image.MAX_IMAGE_PIXELS = None
@@ -31,6 +31,7 @@ _PLUGIN = {
 # These plugins turn the picture themselves, and their size is already the turned one.
 _TURNED_BY_PLUGIN = {Format.TIFF, Format.HEIC}
 _ANIMATED = {Format.GIF, Format.WEBP, Format.PNG, Format.AVIF}
+_LINES_A_TIME = 64
 _GLOBALS = threading.RLock()
 
 
@@ -57,16 +58,16 @@ def _quiet(*, lenient: bool = False) -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _open(data: bytes, kind: Format) -> Image.Image:
+def _open(data: Data, kind: Format) -> Image.Image:
     if kind is Format.HEIC:
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
     # Only the plugin of the sniffed format: an upload must never choose a decoder by its content alone.
-    return Image.open(io.BytesIO(data), formats=[_PLUGIN[kind]])
+    return Image.open(as_file(data), formats=[_PLUGIN[kind]])
 
 
-def header_of(data: bytes, kind: Format) -> Header | None:
+def header_of(data: Data, kind: Format) -> Header | None:
     """Read the header, or None when Pillow cannot; never raises."""
     try:
         with _quiet(), _open(data, kind) as image:
@@ -89,12 +90,12 @@ class Pixels:
 
     mode: str
     size: tuple[int, int]
-    data: bytes
+    data: bytearray
     icc_profile: bytes
     header: Header
 
 
-def decode(data: bytes, kind: Format, *, lenient: bool = False) -> Pixels:
+def decode(data: Data, kind: Format, *, lenient: bool = False) -> Pixels:
     """Decode the first frame; raises whatever Pillow raises. `lenient` fills what a cut-off file lacks."""
     with _quiet(lenient=lenient), _open(data, kind) as image:
         header = _header(image, kind)
@@ -104,10 +105,21 @@ def decode(data: bytes, kind: Format, *, lenient: bool = False) -> Pixels:
         return Pixels(
             mode=plain.mode,
             size=plain.size,
-            data=plain.tobytes(),
+            data=_packed(plain),
             icc_profile=profile if isinstance(profile, bytes) else b"",
             header=header,
         )
+
+
+def _packed(image: Image.Image) -> bytearray:
+    """The pixels without gaps, some lines at a time: `tobytes` would hold them twice."""
+    width, height = image.size
+    line = len(image.crop((0, 0, width, 1)).tobytes())
+    data = bytearray(line * height)
+    for top in range(0, height, _LINES_A_TIME):
+        bottom = min(top + _LINES_A_TIME, height)
+        data[top * line : bottom * line] = image.crop((0, top, width, bottom)).tobytes()
+    return data
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ _SAYINGS = tuple(
             r"corrupt|broken|bad (?:code|marker|huffman)|\bcrc\b|checksum|inconsistent|invalid",
             "the file is damaged: its data does not add up",
         ),
-        (r"out of memory|cannot allocate|memoryerror", "the file needs more memory than the worker may take"),
+        (r"out of memory|cannot allocate|memoryerror", "the file needs more memory than [work] memory allows"),
         (r"no frames|no image", "the file holds no picture"),
         (
             r"cannot identify|not a |create decoder|no loader|bad header",

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
+from imgctl.imaging.decode import Limits
 from imgctl.imaging.encode import encode
 from imgctl.imaging.exif import ownership_block
 from imgctl.imaging.formats import Format, sniff, stranger
 from imgctl.imaging.master import HINT, Master, fit, master_of, resized
 from imgctl.imaging.plain_words import explain
 from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.source import Data, head
 from imgctl.imaging.tiff import is_raw
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +49,14 @@ def configure() -> None:
     pyvips.block_untrusted_set(state=True)
 
 
-def render(data: bytes, recipe: Recipe, *, max_pixels: int = 500_000_000) -> Rendered:
+def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendered:
     """Build every variant of the recipe; raises NotAnImage, or ImageRejected for what will never render."""
-    kind = sniff(data)
+    kind = sniff(head(data))
     if kind is None or (kind is Format.BMP and pillow.header_of(data, kind) is None):
-        raise stranger(data)
+        raise stranger(head(data))
     if kind is Format.TIFF and is_raw(data):
         raise ImageRejected("this is a camera's raw file, not a finished picture", hint="export it as JPEG or TIFF")
-    master = master_of(data, kind, recipe, max_pixels)
+    master = master_of(data, kind, recipe, limits)
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""
     try:
         built = {variant.variant: variant for variant in _variants(master, recipe, exif)}

@@ -3,8 +3,9 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from mmap import mmap
 from types import MappingProxyType
+
+from imgctl.imaging.source import Data
 
 REDUCED_COPY, BITS, COMPRESSION, PHOTOMETRIC = 0x00FE, 0x0102, 0x0103, 0x0106
 SAMPLES, PLANAR, SUB_IMAGES, EXTRA_SAMPLES, RAW_VERSION = 0x0115, 0x011C, 0x014A, 0x0152, 0xC612
@@ -41,7 +42,7 @@ class Directory:
 NO_DIRECTORY = Directory(order="<", numbers=MappingProxyType({}), places=MappingProxyType({}))
 
 
-def first_directory(data: bytes | mmap) -> Directory:
+def first_directory(data: Data) -> Directory:
     """Read it; what is damaged reads as absent."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
@@ -52,7 +53,7 @@ def first_directory(data: bytes | mmap) -> Directory:
         return NO_DIRECTORY
 
 
-def _read(data: bytes | mmap, order: str, *, big: bool) -> Directory:
+def _read(data: Data, order: str, *, big: bool) -> Directory:
     word, short = (f"{order}Q", f"{order}Q") if big else (f"{order}I", f"{order}H")
     room = struct.calcsize(word)
     (at,) = struct.unpack_from(word, data, room)
@@ -76,7 +77,7 @@ def _read(data: bytes | mmap, order: str, *, big: bool) -> Directory:
     return Directory(order=order, numbers=numbers, places=places)
 
 
-def is_raw(data: bytes | mmap) -> bool:
+def is_raw(data: Data) -> bool:
     """Whether a TIFF file is a camera's raw: its first directory is a preview, or names a DNG version."""
     found = first_directory(data)
     preview = found.number(REDUCED_COPY) & 1 and found.number(SUB_IMAGES)
@@ -94,7 +95,7 @@ def is_oddly_associated(found: Directory) -> bool:
     return ASSOCIATED in found.extra and (found.number(PHOTOMETRIC) != RGB or len(found.extra) > 1)
 
 
-def taken_plainly(data: bytes | mmap, found: Directory) -> bytes:
+def taken_plainly(data: Data, found: Directory) -> bytes:
     """The same file with fields changed so that libvips hands its bands out as they are."""
     changed = bytearray(data)
     if is_grey_apart(found):

@@ -5,6 +5,7 @@ import pytest
 
 from bench.photos import scene
 from imgctl.errors import ImageRejected, NotAnImage
+from imgctl.imaging.decode import Limits
 from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
 from imgctl.model import Recipe, Variant, VariantSpec
@@ -122,7 +123,7 @@ def test_flipped_bytes_end_in_a_picture_or_in_our_errors(kind: str) -> None:
 
     for data in mutated(encoded(quadrants(32, 24), kind, **exif), rng):
         try:
-            outcomes.add(type(render(data, SMALL, max_pixels=100_000)))
+            outcomes.add(type(render(data, SMALL, limits=Limits(max_pixels=100_000))))
         except (NotAnImage, ImageRejected) as error:
             assert error.message
             outcomes.add(type(error))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected
+from imgctl.imaging.decode import Limits
 from imgctl.imaging.probe import probe
 from imgctl.imaging.render import configure, render
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
@@ -66,9 +67,9 @@ def test_shrinking_on_load_keeps_the_exact_size() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_too_many_pixels_are_refused(kind: str) -> None:
     with pytest.raises(ImageRejected, match="megapixels"):
-        render(encoded(quadrants(), kind), Recipe(), max_pixels=96 * 64 - 1)
+        render(encoded(quadrants(), kind), Recipe(), limits=Limits(max_pixels=96 * 64 - 1))
 
-    assert render(encoded(quadrants(), kind), Recipe(), max_pixels=96 * 64).width == 96
+    assert render(encoded(quadrants(), kind), Recipe(), limits=Limits(max_pixels=96 * 64)).width == 96
 
 
 def bomb(width: int, height: int) -> bytes:

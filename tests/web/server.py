@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 
 from imgctl.config import CatalogSettings, ServeSettings, Settings, StoreSettings
+from imgctl.imaging.decode import Limits
 from imgctl.model import Image
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.work.record import judge, record
@@ -62,7 +63,7 @@ class Served:
             for one in claims
         ]
         recipe = settings.variants.recipe()
-        batch = Batch(jobs=tuple(jobs), store=settings.store, recipe=recipe, max_pixels=10**9, timeout_seconds=0)
+        batch = Batch(jobs=tuple(jobs), store=settings.store, recipe=recipe, limits=Limits(), timeout_seconds=0)
         verdicts = [judge(one, max_attempts=5) for one in render_batch(batch)]
         with catalog.write() as connection:
             record(connection, verdicts, recipe=recipe)

@@ -5,8 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image as Pillow
 
+from imgctl.imaging.decode import Limits
 from imgctl.model import Image, Status
+from tests.imaging.pictures import encoded
 from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment
@@ -74,3 +77,19 @@ def test_a_picture_that_hangs_or_takes_too_much_is_blamed_alone(
     assert (culprit.status, culprit.attempts) == (Status.FAILED, 1)
     assert said in (culprit.error or "")
     assert {(image.status, image.attempts, image.error) for image in others} == {(Status.READY, 1, None)}
+
+
+def test_a_picture_that_cannot_fit_is_refused_once_and_names_the_setting(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    (place_of(album) / "1" / "vast.webp").write_bytes(encoded(Pillow.new("RGB", (6000, 5000), "teal"), "WEBP"))
+    embedded.run(*UPLOAD, place_of(album))
+    vast = next(image for image in embedded.images() if image.content_type == "image/webp")
+
+    order = replace(order_for(embedded), max_attempts=5, limits=Limits(memory_bytes=512 * MIB))
+    work_in_one_child(embedded, order, memory_bytes=512 * MIB)
+
+    culprit, others = _culprit_and_others(embedded, vast.original_key)
+    assert (culprit.status, culprit.attempts) == (Status.FAILED, 1)
+    assert "raise [work] memory" in (culprit.error or "")
+    assert {image.status for image in others} == {Status.READY}

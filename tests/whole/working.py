@@ -7,6 +7,7 @@ import zlib
 from binascii import crc32
 from contextlib import suppress
 
+from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
@@ -28,7 +29,7 @@ def order_for(deployment: Deployment) -> WorkOrder:
         recipe=Recipe(),
         lease_seconds=10,
         max_attempts=1,
-        max_pixels=500_000_000,
+        limits=Limits(),
         timeout_seconds=60,
         drain=True,
     )

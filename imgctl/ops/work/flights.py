@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from imgctl.errors import ImgctlError, WorkerError
 from imgctl.ops.work.order import WorkOrder
 from imgctl.ops.work.task import Batch, Ending, Job, Outcome, render_batch
+from imgctl.run.child import TOO_LARGE
 from imgctl.run.pool import ChildDied, Pool, PoolGone
 
 BATCH_IMAGES = 8
@@ -85,9 +86,10 @@ class Flights:
             jobs=jobs,
             store=order.store,
             recipe=order.recipe,
-            max_pixels=order.max_pixels,
+            limits=order.limits,
             timeout_seconds=order.timeout_seconds,
             stop_file=order.stop_file,
+            spool=order.spool,
         )
         try:
             future = self._pool.submit(render_batch, batch)
@@ -117,6 +119,10 @@ class Flights:
         if isinstance(error, PoolGone):
             self.broken = self.broken or WorkerError(error.message, hint="the same command goes on from here")
             return _not_begun(jobs)
+        if error.reason == TOO_LARGE and len(jobs) == 1:
+            # Nothing else ran there, and the next attempt would take as much.
+            reason = "rendering it takes more than [work] memory allows: raise that"
+            return [Outcome(job=jobs[0], ending=Ending.HOPELESS, error=reason, cause=MemoryError.__name__)]
         return self._one_by_one(jobs, f"rendering {error.reason}")
 
     def _one_by_one(self, jobs: tuple[Job, ...], reason: str) -> list[Outcome]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import StoreSettings
+from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe
 
 
@@ -13,7 +14,7 @@ from imgctl.model import Recipe
 class WorkOrder:
     """How to work: `drain` ends when nothing is left; `limit` ends after so many images.
 
-    `stop_file` tells processes of this machine to begin no further image. An idle worker looks for work again after
+    `stop_file` tells processes of this machine to begin no further image; `spool` is where their large originals wait. An idle worker looks for work again after
     `poll_seconds` at the latest. A store that is away is waited for `patience_seconds`.
     """
 
@@ -21,13 +22,14 @@ class WorkOrder:
     recipe: Recipe
     lease_seconds: float
     max_attempts: int
-    max_pixels: int
+    limits: Limits
     timeout_seconds: float
     poll_seconds: float = 2.0
     patience_seconds: float = 300.0
     drain: bool = False
     limit: int | None = None
     stop_file: Path | None = None
+    spool: Path | None = None
 
 
 class Fate(StrEnum):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from imgctl.config import Settings, StoreSettings
+from imgctl.imaging.decode import Limits
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
 from imgctl.ops.work.child import set_up_child
@@ -69,11 +70,12 @@ def _order(settings: Settings, directory: Path) -> WorkOrder:
         recipe=settings.variants.recipe(),
         lease_seconds=settings.work.lease,
         max_attempts=settings.work.max_attempts,
-        max_pixels=settings.work.max_pixels,
+        limits=Limits(max_pixels=settings.work.max_pixels, memory_bytes=settings.work.memory),
         timeout_seconds=settings.work.timeout,
         poll_seconds=settings.work.poll,
         # A cluster's workers do not see this machine's files.
         stop_file=None if settings.work.scheduler else directory / "stop",
+        spool=None if settings.work.scheduler else directory,
     )
 
 

@@ -6,18 +6,20 @@ under a time limit that the kernel enforces.
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import StoreSettings
 from imgctl.errors import BlobArchived, BlobMissing, ImageRejected, ImgctlError, KeyShapeError, NotAnImage, StoreError
+from imgctl.imaging.decode import Limits
 from imgctl.imaging.render import Rendered, RenderedVariant, configure, render
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
+from imgctl.ops.work.original import SPOOL_FROM_BYTES, Original, fetch
 from imgctl.run.limits import time_limit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
@@ -57,14 +59,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some images and all that is needed to render them; nothing but plain data."""
+    """Some images and all that is needed to render them; nothing but plain data.
+
+    Originals of `spool_from` bytes and more wait in files in `spool`, or where this machine keeps such files.
+    """
 
     jobs: tuple[Job, ...]
     store: StoreSettings
     recipe: Recipe
-    max_pixels: int
+    limits: Limits
     timeout_seconds: float
     stop_file: Path | None = None
+    spool: Path | None = None
+    spool_from: int = SPOOL_FROM_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +94,8 @@ class Outcome:
 def render_batch(batch: Batch) -> list[Outcome]:
     """Render every image of a batch; never raises for one of them."""
     store, threads = _tools(batch.store)
-    fetched = [(job, threads.submit(store.get, job.original_key)) for job in batch.jobs]
+    read = partial(fetch, store, directory=batch.spool, spool_from=batch.spool_from)
+    fetched = [(job, threads.submit(read, job.original_key, size=job.size)) for job in batch.jobs]
     # A list: every put is under way before the first is waited for.
     pending = [_begin(batch, job, store, threads, future) for job, future in fetched]
     return [one.outcome() for one in pending]
@@ -99,7 +107,7 @@ def check_store(settings: StoreSettings) -> None:
 
 
 def _begin(
-    batch: Batch, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: Future[bytes]
+    batch: Batch, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: Future[Original]
 ) -> "_Pending":
     one = _Pending(job)
     if batch.stop_file and batch.stop_file.exists():
@@ -121,11 +129,13 @@ class _Pending:
         self.puts: list[tuple[RenderedVariant, str, Future[None]]] = []
         self.started = time.monotonic()
 
-    def render(self, batch: Batch, store: BlobStore, threads: ThreadPoolExecutor, original: Future[bytes]) -> None:
+    def render(self, batch: Batch, store: BlobStore, threads: ThreadPoolExecutor, original: Future[Original]) -> None:
         try:
-            data = original.result()
-            with time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext():
-                self.rendered = render(data, _recipe(batch, self.job), max_pixels=batch.max_pixels)
+            with (
+                closing(original.result()) as read,
+                time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext(),
+            ):
+                self.rendered = render(read.data, _recipe(batch, self.job), limits=batch.limits)
         except MemoryError:
             # Which of the batch took it is not known: each is tried alone.
             raise

@@ -1,0 +1,154 @@
+"""What a decode is said to take is enough for it, and what cannot fit is refused by its header."""
+
+import io
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgctl.errors import ImageRejected
+from imgctl.imaging.decode import Limits
+from imgctl.imaging.formats import sniff
+from imgctl.imaging.memory import RESERVED_BYTES, libvips_bytes, pillow_bytes
+from imgctl.imaging.render import render
+from imgctl.imaging.vips import pyvips
+from imgctl.model import Recipe
+from tests.imaging.pictures import encoded, recipe_of
+
+EDGE = 2500
+PIXELS = EDGE * EDGE
+SLACK_BYTES = 64 * 2**20
+# The largest formats that need Pillow, above the hundred megapixels that were its own bound once.
+HUGE = (11_000, 9_500)
+RENDERS_WITHIN = """
+import mmap, sys
+from pathlib import Path
+from imgctl.imaging.render import configure, render
+from imgctl.model import Recipe
+from imgctl.run.limits import limit_memory
+configure()
+small, large, room = sys.argv[1:]
+# What is imported for the first picture is no part of the second.
+render(Path(small).read_bytes(), Recipe())
+with open(large, "rb") as file:
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+status = Path("/proc/self/status").read_text().split()
+limit_memory(int(status[status.index("VmData:") + 1]) * 1024 + int(room))
+rendered = render(data, Recipe())
+assert rendered.damage is None, rendered.damage
+print(rendered.width, rendered.height)
+"""
+
+
+def rgb(edge: int) -> Image.Image:
+    return Image.merge("RGB", [Image.radial_gradient("L").resize((edge, edge)).rotate(90 * turn) for turn in range(3)])
+
+
+def interlaced(image: Image.Image) -> bytes:
+    vips = pyvips.Image.new_from_memory(image.tobytes(), image.width, image.height, 3, "uchar")
+    return bytes(vips.copy(interpretation="srgb").pngsave_buffer(interlace=True, compression=1))
+
+
+def psd(image: Image.Image) -> bytes:
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, image.height, image.width, 8, 3) + bytes(12) + b"\0\0"
+    return header + b"".join(band.tobytes() for band in image.split())
+
+
+def saved(kind: str, mode: str = "RGB", **options: object) -> Callable[[Image.Image], bytes]:
+    def save(image: Image.Image) -> bytes:
+        out = io.BytesIO()
+        image.convert(mode).save(out, kind, **options)
+        return out.getvalue()
+
+    return save
+
+
+WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
+    "jpeg": saved("JPEG"),
+    "jpeg progressive": saved("JPEG", progressive=True, subsampling=0),
+    "jpeg cmyk": saved("JPEG", "CMYK"),
+    "png": saved("PNG", compress_level=1),
+    "png alpha": saved("PNG", "RGBA", compress_level=1),
+    "png interlaced": interlaced,
+    "gif": saved("GIF", "P"),
+    "webp": saved("WEBP", quality=40, method=0),
+    "webp lossless": saved("WEBP", "RGBA", lossless=True, method=0, quality=0),
+    "tiff": saved("TIFF"),
+    "tiff luma and chroma": saved("TIFF", "YCbCr", compression="tiff_lzw"),
+    "bmp": saved("BMP"),
+    "jp2": saved("JPEG2000", quality_mode="rates", quality_layers=[80]),
+    "psd": psd,
+    "heic": saved("HEIF", quality=20),
+    "heic alpha": saved("HEIF", "RGBA", quality=20),
+    "avif": saved("AVIF", quality=20, speed=10),
+    "avif grey": saved("AVIF", "L", quality=20, speed=10),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit and what is held are Linux's")
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(WRITERS[name](rgb(64)))
+    large.write_bytes(WRITERS[name](rgb(EDGE)))
+    kind = sniff(large.read_bytes()[:4096])
+    assert kind is not None
+    by_pillow = name in {"tiff luma and chroma", "bmp", "jp2", "psd", "heic", "heic alpha", "avif grey"}
+    said = (
+        pillow_bytes(kind, PIXELS, copied_bytes=large.stat().st_size)
+        if by_pillow
+        else libvips_bytes(kind, PIXELS, interlaced="progressive" in name or "interlaced" in name)
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", RENDERS_WITHIN, small, large, str(said + SLACK_BYTES)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.stdout.split() == [str(EDGE)] * 2, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "JPEG2000"])
+def test_what_cannot_fit_is_refused_by_its_header(kind: str) -> None:
+    data = encoded(Image.new("RGB", (640, 480), "teal"), kind)
+
+    with pytest.raises(ImageRejected, match=r"takes about .* of memory") as caught:
+        render(data, Recipe(), limits=Limits(memory_bytes=RESERVED_BYTES + 2**20))
+
+    assert caught.value.hint is not None and "[work] memory" in caught.value.hint
+    assert render(data, Recipe(), limits=Limits(memory_bytes=RESERVED_BYTES + 2**24)).damage is None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_what_streams_is_never_refused_for_memory(kind: str) -> None:
+    data = encoded(Image.new("RGB", (640, 480), "teal"), kind)
+
+    assert render(data, Recipe(), limits=Limits(memory_bytes=1)).damage is None
+
+
+def test_a_damaged_picture_that_pillow_may_not_hold_is_still_shown() -> None:
+    data = encoded(rgb(400), "TIFF")
+
+    rendered = render(data[: len(data) * 3 // 4], Recipe(), limits=Limits(memory_bytes=1))
+
+    assert rendered.damage is not None and "cut off" in rendered.damage
+
+
+@pytest.mark.parametrize("name", ["bmp", "psd"])
+def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
+    # Grey would do for size; both formats are written raw, which is quick.
+    picture = Image.new("RGB", HUGE, "teal")
+    picture.paste((200, 30, 30), (0, 0, HUGE[0] // 2, HUGE[1]))
+    data = WRITERS[name](picture)
+
+    assert render(data, recipe_of(edge=64)).width == HUGE[0]
+    with pytest.raises(ImageRejected, match="megapixels") as caught:
+        render(data, recipe_of(edge=64), limits=Limits(max_pixels=100_000_000))
+    assert caught.value.hint == "raise [work] max_pixels"

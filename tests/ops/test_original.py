@@ -1,0 +1,137 @@
+"""Large originals wait in a file that no name leads to, and are decoded from there in little memory."""
+
+import os
+import struct
+import subprocess
+import sys
+from mmap import mmap
+from pathlib import Path
+
+import pytest
+
+from imgctl.config import StoreSettings
+from imgctl.errors import BlobCorrupt, BlobMissing
+from imgctl.ops.work import original as originals
+from imgctl.ops.work.original import fetch
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.local import LocalStore
+from imgctl.store.blobs.open import open_store
+
+KEY = "2026/01/01/0190b2b4-0000-7000-8000-000000000001-original.tif"
+SPOOL_FROM = 1000
+# A TIFF of floats on a disk that keeps no room for its zeros, as scanners' programs write such.
+RENDERS_LARGE = """
+import sys
+from pathlib import Path
+from uuid import UUID
+from imgctl.config import StoreSettings
+from imgctl.imaging.decode import Limits
+from imgctl.model import Recipe
+from imgctl.ops.work.task import Batch, Job, render_batch
+from imgctl.run.limits import limit_memory
+root, spool, key, size, memory = sys.argv[1:]
+limit_memory(int(memory))
+job = Job(id=UUID("0190b2b4-0000-7000-8000-000000000001"), attempts=1, forgiven=0, original_key=key, size=int(size))
+store = StoreSettings(url=f"file://{root}")
+batch = Batch(jobs=(job,), store=store, recipe=Recipe(), limits=Limits(), timeout_seconds=100, spool=Path(spool))
+(outcome,) = render_batch(batch)
+print(outcome.ending, outcome.width, outcome.height, outcome.error)
+"""
+
+
+def sparse_floats(path: Path, width: int, height: int) -> int:
+    """Write a big TIFF of three floats a pixel, one strip, of which only the last pixel takes room; returns its size."""
+    size = width * height * 12
+    fields = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, 32 | 32 << 16 | 32 << 32),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 16, 1, 4096),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 16, 1, size),
+        (284, 3, 1, 1),
+        (339, 3, 3, 3 | 3 << 16 | 3 << 32),
+    ]
+    with path.open("wb") as file:
+        file.write(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, len(fields)))
+        file.write(b"".join(struct.pack("<HHQQ", *field) for field in fields) + bytes(8))
+        file.seek(4096)
+        # A bright corner: a picture without any is flat.
+        for _ in range(400):
+            file.write(struct.pack("<f", 0.5) * 3 * 400)
+            file.seek((width - 400) * 12, os.SEEK_CUR)
+        file.truncate(4096 + size)
+    return 4096 + size
+
+
+class _Replaced(LocalStore):
+    """A store in which an original is replaced while it is read."""
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        if start:
+            self.replace(key, b"another" * 1000, content_type="image/tiff")
+        return super().read(key, start=start, length=length, etag=etag)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return open_store(StoreSettings(url=f"file://{tmp_path / 'blobs'}"))
+
+
+@pytest.mark.parametrize("size", [1, SPOOL_FROM - 1, SPOOL_FROM, SPOOL_FROM + 1, 3 * SPOOL_FROM])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_original_is_whole_wherever_it_waits(
+    store: BlobStore, tmp_path: Path, size: int, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(originals, "CHUNK_BYTES", SPOOL_FROM)
+    body = os.urandom(size)
+    store.create(KEY, body, content_type="image/tiff")
+
+    read = fetch(store, KEY, size=size if known else 0, directory=tmp_path, spool_from=SPOOL_FROM)
+
+    assert bytes(read.data) == body
+    assert isinstance(read.data, mmap) == (size >= SPOOL_FROM)
+    # Nothing that a killed process could leave behind, even while it is in use.
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+    read.close()
+
+
+def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(originals, "CHUNK_BYTES", SPOOL_FROM)
+    store = _Replaced(tmp_path / "blobs")
+    store.create(KEY, bytes(3 * SPOOL_FROM), content_type="image/tiff")
+
+    with pytest.raises(BlobCorrupt):
+        fetch(store, KEY, size=3 * SPOOL_FROM, directory=tmp_path, spool_from=SPOOL_FROM)
+
+
+@pytest.mark.parametrize("size", [0, 3 * SPOOL_FROM])
+def test_a_missing_original_is_missing(store: BlobStore, tmp_path: Path, size: int) -> None:
+    store.create(KEY, b"x", content_type="image/tiff")
+
+    with pytest.raises(BlobMissing):
+        fetch(store, KEY.replace("01-o", "02-o"), size=size, directory=tmp_path, spool_from=SPOOL_FROM)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_a_file_larger_than_the_memory_is_rendered(tmp_path: Path) -> None:
+    root, spool = tmp_path / "blobs", tmp_path / "spool"
+    spool.mkdir()
+    path = root / KEY
+    path.parent.mkdir(parents=True)
+    size = sparse_floats(path, 9000, 5000)
+    assert size > 512 * 2**20
+
+    done = subprocess.run(
+        [sys.executable, "-c", RENDERS_LARGE, root, spool, KEY, str(size), str(512 * 2**20)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.stdout.split()[:3] == ["rendered", "9000", "5000"], done.stdout + done.stderr
+    assert list(spool.iterdir()) == []
