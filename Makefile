@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := imgctl tests bench
+SOURCES := imgctl tests bench tools
 
 .PHONY: demo test check bench docs lock clean
 

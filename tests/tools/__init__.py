@@ -1,0 +1,1 @@
+"""Proofs that the tools find what they look for."""
