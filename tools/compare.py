@@ -144,14 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threshold", type=float, default=6.0, help="mean difference of 255 that counts")
     chosen = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = LIMITS.max_pixels
     pillow_heif.register_heif_opener()
     configure()
     paths = pictures(chosen.directories, number=chosen.number, seed=chosen.seed)
     counts: Counter[str] = Counter()
     for path in paths:
-        differences = list(compare(path, threshold=chosen.threshold))
+        with warnings.catch_warnings(action="ignore"):
+            differences = list(compare(path, threshold=chosen.threshold))
         counts[_kind(differences)] += 1
         for one in differences:
             print(f"{one.path}: {one.decoder}: {one.detail}")
