@@ -6,10 +6,12 @@ from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
 from imgctl.imaging.code_points import CodePoints, code_points, is_grey_avif, says_srgb
 from imgctl.imaging.colour import PROFILE, colour_bands, has_alpha, without_profile
-from imgctl.imaging.exif import Exif, read_exif
+from imgctl.imaging.exif import Exif
 from imgctl.imaging.extra import only_alpha, psd_has_transparency
 from imgctl.imaging.formats import Format
 from imgctl.imaging.memory import check_memory, libvips_bytes, pillow_bytes
+from imgctl.imaging.metadata.header import read_header
+from imgctl.imaging.metadata.source import in_memory
 from imgctl.imaging.source import Data
 from imgctl.imaging.tiff import (
     ALPHA,
@@ -85,17 +87,22 @@ def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, 
     if shrink > 1:
         image = _load(data, kind, {**options, "shrink": shrink})
     image, points = _pointed(image, data, kind)
-    exif = read_exif(data if kind is Format.TIFF else _exif_block(image))
+    header = read_header(in_memory(data), kind)
     return Decoded(
-        image=image, orientation=_orientation(image, kind, exif), width=width, height=height, exif=exif, points=points
+        image=image,
+        orientation=header.orientation,
+        width=width,
+        height=height,
+        exif=header.exif,
+        points=points,
     )
 
 
 def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> Decoded:
     """Decode whole; raises ImageRejected, or whatever Pillow raises."""
-    header = pillow.header_of(data, kind)
-    if header is not None:
-        width, height = header.size
+    size = pillow.size_of(data, kind)
+    if size is not None:
+        width, height = size
         _check_pixels(width, height, limits.max_pixels)
         copied = 0 if isinstance(data, bytes) else len(data)
         check_memory(pillow_bytes(kind, width * height, copied_bytes=copied), limits.memory_bytes)
@@ -109,9 +116,14 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
     if pixels.icc_profile:
         image.set_type(pyvips.GValue.blob_type, PROFILE, pixels.icc_profile)
     image, points = _pointed(image, data, kind)
-    exif = read_exif(data if kind is Format.TIFF else pixels.header.exif)
+    header = read_header(in_memory(data), kind)
     return Decoded(
-        image=image, orientation=pixels.header.orientation, width=width, height=height, exif=exif, points=points
+        image=image,
+        orientation=header.orientation if pixels.orientation is None else pixels.orientation,
+        width=width,
+        height=height,
+        exif=header.exif,
+        points=points,
     )
 
 
@@ -180,10 +192,6 @@ def _in_full_range(image: pyvips.Image) -> pyvips.Image:
     return kept.copy(interpretation=image.interpretation)
 
 
-def _exif_block(image: pyvips.Image) -> bytes:
-    return bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
-
-
 def _fail_on(kind: Format, *, lenient: bool) -> str:
     # libjpeg only warns of corrupt data; libtiff warns of every private tag.
     return "none" if lenient else "warning" if kind is Format.JPEG else "error"
@@ -192,14 +200,6 @@ def _fail_on(kind: Format, *, lenient: bool) -> str:
 def _jpeg_shrink(factor: float) -> int:
     """How much the JPEG decoder may shrink: it leaves a factor of two for the finer filter."""
     return next((shrink for shrink in (8, 4, 2) if factor >= 2 * shrink), 1)
-
-
-def _orientation(image: pyvips.Image, kind: Format, exif: Exif) -> int:
-    if kind is Format.AVIF:
-        return 1  # The loader has applied the container's own rotation, which outranks EXIF.
-    if kind is Format.TIFF and image.get_typeof("orientation"):
-        return int(image.get("orientation"))
-    return exif.orientation
 
 
 def _interpretation(mode: str) -> str:

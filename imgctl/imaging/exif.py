@@ -1,29 +1,34 @@
-"""The four EXIF facts imgctl reads (orientation, capture time, copyright, artist), without an image library."""
+"""What imgctl takes from EXIF: how to turn the picture, when it was taken, its caption, copyright and artist."""
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from imgctl.imaging.metadata.source import Source, in_memory
+from imgctl.imaging.metadata.tiff import directories
 from imgctl.imaging.source import Data
 
-ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER, INTEROP_POINTER = 0x0112, 0x013B, 0x8298, 0x8769, 0xA005
+ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER = 0x0112, 0x013B, 0x8298, 0x8769
 DESCRIPTION = 0x010E
-TAKEN_AT, TAKEN_OFFSET, COLOUR_SPACE = 0x9003, 0x9011, 0xA001
+MODIFIED, TAKEN_AT, DIGITISED = 0x0132, 0x9003, 0x9004
+MODIFIED_OFFSET, TAKEN_OFFSET, DIGITISED_OFFSET = 0x9010, 0x9011, 0x9012
 HEADER = b"Exif\0\0"
-_MAX_ENTRIES = 512
-_MAX_TEXT = 4096
-_TEXT, _SHORT, _LONG = 2, 3, 4
-
-Field = tuple[int, int, int, bytes]
+_TEXT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exif:
-    """What an EXIF block says: orientation 1-8 (1 unless valid), aware UTC capture time, and who owns it."""
+    """What an EXIF block says: orientation 1-8 (1 unless valid), aware UTC times, the caption, and who owns it.
+
+    `taken_at` is when the shutter fell, `digitised_at` when a scanner or camera made the file's pixels, and
+    `modified_at`, the weakest, when some program last wrote the file.
+    """
 
     orientation: int = 1
     taken_at: datetime | None = None
+    digitised_at: datetime | None = None
+    modified_at: datetime | None = None
+    description: bytes = b""
     copyright: bytes = b""
     artist: bytes = b""
 
@@ -31,31 +36,31 @@ class Exif:
 NO_EXIF = Exif()
 
 
-def read_exif(block: Data) -> Exif:
+def read_exif(block: Data | Source) -> Exif:
     """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damage reads as absence."""
-    block = block[len(HEADER) :] if block[: len(HEADER)] == HEADER else block
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
-    if order is None or len(block) < 8:
+    found = directories(block if isinstance(block, Source) else in_memory(block))
+    if found is None:
         return NO_EXIF
-    primary = _directory(block, _long(order, block[4:8]), order)
-    orientation = _number(primary.get(ORIENTATION), order)
-    pointer = _number(primary.get(EXIF_POINTER), order)
-    exif = _directory(block, pointer, order) if pointer else {}
+    primary = found.at(found.first)
+    pointer = found.number(primary.get(EXIF_POINTER))
+    exif = found.at(pointer) if pointer else {}
+    orientation = found.number(primary.get(ORIENTATION))
+    offsets = {tag: found.text(exif.get(tag)) for tag in (TAKEN_OFFSET, DIGITISED_OFFSET, MODIFIED_OFFSET)}
+    # Some writers name the offset once, for whichever of the three times.
+    any_offset = next(filter(None, offsets.values()), b"")
+
+    def time_of(text: bytes, tag: int) -> datetime | None:
+        return moment(text, offsets[tag] or any_offset) if text else None
+
     return Exif(
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        taken_at=moment(_text(block, exif.get(TAKEN_AT), order), _text(block, exif.get(TAKEN_OFFSET), order)),
-        copyright=_text(block, primary.get(COPYRIGHT), order),
-        artist=_text(block, primary.get(ARTIST), order),
+        taken_at=time_of(found.text(exif.get(TAKEN_AT)), TAKEN_OFFSET),
+        digitised_at=time_of(found.text(exif.get(DIGITISED)), DIGITISED_OFFSET),
+        modified_at=time_of(found.text(primary.get(MODIFIED)), MODIFIED_OFFSET),
+        description=found.text(primary.get(DESCRIPTION)),
+        copyright=found.text(primary.get(COPYRIGHT)),
+        artist=found.text(primary.get(ARTIST)),
     )
-
-
-def read_description(block: bytes) -> bytes:
-    """The ImageDescription of a TIFF-structured block, as written; empty where there is none."""
-    block = block.removeprefix(HEADER)
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
-    if order is None or len(block) < 8:
-        return b""
-    return _text(block, _directory(block, _long(order, block[4:8]), order).get(DESCRIPTION), order)
 
 
 def moment(when: bytes, offset: bytes) -> datetime | None:
@@ -74,36 +79,6 @@ def _zone(offset: bytes) -> timezone:
         return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[4:6])))
     except (KeyError, IndexError, ValueError):
         return UTC
-
-
-def _directory(block: Data, at: int, order: str) -> Mapping[int, Field]:
-    """The entries of the directory at `at` by tag, as (tag, type, count, four bytes of value or place)."""
-    if not 8 <= at <= len(block) - 2:
-        return {}
-    count = min(int.from_bytes(block[at : at + 2], "little" if order == "<" else "big"), _MAX_ENTRIES)
-    whole = min(count, (len(block) - at - 2) // 12)
-    entries = struct.iter_unpack(f"{order}HHI4s", block[at + 2 : at + 2 + 12 * whole])
-    return {entry[0]: entry for entry in entries}
-
-
-def _long(order: str, value: bytes) -> int:
-    return int.from_bytes(value, "little" if order == "<" else "big")
-
-
-def _number(field: Field | None, order: str) -> int:
-    """A SHORT or a LONG, or 0."""
-    if field is None or field[2] < 1:
-        return 0
-    return _long(order, field[3][:2] if field[1] == _SHORT else field[3]) if field[1] in (_SHORT, _LONG) else 0
-
-
-def _text(block: Data, field: Field | None, order: str) -> bytes:
-    """An ASCII value up to its first NUL, stripped, or nothing."""
-    if field is None or field[1] != _TEXT or field[2] > _MAX_TEXT:
-        return b""
-    at = _long(order, field[3])
-    value = field[3][: field[2]] if field[2] <= 4 else block[at : at + field[2]]
-    return value.split(b"\0", 1)[0].strip()
 
 
 def ownership_block(exif: Exif) -> bytes:

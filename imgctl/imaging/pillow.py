@@ -1,4 +1,4 @@
-"""Pillow behind a narrow door: headers of every format but JPEG, and pixels that libvips cannot decode."""
+"""Pillow behind a narrow door: sizes before decoding, and pixels that libvips cannot decode."""
 
 import threading
 import warnings
@@ -28,21 +28,8 @@ _PLUGIN = {
     Format.JPEG2000: "JPEG2000",
     Format.PSD: "PSD",
 }
-# These plugins turn the picture themselves, and their size is already the turned one.
-_TURNED_BY_PLUGIN = {Format.TIFF, Format.HEIC}
-_ANIMATED = {Format.GIF, Format.WEBP, Format.PNG, Format.AVIF}
 _LINES_A_TIME = 64
 _GLOBALS = threading.RLock()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What Pillow reads without decoding: stored size, EXIF payload, EXIF orientation still to apply, animation."""
-
-    size: tuple[int, int]
-    exif: bytes
-    orientation: int
-    animated: bool
 
 
 @contextmanager
@@ -67,38 +54,33 @@ def _open(data: Data, kind: Format) -> Image.Image:
     return Image.open(as_file(data), formats=[_PLUGIN[kind]])
 
 
-def header_of(data: Data, kind: Format) -> Header | None:
-    """Read the header, or None when Pillow cannot; never raises."""
+def size_of(data: Data, kind: Format) -> tuple[int, int] | None:
+    """The size of what Pillow will decode to, or None when it cannot read the header; never raises."""
     try:
         with _quiet(), _open(data, kind) as image:
-            return _header(image, kind)
+            return image.size
     except Exception:  # Pillow's plugins raise what they like: OSError, SyntaxError, struct.error, KeyError …
         return None
 
 
-def _header(image: Image.Image, kind: Format) -> Header:
-    exif = image.info.get("exif")
-    payload = exif if isinstance(exif, bytes) else b""
-    turned = 1 if kind in _TURNED_BY_PLUGIN else read_exif(payload).orientation
-    animated = kind in _ANIMATED and bool(getattr(image, "is_animated", False))
-    return Header(size=image.size, exif=payload, orientation=turned, animated=animated)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """The first frame in one of the modes L, LA, RGB, RGBA, CMYK, I;16, I, F, with what turns and colours it."""
+    """The first frame in one of the modes L, LA, RGB, RGBA, CMYK, I;16, I, F, with what colours it.
+
+    `orientation` is the turn left to do where the plugin knows better than the file's header, else None.
+    """
 
     mode: str
     size: tuple[int, int]
     data: bytearray
     icc_profile: bytes
-    header: Header
+    orientation: int | None = None
 
 
 def decode(data: Data, kind: Format, *, lenient: bool = False) -> Pixels:
     """Decode the first frame; raises whatever Pillow raises. `lenient` fills what a cut-off file lacks."""
     with _quiet(lenient=lenient), _open(data, kind) as image:
-        header = _header(image, kind)
+        orientation = _orientation(image, kind)
         profile = image.info.get("icc_profile")
         image.load()
         plain = _plain(image)
@@ -107,7 +89,7 @@ def decode(data: Data, kind: Format, *, lenient: bool = False) -> Pixels:
             size=plain.size,
             data=_packed(plain),
             icc_profile=profile if isinstance(profile, bytes) else b"",
-            header=header,
+            orientation=orientation,
         )
 
 
@@ -120,6 +102,17 @@ def _packed(image: Image.Image) -> bytearray:
         bottom = min(top + _LINES_A_TIME, height)
         data[top * line : bottom * line] = image.crop((0, top, width, bottom)).tobytes()
     return data
+
+
+def _orientation(image: Image.Image, kind: Format) -> int | None:
+    if kind is Format.TIFF:
+        # The plugin turns the picture itself, and its size is already the turned one.
+        return 1
+    if kind is Format.AVIF:
+        # The plugin leaves the container's own turns undone, and hands them on as EXIF.
+        exif = image.info.get("exif")
+        return read_exif(exif).orientation if isinstance(exif, bytes) else 1
+    return None
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -1,12 +1,16 @@
-"""What a file is, from its header alone: format, size as seen, capture time; runs once for every upload."""
+"""What a file is, from its header alone: format, names for it, size as seen; runs once for every upload."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from imgctl.imaging.exif import NO_EXIF, Exif, read_exif
 from imgctl.imaging.formats import NAMING, Format, sniff, stranger
+from imgctl.imaging.metadata.header import Header, read_header
+from imgctl.imaging.metadata.source import Source, in_memory
 
-_NEEDS_HEADER = {Format.BMP}
+_SNIFFED_BYTES = 512
+# What is no picture is named by more: a file of zeros is one only if many are.
+_NAMED_BY_BYTES = 2**20
+# Two letters are no proof.
+_NEEDS_SIZE = {Format.BMP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,55 +22,31 @@ class Probe:
     extension: str
     width: int | None
     height: int | None
-    taken_at: datetime | None
-    animated: bool
 
 
-def probe(data: bytes) -> Probe:
-    """Say what the picture in `data` is, reading no more than its header; NotAnImage when it is none."""
-    kind = sniff(data)
-    if kind is None:
-        raise stranger(data)
-    if kind is Format.JPEG:
-        return _probe_jpeg(data)
-    return _probe_other(data, kind)
+def recognise(data: bytes | Source) -> Header:
+    """Recognise the picture in `data` and read its header, seeking no further; NotAnImage when it is none."""
+    source = in_memory(data) if isinstance(data, bytes) else data
+    kind = sniff(source.read(0, _SNIFFED_BYTES))
+    header = read_header(source, kind) if kind else None
+    if header is None or (header.size is None and kind in _NEEDS_SIZE):
+        raise stranger(source.read(0, _NAMED_BY_BYTES))
+    return header
 
 
-def _answer(
-    kind: Format, size: tuple[int, int] | None, *, exif: Exif = NO_EXIF, turned: bool = False, animated: bool = False
-) -> Probe:
-    # The catalog's columns are 32-bit; a header that claims more (or nothing) says nothing.
-    width, height = size if size and all(0 < edge < 1 << 31 for edge in size) else (None, None)
-    if turned:
-        width, height = height, width
-    name = NAMING[kind]
+def probe(data: bytes | Source) -> Probe:
+    """Say what the picture in `data` is; NotAnImage when it is none."""
+    return probe_of(recognise(data))
+
+
+def probe_of(header: Header) -> Probe:
+    """The facts that every upload notes down."""
+    width, height = header.size or (None, None)
+    name = NAMING[header.kind]
     return Probe(
-        format=kind.value,
+        format=header.kind.value,
         content_type=name.content_type,
         extension=name.extension,
         width=width,
         height=height,
-        taken_at=exif.taken_at,
-        animated=animated,
     )
-
-
-def _probe_jpeg(data: bytes) -> Probe:
-    from imgctl.imaging.jpeg import read_header
-
-    header = read_header(data)
-    exif = read_exif(header.exif) if header.exif else NO_EXIF
-    kind = Format.MPO if header.pictures > 1 else Format.JPEG
-    return _answer(kind, header.size, exif=exif, turned=exif.orientation >= 5)
-
-
-def _probe_other(data: bytes, kind: Format) -> Probe:
-    from imgctl.imaging.pillow import header_of
-
-    header = header_of(data, kind)
-    if header is None:
-        if kind in _NEEDS_HEADER:
-            raise stranger(data)
-        return _answer(kind, None)
-    exif = read_exif(data if kind is Format.TIFF else header.exif)
-    return _answer(kind, header.size, exif=exif, turned=header.orientation >= 5, animated=header.animated)

@@ -52,7 +52,7 @@ def configure() -> None:
 def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendered:
     """Build every variant of the recipe; raises NotAnImage, or ImageRejected for what will never render."""
     kind = sniff(head(data))
-    if kind is None or (kind is Format.BMP and pillow.header_of(data, kind) is None):
+    if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(head(data))
     if kind is Format.TIFF and is_raw(data):
         raise ImageRejected("this is a camera's raw file, not a finished picture", hint="export it as JPEG or TIFF")

@@ -2,16 +2,27 @@
 
 import json
 import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from imgctl.dates import EPOCH
 
 LONGEST = 2**20
-# Takeout cuts the name of its file to 51 characters, `.json` among them.
+# Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them.
 _LONGEST_STEM = 46
 _SUFFIX = ".supplemental-metadata"
-_EDITED = "-edited"
+# What Google Photos adds to the name of an edited copy, in the language of its owner. The first two lines are seen in
+# exports: English, then Polish, German, Dutch, Japanese, Italian, French, Spanish and Catalan (the lists of
+# GooglePhotosTakeoutHelper, lib/extras.dart, and of PhotoMigrator). The third is what other tools list without a sample
+# (immich-go's takeout notes); a wrong one does no harm, as a JSON of the whole name is preferred.
+_EDITED = (
+    "edited|effects|smile|mix|collage|animation|motion|"
+    "edytowane|bearbeitet|bewerkt|編集済み|modificato|modifié|ha editado|editat|"
+    "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨"
+)
+_EDITED_COPY = re.compile(rf"(.+)-(?:{_EDITED})", re.IGNORECASE | re.DOTALL)
 _NUMBERED = re.compile(r"(.+)(\(\d{1,5}\))", re.DOTALL)
 
 
@@ -27,21 +38,56 @@ NO_TAKEOUT = Takeout()
 
 
 def sidecar_names(photo: str) -> list[str]:
-    """The names, at most three, that Takeout may have given the JSON file of a photo of this name, likeliest first.
+    """The names that Takeout may have given the JSON file of a photo of this name, likeliest first.
 
-    `a.jpg` has `a.jpg.supplemental-metadata.json` (since 2024, cut where too long) or `a.jpg.json`; the number of
-    `a(1).jpg` moves to the end of the name; `a-edited.jpg` shares that of `a.jpg`.
+    `a.jpg` has `a.jpg.supplemental-metadata.json` (since 2024, cut where too long) or `a.jpg.json`, or either without
+    `.jpg`; the number of `a(1).jpg` moves to the end of the name; `a-edited.jpg` shares that of `a.jpg` unless it has
+    its own.
     """
     stem, dot, extension = photo.rpartition(".")
     if not stem:
         stem, dot, extension = photo, "", ""
-    numbered = _NUMBERED.fullmatch(stem)
-    bare, number = (numbered[1], numbered[2]) if numbered else (stem, "")
-    name = f"{bare.removesuffix(_EDITED)}{dot}{extension}"
-    stems = [f"{(name + _SUFFIX)[:_LONGEST_STEM]}{number}", f"{name[:_LONGEST_STEM]}{number}"]
-    if number:
-        stems.append(photo[:_LONGEST_STEM])
-    return [f"{one}.json" for one in dict.fromkeys(stems)]
+    forms = dict.fromkeys((_numbered(stem), *_originals(stem)))
+    names = (name for bare, number in forms for name in _names(bare, number, f"{dot}{extension}"))
+    return [f"{name}.json" for name in dict.fromkeys(names)]
+
+
+def _numbered(stem: str) -> tuple[str, str]:
+    found = _NUMBERED.fullmatch(stem)
+    return (found[1], found[2]) if found else (stem, "")
+
+
+def _originals(stem: str) -> Iterator[tuple[str, str]]:
+    """The stem without what tells an edited copy, which stands before its number or behind that of the original."""
+    bare, number = _numbered(unicodedata.normalize("NFC", stem))
+    if found := _EDITED_COPY.fullmatch(bare):
+        yield (found[1], number) if number else _numbered(found[1])
+
+
+def _names(bare: str, number: str, ending: str) -> Iterator[str]:
+    for cut in (_cut_units, _cut_characters):
+        for name in (bare + ending, bare):
+            yield cut(name + _SUFFIX) + number
+            yield cut(name) + number
+        if number:
+            yield cut(bare + number + ending + _SUFFIX)
+            yield cut(bare + number + ending)
+        if number and cut(bare + ending) != bare + ending:
+            # The number told photos apart whose names were cut to the same; the JSON's own name was cut shorter.
+            yield cut(bare + ending)
+
+
+def _cut_units(name: str) -> str:
+    """A name as Takeout counts it, in UTF-16 units; half a character is none."""
+    units = name.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * _LONGEST_STEM:
+        return name
+    cut = units[: 2 * _LONGEST_STEM].decode("utf-16-le", "surrogatepass")
+    return cut[:-1] if "\ud800" <= cut[-1] <= "\udbff" else cut
+
+
+def _cut_characters(name: str) -> str:
+    return name[:_LONGEST_STEM]
 
 
 def read_takeout(data: bytes) -> Takeout:

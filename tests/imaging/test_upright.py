@@ -1,12 +1,15 @@
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from imgctl.imaging.probe import probe
 from imgctl.imaging.render import render
 from imgctl.model import Recipe
+from tests.imaging.containers import chunk, profile
+from tests.imaging.metadata import xmp_packet
 from tests.imaging.pictures import FINE, distance, encoded, full, opened, quadrants
 
 ORIENTATION = 0x0112
@@ -48,6 +51,83 @@ def test_probe_gives_the_size_as_a_person_sees_it(kind: str, orientation: int) -
     found = probe(held(quadrants(), kind, orientation))
 
     assert (found.width, found.height) == (96, 64)
+
+
+def turned_by_exif_alone(orientation: int, kind: str) -> bytes:
+    """A picture without a turn of its container's, as some phones write it; Pillow would move the turn there."""
+    exif = Image.Exif()
+    exif[ORIENTATION + 1] = orientation
+    data = encoded(STORED[orientation](quadrants()), kind, exif=exif.tobytes())
+    assert b"irot" not in data
+    for order in "<>":
+        other, turn = (struct.pack(f"{order}HHI", tag, 3, 1) for tag in (ORIENTATION + 1, ORIENTATION))
+        data = data.replace(other, turn)
+    return data
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_heic_that_only_exif_turns_comes_out_upright(orientation: int) -> None:
+    data = turned_by_exif_alone(orientation, "HEIF")
+
+    rendered, found = render(data, FINE), probe(data)
+
+    assert (found.width, found.height) == (rendered.width, rendered.height) == (96, 64)
+    assert distance(full(rendered), quadrants()) < 4
+
+
+def test_a_heic_that_container_and_exif_turn_is_turned_once() -> None:
+    data = bytearray(held(quadrants(), "HEIF", 6))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    assert b"irot" in data
+    at = max(data.rfind(struct.pack(order + "HHI", ORIENTATION, 3, 1)) for order in "<>")
+    data[at + 8 : at + 10] = b"\0\6" if data[at] == 0x01 else b"\6\0"
+
+    rendered, found = render(bytes(data), FINE), probe(bytes(data))
+
+    assert (found.width, found.height) == (rendered.width, rendered.height) == (96, 64)
+    assert distance(full(rendered), quadrants()) < 4
+
+
+def test_an_avif_that_only_exif_turns_is_left_as_browsers_show_it() -> None:
+    data = turned_by_exif_alone(6, "AVIF")
+
+    rendered, found = render(data, FINE), probe(data)
+
+    assert (found.width, found.height) == (rendered.width, rendered.height) == (64, 96)
+    assert distance(full(rendered), STORED[6](quadrants())) < 4
+
+
+def behind_the_pixels(kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    plain = encoded(STORED[6](quadrants()), "PNG")
+    extra = chunk(b"eXIf", exif.tobytes()[6:]) if kind == "eXIf" else profile("exif", exif.tobytes())
+    return plain[:-12] + extra + plain[-12:]
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "text"])
+def test_a_png_is_turned_by_exif_behind_its_pixels(kind: str) -> None:
+    data = behind_the_pixels(kind)
+
+    rendered, found = render(data, FINE), probe(data)
+
+    assert (found.width, found.height) == (rendered.width, rendered.height) == (96, 64)
+    assert distance(full(rendered), quadrants()) < 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_xmp_packet_turns_nothing(kind: str) -> None:
+    packet = xmp_packet("", 'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"')
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", packet.decode())
+    data = encoded(quadrants(), kind, **({"pnginfo": info} if kind == "PNG" else {"xmp": packet}))
+
+    rendered, found = render(data, FINE), probe(data)
+
+    assert b"Orientation" in data
+    assert (found.width, found.height) == (rendered.width, rendered.height) == (96, 64)
+    assert distance(full(rendered), quadrants()) < 4
 
 
 def test_every_variant_is_upright_not_only_the_largest() -> None:

@@ -21,13 +21,14 @@ from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import InsertOrder, insert
-from imgctl.ops.insert.source import derived_id
+from imgctl.ops.insert.source import PIECE, derived_id
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import walk
 from imgctl.store.catalog.schema import images as images_table
+from tests.imaging.containers import HEIGHT, WIDTH, Says, short_entry, text_entry, tiff_file
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo
@@ -93,6 +94,22 @@ def unconfirm(catalog: Catalog) -> None:
 
 def fates(outcomes: Iterable[FileOutcome]) -> list[tuple[Fate, Reason]]:
     return [(outcome.fate, outcome.reason) for outcome in outcomes]
+
+
+def test_what_a_blob_says_of_itself_is_read_wherever_it_lies(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+    far = Says(
+        primary=(text_entry(0x010E, b"Print 17"), short_entry(0x0112, 6)),
+        exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
+        pixels=PIECE + 2**20,
+    )
+    store.replace("in box/é0.jpg", tiff_file(far), content_type="image/tiff")
+
+    run([line(0), line(1, caption="by hand")])
+
+    first, second = sorted(rows(catalog), key=lambda image: image.taken_at is None)
+    assert (first.caption, first.taken_at) == ("Print 17", datetime(1987, 6, 5, 12, tzinfo=UTC))
+    assert (first.width, first.height) == (HEIGHT, WIDTH)
+    assert second.caption == "by hand"
 
 
 def test_blobs_become_originals_with_rows_and_stay_where_they_were(

@@ -22,9 +22,7 @@ MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 
 
 def prepared(mtime_ns: int) -> Prepared:
-    seen = Probe(
-        format="png", content_type="image/png", extension="png", width=1, height=1, taken_at=None, animated=False
-    )
+    seen = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
     found = Found(path="a.png", size=1, mtime_ns=mtime_ns, inode=1, user_id=UUID(int=1))
     return Prepared(
         found=found, size=1, body=b"x", sha256=b"s" * 32, probe=seen, caption=None, taken_at=None, started=0.0

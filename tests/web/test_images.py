@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 from imgctl.config import Settings
 from imgctl.imaging.probe import probe
 from imgctl.model import Status
+from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
 from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import OTHER, USER, Served, served
 from tests.whole.conftest import photo
@@ -46,6 +47,17 @@ def test_a_form_brings_its_owner_its_caption_and_the_date_in_its_name(either: Se
     body = answer.json()
     assert (body["user_id"], body["caption"]) == (str(OTHER), "from a phone")
     assert body["taken_at"] == "2024-02-29T12:00:00+00:00"
+
+
+def test_what_a_large_picture_says_behind_its_pixels_is_noted(either: Served) -> None:
+    scan = Says(
+        primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**20
+    )
+
+    body = either.client.post("/images", params=OWNER, content=tiff_file(scan)).json()
+
+    assert (body["caption"], body["taken_at"]) == ("Print 17", "1987-06-05T12:00:00+00:00")
+    assert (body["width"], body["height"]) == (WIDTH, HEIGHT)
 
 
 def test_a_large_picture_comes_whole_through_the_spool(either: Served, tmp_path: Path) -> None:

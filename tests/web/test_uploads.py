@@ -8,6 +8,7 @@ import pytest
 
 from imgctl.config import Settings
 from imgctl.model import Status
+from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
 from tests.web.server import OTHER, USER, Served, digest_of, served
 from tests.whole.conftest import photo
 
@@ -44,6 +45,21 @@ def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> No
     assert (body["status"], body["caption"], body["width"]) == ("processing", "passed by", 96)
     assert server.parts.store.get(body["original_key"]) == photo(1)
     assert server.client.post("/images", params={"user_id": str(USER)}, content=photo(1)).json()["id"] == body["id"]
+
+
+def test_what_lies_behind_the_pixels_of_bytes_that_pass_by_is_noted(server: Served) -> None:
+    scan = tiff_file(
+        Says(
+            primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**21
+        )
+    )
+    granted = announce(server, scan, content_type="image/tiff")
+    put(granted, scan)
+
+    body = complete(server, granted).json()
+
+    assert (body["caption"], body["taken_at"]) == ("Print 17", "1987-06-05T12:00:00+00:00")
+    assert (body["width"], body["height"]) == (WIDTH, HEIGHT)
 
 
 def test_the_store_takes_the_announced_bytes_once_and_no_others(server: Served) -> None:

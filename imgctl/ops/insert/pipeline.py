@@ -198,6 +198,6 @@ def _row(one: Inspected, originals_prefix: str) -> NewImage:
         content_type=seen.content_type,
         width=seen.width,
         height=seen.height,
-        caption=source.entry.caption,
-        taken_at=seen.taken_at,
+        caption=one.said.caption,
+        taken_at=one.said.taken_at,
     )

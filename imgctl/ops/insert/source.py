@@ -8,9 +8,12 @@ from uuid import UUID
 
 from imgctl.dates import filed_at, is_likely
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, NotAnImage, StoreError
-from imgctl.imaging.probe import Probe, probe
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.probe import Probe, probe, probe_of, recognise
 from imgctl.keys import first_id
 from imgctl.ops.insert.entries import Entry
+from imgctl.ops.ranges import in_store
+from imgctl.ops.upload.describe import Description, describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import Blob, BlobStore
 
@@ -55,11 +58,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """A source whose content is known."""
+    """A source whose content is known, and what it says of itself."""
 
     source: Source
     sha256: bytes
     probe: Probe
+    said: Description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +109,13 @@ def look(store: BlobStore, entry: Entry) -> Source | FileOutcome | Broken:
 def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broken:
     """Read a blob once, in pieces; an outcome instead where it cannot or should not be inserted."""
     digest, start = hashlib.sha256(), 0
-    seen: Probe | None = None
+    header: Header | None = None
     try:
         while start < source.blob.size:
             piece = store.read(source.entry.key, start=start, length=PIECE, etag=source.etag)
-            seen = seen or probe(piece)
+            header = header or recognise(
+                in_store(store, source.entry.key, size=source.blob.size, etag=source.etag, head=piece)
+            )
             digest.update(piece)
             start += len(piece)
             if not piece:
@@ -118,11 +124,12 @@ def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broke
         return source.outcome(Fate.SKIPPED, Reason.NOT_AN_IMAGE, str(error))
     except StoreError as error:
         return broken(source, error)
-    if seen is None:
+    if header is None:
         return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
-    if seen.taken_at is not None and not is_likely(seen.taken_at):
-        source, seen = replace(source, date_unlikely=True), replace(seen, taken_at=None)
-    return Inspected(source=source, sha256=digest.digest(), probe=seen)
+    said = describe(header, path=source.entry.key, caption=source.entry.caption)
+    if said.date_unlikely:
+        source = replace(source, date_unlikely=True)
+    return Inspected(source=source, sha256=digest.digest(), probe=probe_of(header), said=said)
 
 
 def peek(store: BlobStore, source: Source) -> FileOutcome | Broken:

@@ -49,6 +49,9 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
 def estimate(card: Card, found: Survey) -> Estimate:
     """What inserting all of it costs at most: what is there already is neither read nor copied."""
     gets = max(1, -(-found.mean_bytes // PIECE))
+    if gets > 1:
+        # Metadata may lie behind the pixels: a look there before the pieces are read.
+        gets += 1
     mean = f"blobs of {format_bytes(found.mean_bytes)} on average, as the first {found.sampled:,} are"
     size = found.blobs * found.mean_bytes
     return insert_estimate(card, files=found.blobs, size=size, gets=gets, assumptions=(mean, "none of them there yet"))

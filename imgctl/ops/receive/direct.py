@@ -1,7 +1,6 @@
 """Uploads that pass by: a promise and a signed PUT first, a look at what arrived and the confirmation after."""
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,18 +8,18 @@ from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, NotAnImage, StoreError, UsageError
 from imgctl.imaging.formats import NAMING
-from imgctl.imaging.probe import Probe, probe
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.probe import probe_of, recognise
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import in_store
 from imgctl.ops.receive.take import Taken, check_pixels
 from imgctl.ops.upload.describe import describe
-from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import Seen, confirm, note, promise
 
-HEAD_BYTES = 2**20
 PIECE_BYTES = 4 * 2**20
 EXTENSIONS = {name.content_type: name.extension for name in NAMING.values()}
 
@@ -76,12 +75,14 @@ def complete(parts: Parts, image: Image) -> Taken:
     if blob is None:
         raise BlobMissing("its bytes have not arrived", hint="PUT them to the signed URL first, then complete again")
     _check_promise(parts, image, blob)
-    head = _read_head(parts, key, blob)
-    seen = probe(head)
+    if blob.etag is None:
+        raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
+    header = recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag))
+    seen = probe_of(header)
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     if seen.content_type != image.content_type:
         raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
-    return Taken(id=image.id, created=_confirm(parts, image, seen, head))
+    return Taken(id=image.id, created=_confirm(parts, image, header))
 
 
 def owned(parts: Parts, image_id: UUID) -> Image:
@@ -139,15 +140,8 @@ def _pieces(parts: Parts, blob: Blob) -> Iterator[bytes]:
         yield parts.store.read(blob.key, start=start, length=PIECE_BYTES, etag=blob.etag)
 
 
-def _read_head(parts: Parts, key: str, blob: Blob) -> bytes:
-    if not blob.size or blob.etag is None:
-        return b""
-    return parts.store.read(key, start=0, length=HEAD_BYTES, etag=blob.etag)
-
-
-def _confirm(parts: Parts, image: Image, seen: Probe, head: bytes) -> bool:
-    found = Found(path="", size=image.bytes or 0, mtime_ns=time.time_ns(), inode=0)
-    said = describe(found, seen, head, None)
+def _confirm(parts: Parts, image: Image, header: Header) -> bool:
+    said, seen = describe(header, path=""), probe_of(header)
     known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
     with parts.catalog.write() as connection:
         note(connection, known)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.probe import Probe, probe
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.metadata.source import on_disk
+from imgctl.imaging.probe import Probe, probe_of, recognise
 from imgctl.model import Promised, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import Spool
@@ -45,9 +47,10 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget) -> Taken
     NotAnImage or ImageRejected for what is no picture or too large a one; CatalogUnavailable and StoreUnavailable
     leave a promise that the same bytes later keep. `budget` bounds what all callers hold in memory at once.
     """
-    check_pixels(probe(spool.head), max_pixels=parts.settings.work.max_pixels)
+    header = _header(spool)
+    check_pixels(probe_of(header), max_pixels=parts.settings.work.max_pixels)
     with budget.hold(COPIES * held_bytes(spool.size)):
-        prepared = _prepared(spool, sent)
+        prepared = _prepared(spool, sent, header)
         promised = _promise(parts, prepared)
         if promised.status is not Status.UPLOADING:
             return Taken(id=promised.id, created=False)
@@ -64,20 +67,24 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
         )
 
 
-def _prepared(spool: Spool, sent: Sent) -> Prepared:
-    body = _body(spool)
-    seen = probe(body or spool.head)
+def _header(spool: Spool) -> Header:
+    if spool.whole_in_memory:
+        return recognise(spool.head)
+    with spool.path.open("rb", buffering=0) as file:
+        return recognise(on_disk(file.fileno(), spool.size, head=spool.head))
+
+
+def _prepared(spool: Spool, sent: Sent, header: Header) -> Prepared:
     # Only the last name, for the date that may be in it: nothing is ever opened under a client's name.
     name = sent.name.replace("\\", "/").rpartition("/")[2][-255:]
-    named = Found(path=name, size=spool.size, mtime_ns=time.time_ns(), inode=0, caption=sent.caption)
-    said = describe(named, seen, body or spool.head, None)
-    found = Found(path=str(spool.path), size=spool.size, mtime_ns=named.mtime_ns, inode=0, user_id=sent.user_id)
+    said = describe(header, path=name, caption=sent.caption)
+    found = Found(path=str(spool.path), size=spool.size, mtime_ns=time.time_ns(), inode=0, user_id=sent.user_id)
     return Prepared(
         found=found,
         size=spool.size,
-        body=body,
+        body=_body(spool),
         sha256=spool.sha256,
-        probe=seen,
+        probe=probe_of(header),
         caption=said.caption,
         taken_at=said.taken_at,
         date_unlikely=said.date_unlikely,

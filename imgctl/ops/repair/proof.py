@@ -5,7 +5,7 @@ from dataclasses import replace
 from imgctl.errors import BlobMissing, StoreError
 from imgctl.imaging.formats import sniff
 from imgctl.imaging.master import fit
-from imgctl.imaging.pillow import decode, header_of
+from imgctl.imaging.pillow import decode, size_of
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant
 from imgctl.ops.parts import Parts
@@ -55,13 +55,13 @@ def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, pa
     kind = sniff(data)
     if kind is None:
         return "what lies there is no picture"
-    header = header_of(data, kind)
-    if header is None:
+    size = size_of(data, kind)
+    if size is None:
         return "what lies there cannot be read"
     # Before it is decoded: a size of its own choice would be memory of its own choice.
     wanted = _size(row, variant, parts.settings.variants.recipe())
-    if any(abs(found - asked) > TOLERANCE_PX for found, asked in zip(header.size, wanted, strict=True)):
-        return f"what lies there is {header.size[0]}×{header.size[1]} and not {wanted[0]}×{wanted[1]}"
+    if any(abs(found - asked) > TOLERANCE_PX for found, asked in zip(size, wanted, strict=True)):
+        return f"what lies there is {size[0]}×{size[1]} and not {wanted[0]}×{wanted[1]}"
     try:
         decode(data, kind)
     except Exception as error:  # Pillow's plugins raise what they like.

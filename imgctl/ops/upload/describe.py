@@ -2,49 +2,59 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 
 from imgctl.dates import is_likely
 from imgctl.imaging.boilerplate import is_boilerplate
-from imgctl.imaging.exif import read_description
-from imgctl.imaging.formats import Format
-from imgctl.imaging.iptc import caption_of, decoded
-from imgctl.imaging.jpeg import JpegHeader, read_header
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.metadata.iptc import Iptc, decoded, read_iptc
+from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp, w3c_moment
 from imgctl.imaging.name_date import name_moment
-from imgctl.imaging.probe import Probe
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
-from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
 from imgctl.ops.upload.sidecar import Beside
-from imgctl.ops.upload.walk import Found
 
-_JPEGS = frozenset((Format.JPEG, Format.MPO))
+
+class TakenFrom(StrEnum):
+    """What said when a photo was taken, the most trusted first; the last tells when a program wrote the file, no more."""
+
+    EXIF = "exif"
+    EXIF_DIGITISED = "exif_digitised"
+    XMP_BESIDE = "xmp_beside"
+    XMP = "xmp"
+    IPTC = "iptc"
+    TEXT = "text"
+    TAKEOUT = "takeout"
+    NAME = "name"
+    EXIF_MODIFIED = "exif_modified"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A caption fit for the catalog, and an aware UTC capture time; None where nothing says.
+    """A caption fit for the catalog, and an aware UTC capture time with what said it; None where nothing says.
 
     `date_unlikely` where a source told a date that cannot be, and was not believed.
     """
 
     caption: str | None
     taken_at: datetime | None
+    taken_from: TakenFrom | None = None
     date_unlikely: bool = False
 
 
-def describe(found: Found, probe: Probe, body: bytes | None, beside: Beside | None) -> Description:
-    """The caption and the capture time of a photo, each from the first source that has one; never raises for damage.
+def describe(header: Header, *, path: str, caption: str | None = None, beside: Beside | None = None) -> Description:
+    """The caption and the capture time of a photo, each from the first source that is believed; never raises for damage.
 
-    Captions: the manifest, Takeout, XMP (beside, then within), IPTC, EXIF. Times: EXIF, XMP, Takeout, the file's name.
-    `body` is the file's content or its beginning, None where it is not at hand. Opens at most five names `beside` it,
-    none where it came alone.
+    Captions: the one given, Takeout, XMP (beside, then within), IPTC, EXIF, the format's own text. Times: as TakenFrom
+    lists them. Nothing is looked for `beside` the path where it came alone.
     """
-    sources = _Sources(found, probe, body, beside)
+    sources = _Sources(header, path, caption, beside)
     caption = next(filter(None, map(_clean, sources.captions())), None)
     date_unlikely = False
-    for taken_at in filter(None, sources.times()):
+    for taken_from, taken_at in sources.times():
         if is_likely(taken_at):
-            return Description(caption=caption, taken_at=taken_at, date_unlikely=date_unlikely)
+            return Description(caption=caption, taken_at=taken_at, taken_from=taken_from, date_unlikely=date_unlikely)
         date_unlikely = True
     return Description(caption=caption, taken_at=None, date_unlikely=date_unlikely)
 
@@ -52,60 +62,83 @@ def describe(found: Found, probe: Probe, body: bytes | None, beside: Beside | No
 class _Sources:
     """Everything that may describe one photo, each looked into when it is asked for, and once."""
 
-    def __init__(self, found: Found, probe: Probe, body: bytes | None, beside: Beside | None) -> None:
-        self._found = found
-        self._probe = probe
-        self._body = body or b""
+    def __init__(self, header: Header, path: str, caption: str | None, beside: Beside | None) -> None:
+        self._header = header
+        self._path = path
+        self._caption = caption
         self._beside = beside
         self._read_takeout: Takeout | None = None
+        self._read_xmp_beside: Xmp | None = None
         self._read_xmp: Xmp | None = None
-        self._read_header: JpegHeader | None = None
+        self._read_iptc: Iptc | None = None
 
     def captions(self) -> Iterator[str | None]:
-        yield self._found.caption
+        yield self._caption
         yield self._takeout.description
         yield self._xmp_beside.description
-        if self._probe.format in _JPEGS:
-            yield self._xmp_within(b"description").description
-            yield caption_of(self._header.resources) if self._header.resources else None
-            yield _written_by_hand(self._header.exif)
-        elif self._probe.format == Format.TIFF:
-            yield _written_by_hand(self._body)
+        yield self._xmp.description
+        yield self._iptc.caption
+        yield _written_by_hand(decoded(self._header.exif.description))
+        yield _written_by_hand(self._header.texts.get("Description", ""))
 
-    def times(self) -> Iterator[datetime | None]:
-        yield self._probe.taken_at
-        yield self._xmp_beside.taken_at
-        if self._probe.format in _JPEGS:
-            yield self._xmp_within(b"Date").taken_at
-        yield self._takeout.taken_at
-        yield name_moment(self._found.path.rpartition("/")[2])
+    def times(self) -> Iterator[tuple[TakenFrom, datetime]]:
+        """Every date that anything says, in the order they are trusted."""
+        exif = self._header.exif
+        yield from _dated(TakenFrom.EXIF, exif.taken_at)
+        yield from _dated(TakenFrom.EXIF_DIGITISED, exif.digitised_at)
+        yield from _dated(TakenFrom.XMP_BESIDE, *self._xmp_beside.dates)
+        yield from _dated(TakenFrom.XMP, *self._xmp.dates)
+        yield from _dated(TakenFrom.IPTC, self._iptc.taken_at)
+        yield from _dated(TakenFrom.TEXT, _mail_moment(self._header.texts.get("Creation Time", "")))
+        yield from _dated(TakenFrom.TAKEOUT, self._takeout.taken_at)
+        yield from _dated(TakenFrom.NAME, name_moment(self._path.rpartition("/")[2]))
+        yield from _dated(TakenFrom.EXIF_MODIFIED, exif.modified_at)
 
     # Not functools.cached_property, which before Python 3.12 lets one thread at a time compute, for all objects.
     @property
     def _takeout(self) -> Takeout:
         if self._read_takeout is None:
-            self._read_takeout = self._beside.takeout(self._found.path) if self._beside else NO_TAKEOUT
+            self._read_takeout = self._beside.takeout(self._path) if self._beside else NO_TAKEOUT
         return self._read_takeout
 
     @property
     def _xmp_beside(self) -> Xmp:
+        if self._read_xmp_beside is None:
+            self._read_xmp_beside = self._beside.xmp(self._path) if self._beside else NO_XMP
+        return self._read_xmp_beside
+
+    @property
+    def _xmp(self) -> Xmp:
+        """The packet in the picture, parsed only where it may hold what is asked for: most do not."""
         if self._read_xmp is None:
-            self._read_xmp = self._beside.xmp(self._found.path) if self._beside else NO_XMP
+            packet = self._header.xmp
+            wanted = b"Date" in packet or b"description" in packet or b"\0" in packet[:64]
+            self._read_xmp = read_xmp(packet) if wanted else NO_XMP
         return self._read_xmp
 
     @property
-    def _header(self) -> JpegHeader:
-        if self._read_header is None:
-            self._read_header = read_header(self._body)
-        return self._read_header
-
-    def _xmp_within(self, wanted: bytes) -> Xmp:
-        """The packet in the picture, parsed only where it holds the word: most say nothing that is asked for."""
-        return read_xmp(self._header.xmp) if wanted in self._header.xmp else NO_XMP
+    def _iptc(self) -> Iptc:
+        if self._read_iptc is None:
+            self._read_iptc = read_iptc(self._header.iptc)
+        return self._read_iptc
 
 
-def _written_by_hand(exif: bytes) -> str | None:
-    text = decoded(read_description(exif)) if exif else ""
+def _dated(source: TakenFrom, *dates: datetime | None) -> Iterator[tuple[TakenFrom, datetime]]:
+    return ((source, date) for date in dates if date is not None)
+
+
+def _mail_moment(text: str) -> datetime | None:
+    """A PNG's Creation Time: RFC 1123 as its standard suggests, or ISO 8601 as many write it."""
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, IndexError):
+        return w3c_moment(text)
+
+
+def _written_by_hand(text: str) -> str | None:
     return None if is_boilerplate(text) else text
 
 

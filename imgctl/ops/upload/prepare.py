@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imgctl.errors import NotAnImage
-from imgctl.imaging.probe import Probe, probe
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.metadata.source import on_disk
+from imgctl.imaging.probe import Probe, probe_of, recognise
 from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.sidecar import Beside
@@ -46,12 +48,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What was read: `head` is the body, or the first piece of one that is streamed later."""
+    """What was read; `body` is None where it is streamed later."""
 
     size: int
-    head: bytes
     body: bytes | None
-    probe: Probe
+    header: Header
     sha256: bytes
 
 
@@ -85,13 +86,13 @@ def _read(found: Found, beside: Beside, started: float) -> Prepared | FileOutcom
     if content is None:
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
-    said = describe(found, content.probe, content.head, beside)
+    said = describe(content.header, path=found.path, caption=found.caption, beside=beside)
     return Prepared(
         found=found,
         size=content.size,
         body=content.body,
         sha256=content.sha256,
-        probe=content.probe,
+        probe=probe_of(content.header),
         caption=said.caption,
         taken_at=said.taken_at,
         date_unlikely=said.date_unlikely,
@@ -111,7 +112,7 @@ def _as_found(found: Found) -> _Content | None:
         os.close(descriptor)
     if (len(body), after.st_size, after.st_mtime_ns) != (found.size, found.size, found.mtime_ns):
         return None
-    return _Content(size=len(body), head=body, body=body, probe=probe(body), sha256=hashlib.sha256(body).digest())
+    return _Content(size=len(body), body=body, header=recognise(body), sha256=hashlib.sha256(body).digest())
 
 
 def _as_it_is(found: Found) -> _Content | None:
@@ -120,14 +121,16 @@ def _as_it_is(found: Found) -> _Content | None:
         before = os.fstat(file.fileno())
         large = before.st_size > STREAM_ABOVE
         head = file.read(PIECE) if large else file.read()
-        seen, digest = probe(head), hashlib.sha256(head)
+        # Wherever in the file its metadata lies, it is read before all of it is hashed: what is no picture is not.
+        source = on_disk(file.fileno(), before.st_size, head=head) if large else head
+        header, digest = recognise(source), hashlib.sha256(head)
         while large and (piece := file.read(PIECE)):
             digest.update(piece)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
     size = before.st_size if large else len(head)
-    return _Content(size=size, head=head, body=None if large else head, probe=seen, sha256=digest.digest())
+    return _Content(size=size, body=None if large else head, header=header, sha256=digest.digest())
 
 
 def _unfit(found: Found, why: str) -> FileOutcome:

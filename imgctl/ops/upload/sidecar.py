@@ -1,65 +1,85 @@
-"""Small files beside a photo that describe it, found without asking for each, read without ever hanging on one."""
+"""Small files beside a photo that describe it, found by listing each directory once, read without ever hanging on one."""
 
 import os
 import stat
-from collections.abc import Container, Iterable
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from imgctl.imaging import takeout, xmp
+from imgctl.imaging import takeout
+from imgctl.imaging.metadata import xmp
+from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout, read_takeout, sidecar_names
-from imgctl.imaging.xmp import NO_XMP, Xmp, read_xmp
 
 # Whatever is there instead of a file, a pipe among it, opens at once or not at all.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-_ENDINGS = (".json", ".xmp")
-# A directory is listed once after so many questions, two a photo; before, and where it holds too much, names are tried.
-_WORTH_LISTING = 16
+_JSON, _XMP = ".json", ".xmp"
+# Of a directory that holds more sidecars, and of all directories together, no more names are kept.
 _MOST_NAMES = 100_000
 _MOST_DIRECTORIES = 256
 
 
-class _Everything:
-    """The names of a directory that was not listed: each may be there."""
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names in a directory that end as one kind of sidecar does: as written, and by how they read to a person."""
 
-    def __contains__(self, name: object) -> bool:
-        return True
+    exact: set[str] = field(default_factory=set)
+    folded: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str) -> None:
+        self.exact.add(name)
+        self.folded.setdefault(_folded(name), name)
+
+    def there(self, names: Sequence[str]) -> Iterator[str]:
+        """Those of these names that are there, exactly so first, then in other letters: capitals, or accents apart."""
+        if self.exact:
+            yield from (name for name in names if name in self.exact)
+            for name in names:
+                found = self.folded.get(_folded(name))
+                if found is not None and found != name:
+                    yield found
 
 
-_ANY = _Everything()
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    json: _Names = field(default_factory=_Names)
+    xmp: _Names = field(default_factory=_Names)
 
 
 class Beside:
-    """What lies beside photos. Trying four names a photo, mostly in vain, cost more than hashing it.
-
-    Safe in many threads: two that meet in a directory may both list it.
-    """
+    """What lies beside photos. Safe in many threads: two that meet in a directory may both list it."""
 
     def __init__(self, *, follow_links: bool = False) -> None:
         self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
-        self._asked: dict[str, int] = {}
-        self._names: dict[str, Container[str]] = {}
+        self._listings: dict[str, _Listing | None] = {}
+        self._kept = 0
 
     def takeout(self, path: str) -> Takeout:
-        """What Google Takeout's JSON file beside the photo says; at most three names are tried."""
+        """What Google Takeout's JSON file beside the photo says."""
         directory, slash, name = path.rpartition("/")
-        data = self._first(f"{directory}{slash}", sidecar_names(name), longest=takeout.LONGEST)
+        listing = self._listed(directory + slash)
+        if listing is not None and not listing.json.exact:
+            return NO_TAKEOUT
+        names = sidecar_names(name)
+        found = names if listing is None else listing.json.there(names)
+        data = self._first(f"{directory}{slash}", found, longest=takeout.LONGEST)
         return read_takeout(data) if data else NO_TAKEOUT
 
     def xmp(self, path: str) -> Xmp:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
         stem, dot, extension = name.rpartition(".")
-        names = [f"{name}.xmp"]
-        if dot and extension != "xmp":
-            names.append(f"{stem}.xmp")
-        data = self._first(f"{directory}{slash}", names, longest=xmp.LONGEST)
+        names = [f"{name}{_XMP}"]
+        if dot and extension.lower() != "xmp":
+            names.append(f"{stem}{_XMP}")
+        listing = self._listed(directory + slash)
+        found = names if listing is None else listing.xmp.there(names)
+        data = self._first(f"{directory}{slash}", found, longest=xmp.LONGEST)
         return read_xmp(data) if data else NO_XMP
 
-    def _first(self, directory: str, names: Iterable[str], *, longest: int) -> bytes:
+    def _first(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> bytes:
         """The content of the first of these that is a file; empty where none is, or it is longer."""
-        there = self._listed(directory)
         for name in names:
-            if name not in there:
-                continue
             try:
                 descriptor = os.open(f"{directory}{name}", self._flags)
             except (OSError, ValueError):
@@ -67,34 +87,44 @@ class Beside:
             return _content(descriptor, longest)
         return b""
 
-    def _listed(self, directory: str) -> Container[str]:
-        known = self._names.get(directory)
-        if known is not None:
-            return known
-        if len(self._asked) >= _MOST_DIRECTORIES:
+    def _listed(self, directory: str) -> _Listing | None:
+        """The sidecars in a directory; None where they are too many or cannot be listed: then each name is tried."""
+        try:
+            return self._listings[directory]
+        except KeyError:
+            pass
+        listing = _listing(directory)
+        count = len(listing.json.exact) + len(listing.xmp.exact) if listing else 0
+        if len(self._listings) >= _MOST_DIRECTORIES or self._kept + count > _MOST_NAMES:
             # An archive may have a directory for every few photos.
-            self._names.clear()
-            self._asked.clear()
-        asked = self._asked[directory] = self._asked.get(directory, 0) + 1
-        if asked <= _WORTH_LISTING:
-            return _ANY
-        names = self._names[directory] = _names_in(directory)
-        return names
+            self._listings.clear()
+            self._kept = 0
+        self._listings[directory] = listing
+        self._kept += count
+        return listing
 
 
-def _names_in(directory: str) -> Container[str]:
-    """The names in a directory that may be those of sidecars; any name where they are too many or cannot be listed."""
-    names: set[str] = set()
+def _listing(directory: str) -> _Listing | None:
+    found = _Listing()
     try:
         with os.scandir(directory or ".") as entries:
             for entry in entries:
-                if entry.name.endswith(_ENDINGS):
-                    names.add(entry.name)
-                    if len(names) > _MOST_NAMES:
-                        return _ANY
+                ending = entry.name[-5:].lower()
+                if ending == _JSON:
+                    found.json.add(entry.name)
+                elif ending.endswith(_XMP):
+                    found.xmp.add(entry.name)
+                else:
+                    continue
+                if len(found.json.exact) + len(found.xmp.exact) > _MOST_NAMES:
+                    return None
     except (OSError, ValueError):
-        return _ANY
-    return names
+        return None
+    return found
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _content(descriptor: int, longest: int) -> bytes:

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from xml.parsers import expat
 
-from imgctl.dates import is_likely
-
 LONGEST = 2**20
 _UTF16 = b"\xff\xfe"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -23,9 +21,9 @@ _EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Xmp:
-    """What a packet says: aware UTC capture time (UTC unless it has an offset), and the description."""
+    """What a packet says: aware UTC times (UTC unless they have an offset), the best first, and the description."""
 
-    taken_at: datetime | None = None
+    dates: tuple[datetime, ...] = ()
     description: str | None = None
 
 
@@ -42,10 +40,8 @@ def read_xmp(packet: bytes) -> Xmp:
         reader.parse(packet if packet.startswith(_UTF16) else packet.rstrip(b"\0"))
     except (expat.ExpatError, ValueError, LookupError):
         return NO_XMP
-    dates = [moment for name in _DATES if (moment := w3c_moment(reader.dates.get(name, "")))]
-    # Where no date can be, the first is told, for whoever says that it is not believed.
-    taken_at = next(filter(is_likely, dates), dates[0] if dates else None)
-    return Xmp(taken_at=taken_at, description=reader.description())
+    dates = (w3c_moment(reader.dates.get(name, "")) for name in _DATES)
+    return Xmp(dates=tuple(one for one in dates if one), description=reader.description())
 
 
 def w3c_moment(text: str) -> datetime | None:

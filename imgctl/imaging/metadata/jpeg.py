@@ -2,62 +2,57 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from imgctl.imaging.metadata.contents import Contents
+from imgctl.imaging.metadata.photoshop import IPTC, resources
+from imgctl.imaging.metadata.source import Source, in_memory
 
 _NO_FRAME = frozenset((0xC4, 0xC8, 0xCC))
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))
 _END = frozenset((0xD9, 0xDA))
 _EXIF, _MPF = b"Exif\0\0", b"MPF\0"
 _XMP, _PHOTOSHOP = b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
+_LONGEST_SIGNATURE = 32
 _MOST_RESOURCES = 2**20
+# Damage is searched for the next marker that far.
+_SEARCHED = 2**16
 _PICTURE_COUNT = 0xB001
 _MPF_ENTRIES = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JpegHeader:
-    """Size as stored (None when no frame header is found), the number of pictures, and what is said about them.
-
-    The payloads of EXIF, of the XMP packet and of Photoshop's image resources are empty where there are none.
-    """
-
-    size: tuple[int, int] | None
-    exif: bytes
-    pictures: int
-    xmp: bytes
-    resources: bytes
-
-
-def read_header(data: bytes) -> JpegHeader:
-    """Walk the markers from the start up to the frame header; never raises."""
+def read_jpeg(source: Source) -> Contents:
+    """Walk the markers from the start up to the frame header."""
     size: tuple[int, int] | None = None
-    exif = xmp = resources = b""
+    exif = xmp = photoshop = b""
     pictures = 1
-    for marker, at, end in _segments(data):
-        if marker == 0xE1 and not exif and data.startswith(_EXIF, at):
-            exif = data[at + len(_EXIF) : end]
-        elif marker == 0xE1 and not xmp and data.startswith(_XMP, at):
-            xmp = data[at + len(_XMP) : end]
-        elif marker == 0xE2 and data.startswith(_MPF, at):
-            pictures = _picture_count(data[at + len(_MPF) : end])
-        elif marker == 0xED and len(resources) < _MOST_RESOURCES and data.startswith(_PHOTOSHOP, at):
+    for marker, at, end in _segments(source):
+        start = source.read(at, _LONGEST_SIGNATURE) if 0xE1 <= marker <= 0xED else b""
+        if marker == 0xE1 and not exif and start.startswith(_EXIF):
+            exif = source.read(at, end - at)
+        elif marker == 0xE1 and not xmp and start.startswith(_XMP):
+            xmp = source.read(at, end - at)[len(_XMP) :]
+        elif marker == 0xE2 and start.startswith(_MPF):
+            pictures = _picture_count(source.read(at, end - at)[len(_MPF) :])
+        elif marker == 0xED and len(photoshop) < _MOST_RESOURCES and start.startswith(_PHOTOSHOP):
             # One segment holds 64 KiB; what is longer goes on in the next.
-            resources += data[at + len(_PHOTOSHOP) : end]
+            photoshop += source.read(at, end - at)[len(_PHOTOSHOP) :]
         elif 0xC0 <= marker <= 0xCF:
-            size = _frame(data, at)
-    return JpegHeader(size=size, exif=exif, pictures=pictures, xmp=xmp, resources=resources)
+            size = _frame(source.read(at, 5))
+    iptc = resources(in_memory(photoshop)).get(IPTC, b"") if photoshop else b""
+    return Contents(size=size, exif=in_memory(exif), xmp=xmp, iptc=iptc, pictures=pictures)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _segments(source: Source) -> Iterator[tuple[int, int, int]]:
     """Each marker with where its payload begins and ends, up to and with the frame header."""
-    at, length = 2, len(data)
-    while at + 4 <= length:
-        if data[at] != 0xFF:
-            at = data.find(b"\xff", at)
-            if at < 0:
+    at = 2
+    while len(here := source.read(at, 4)) == 4:
+        if here[0] != 0xFF:
+            found = source.read(at, _SEARCHED).find(b"\xff")
+            if found < 0:
                 break
+            at += found
             continue
-        marker = data[at + 1]
+        marker = here[1]
         if marker == 0xFF:
             at += 1
         elif marker in _BARE or marker == 0:
@@ -65,7 +60,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         elif marker in _END:
             break
         else:
-            end = at + 2 + max(2, _short(data, at + 2))
+            end = at + 2 + max(2, here[2] << 8 | here[3])
             if marker not in _NO_FRAME:
                 yield marker, at + 4, end
             if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
@@ -73,14 +68,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             at = end
 
 
-def _short(data: bytes, at: int) -> int:
-    return data[at] << 8 | data[at + 1]
-
-
-def _frame(data: bytes, at: int) -> tuple[int, int] | None:
-    if len(data) < at + 5:
+def _frame(data: bytes) -> tuple[int, int] | None:
+    if len(data) < 5:
         return None
-    width, height = _short(data, at + 3), _short(data, at + 1)
+    height, width = struct.unpack_from(">HH", data, 1)
     return (width, height) if width and height else None
 
 

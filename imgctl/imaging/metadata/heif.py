@@ -1,0 +1,205 @@
+"""HEIC and AVIF: what their `meta` box says of the primary picture, and the items that hold EXIF and XMP (ISO/IEC 23008-12)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from imgctl.imaging.metadata.boxes import boxes
+from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.source import Source, in_memory
+
+_XMP = b"application/rdf+xml"
+_TURNS = frozenset((b"irot", b"imir"))
+_IN_FILE, _IN_META = 0, 1
+_MOST_ITEMS = 4096
+
+Extent = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Meta:
+    """The item tables of one file, as far as they are needed."""
+
+    primary: int = 0
+    kinds: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    extents: dict[int, tuple[int, list[Extent]]] = field(default_factory=dict)
+    describes: dict[int, set[int]] = field(default_factory=dict)
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    of_items: dict[int, list[int]] = field(default_factory=dict)
+    data: tuple[int, int] = (0, 0)
+
+    def of_primary(self) -> list[tuple[bytes, bytes]]:
+        """The primary picture's properties, in the order they apply."""
+        wanted = self.of_items.get(self.primary, ())
+        return [self.properties[index - 1] for index in wanted if 0 < index <= len(self.properties)]
+
+    def item(self, kind: bytes, content: bytes = b"") -> int | None:
+        """The item of a kind that describes the primary picture, else the first of that kind."""
+        found = [one for one, what in self.kinds.items() if what == (kind, content)]
+        return next((one for one in found if self.primary in self.describes.get(one, ())), next(iter(found), None))
+
+
+def read_heif(source: Source) -> Contents:
+    """Read the `meta` box, then only the items that say something of the picture."""
+    place = next(((start, end) for kind, start, end in boxes(source) if kind == b"meta"), None)
+    if place is None or place[1] - place[0] > MOST_BLOCK:
+        return Contents()
+    block = in_memory(source.read(place[0], place[1] - place[0]))
+    try:
+        meta = _tables(block)
+    except (IndexError, ValueError):
+        return Contents()
+    properties = meta.of_primary()
+    return Contents(
+        size=_size(properties),
+        turned=any(kind in _TURNS for kind, _ in properties),
+        exif=in_memory(_tiff(_bytes(source, block, meta, meta.item(b"Exif")))),
+        xmp=_bytes(source, block, meta, meta.item(b"mime", _XMP)),
+    )
+
+
+def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int] | None:
+    """As the container's own crop and turns leave it."""
+    size: tuple[int, int] | None = None
+    for kind, data in properties:
+        if kind == b"ispe" and len(data) >= 12 and size is None:
+            size = int.from_bytes(data[4:8]), int.from_bytes(data[8:12])
+        elif kind == b"clap" and len(data) >= 16 and size is not None:
+            size = _ratio(data[:8], size[0]), _ratio(data[8:16], size[1])
+        elif kind == b"irot" and data and data[0] & 1 and size is not None:
+            size = size[1], size[0]
+    return size
+
+
+def _ratio(data: bytes, most: int) -> int:
+    """A clean aperture's edge, which is a fraction; what cannot be is left as it was."""
+    above, below = int.from_bytes(data[:4]), int.from_bytes(data[4:])
+    edge = round(above / below) if below else 0
+    return edge if 0 < edge <= most else most
+
+
+def _tiff(data: bytes) -> bytes:
+    """An EXIF item without the offset it opens with."""
+    return data[4 + int.from_bytes(data[:4]) :] if len(data) > 8 else b""
+
+
+def _bytes(source: Source, block: Source, meta: _Meta, item: int | None) -> bytes:
+    if item is None or item not in meta.extents:
+        return b""
+    method, extents = meta.extents[item]
+    if sum(length for _, length in extents) > MOST_BLOCK:
+        return b""
+    if method == _IN_META:
+        start, end = meta.data
+        return b"".join(block.read(start + at, min(length or end - start, end - start - at)) for at, length in extents)
+    if method != _IN_FILE:
+        return b""
+    return b"".join(source.read(at, length or min(source.size - at, MOST_BLOCK)) for at, length in extents)
+
+
+def _tables(block: Source) -> _Meta:
+    meta = _Meta()
+    for kind, start, end in boxes(block, 4):
+        if kind == b"idat":
+            meta.data = start, end
+        elif kind == b"iprp":
+            _properties(block, start, end, meta)
+        elif kind in _PARSERS:
+            _PARSERS[kind](_Fields(block.read(start, end - start)), meta)
+    return meta
+
+
+class _Fields:
+    """Whole numbers one behind the other in a full box; IndexError where it ends too early."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self.version = self.take(1)
+        self.flags = self.take(3)
+
+    def take(self, size: int) -> int:
+        return int.from_bytes(self.piece(size))
+
+    def piece(self, size: int) -> bytes:
+        self._at += size
+        if self._at > len(self._data):
+            raise IndexError(self._at)
+        return self._data[self._at - size : self._at]
+
+    def rest(self) -> bytes:
+        return self._data[self._at :]
+
+    def repeated(self, count: int) -> range:
+        if count > _MOST_ITEMS:
+            raise ValueError(count)
+        return range(count)
+
+
+def _primary(box: _Fields, meta: _Meta) -> None:
+    meta.primary = box.take(4 if box.version else 2)
+
+
+def _kinds(box: _Fields, meta: _Meta) -> None:
+    box.take(4 if box.version else 2)
+    for kind, start, end in boxes(entries := in_memory(box.rest())):
+        if kind != b"infe":
+            continue
+        entry = _Fields(entries.read(start, end - start))
+        if entry.version >= 2:
+            item = entry.take(2 if entry.version == 2 else 4)
+            entry.take(2)
+            what = entry.piece(4)
+            content = entry.rest().split(b"\0")[1:2] if what == b"mime" else []
+            meta.kinds[item] = what, content[0] if content else b""
+
+
+def _places(box: _Fields, meta: _Meta) -> None:
+    sizes, more = box.take(1), box.take(1)
+    offset, length, base, index = sizes >> 4, sizes & 15, more >> 4, more & 15 if box.version else 0
+    wide = 4 if box.version == 2 else 2
+    for _ in box.repeated(box.take(wide)):
+        item = box.take(wide)
+        method = box.take(2) & 15 if box.version else _IN_FILE
+        box.take(2)
+        start = box.take(base)
+        extents: list[Extent] = []
+        for _ in box.repeated(box.take(2)):
+            box.take(index)
+            extents.append((start + box.take(offset), box.take(length)))
+        meta.extents[item] = method, extents
+
+
+def _references(box: _Fields, meta: _Meta) -> None:
+    wide = 4 if box.version else 2
+    for kind, start, end in boxes(entries := in_memory(box.rest())):
+        if kind == b"cdsc":
+            # A plain box: the four bytes that a full box has before its fields are put before it.
+            entry = _Fields(bytes(4) + entries.read(start, end - start))
+            item = entry.take(wide)
+            meta.describes[item] = {entry.take(wide) for _ in entry.repeated(entry.take(2))}
+
+
+def _properties(block: Source, start: int, end: int, meta: _Meta) -> None:
+    for kind, at, after in boxes(block, start, end):
+        if kind == b"ipco":
+            found = boxes(block, at, after)
+            # What is longer than these are is a colour profile or a decoder's set-up.
+            meta.properties = [(name, block.read(begin, min(stop - begin, 32))) for name, begin, stop in found]
+        elif kind == b"ipma":
+            meta.of_items |= dict(_associations(_Fields(block.read(at, after - at))))
+
+
+def _associations(box: _Fields) -> Iterator[tuple[int, list[int]]]:
+    wide, each = (4 if box.version else 2), (2 if box.flags & 1 else 1)
+    mask = 0x7FFF if each == 2 else 0x7F
+    for _ in box.repeated(box.take(4)):
+        item = box.take(wide)
+        yield item, [box.take(each) & mask for _ in box.repeated(box.take(1))]
+
+
+_PARSERS: dict[bytes, Callable[[_Fields, _Meta], None]] = {
+    b"pitm": _primary,
+    b"iinf": _kinds,
+    b"iloc": _places,
+    b"iref": _references,
+}

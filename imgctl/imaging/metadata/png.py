@@ -1,0 +1,102 @@
+"""A PNG by its chunks, those behind the pixels too: eXIf, texts, XMP, and what ImageMagick writes in texts."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.photoshop import IPTC, resources
+from imgctl.imaging.metadata.source import Source, in_memory
+
+_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+_WANTED = frozenset((b"IHDR", b"eXIf", *_TEXTS))
+_PIXELS = b"IDAT"
+_XMP = "XML:com.adobe.xmp"
+_PROFILE = "Raw profile type "
+_SHORT = ("Description", "Creation Time")
+# What lies behind the pixels in a store is looked for in the last mebibyte: to get there from one chunk of pixels to
+# the next would read all of them.
+_TAIL = 2**20
+
+
+def read_png(source: Source) -> Contents:
+    """Walk the chunks (PNG third edition, 5.3)."""
+    blocks: dict[bytes, bytes] = {}
+    texts: dict[str, bytes] = {}
+    for kind, data in _chunks(source):
+        if kind in _TEXTS:
+            name, text = _text(kind, data)
+            texts.setdefault(name, text)
+        else:
+            blocks.setdefault(kind, data)
+    head = blocks.get(b"IHDR", b"")
+    exif = blocks.get(b"eXIf") or _profile(texts, "exif") or _profile(texts, "APP1")
+    return Contents(
+        size=(int.from_bytes(head[:4]), int.from_bytes(head[4:8])) if len(head) >= 8 else None,
+        exif=in_memory(exif),
+        xmp=texts.get(_XMP) or _profile(texts, "xmp"),
+        iptc=_data_sets(_profile(texts, "iptc")),
+        texts={name: _plain(texts[name]) for name in _SHORT if name in texts},
+    )
+
+
+def _chunks(source: Source) -> Iterator[tuple[bytes, bytes]]:
+    at = 8
+    while len(here := source.read(at, 8)) == 8:
+        size, kind = int.from_bytes(here[:4]), here[4:]
+        if kind == _PIXELS and source.remote and source.size - at > _TAIL:
+            yield from _behind(source.read(source.size - _TAIL, _TAIL))
+            return
+        if kind in _WANTED and size <= MOST_BLOCK:
+            yield kind, source.read(at + 8, size)
+        if kind == b"IEND":
+            return
+        at += size + 12
+
+
+def _behind(tail: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks in the last part of a file, found by their names and proved by their checksums."""
+    for kind in (b"eXIf", *_TEXTS):
+        at = tail.find(kind, 4)
+        while at >= 4:
+            end = at + 4 + int.from_bytes(tail[at - 4 : at])
+            if end + 4 <= len(tail) and zlib.crc32(tail[at:end]) == int.from_bytes(tail[end : end + 4]):
+                yield kind, tail[at + 4 : end]
+            at = tail.find(kind, at + 4)
+
+
+def _text(kind: bytes, data: bytes) -> tuple[str, bytes]:
+    name, _, rest = data.partition(b"\0")
+    if kind == b"iTXt":
+        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    else:
+        packed, rest = kind == b"zTXt", rest[1:] if kind == b"zTXt" else rest
+    return name.decode("latin-1"), _unpacked(rest) if packed else rest
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, MOST_BLOCK)
+    except zlib.error:
+        return b""
+
+
+def _plain(text: bytes) -> str:
+    """Latin-1 by the standard, UTF-8 by many writers."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _profile(texts: dict[str, bytes], name: str) -> bytes:
+    """A block as ImageMagick writes it into a text: its name, its length, and hexadecimal digits in lines."""
+    _, _, rest = texts.get(_PROFILE + name, b"").lstrip().partition(b"\n")
+    with suppress(ValueError):
+        return bytes.fromhex(rest.strip().partition(b"\n")[2].decode("ascii"))
+    return b""
+
+
+def _data_sets(profile: bytes) -> bytes:
+    """IPTC, which ImageMagick wraps into Photoshop's resources."""
+    return resources(in_memory(profile)).get(IPTC, b"") if profile.startswith(b"8BIM") else profile

@@ -1,0 +1,200 @@
+"""Twelve formats, five places, four facts: each is read wherever a format can say it, and what a format cannot say is named."""
+
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.metadata.source import MOST_REMOTE, Source
+from imgctl.imaging.probe import recognise
+from imgctl.ops.upload.describe import describe
+from imgctl.ops.upload.sidecar import Beside
+from tests.imaging.containers import (
+    HEIGHT,
+    WIDTH,
+    Says,
+    avif,
+    big_tiff,
+    bmp,
+    gif,
+    heic,
+    heif,
+    jp2,
+    jpeg,
+    mpo,
+    png,
+    psd,
+    short_entry,
+    text_entry,
+    tiff_file,
+    webp,
+)
+from tests.imaging.metadata import dataset, described, xmp_packet
+
+FORMATS: dict[str, Callable[[Says], bytes]] = {
+    "JPEG": jpeg,
+    "MPO": mpo,
+    "PNG": png,
+    "GIF": gif,
+    "WebP": webp,
+    "TIFF": tiff_file,
+    "BigTIFF": big_tiff,
+    "HEIC": heic,
+    "AVIF": avif,
+    "BMP": bmp,
+    "JPEG 2000": jp2,
+    "PSD": psd,
+}
+PLACES = ("EXIF", "XMP", "IPTC", "the format itself", "beside")
+FACTS = ("taken_at", "offset", "caption", "orientation")
+
+XMP_TURNS = "browsers turn nothing by XMP"
+IPTC_TURNS = "IPTC has no turn"
+NOT_THERE = "the format has no place for it"
+CANNOT: dict[tuple[str, str, str], str] = {
+    **{(kind, "XMP", "orientation"): XMP_TURNS for kind in FORMATS},
+    **{(kind, "IPTC", "orientation"): IPTC_TURNS for kind in FORMATS},
+    **{(kind, "beside", "orientation"): "a file beside the picture turns nothing" for kind in FORMATS},
+    **{(kind, "EXIF", fact): NOT_THERE for kind in ("GIF", "BMP") for fact in FACTS},
+    **{("BMP", "XMP", fact): NOT_THERE for fact in FACTS},
+    **{(kind, "IPTC", fact): NOT_THERE for kind in ("GIF", "WebP", "HEIC", "AVIF", "BMP") for fact in FACTS},
+    **{
+        (kind, "the format itself", fact): "it has no texts, or such as programs fill"
+        for kind in FORMATS
+        for fact in FACTS
+    },
+    ("AVIF", "EXIF", "orientation"): "MIAF: turned by its container alone, and browsers do so",
+    ("JPEG 2000", "EXIF", "orientation"): "no viewer turns it",
+    ("PSD", "EXIF", "orientation"): "Photoshop's pixels are upright",
+}
+CAN_ITSELF = {
+    ("PNG", "taken_at"),
+    ("PNG", "offset"),
+    ("PNG", "caption"),
+    ("HEIC", "orientation"),
+    ("AVIF", "orientation"),
+}
+for _kind, _fact in CAN_ITSELF:
+    del CANNOT[_kind, "the format itself", _fact]
+
+CAPTION = "Harbour at dawn"
+LOCAL = datetime(2011, 3, 4, 5, 6, 7, tzinfo=UTC)
+SHIFTED = datetime(2011, 3, 4, 3, 6, 7, tzinfo=UTC)
+TURN = struct.pack("<H", 6)
+
+
+def says(place: str, *, offset: bool) -> Says:
+    """Every fact, said in one place."""
+    if place == "EXIF":
+        offsets = (text_entry(0x9011, b"+02:00"),) if offset else ()
+        primary = (text_entry(0x010E, CAPTION.encode()), short_entry(0x0112, 6))
+        return Says(primary=primary, exif=(text_entry(0x9003, b"2011:03:04 05:06:07"), *offsets))
+    if place == "IPTC":
+        time = b"050607+0200" if offset else b"050607"
+        return Says(iptc=dataset(2, 55, b"20110304") + dataset(2, 60, time) + dataset(2, 120, CAPTION.encode()))
+    if place == "XMP":
+        return Says(xmp=packet(offset=offset))
+    if place == "the format itself":
+        created = f"Fri, 4 Mar 2011 05:06:07 {'+0200' if offset else 'GMT'}"
+        return Says(texts={"Description": CAPTION, "Creation Time": created}, turned=True)
+    return Says()
+
+
+def packet(*, offset: bool) -> bytes:
+    date = f"2011-03-04T05:06:07{'+02:00' if offset else ''}"
+    turn = 'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"'
+    return xmp_packet(described(CAPTION), f'{turn} exif:DateTimeOriginal="{date}"')
+
+
+def read(kind: str, place: str, directory: Path, *, offset: bool) -> tuple[Header, str | None, datetime | None]:
+    header = recognise(FORMATS[kind](says(place, offset=offset)))
+    if place == "beside":
+        (directory / "a.xmp").write_bytes(packet(offset=offset))
+    said = describe(header, path=str(directory / "a.bin"), beside=Beside())
+    return header, said.caption, said.taken_at
+
+
+@pytest.mark.parametrize("fact", FACTS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_each_fact_is_read_in_each_place_that_can_say_it(kind: str, place: str, fact: str, tmp_path: Path) -> None:
+    header, caption, taken_at = read(kind, place, tmp_path, offset=fact == "offset")
+    found = {
+        "taken_at": taken_at == LOCAL,
+        "offset": taken_at == SHIFTED,
+        "caption": caption == CAPTION,
+        "orientation": header.size == (HEIGHT, WIDTH),
+    }
+
+    # Also what cannot be said is looked at: a format that learns it must lose its reason.
+    assert found[fact] is ((kind, place, fact) not in CANNOT)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_says_nothing_tells_its_size(kind: str) -> None:
+    header = recognise(FORMATS[kind](Says()))
+
+    assert header.size == (WIDTH, HEIGHT)
+    assert header.orientation == 1
+
+
+def test_exif_in_a_text_of_a_png_counts_like_a_chunk() -> None:
+    header = recognise(png(says("EXIF", offset=True), raw_profile=True))
+
+    assert (header.orientation, header.exif.taken_at, header.size) == (6, SHIFTED, (HEIGHT, WIDTH))
+
+
+def test_an_exif_item_may_lie_in_the_box_that_lists_it() -> None:
+    header = recognise(heif(says("EXIF", offset=True), b"heic", in_meta=True))
+
+    assert (header.orientation, header.exif.taken_at) == (6, SHIFTED)
+
+
+@pytest.mark.parametrize(("exif", "container"), [(6, True), (1, True), (8, True)])
+def test_a_turn_of_the_container_wins_over_exif_and_is_not_done_twice(exif: int, container: bool) -> None:
+    header = recognise(heic(Says(primary=(short_entry(0x0112, exif),), turned=container)))
+
+    assert (header.orientation, header.size) == (1, (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("pointer", [3, 4, 13])
+def test_an_exif_pointer_may_be_of_any_whole_type(pointer: int) -> None:
+    assert recognise(tiff_file(says("EXIF", offset=False), pointer=pointer)).exif.taken_at == LOCAL
+
+
+FAR = {kind: write for kind, write in FORMATS.items() if kind not in ("JPEG", "MPO", "BMP", "PSD")}
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("kind", FAR)
+def test_what_lies_behind_the_pixels_is_read_without_reading_them(kind: str, remote: bool) -> None:
+    place = "XMP" if kind == "GIF" else "EXIF"
+    what = says(place, offset=True)
+    data = FORMATS[kind](Says(primary=what.primary, exif=what.exif, xmp=what.xmp, pixels=9 * 2**20))
+    fetched: list[int] = []
+
+    def fetch(at: int, length: int) -> bytes:
+        fetched.append(length)
+        return data[at : at + length]
+
+    source = Source(len(data), head=data[:4096], fetch=fetch, remote=remote)
+
+    header = recognise(source)
+
+    assert describe(header, path="a").taken_at == SHIFTED
+    if remote:
+        assert len(fetched) <= MOST_REMOTE
+        assert sum(fetched) <= 4 * 2**20
+    assert max(fetched) <= 2 * 2**20
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_cut_off_anywhere_is_read_as_far_as_it_goes(kind: str) -> None:
+    data = FORMATS[kind](says("EXIF", offset=True))
+
+    for end in range(40, len(data), 7):
+        header = recognise(data[:end] + bytes(9))
+        assert header.exif.taken_at in (None, SHIFTED)
