@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imgctl.ops.rows import Chosen
 
 TIERS = ("bulk", "standard", "expedited")
+FACTS = ("caption", "taken_at", "size")
 
 
 class ShardOf(click.ParamType[Shard]):
@@ -57,14 +58,26 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
     multiple=True,
     help="Only this; repeatable.",
 )
+@click.option(
+    "--metadata", is_flag=True, help="Read captions, dates and sizes that rows lack from the originals instead."
+)
+@click.option("--overwrite", type=click.Choice(FACTS), multiple=True, help="With --metadata: replace this; repeatable.")
+@click.option(
+    "--sidecars-from",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="With --metadata: what lies beside the photos of this tree counts too.",
+)
 @click.option("--verify", is_flag=True, help="Also variants that the store lacks or has empty: lists the store.")
 @scope_options
 @click.option("--shard", type=ShardOf(), metavar="K/N", help="Only the K-th of N equal parts of the images.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many images.")
 @click.option("--restore", type=click.Choice(TIERS), help="Ask for restores of archived originals, by this tier.")
 @click.option("--days", type=click.IntRange(1, 3650), default=7, show_default=True, help="How long they stay readable.")
-@click.option("--max-usd", type=Amount(), metavar="N", help="Spend that much on restores at most; needs no --yes.")
-@click.option("--yes", is_flag=True, help="Spend what the restores cost.")
+@click.option(
+    "--max-usd", type=Amount(), metavar="N", help="Spend that much on restores (or reads) at most; needs no --yes."
+)
+@click.option("--yes", is_flag=True, help="Spend what the restores (or, with --metadata, the reads) cost.")
 @click.option("--require-all", is_flag=True, help="End with 3 when originals still have to be restored.")
 @click.option("--anew", is_flag=True, help="Begin with the first image though an unfinished run came further.")
 @click.option("--dry-run", is_flag=True, help="Build nothing and ask for nothing; show what would be.")
@@ -78,6 +91,9 @@ def command(
     stale: bool,
     force: bool,
     variants: tuple[str, ...],
+    metadata: bool,
+    overwrite: tuple[str, ...],
+    sidecars_from: str | None,
     verify: bool,
     user: UUID | None,
     since: datetime | None,
@@ -100,15 +116,45 @@ def command(
     leased to one of them. A run that was stopped or killed goes on with the same command; so does --force, which
     remembers in the state directory how far it came (not with --ids-from). Two at once with --force build
     everything twice: give each a --shard. Archived originals are counted and priced, and never restored unasked.
+
+    With --metadata nothing is built: the heads of originals are read by range requests, and captions, capture times and
+    sizes that rows lack are filled in; --overwrite replaces those that differ. An id, a key and uploaded_at never change.
+    The price is shown first; --dry-run changes no row, and where reading is billed reads only with --yes.
     """
     from imgctl.cli.backfill_job import BackfillJob, Wishes
+    from imgctl.cli.backfill_metadata import MetadataWishes, run_metadata
     from imgctl.imaging.recipe import digest
+    from imgctl.ops.backfill.metadata import MetadataOrder
     from imgctl.ops.backfill.start import backfill
     from imgctl.ops.parts import open_parts
     from imgctl.ops.restore.start import Request, order_of, terms
     from imgctl.pricing.estimate import Billing
+    from imgctl.store.catalog.told import Fact
     from imgctl.store.cold.base import Tier
 
+    if metadata:
+        contradicting = {
+            "--stale": stale,
+            "--force": force,
+            "--variant": variants,
+            "--verify": verify,
+            "--restore": restore,
+        }
+        if wrong := next((name for name, given in contradicting.items() if given), None):
+            raise UsageError(f"--metadata builds no variants, so {wrong} means nothing", hint="run it without")
+        wanted = MetadataWishes(
+            dry_run=dry_run, yes=yes, max_usd=max_usd, limit=limit, require_all=require_all, anew=anew
+        )
+        with (
+            chosen(user=user, since=since, until=until, ids_from=ids_from) as which,
+            open_parts(session.settings, connections=2) as parts,
+            running(session, unit="rows", max_seconds=max_duration) as run,
+        ):
+            facts = frozenset(Fact(one) for one in overwrite)
+            reread = MetadataOrder(chosen=which, overwrite=facts, sidecars_from=sidecars_from, shard=shard)
+            return run_metadata(session, run, parts, reread, wanted)
+    if overwrite or sidecars_from:
+        raise UsageError("--overwrite and --sidecars-from are for --metadata", hint="add --metadata")
     selection = Selection(
         mode=_mode(stale=stale, force=force),
         variants=tuple(one for one in Variant if one in variants or not variants),

@@ -1,5 +1,6 @@
 """Estimates: what a command will cost once and every month, told before it acts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.pricing.requests import Operation, request_cost
+from imgctl.pricing.requests import INSTANT, Operation, request_cost, retrieval_cost
 from imgctl.pricing.storage import monthly_storage
 
 
@@ -133,6 +134,26 @@ def insert_estimate(
     kept = monthly_storage(card, storage_class=STANDARD, objects=files, size=size)
     lines = (*asked, *kept, *_variants(card, files, variants, stored_bytes=size))
     return _estimate(card, lines, *assumptions, variants.words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """Originals of one class that are looked at: a HEAD each, so many GETs together, and the bytes these bring."""
+
+    originals: int = 0
+    gets: int = 0
+    size: int = 0
+
+
+def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tuple[str, ...] = ()) -> Estimate:
+    """Reading parts of originals, by class: the requests, and the retrieval of classes that bill it at once."""
+    lines: list[Line] = []
+    for name, read in reads.items():
+        lines.append(request_cost(card, name, Operation.HEAD, read.originals))
+        lines.append(request_cost(card, name, Operation.GET, read.gets))
+        if INSTANT in card.of(name).retrieval:
+            lines += retrieval_cost(card, name, INSTANT, objects=read.originals, size=read.size)
+    return _estimate(card, tuple(lines), *assumptions)
 
 
 def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) -> tuple[Line, ...]:

@@ -21,6 +21,9 @@ class Operation(StrEnum):
     TRANSITION = "transition"
 
 
+INSTANT = "INSTANT"
+"""The tier of classes that can be read at once, for a price a GB."""
+
 _PUTS = {Operation.PUT, Operation.COPY, Operation.POST}
 
 

@@ -1,4 +1,4 @@
-"""How far a run came that rebuilds what is there already: without it a killed `--force` would begin anew.
+"""How far a run came that does again what is done already: without it a killed `--force` would begin anew.
 
 What is missing or out of date needs none: once built it is no longer chosen.
 """
@@ -65,6 +65,11 @@ class Checkpoint:
 
 
 def checkpoint(order: BackfillOrder, *, places: Iterable[str], directory: Path) -> Checkpoint:
-    """The checkpoint of the runs that do this in these places (catalog, store)."""
-    text = "\n".join((*places, repr(replace(order, after=FIRST))))
-    return Checkpoint(directory / f"backfill-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")
+    """The checkpoint of the backfills that do this in these places (catalog, store)."""
+    return named_checkpoint("backfill", (*places, repr(replace(order, after=FIRST))), directory=directory)
+
+
+def named_checkpoint(kind: str, parts: Iterable[str], *, directory: Path) -> Checkpoint:
+    """The checkpoint of the runs of a kind that all of these texts are true of."""
+    digest = hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+    return Checkpoint(directory / f"{kind}-{digest[:16]}.json")

@@ -5,6 +5,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from imgctl.imaging import takeout
 from imgctl.imaging.metadata import xmp
@@ -68,14 +69,20 @@ class Beside:
     def xmp(self, path: str) -> Xmp:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
-        stem, dot, extension = name.rpartition(".")
-        names = [f"{name}{_XMP}"]
-        if dot and extension.lower() != "xmp":
-            names.append(f"{stem}{_XMP}")
+        names = _xmp_names(name)
         listing = self._listed(directory + slash)
         found = names if listing is None else listing.xmp.there(names)
         data = self._first(f"{directory}{slash}", found, longest=xmp.LONGEST)
         return read_xmp(data) if data else NO_XMP
+
+    def describes(self, path: str) -> bool:
+        """Whether a file lies beside the photo that by its name may describe it; opens none."""
+        directory, slash, name = path.rpartition("/")
+        listing = self._listed(directory + slash)
+        if listing is None:
+            return True
+        found = chain(listing.json.there(sidecar_names(name)), listing.xmp.there(_xmp_names(name)))
+        return next(found, None) is not None
 
     def _first(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> bytes:
         """The content of the first of these that is a file; empty where none is, or it is longer."""
@@ -121,6 +128,12 @@ def _listing(directory: str) -> _Listing | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _xmp_names(photo: str) -> list[str]:
+    stem, dot, extension = photo.rpartition(".")
+    names = [f"{photo}{_XMP}"]
+    return [*names, f"{stem}{_XMP}"] if dot and extension.lower() != "xmp" else names
 
 
 def _folded(name: str) -> str:

@@ -1,6 +1,6 @@
 """Which rows a command is about, read page by page: no cursor stays open, and nothing is held but one page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -60,6 +60,15 @@ def edge(connection: Connection, scope: Scope, *, after: UUID = _ZERO, rows: int
     if last is not None:
         return last, rows
     return None, connection.execute(select(func.count()).select_from(ids.limit(rows).subquery())).scalar_one()
+
+
+def tally(
+    connection: Connection, scope: Scope, *, by: Sequence[ColumnElement[str | None]], where: ColumnElement[bool]
+) -> list[tuple[tuple[str | None, ...], int]]:
+    """How many of a scope's rows that `where` chooses have each combination of these columns; reads the whole scope."""
+    rows = _user_page(scope, _ZERO) if scope.user_id else _page(scope, _ZERO)
+    query = rows.where(where).order_by(None).with_only_columns(func.count(), *by).group_by(*by)
+    return [(tuple(values), count) for count, *values in connection.execute(query)]
 
 
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:

@@ -1,0 +1,168 @@
+"""`imgctl backfill --metadata` as its user sees it: the price, each row, and what changed."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from imgctl.cli.base import Json, Session
+from imgctl.cli.running import Running
+from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.backfill.metadata import Fate, Metadata, MetadataOrder, Outcome, Value
+from imgctl.ops.backfill.reading import Reading, price, reading
+from imgctl.ops.cost.cards import card_in_force
+from imgctl.ops.parts import Parts
+from imgctl.pricing.estimate import Billing, Estimate, billing
+from imgctl.pricing.lines import dollars
+from imgctl.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataWishes:
+    """What the command line asks for beside the rows."""
+
+    dry_run: bool
+    yes: bool
+    max_usd: Decimal | None
+    limit: int | None
+    require_all: bool
+    anew: bool
+
+
+def run_metadata(
+    session: Session, run: Running, parts: Parts, order: MetadataOrder, wishes: MetadataWishes
+) -> ExitCode:
+    """Show what reading costs, and read; UsageError where somebody bills and nobody agreed."""
+    bill = billing(session.settings.store.url, session.endpoint_url)
+    agreed = wishes.yes or wishes.max_usd is not None
+    order = replace(order, reads=agreed or bill is Billing.NONE, writes=not wishes.dry_run)
+    looking = Metadata(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run)
+    try:
+        found = reading(replace(order, after=looking.resumed.after), parts, stop=run.stop)
+        cost = price(card_in_force(session.settings), found)
+        job = _Job(session, run, looking, wishes=wishes)
+        job.say_price(found, cost, bill)
+        if not (order.reads or wishes.dry_run):
+            raise UsageError(
+                f"reading {_originals(found.originals)} is billed", hint="add --yes, or --dry-run to look first"
+            )
+        if wishes.max_usd is not None and bill is Billing.AWS and cost.one_off > wishes.max_usd:
+            raise UsageError(
+                f"reading them costs {dollars(cost.one_off)}, more than --max-usd {wishes.max_usd}",
+                hint="raise it, or take fewer: --limit, --since, --user",
+            )
+        return job.run()
+    finally:
+        looking.close()
+
+
+class _Job:
+    """One run of the command."""
+
+    def __init__(self, session: Session, run: Running, looking: Metadata, *, wishes: MetadataWishes) -> None:
+        self._session = session
+        self._run = run
+        self._looking = looking
+        self._wishes = wishes
+        self._fates: Counter[Fate] = Counter()
+        self._columns: Counter[str] = Counter()
+        self._unreadable = 0
+        self._cold_bytes = 0
+
+    def say_price(self, found: Reading, cost: Estimate, bill: Billing) -> None:
+        """What is about to be read, and what that costs."""
+        if bill is Billing.NONE:
+            return
+        self._session.data({"type": "estimate", "originals": found.originals, **cost.record(bill)})
+        self._run.say(f"to read the metadata of {_originals(found.originals)} costs at most: {cost.text(bill)}")
+
+    def run(self) -> ExitCode:
+        """Look at every row that is wanted."""
+        if (after := self._looking.resumed.after).int:
+            self._run.say(f"going on behind {after}, where an unfinished run came to (--anew begins at the first)")
+        for one in self._looking.index():
+            self._unreadable += 1
+            self._run.say(f"{one.fate} {one.path}: {one.detail}", always=True)
+        for outcome in self._looking.outcomes(limit=self._wishes.limit):
+            self._hear(outcome)
+        self._end()
+        return self._exit_code()
+
+    def _hear(self, one: Outcome) -> None:
+        self._fates[one.fate] += 1
+        self._columns.update(list(one.changes))
+        self._cold_bytes += one.size if one.fate is Fate.NEEDS_RESTORE else 0
+        self._run.step(failed=one.fate is Fate.FAILED)
+        self._session.data({"type": "image", **_record(one)})
+        if one.error:
+            self._run.say(f"{one.fate} {one.id}: {one.error}", always=True)
+        elif one.changes and self._session.verbosity > 0:
+            self._run.say(f"{one.fate} {one.id}: {_words(one)}")
+
+    def _end(self) -> None:
+        fates, dry = self._fates, self._wishes.dry_run
+        sidecars = self._looking.sidecars
+        summary: dict[str, Json] = {fate.value: fates[fate] for fate in Fate}
+        summary |= {
+            "columns": dict(self._columns),
+            "needs_restore_bytes": self._cold_bytes,
+            "sidecars": sidecars.photos if sidecars else 0,
+            "unreadable_sources": self._unreadable,
+            "bad_ids": len(self._looking.bad),
+            "dry_run": dry,
+        }
+        self._session.data({"type": "summary", **summary})
+        columns = ", ".join(f"{count:,} {name}" for name, count in sorted(self._columns.items()))
+        counts = [f"{fates[fate]:,} {_label(fate, dry=dry)}" for fate in Fate if fates[fate]]
+        if sidecars:
+            self._session.text(f"{sidecars.photos:,} photos of the source tree have a sidecar")
+        self._session.text(f"{', '.join(counts) or 'nothing to read'}{f' ({columns})' if columns else ''}")
+        if fates[Fate.NEEDS_RESTORE]:
+            self._session.text(
+                f"archived: {_originals(fates[Fate.NEEDS_RESTORE])} ({format_bytes(self._cold_bytes)}) left unread;"
+                " imgctl restore brings them back"
+            )
+        for bad in self._looking.bad:
+            self._session.error(f"{bad.where}: {bad.detail}")
+
+    def _exit_code(self) -> ExitCode:
+        resumed = self._looking.resumed
+        failed = self._fates[Fate.FAILED] + resumed.failed + self._unreadable + len(self._looking.bad)
+        cold = self._fates[Fate.NEEDS_RESTORE] + resumed.cold
+        return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
+
+
+def _originals(count: int) -> str:
+    return f"{count:,} original{'' if count == 1 else 's'}"
+
+
+def _label(fate: Fate, *, dry: bool) -> str:
+    if dry and fate is Fate.CHANGED:
+        return "would change"
+    return "to be read" if fate is Fate.PLANNED else fate.value.replace("_", " ")
+
+
+def _words(one: Outcome) -> str:
+    said = [f"{name} {_shown(before)} → {_shown(after)}" for name, (before, after) in one.changes.items()]
+    return ", ".join(said) + (f" (by {one.taken_from})" if one.taken_from else "")
+
+
+def _shown(value: Value) -> str:
+    return "nothing" if value is None else value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+def _plain(value: Value) -> Json:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _record(one: Outcome) -> dict[str, Json]:
+    return {
+        "id": str(one.id),
+        "fate": one.fate.value,
+        "changes": {name: {"before": _plain(old), "after": _plain(new)} for name, (old, new) in one.changes.items()},
+        "taken_from": one.taken_from.value if one.taken_from else None,
+        "error": one.error,
+        "reason": one.reason,
+        "storage_class": one.storage_class,
+        "bytes": one.size,
+    }
