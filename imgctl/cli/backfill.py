@@ -1,5 +1,6 @@
 """`imgctl backfill`: variants built anew on rows that are ready already."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -64,7 +65,6 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
 @click.option("--overwrite", type=click.Choice(FACTS), multiple=True, help="With --metadata: replace this; repeatable.")
 @click.option(
     "--sidecars-from",
-    type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
     help="With --metadata: what lies beside the photos of this tree counts too.",
 )
@@ -132,16 +132,11 @@ def command(
     from imgctl.store.catalog.told import Fact
     from imgctl.store.cold.base import Tier
 
+    building = {"--stale": stale, "--force": force, "--variant": variants, "--verify": verify, "--restore": restore}
+    _check(metadata, building, {"--overwrite": overwrite, "--sidecars-from": sidecars_from})
+    if sidecars_from and not Path(sidecars_from).is_dir():
+        raise UsageError(f"--sidecars-from {sidecars_from} is not a directory", hint="check the path")
     if metadata:
-        contradicting = {
-            "--stale": stale,
-            "--force": force,
-            "--variant": variants,
-            "--verify": verify,
-            "--restore": restore,
-        }
-        if wrong := next((name for name, given in contradicting.items() if given), None):
-            raise UsageError(f"--metadata builds no variants, so {wrong} means nothing", hint="run it without")
         wanted = MetadataWishes(
             dry_run=dry_run, yes=yes, max_usd=max_usd, limit=limit, require_all=require_all, anew=anew
         )
@@ -153,8 +148,6 @@ def command(
             facts = frozenset(Fact(one) for one in overwrite)
             reread = MetadataOrder(chosen=which, overwrite=facts, sidecars_from=sidecars_from, shard=shard)
             return run_metadata(session, run, parts, reread, wanted)
-    if overwrite or sidecars_from:
-        raise UsageError("--overwrite and --sidecars-from are for --metadata", hint="add --metadata")
     selection = Selection(
         mode=_mode(stale=stale, force=force),
         variants=tuple(one for one in Variant if one in variants or not variants),
@@ -177,6 +170,15 @@ def command(
         restoring = order_of(asked, session.settings, found)
         job = BackfillJob(session, run, parts, filling, wishes=wishes, terms=found, restoring=restoring)
         return job.run()
+
+
+def _check(metadata: bool, building: Mapping[str, object], reading: Mapping[str, object]) -> None:  # noqa: FBT001
+    """Raise UsageError for an option that means nothing beside --metadata, or without it."""
+    wrong = next((name for name, given in (building if metadata else reading).items() if given), None)
+    if wrong and metadata:
+        raise UsageError(f"--metadata builds no variants, so {wrong} means nothing", hint="run it without")
+    if wrong:
+        raise UsageError(f"{wrong} is for --metadata", hint="add --metadata")
 
 
 def _order(session: Session, found: "Terms", which: "Chosen", selection: Selection) -> BackfillOrder:

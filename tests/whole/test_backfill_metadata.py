@@ -232,8 +232,8 @@ def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
     [
         (("--metadata", "--stale"), "--stale means nothing"),
         (("--metadata", "--restore", "bulk"), "--restore means nothing"),
-        (("--overwrite", "size"), "are for --metadata"),
-        (("--metadata", "--sidecars-from", "nowhere"), "does not exist"),
+        (("--overwrite", "size"), "--overwrite is for --metadata"),
+        (("--metadata", "--sidecars-from", "nowhere"), "is not a directory"),
         (("--metadata", "--overwrite", "id"), "is not one of"),
     ],
 )
