@@ -14,7 +14,10 @@ from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
 from imgctl.pricing.lines import dollars
+from imgctl.store.catalog.told import COLUMNS, Fact
 from imgctl.units import format_bytes
+
+WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ def run_metadata(
         if wishes.max_usd is not None and bill is Billing.AWS and cost.one_off > wishes.max_usd:
             raise UsageError(
                 f"reading them costs {dollars(cost.one_off)}, more than --max-usd {wishes.max_usd}",
-                hint="raise it, or take fewer: --limit, --since, --user",
+                hint="raise it, or choose fewer rows: --since, --user",
             )
         return job.run()
     finally:
@@ -65,7 +68,7 @@ class _Job:
         self._looking = looking
         self._wishes = wishes
         self._fates: Counter[Fate] = Counter()
-        self._columns: Counter[str] = Counter()
+        self._facts: Counter[Fact] = Counter()
         self._unreadable = 0
         self._cold_bytes = 0
 
@@ -90,7 +93,7 @@ class _Job:
 
     def _hear(self, one: Outcome) -> None:
         self._fates[one.fate] += 1
-        self._columns.update(list(one.changes))
+        self._facts.update(fact for fact, names in COLUMNS.items() if one.changes.keys() & set(names))
         self._cold_bytes += one.size if one.fate is Fate.NEEDS_RESTORE else 0
         self._run.step(failed=one.fate is Fate.FAILED)
         self._session.data({"type": "image", **_record(one)})
@@ -104,7 +107,7 @@ class _Job:
         sidecars = self._looking.sidecars
         summary: dict[str, Json] = {fate.value: fates[fate] for fate in Fate}
         summary |= {
-            "columns": dict(self._columns),
+            "facts": {fact.value: count for fact, count in self._facts.items()},
             "needs_restore_bytes": self._cold_bytes,
             "sidecars": sidecars.photos if sidecars else 0,
             "unreadable_sources": self._unreadable,
@@ -112,11 +115,11 @@ class _Job:
             "dry_run": dry,
         }
         self._session.data({"type": "summary", **summary})
-        columns = ", ".join(f"{count:,} {name}" for name, count in sorted(self._columns.items()))
+        facts = ", ".join(_counted(self._facts[fact], word) for fact, word in WORDS.items() if self._facts[fact])
         counts = [f"{fates[fate]:,} {_label(fate, dry=dry)}" for fate in Fate if fates[fate]]
         if sidecars:
-            self._session.text(f"{sidecars.photos:,} photos of the source tree have a sidecar")
-        self._session.text(f"{', '.join(counts) or 'nothing to read'}{f' ({columns})' if columns else ''}")
+            self._session.text(f"{_counted(sidecars.photos, 'photo')} with a sidecar in the source tree")
+        self._session.text(f"{', '.join(counts) or 'nothing to read'}{f' ({facts})' if facts else ''}")
         if fates[Fate.NEEDS_RESTORE]:
             self._session.text(
                 f"archived: {_originals(fates[Fate.NEEDS_RESTORE])} ({format_bytes(self._cold_bytes)}) left unread;"
@@ -133,7 +136,11 @@ class _Job:
 
 
 def _originals(count: int) -> str:
-    return f"{count:,} original{'' if count == 1 else 's'}"
+    return _counted(count, "original")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _label(fate: Fate, *, dry: bool) -> str:

@@ -155,9 +155,10 @@ def full_box(kind: bytes, data: bytes, version: int = 0) -> bytes:
     return box(kind, bytes([version, 0, 0, 0]) + data)
 
 
-def heif(says: Says, brand: bytes, *, in_meta: bool = False) -> bytes:
+def heif(says: Says, brand: bytes, *, in_meta: bool = False, tiles: int = 0) -> bytes:
     """One picture (item 1) and the items that describe it, behind its pixels or in the box that lists them."""
     items = [(1, b"hvc1", b"", bytes(says.pixels))]
+    items += [(number, b"hvc1", b"", b"") for number in range(4, 4 + tiles)]
     if says.block:
         items.append((2, b"Exif", b"", struct.pack(">I", 6) + b"Exif\0\0" + says.block))
     if says.xmp:
@@ -167,7 +168,7 @@ def heif(says: Says, brand: bytes, *, in_meta: bool = False) -> bytes:
     entries = b"".join(
         full_box(b"infe", struct.pack(">HH", number, 0) + kind + (rest or b"\0"), 2) for number, kind, rest, _ in items
     )
-    describing = [one for one in items if one[0] > 1]
+    describing = [one for one in items if one[0] in (2, 3)]
     fixed = full_box(b"pitm", struct.pack(">H", 1))
     fixed += full_box(b"iinf", struct.pack(">H", len(items)) + entries)
     fixed += box(b"iprp", box(b"ipco", properties) + full_box(b"ipma", associated))

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from imgctl.errors import NotAnImage
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import MOST_REMOTE, Source
 from imgctl.imaging.probe import recognise
@@ -198,3 +201,39 @@ def test_a_file_cut_off_anywhere_is_read_as_far_as_it_goes(kind: str) -> None:
     for end in range(40, len(data), 7):
         header = recognise(data[:end] + bytes(9))
         assert header.exif.taken_at in (None, SHIFTED)
+
+
+@given(st.data())
+def test_a_damaged_file_is_read_as_something_or_nothing(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(list(FORMATS)))
+    place = data.draw(st.sampled_from(PLACES[:4]))
+    copy = bytearray(FORMATS[kind](says(place, offset=True)))
+    for at, value in data.draw(st.lists(st.tuples(st.integers(16, len(copy) - 1), st.integers(0, 255)), max_size=6)):
+        copy[at] = value
+
+    try:
+        said = describe(recognise(bytes(copy)), path="a")
+    except NotAnImage:
+        return
+    assert said.taken_at is None or said.taken_at.tzinfo is not None
+
+
+def test_a_picture_of_very_many_tiles_still_says_who_describes_it() -> None:
+    what = says("EXIF", offset=True)
+
+    header = recognise(heif(what, b"heic", tiles=3000))
+
+    assert (header.exif.taken_at, header.orientation) == (SHIFTED, 6)
+
+
+def test_a_file_made_of_empty_parts_keeps_no_reader_busy() -> None:
+    reads: list[int] = []
+    for start in (b"RIFF\0\0\0\0WEBP", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x02"):
+
+        def fetch(at: int, length: int, start: bytes = start) -> bytes:
+            reads.append(at)
+            return (start[at:] + bytes(length))[:length]
+
+        assert recognise(Source(2**40, fetch=fetch)).size is None
+
+    assert len(reads) < 2**10

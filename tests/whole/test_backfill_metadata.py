@@ -72,7 +72,7 @@ def test_what_rows_lack_is_filled_from_the_originals_and_nothing_else_changes(de
     after = deployment.images()
     assert {(row.caption, row.taken_at, row.width, row.height) for row in after} == {("Print 17", DAY, HEIGHT, WIDTH)}
     assert [blank(row) for row in after] == before
-    assert first.summary["columns"] == dict.fromkeys(FACTS, 5)
+    assert first.summary["facts"] == {"caption": 5, "taken_at": 5, "size": 5}
     told = {str(record["id"]): record for record in first.of("image")}
     for row in after:
         assert told[str(row.id)]["taken_from"] == "exif"
@@ -98,7 +98,7 @@ def test_what_a_row_says_is_kept_unless_it_is_to_be_overwritten(deployment: Depl
     assert (filled.caption, filled.taken_at, filled.width) == ("by hand", DAY, WIDTH)
     assert (turned.caption, turned.width, turned.height) == ("by hand", HEIGHT, WIDTH)
     assert last.caption == "Print 17"
-    assert captioned.summary["columns"] == {"caption": 1}
+    assert captioned.summary["facts"] == {"caption": 1}
 
 
 def test_a_weak_date_never_overwrites_another(embedded: Deployment) -> None:
@@ -163,7 +163,7 @@ def test_reading_that_is_billed_is_priced_and_wants_consent(servers: Deployment)
     with fault_proxy(servers.store.endpoint_url) as proxy:
         run = servers.through(proxy.url).run
         refused = run("backfill", "--metadata", "--json")
-        planned = run("backfill", "--metadata", "--dry-run", "--json")
+        planned = run("backfill", "--metadata", "--dry-run", "--json", "--user", str(USER), "--since", "2020-01-01")
         asked = proxy.requests.total()
         shown = run("backfill", "--metadata", "--dry-run", "--yes", "--json")
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, Contents
 from imgctl.imaging.metadata.source import Source, in_memory
 
-_MOST_BOXES = 1024
 # Each of the first two has a second spelling, which Photoshop's plug-in wrote (ExifTool's Jpeg2000.pm lists both).
 _EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
 _IPTC = (bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"), bytes.fromhex("09a14e97c0b442e0bebf36df6f0ce36f"))
@@ -16,7 +15,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 def boxes(source: Source, at: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
     """Each box's type with where its content begins and ends; one that claims more than there is ends the walk after it."""
     end = source.size if end is None else min(end, source.size)
-    for _ in range(_MOST_BOXES):
+    for _ in range(MOST_PARTS):
         here = source.read(at, 16)
         if at >= end or len(here) < 8:
             return

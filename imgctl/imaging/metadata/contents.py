@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from imgctl.imaging.metadata.source import Source, in_memory
 
 NOTHING = in_memory(b"")
+MOST_PARTS = 2**16
+"""A file of more parts than this is made to keep a reader busy: what comes behind them is not read."""
 MOST_BLOCK = 4 * 2**20
 """A longer block than this is not read: XMP packets and camera notes stay far below it."""
 

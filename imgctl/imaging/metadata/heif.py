@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from imgctl.imaging.metadata.boxes import boxes
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, Contents
 from imgctl.imaging.metadata.source import Source, in_memory
 
 _XMP = b"application/rdf+xml"
 _TURNS = frozenset((b"irot", b"imir"))
 _IN_FILE, _IN_META = 0, 1
-_MOST_ITEMS = 4096
 
 Extent = tuple[int, int]
 
@@ -130,7 +129,7 @@ class _Fields:
         return self._data[self._at :]
 
     def repeated(self, count: int) -> range:
-        if count > _MOST_ITEMS:
+        if count > MOST_PARTS:
             raise ValueError(count)
         return range(count)
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from imgctl.imaging.metadata.contents import Contents
+from imgctl.imaging.metadata.contents import MOST_PARTS, Contents
 from imgctl.imaging.metadata.photoshop import IPTC, resources
 from imgctl.imaging.metadata.source import Source, in_memory
 
@@ -45,7 +45,10 @@ def read_jpeg(source: Source) -> Contents:
 def _segments(source: Source) -> Iterator[tuple[int, int, int]]:
     """Each marker with where its payload begins and ends, up to and with the frame header."""
     at = 2
-    while len(here := source.read(at, 4)) == 4:
+    for _ in range(MOST_PARTS):
+        here = source.read(at, 4)
+        if len(here) < 4:
+            break
         if here[0] != 0xFF:
             found = source.read(at, _SEARCHED).find(b"\xff")
             if found < 0:

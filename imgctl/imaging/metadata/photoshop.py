@@ -1,6 +1,6 @@
 """Photoshop's image resources, which JPEG, TIFF and PSD hold alike, and the PSD file around them."""
 
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, Contents
 from imgctl.imaging.metadata.source import Source, in_memory
 
 IPTC, EXIF, XMP = 0x0404, 0x0422, 0x0424
@@ -14,7 +14,10 @@ def resources(source: Source, at: int = 0, end: int | None = None) -> dict[int, 
     """The metadata among the resources from `at` on, by number; each is `8BIM`, a number, a padded name, a size, padded data."""
     found: dict[int, bytes] = {}
     end = source.size if end is None else min(end, source.size)
-    while at + 12 <= end and len(here := source.read(at, 12 + _NAME)) >= 12 and here[:4] == _SIGNATURE:
+    for _ in range(MOST_PARTS):
+        here = source.read(at, 12 + _NAME)
+        if at + 12 > end or len(here) < 12 or here[:4] != _SIGNATURE:
+            break
         number = int.from_bytes(here[4:6])
         start = 6 + (here[6] + 2) // 2 * 2
         size = int.from_bytes(here[start : start + 4])

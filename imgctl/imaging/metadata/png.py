@@ -14,6 +14,8 @@ _PIXELS = b"IDAT"
 _XMP = "XML:com.adobe.xmp"
 _PROFILE = "Raw profile type "
 _SHORT = ("Description", "Creation Time")
+# Pixels come in chunks of 8 KiB, as libpng writes them: so many are 8 GiB.
+_MOST_CHUNKS = 2**20
 # What lies behind the pixels in a store is looked for in the last mebibyte: to get there from one chunk of pixels to
 # the next would read all of them.
 _TAIL = 2**20
@@ -42,7 +44,10 @@ def read_png(source: Source) -> Contents:
 
 def _chunks(source: Source) -> Iterator[tuple[bytes, bytes]]:
     at = 8
-    while len(here := source.read(at, 8)) == 8:
+    for _ in range(_MOST_CHUNKS):
+        here = source.read(at, 8)
+        if len(here) < 8:
+            return
         size, kind = int.from_bytes(here[:4]), here[4:]
         if kind == _PIXELS and source.remote and source.size - at > _TAIL:
             yield from _behind(source.read(source.size - _TAIL, _TAIL))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
+from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, Contents
 from imgctl.imaging.metadata.source import Source, in_memory
 
 _WANTED = frozenset((b"EXIF", b"XMP "))
@@ -26,7 +26,10 @@ def read_webp(source: Source) -> Contents:
 
 def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     at = _START
-    while len(here := source.read(at, 8)) == 8:
+    for _ in range(MOST_PARTS):
+        here = source.read(at, 8)
+        if len(here) < 8:
+            return
         size = int.from_bytes(here[4:], "little")
         yield here[:4], at + 8, size
         at += 8 + size + size % 2
