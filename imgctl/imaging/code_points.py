@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from imgctl.imaging.boxes import primary_properties
 from imgctl.imaging.formats import Format
+from imgctl.imaging.metadata.heif import primary_properties
+from imgctl.imaging.metadata.source import in_memory
 from imgctl.imaging.primaries import SRGB, Chromaticities, to_srgb_matrix
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
@@ -46,7 +47,7 @@ def code_points(data: Data, kind: Format) -> CodePoints | None:
         return _cicp(data)
     if kind not in (Format.AVIF, Format.HEIC):
         return None
-    for name, payload in primary_properties(data):
+    for name, payload in primary_properties(in_memory(data)):
         if name == b"colr" and payload[:4] == b"nclx" and len(payload) >= 11:
             primaries, transfer, _, flags = struct.unpack_from(">HHHB", payload, 4)
             return CodePoints(primaries=primaries, transfer=transfer, full_range=bool(flags & 0x80))
@@ -55,7 +56,10 @@ def code_points(data: Data, kind: Format) -> CodePoints | None:
 
 def is_grey_avif(data: Data) -> bool:
     """Whether an AVIF has luma alone (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
-    return any(name == b"av1C" and len(payload) > 2 and payload[2] & 0x10 for name, payload in primary_properties(data))
+    return any(
+        name == b"av1C" and len(payload) > 2 and payload[2] & 0x10
+        for name, payload in primary_properties(in_memory(data))
+    )
 
 
 def says_srgb(points: CodePoints) -> bool:

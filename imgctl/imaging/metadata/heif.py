@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from imgctl.imaging.metadata.boxes import boxes
-from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, Contents
+from imgctl.imaging.metadata.contents import MOST_BLOCK, MOST_PARTS, NOTHING, Contents
 from imgctl.imaging.metadata.source import Source, in_memory
 
 _XMP = b"application/rdf+xml"
@@ -39,14 +39,8 @@ class _Meta:
 
 def read_heif(source: Source) -> Contents:
     """Read the `meta` box, then only the items that say something of the picture."""
-    place = next(((start, end) for kind, start, end in boxes(source) if kind == b"meta"), None)
-    if place is None or place[1] - place[0] > MOST_BLOCK:
-        return Contents()
-    block = in_memory(source.read(place[0], place[1] - place[0]))
-    try:
-        meta = _tables(block)
-    except (IndexError, ValueError):
-        return Contents()
+    block = _meta_box(source)
+    meta = _tables(block)
     properties = meta.of_primary()
     return Contents(
         size=_size(properties),
@@ -54,6 +48,18 @@ def read_heif(source: Source) -> Contents:
         exif=in_memory(_tiff(_bytes(source, block, meta, meta.item(b"Exif")))),
         xmp=_bytes(source, block, meta, meta.item(b"mime", _XMP)),
     )
+
+
+def primary_properties(source: Source) -> list[tuple[bytes, bytes]]:
+    """Name and first 32 bytes of each property of the primary picture; none where the boxes are damaged."""
+    return _tables(_meta_box(source)).of_primary()
+
+
+def _meta_box(source: Source) -> Source:
+    """The content of the `meta` box; empty where there is none, or a longer one than is made."""
+    place = next(((start, end) for kind, start, end in boxes(source) if kind == b"meta"), (0, 0))
+    length = place[1] - place[0]
+    return in_memory(source.read(place[0], length)) if length <= MOST_BLOCK else NOTHING
 
 
 def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int] | None:
@@ -96,7 +102,16 @@ def _bytes(source: Source, block: Source, meta: _Meta, item: int | None) -> byte
 
 
 def _tables(block: Source) -> _Meta:
+    """What the box says; nothing where it is damaged."""
     meta = _Meta()
+    try:
+        _fill(meta, block)
+    except (IndexError, ValueError):
+        return _Meta()
+    return meta
+
+
+def _fill(meta: _Meta, block: Source) -> None:
     for kind, start, end in boxes(block, 4):
         if kind == b"idat":
             meta.data = start, end
@@ -104,7 +119,6 @@ def _tables(block: Source) -> _Meta:
             _properties(block, start, end, meta)
         elif kind in _PARSERS:
             _PARSERS[kind](_Fields(block.read(start, end - start)), meta)
-    return meta
 
 
 class _Fields:
