@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.parts.pgbouncer",
     "tests.parts.seaweed",
     "tests.parts.moto_server",
+    "tests.parts.rclone",
     "tests.parts.chromium",
 ]
 

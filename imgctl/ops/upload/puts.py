@@ -50,7 +50,7 @@ def put_original(store: BlobStore, put: Put) -> None:
             path = Path(prepared.found.path)
             store.create_file(key, path, size=prepared.size, content_type=kind, sha256=prepared.sha256)
         else:
-            store.create(key, prepared.body, content_type=kind, sha256=prepared.sha256)
+            store.create(key, prepared.body, content_type=kind)
     except BlobExists:
         there = store.head(key)
         if there is None or there.size != prepared.size:

@@ -38,10 +38,10 @@ class BlobStore(Protocol):
     def pushbacks(self) -> int:
         """How often this store asked for patience so far: 5xx, 429, resets and timeouts, retried or not."""
 
-    def create(self, key: str, body: bytes, *, content_type: str, sha256: bytes | None = None) -> None:
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken.
 
-        Who knows the body's `sha256` spares the store its hashing. A retry whose first try was committed unheard also ends in BlobExists: compare with `head` to tell.
+        A retry whose first try was committed without an answer also ends in BlobExists: compare with `head` to tell.
         """
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:

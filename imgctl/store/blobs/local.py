@@ -37,7 +37,7 @@ class LocalStore:
         """Never: a disk makes its callers wait instead."""
         return 0
 
-    def create(self, key: str, body: bytes, *, content_type: str, sha256: bytes | None = None) -> None:
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
         path = self._path(key)
         with writing(key, path), self._free(key, path):

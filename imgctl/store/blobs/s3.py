@@ -21,9 +21,7 @@ from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
-from imgctl.store.blobs.s3_credentials import current_credentials
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
-from imgctl.store.blobs.s3_lane import Answer, Lane, is_direct
 from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
 
 if TYPE_CHECKING:
@@ -47,7 +45,6 @@ class S3Store:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._opened: tuple[Connection, ObstoreS3] | None = None
-        self._lane: Lane | None = None
         self._control: Boto3S3 | None = None
         self._pushbacks = 0
 
@@ -56,15 +53,15 @@ class S3Store:
         """How often the server asked for patience: 5xx, 429, resets and timeouts."""
         return self._pushbacks
 
-    def create(self, key: str, body: bytes, *, content_type: str, sha256: bytes | None = None) -> None:
-        """Put if absent, with a SHA-256 that the server checks; a try that was committed unheard ends in BlobExists."""
-        self._put(key, body, {"Content-Type": content_type}, sha256, mode="create")
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Put if absent, with a CRC64NVME that the server checks; a try committed without an answer ends in BlobExists."""
+        self._put(key, body, {"Content-Type": content_type}, mode="create")
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
         if size <= _ONE_PUT_BYTES:
             body = read_checked(path, size=size, sha256=sha256)
-            self.create(key, body, content_type=content_type, sha256=sha256)
+            self.create(key, body, content_type=content_type)
             return
         if self.head(key) is not None:
             raise BlobExists(f"{key} is already in the store")
@@ -82,7 +79,7 @@ class S3Store:
     def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
         """Put, over an older blob if there is one."""
         described = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
-        self._put(key, body, described, None, mode="overwrite")
+        self._put(key, body, described, mode="overwrite")
 
     def get(self, key: str) -> bytes:
         """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
@@ -161,14 +158,14 @@ class S3Store:
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature."""
-        from imgctl.store.blobs.s3_direct import sign_put
+        from imgctl.store.blobs.s3_boto import sign_put
 
-        name = self._prefix + checked(key)
-        return sign_put(self._open()[0], name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        client, target, name = self._boto3(), self._target(key), self._prefix + checked(key)
+        return sign_put(client, target, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
 
     def stored_sha256(self, key: str) -> bytes | None:
         """What HEAD says of an object that was put whole with its SHA-256."""
-        from imgctl.store.blobs.s3_direct import stored_sha256
+        from imgctl.store.blobs.s3_boto import stored_sha256
 
         return stored_sha256(self._boto3(), self._target(key), self._prefix + checked(key))
 
@@ -207,42 +204,20 @@ class S3Store:
         with self._lock:
             if self._opened is None:
                 where = connection(self._settings, self._bucket)
-                self._lane = Lane(where, current_credentials()) if is_direct() else None
                 self._opened = (where, open_obstore(where))
             return self._opened
 
-    def _put(
-        self,
-        key: str,
-        body: bytes,
-        described: "Attributes",
-        sha256: bytes | None,
-        *,
-        mode: Literal["create", "overwrite"],
-    ) -> None:
-        """The short way first; what it does not settle goes the way that knows every answer."""
-        name, client = self._prefix + checked(key), self._store
-        headers = {header.lower(): value for header, value in described.items()}
-        if mode == "create":
-            headers["if-none-match"] = "*"
-        # What is asked once only must be explained the first time.
-        lane = self._lane if self._settings.retries else None
-        answer = lane.put(name, body, headers, sha256) if lane else Answer.UNCLEAR
-        if answer is Answer.STORED:
-            return
-        tried = int(answer is Answer.BUSY)
-        if tried:
-            self._pushbacks += 1
-            _back_off(0)
-        put = partial(obstore.put, client, name, body, attributes=described, mode=mode, use_multipart=False)
-        self._call(key, put, tried=tried)
+    def _put(self, key: str, body: bytes, described: "Attributes", *, mode: Literal["create", "overwrite"]) -> None:
+        name = self._prefix + checked(key)
+        put = partial(obstore.put, self._store, name, body, attributes=described, mode=mode, use_multipart=False)
+        self._call(key, put)
 
     def _target(self, key: str) -> Target:
         return Target(bucket=self._bucket, key=key, endpoint=self._open()[0].endpoint)
 
-    def _call(self, key: str, request: Callable[[], T], *, tried: int = 0) -> T:
+    def _call(self, key: str, request: Callable[[], T]) -> T:
         """Ask until answered, at most `retries` times again, with full jitter (the client itself never retries)."""
-        for attempt in range(tried, self._settings.retries + 1):
+        for attempt in range(self._settings.retries + 1):
             try:
                 return request()
             except FAILURES as error:
@@ -251,12 +226,8 @@ class S3Store:
                 if not failure.transient or attempt == self._settings.retries:
                     # Without its cause, whose text repeats what servers say of credentials.
                     raise failure.error from None
-            _back_off(attempt)
+            time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
         raise AssertionError("unreachable")
-
-
-def _back_off(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
 
 
 def _range(start: int, length: int, etag: str) -> "GetOptions":

@@ -1,6 +1,7 @@
-"""What only boto3 does for the store: large files in parts, and listings of names that obstore cannot hold."""
+"""What only boto3 does for the store: files in parts, names that obstore cannot hold, signed puts of known bytes."""
 
 import base64
+import binascii
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.s3_connect import Boto3S3
 from imgctl.store.blobs.s3_failure import Failure, Target, judge, silence
@@ -20,6 +22,7 @@ FAILURES = (ClientError, BotoCoreError)
 
 _PART_BYTES = 16 * 2**20
 _MOST_PARTS = 10_000
+_SHA256_BYTES = 32
 
 
 def upload_file(
@@ -55,6 +58,43 @@ def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequ
         }
         for found in answer.get("Contents", ())
     ]
+
+
+def sign_put(
+    client: Boto3S3, target: Target, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes
+) -> SignedPut:
+    """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken."""
+    checksum = base64.b64encode(sha256).decode()
+    parameters = {
+        "Bucket": target.bucket,
+        "Key": name,
+        "ContentType": content_type,
+        "ContentLength": size,
+        "IfNoneMatch": "*",
+        "ChecksumSHA256": checksum,
+    }
+    with translated(target):
+        url = client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
+    headers = {
+        "Content-Type": content_type,
+        "Content-Length": str(size),
+        "If-None-Match": "*",
+        "x-amz-checksum-sha256": checksum,
+    }
+    return SignedPut(url=url, headers=headers)
+
+
+def stored_sha256(client: Boto3S3, target: Target, name: str) -> bytes | None:
+    """The checksum of a whole object; None for one put without, or in parts."""
+    with translated(target):
+        answer = client.head_object(Bucket=target.bucket, Key=name, ChecksumMode="ENABLED")
+    try:
+        digest = base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True)
+    except binascii.Error:
+        # `…-3`: a checksum of checksums of parts.
+        return None
+    whole = len(digest) == _SHA256_BYTES and answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+    return digest if whole else None
 
 
 class _Upload:

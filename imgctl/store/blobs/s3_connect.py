@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.endpoint import endpoint_of
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError
-from imgctl.store.blobs.s3_credentials import fixed_credentials, session, variable
+from imgctl.store.blobs.s3_credentials import in_environment, session, variable
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -36,6 +36,18 @@ class Connection:
     def endpoint(self) -> str:
         """The endpoint as messages name it."""
         return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
+
+    @property
+    def is_virtual_hosted(self) -> bool:
+        """Whether the bucket stands in the host's name: at AWS, unless its dots would not fit the certificate."""
+        return not self.endpoint_url and "." not in self.bucket
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody between here and the server can change bytes: TLS, or this machine."""
+        parts = urlsplit(self.endpoint)
+        host = parts.hostname or ""
+        return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
 
     @property
     def connect_timeout(self) -> float:
@@ -69,6 +81,20 @@ class ListAnswer(TypedDict, total=False):
     NextContinuationToken: str
 
 
+class HeadAnswer(TypedDict, total=False):
+    """What of boto3's answer to `head_object` is read by name; the rest is taken along as it is."""
+
+    ContentLength: int
+    LastModified: datetime
+    ETag: str
+    StorageClass: str
+    Restore: str
+    VersionId: str
+    MissingMeta: int
+    ChecksumSHA256: str
+    ChecksumType: str
+
+
 class PartCopied(TypedDict):
     """What of boto3's answer to `upload_part_copy` this store reads."""
 
@@ -80,6 +106,12 @@ class Boto3S3(Protocol):
 
     def list_objects_v2(self, **arguments: object) -> ListAnswer:
         """GET /bucket?list-type=2."""
+
+    def head_object(self, **arguments: object) -> "HeadAnswer":
+        """HEAD /key."""
+
+    def generate_presigned_url(self, method: str, **arguments: object) -> str:
+        """A URL whose bearer may make one request."""
 
     def copy_object(self, **arguments: object) -> object:
         """PUT /key with x-amz-copy-source."""
@@ -116,22 +148,24 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
 
 def open_obstore(connection: Connection) -> ObstoreS3:
     """The client for bytes. It never retries: the store does, for every method alike, and signs each try anew."""
-    config: S3Config = {"region": connection.region, "checksum_algorithm": "SHA256"}
+    config: S3Config = {
+        "region": connection.region,
+        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
+        "checksum_algorithm": "CRC64NVME",
+        "unsigned_payload": connection.is_private,
+    }
     if connection.endpoint_url:
         # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
         config |= {"endpoint": connection.endpoint_url, "aws_endpoint_url_s3": connection.endpoint_url}
-    elif "." not in connection.bucket:
-        config["virtual_hosted_style_request"] = True
+    config["virtual_hosted_style_request"] = connection.is_virtual_hosted
     options: ClientConfig = {
         "timeout": timedelta(seconds=connection.timeout),
         "connect_timeout": timedelta(seconds=connection.connect_timeout),
         "allow_http": connection.endpoint_url.startswith("http://"),
     }
     retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-    if fixed := fixed_credentials():
-        config |= {"access_key_id": fixed.access_key, "secret_access_key": fixed.secret_key}
-        if fixed.token:
-            config["session_token"] = fixed.token
+    if in_environment():
+        # Where obstore itself reads them.
         return ObstoreS3(connection.bucket, config=config, client_options=options, retry_config=retries)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
@@ -139,15 +173,6 @@ def open_obstore(connection: Connection) -> ObstoreS3:
     return ObstoreS3(
         connection.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
     )
-
-
-def url_of(connection: Connection, name: str) -> str:
-    """The URL of an object: in the path of an endpoint of one's own, in the host's name at AWS."""
-    path = quote(name, safe="/~")
-    if connection.endpoint_url or "." in connection.bucket:
-        return f"{connection.endpoint}/{connection.bucket}/{path}"
-    parts = urlsplit(connection.endpoint)
-    return f"{parts.scheme}://{connection.bucket}.{parts.netloc}/{path}"
 
 
 def open_boto3(connection: Connection) -> Boto3S3:
@@ -162,7 +187,9 @@ def open_boto3(connection: Connection) -> Boto3S3:
         # Servers other than AWS may refuse the checksums that boto3 adds unasked.
         request_checksum_calculation="when_required" if connection.endpoint_url else "when_supported",
         response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",
-        s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
+        s3={"addressing_style": "virtual" if connection.is_virtual_hosted else "path"},
+        # Said, because links would else be signed as in 2006.
+        signature_version="s3v4",
     )
     client = session().client(
         "s3", region_name=connection.region, endpoint_url=connection.endpoint_url or None, config=config

@@ -1,9 +1,8 @@
-"""What requests to AWS and its like are signed with: the AWS chain, and its first link read without botocore."""
+"""What requests to AWS and its like are signed with: the AWS chain."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,36 +15,9 @@ if TYPE_CHECKING:
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """A key, its secret, and a token, which is empty for keys that do not expire."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str = field(default="", repr=False)
-
-
-def fixed_credentials() -> Credentials | None:
-    """Those of the environment, the first link of the chain: importing botocore takes a quarter of a second."""
-    key, secret = variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")
-    if not key or not secret:
-        return None
-    return Credentials(access_key=key, secret_key=secret, token=variable("AWS_SESSION_TOKEN"))
-
-
-def current_credentials() -> Callable[[], Credentials]:
-    """Something that answers the chain's credentials, renewed where they expire; StoreDenied where there are none."""
-    if fixed := fixed_credentials():
-        return lambda: fixed
-    found = session().get_credentials()
-    assert found is not None
-
-    def current() -> Credentials:
-        with _read():
-            frozen = found.get_frozen_credentials()
-        return Credentials(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token or "")
-
-    return current
+def in_environment() -> bool:
+    """Whether the environment, the first link of the chain, has them: importing botocore takes a quarter of a second."""
+    return bool(variable("AWS_ACCESS_KEY_ID") and variable("AWS_SECRET_ACCESS_KEY"))
 
 
 def session() -> "Session":

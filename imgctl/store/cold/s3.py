@@ -11,8 +11,9 @@ from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobMissing, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.s3_boto import FAILURES, code_of
+from imgctl.store.blobs.s3_connect import HeadAnswer
 from imgctl.store.cold.base import Restore, StoredBlob, Tier, known_class
-from imgctl.store.cold.s3_client import Bucket, HeadAnswer, LazyBucket, RestoreAnswer
+from imgctl.store.cold.s3_client import Bucket, LazyBucket, RestoreAnswer
 from imgctl.store.cold.s3_listing import scan
 from imgctl.store.cold.s3_move import LARGEST_COPY, PART_BYTES, moved
 

@@ -21,18 +21,6 @@ T = TypeVar("T")
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
 
 
-class HeadAnswer(TypedDict, total=False):
-    """What of boto3's answer to `head_object` is read by name; the rest is taken along as it is."""
-
-    ContentLength: int
-    LastModified: datetime
-    ETag: str
-    StorageClass: str
-    Restore: str
-    VersionId: str
-    MissingMeta: int
-
-
 class RestoreAnswer(TypedDict):
     """What of boto3's answer to `restore_object` is read."""
 
@@ -47,9 +35,6 @@ class TagAnswer(TypedDict):
 
 class ControlS3(Boto3S3, Protocol):
     """The part of boto3's S3 client that storage classes, restores and lifecycle rules need."""
-
-    def head_object(self, **arguments: object) -> HeadAnswer:
-        """HEAD /key."""
 
     def restore_object(self, **arguments: object) -> RestoreAnswer:
         """POST /key?restore."""

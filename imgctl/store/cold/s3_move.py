@@ -11,7 +11,8 @@ from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, StoreError
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.files import replaced
 from imgctl.store.blobs.s3_boto import FAILURES, failure_of
-from imgctl.store.cold.s3_client import Bucket, HeadAnswer
+from imgctl.store.blobs.s3_connect import HeadAnswer
+from imgctl.store.cold.s3_client import Bucket
 
 # The largest object one CopyObject takes (S3 API Reference).
 LARGEST_COPY = 5 * 2**30

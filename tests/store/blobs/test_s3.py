@@ -1,6 +1,5 @@
 """What only a bucket does: checksums, refusals, retries, archived and foreign objects."""
 
-import base64
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,14 @@ from imgctl.errors import (
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3_connect import connection, open_obstore
+from tests.parts.middlebox import Middlebox
 from tests.parts.proxy import Fault, Policy, fault_proxy
 from tests.parts.seaweed import ACCESS_KEY, SECRET_KEY, S3Server
 
 JPEG = "image/jpeg"
 KEY = "2026/11/22/019aa-original.jpg"
+# The check value of CRC-64/NVME, 0xae8b14860a799888, as S3 writes it.
+CHECK_INPUT, CHECK_CRC64NVME = b"123456789", "rosUhgp5mIg="
 
 
 def at(url: str, bucket: str, *, timeout: float = 20.0, retries: int = 0) -> BlobStore:
@@ -53,21 +55,58 @@ def test_variant_carries_its_headers(seaweed: S3Server) -> None:
     assert found["CacheControl"] == "public, max-age=31536000, immutable"
 
 
-def test_server_is_sent_a_sha256_and_keeps_it(seaweed: S3Server) -> None:
+def test_server_is_sent_a_checksum_and_keeps_it(seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
 
-    at(seaweed.endpoint_url, bucket).create(KEY, b"body", content_type=JPEG)
+    at(seaweed.endpoint_url, bucket).create(KEY, CHECK_INPUT, content_type=JPEG)
 
     found = seaweed.client().head_object(Bucket=bucket, Key=KEY, ChecksumMode="ENABLED")
-    assert found["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"body").digest()).decode()
+    assert found["ChecksumCRC64NVME"] == CHECK_CRC64NVME
 
 
 def test_server_refuses_a_body_that_is_not_what_the_checksum_says(seaweed: S3Server) -> None:
-    bucket, wrong = seaweed.new_bucket(), base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    bucket = seaweed.new_bucket()
 
     with pytest.raises(ClientError, match="BadDigest"):
-        seaweed.client().put_object(Bucket=bucket, Key=KEY, Body=b"body", ChecksumSHA256=wrong)
+        seaweed.client().put_object(Bucket=bucket, Key=KEY, Body=b"body", ChecksumCRC64NVME=CHECK_CRC64NVME)
     assert at(seaweed.endpoint_url, bucket).head(KEY) is None
+
+
+@pytest.mark.parametrize("server", ["moto_s3", "rclone_s3"])
+def test_server_that_knows_no_such_checksum_takes_puts_all_the_same(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    there = request.getfixturevalue(server)
+    bucket = there.new_bucket()
+    store = at(there.endpoint_url, bucket)
+
+    store.create(KEY, b"original", content_type=JPEG)
+    store.replace(KEY, b"variant", content_type=JPEG)
+
+    assert store.get(KEY) == b"variant"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "payload"),
+    [
+        ("http://127.0.0.1", "UNSIGNED-PAYLOAD"),
+        ("http://s3.example.test", hashlib.sha256(CHECK_INPUT).hexdigest()),
+        ("https://s3.example.test", "UNSIGNED-PAYLOAD"),
+    ],
+)
+def test_signature_covers_the_bytes_only_where_others_could_change_them(
+    endpoint: str, payload: str, behind_proxy: Callable[[], Middlebox]
+) -> None:
+    box = behind_proxy()
+    url = box.url if endpoint.endswith("127.0.0.1") else endpoint
+
+    at(url, "photos").create(KEY, CHECK_INPUT, content_type=JPEG)
+
+    (seen,) = box.puts()
+    assert seen.headers["x-amz-content-sha256"] == payload
+    assert seen.headers["x-amz-checksum-crc64nvme"] == CHECK_CRC64NVME
+    assert seen.headers["if-none-match"] == "*"
+    assert seen.body == CHECK_INPUT
 
 
 def test_missing_bucket_is_said_to_be_missing(moto_s3: S3Server) -> None:
