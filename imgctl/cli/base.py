@@ -3,8 +3,9 @@
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
@@ -14,7 +15,7 @@ import click
 from imgctl.cli.main import EXIT_CODES
 from imgctl.config import Settings, load_settings
 from imgctl.config.endpoint import endpoint_of
-from imgctl.errors import ExitCode, ImgctlError
+from imgctl.errors import ExitCode
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,12 +48,12 @@ class Session:
     def data(self, record: Mapping[str, Json]) -> None:
         """One NDJSON line on stdout, when JSON was asked for."""
         if self.json:
-            click.echo(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace"))
+            self._print(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace"))
 
     def text(self, line: str) -> None:
         """One line for people on stdout, unless JSON or silence was asked for."""
         if not self.json and self.verbosity >= 0:
-            click.echo(printable(line))
+            self._print(printable(line))
 
     def note(self, line: str) -> None:
         """One line for people on stderr, unless silence was asked for."""
@@ -61,8 +62,17 @@ class Session:
 
     def error(self, line: str) -> None:
         """One line on stderr that even `-q` lets through; a stderr that is full or gone stops nothing."""
-        with suppress(OSError):
+        from imgctl.run.progress import aside
+
+        with aside(), suppress(OSError):
             click.echo(printable(line), err=True)
+
+    def _print(self, line: str | bytes) -> None:
+        from imgctl.run.progress import aside
+
+        # A bar is in nobody's way but on the same terminal.
+        with aside() if sys.stdout.isatty() else nullcontext():
+            click.echo(line)
 
 
 def printable(text: str) -> str:
@@ -139,14 +149,9 @@ def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Se
 def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
     try:
         return int(function())
-    except (ImgctlError, click.ClickException, click.Abort, KeyboardInterrupt, BrokenPipeError) as error:
+    except (Exception, KeyboardInterrupt) as error:
         _trace(session, error)
         raise
-    except Exception as error:
-        _trace(session, error)
-        raise ImgctlError(
-            f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it"
-        ) from error
 
 
 def _trace(session: Session, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -94,7 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # A command's imports make a hundred thousand objects that live to the end: to search them for garbage, again at
     # every threshold and at the exit, costs a third of a start. `run.memory` takes up the collection where work begins.
     gc.disable()
-    code = run(arguments)
+    threading.excepthook = _thread_died
+    try:
+        code = run(arguments)
+    except Exception as error:
+        _end_now(error)
     gc.freeze()
     try:
         if sys.stderr is not None:
@@ -106,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code of the table above."""
+    """Run the command line; returns the exit code of the table above, raises what imgctl has no name for."""
     try:
         result = cli.main(args=arguments, prog_name="imgctl", standalone_mode=False)
         return int(result or 0)
@@ -127,6 +132,36 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (`| head`): nobody is left to tell; spare the interpreter's own complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+
+
+def _end_now(error: BaseException) -> NoReturn:
+    """End the process with a line and exit code 1, whatever threads, pools and queues stand.
+
+    Nothing is closed or waited for: a defect says nothing of what it left behind, and a run may be killed at any time.
+    """
+    unexpected = ImgctlError(f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it")
+    if "imgctl.run.progress" in sys.modules:
+        from imgctl.run.progress import end_drawing
+
+        with suppress(Exception):
+            end_drawing()
+    _say(unexpected.line, ExitCode.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(ExitCode.ERROR)
+
+
+def _thread_died(died: threading.ExceptHookArgs) -> None:
+    """A thread of imgctl that ends by an error would be waited for in vain; other libraries' threads are their own."""
+    name = died.thread.name if died.thread else ""
+    if died.exc_value is None or not name.startswith("imgctl "):
+        threading.__excepthook__(died)
+        return
+    import logging
+
+    logging.getLogger("imgctl").error("the thread %s ended", name, exc_info=died.exc_value)
+    _end_now(died.exc_value)
 
 
 def _usage_line(error: click.ClickException) -> str:

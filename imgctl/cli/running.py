@@ -40,5 +40,5 @@ class Running:
 def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
     """Catch signals and draw progress for the length of a command; quiet commands draw none."""
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
-    with Stop(max_seconds=max_seconds) as stop, Progress(unit=f" {unit}", shown=shown) as progress:
+    with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
         yield Running(stop=stop, progress=progress, quiet=session.verbosity < 0)

@@ -18,6 +18,7 @@ STOPPED = "was stopped with its pool, or its Dask scheduler is gone"
 # What must be the same here, on the scheduler and on every worker.
 _SAME = ("imgctl", "dask", "distributed", "cloudpickle")
 _SECONDS_TO_CONNECT = 10
+FAREWELL_SECONDS = 1.0
 
 
 class _Machine(TypedDict):
@@ -91,7 +92,7 @@ class DaskPool:
         if now:
             for remote in flying:
                 remote.cancel()
-        wait(flying)
+        wait(flying, FAREWELL_SECONDS if now else None)
         self._client.close()
 
     def _settle(self, future: Future[R], remote: Future[R]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO, cast
 
+from imgctl.run.meter import meter
 from imgctl.units import format_bytes
 
 
@@ -19,24 +20,25 @@ class _Bar(Protocol):
 
     def update(self, n: float) -> object: ...
     def set_postfix_str(self, s: str, *, refresh: bool) -> None: ...
-    def clear(self, *, nolock: bool) -> None: ...
     def refresh(self, *, nolock: bool) -> None: ...
+    def display(self, msg: str) -> object: ...
     def close(self) -> None: ...
 
 
-# The bar on the screen, for `say`, and what orders all writes to it.
+# The bar on the screen, for `aside`, and what orders all writes to the terminal.
 _lock = threading.RLock()
 _shown: list["Progress"] = []
+_SECONDS_TO_ERASE = 1.0
 
 
 class Progress:
     """Counts items, bytes and failures, and draws them with rate and ETA where `shown` says so.
 
     `shown` None draws when stderr is a terminal. Safe to call from any thread; a stderr that is gone only ends the
-    drawing. `total` None is unknown: no ETA then.
+    drawing. `total` None is unknown: no per cent and no ETA then. `unit` is a plural: `images`.
     """
 
-    def __init__(self, *, total: int | None = None, unit: str = " images", shown: bool | None = None) -> None:
+    def __init__(self, *, total: int | None = None, unit: str = "images", shown: bool | None = None) -> None:
         self.items = 0
         self.size = 0
         self.failed = 0
@@ -69,7 +71,7 @@ class Progress:
         say(line)
 
     def close(self) -> None:
-        """Leave the last state on the screen."""
+        """Take the bar off the screen: what a command prints at its end says the same."""
         with self._drawing():
             bar, self._bar = self._bar, None
             if bar is not None:
@@ -85,9 +87,9 @@ class Progress:
         self.close()
 
     def _postfix(self) -> str:
+        failed = f"{self.failed:,} failed" if self.failed else ""
         size = format_bytes(self.size) if self.size else ""
-        failed = f"{self.failed} failed" if self.failed else ""
-        return ", ".join(filter(None, (size, failed)))
+        return ", ".join(filter(None, (failed, size)))
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -101,12 +103,14 @@ class Progress:
                     _shown.remove(self)
                 _give_up_stderr()
 
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
+    def erase(self) -> None:
+        """Take the bar off the screen until it is drawn again."""
         with self._drawing():
             if self._bar is not None:
-                self._bar.clear(nolock=False)
-        yield
+                self._bar.display("")
+
+    def draw(self) -> None:
+        """Draw the bar as it is now."""
         with self._drawing():
             if self._bar is not None:
                 self._bar.refresh(nolock=False)
@@ -114,12 +118,34 @@ class Progress:
 
 def say(line: str) -> None:
     """Print a line on stderr and leave a bar that is drawn there whole; a stderr that is gone is no error."""
+    with aside():
+        _write(line)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """For the length of the block no bar is on the screen, and nothing else is written to it."""
     with _lock:
         if not _shown:
-            _write(line)
+            yield
             return
-        with _shown[-1]._aside():  # noqa: SLF001 the same module
-            _write(line)
+        bar = _shown[-1]
+        bar.erase()
+        try:
+            yield
+        finally:
+            bar.draw()
+
+
+def end_drawing() -> None:
+    """Take the bar off the screen for good, whatever the other threads are at: the process ends."""
+    # A thread may hang with the lock held, as on a suspended terminal.
+    if _lock.acquire(timeout=_SECONDS_TO_ERASE):
+        try:
+            while _shown:
+                _shown[-1].close()
+        finally:
+            _lock.release()
 
 
 def _write(line: str) -> None:
@@ -144,11 +170,35 @@ def _is_terminal() -> bool:
         return False
 
 
+def _columns(stream: TextIO) -> int:
+    """How wide a terminal is; 0 for what is none."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or 80) if stream.isatty() else 0
+    except (OSError, ValueError):
+        return 0
+
+
 def _draw(total: int | None, unit: str) -> _Bar:
     from tqdm import tqdm
 
     # Its own default is a lock between processes, and a thread that watches for slow bars: neither is needed here.
     tqdm.set_lock(_lock)
     tqdm.monitor_interval = 0
-    draw = cast("Callable[..., _Bar]", tqdm)
-    return draw(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=0.2, miniters=1)
+    # When to draw and how fast it goes are its affair; the words, and what is on the screen, are ours.
+    ours = {"format_meter": staticmethod(meter), "status_printer": staticmethod(_printer)}
+    draw = cast("Callable[..., _Bar]", type("Bar", (tqdm,), ours))
+    return draw(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, miniters=1, leave=False, disable=False)
+
+
+def _printer(stream: TextIO) -> Callable[[str], None]:
+    """What shows a line in the place of whatever is in its row, also what a person typed there: ^C."""
+    last = 0
+
+    def show(line: str) -> None:
+        nonlocal last
+        blank = " " * (_columns(stream) - 1 if _columns(stream) else last)
+        stream.write(f"\r{blank}\r{line}")
+        stream.flush()
+        last = len(line)
+
+    return show

@@ -13,7 +13,11 @@ SECONDS = 60
 def start(*arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
     """One program in a process group of its own, with its stdout to read."""
     command = [sys.executable, "-m", "tests.run.parent", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
+    # Every state of a bar is drawn, however fast it comes.
+    environ = os.environ | {"TQDM_MININTERVAL": "0"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+    )
 
 
 def fifo(directory: Path, name: str) -> str:

@@ -80,12 +80,26 @@ class Deployment:
     store: StoreSettings
     settings: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str | Path) -> Run:
-        """Start `imgctl` with these arguments in a process of its own."""
+    def start(self, *arguments: str | Path, before: Callable[[], None] | None = None) -> Run:
+        """Start `imgctl` with these arguments in a process of its own, where `before` is called first."""
         number = len(list(self.directory.glob("*.out")))
         out, err = self.directory / f"{number}.out", self.directory / f"{number}.err"
         out.touch()
-        environment = {
+        command = _Command(
+            arguments=tuple(map(str, arguments)),
+            environment=self.environment(),
+            directory=self.directory,
+            out=out,
+            err=err,
+            before=before,
+        )
+        process = _context.Process(target=_main, args=(command,))
+        process.start()
+        return Run(process=process, out=out, err=err)
+
+    def environment(self) -> dict[str, str]:
+        """What its commands see of settings."""
+        return {
             "IMGCTL_CATALOG_URL": self.catalog_url,
             "IMGCTL_STORE_URL": self.store.url,
             "IMGCTL_STORE_ENDPOINT_URL": self.store.endpoint_url,
@@ -95,9 +109,6 @@ class Deployment:
             **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
             **self.settings,
         }
-        process = _context.Process(target=_main, args=([*map(str, arguments)], environment, self.directory, out, err))
-        process.start()
-        return Run(process=process, out=out, err=err)
 
     def run(self, *arguments: str | Path) -> Result:
         """Run `imgctl` to its end."""
@@ -171,15 +182,38 @@ def kill_at_a_request(deployment: Deployment, command: list[str], requests: int,
     assert running[0].process.exitcode == -9
 
 
-def _main(arguments: list[str], environment: dict[str, str], directory: Path, out: Path, err: Path) -> None:
-    from imgctl.cli.main import run
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """What a process of its own runs, and where."""
 
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    directory: Path
+    out: Path
+    err: Path
+    before: Callable[[], None] | None
+
+
+def enter(environment: dict[str, str], directory: Path) -> None:
+    """Be where a deployment's commands are: in its directory, with its settings and no others."""
     for name in [name for name in os.environ if name.startswith(("IMGCTL_", "AWS_"))]:
         del os.environ[name]
     os.environ.update(environment)
     os.chdir(directory)
+
+
+def _main(command: _Command) -> None:
+    from imgctl.cli.main import main
+
+    enter(command.environment, command.directory)
     # The streams themselves, not their numbers: a child of this process must not hold the files open.
-    with out.open("w") as stdout, err.open("w") as stderr, redirect_stdout(stdout), redirect_stderr(stderr):
+    with (
+        command.out.open("w") as stdout,
+        command.err.open("w") as stderr,
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
         sys.stdin = io.StringIO()
-        code = run(arguments)
-    sys.exit(code)
+        if command.before:
+            command.before()
+        main(command.arguments)

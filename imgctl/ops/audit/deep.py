@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
@@ -14,6 +13,7 @@ from imgctl.ops.audit.ring import Ring
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.rows import FIRST, Chosen, pages
+from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import by_id
 
 READS_AT_ONCE = 8
@@ -27,7 +27,7 @@ def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> Ite
     """
     check = _Check(parts, tally=tally, stop=stop)
     ring = Ring(order, parts.settings)
-    with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="imgctl-deep") as pool:
+    with thread_pool(READS_AT_ONCE, name="deep") as pool:
         for page in _circle(parts, order.chosen, ring, stop=stop):
             for some in _slices(page, order.budget, tally):
                 for finding in pool.map(check.one, some):

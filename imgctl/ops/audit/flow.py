@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import Full, Queue
 from threading import Event
 from typing import Generic, TypeVar
+
+from imgctl.run.threads import thread_pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +34,7 @@ def in_order(
     """
     cancelled = Event()
     flights: deque[_Flight[T, R]] = deque()
-    with ThreadPoolExecutor(at_once, thread_name_prefix="imgctl-audit") as pool:
+    with thread_pool(at_once, name="audit") as pool:
 
         def launch() -> None:
             for task in islice(tasks, at_once - len(flights)):

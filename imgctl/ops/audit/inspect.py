@@ -1,7 +1,6 @@
 """The second look: rows read again and blobs headed, before anything is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
@@ -14,6 +13,7 @@ from imgctl.ops.audit.order import Tally
 from imgctl.ops.audit.rules import Rules, judge, judge_stray, named_keys, unnamed_keys
 from imgctl.ops.audit.sift import Suspect
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids, clock
@@ -48,7 +48,7 @@ class Inspector:
         self._rules = rules
         self._tally = tally
         self._stop = stop
-        self._pool = ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="imgctl-head")
+        self._pool = open_threads(HEADS_AT_ONCE, name="head")
 
     def look(self, suspects: Sequence[Suspect]) -> list[Finding]:
         """What is wrong with these, in their order: only what a row said both before and after its blobs were headed."""
@@ -69,7 +69,7 @@ class Inspector:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        end_threads(self._pool)
 
     def _read(self, suspects: Iterable[Suspect]) -> _View:
         ids = {one.id for one in suspects if one.id is not None}

@@ -1,7 +1,6 @@
 """Backfilling with this machine's processes or on a cluster: search, queue, pool and driver put together."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from imgctl.ops.work.driver import drive
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.start import rendering
 from imgctl.run.stop import Stop
+from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.lease import renew
 from imgctl.store.cold.open import open_cold
 
@@ -39,7 +39,7 @@ class Backfill:
             self.resumed = self._checkpoint.load()
             order = replace(order, after=self.resumed.after)
         self._order = order
-        self._looking = ThreadPoolExecutor(LOOKING_THREADS, thread_name_prefix="look")
+        self._looking = open_threads(LOOKING_THREADS, name="look")
         cold = open_cold(parts.settings.store)
         self._search = Search(order, parts, cold, pool=self._looking, stop=stop)
         self._failed = self._cold = 0
@@ -96,7 +96,7 @@ class Backfill:
 
     def close(self) -> None:
         """End the threads that look at the store."""
-        self._looking.shutdown(cancel_futures=True)
+        end_threads(self._looking)
 
     def _checkpoint_of(self, order: BackfillOrder) -> Checkpoint | None:
         if not order.selection.forgets or order.chosen.ids_from is not None:

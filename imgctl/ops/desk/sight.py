@@ -1,6 +1,5 @@
 """One image looked at from all sides: its row, its blobs as they are now, its history, its cost, and what would mend it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing, Estimate, billing
 from imgctl.pricing.lines import Line
 from imgctl.pricing.storage import monthly_storage
+from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.cold.base import ColdStore, StoredBlob
 
@@ -66,7 +66,7 @@ def look(parts: Parts, cold: ColdStore, image: Image, *, endpoint_url: str = "")
 def blobs_of(image: Image, settings: Settings, cold: ColdStore) -> tuple[BlobSight, ...]:
     """The four blobs of an image; one that the row does not name is looked for where it would be."""
     keys = {role: _keys(image, role, settings) for role in ROLES}
-    with ThreadPoolExecutor(len(ROLES), thread_name_prefix="head") as threads:
+    with thread_pool(len(ROLES), name="head") as threads:
         return tuple(threads.map(lambda role: _sight(image, role, keys[role], cold), ROLES))
 
 

@@ -1,7 +1,7 @@
 """The insert pipeline, a block of lines at a time: look → known? → read, hash, probe → promise → copy → confirm."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
@@ -49,10 +50,10 @@ def insert(
     When `stop` is set no further block is begun. Raises what ends a whole run (no bucket, no space, no permission or no
     answer many times in a row, no database) after what was in flight has been settled.
     """
-    run = _Run(order, catalog, store, stop)
-    run.look_for_bucket()
     stream = iter(entries)
-    with run.pool:
+    with thread_pool(order.concurrency, name="insert") as threads:
+        run = _Run(order, catalog, store, threads, stop)
+        run.look_for_bucket()
         while not run.hopeless and not stop.is_set() and (block := list(islice(stream, BLOCK))):
             yield from run.block(block)
     if run.hopeless is not None:
@@ -62,9 +63,11 @@ def insert(
 class _Run:
     """One insert; only the thread that iterates touches the catalog."""
 
-    def __init__(self, order: InsertOrder, catalog: Catalog, store: BlobStore, stop: Waiting) -> None:
+    def __init__(
+        self, order: InsertOrder, catalog: Catalog, store: BlobStore, threads: Executor, stop: Waiting
+    ) -> None:
         self.hopeless: StoreError | None = None
-        self.pool = ThreadPoolExecutor(order.concurrency, thread_name_prefix="insert")
+        self._threads = threads
         self._order = order
         self._catalog = catalog
         self._store = store
@@ -129,7 +132,7 @@ class _Run:
 
     def _copy(self, copies: Sequence[Copy]) -> Iterator[FileOutcome]:
         """Copy what is promised and confirm what arrived; a stop does not reach here."""
-        failures = list(self.pool.map(partial(copy_one, self._store), copies))
+        failures = list(self._threads.map(partial(copy_one, self._store), copies))
         arrived = {
             copy.row.id: copy.promised for copy, failure in zip(copies, failures, strict=True) if failure is None
         }
@@ -150,7 +153,7 @@ class _Run:
         def unless_stopped(item: T) -> R | None:
             return None if self._stop.is_set() else act(item)
 
-        return [result for result in self.pool.map(unless_stopped, items) if result is not None]
+        return [result for result in self._threads.map(unless_stopped, items) if result is not None]
 
     def _sift(self, results: Iterable[R | FileOutcome | Broken]) -> tuple[list[R], list[FileOutcome]]:
         """What goes on, and what is settled already."""

@@ -1,7 +1,7 @@
 """The repair: findings in batches, each looked at again, decided, proven and written in one guarded transaction."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -18,6 +18,7 @@ from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome,
 from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.repair.write import write
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.cold.base import ColdStore, StoredBlob
@@ -34,7 +35,7 @@ def repair(
     When `stop` is set no further batch is begun. Raises what ends a whole run: no store, no catalog.
     """
     source = iter(findings)
-    with ThreadPoolExecutor(order.concurrency, thread_name_prefix="repair") as threads:
+    with thread_pool(order.concurrency, name="repair") as threads:
         run = _Run(order, parts, cold, threads, stop)
         while not stop.is_set() and (batch := list(islice(source, BATCH))):
             yield from run.mend(run.decided(batch))
@@ -42,13 +43,13 @@ def repair(
 
 def decided(findings: Sequence[Finding], order: RepairOrder, parts: Parts, cold: ColdStore) -> list[Decision]:
     """What would be done about these findings now, proofs included."""
-    with ThreadPoolExecutor(order.concurrency, thread_name_prefix="repair") as threads:
+    with thread_pool(order.concurrency, name="repair") as threads:
         return _Run(order, parts, cold, threads, _Never()).decided(findings)
 
 
 def perform(decisions: Sequence[Decision], order: RepairOrder, parts: Parts, cold: ColdStore) -> list[Outcome]:
     """Do what was decided, for each that acts."""
-    with ThreadPoolExecutor(order.concurrency, thread_name_prefix="repair") as threads:
+    with thread_pool(order.concurrency, name="repair") as threads:
         return list(_Run(order, parts, cold, threads, _Never()).mend(decisions))
 
 
@@ -64,9 +65,7 @@ class _Never:
 
 
 class _Run:
-    def __init__(
-        self, order: RepairOrder, parts: Parts, cold: ColdStore, threads: ThreadPoolExecutor, stop: Waiting
-    ) -> None:
+    def __init__(self, order: RepairOrder, parts: Parts, cold: ColdStore, threads: Executor, stop: Waiting) -> None:
         self._order = order
         self._parts = parts
         self._cold = cold

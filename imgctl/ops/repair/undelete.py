@@ -1,7 +1,6 @@
 """Bringing back what lies in the trash."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,6 +9,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting
 from imgctl.ops.repair.order import Fate
 from imgctl.ops.repair.trash import carry, key_before, trashed
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob
 
 BATCH = 64
@@ -34,7 +34,7 @@ def undelete(
     A key that holds another content by now keeps it, and its blob stays in the trash.
     """
     blobs = trashed(parts.store, day)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="undelete") as threads:
+    with thread_pool(concurrency, name="undelete") as threads:
         while not stop.is_set() and (batch := list(islice(blobs, BATCH))):
             yield from threads.map(lambda blob: _one(parts, blob, apply=apply), batch)
 

@@ -1,7 +1,6 @@
 """Looking at originals: by a listing where they lie close together, else one by one."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -12,6 +11,7 @@ from imgctl.model import Image, is_archived
 from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
 from imgctl.ops.rows import BadId, pages
+from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.restores import Truth, set_truths
 from imgctl.store.catalog.scope import named
@@ -55,7 +55,7 @@ class Looker:
     """Looks at originals in `concurrency` threads; inside `with Looker(…) as looker:`."""
 
     def __init__(self, cold: ColdStore, order: RestoreOrder) -> None:
-        self.pool = ThreadPoolExecutor(order.concurrency, thread_name_prefix="restore")
+        self.pool = open_threads(order.concurrency, name="restore")
         self._cold = cold
         self._lists_restores = order.lists_restores
         self._may_list = True
@@ -78,7 +78,7 @@ class Looker:
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped."""
-        self.pool.shutdown(cancel_futures=True)
+        end_threads(self.pool)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,6 @@
 """Every row of an order with the gate's verdict, in blocks: what the survey counts and what acting acts on."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +13,7 @@ from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
 from imgctl.run.rate import RateLimit
+from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.cold.base import ColdStore
@@ -67,7 +67,7 @@ def judges(
     """Look by listing where the scope is a range of days; by a request each for one user's and for named rows."""
     if listing is None:
         listing = order.chosen.ids_from is None and order.chosen.scope.user_id is None
-    with ThreadPoolExecutor(order.concurrency, thread_name_prefix="look") as pool:
+    with thread_pool(order.concurrency, name="look") as pool:
         rate = RateLimit(order.rate) if order.rate else None
         looker = Looker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
         yield Judges(order, parts=parts, looker=looker, stop=stop)

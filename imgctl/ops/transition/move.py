@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from uuid import UUID
 
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.ops.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Waiting
 from imgctl.run.rate import RateLimit
+from imgctl.run.threads import end_threads, open_threads
 from imgctl.run.window import bounded
 from imgctl.store.cold.base import ColdStore, StoredBlob
 
@@ -64,7 +65,7 @@ class Mover:
         self._delete_noncurrent = delete_noncurrent
         self._stop = stop
         self._patience_seconds = patience_seconds
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="move")
+        self._pool = open_threads(concurrency, name="move")
         # The versions that moves under way copy from.
         self._sources: dict[UUID, str] = {}
 
@@ -99,7 +100,7 @@ class Mover:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        end_threads(self._pool)
 
     def _hear(self, error: StoreError | None) -> None:
         if self.gone is None and isinstance(error, HOPELESS):

@@ -36,7 +36,7 @@ class Bucket:
         with self._lock:
             if not self._begun:
                 self._begun = True
-                Thread(target=self._look, name="bucket", daemon=True).start()
+                Thread(target=self._look, name="imgctl bucket", daemon=True).start()
 
     def expect(self) -> None:
         """Raise BucketMissing before anything is promised: some servers create what a put misspells."""

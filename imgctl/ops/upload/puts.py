@@ -19,6 +19,7 @@ from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import BlobStore
 
 INTERVAL_SECONDS = 1.0
+FAREWELL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
 PUT_WEIGHT = 64 * 2**10
 
@@ -87,7 +88,7 @@ class Putters:
     def submit(self, put: Put) -> None:
         """Queue one put; the caller bounds how many wait."""
         if len(self._threads) < self.limit:
-            thread = Thread(target=self._serve, name=f"put-{len(self._threads)}", daemon=True)
+            thread = Thread(target=self._serve, name=f"imgctl put {len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._queue.put(put)
@@ -97,11 +98,13 @@ class Putters:
         self._given_up = True
 
     def close(self) -> None:
-        """Finish what is queued and end the threads."""
+        """Begin nothing more, and end the threads; one that waits for the store is left to itself after a moment."""
+        self._given_up = True
         for _ in self._threads:
             self._queue.put(None)
+        ends_at = time.monotonic() + FAREWELL_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, ends_at - time.monotonic()))
 
     def _serve(self) -> None:
         while (put := self._queue.get()) is not None:

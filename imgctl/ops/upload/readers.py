@@ -72,7 +72,7 @@ class Readers:
     def start(self) -> None:
         """Begin to read, or read with one thread more; `running` counts those that have not ended."""
         if self.running < MOST_READERS and not self._exhausted:
-            Thread(target=self._serve, name=f"read-{self.running}", daemon=True).start()
+            Thread(target=self._serve, name=f"imgctl read {self.running}", daemon=True).start()
             self.running += 1
 
     @property

@@ -16,6 +16,7 @@ from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, renew
 
 RENEWALS_A_LEASE = 3
+FAREWELL_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ class Leases:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        # After an error nothing is waited for that may itself wait for the database.
+        self._thread.join(None if kind is None else FAREWELL_SECONDS)
 
     def _run(self) -> None:
         while not self._ended.wait(self._lease_seconds / RENEWALS_A_LEASE):

@@ -1,0 +1,51 @@
+"""Functions of imgctl that raise or hang in the process of a run, named by their dotted names."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+
+MESSAGE = "what nobody thought of"
+
+
+class Unthought(Exception):
+    """An error that no handler names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """Replaces functions where a run begins: `raising` raises at its call number `call`, and leaves `marker`;
+    those of `hanging` never return."""
+
+    raising: str = ""
+    call: int = 1
+    marker: Path
+    hanging: tuple[str, ...] = ()
+
+    def __call__(self) -> None:
+        if self.raising:
+            _replace(self.raising, self._raise_at)
+        for name in self.hanging:
+            _replace(name, _hang)
+
+    def _raise_at(self, whole: Callable[..., object]) -> Callable[..., object]:
+        calls = iter(range(1, self.call + 1))
+
+        def harmed(*args: object, **kwargs: object) -> object:
+            if next(calls, None) == self.call:
+                self.marker.touch()
+                raise Unthought(MESSAGE)
+            return whole(*args, **kwargs)
+
+        return harmed
+
+
+def _hang(_whole: Callable[..., object]) -> Callable[..., object]:
+    return lambda *args, **kwargs: threading.Event().wait()
+
+
+def _replace(name: str, harmed: Callable[[Callable[..., object]], Callable[..., object]]) -> None:
+    place, _, attribute = name.rpartition(".")
+    owner = resolve_name(place)
+    setattr(owner, attribute, harmed(getattr(owner, attribute)))

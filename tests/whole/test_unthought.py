@@ -1,0 +1,159 @@
+"""An error that nobody thought of ends the process with exit 1 and one line, whatever threads, pools and queues stand."""
+
+from pathlib import Path
+
+import pytest
+
+from imgctl.model import Status
+from tests.whole.backfilling import inline
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment, Result, assert_whole
+from tests.whole.harm import MESSAGE, Harm
+
+# Without a hang a run takes less than one; on a busy machine more.
+SECONDS = 20
+LINE = f"imgctl: unexpected Unthought: {MESSAGE} (-v shows where; please report it)"
+
+UPLOAD = (
+    "imgctl.cli.base.load_settings",
+    "imgctl.cli.base._session",
+    "imgctl.cli.running.Stop",
+    "imgctl.run.stop.Stop.is_set",
+    "imgctl.run.progress._draw",
+    "imgctl.run.progress.Progress.advance",
+    "imgctl.run.progress.Progress.close",
+    "imgctl.run.progress.say",
+    "tqdm.std.tqdm.update",
+    "tqdm.std.tqdm.refresh",
+    "imgctl.cli.upload._show",
+    "imgctl.cli.upload.Tally.add",
+    "imgctl.cli.upload._conclude",
+    "imgctl.cli.base.Session.data",
+    "imgctl.ops.upload.start.chosen",
+    "imgctl.ops.upload.choose.walk",
+    "imgctl.ops.upload.walk.classified",
+    "imgctl.ops.upload.start.Journal",
+    "imgctl.ops.upload.journal.Journal.record",
+    "imgctl.ops.upload.journal.Journal.close",
+    "imgctl.ops.upload.start.open_store",
+    "imgctl.store.catalog.engine.open_catalog",
+    "imgctl.store.catalog.engine.Catalog.write",
+    "imgctl.store.catalog.engine.Catalog.close",
+    "imgctl.ops.upload.known.Known.split",
+    "imgctl.ops.upload.known.Known.remember",
+    "imgctl.ops.upload.readers.prepare",
+    "imgctl.ops.upload.readers.Readers.start",
+    "imgctl.ops.upload.readers.Readers.dropped",
+    "imgctl.ops.upload.readers.Readers.settled",
+    "imgctl.store.blobs.local.LocalStore.scan",
+    "imgctl.ops.upload.pipeline.new_row",
+    "imgctl.ops.upload.pipeline.settled",
+    "imgctl.store.catalog.reservations.promise",
+    "imgctl.store.catalog.reservations.confirm",
+    "imgctl.store.catalog.reservations.keep",
+    "imgctl.ops.upload.puts.Putters.submit",
+    "imgctl.ops.upload.puts.Putters.close",
+    "imgctl.run.inbox.Inbox.take",
+    "imgctl.cli.upload.Reports",
+    "imgctl.ops.upload.report.Reports.add",
+    "imgctl.ops.upload.report._newlines_where_possible",
+)
+WORK = (
+    "imgctl.run.progress.Progress.expect",
+    "imgctl.run.progress.Progress.advance",
+    "tqdm.std.tqdm.update",
+    "imgctl.cli.work._record",
+    "imgctl.cli.base.Session.data",
+    "imgctl.ops.work.start.open_pool",
+    "imgctl.ops.work.start.work",
+    "imgctl.ops.work.start.Webhook.tell",
+    "imgctl.ops.work.driver.open_wake",
+    "imgctl.ops.work.driver.Leases.hold",
+    "imgctl.ops.work.driver.Leases.drop",
+    "imgctl.ops.work.flights.Flights.room",
+    "imgctl.ops.work.flights.Flights.launch",
+    "imgctl.ops.work.flights.Flights.gather",
+    "imgctl.ops.work.outage.StoreWatch.sift",
+    "imgctl.ops.work.processing.claim",
+    "imgctl.ops.work.processing.judge",
+    "imgctl.ops.work.processing.record",
+    "imgctl.ops.work.processing.Processing.committed",
+    "imgctl.ops.work.record.finish",
+    "imgctl.ops.work.driver.end_if_frozen",
+    "imgctl.store.catalog.engine.Catalog.write",
+    "imgctl.store.catalog.engine.Catalog.close",
+    "imgctl.ops.restore.queue.waiting",
+)
+# Called for each file, or nearly.
+REPEATED = (
+    "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "dropped", "settled",
+    "new_row", "submit", "take",
+)  # fmt: skip
+WHILE_PUTS_HANG = ("imgctl.run.inbox.Inbox.take", "imgctl.ops.upload.puts.Putters.submit")
+
+
+def _ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:
+    result = deployment.start(*arguments, before=harm).wait(SECONDS)
+    assert harm.marker.exists(), f"{harm.raising} was not called {harm.call} times"
+    ours = [line for line in result.err.replace("\r", "\n").splitlines() if line.strip().startswith("imgctl:")]
+    assert (result.code, ours) == (1, [LINE]), result.err
+    assert "Traceback" not in result.err
+    return result
+
+
+def _upload(album: dict[Path, bytes], directory: Path) -> list[str | Path]:
+    (place_of(album) / "notes.txt").write_text("no picture")
+    failed_out = directory / "failed.txt"
+    return ["upload", place_of(album), "--user", str(USER), "--json", "--progress", "--failed-out", failed_out]
+
+
+def _finishes(deployment: Deployment, album: dict[Path, bytes], *arguments: str | Path) -> None:
+    """Nothing is lost: the same command finishes the work."""
+    assert deployment.run(*arguments).code == 0
+    assert len(deployment.images()) == len(set(album.values()))
+
+
+@pytest.mark.parametrize("seam", UPLOAD)
+def test_an_upload_ends_where_anything_raises(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str
+) -> None:
+    command = _upload(album, tmp_path)
+    _ends_at_once(embedded, Harm(raising=seam, marker=tmp_path / "raised"), *command)
+
+    _finishes(embedded, album, *command)
+
+
+@pytest.mark.parametrize("seam", [seam for seam in UPLOAD if seam.endswith(REPEATED)])
+def test_an_upload_ends_where_anything_raises_in_the_midst(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str
+) -> None:
+    command = _upload(album, tmp_path)
+    _ends_at_once(embedded, Harm(raising=seam, call=3, marker=tmp_path / "raised"), *command)
+
+    _finishes(embedded, album, *command)
+
+
+@pytest.mark.parametrize("seam", WHILE_PUTS_HANG)
+def test_an_upload_ends_while_puts_hang(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str
+) -> None:
+    command = _upload(album, tmp_path)
+    hanging = ("imgctl.store.blobs.local.LocalStore.create",)
+    harm = Harm(raising=seam, call=3, marker=tmp_path / "raised", hanging=hanging)
+    _ends_at_once(embedded, harm, *command)
+
+    _finishes(embedded, album, *command)
+
+
+@pytest.mark.parametrize("scheduler", ["inline", ""])
+@pytest.mark.parametrize("seam", WORK)
+def test_a_worker_ends_where_anything_raises(
+    embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str, scheduler: str
+) -> None:
+    deployment = embedded.with_settings(WORK_SCHEDULER=scheduler)
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    command = ["work", "--drain", "--json", "--progress"]
+    _ends_at_once(deployment, Harm(raising=seam, marker=tmp_path / "raised"), *command)
+
+    assert inline(embedded).run("work", "--drain").code == 0
+    assert_whole(embedded, album.values(), status=Status.READY)
