@@ -141,7 +141,7 @@ class _Listing:
         return found
 
     def _advance(self) -> tuple[UUID, StoredBlob] | None:
-        for blob in self._stream or ():
+        for blob in self._stream if self._stream is not None else ():
             self._read += 1
             try:
                 return parse_key(blob.key, prefix=self._prefix).id, blob

@@ -32,7 +32,7 @@ def bounded(
     more = True
     try:
         while more or flying:
-            more = more and not (stop and stop.is_set())
+            more = more and (stop is None or not stop.is_set())
             if more and len(flying) < limit:
                 more = _launch(submit, source, flying, done)
             if flying and (not more or len(flying) >= limit or not done.empty()):

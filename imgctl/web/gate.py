@@ -23,14 +23,14 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 async def reader(request: Request, face: OwnFace, credentials: _Credentials) -> Caller:
     """Who asks to see; browsers may show a cookie instead of a header."""
-    token = credentials.credentials if credentials else request.cookies.get(COOKIE)
+    token = credentials.credentials if credentials is not None else request.cookies.get(COOKIE)
     return _admit(request, face, token, Scope.READ)
 
 
 async def writer(request: Request, face: OwnFace, credentials: _Credentials) -> Caller:
     """Who asks to change something: never by a cookie, which browsers send along unasked."""
     if face.tokens or not from_elsewhere(request):
-        return _admit(request, face, credentials.credentials if credentials else None, Scope.WRITE)
+        return _admit(request, face, credentials.credentials if credentials is not None else None, Scope.WRITE)
     raise Refusal(403, "a page of another site sent this", hint="send it from an application, or from this server")
 
 
