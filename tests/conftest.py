@@ -1,8 +1,14 @@
 """The real parts that tests run against, each a fixture defined beside its starter."""
 
+import os
+import tempfile
+from multiprocessing.util import Finalize
+
+import pytest
 from hypothesis import settings
 
 from imgctl.run.pool import cores
+from imgctl.run.scratch import Scratch
 
 # A busy machine is no defect: examples may take as long as they take.
 settings.register_profile("imgctl", deadline=None)
@@ -16,6 +22,16 @@ pytest_plugins = [
     "tests.parts.rclone",
     "tests.parts.chromium",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep all that the tests write, their servers' and programs' files too, below one directory that is removed."""
+    if hasattr(config, "workerinput"):
+        return
+    scratch = Scratch("tests")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.path)
+    # After multiprocessing has removed its own directory in there, which it does at -100.
+    Finalize(None, scratch.close, exitpriority=-200)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -63,14 +62,17 @@ def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[Finding
     if asked.findings and asked.findings != "-":
         yield Findings(file=Path(asked.findings))
         return
-    with NamedTemporaryFile(prefix="imgctl-findings-") as file:
-        if asked.findings:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        else:
-            for record in _audited(parts, asked, run):
-                file.write(json.dumps(record).encode() + b"\n")
-        file.flush()
-        yield Findings(file=Path(file.name))
+    from imgctl.run.scratch import Scratch
+
+    with Scratch("findings") as scratch:
+        file = scratch.path / "findings.jsonl"
+        with file.open("wb") as kept:
+            if asked.findings:
+                shutil.copyfileobj(sys.stdin.buffer, kept)
+            else:
+                for record in _audited(parts, asked, run):
+                    kept.write(json.dumps(record).encode() + b"\n")
+        yield Findings(file=file)
 
 
 def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, str | int | None]]:
@@ -101,14 +103,13 @@ def _grace(asked: Asked) -> timedelta:
 @contextmanager
 def _chosen(parts: "Parts", asked: Asked) -> "Iterator[Chosen]":
     from imgctl.ops.lookup import find_image
+    from imgctl.run.scratch import Scratch
 
     with ExitStack() as stack:
         ids_from = asked.ids_from
         if asked.ids:
             if ids_from:
                 raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
-            file = stack.enter_context(NamedTemporaryFile("w", prefix="imgctl-ids-", encoding="utf-8"))
-            file.writelines(f"{find_image(parts.catalog, one).id}\n" for one in asked.ids)
-            file.flush()
-            ids_from = Path(file.name)
+            ids_from = stack.enter_context(Scratch("ids")).path / "ids.txt"
+            ids_from.write_text("".join(f"{find_image(parts.catalog, one).id}\n" for one in asked.ids))
         yield stack.enter_context(chosen(user=asked.user, since=asked.since, until=asked.until, ids_from=ids_from))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -55,7 +54,10 @@ def chosen(
     if ids_from is None or str(ids_from) != "-":
         yield Chosen(scope=scope, ids_from=ids_from)
         return
-    with NamedTemporaryFile(prefix="imgctl-ids-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Chosen(scope=scope, ids_from=Path(file.name))
+    from imgctl.run.scratch import Scratch
+
+    with Scratch("ids") as scratch:
+        file = scratch.path / "stdin"
+        with file.open("wb") as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+        yield Chosen(scope=scope, ids_from=file)

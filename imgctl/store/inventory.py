@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from imgctl.config.settings import StoreSettings
@@ -43,18 +42,13 @@ class Reports(Protocol):
 
 
 class Inventory:
-    """A report's blobs below a store's prefix, in a temporary file; `classes` says whether it tells storage classes."""
+    """A report's blobs below a store's prefix, in a file below `directory`; `classes` says whether it tells storage classes."""
 
-    def __init__(self, reports: Reports, manifest: Manifest, *, prefix: str) -> None:
-        self._directory = TemporaryDirectory(prefix="imgctl-inventory-")
-        self._file = Path(self._directory.name) / "blobs.db"
+    def __init__(self, reports: Reports, manifest: Manifest, *, prefix: str, directory: Path) -> None:
+        self._file = directory / "blobs.db"
         self.taken_at = manifest.taken_at
         self.classes = "StorageClass" in manifest.columns
-        try:
-            self._fill(reports, manifest, prefix)
-        except BaseException:
-            self.close()
-            raise
+        self._fill(reports, manifest, prefix)
 
     def pages(self, after: str, until: str) -> Iterator[Page]:
         """The blobs with `after` < key <= `until` in byte order of their keys."""
@@ -64,10 +58,6 @@ class Inventory:
                 keys, sizes, times, classes = zip(*found, strict=True)
                 moments = tuple([datetime.fromtimestamp(one, UTC) for one in times])
                 yield Page(keys, sizes, moments, classes if self.classes else None)
-
-    def close(self) -> None:
-        """Delete the temporary file."""
-        self._directory.cleanup()
 
     def _fill(self, reports: Reports, manifest: Manifest, prefix: str) -> None:
         connection = sqlite3.connect(self._file, isolation_level=None)
@@ -85,8 +75,8 @@ class Inventory:
             connection.execute("COMMIT")
 
 
-def open_inventory(where: str, settings: StoreSettings) -> Inventory:
-    """The report behind a manifest, read and sorted; UsageError for what is none, or is of another bucket."""
+def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> Inventory:
+    """The report behind a manifest, read and sorted into a file below `directory`; UsageError for what is none, or is of another bucket."""
     reports, name = _reports(where, settings)
     manifest = read_manifest(reports.read(name), where)
     scheme, _, rest = settings.url.partition("://")
@@ -95,7 +85,7 @@ def open_inventory(where: str, settings: StoreSettings) -> Inventory:
     bucket, prefix = bucket_and_prefix(rest)
     if manifest.bucket != bucket:
         raise UsageError(f"{where} is an inventory of bucket {manifest.bucket}, not of {bucket}", hint="check --store")
-    return Inventory(reports, manifest, prefix=prefix)
+    return Inventory(reports, manifest, prefix=prefix, directory=directory)
 
 
 def read_manifest(body: bytes, where: str) -> Manifest:

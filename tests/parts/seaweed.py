@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -113,12 +114,19 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", str]:
 def _command(directory: Path, port: int) -> list[str]:
     # Every bucket gets volumes of its own; by default there are only as many as gigabytes are free on the disk.
     return [
-        weed_binary(), "mini", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false",
+        weed_binary(), f"-logdir={directory}", "mini", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false",
         "-webdav=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0",
         "-volume.max=10000",
         f"-s3.port={port}", f"-master.port={port + 1}", f"-volume.port={port + 2}", f"-filer.port={port + 3}",
         f"-admin.port={port + 4}",
+        # Its own default is a fixed name in /tmp.
+        f"-s3.localSocket={_socket(port)}", f"-filer.localSocket={_socket(port + 3)}",
     ]  # fmt: skip
+
+
+def _socket(port: int) -> Path:
+    # Short: the path of a socket may have 107 bytes.
+    return Path(tempfile.gettempdir()) / f"weed-{port}.sock"
 
 
 def _free_ports() -> int:

@@ -110,10 +110,9 @@ def test_a_report_is_listed_in_byte_order_below_the_stores_prefix(tmp_path: Path
             [("archive/é", 3, ""), ("archive/a", 1, "STANDARD")],
         ],
     )
-    report = open_inventory(str(manifest), STORE)
+    report = open_inventory(str(manifest), STORE, directory=tmp_path)
     pages = list(report.pages("", ""))
     part = list(report.pages("a", "b c.jpg"))
-    report.close()
 
     assert [page.keys for page in pages] == [("a", "b c.jpg", "é")]
     assert pages[0].sizes == (1, 2, 3)
@@ -127,14 +126,14 @@ def test_a_damaged_file_of_a_report_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.csv.gz").write_bytes(gzip.compress(b""))
 
     with pytest.raises(StoreError, match=r"0\.csv\.gz is damaged"):
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)
 
 
 def test_a_report_of_another_bucket_is_refused(tmp_path: Path) -> None:
     manifest = write_report(tmp_path, [], bucket="films")
 
     with pytest.raises(UsageError, match="films"):
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", "[]", '{"fileFormat": "CSV"}'])
@@ -142,7 +141,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
 
     with pytest.raises(UsageError, match="is no manifest"):
-        open_inventory(str(tmp_path / "manifest.json"), STORE)
+        open_inventory(str(tmp_path / "manifest.json"), STORE, directory=tmp_path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -150,7 +149,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.csv.gz").unlink()
 
     with pytest.raises(UsageError, match=r"0\.csv\.gz"):
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -170,10 +169,8 @@ def test_a_columnar_report_is_read_as_one_in_csv_is(tmp_path: Path, kind: str) -
     in_csv.mkdir()
     same = write_report(in_csv, [plain, [("archive/é", 3, "")]])
 
-    reports = [open_inventory(str(one), STORE) for one in (manifest, same)]
+    reports = [open_inventory(str(one), STORE, directory=one.parent) for one in (manifest, same)]
     read, expected = [list(report.pages("", "")) for report in reports]
-    for report in reports:
-        report.close()
 
     assert read == expected
     assert read[0].keys == ("a+b%20c.jpg", "b c.jpg", "é")
@@ -187,9 +184,8 @@ def test_a_columnar_report_is_read_whole_over_many_batches(tmp_path: Path, kind:
     table = table_of([(f"archive/{number:06}", number, "STANDARD") for number in range(count)])
     manifest = write_columnar(tmp_path, kind, [table])
 
-    report = open_inventory(str(manifest), STORE)
+    report = open_inventory(str(manifest), STORE, directory=tmp_path)
     sizes = [size for page in report.pages("", "") for size in page.sizes]
-    report.close()
 
     assert sizes == list(range(count))
 
@@ -199,9 +195,8 @@ def test_a_columnar_report_without_classes_tells_none(tmp_path: Path, kind: str)
     table = table_of([("archive/a", 1, None)]).drop_columns(["storage_class"])
     manifest = write_columnar(tmp_path, kind, [table], schema=SCHEMAS[kind].replace("storage_class", "e_tag"))
 
-    report = open_inventory(str(manifest), STORE)
+    report = open_inventory(str(manifest), STORE, directory=tmp_path)
     pages = list(report.pages("", ""))
-    report.close()
 
     assert (pages[0].keys, pages[0].classes) == (("a",), None)
 
@@ -212,11 +207,12 @@ def test_a_columnar_file_that_is_none_or_lacks_sizes_is_named(tmp_path: Path, ki
     name = f"0.{kind.lower()}"
 
     with pytest.raises(UsageError, match=name) as sizeless:
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)
+    (again := tmp_path / "again").mkdir()
     (tmp_path / name).write_bytes(b"neither")
     write_manifest(tmp_path, [{"key": name, "size": 7}], kind=kind, schema=SCHEMAS[kind])
     with pytest.raises(UsageError, match=name):
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=again)
 
     assert "must have Size" in sizeless.value.hint
 
@@ -229,7 +225,7 @@ def test_without_pyarrow_a_columnar_report_says_what_to_install(
     monkeypatch.setitem(sys.modules, f"pyarrow.{kind.lower()}", None)
 
     with pytest.raises(UsageError, match=rf"0\.{kind.lower()} is {kind}, which needs pyarrow") as refused:
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)
 
     assert "imgctl[inventory]" in refused.value.hint
 
@@ -238,4 +234,4 @@ def test_a_format_that_s3_does_not_write_is_refused(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [], kind="Avro", schema="")
 
     with pytest.raises(UsageError, match="'Avro' is none of S3's"):
-        open_inventory(str(manifest), STORE)
+        open_inventory(str(manifest), STORE, directory=tmp_path)

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,7 @@ class Deployment:
             "IMGCTL_WORK_JOBS": "1",
             "IMGCTL_WORK_LEASE": "1s",
             "HOME": str(self.directory),
+            "TMPDIR": tempfile.gettempdir(),
             **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
             **self.settings,
         }
@@ -121,6 +123,10 @@ class Deployment:
     def with_settings(self, **settings: str) -> "Deployment":
         """The same deployment with more environment variables, named without their `IMGCTL_`."""
         return replace(self, settings=self.settings | {f"IMGCTL_{name}": value for name, value in settings.items()})
+
+    def in_environment(self, **variables: str) -> "Deployment":
+        """The same deployment with more environment variables, named as they are."""
+        return replace(self, settings=self.settings | variables)
 
     def open_store(self) -> BlobStore:
         return open_store(self.store)
@@ -199,6 +205,8 @@ def enter(environment: dict[str, str], directory: Path) -> None:
     for name in [name for name in os.environ if name.startswith(("IMGCTL_", "AWS_"))]:
         del os.environ[name]
     os.environ.update(environment)
+    # Asked anew: the fork server may have asked for its own.
+    tempfile.tempdir = None
     os.chdir(directory)
 
 

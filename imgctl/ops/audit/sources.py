@@ -10,6 +10,7 @@ from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.ops.rows import FIRST
+from imgctl.run.scratch import Scratch
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.cold.base import ColdStore, StoredBlob
@@ -54,16 +55,21 @@ def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
 def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
     """An inventory report for the listing, and the store itself for second looks."""
     live = open_source(parts, classes=classes, tally=tally)
-    report = open_inventory(manifest, parts.settings.store)
+    scratch = Scratch("inventory")
+    try:
+        report = open_inventory(manifest, parts.settings.store, directory=scratch.path)
+    except BaseException:
+        scratch.close()
+        raise
     if classes and not report.classes:
-        report.close()
+        scratch.close()
         raise UsageError("the inventory tells no storage classes", hint="leave --storage-class out, or add the field")
 
     def pages(after: str, until: str) -> Iterator[Page]:
         for page in report.pages(after, until):
             yield page if classes else page._replace(classes=None)
 
-    return replace(live, pages=pages, taken_at=report.taken_at, close=report.close)
+    return replace(live, pages=pages, taken_at=report.taken_at, close=scratch.close)
 
 
 def _head_of(cold: ColdStore) -> Callable[[str], Seen | None]:

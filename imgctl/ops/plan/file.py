@@ -1,12 +1,12 @@
 """Plan files: JSON lines, a head first, an action an object, and a summary last that says the file is whole."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -70,10 +70,15 @@ class PlanWriter:
     def __init__(self, file: Path, *, command: str) -> None:
         if file.exists():
             raise UsageError(f"{file} exists", hint="give --plan another name, or delete it")
+        # One name, so that what a killed run left is written over by the next.
+        self._part_file = file.with_name(f".{file.name}.part")
         try:
-            self._part = NamedTemporaryFile(  # noqa: SIM115 - closed by __exit__
-                "w", dir=file.parent, prefix=f".{file.name}.", encoding="utf-8", delete=False
-            )
+            self._part = self._part_file.open("a", encoding="utf-8")
+            fcntl.flock(self._part.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._part.truncate(0)
+        except BlockingIOError:
+            self._part.close()
+            raise UsageError(f"{file} is being written by another run", hint="give --plan another name") from None
         except OSError as error:
             raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
         self.actions = 0
@@ -109,11 +114,10 @@ class PlanWriter:
                 self._write({"type": "summary", **self._summary, "actions": self.actions})
                 self._part.flush()
                 os.fsync(self._part.fileno())
-        part = Path(self._part.name)
-        if whole:
-            part.replace(self._file)
-        else:
-            part.unlink()
+            if whole:
+                self._part_file.replace(self._file)
+            else:
+                self._part_file.unlink()
 
     def _write(self, record: Mapping[str, Json]) -> None:
         self._part.write(json.dumps(record, separators=(",", ":")) + "\n")

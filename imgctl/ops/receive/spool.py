@@ -2,30 +2,26 @@
 
 import hashlib
 import os
-from contextlib import suppress
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
+
+from imgctl.run.scratch import Scratch
 
 PIECE_BYTES = 512 * 2**10
-_PREFIX = "imgctl-spool-"
 
 
 class SpoolDirectory:
     """A directory of this process for uploads that are not whole yet; what killed processes left is dropped first."""
 
     def __init__(self, parent: str) -> None:
-        place = Path(parent or gettempdir())
-        place.mkdir(parents=True, exist_ok=True)
-        _sweep(place)
-        self._path = Path(mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
+        self._scratch = Scratch("spool", parent=Path(parent) if parent else None)
 
     def open(self) -> "Spool":
         """A new, empty spool."""
-        return Spool(self._path / os.urandom(8).hex())
+        return Spool(self._scratch.path / os.urandom(8).hex())
 
     def close(self) -> None:
         """Remove the directory and whatever is in it."""
-        _remove(self._path)
+        self._scratch.close()
 
 
 class Spool:
@@ -76,28 +72,3 @@ class Spool:
         rest = memoryview(piece)
         while rest:
             rest = rest[os.write(self._file, rest) :]
-
-
-def _sweep(place: Path) -> None:
-    for left in place.glob(f"{_PREFIX}*"):
-        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            _remove(left)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        # Somebody else's.
-        return True
-    return True
-
-
-def _remove(directory: Path) -> None:
-    with suppress(OSError):
-        for file in directory.iterdir():
-            file.unlink(missing_ok=True)
-        directory.rmdir()

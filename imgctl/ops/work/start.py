@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from imgctl.config import Settings, StoreSettings
 from imgctl.imaging.decode import Limits
@@ -15,6 +14,7 @@ from imgctl.ops.work.child import set_up_child
 from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
+from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import HEAD_ROWS, backlog
 
@@ -39,8 +39,8 @@ def rendering(settings: Settings, *, setup: Callable[[], None]) -> Iterator[tupl
     pool = open_pool(_pool_settings(settings, setup))
     finished = False
     try:
-        with TemporaryDirectory(prefix="imgctl-work-") as directory:
-            yield _order(settings, Path(directory)), pool
+        with Scratch("work") as scratch:
+            yield _order(settings, scratch.path), pool
             finished = True
     finally:
         pool.close(now=not finished)

@@ -1,0 +1,87 @@
+"""Temporary directories: each is locked while its process lives, and removed by a later run when that was killed."""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+from types import TracebackType
+from typing import Self
+
+KINDS = ("work", "findings", "ids", "inventory", "spool", "tests")
+
+
+class Scratch:
+    """A directory `imgctl-<kind>-*` of this process, below `parent` (default: the system's temporary directory).
+
+    Making one first removes those that processes of the same user left when they were killed: the kernel drops a dead
+    process's lock, so neither reused process ids nor other machines on a shared disk mislead it.
+    """
+
+    def __init__(self, kind: str, *, parent: Path | None = None) -> None:
+        assert kind in KINDS
+        place = parent or Path(gettempdir())
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+        self.path, self._lock = _locked(kind, place)
+
+    def close(self) -> None:
+        """Remove the directory and what is in it; what cannot be removed is left to a later sweep."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def sweep(place: Path) -> None:
+    """Remove the temporary directories in `place` whose processes are dead; whatever cannot be judged stays."""
+    for kind in KINDS:
+        for left in place.glob(f"imgctl-{kind}-*"):
+            _remove_if_dead(left)
+
+
+def _locked(kind: str, place: Path) -> tuple[Path, int | None]:
+    while True:
+        path = Path(mkdtemp(prefix=f"imgctl-{kind}-", dir=place))
+        try:
+            lock = _open(path)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            # A file system that locks no directories; sweeps cannot lock it either, and leave it.
+            os.close(lock)
+            return path, None
+        if path.is_dir():
+            return path, lock
+        # A sweep came between the making and the locking.
+        os.close(lock)
+
+
+def _remove_if_dead(left: Path) -> None:
+    try:
+        lock = _open(left)
+    except OSError:
+        return
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    except OSError:
+        # Its process lives.
+        return
+    finally:
+        os.close(lock)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

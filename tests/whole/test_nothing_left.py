@@ -1,0 +1,60 @@
+"""What a test run and killed commands leave outside the store: nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment
+
+ROOT = Path(__file__).parents[2]
+# One of each kind: servers with sockets and logs, killed runs, programs in processes of their own.
+NESTED = (
+    "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready",
+    "tests/run/test_scratch.py",
+    "tests/store/cold/test_buckets.py",
+)
+
+
+def test_a_test_run_leaves_the_temporary_directory_as_it_found_it() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    fixed = _fixed_names()
+
+    # A short path: a socket's may have 107 bytes.
+    with TemporaryDirectory() as outer:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *NESTED],
+            cwd=ROOT,
+            env=environment | {"TMPDIR": outer},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stdout
+        assert list(Path(outer).iterdir()) == []
+    assert _fixed_names() <= fixed
+
+
+def test_a_killed_worker_leaves_nothing_after_the_next_run(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    (outer := embedded.directory / "tmp").mkdir()
+    deployment = embedded.in_environment(TMPDIR=str(outer))
+    deployment.run("upload", place_of(album), "--user", str(USER))
+    for _ in range(3):
+        run = deployment.start("work", "--json")
+        while not run.out.read_text() and run.process.is_alive():
+            run.process.join(0.01)
+        run.kill()
+        run.process.join()
+
+    worked = deployment.run("work", "--drain")
+
+    assert worked.code == 0, worked.err
+    assert list(outer.iterdir()) == []
+
+
+def _fixed_names() -> set[Path]:
+    """Sockets under the fixed names that servers choose when nobody gives them another."""
+    return set(Path("/tmp").glob("seaweedfs-*.sock"))
