@@ -1,6 +1,8 @@
 """`imgctl demo`: the whole cycle on sample photos."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,9 +62,20 @@ def _conclude(session: Session, place: Path) -> None:
     thumbs = sorted(blobs.rglob("*-thumb.jpg"))
     session.text("")
     session.text(f"The blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
-    session.text(f"Go on there: cd {place} && imgctl ls --user {USER}")
-    session.text(f"Or look at them: cd {place} && imgctl serve, then open http://127.0.0.1:{PORT}/users/{USER}")
+    program = _program()
+    session.text("Go on there:")
+    session.text(f"  cd {shlex.quote(str(place))}")
+    session.text(f"  {program} ls --user {USER}")
+    session.text(f"  {program} serve    # then open http://127.0.0.1:{PORT}/users/{USER}")
     session.data({"type": "summary", "directory": str(place), "thumbs": len(thumbs)})
+
+
+def _program() -> str:
+    """What starts imgctl when it is pasted into a shell, in whichever directory."""
+    started = Path(sys.argv[0])
+    if started.name == "imgctl" and (found := shutil.which(started)):
+        return "imgctl" if shutil.which("imgctl") == found else shlex.quote(str(Path(found).absolute()))
+    return f"{shlex.quote(sys.executable)} -m imgctl"
 
 
 def _run(arguments: list[str], place: Path) -> int:

@@ -6,6 +6,16 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 ORIENTATION = 0x0112
+# How a camera that was held otherwise stores an upright picture: what undoes the turn that the tag asks for.
+_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 TAKEN_AT = 0x9003
 EXIF_IFD = 0x8769
 
@@ -36,6 +46,8 @@ def _photo(number: int, format_: str, *, mode: str = "RGB", orientation: int = 0
     if orientation:
         exif[ORIENTATION] = orientation
         exif.get_ifd(EXIF_IFD)[TAKEN_AT] = f"2026:07:{number + 1:02} 12:00:00"
+        if orientation in _STORED:
+            picture = picture.transpose(_STORED[orientation])
     buffer = BytesIO()
     picture.convert(mode).save(buffer, format_, exif=exif)
     return buffer.getvalue()
