@@ -5,7 +5,6 @@ A row's id, key and `uploaded_at` never change (law 2).
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +36,7 @@ from imgctl.ops.rows import FIRST, BadId, Chosen, pages
 from imgctl.ops.state import state_directory
 from imgctl.ops.upload.describe import Description, TakenFrom, describe
 from imgctl.ops.upload.outcome import FileOutcome
+from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.told import COLUMNS, Fact, Told, incomplete, tell
 
@@ -115,7 +115,7 @@ class Metadata:
             self.resumed = self._checkpoint.load()
             order = replace(order, after=self.resumed.after)
         self._order = order
-        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="metadata")
+        self._pool = open_threads(CONCURRENCY, name="metadata")
         self._reached = self.resumed
 
     def index(self) -> Iterator[FileOutcome]:
@@ -143,7 +143,7 @@ class Metadata:
 
     def close(self) -> None:
         """End the threads, forget the source tree."""
-        self._pool.shutdown(cancel_futures=True)
+        end_threads(self._pool)
         if self.sidecars is not None:
             self.sidecars.close()
 

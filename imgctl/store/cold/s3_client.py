@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Protocol, TypedDict, TypeVar, cast
 
 from imgctl.config.settings import StoreSettings
