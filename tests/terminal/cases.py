@@ -1,0 +1,58 @@
+"""Every command and part of one as people type it, with work enough for its bar to be drawn."""
+
+from dataclasses import dataclass
+
+from imgctl.cli.cost import PARTS
+from imgctl.cli.main import COMMANDS
+from tests.terminal.conftest import IMAGE
+from tests.whole.deployment import USER
+
+OWNER = str(USER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A command line, the stage of the archive it is typed at, and the unit that its bar counts, if it has one."""
+
+    line: tuple[str, ...]
+    stage: str = "ready"
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(self.line[:2])
+
+
+CASES = (
+    Case(line=("init",), stage="fresh"),
+    Case(line=("doctor",)),
+    Case(line=("upload", "photos", "--user", OWNER), stage="fresh", unit="file"),
+    Case(line=("upload", "photos", "--user", OWNER, "--dry-run"), stage="fresh", unit="file"),
+    Case(line=("upload", "photos"), stage="fresh"),
+    Case(line=("insert", "manifest.csv", "--yes", "--user", OWNER), stage="fresh"),
+    Case(line=("insert", "manifest.csv", "--yes"), stage="fresh", unit="blob"),
+    Case(line=("work", "--drain"), stage="uploaded", unit="image"),
+    Case(line=("backfill", "--force"), unit="row"),
+    Case(line=("backfill", "--dry-run"), unit="row"),
+    Case(line=("transition", "--to", "GLACIER", "--user", OWNER, "--min-size", "0", "--yes"), unit="original"),
+    Case(line=("restore", "--since", "2000-01-01", "--permanent", "--yes"), stage="cold", unit="original"),
+    Case(line=("restore", "--since", "2000-01-01", "--status"), stage="cold", unit="original"),
+    Case(line=("audit", "--grace", "0s", "--deep"), stage="damaged", unit="image"),
+    Case(line=("repair", "--grace", "0s", "--apply"), stage="damaged", unit="finding"),
+    Case(line=("ls", "--limit", "5")),
+    Case(line=("ls", "--json")),
+    Case(line=("show", IMAGE)),
+    Case(line=("url", IMAGE, "--original")),
+    Case(line=("get", IMAGE, "--out", "got")),
+    Case(line=("stats", "--by", "user")),
+    Case(line=("cost", "model")),
+    Case(line=("cost", "actual")),
+    Case(line=("cost", "what-if", "--drop-variant", "full")),
+    Case(line=("cost", "lab", "--out", "lab.html")),
+    Case(line=("cost", "cards")),
+    Case(line=("apply", "plan.jsonl", "--yes"), stage="planned", unit="action"),
+    Case(line=("serve", "--make-token", "phone")),
+)
+# What follows from them: whoever adds a command adds how it is typed.
+TYPED = {case.line[0] for case in CASES} | {" ".join(case.line[:2]) for case in CASES if case.line[0] == "cost"}
+TYPED |= {"demo"}  # test_demo.py
+EXISTING = set(COMMANDS) | {f"cost {part}" for part in PARTS}
