@@ -1,6 +1,7 @@
 """At a terminal every command ends as it does without one: same exit code, same rows, same lines, none of them torn."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -106,13 +107,18 @@ def _rows(deployment: Deployment) -> list[tuple[object, ...]]:
 
 
 def _assert_same_lines(lines: list[str], expected: Result) -> None:
-    """The screen holds each expected line whole, wrapped perhaps, and nothing else."""
-    left = _squeezed("".join(lines))
-    for line in sorted((expected.err + expected.out).splitlines(), key=len, reverse=True):
-        wanted = _squeezed(line)
-        assert wanted in left, f"{line!r} is torn or missing in {lines}"
-        left = left.replace(wanted, "", 1)
-    assert left == "", f"{left!r} should not be in {lines}"
+    """The screen holds the lines of both streams whole, wrapped perhaps, each stream's in its order, and nothing else."""
+    screen = _squeezed("".join(lines))
+    streams = [list(map(_squeezed, text.splitlines())) for text in (expected.err, expected.out)]
+    # How many lines of each may have come so far, and how much of the screen they are.
+    reached = {(0, 0): 0}
+    for err, out in product(*(range(len(stream) + 1) for stream in streams)):
+        if (at := reached.get((err, out))) is not None:
+            for step, stream, number in (((err + 1, out), streams[0], err), ((err, out + 1), streams[1], out)):
+                if number < len(stream) and screen.startswith(stream[number], at):
+                    reached[step] = at + len(stream[number])
+    whole = (len(streams[0]), len(streams[1]))
+    assert reached.get(whole) == len(screen), f"after {screen[: max(reached.values())]!r} something is torn: {lines}"
 
 
 def _squeezed(text: str) -> str:
