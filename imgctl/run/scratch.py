@@ -1,13 +1,18 @@
-"""Temporary directories: each is locked while its process lives, and removed by a later run when that was killed."""
+"""Temporary directories and files: each is locked while its process lives, and removed by a later run when that was killed."""
 
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from types import TracebackType
 from typing import Self
 
+# Nobody else's files end so.
+PART = ".imgctl-part"
 KINDS = ("work", "findings", "ids", "inventory", "spool", "tests")
 
 
@@ -41,11 +46,46 @@ class Scratch:
         self.close()
 
 
+@contextmanager
+def part(file: Path) -> Iterator[Path]:
+    """A new, empty file beside another, to be written and put in its place; what is not put there is removed.
+
+    Once in this process and directory, those that killed processes of the same user left there go first.
+    """
+    _sweep_parts(file.parent.absolute())
+    path, lock = _locked_part(file)
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+@cache
+def _sweep_parts(place: Path) -> None:
+    for left in place.glob(f".*{PART}"):
+        _remove_if_dead(left, directory=False)
+
+
+def _locked_part(file: Path) -> tuple[Path, int]:
+    while True:
+        path = file.with_name(f".{file.name}.{os.urandom(4).hex()}{PART}")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):
+            # Where files cannot be locked, sweeps cannot lock them either.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path, lock
+        # A sweep came between the making and the locking.
+        os.close(lock)
+
+
 def sweep(place: Path) -> None:
     """Remove the temporary directories in `place` whose processes are dead; whatever cannot be judged stays."""
     for kind in KINDS:
         for left in place.glob(f"imgctl-{kind}-*"):
-            _remove_if_dead(left)
+            _remove_if_dead(left, directory=True)
 
 
 def _locked(kind: str, place: Path) -> tuple[Path, int | None]:
@@ -67,15 +107,15 @@ def _locked(kind: str, place: Path) -> tuple[Path, int | None]:
         os.close(lock)
 
 
-def _remove_if_dead(left: Path) -> None:
+def _remove_if_dead(left: Path, *, directory: bool) -> None:
     try:
-        lock = _open(left)
+        lock = _open(left, directory=directory)
     except OSError:
         return
     try:
         if os.fstat(lock).st_uid == os.geteuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True) if directory else left.unlink()
     except OSError:
         # Its process lives.
         return
@@ -83,5 +123,6 @@ def _remove_if_dead(left: Path) -> None:
         os.close(lock)
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _open(path: Path, *, directory: bool = True) -> int:
+    kind = os.O_DIRECTORY if directory else os.O_NONBLOCK
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind)

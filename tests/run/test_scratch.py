@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.run.scratch import KINDS, Scratch, sweep
+from imgctl.run.scratch import KINDS, Scratch, part, sweep
 from tests.run.programs import ROOT
 
 _HOLD = """
@@ -76,3 +76,46 @@ def test_two_that_start_at_once_never_share_or_lose_a_directory(tmp_path: Path) 
     assert all((path / "file").exists() for _, path in started)
     for process, _ in started:
         process.communicate("")
+
+
+_HOLD_PART = """
+import sys
+from pathlib import Path
+from imgctl.run.scratch import part
+with part(Path(sys.argv[1])) as new:
+    new.write_text("half")
+    print(new, flush=True)
+    sys.stdin.read()
+"""
+
+
+def _hold_part(file: Path) -> "tuple[subprocess.Popen[str], Path]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD_PART, file], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_file_under_way_goes_with_its_process(tmp_path: Path) -> None:
+    killed, left = _hold_part(tmp_path / "killed.csv")
+    killed.kill()
+    killed.communicate()
+    (foreign := tmp_path / ".notes.part").write_text("somebody's own")
+    living, held = _hold_part(tmp_path / "living.csv")
+
+    assert not left.exists()
+    assert (held.read_text(), foreign.read_text()) == ("half", "somebody's own")
+    living.communicate("")
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+def test_a_whole_file_takes_its_place_with_usual_rights(tmp_path: Path) -> None:
+    (usual := tmp_path / "usual").touch()
+
+    with part(tmp_path / "report.csv") as new:
+        new.write_text("whole")
+        new.replace(tmp_path / "report.csv")
+
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["report.csv", "usual"]
+    assert (tmp_path / "report.csv").stat().st_mode == usual.stat().st_mode

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from uuid import UUID
 
 from imgctl.errors import StateError
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder, CodeCount, Tally
+from imgctl.run.scratch import part
 
 
 class Checkpoint:
@@ -66,10 +66,10 @@ def _question(order: AuditOrder) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        new.write_text(text, "utf-8")
-        new.replace(file)
+        with part(file) as new:
+            new.write_text(text, "utf-8")
+            new.replace(file)
     except OSError as error:
         hint = "check the rights and the space there"
         raise StateError(f"the checkpoint {file} cannot be written: {error.strerror}", hint=hint) from None

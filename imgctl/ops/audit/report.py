@@ -1,7 +1,6 @@
 """Findings as a CSV file, written beside its name and put there whole."""
 
 import csv
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from imgctl.errors import StateError
 from imgctl.ops.audit.findings import FIELDS, Finding
+from imgctl.run.scratch import part
 
 
 class Sink(Protocol):
@@ -20,17 +20,15 @@ class Sink(Protocol):
 @contextmanager
 def csv_file(file: Path) -> Iterator[Sink]:
     """A file with a header and a line a finding; it appears under its name when the block ends well."""
-    new = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-            writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
-            writer.writeheader()
-            yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
-        new.replace(file)
+        with part(file) as new:
+            with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+                writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
+                writer.writeheader()
+                yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
+            new.replace(file)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror}", hint="check the rights and the space") from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _safe(value: str | int | None) -> str | int | None:

@@ -10,6 +10,7 @@ from imgctl.errors import StateError
 from imgctl.ops.audit.order import AuditOrder
 from imgctl.ops.rows import FIRST
 from imgctl.ops.state import state_directory
+from imgctl.run.scratch import part
 
 
 class Ring:
@@ -27,9 +28,9 @@ class Ring:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            new = self._file.with_name(f"{self._file.name}.new")
-            new.write_text(json.dumps({"after": str(image)}), "utf-8")
-            new.replace(self._file)
+            with part(self._file) as new:
+                new.write_text(json.dumps({"after": str(image)}), "utf-8")
+                new.replace(self._file)
         except OSError as error:
             hint = "name another place: --checkpoint FILE"
             raise StateError(f"{self._file} cannot be written: {error.strerror}", hint=hint) from None

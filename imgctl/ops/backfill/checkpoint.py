@@ -5,7 +5,6 @@ What is missing or out of date needs none: once built it is no longer chosen.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from uuid import UUID
 from imgctl.errors import StateError
 from imgctl.ops.backfill.order import BackfillOrder
 from imgctl.ops.rows import FIRST
+from imgctl.run.scratch import part
 
 SAVED_EVERY_SECONDS = 2.0
 
@@ -50,11 +50,11 @@ class Checkpoint:
             return
         self._saved_at = time.monotonic()
         record = {"after": str(reached.after), "failed": reached.failed, "cold": reached.cold}
-        beside = self._file.with_suffix(f".{os.getpid()}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(record))
-            beside.replace(self._file)
+            with part(self._file) as new:
+                new.write_text(json.dumps(record))
+                new.replace(self._file)
         except OSError as error:
             raise StateError(f"{self._file}: {(error.strerror or str(error)).lower()}") from error
 

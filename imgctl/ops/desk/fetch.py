@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ from uuid import UUID
 from imgctl.errors import BlobCorrupt, BlobMissing, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
+from imgctl.run.scratch import part
 from imgctl.store.blobs.base import BlobStore
 
 CHUNK_BYTES = 8 * 2**20
@@ -75,22 +75,19 @@ def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, for
     wanted = image.sha256 if role == ORIGINAL else None
     if wanted is not None and not force and path.is_file() and _digest(path) == wanted:
         return path.stat().st_size, Fate.PRESENT
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
-        size, digest = _download(store, key, temporary)
-        _check(image, role, key, size=size, digest=digest)
-        return size, _publish(temporary, path, digest, force=force)
+        with part(path) as temporary:
+            size, digest = _download(store, key, temporary)
+            _check(image, role, key, size=size, digest=digest)
+            return size, _publish(temporary, path, digest, force=force)
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check --out") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _download(store: BlobStore, key: str, path: Path) -> tuple[int, bytes]:
-    """Write the blob to a new file, chunk by chunk; returns its size and SHA-256."""
+    """Write the blob to a file, chunk by chunk; returns its size and SHA-256."""
     digest, size = hashlib.sha256(), 0
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         for chunk in _chunks(store, key):
             digest.update(chunk)
             size += len(chunk)

@@ -11,6 +11,7 @@ from typing import Self, TextIO
 
 from imgctl.errors import StateError, UsageError
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.run.scratch import part
 
 COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds", "date_unlikely")
 
@@ -128,8 +129,8 @@ def _newlines_where_possible(file: Path) -> None:
         if any(b"\n" in piece for piece in iter(lambda: old.read(2**20), b"")):
             return
         old.seek(0)
-        fresh = file.with_name(f"{file.name}.part")
-        with fresh.open("wb") as new:
-            for piece in iter(lambda: old.read(2**20), b""):
-                new.write(piece.replace(b"\0", b"\n"))
-    os.replace(fresh, file)  # noqa: PTH105
+        with part(file) as fresh:
+            with fresh.open("wb") as new:
+                for piece in iter(lambda: old.read(2**20), b""):
+                    new.write(piece.replace(b"\0", b"\n"))
+            fresh.replace(file)

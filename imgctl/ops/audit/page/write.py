@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from imgctl.ops.audit.report import Sink
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting
 from imgctl.pricing.lines import dollars
+from imgctl.run.scratch import part
 
 BATCH = 256
 
@@ -39,18 +39,16 @@ class Subject:
 @contextmanager
 def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
     """A page that takes findings one by one; it appears under its name when the block ends well."""
-    new = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with new.open("w", encoding="utf-8") as out:
-            page = _Page(out, subject)
-            page.open()
-            yield page.add
-            page.close()
-        new.replace(file)
+        with part(file) as new:
+            with new.open("w", encoding="utf-8") as out:
+                page = _Page(out, subject)
+                page.open()
+                yield page.add
+                page.close()
+            new.replace(file)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror}", hint="check the rights and the space") from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 class _Page:
