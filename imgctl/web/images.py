@@ -1,5 +1,6 @@
 """Images: send one, look at one, list them."""
 
+import hashlib
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,7 +19,7 @@ from imgctl.web.face import Face, OwnFace
 from imgctl.web.gate import Reader, Writer, check_user
 from imgctl.web.model import CAPTION_LENGTH, Caption, ImageAnswer, PageAnswer, refusals
 from imgctl.web.problem import Refusal
-from imgctl.web.show import answer, seen_by, shown, version
+from imgctl.web.show import answer, seen_by, shown, unchanged, version
 from imgctl.web.times import Moment, moment
 from imgctl.web.tokens import Caller
 
@@ -84,6 +85,7 @@ async def send(
 
 @router.get("/images", response_model=PageAnswer, responses=refusals())
 def list_all(
+    request: Request,
     face: OwnFace,
     caller: Reader,
     since: Moment = None,
@@ -95,12 +97,14 @@ def list_all(
     """List images, newest first: everybody's, or those of the token's own user."""
     scope = Scope(user_id=caller.user_id, since=moment(since), until=moment(until))
     asked = {"since": since, "until": until, "status": status}
-    return _page(face, "/images", Listed(scope=scope, status=status, before=before, limit=limit), asked)
+    wanted = Listed(scope=scope, status=status, before=before, limit=limit)
+    return _page(face, request, "/images", wanted, asked)
 
 
 @router.get("/users/{user_id}/images", response_model=PageAnswer, responses=refusals())
 def list_user(
     user_id: UserId,
+    request: Request,
     face: OwnFace,
     caller: Reader,
     since: Moment = None,
@@ -114,7 +118,7 @@ def list_user(
     scope = Scope(user_id=user_id, since=moment(since), until=moment(until))
     asked = {"since": since, "until": until, "status": status}
     wanted = Listed(scope=scope, status=status, before=before, limit=limit)
-    return _page(face, f"/users/{user_id}/images", wanted, asked)
+    return _page(face, request, f"/users/{user_id}/images", wanted, asked)
 
 
 @router.get(
@@ -180,11 +184,14 @@ def image_answer(face: Face, image_id: UUID, *, status: int) -> Response:
     return JSONResponse(shown(face, image), status_code=status, headers=headers)
 
 
-def _page(face: Face, path: str, wanted: Listed, asked: dict[str, str | None]) -> Response:
+def _page(face: Face, request: Request, path: str, wanted: Listed, asked: dict[str, str | None]) -> Response:
     images = list(listed(face.parts.catalog, wanted))
     following = None
     if len(images) == wanted.limit:
         query = {name: value for name, value in asked.items() if value} | {"before": str(images[-1].id)}
         following = f"{path}?{urlencode(query | {'limit': str(wanted.limit)})}"
-    body = {"images": [shown(face, image) for image in images], "next": following}
-    return JSONResponse(body, headers={"Cache-Control": "private, no-cache"})
+    tag = hashlib.sha256("".join((*(version(face, image) for image in images), following or "")).encode())
+    headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
+    if (known := unchanged(request, headers)) is not None:
+        return known
+    return JSONResponse({"images": [shown(face, image) for image in images], "next": following}, headers=headers)

@@ -1,5 +1,6 @@
 """What surrounds every request: its name, the headers of every answer, the access log and the numbers."""
 
+import asyncio
 import logging
 import os
 import time
@@ -38,12 +39,14 @@ class Outer:
             await self._app(scope, receive, send)
             return
         request = _Answering(scope, send)
+        is_head = scope["method"] == "HEAD"
+        asked = {**scope, "method": "GET"} if is_head else scope
         self._face.metrics.under_way.inc()
         try:
-            await self._guarded(scope, receive, request)
+            await self._guarded(asked, request.ended if is_head else receive, request)
         finally:
             self._face.metrics.under_way.dec()
-            self._log(scope, request)
+            self._log({**asked, "method": scope["method"]}, request)
 
     async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         host = Request(scope).headers.get("host", "")
@@ -89,14 +92,26 @@ class _Answering:
         self.sent = 0
         self.name = _name(scope["headers"])
         self._send = send
+        self._is_head = scope["method"] == "HEAD"
+        self._started = asyncio.Event()
+
+    async def ended(self) -> Message:
+        """What is received of a HEAD request: its client is gone once it has the headers, which ends streams, too."""
+        await self._started.wait()
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
+        if self._is_head and self._started.is_set():
+            return
         if message["type"] == "http.response.start":
             self.status = message["status"]
             _complete(message, self.name)
-        elif message["type"] == "http.response.body":
+            self._started.set()
+        else:
             self.sent += len(message.get("body", b""))
         await self._send(message)
+        if self._is_head:
+            await self._send({"type": "http.response.body"})
 
 
 def _name(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -1,6 +1,8 @@
 """An image as it is answered: its row, its links, and the version of both."""
 
 import hashlib
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from operator import attrgetter
 from typing import TypeAlias
 from uuid import UUID
@@ -55,13 +57,28 @@ def answer(face: Face, request: Request, image: Image) -> Response:
     """The answer to a GET of an image: 304 where the client has it already."""
     tag = version(face, image)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if knows(request, tag):
-        return Response(status_code=304, headers=headers)
-    return JSONResponse(shown(face, image), headers=headers)
+    return unchanged(request, headers) or JSONResponse(shown(face, image), headers=headers)
 
 
-def knows(request: Request, tag: str) -> bool:
-    """Whether If-None-Match names this version (RFC 9110 section 13.1.2: compared weakly)."""
-    given = request.headers.get("if-none-match", "")
-    known = {one.strip().removeprefix("W/") for one in given.split(",")}
-    return given.strip() == "*" or tag.removeprefix("W/") in known
+def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """304 where the client has the version that `headers` name by ETag and perhaps Last-Modified, else None.
+
+    If-Modified-Since counts where there is no If-None-Match, which is compared weakly (RFC 9110, section 13).
+    """
+    tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
+    if tags is not None:
+        known = {one.strip().removeprefix("W/") for one in tags.split(",")}
+        is_known = tags.strip() == "*" or headers["ETag"].removeprefix("W/") in known
+    else:
+        is_known = _is_since(headers.get("Last-Modified"), since)
+    return Response(status_code=304, headers=dict(headers)) if is_known else None
+
+
+def _is_since(modified: str | None, since: str | None) -> bool:
+    if modified is None or since is None:
+        return False
+    try:
+        return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
+    except (ValueError, TypeError):
+        # A date that is none counts as not sent.
+        return False

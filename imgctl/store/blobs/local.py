@@ -98,6 +98,13 @@ class LocalStore:
             held = self._archive.find(key)
         return (held.path if held is not None else path).as_uri()
 
+    def file(self, key: str) -> Path:
+        """The file of a blob of the standard class; BlobMissing where there is none."""
+        path = self._path(key)
+        with translated(key, path):
+            path.stat()
+        return path
+
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> None:
         """None: nobody can PUT to a file's URL."""
 

@@ -1,5 +1,6 @@
 """Pages for people: galleries, one image, the reference, signing in."""
 
+import hashlib
 from datetime import date, timedelta
 from importlib.resources import files
 from typing import Annotated
@@ -20,7 +21,7 @@ from imgctl.web.gallery.tiles import Filter, gallery, tile, tiles
 from imgctl.web.gate import COOKIE, Reader, check_user, from_elsewhere
 from imgctl.web.images import Before, ImageId, UserId
 from imgctl.web.problem import Refusal
-from imgctl.web.show import seen_by
+from imgctl.web.show import seen_by, unchanged
 from imgctl.web.times import moment
 
 PAGE_TILES = 60
@@ -130,12 +131,13 @@ async def signed_in(
 
 
 @router.get("/assets/{name}")
-def asset(name: str) -> Response:
+def asset(name: str, request: Request) -> Response:
     """One of the few files that pages need."""
     if name not in _ASSETS:
         raise Refusal(404, "there is no such file")
     data = (files("imgctl.web.gallery") / name).read_bytes()
-    return Response(data, media_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=300"})
+    headers = {"Cache-Control": "public, max-age=300", "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
+    return unchanged(request, headers) or Response(data, media_type=_ASSETS[name], headers=headers)
 
 
 def _listed(face: Face, user_id: UUID, chosen: Filter, before: UUID | None) -> list[Image]:
