@@ -42,6 +42,7 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
         session.data({"type": "token", "token": token, "setting": line})
         session.data({"type": "summary", "tokens": 1})
         return ExitCode.DONE
+    from imgctl.ops.desk.links import link_warning
     from imgctl.ops.parts import open_parts
     from imgctl.run.stop import Stop
 
@@ -50,6 +51,8 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
         session.data({"type": "listening", "url": url})
         if not settings.serve.tokens:
             session.note("no tokens are set: only this machine is served, and may do everything")
+        if warning := link_warning(settings, settings.serve.links):
+            session.note(f"warning: links live for {settings.serve.links:.0f} s: {warning}")
 
     settings = serving(session.settings)
     with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:

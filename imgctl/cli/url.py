@@ -47,6 +47,8 @@ def command(
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         link = linker.link(found, need)
     session.text(link.url)
+    if link.warning:
+        session.note(f"warning: {link.warning}")
     session.data(
         {
             "type": "link",
@@ -56,6 +58,7 @@ def command(
             "url": link.url,
             "signed": link.signed,
             "expires_at": expires.isoformat() if link.signed else None,
+            "warning": link.warning or None,
         }
     )
     session.data({"type": "summary", "links": 1})

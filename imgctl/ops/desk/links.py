@@ -27,12 +27,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link to one blob of an image; `signed` links expire, those of a CDN don't."""
+    """A link to one blob of an image; `signed` links expire, those of a CDN don't.
+
+    `warning` says why it may end earlier than was asked for, empty where nothing cuts it short.
+    """
 
     url: str
     role: str
     key: str
     signed: bool
+    warning: str = ""
 
 
 class Linker:
@@ -92,7 +96,17 @@ class Linker:
 
     def _signed(self, key: str, role: str, need: Need) -> Link:
         seconds = max(1, int(need.expires_seconds))
-        return Link(url=self._store.sign(key, seconds=seconds), role=role, key=key, signed=True)
+        url = self._store.sign(key, seconds=seconds)
+        return Link(url=url, role=role, key=key, signed=True, warning=link_warning(self._settings, seconds))
+
+
+def link_warning(settings: Settings, seconds: float) -> str:
+    """Why links that the store signs now for `seconds` may end earlier; empty where nothing cuts them short."""
+    if not settings.store.url.startswith("s3://"):
+        return ""
+    from imgctl.store.blobs.s3_credentials import link_limit
+
+    return link_limit(seconds)
 
 
 def cdn_url(base: str, key: str, recipe: str | None) -> str:

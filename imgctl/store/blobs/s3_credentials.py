@@ -1,5 +1,6 @@
 """What requests to AWS and its like are signed with: the AWS chain."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,26 @@ def session() -> "Session":
     if found is None:
         raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
     return made
+
+
+def link_limit(seconds: float) -> str:
+    """Why a link signed now may end before `seconds` have passed, with the way out; empty when nothing cuts it short.
+
+    A link dies with the session credentials that signed it (S3 User Guide, "Sharing objects with presigned URLs").
+    """
+    if in_environment() and not variable("AWS_SESSION_TOKEN"):
+        return ""
+    with _read():
+        credentials = session().get_credentials()
+        frozen = credentials.get_frozen_credentials()
+    if not frozen.token:
+        return ""
+    way_out = "sign it with the keys of a user for a longer one"
+    if not hasattr(credentials, "refresh_needed"):
+        return f"the link ends when its session credentials do, which do not say when; {way_out}"
+    if credentials.refresh_needed(refresh_in=math.ceil(seconds)):
+        return f"the session credentials end sooner than the link, and the link with them; {way_out}"
+    return ""
 
 
 @cache
