@@ -15,7 +15,8 @@ ImgctlError                 1  something went wrong; the message says what, the 
 │   ├── BlobExists          1  put-if-absent found the key taken
 │   ├── BlobMissing         1  there is no blob under this key
 │   ├── BlobArchived        1  the blob lies in an archive class and must be restored first
-│   └── BlobCorrupt         1  what arrived is not what was sent
+│   ├── BlobCorrupt         1  what arrived is not what was sent
+│   └── StoreUnsupported    1  the server does not implement the request (501)
 ├── StateError              1  what this machine remembers cannot be read or written
 ├── KeyShapeError           1  a key that imgctl did not make
 ├── NotAnImage              1  no decoder knows this content
@@ -127,6 +128,10 @@ class BlobArchived(StoreError):
 
 class BlobCorrupt(StoreError):
     """What arrived is not what was sent."""
+
+
+class StoreUnsupported(StoreError):
+    """The server does not implement the request, or one of its headers."""
 
 
 class StateError(ImgctlError):

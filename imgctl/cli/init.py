@@ -15,9 +15,9 @@ imgctl init --sql --catalog postgresql+psycopg://imgctl@db/photos > schema.sql
 )
 @click.option("--sql", is_flag=True, help="Print the DDL for a DBA and change nothing.")
 def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
-    """Create or upgrade the catalog's tables, and check that the store can be read and written.
+    """Create or upgrade the catalog's tables, and check that the store does what imgctl relies on.
 
-    Safe to run again. Writes no secrets anywhere.
+    Safe to run again. Writes no secrets anywhere. Exit 1 when the store cannot be used.
     """
     from imgctl.store.catalog.upgrade import ddl, upgrade
 
@@ -25,6 +25,8 @@ def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
     if sql:
         click.echo(ddl(settings.catalog.url), nl=False)
         return ExitCode.DONE
+    from imgctl.cli.checks import show_check
+    from imgctl.ops.doctor import examine_store
     from imgctl.store.blobs.open import open_store
     from imgctl.store.catalog.engine import open_catalog
 
@@ -35,7 +37,9 @@ def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
         catalog.close()
     done = f"applied {', '.join(applied)}" if applied else "already current"
     session.text(f"catalog {catalog.place}: {done}")
-    open_store(settings.store).check()
-    session.text(f"store {settings.store.url}: readable and writable")
-    session.data({"type": "summary", "applied": list(applied), "store": settings.store.url})
-    return ExitCode.DONE
+    wrong = 0
+    for check in examine_store(open_store(settings.store), settings.store.url):
+        wrong += not check.ok
+        show_check(session, check)
+    session.data({"type": "summary", "applied": list(applied), "store": settings.store.url, "failed": wrong})
+    return ExitCode.ERROR if wrong else ExitCode.DONE

@@ -13,6 +13,7 @@ from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import format_bytes
 
 REQUESTS = 16
@@ -72,7 +73,7 @@ def command(
             tally.add(outcome)
             reports.add(outcome)
             _show(session, run, outcome)
-        _conclude(session, tally, dry_run=dry_run)
+        _conclude(session, tally, put_if_absent=parts.store.put_if_absent, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 
@@ -100,11 +101,11 @@ def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
         run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
 
 
-def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
+def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
     reasons = {reason.value: count for reason, count in sorted(tally.reasons.items())}
     summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
     summary |= {"blobs": tally.fates.total(), "reasons": dict(reasons), "bytes_uploaded": tally.bytes_uploaded}
-    summary |= {"dates_unlikely": tally.dates_unlikely}
+    summary |= {"dates_unlikely": tally.dates_unlikely, "put_if_absent": put_if_absent}
     fates = [fate for fate in Fate if fate is not (Fate.UPLOADED if dry_run else Fate.PLANNED)]
     counts = ", ".join(f"{tally.fates[fate]:,} {fate}" for fate in fates)
     because = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.items())})" if reasons else ""
@@ -113,5 +114,7 @@ def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
         summary |= {"bytes_planned": tally.bytes_planned}
     session.text(f"{tally.fates.total():,} blobs: {counts}{because}; {size}")
     if told := unlikely_dates(tally):
+        session.text(told)
+    if told := warning(put_if_absent):
         session.text(told)
     session.data({"type": "summary", **summary})

@@ -16,6 +16,7 @@ from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
 from imgctl.ops.upload.selection import STDIN, Selection
+from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import format_bytes
 
 
@@ -110,8 +111,10 @@ def command(
     name; what is no image is named and left out. Variants are built by `imgctl work`.
     """
     from imgctl.ops.upload.start import journal_file, uploading
+    from imgctl.store.blobs.open import open_store
 
     settings, selection, tally = session.settings, Selection(**chosen), Tally()
+    store = open_store(settings.store)
     order = UploadOrder(
         concurrency=settings.upload.concurrency,
         memory_bytes=settings.upload.memory,
@@ -125,7 +128,7 @@ def command(
     with running(session, unit="files", max_seconds=max_duration) as run:
         try:
             with (
-                uploading(settings, selection, order, journal=journal, stop=run.stop) as outcomes,
+                uploading(settings, selection, order, store=store, journal=journal, stop=run.stop) as outcomes,
                 Reports(report, failed_out, inputs=_lists(selection)) as reports,
             ):
                 for outcome in outcomes:
@@ -135,7 +138,7 @@ def command(
         finally:
             # To people, a run that could not begin says why and nothing else.
             if tally.fates or session.json or sys.exception() is None:
-                _conclude(session, tally, dry_run=dry_run)
+                _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 
@@ -154,16 +157,19 @@ def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
         run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
 
 
-def _conclude(session: Session, tally: Tally, *, dry_run: bool) -> None:
+def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
     summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
     summary |= {
         "files": tally.fates.total(),
         "reasons": {reason.value: count for reason, count in sorted(tally.reasons.items())},
         "bytes_uploaded": tally.bytes_uploaded,
         "dates_unlikely": tally.dates_unlikely,
+        "put_if_absent": put_if_absent,
     }
     session.text(_sentence(tally))
     if told := unlikely_dates(tally):
+        session.text(told)
+    if told := warning(put_if_absent):
         session.text(told)
     if dry_run:
         from imgctl.ops.cost.cards import card_in_force

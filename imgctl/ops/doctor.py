@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from imgctl.config import Settings
 from imgctl.errors import ImgctlError
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.traits import Level, verdicts
 from imgctl.store.catalog.engine import Catalog
 
 CLOCK_TOLERANCE_SECONDS = 2.0
@@ -17,19 +19,24 @@ FILES_WANTED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing looked at; `hint` says how to mend it when it is not `ok`."""
+    """One thing looked at; `hint` says what to do about it when its level is not ok."""
 
     name: str
-    ok: bool
+    level: Level
     detail: str
     hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether imgctl works, be it by other means."""
+        return self.level is not Level.FAIL
 
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Look at each part in turn; a part that is broken ends only its own checks."""
-    yield Check(name="config", ok=True, detail=str(settings.source or "defaults (no file)"))
+    yield Check(name="config", level=Level.OK, detail=str(settings.source or "defaults (no file)"))
     yield from _catalog(settings)
-    yield _checked("store", lambda: _store(settings))
+    yield from _store(settings)
     yield _checked("codecs", _codecs)
     yield _checked("files", _open_files)
     yield _checked("log", lambda: _log(settings))
@@ -37,9 +44,9 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
     try:
-        return Check(name=name, ok=True, detail=look())
+        return Check(name=name, level=Level.OK, detail=look())
     except ImgctlError as error:
-        return Check(name=name, ok=False, detail=error.message, hint=error.hint)
+        return Check(name=name, level=Level.FAIL, detail=error.message, hint=error.hint)
 
 
 def _catalog(settings: Settings) -> Iterator[Check]:
@@ -48,7 +55,7 @@ def _catalog(settings: Settings) -> Iterator[Check]:
     try:
         catalog = open_catalog(settings.catalog.url)
     except ImgctlError as error:
-        yield Check(name="database", ok=False, detail=error.message, hint=error.hint)
+        yield Check(name="database", level=Level.FAIL, detail=error.message, hint=error.hint)
         return
     try:
         answer = _checked("database", lambda: _answers(catalog))
@@ -95,14 +102,24 @@ def _pooler(catalog: Catalog) -> Iterator[Check]:
         yield pooled
     elif pooled.detail == str(True):
         detail = "a pooler (PgBouncer or its like) is between: nothing is kept in a session, and idle workers poll"
-        yield Check(name="pooler", ok=True, detail=detail)
+        yield Check(name="pooler", level=Level.OK, detail=detail)
 
 
-def _store(settings: Settings) -> str:
+def _store(settings: Settings) -> Iterator[Check]:
     from imgctl.store.blobs.open import open_store
 
-    open_store(settings.store).check()
-    return f"{settings.store.url} can be read and written"
+    try:
+        yield from examine_store(open_store(settings.store), settings.store.url)
+    except ImgctlError as error:
+        yield Check(name="store", level=Level.FAIL, detail=error.message, hint=error.hint)
+
+
+def examine_store(store: BlobStore, url: str) -> Iterator[Check]:
+    """Read and write, then each trait that a law rests on; raises StoreError where the store does not answer."""
+    store.check()
+    yield Check(name="store", level=Level.OK, detail=f"{url} can be read and written")
+    for found in verdicts(store.traits()):
+        yield Check(name=found.name, level=found.level, detail=found.detail, hint=found.hint)
 
 
 def _codecs() -> str:

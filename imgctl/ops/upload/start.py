@@ -19,14 +19,20 @@ from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
 from imgctl.ops.upload.sidecar import Beside
 from imgctl.run.memory import collect_from_here, reuse_large_buffers
-from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.base import BlobStore
 
 NO_JOURNAL = "none"
 
 
 @contextmanager
 def uploading(
-    settings: Settings, selection: Selection, order: UploadOrder, *, journal: Path | None, stop: Waiting
+    settings: Settings,
+    selection: Selection,
+    order: UploadOrder,
+    *,
+    store: BlobStore,
+    journal: Path | None,
+    stop: Waiting,
 ) -> Iterator[Iterator[FileOutcome]]:
     """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `pipeline.upload`.
 
@@ -40,7 +46,7 @@ def uploading(
             stack.callback(remembered.close)
         known = Known(remembered, settings.store.url, stop)
         beside = Beside(follow_links=selection.follow_links)
-        ahead = Ahead(files, order, store=open_store(settings.store), known=known, beside=beside)
+        ahead = Ahead(files, order, store=store, known=known, beside=beside)
         stack.callback(ahead.abandon)
         from imgctl.ops.parts import open_current
 

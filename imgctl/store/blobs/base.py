@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from imgctl.store.blobs.traits import Kept, Traits
+
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -37,6 +39,13 @@ class BlobStore(Protocol):
     @property
     def pushbacks(self) -> int:
         """How often this store asked for patience so far: 5xx, 429, resets and timeouts, retried or not."""
+
+    @property
+    def put_if_absent(self) -> Kept | None:
+        """Whether the store refuses a put under a key that is taken; None before the first `create` or `copy` asked."""
+
+    def traits(self) -> Traits:
+        """What the store does of what imgctl's laws rest on, each tried on small blobs that are deleted again."""
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken.
@@ -75,7 +84,10 @@ class BlobStore(Protocol):
         """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free; None where no URL can."""
+        """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free.
+
+        None where no URL can, or where the server would let it overwrite.
+        """
 
     def stored_sha256(self, key: str) -> bytes | None:
         """The SHA-256 that the store itself checked when the blob was put, or None where it keeps none."""

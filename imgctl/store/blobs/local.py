@@ -16,6 +16,7 @@ from imgctl.store.blobs.durable import DurableDirectory
 from imgctl.store.blobs.files import checked_chunks, etag_of, unchanged
 from imgctl.store.blobs.local_failure import translated, writing
 from imgctl.store.blobs.names import beside, checked
+from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
 _CHUNK = 4 * 2**20
@@ -36,6 +37,21 @@ class LocalStore:
     def pushbacks(self) -> int:
         """Never: a disk makes its callers wait instead."""
         return 0
+
+    @property
+    def put_if_absent(self) -> Kept:
+        """Always: a link is never made over a name that is taken (link(2))."""
+        return Kept.YES
+
+    def traits(self) -> Traits:
+        """Put-if-absent, tried: the rest are a server's."""
+        with self._probe() as key:
+            self.create(key, b"imgctl", content_type="text/plain")
+            try:
+                self.create(key, b"imgctl", content_type="text/plain")
+            except BlobExists:
+                return Traits(put_if_absent=Kept.YES)
+        return Traits(put_if_absent=Kept.IGNORED)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
@@ -113,11 +129,18 @@ class LocalStore:
 
     def check(self) -> None:
         """Write, read and delete a probe."""
-        key, body = f"{PROBES}{uuid4()}", b"imgctl"
-        try:
+        with self._probe() as key:
+            body = b"imgctl"
             self.create(key, body, content_type="text/plain")
             if self.get(key) != body:
                 raise BlobCorrupt(f"{self._root} does not give back what was written", hint="check the disk")
+
+    @contextmanager
+    def _probe(self) -> Iterator[str]:
+        """A key for a blob that is deleted at the end."""
+        key = f"{PROBES}{uuid4()}"
+        try:
+            yield key
         finally:
             self.delete([key])
             with suppress(OSError):

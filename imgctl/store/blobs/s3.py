@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -20,9 +20,11 @@ from imgctl.keys import PROBES
 from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.names import checked
+from imgctl.store.blobs.s3_absent import LACKING, PutIfAbsent
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
 from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
+from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
     from obstore import Attributes, GetOptions, ObjectMeta
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Method = Literal["GET", "PUT", "HEAD", "DELETE"]
+
+Mode = Literal["create", "overwrite"]
 
 _ONE_PUT_BYTES = 64 * 2**20
 _DELETE_BATCH = 1000
@@ -46,6 +50,7 @@ class S3Store:
         self._lock = threading.Lock()
         self._opened: tuple[Connection, ObstoreS3] | None = None
         self._control: Boto3S3 | None = None
+        self._absent = PutIfAbsent(bucket)
         self._pushbacks = 0
 
     @property
@@ -53,9 +58,40 @@ class S3Store:
         """How often the server asked for patience: 5xx, 429, resets and timeouts."""
         return self._pushbacks
 
+    @property
+    def put_if_absent(self) -> Kept | None:
+        """Whether the server refuses a put under a key that is taken; None before the first `create` or `copy`."""
+        return self._absent.found
+
+    def traits(self) -> Traits:
+        """What the server does of what imgctl's laws rest on, each tried on small objects that are deleted again."""
+        from imgctl.store.blobs.s3_traits import Prober
+
+        kept = self._find_put_if_absent("")
+        prober = Prober(self._boto3(), self._target(""), f"{self._prefix}{PROBES}{uuid4()}/")
+        try:
+            return Traits(
+                put_if_absent=kept,
+                checksum=prober.checksum(),
+                order=prober.order(),
+                if_match=prober.if_match(),
+                etag=prober.etag(),
+            )
+        finally:
+            with suppress(StoreError):
+                self._call("", partial(obstore.delete, self._store, prober.put))
+
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with a CRC64NVME that the server checks; a try committed without an answer ends in BlobExists."""
-        self._put(key, body, {"Content-Type": content_type}, mode="create")
+        """Put if absent, with a CRC64NVME that the server checks; a try committed without an answer ends in BlobExists.
+
+        A server that lacks put-if-absent is asked by HEAD first.
+        """
+        name = checked(key)
+        kept = self._find_put_if_absent(name)
+        if kept in LACKING and self.head(key) is not None:
+            raise BlobExists(f"{key} is already in the store")
+        mode: Mode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
+        self._put(key, body, {"Content-Type": content_type}, mode=mode)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
@@ -69,7 +105,16 @@ class S3Store:
 
         client, target, name = self._boto3(), self._target(key), self._prefix + key
         try:
-            upload_file(client, target, name, path, size=size, content_type=content_type, sha256=sha256)
+            upload_file(
+                client,
+                target,
+                name,
+                path,
+                size=size,
+                content_type=content_type,
+                sha256=sha256,
+                condition=self._condition(key),
+            )
         except BlobMissing:
             # The upload is gone: its completion was committed unheard, and then asked for again.
             if self.head(key) is None:
@@ -98,6 +143,7 @@ class S3Store:
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         """Copy on the server, beyond 5 GiB in parts; what is there stays, also where a server knows no conditions."""
         source, name = self._prefix + checked(source_key), self._prefix + checked(key)
+        condition = self._condition(key)
         if self._open()[0].endpoint_url and self.head(key) is not None:
             raise BlobExists(f"{key} is already in the store")
         from imgctl.store.blobs.s3_copy import copy_object, description
@@ -109,6 +155,7 @@ class S3Store:
             size=found.meta["size"],
             described=description(found.attributes, content_type),
             replaces=found.attributes.get("Content-Type") != content_type,
+            condition=condition,
         )
         try:
             copy(self._boto3(), self._target(source_key), source, name)
@@ -156,8 +203,10 @@ class S3Store:
         name, known = self._prefix + checked(key), cast("Method", method)
         return self._call(key, lambda: obstore.sign(self._store, known, name, timedelta(seconds=seconds)))
 
-    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut:
-        """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature."""
+    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
+        """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None where it could overwrite."""
+        if self._find_put_if_absent(checked(key)) in LACKING:
+            return None
         from imgctl.store.blobs.s3_boto import sign_put
 
         client, target, name = self._boto3(), self._target(key), self._prefix + checked(key)
@@ -174,7 +223,7 @@ class S3Store:
         key, body = f"{PROBES}{uuid4()}", b"imgctl"
         next(self.scan(prefix=key), None)
         try:
-            self.create(key, body, content_type="text/plain")
+            self.replace(key, body, content_type="text/plain")
             if self.get(key) != body:
                 raise BlobCorrupt(f"bucket {self._bucket} does not give back what was put", hint="check the endpoint")
         except BaseException:
@@ -182,6 +231,16 @@ class S3Store:
                 self.delete([key])
             raise
         self.delete([key])
+
+    def _find_put_if_absent(self, key: str) -> Kept:
+        """Whether the server has it; `key` is what the caller is about to put, for the text of errors."""
+        return self._absent.find(self._store, partial(self._call, key), prefix=self._prefix)
+
+    def _condition(self, key: str) -> Mapping[str, str]:
+        """Put-if-absent as boto3 takes it; nothing for a server that would refuse the header."""
+        from imgctl.store.blobs.s3_boto import IF_ABSENT
+
+        return {} if self._find_put_if_absent(key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
     def _plain_page(self, prefix: str, after: str) -> "Sequence[ObjectMeta]":
         from imgctl.store.blobs.s3_boto import list_page
@@ -207,7 +266,7 @@ class S3Store:
                 self._opened = (where, open_obstore(where))
             return self._opened
 
-    def _put(self, key: str, body: bytes, described: "Attributes", *, mode: Literal["create", "overwrite"]) -> None:
+    def _put(self, key: str, body: bytes, described: "Attributes", *, mode: Mode) -> None:
         name = self._prefix + checked(key)
         put = partial(obstore.put, self._store, name, body, attributes=described, mode=mode, use_multipart=False)
         self._call(key, put)

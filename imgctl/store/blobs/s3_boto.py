@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,28 +20,38 @@ if TYPE_CHECKING:
 
 FAILURES = (ClientError, BotoCoreError)
 
+IF_ABSENT = {"IfNoneMatch": "*"}
+
 _PART_BYTES = 16 * 2**20
 _MOST_PARTS = 10_000
 _SHA256_BYTES = 32
 
 
 def upload_file(
-    client: Boto3S3, target: Target, name: str, path: Path, *, size: int, content_type: str, sha256: bytes
+    client: Boto3S3,
+    target: Target,
+    name: str,
+    path: Path,
+    *,
+    size: int,
+    content_type: str,
+    sha256: bytes,
+    condition: Mapping[str, str] = IF_ABSENT,
 ) -> None:
-    """Put the file if `name` is absent; BlobCorrupt, and nothing put, unless it has that size and sha256.
+    """Put the file under `condition`; BlobCorrupt, and nothing put, unless it has that size and sha256.
 
     Parts are between 16 MiB and what 10,000 of them need (limits: S3 User Guide, multipart upload).
     """
     part_bytes = max(_PART_BYTES, -(-size // _MOST_PARTS))
     with path.open("rb", buffering=0) as source, translated(target):
         chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
-        _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
+        _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks, condition)
 
 
 def upload_chunks(client: Boto3S3, target: Target, name: str, chunks: Iterator[memoryview], content_type: str) -> str:
     """Put what is not known to its end, if `name` is absent, and answer its ETag; all chunks but the last >= 5 MiB."""
     with translated(target):
-        return _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks)
+        return _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks, IF_ABSENT)
 
 
 def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequence[ObjectMeta]":
@@ -105,7 +115,7 @@ class _Upload:
         self._object = {"Bucket": bucket, "Key": name}
         self._content_type = content_type
 
-    def run(self, chunks: Iterator[memoryview]) -> str:
+    def run(self, chunks: Iterator[memoryview], condition: Mapping[str, str]) -> str:
         begun = self._client.create_multipart_upload(
             **self._object, ContentType=self._content_type, ChecksumAlgorithm="SHA256"
         )
@@ -113,7 +123,7 @@ class _Upload:
         try:
             parts = [self._part(upload, number, chunk) for number, chunk in enumerate(chunks, start=1)]
             # AWS answers 409 when the key is deleted meanwhile, and wants the whole upload anew: a failure here.
-            done = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+            done = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
             return done.get("ETag", "").strip('"')
         except BaseException:
             # What isn't aborted is billed until a lifecycle rule ends it.

@@ -95,6 +95,19 @@ class HeadAnswer(TypedDict, total=False):
     ChecksumType: str
 
 
+class ObjectBody(Protocol):
+    """What boto3 hands over of an object's bytes."""
+
+    def read(self) -> bytes:
+        """All of them."""
+
+
+class GetAnswer(TypedDict):
+    """What of boto3's answer to `get_object` this store reads."""
+
+    Body: ObjectBody
+
+
 class PartCopied(TypedDict):
     """What of boto3's answer to `upload_part_copy` this store reads."""
 
@@ -109,6 +122,12 @@ class Boto3S3(Protocol):
 
     def head_object(self, **arguments: object) -> "HeadAnswer":
         """HEAD /key."""
+
+    def get_object(self, **arguments: object) -> GetAnswer:
+        """GET /key."""
+
+    def put_object(self, **arguments: object) -> Mapping[str, str]:
+        """PUT /key."""
 
     def generate_presigned_url(self, method: str, **arguments: object) -> str:
         """A URL whose bearer may make one request."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imgctl.store.blobs.s3_boto import translated
+from imgctl.store.blobs.s3_boto import IF_ABSENT, translated
 from imgctl.store.blobs.s3_connect import Boto3S3
 from imgctl.store.blobs.s3_failure import Target
 
@@ -35,13 +35,14 @@ def copy_object(
     size: int,
     described: Mapping[str, object],
     replaces: bool,
+    condition: Mapping[str, str] = IF_ABSENT,
     largest: int = LARGEST_COPY,
     part_bytes: int = _PART_BYTES,
 ) -> None:
     """Copy `source` to `name`, both whole names in the target's bucket; `target` names the source in errors.
 
     The copy is `described` so if it `replaces` what the source says of itself; in parts nothing is taken over unsaid.
-    BlobExists for either condition that fails: `name` is taken, or the source no longer has this ETag.
+    `condition` is put-if-absent, or empty for a server that does not implement it. BlobExists for either condition that fails: `name` is taken, or the source no longer has this ETag.
     """
     with translated(target):
         copy = {
@@ -52,10 +53,11 @@ def copy_object(
         }
         if size <= largest:
             said = {**described, "MetadataDirective": "REPLACE"} if replaces else {"MetadataDirective": "COPY"}
-            client.copy_object(**copy, **said, StorageClass="STANDARD", IfNoneMatch="*")
+            client.copy_object(**copy, **said, StorageClass="STANDARD", **condition)
         else:
             parts = max(part_bytes, -(-size // _MOST_PARTS))
-            _copy_in_parts(client, copy, {**described, "StorageClass": "STANDARD"}, size=size, part_bytes=parts)
+            said = {**described, "StorageClass": "STANDARD"}
+            _copy_in_parts(client, copy, said, condition, size=size, part_bytes=parts)
 
 
 def description(attributes: "Attributes", content_type: str) -> dict[str, object]:
@@ -66,7 +68,13 @@ def description(attributes: "Attributes", content_type: str) -> dict[str, object
 
 
 def _copy_in_parts(
-    client: Boto3S3, copy: Mapping[str, object], described: Mapping[str, object], *, size: int, part_bytes: int
+    client: Boto3S3,
+    copy: Mapping[str, object],
+    described: Mapping[str, object],
+    condition: Mapping[str, str],
+    *,
+    size: int,
+    part_bytes: int,
 ) -> None:
     place = {"Bucket": copy["Bucket"], "Key": copy["Key"]}
     upload = place | {"UploadId": client.create_multipart_upload(**place, **described)["UploadId"]}
@@ -78,7 +86,7 @@ def _copy_in_parts(
                 **copy, UploadId=upload["UploadId"], PartNumber=number, CopySourceRange=wanted
             )
             parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
     except BaseException:
         # What isn't aborted is billed until a lifecycle rule ends it.
         with suppress(BotoCoreError, ClientError):

@@ -15,6 +15,7 @@ from imgctl.errors import (
     StoreError,
     StoreFull,
     StoreUnavailable,
+    StoreUnsupported,
 )
 
 FAILURES = (exceptions.BaseError, FileNotFoundError, ValueError)
@@ -83,11 +84,7 @@ def judge(status: int, code: str, message: str, target: Target) -> Failure:
         return Failure(error=_elsewhere(said, target))
     if code in _CREDENTIALS or status in (401, 403):
         return Failure(error=_denied(what, code, said, target))
-    if status in (304, 412):
-        return Failure(error=BlobExists(f"{what} is already in the store"))
-    if status == 404:
-        return Failure(error=BlobMissing(f"there is no blob {what}", hint=f"looked in bucket {target.bucket}"))
-    return Failure(error=StoreError(f"{what}: the store answers {said}", hint=f"asked {target.endpoint}"))
+    return Failure(error=_refused(what, status, code, said, target))
 
 
 def _of_transport(error: Exception, text: str, target: Target) -> Failure:
@@ -136,6 +133,20 @@ def _denied(what: str, code: str, said: str, target: Target) -> StoreDenied:
         return StoreDenied(f"{what}: {said}", hint="set this machine's clock")
     hint = f"check the AWS credentials, and their rights to read, write, list and delete in bucket {target.bucket}"
     return StoreDenied(f"{what}: {target.endpoint} refuses ({said})", hint=hint)
+
+
+def _refused(what: str, status: int, code: str, said: str, target: Target) -> StoreError:
+    if status in (304, 412):
+        return BlobExists(f"{what} is already in the store")
+    if status == 404:
+        return BlobMissing(f"there is no blob {what}", hint=f"looked in bucket {target.bucket}")
+    if status == 501 or code == "NotImplemented":
+        hint = "imgctl doctor shows what the server lacks"
+        return StoreUnsupported(f"{what}: {target.endpoint} does not implement it ({said})", hint=hint)
+    if "checksum" in said.lower():
+        hint = 'if this server knows no checksum headers: [store] checksum = "none"'
+        return StoreError(f"{what}: {target.endpoint} refuses the checksum ({said})", hint=hint)
+    return StoreError(f"{what}: the store answers {said}", hint=f"asked {target.endpoint}")
 
 
 def _elsewhere(said: str, target: Target) -> StoreError:

@@ -1,0 +1,62 @@
+"""Servers without put-if-absent: doctor and init name it, uploads look by HEAD instead and say so once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.parts.middlebox import Reply, Seen, middlebox, refusal
+from tests.parts.seaweed import S3Server
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment
+
+
+def conditions_are_not_implemented(seen: Seen) -> Reply | None:
+    return refusal(501, "NotImplemented") if seen.method == "PUT" and "if-none-match" in seen.headers else None
+
+
+@pytest.fixture(params=["ignored", "not_implemented"])
+def lacking(request: pytest.FixtureRequest, embedded: Deployment, rclone_s3: S3Server) -> Iterator[Deployment]:
+    """A deployment over rclone's server, which ignores the condition, and one that answers 501 to it."""
+    store = rclone_s3.settings(rclone_s3.new_bucket())
+    rule = conditions_are_not_implemented if request.param == "not_implemented" else lambda _: None
+    with middlebox(rclone_s3.endpoint_url, rule=rule) as box:
+        yield replace(embedded, store=replace(store, endpoint_url=box.url))
+
+
+@pytest.mark.parametrize("command", ["doctor", "init"])
+def test_checks_name_the_condition_its_consequence_and_go_on(command: str, lacking: Deployment) -> None:
+    lacking.run("init")
+    people, programs = lacking.run(command), lacking.run(command, "--json")
+
+    (line,) = [line for line in people.out.splitlines() if line.split()[1] == "put-if-absent"]
+    assert line.startswith("warn")
+    assert "If-None-Match" in line
+    assert "HEAD before each put" in line
+    levels = {str(check["name"]): check["level"] for check in programs.of("check")}
+    assert levels["put-if-absent"] == "warn"
+    assert levels["order"] == levels["etag"] == "ok"
+    assert people.code == programs.code == 0
+    assert list(lacking.open_store().scan()) == []
+
+
+def test_an_upload_keeps_what_is_there_and_says_once_how(
+    lacking: Deployment, album: dict[Path, bytes], request: pytest.FixtureRequest
+) -> None:
+    log = lacking.directory / "imgctl.log"
+    first = lacking.run("upload", place_of(album), "--user", str(USER), "--json", "--log-file", log)
+    again = lacking.run("upload", place_of(album), "--user", str(USER), "--journal", "none")
+
+    assert first.code == again.code == 0
+    kept = request.node.callspec.params["lacking"]
+    assert first.summary["put_if_absent"] == kept
+    assert log.read_text().count("If-None-Match") == 1
+    assert len(lacking.images()) == len(set(album.values()))
+    assert "If-None-Match" not in again.out  # Nothing was put, so nothing was asked.
+
+
+def test_an_upload_tells_people_in_its_summary(lacking: Deployment, album: dict[Path, bytes]) -> None:
+    said = lacking.run("upload", place_of(album), "--user", str(USER)).out
+
+    assert said.count("If-None-Match") == 1
