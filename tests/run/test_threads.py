@@ -1,0 +1,41 @@
+"""A pool of threads is waited for, unless an error passes."""
+
+import threading
+
+import pytest
+
+from imgctl.run.threads import thread_pool
+
+
+def test_a_block_that_ends_well_waits_for_what_runs() -> None:
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        go.wait()
+        ended.set()
+
+    with thread_pool(1, name="slow") as pool:
+        pool.submit(slow)
+        begun.wait()
+        threading.Timer(0.01, go.set).start()
+
+    assert ended.is_set()
+
+
+def test_an_error_waits_for_nothing_and_begins_nothing_more() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go.wait()
+
+    with pytest.raises(ZeroDivisionError), thread_pool(1, name="hang") as pool:
+        pool.submit(hang)
+        queued = pool.submit(hang)
+        begun.wait()
+        raise ZeroDivisionError
+
+    assert not go.is_set()
+    assert queued.cancelled()
+    go.set()
