@@ -17,8 +17,7 @@ from imgctl.store.inventory_rows import columns_of, rows_of
 from imgctl.store.listing import PAGE_KEYS, Page
 
 _HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
-_LAST = "\U0010ffff" * 2
-_RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ? AND key <= ? ORDER BY key"
+_RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ?1 AND (?2 = '' OR key <= ?2) ORDER BY key"
 _TABLE = "CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER, modified REAL, class TEXT) WITHOUT ROWID, STRICT"
 
 
@@ -53,7 +52,7 @@ class Inventory:
     def pages(self, after: str, until: str) -> Iterator[Page]:
         """The blobs with `after` < key <= `until` in byte order of their keys."""
         with closing(sqlite3.connect(self._file, check_same_thread=False)) as connection:
-            rows = connection.execute(_RANGE, (after, until or _LAST))
+            rows = connection.execute(_RANGE, (after, until))
             while found := rows.fetchmany(PAGE_KEYS):
                 keys, sizes, times, classes = zip(*found, strict=True)
                 moments = tuple([datetime.fromtimestamp(one, UTC) for one in times])
@@ -108,7 +107,8 @@ def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[
     for row in rows:
         key = str(row["Key"])
         gone = _is(row.get("IsDeleteMarker"), "true") or _is(row.get("IsLatest"), "false")
-        if gone or not key.startswith(prefix):
+        # The prefix itself may be there as a folder marker: it is no blob below it.
+        if gone or not key.startswith(prefix) or key == prefix:
             continue
         modified = row.get("LastModifiedDate")
         at = modified if isinstance(modified, datetime) else datetime.fromisoformat(str(modified))

@@ -47,8 +47,7 @@ def of_bucket(store: "S3Store", *, asked: Callable[[], None]) -> Pages:
 
     def pages(after: str, until: str) -> Iterator[Page]:
         last = after
-        for found in store.pages(after=after):
-            asked()
+        for found in store.pages(after=after, asked=asked):
             keys = tuple([meta["path"][skip:] for meta in found])
             sizes = tuple([meta["size"] for meta in found])
             page = Page(keys, sizes, tuple([meta["last_modified"] for meta in found]))
@@ -85,7 +84,8 @@ def of_scan(scan: Scan, *, classes: bool) -> Pages:
 def within(page: Page, after: str, until: str) -> tuple[Page, bool]:
     """The part of a page with `after` < key <= `until` (empty: no bound), and whether the rest lies behind it."""
     keys = page.keys
-    start = bisect_right(keys, after) if after and keys and keys[0] <= after else 0
+    # The empty key too, the folder marker of the store's own prefix, is behind any bound.
+    start = bisect_right(keys, after) if keys and keys[0] <= after else 0
     past = bool(until and keys and keys[-1] > until)
     end = bisect_right(keys, until) if past else len(keys)
     if start == 0 and end == len(keys):

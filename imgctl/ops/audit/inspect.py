@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.dates import EPOCH
+from imgctl.errors import BucketMissing, StoreError, StoreUnavailable
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.lanes import Seen
@@ -86,10 +86,24 @@ class Inspector:
         doubts = {number: _doubts(one, view) for number, one in suspects.items()}
         keys = sorted({key for some in doubts.values() for key in some})
         self._tally.add_work(heads=len(keys))
-        headed = dict(zip(keys, self._pool.map(self._head, keys), strict=True))
+        listed = {key: seen for one in suspects.values() for key, seen in one.seen.items()}
+        looks = self._pool.map(lambda key: self._look(key, listed.get(key)), keys)
+        headed = dict(zip(keys, looks, strict=True))
         return {
             number: {**suspects[number].seen, **{key: headed[key] for key in some}} for number, some in doubts.items()
         }
+
+    def _look(self, key: str, listed: Seen | None) -> Seen | None:
+        """One HEAD; of a key that is not ours and that the store lists and will not show, what the listing told."""
+        try:
+            return self._head(key)
+        except (BucketMissing, StoreUnavailable):
+            raise
+        except StoreError:
+            # Another's key, another's rights: a refusal, or an answer that fits no request of ours, ends no audit.
+            if listed is None or self._rules.parse(key) is not None:
+                raise
+            return listed
 
 
 def _doubts(one: Suspect, view: _View) -> list[str]:
@@ -120,9 +134,5 @@ def _judge(one: Suspect, blobs: Blobs, view: _View) -> Iterator[Finding]:
 
 
 def _unseen(one: Suspect) -> Suspect:
-    """The same, with everything to be headed: what was seen is out of date."""
-    return replace(one, seen=dict.fromkeys(one.seen, _NOTHING))
-
-
-# A size that no blob may have, so that the key is headed again.
-_NOTHING = Seen(0, EPOCH)
+    """The same, with everything to be headed: what was seen is out of date, and empty blobs always are."""
+    return replace(one, seen={key: seen._replace(size=0) for key, seen in one.seen.items()})

@@ -27,6 +27,7 @@ _RESTORED = ".restored"
 _LOCKS = ".locks"
 _MOST_LOCKS = 64
 _TRIES = 3
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,9 @@ class Archive:
         classes = StorageClass if self.archive.is_dir() else (StorageClass.STANDARD,)
         for storage_class in classes:
             path = self.place(key, storage_class)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                found = path.stat()
-                if S_ISREG(found.st_mode):
-                    yield self._held(key, path, storage_class, found)
+            found = _stat(path)
+            if found is not None and S_ISREG(found.st_mode):
+                yield self._held(key, path, storage_class, found)
 
     def is_archived(self, key: str) -> bool:
         """Whether it lies under the archive root."""
@@ -168,6 +168,16 @@ class Archive:
 
     def _sidecar(self, key: str) -> Path:
         return self.archive / _RESTORED / key
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """The file's state; None where there is none, or none can be: a name too long for the file system."""
+    try:
+        return path.stat()
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
 
 
 def refuse_archived(key: str, held: Held) -> None:

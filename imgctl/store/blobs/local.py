@@ -15,7 +15,7 @@ from imgctl.store.blobs.base import IMMUTABLE, Blob
 from imgctl.store.blobs.durable import DurableDirectory
 from imgctl.store.blobs.files import checked_chunks, etag_of, unchanged
 from imgctl.store.blobs.local_failure import translated, writing
-from imgctl.store.blobs.names import beside, checked
+from imgctl.store.blobs.names import beside, checked, is_path
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
@@ -90,9 +90,9 @@ class LocalStore:
             self._files.create(target, unchanged(source, source_key, etag=etag, chunk_size=_CHUNK))
 
     def head(self, key: str) -> Blob | None:
-        """The blob's description, or None when there is none."""
-        with translated(key, self._path(key)):
-            held = self._archive.find(key)
+        """The blob's description, or None when there is none; any name that a file may have, also one we'd never write."""
+        with translated(key, self._root):
+            held = self._archive.find(key) if is_path(key) else None
         return _blob(key, held) if held is not None else None
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:

@@ -19,11 +19,11 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.keys import PROBES
 from imgctl.store.blobs.base import IMMUTABLE, Blob, SignedPut
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.names import checked
+from imgctl.store.blobs.names import checked, is_portable
 from imgctl.store.blobs.s3_absent import LACKING, PutIfAbsent
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3, open_obstore
 from imgctl.store.blobs.s3_failure import FAILURES, Target, failure_of
-from imgctl.store.blobs.s3_listing import Listing, blob_of, blobs_of
+from imgctl.store.blobs.s3_listing import Listing, PlainPage, blob_of, blobs_of
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
@@ -169,9 +169,11 @@ class S3Store:
 
         Without its storage class: obstore does not read it.
         """
-        name = self._prefix + checked(key)
+        name = self._prefix + key
+        # Names that obstore would alter may well lie in the bucket: others put there what they like.
+        ask = partial(obstore.head, self._store, name) if is_portable(key) else partial(self._plain_head, name)
         try:
-            return blob_of(self._call(key, partial(obstore.head, self._store, name)), key)
+            return blob_of(self._call(key, ask), key)
         except BlobMissing:
             return None
 
@@ -180,10 +182,19 @@ class S3Store:
         pages = self.pages(prefix=prefix, after=after)
         return blobs_of(pages, under=self._prefix, prefix=prefix, after=after, until=until)
 
-    def pages(self, *, prefix: str = "", after: str = "") -> "Iterator[Sequence[ObjectMeta]]":
-        """What `scan` is made of: whole pages as they come, names with the store's own prefix, some not asked for."""
+    def pages(
+        self, *, prefix: str = "", after: str = "", asked: Callable[[], None] = lambda: None
+    ) -> "Iterator[Sequence[ObjectMeta]]":
+        """What `scan` is made of: whole pages as they come, names with the store's own prefix, some not asked for.
+
+        `asked` hears of each request.
+        """
         listing = Listing(
-            self._store, prefix=self._prefix + prefix, after=self._prefix + after, plain_page=self._plain_page
+            self._store,
+            prefix=self._prefix + prefix,
+            after=self._prefix + after,
+            plain_page=self._plain_page,
+            asked=asked,
         )
         return iter(lambda: tuple(self._call("", listing.page)), ())
 
@@ -242,10 +253,15 @@ class S3Store:
 
         return {} if self._find_put_if_absent(key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
-    def _plain_page(self, prefix: str, after: str) -> "Sequence[ObjectMeta]":
+    def _plain_page(self, prefix: str, after: str) -> "PlainPage":
         from imgctl.store.blobs.s3_boto import list_page
 
         return list_page(self._boto3(), self._target(""), prefix, after)
+
+    def _plain_head(self, name: str) -> "ObjectMeta":
+        from imgctl.store.blobs.s3_boto import head_object
+
+        return head_object(self._boto3(), self._target(name), name)
 
     def _boto3(self) -> Boto3S3:
         where = self._open()[0]

@@ -5,14 +5,17 @@ import binascii
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imgctl.errors import BlobMissing
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
-from imgctl.store.blobs.s3_connect import Boto3S3
+from imgctl.store.blobs.names import is_utf8
+from imgctl.store.blobs.s3_connect import Boto3S3, ListAnswer
 from imgctl.store.blobs.s3_failure import Failure, Target, judge, silence
 
 if TYPE_CHECKING:
@@ -54,20 +57,36 @@ def upload_chunks(client: Boto3S3, target: Target, name: str, chunks: Iterator[m
         return _Upload(client, bucket=target.bucket, name=name, content_type=content_type).run(chunks, IF_ABSENT)
 
 
-def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "Sequence[ObjectMeta]":
-    """A thousand objects whose names begin with `prefix`, behind `after`: slower, but every name S3 allows."""
+def list_page(client: Boto3S3, target: Target, prefix: str, after: str) -> "tuple[Sequence[ObjectMeta], bool]":
+    """A thousand objects whose names begin with `prefix`, behind `after`, and whether more follow: every name S3 allows."""
+    start = {"StartAfter": after}
     with translated(target):
-        answer = client.list_objects_v2(Bucket=target.bucket, Prefix=prefix, StartAfter=after)
-    return [
-        {
-            "path": found["Key"],
-            "last_modified": found["LastModified"],
-            "size": found["Size"],
-            "e_tag": found.get("ETag"),
-            "version": None,
-        }
-        for found in answer.get("Contents", ())
-    ]
+        answer = client.list_objects_v2(Bucket=target.bucket, Prefix=prefix, **start)
+        while not answer.get("Contents") and (token := _onward(answer, start)):
+            # Servers may answer pages without objects, of deleted ones for instance.
+            start = {"ContinuationToken": token}
+            answer = client.list_objects_v2(Bucket=target.bucket, Prefix=prefix, **start)
+    found = [_meta(one["Key"], one["LastModified"], one["Size"], one.get("ETag")) for one in answer.get("Contents", ())]
+    return found, bool(answer.get("IsTruncated"))
+
+
+def head_object(client: Boto3S3, target: Target, name: str) -> "ObjectMeta":
+    """What HEAD says of an object, whatever its name; BlobMissing where there is none, or none can be."""
+    if not is_utf8(name):
+        raise BlobMissing(f"there is no blob {name}", hint=f"looked in bucket {target.bucket}")
+    with translated(target):
+        found = client.head_object(Bucket=target.bucket, Key=name)
+    return _meta(name, found["LastModified"], found["ContentLength"], found.get("ETag"))
+
+
+def _onward(answer: ListAnswer, start: dict[str, str]) -> str:
+    """The token of the next page, empty behind the last one and where the server stands still."""
+    token = answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else ""
+    return "" if token == start.get("ContinuationToken") else token
+
+
+def _meta(path: str, last_modified: datetime, size: int, e_tag: str | None) -> "ObjectMeta":
+    return {"path": path, "last_modified": last_modified, "size": size, "e_tag": e_tag, "version": None}
 
 
 def sign_put(

@@ -88,6 +88,7 @@ class HeadAnswer(TypedDict, total=False):
     LastModified: datetime
     ETag: str
     StorageClass: str
+    ArchiveStatus: str
     Restore: str
     VersionId: str
     MissingMeta: int

@@ -33,7 +33,10 @@ class Range:
 
 
 def walk(root: Path, wanted: Range) -> Iterator[tuple[str, os.stat_result]]:
-    """Each regular file's path below `root` in slashes, and its stat; hidden entries of the root itself are left out."""
+    """Each regular file's path below `root` in slashes, and its stat; hidden entries of the root itself are left out.
+
+    Any name a file system holds: bytes that are not UTF-8 become lone surrogates, as Python reads names everywhere.
+    """
     yield from _walk(str(root), "", wanted)
 
 
@@ -59,17 +62,10 @@ def _names(directory: str, *, hidden: bool) -> list[str]:
         for entry in entries:
             if not hidden and entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                names.append(f"{entry.name}/")
-            elif entry.is_file():
-                names.append(entry.name)
-    return sorted(name for name in names if name.isprintable() or _is_text(name))
-
-
-def _is_text(name: str) -> bool:
-    """False for a name that is no UTF-8: it cannot be a key."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+            # Links that lead round in a circle are no files.
+            with suppress(OSError):
+                if entry.is_dir():
+                    names.append(f"{entry.name}/")
+                elif entry.is_file():
+                    names.append(entry.name)
+    return sorted(names)

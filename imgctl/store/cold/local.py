@@ -10,7 +10,7 @@ from imgctl.store.blobs.archive import Archive, Held
 from imgctl.store.blobs.archive_move import move
 from imgctl.store.blobs.files import etag_of
 from imgctl.store.blobs.local_failure import translated
-from imgctl.store.blobs.names import checked
+from imgctl.store.blobs.names import checked, is_path
 from imgctl.store.blobs.walk import Range
 from imgctl.store.cold.base import Restore, StoredBlob, Tier, known_class
 
@@ -25,8 +25,8 @@ class LocalCold:
 
     def head(self, key: str) -> StoredBlob | None:
         """The blob with its class and its restore, or None when there is none."""
-        with translated(key, self._path(key)):
-            held = self._archive.find(key)
+        with translated(key, self._archive.root):
+            held = self._archive.find(key) if is_path(key) else None
         return _stored(key, held) if held is not None else None
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[StoredBlob]:
@@ -44,7 +44,7 @@ class LocalCold:
             raise BlobCorrupt(f"{key} did not arrive in {to}", hint="run the same again")
         return moved
 
-    def restore(self, key: str, *, tier: Tier, days: int) -> Restore:
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
         """Let it be read at once, until the midnight (UTC) that so many days reach, as AWS rounds."""
         path = self._path(key)
         with translated(key, path), self._archive.locked(key):
@@ -53,7 +53,7 @@ class LocalCold:
                 raise BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
             if not is_archived(held.storage_class):
                 raise StoreError(f"{key} is {held.storage_class}: there is nothing to restore", hint="read it as it is")
-            self._archive.note_restore(key, midnight_after(datetime.now(UTC) + days * _DAY))
+            self._archive.note_restore(key, midnight_after(datetime.now(UTC) + (days or 1) * _DAY))
             return Restore.STARTED if held.restored_until is None else Restore.EXTENDED
 
     def keeps_versions(self) -> bool:

@@ -9,13 +9,12 @@ from functools import partial
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobMissing, StoreError
-from imgctl.model import StorageClass
 from imgctl.store.blobs.s3_boto import FAILURES, code_of
 from imgctl.store.blobs.s3_connect import HeadAnswer
 from imgctl.store.cold.base import Restore, StoredBlob, Tier, known_class
 from imgctl.store.cold.s3_client import Bucket, LazyBucket, RestoreAnswer
 from imgctl.store.cold.s3_listing import scan
-from imgctl.store.cold.s3_move import LARGEST_COPY, PART_BYTES, moved
+from imgctl.store.cold.s3_move import LARGEST_COPY, PART_BYTES, class_of, moved
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 _RESTORED_ALREADY = 200
@@ -61,10 +60,12 @@ class S3Cold:
         answer = moved(bucket, key, head, to=wanted, etag=etag, largest=self._largest, part_bytes=self._part_bytes)
         return stored(key, answer)
 
-    def restore(self, key: str, *, tier: Tier, days: int) -> Restore:
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
         """Ask for a readable copy for so many days; StoreUnavailable at once where the tier has no capacity now."""
         bucket = self._bucket.open()
-        wanted = {"Days": days, "GlacierJobParameters": {"Tier": tier.capitalize()}}
+        wanted: dict[str, object] = {"GlacierJobParameters": {"Tier": tier.capitalize()}}
+        # Refused of Intelligent-Tiering, whose objects come back for good (RestoreObject, S3 API Reference).
+        wanted |= {"Days": days} if days is not None else {}
         try:
             answer = bucket.call(key, partial(_restore, bucket, key, wanted))
         except BlobArchived:
@@ -102,7 +103,7 @@ def stored(key: str, answer: HeadAnswer) -> StoredBlob:
         size=answer["ContentLength"],
         modified_at=answer["LastModified"],
         etag=answer["ETag"].strip('"'),
-        storage_class=answer.get("StorageClass") or StorageClass.STANDARD,
+        storage_class=class_of(answer),
         restoring='ongoing-request="true"' in said,
         restored_until=_expiry(said),
         version_id=answer.get("VersionId"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypedDict, TypeVar, cast
 
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import ConfigError
-from imgctl.store.blobs.names import checked
+from imgctl.errors import BlobMissing, ConfigError
+from imgctl.store.blobs.names import is_utf8
 from imgctl.store.blobs.open import bucket_and_prefix
 from imgctl.store.blobs.s3_boto import FAILURES, failure_of
 from imgctl.store.blobs.s3_connect import Boto3S3, Connection, connection, open_boto3
@@ -73,8 +73,10 @@ class Bucket:
         return not self.where.endpoint_url
 
     def object(self, key: str) -> dict[str, object]:
-        """The arguments that name a key's object."""
-        return {"Bucket": self.name, "Key": self.prefix + checked(key)}
+        """The arguments that name a key's object: boto3 takes every name that a bucket can hold."""
+        if not is_utf8(key):
+            raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}")
+        return {"Bucket": self.name, "Key": self.prefix + key}
 
     def target(self, key: str = "") -> Target:
         """What errors name; an empty key is the bucket."""

@@ -21,7 +21,9 @@ def scan(bucket: Bucket, *, prefix: str, after: str, until: str) -> Iterator[Sto
         key = listed["Key"][skip:]
         if until and key > until:
             return
-        yield _stored(key, listed)
+        # None: the folder marker of the store's own prefix.
+        if key:
+            yield _stored(key, listed)
 
 
 class _Listing:

@@ -39,11 +39,11 @@ def _copied(
     bucket: Bucket, key: str, head: Callable[[], HeadAnswer], *, to: str, etag: str, largest: int, part_bytes: int
 ) -> HeadAnswer:
     found = head()
-    if _class_of(found) == to:
+    if class_of(found) == to:
         return found
     if found["ETag"].strip('"') != etag:
         raise replaced(key)
-    if is_archived(_class_of(found)) and 'ongoing-request="false"' not in found.get("Restore", ""):
+    if is_archived(class_of(found)) and 'ongoing-request="false"' not in found.get("Restore", ""):
         hint = f"restore it first: imgctl restore {key}"
         raise BlobArchived(f"{key} lies in an archive storage class", hint=hint)
     copy = partial(_in_parts, part_bytes=part_bytes) if found["ContentLength"] > largest else _at_once
@@ -127,15 +127,15 @@ def _kept(found: HeadAnswer, names: tuple[str, ...]) -> dict[str, object]:
 
 def _moved_by_another(key: str, before: HeadAnswer, now: HeadAnswer, to: str, error: StoreError) -> HeadAnswer:
     """What a refused copy means: somebody else moved it meanwhile, or changed it, or what the store says."""
-    if _class_of(now) == to and now["ContentLength"] == before["ContentLength"]:
+    if class_of(now) == to and now["ContentLength"] == before["ContentLength"]:
         return now
     # Said of every precondition that fails.
     raise replaced(key) if isinstance(error, BlobExists) else error
 
 
 def _arrived(key: str, before: HeadAnswer, now: HeadAnswer, to: str) -> HeadAnswer:
-    if _class_of(now) != to or now["ContentLength"] != before["ContentLength"]:
-        what = f"{now['ContentLength']} bytes of {_class_of(now)}"
+    if class_of(now) != to or now["ContentLength"] != before["ContentLength"]:
+        what = f"{now['ContentLength']} bytes of {class_of(now)}"
         raise BlobCorrupt(
             f"{key} was {before['ContentLength']} bytes, and is after the copy into {to} {what}",
             hint="does this server keep storage classes? Look at the object before anything else",
@@ -143,5 +143,6 @@ def _arrived(key: str, before: HeadAnswer, now: HeadAnswer, to: str) -> HeadAnsw
     return now
 
 
-def _class_of(found: HeadAnswer) -> str:
-    return found.get("StorageClass") or StorageClass.STANDARD
+def class_of(found: HeadAnswer) -> str:
+    """The class a HEAD tells; of Intelligent-Tiering the archive tier, where the object lies in one."""
+    return found.get("ArchiveStatus") or found.get("StorageClass") or StorageClass.STANDARD

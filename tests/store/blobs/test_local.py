@@ -135,13 +135,14 @@ def test_directories_vanishing_under_concurrent_creates_do_no_harm(root: Path) -
     assert files_in(root) == []
 
 
-def test_names_that_are_no_keys_are_not_listed(root: Path) -> None:
+def test_whatever_is_a_file_is_listed_by_its_name(root: Path) -> None:
     store = LocalStore(root)
     store.create(KEY, b"x", content_type="image/jpeg")
     Path(os.fsdecode(os.fsencode(root) + b"/\xff.jpg")).write_bytes(b"x")
     os.mkfifo(root / "pipe")
 
-    assert [blob.key for blob in store.scan()] == [KEY]
+    assert [blob.key for blob in store.scan()] == [KEY, "\udcff.jpg"]
+    assert store.head("\udcff.jpg") is not None
 
 
 def test_file_where_a_directory_must_be_is_named(root: Path) -> None:

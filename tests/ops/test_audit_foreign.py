@@ -1,0 +1,292 @@
+"""Whatever else lies in the store, an audit ends, finds each foreign key under exactly its name, and harms none."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from imgctl.config import StoreSettings
+from imgctl.errors import StoreDenied
+from imgctl.ops.audit.findings import Code, from_record
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.report import csv_file
+from imgctl.ops.repair.order import Fate, RepairOrder
+from imgctl.ops.repair.pipeline import repair
+from imgctl.ops.repair.undelete import undelete
+from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.upgrade import upgrade
+from imgctl.store.cold.open import open_cold
+from tests.ops.audited import AT_ONCE, Archive, archive_of, local
+from tests.parts.seaweed import S3Server
+
+WAYS = (AT_ONCE, replace(AT_ONCE, classes=True), replace(AT_ONCE, deep=True))
+# Named one by one, for a random text seldom has them: what clients, consoles and mounts leave behind.
+PECULIAR = (
+    "2024/", "a//b", "/lead", "/", "//", "../up", "./dot", "x/..", "x/./y", "tab\there", "del\x7f", "cr\rx", "esc\x1bx",
+    "nul\0x", "\ufffe", "\x85", " lead", "trail ", "a?b#c", "<&>\"'", "%2F+ %", "\U0010ffff" * 3, "d", "d/", "d/e",
+    "é" * 512, "/2024/01/01/0190b2b4-0000-7000-8000-000000000001-thumb.jpg",
+    "2024/01/01/0190b2b4-0000-7000-8000-000000000001-thumb.jpg/x", "2024//01/01/x", "2024/01/01/\t", "trash", "10/",
+)  # fmt: skip
+SEGMENT = st.sampled_from(["", ".", "..", "a", "2024", "01", "%", "trash", "~"]) | st.text(max_size=8)
+KEYS = st.text(min_size=1, max_size=1024) | st.lists(SEGMENT, min_size=2, max_size=6).map("/".join)
+
+
+# What one component of a path may be on Linux, one or two of them.
+NAMES = (
+    st.lists(
+        st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, 47} and name not in (b".", b"..")),
+        min_size=1,
+        max_size=2,
+    )
+    .map(b"/".join)
+    .filter(lambda name: not name.startswith((b".", b"trash/")))
+)
+PROPERTY = settings(
+    max_examples=15, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def allowed(key: str) -> bool:
+    """Whether S3 takes this key (User Guide: 1 to 1,024 bytes of UTF-8) and it is not below what audits pass over."""
+    return 0 < len(key.encode(errors="replace")) <= 1024 and not key.startswith(("trash/", ".imgctl-check/"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite catalog without rows."""
+    file = tmp_path_factory.mktemp("foreign") / "catalog.db"
+    with closing(open_catalog(f"sqlite:///{file}")) as catalog:
+        upgrade(catalog)
+    return file
+
+
+@contextmanager
+def archive(template: Path, store: StoreSettings | None = None) -> Iterator[tuple[Archive, Path]]:
+    """Two healthy photos in a store, and a directory for whatever is written."""
+    with TemporaryDirectory() as place:
+        directory = Path(place)
+        shutil.copy(template, directory / "catalog.db")
+        with closing(open_catalog(f"sqlite:///{directory}/catalog.db")) as catalog:
+            found = archive_of(catalog, store or local(directory))
+            found.add(2)
+            yield found, directory
+
+
+def foreign(found: Archive, order: AuditOrder) -> list[str]:
+    """The keys that an audit calls unknown; it says nothing else."""
+    findings = found.audit(order)
+    assert {one.code for one in findings} <= {Code.UNKNOWN_KEY}
+    return sorted(one.key or "" for one in findings)
+
+
+def others(server: S3Server, bucket: str, keys: list[str]) -> list[str]:
+    """Put what the server takes, and say what it lists of it: SeaweedFS alters some names, both refuse some."""
+    client = server.client()
+
+    def listed() -> set[str]:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {one["Key"] for page in pages for one in page.get("Contents", ())}
+
+    ours = listed()
+    for key in keys:
+        with suppress(ClientError):
+            client.put_object(Bucket=bucket, Key=key, Body=b"x")
+    return sorted(listed() - ours)
+
+
+@PROPERTY
+@given(keys=st.lists(KEYS.filter(allowed), min_size=1, max_size=5, unique=True))
+@example(keys=list(PECULIAR))
+def test_every_key_in_a_bucket_is_a_finding(moto_s3: S3Server, template: Path, keys: list[str]) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        theirs = others(moto_s3, bucket, keys)
+
+        assert all(foreign(found, order) == theirs for order in WAYS)
+
+
+def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: Path) -> None:
+    bucket = seaweed.new_bucket()
+    with archive(template, seaweed.settings(bucket)) as (found, _):
+        theirs = others(seaweed, bucket, list(PECULIAR))
+
+        assert len(theirs) > len(PECULIAR) // 2
+        assert all(foreign(found, order) == theirs for order in WAYS)
+
+
+@PROPERTY
+@given(names=st.lists(NAMES, min_size=1, max_size=5, unique=True))
+@example(
+    names=[
+        b"line\nfeed",
+        b"esc\x1b[31m",
+        b"\xff\xfe",
+        b"caf\xe9/\xc3",
+        b"a/b",
+        b"a-b",
+        b"2024/01/\xff",
+        b"tab\t",
+        b"x" * 255,
+    ]
+)
+def test_every_name_in_a_directory_is_a_finding(template: Path, names: list[bytes]) -> None:
+    with archive(template) as (found, directory):
+        theirs = []
+        for name in names:
+            path = os.fsencode(directory / "blobs") + b"/" + name
+            with suppress(OSError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                with open(path, "xb") as file:  # noqa: PTH123
+                    file.write(b"x")
+                theirs.append(os.fsdecode(name))
+
+        assert all(foreign(found, order) == sorted(theirs) for order in WAYS)
+
+
+def test_the_marker_of_the_stores_own_folder_is_not_below_it(moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket, prefix="archive/one")) as (found, _):
+        for key in ("archive/one/", "archive/one//x", "archive/one/2024/", "archive/one-more/x"):
+            moto_s3.client().put_object(Bucket=bucket, Key=key, Body=b"")
+
+        assert all(foreign(found, order) == ["/x", "2024/"] for order in WAYS)
+
+
+def test_a_folder_marker_hides_no_loss(moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        lost = found.photos[0].keys["thumb"]
+        found.delete(lost)
+        for key in ("2024/", f"/{lost}", f"{lost}/", "a//b"):
+            moto_s3.client().put_object(Bucket=bucket, Key=key, Body=b"x")
+
+        said = {(one.code, one.key) for one in found.audit()}
+
+        assert (Code.MISSING_VARIANT, lost) in said
+        assert {key for code, key in said if code is Code.UNKNOWN_KEY} == {"2024/", f"/{lost}", f"{lost}/", "a//b"}
+
+
+def test_foreign_keys_of_a_list_by_many_pages_are_all_found(moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        theirs = others(moto_s3, bucket, [f"{top}{number:04}/" for top in ("1/", "x") for number in range(700)])
+        tally = Tally()
+
+        assert sorted(one.key or "" for one in found.audit(tally=tally)) == theirs
+        assert tally.lists <= 8
+
+
+def test_foreign_keys_of_an_inventory_are_findings(moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, directory):
+        theirs = others(moto_s3, bucket, list(PECULIAR))
+        manifest = inventory(moto_s3, bucket, directory)
+
+        assert foreign(found, replace(AT_ONCE, inventory=str(manifest))) == theirs
+
+
+def inventory(server: S3Server, bucket: str, directory: Path) -> Path:
+    """An S3 Inventory report of the bucket as it is now."""
+    rows = [
+        f'"{bucket}","{quote_plus(one["Key"])}","{one["Size"]}","{one["LastModified"].isoformat()}"'
+        for one in server.client().list_objects_v2(Bucket=bucket)["Contents"]
+    ]
+    (directory / "data.csv").write_text("\n".join(rows))
+    manifest = {
+        "sourceBucket": bucket,
+        "creationTimestamp": str(int(datetime.now(UTC).timestamp() * 1000) + 60_000),
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, Size, LastModifiedDate",
+        "files": [{"key": "data.csv"}],
+    }
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    return directory / "manifest.json"
+
+
+@pytest.mark.parametrize("kind", ["file", "moto"])
+def test_repair_leaves_foreign_keys_alone(kind: str, moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket) if kind == "moto" else None) as (found, directory):
+        if kind == "moto":
+            theirs = others(moto_s3, bucket, list(PECULIAR))
+        else:
+            theirs = ["esc\x1b", "line\nfeed", "\udcff"]
+            for name in theirs:
+                (directory / "blobs" / name).write_bytes(b"x")
+        findings = [from_record(json.loads(json.dumps(one.record()))) for one in found.audit()]
+        order = RepairOrder(apply=True, delete_orphans=True, orphan_age_seconds=0)
+
+        outcomes = list(repair(findings, order, found.parts, open_cold(found.parts.settings.store), stop=Event()))
+
+        assert sorted(one.decision.key or "" for one in outcomes) == sorted(theirs)
+        assert {one.fate for one in outcomes} == {Fate.LEFT}
+        assert foreign(found, AT_ONCE) == sorted(theirs)
+
+
+def test_undelete_says_of_foreign_keys_in_the_trash_that_it_cannot(moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        theirs = others(
+            moto_s3, bucket, ["trash/", "trash/2024-01-01/a", "trash/2024-01-01/a/", "trash/2024-01-01/b//c"]
+        )
+
+        done = list(undelete(found.parts, None, apply=True, stop=Event()))
+
+        assert {one.trashed: one.fate for one in done} == {
+            "trash/": Fate.LEFT,
+            "trash/2024-01-01/a": Fate.MENDED,
+            "trash/2024-01-01/a/": Fate.FAILED,
+            "trash/2024-01-01/b//c": Fate.FAILED,
+        }
+        assert others(moto_s3, bucket, []) == []
+        left = {one["Key"] for one in moto_s3.client().list_objects_v2(Bucket=bucket)["Contents"]}
+        assert left - {key for photo in found.photos for key in photo.keys.values()} == {*theirs, "a"} - {
+            "trash/2024-01-01/a"
+        }
+
+
+def test_a_foreign_key_that_may_be_listed_and_not_seen_is_a_finding(
+    moto_s3: S3Server, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        others(moto_s3, bucket, ["private/key"])
+        seen = type(found.parts.store).head
+
+        def head(store: S3Store, key: str) -> Blob | None:
+            if key.startswith("private/"):
+                raise StoreDenied("403")
+            return seen(store, key)
+
+        monkeypatch.setattr(type(found.parts.store), "head", head)
+
+        assert foreign(found, AT_ONCE) == ["private/key"]
+
+
+def test_a_report_of_foreign_keys_is_text(template: Path) -> None:
+    with archive(template) as (found, directory):
+        for name in ("esc\x1b[31m", "line\nfeed", "\udcff", "=cmd"):
+            (directory / "blobs" / name).write_bytes(b"x")
+        findings = found.audit()
+        with csv_file(directory / "findings.csv") as sink:
+            for one in findings:
+                sink(one)
+
+        with (directory / "findings.csv").open(encoding="utf-8", newline="") as file:
+            assert [row["key"] for row in csv.DictReader(file)] == ["'=cmd", "esc\x1b[31m", "line\nfeed", "\\udcff"]
+        assert [from_record(json.loads(json.dumps(one.record()))) for one in findings] == findings
