@@ -49,7 +49,11 @@ class StorageClass(StrEnum):
     DEEP_ARCHIVE = "DEEP_ARCHIVE"
 
 
-ARCHIVE_CLASSES = (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE)
+# What a listing calls objects of Intelligent-Tiering, whichever access tier they lie in. Its two archive tiers count as
+# classes of their own, named as HEAD names them (ArchiveStatus); such an original is read only after a restore.
+INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+ARCHIVE_TIERS = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS")
+ARCHIVE_CLASSES: tuple[str, ...] = (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE, *ARCHIVE_TIERS)
 
 
 def is_archived(storage_class: str | None) -> bool:

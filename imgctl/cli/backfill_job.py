@@ -112,6 +112,7 @@ class BackfillJob:
             )
 
     def _offers(self) -> list[Offer]:
+        self._cold.learn(self._parts, stop=self._run.stop)
         return self._cold.offers(self._terms.card, days=self._wishes.days) if self._cold.needs.objects else []
 
     def _say_cold(self, offers: list[Offer]) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from imgctl.cli.base import Json
+from imgctl.model import ARCHIVE_TIERS
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
 from imgctl.pricing.prices import Card
@@ -71,7 +72,8 @@ def hours_text(found: Survey, order: RestoreOrder, card: Card) -> str:
     """When what is asked for will be readable, by class."""
     classes = sorted(found.needs.archived.objects)
     times = [f"{name} in {hours_words(hours_until_restored(card, name, order.tier))}" for name in classes]
-    return f"; readable for {order.days} days: {', '.join(times)}" if times else ""
+    days = f" for {order.days} days" if set(classes) - set(ARCHIVE_TIERS) else ""
+    return f"; readable{days}: {', '.join(times)}" if times else ""
 
 
 class Tally:

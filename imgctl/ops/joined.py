@@ -65,11 +65,13 @@ class Looker:
     def look(self, images: Sequence[Image]) -> list[Joined]:
         """Each of the rows with its blobs; StoreUnavailable once the store was away for too long."""
         found = {image.id: self._listed(image) for image in images}
-        missing = [(image.id, key) for image in images for key in keys_of(image) if key not in found[image.id]]
+        missing = [(image.id, key) for image in images for key in keys_of(image) if _is_open(found[image.id].get(key))]
         self.heads += len(missing)
         for (image_id, key), blob in zip(missing, self._pool.map(self._head, [key for _, key in missing]), strict=True):
             if blob is not None:
                 found[image_id][key] = blob
+            else:
+                found[image_id].pop(key, None)
         return [Joined(image=image, blobs=found[image.id]) for image in images]
 
     def _head(self, key: str) -> StoredBlob | None:
@@ -84,6 +86,11 @@ class Looker:
             blobs = patiently(partial(listing.blobs_of, image.id), stop=self._stop, away=StoreUnavailable)
             found |= {blob.key: blob for blob in blobs if blob.key in wanted}
         return found
+
+
+def _is_open(blob: StoredBlob | None) -> bool:
+    """Whether a listing leaves open what lies there."""
+    return blob is None or blob.tier_unknown
 
 
 def keys_of(image: Image) -> list[str]:

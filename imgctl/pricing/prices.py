@@ -1,7 +1,7 @@
 """What a price card holds: the prices of one region, as of a date."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -20,6 +20,9 @@ CLASSES = (
     "EXPRESS_ONEZONE",
     "REDUCED_REDUNDANCY",
 )
+
+# By HEAD's name: the card's name of the access tier, and the class whose restores take as long (S3 User Guide).
+_ARCHIVE_TIERS = {"ARCHIVE_ACCESS": ("ARCHIVE", "GLACIER"), "DEEP_ARCHIVE_ACCESS": ("DEEP_ARCHIVE", "DEEP_ARCHIVE")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +138,26 @@ class Card:
 
     def of(self, storage_class: str) -> ClassPrices:
         """The prices of a class; ConfigError where the card has none."""
-        found = self.classes.get(storage_class)
+        found = self.classes.get(storage_class) or self._archive_tier(storage_class)
         if found is None:
             known = ", ".join(self.classes)
             raise ConfigError(f"price card {self.name} has no storage class {storage_class}", hint=f"it has {known}")
         return found
+
+    def every(self) -> Mapping[str, ClassPrices]:
+        """All classes, the archive tiers of Intelligent-Tiering among them."""
+        tiers = {name: found for name in _ARCHIVE_TIERS if (found := self._archive_tier(name))}
+        return {**self.classes, **tiers}
+
+    def _archive_tier(self, name: str) -> ClassPrices | None:
+        """An archive tier of Intelligent-Tiering as a class: a GB of its own, restores without a fee but expedited ones."""
+        whole, (access, like) = self.classes.get(INTELLIGENT_TIERING), _ARCHIVE_TIERS.get(name, ("", ""))
+        if whole is None or access not in whole.access_tiers or like not in self.classes:
+            return None
+        # As long as from the class it is likened to, which says too whether there are expedited restores.
+        restores = {
+            tier: replace(whole.retrieval[tier], hours=one.hours)
+            for tier, one in self.classes[like].retrieval.items()
+            if tier in whole.retrieval
+        }
+        return replace(whole, name=name, storage=(Tier(price=whole.access_tiers[access]),), retrieval=restores)

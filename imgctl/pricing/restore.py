@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from imgctl.model import ARCHIVE_TIERS
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.lines import Line, Period, Unit, counted, dollars, total, weighed
 from imgctl.pricing.prices import STANDARD, Card
@@ -34,7 +35,7 @@ def restore_estimate(
     """Restoring `archived` (by class) for so many days, each looked at by a HEAD before and after.
 
     `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
-    are paid. `leaving` adds the copies back to STANDARD and the fee for leaving a class early. ConfigError where a
+    are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies back to STANDARD and the fee for leaving a class early. ConfigError where a
     class has no such tier.
     """
     lines: list[Line] = []
@@ -43,7 +44,8 @@ def restore_estimate(
         lines += retrieval_cost(card, name, tier, objects=sized.objects, size=sized.size)
     for name, sized in extended.items():
         lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects), _extension(card, name, tier, sized)]
-    held = sum(sized.size for group in (archived, extended) for sized in group.values())
+    copied = [sized for group in (archived, extended) for name, sized in group.items() if name not in ARCHIVE_TIERS]
+    held = sum(sized.size for sized in copied)
     lines += [_copies(card, held, days)] if held else []
     lines += _left(card, leaving) if leaving else ()
     assumptions = _assumptions(card, leaving) if leaving else ()

@@ -7,6 +7,7 @@ import pytest
 from imgctl.errors import ConfigError
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Estimate
+from imgctl.pricing.requests import Operation, request_cost
 from imgctl.pricing.restore import Leaving, hours_until_restored, hours_words, restore_estimate
 from imgctl.pricing.storage import Sized
 
@@ -123,3 +124,18 @@ def test_a_tier_that_a_class_has_not_is_refused() -> None:
 )
 def test_how_long_it_takes_is_said(storage_class: str, tier: str, words: str) -> None:
     assert hours_words(hours_until_restored(CARD, storage_class, tier)) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "tier", "hours"), [("ARCHIVE_ACCESS", "BULK", 12), ("DEEP_ARCHIVE_ACCESS", "BULK", 48)]
+)
+def test_archive_tiers_of_intelligent_tiering_come_back_without_a_fee(name: str, tier: str, hours: int) -> None:
+    gone = {name: Sized(objects=1000, size=10 * 2**30)}
+
+    found = restore_estimate(CARD, archived=gone, tier=tier, days=7)
+
+    # Nothing but the HEADs: no retrieval, and no readable copy beside the object.
+    assert found.one_off == request_cost(CARD, name, Operation.HEAD, 2000).amount
+    assert hours_until_restored(CARD, name, tier)[1] == hours
+    assert "EXPEDITED" in CARD.of("ARCHIVE_ACCESS").retrieval
+    assert "EXPEDITED" not in CARD.of("DEEP_ARCHIVE_ACCESS").retrieval

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from imgctl.model import INTELLIGENT_TIERING
 from imgctl.store.catalog.audit import Line
 from imgctl.store.listing import Page
 
@@ -76,6 +77,9 @@ class Lane:
         return found
 
     def _in_class(self, classes: tuple[str, ...], line: Line) -> bool:
+        if INTELLIGENT_TIERING in classes:
+            # Its archive tiers are told by HEAD alone.
+            return False
         wanted = ["STANDARD"] * self._width
         if self._original is not None:
             wanted[self._original] = str(line[6] or "STANDARD")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, key_of, parse_key
+from imgctl.model import INTELLIGENT_TIERING
 from imgctl.ops.audit.lanes import Lane, Seen
 from imgctl.store.catalog.audit import Line, State
 
@@ -101,7 +102,8 @@ def _is_calm(line: Line, seen: dict[str, Seen], lanes: Sequence[Lane]) -> bool:
     if len(originals) != 1 or others or originals[0] not in seen:
         return False
     found = seen[originals[0]]
-    drifted = found.storage_class is not None and found.storage_class != (line[CLASS] or "STANDARD")
+    told = found.storage_class not in (None, INTELLIGENT_TIERING)
+    drifted = found.storage_class is not None and not (told and found.storage_class == (line[CLASS] or "STANDARD"))
     return found.size > 0 and line[BYTES] in (None, found.size) and not drifted
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from tempfile import TemporaryFile
+from typing import IO
 from uuid import UUID
 
 from imgctl.errors import ConfigError
-from imgctl.model import Image, StorageClass
+from imgctl.model import Image, StorageClass, is_archived
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.parts import Parts
 from imgctl.ops.patience import Waiting, patiently
@@ -41,7 +42,7 @@ class Cold:
     def __init__(self) -> None:
         self.restoring = 0
         self._needs = Pile()
-        self._ids = TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._ids, self._untold = TemporaryFile(), TemporaryFile()  # noqa: SIM115 (closed by close)
 
     @property
     def needs(self) -> Sized:
@@ -57,8 +58,19 @@ class Cold:
         """Count an outcome, where it is about a cold original."""
         self.restoring += one.fate is Fate.RESTORING
         if one.fate is Fate.NEEDS_RESTORE:
-            self._needs.add(one.storage_class or StorageClass.GLACIER, one.size)
-            self._ids.write(one.id.bytes)
+            (self._ids if one.storage_class else self._untold).write(one.id.bytes)
+            if one.storage_class:
+                self._needs.add(one.storage_class, one.size)
+
+    def learn(self, parts: Parts, *, stop: Waiting) -> None:
+        """Count those whose class nobody had said by what their rows have learned since."""
+        for page in _pages(self._untold, parts, stop):
+            for image in page:
+                name = image.storage_class if is_archived(image.storage_class) else None
+                self._needs.add(name or StorageClass.GLACIER, image.bytes or 0)
+                self._ids.write(image.id.bytes)
+        self._untold.seek(0)
+        self._untold.truncate()
 
     def offers(self, card: Card, *, days: int) -> list[Offer]:
         """Every tier that all of them can be restored by, the cheapest first."""
@@ -79,19 +91,21 @@ class Cold:
     def ask(self, order: RestoreOrder, parts: Parts, *, stop: Waiting) -> Iterator[Outcome]:
         """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
         cold = open_cold(parts.settings.store)
-        yield from request(self._pages(parts, stop), order, catalog=parts.catalog, cold=cold, stop=stop)
+        yield from request(_pages(self._ids, parts, stop), order, catalog=parts.catalog, cold=cold, stop=stop)
 
     def close(self) -> None:
         """Forget them."""
         self._ids.close()
+        self._untold.close()
 
-    def _pages(self, parts: Parts, stop: Waiting) -> Iterator[list[Image]]:
-        self._ids.seek(0)
-        while data := self._ids.read(ID_BYTES * PAGE_ROWS):
-            ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
 
-            def attempt(ids: list[UUID] = ids) -> list[Image]:
-                with parts.catalog.read() as connection:
-                    return sorted(by_ids(connection, ids).values(), key=lambda one: one.id)
+def _pages(file: IO[bytes], parts: Parts, stop: Waiting) -> Iterator[list[Image]]:
+    file.seek(0)
+    while data := file.read(ID_BYTES * PAGE_ROWS):
+        ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
 
-            yield patiently(attempt, stop=stop)
+        def attempt(ids: list[UUID] = ids) -> list[Image]:
+            with parts.catalog.read() as connection:
+                return sorted(by_ids(connection, ids).values(), key=lambda one: one.id)
+
+        yield patiently(attempt, stop=stop)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from imgctl.errors import BlobArchived
-from imgctl.model import Image, StorageClass, Variant, is_archived
+from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.backfill.search import Candidate
 from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
@@ -91,7 +91,8 @@ def said_of(ended: Ended, *, ours: bool) -> ImageOutcome:
         variants=ended.taken.candidate.variants,
         error=outcome.error,
         reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
-        storage_class=image.storage_class if is_archived(image.storage_class) or not archived else StorageClass.GLACIER,
+        # Which archive class it turned out to be nobody has said yet: the row learns it.
+        storage_class=image.storage_class if is_archived(image.storage_class) or not archived else None,
         size=image.bytes or 0,
         seconds=outcome.seconds,
     )

@@ -86,7 +86,7 @@ def _cutoff(now: datetime, older_than: timedelta | None) -> datetime | None:
 
 
 def _weights(card: Card, sizes: Mapping[str, int]) -> Weights:
-    byte = {name: float(prices.storage[0].price) / card.gb_bytes for name, prices in card.classes.items()}
+    byte = {name: float(prices.storage[0].price) / card.gb_bytes for name, prices in card.every().items()}
     return Weights(byte=byte, variants={one.value: sizes[one.value] * byte[STANDARD] for one in Variant})
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from imgctl.errors import StoreError
-from imgctl.model import Image, StorageClass
+from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
 from imgctl.ops.patience import Waiting
 from imgctl.ops.restore.look import Judge, Looker, note, readable_until
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
@@ -166,7 +166,8 @@ class _Run:
 
     def _ask(self, one: Seen) -> Outcome:
         blob = _blob(one)
-        answer = self._cold.restore(blob.key, tier=self._order.tier, days=self._order.days)
+        days = None if blob.storage_class in ARCHIVE_TIERS else self._order.days
+        answer = self._cold.restore(blob.key, tier=self._order.tier, days=days)
         # Some stores restore at once, and an extended copy has a new end: what the row says is read, not reckoned.
         after = self._looker.head(one.image)
         if after.blob is None:

@@ -91,6 +91,8 @@ class Looker:
         blob = listed.get(key)
         if key not in listed or blob is None:
             return key not in listed
+        if blob.tier_unknown:
+            return True
         untold = not blob.restoring and blob.restored_until is None
         return is_archived(blob.storage_class) and untold and not self._lists_restores
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from imgctl.errors import UsageError
-from imgctl.model import StorageClass
+from imgctl.model import ARCHIVE_TIERS, StorageClass
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.lines import dollars, plain
@@ -55,7 +55,7 @@ class Needs:
             self.extended.add(name, size)
         elif one.state in (State.ARCHIVED, State.EXPIRED):
             self.archived.add(name, size)
-        if order.permanent:
+        if order.permanent and name not in ARCHIVE_TIERS:
             key = (name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days))
             before = self.leaving.get(key, Sized(objects=0, size=0))
             self.leaving[key] = Sized(objects=before.objects + 1, size=before.size + size)
@@ -99,9 +99,9 @@ def price_of(one: Seen, order: RestoreOrder) -> Decimal:
 
 
 def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:
-    deep = classes.get(StorageClass.DEEP_ARCHIVE)
-    if tier is Tier.EXPEDITED and deep is not None:
-        raise UsageError(
-            f"{StorageClass.DEEP_ARCHIVE}, where {deep.objects:,} of these originals lie, has no expedited restore",
-            hint="--tier standard (12 hours) or --tier bulk (48 hours)",
-        )
+    for name in (StorageClass.DEEP_ARCHIVE.value, "DEEP_ARCHIVE_ACCESS"):
+        if tier is Tier.EXPEDITED and (deep := classes.get(name)):
+            raise UsageError(
+                f"{name}, where {deep.objects:,} of these originals lie, has no expedited restore",
+                hint="--tier standard (12 hours) or --tier bulk (48 hours)",
+            )

@@ -23,7 +23,9 @@ _RANKS = {
     "ONEZONE_IA": 1,
     "GLACIER_IR": 2,
     "GLACIER": 3,
+    "ARCHIVE_ACCESS": 3,
     "DEEP_ARCHIVE": 4,
+    "DEEP_ARCHIVE_ACCESS": 4,
 }
 _NOT_READY = {
     Status.UPLOADING: Reason.UPLOADING,

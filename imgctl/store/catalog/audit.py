@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from imgctl.dates import AHEAD, FIRST_PHOTOGRAPH
-from imgctl.model import Status, StorageClass
+from imgctl.model import ARCHIVE_CLASSES, Status
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.types import now, now_plus, status_literal
 
@@ -98,7 +98,7 @@ def _state(reading: Reading) -> ColumnElement[int]:
     unlisted = [] if reading.listed_at is None else [(images.c.promised_at > reading.listed_at, _inline(State.BUSY))]
     warm = or_(
         images.c.storage_class.is_(None),
-        images.c.storage_class.not_in([StorageClass.GLACIER.value, StorageClass.DEEP_ARCHIVE.value]),
+        images.c.storage_class.not_in(ARCHIVE_CLASSES),
     )
     latest = now_plus(AHEAD.total_seconds())
     unlikely = or_(images.c.uploaded_at > latest, images.c.taken_at > latest, images.c.taken_at < FIRST_PHOTOGRAPH)

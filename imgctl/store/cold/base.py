@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from imgctl.errors import StoreError
-from imgctl.model import StorageClass, is_archived
+from imgctl.model import INTELLIGENT_TIERING, StorageClass, is_archived
 
 
 class Tier(StrEnum):
@@ -40,6 +40,11 @@ class StoredBlob:
     version_id: str | None = None
 
     @property
+    def tier_unknown(self) -> bool:
+        """Whether it is of Intelligent-Tiering and may lie in an archive tier: listings do not tell, HEAD does."""
+        return self.storage_class == INTELLIGENT_TIERING
+
+    @property
     def readable(self) -> bool:
         """Whether a GET would answer now."""
         return not is_archived(self.storage_class) or self.restored_until is not None
@@ -64,8 +69,11 @@ class ColdStore(Protocol):
         first; BlobMissing when it is gone. `version_id` of the answer is the new version's.
         """
 
-    def restore(self, key: str, *, tier: Tier, days: int) -> Restore:
-        """Ask for a readable copy for so many days; StoreUnavailable where the tier has no capacity now."""
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
+        """Ask for a readable copy for so many days; StoreUnavailable where the tier has no capacity now.
+
+        None for what lies in an archive tier of Intelligent-Tiering, which comes back to frequent access for good.
+        """
 
     def keeps_versions(self) -> bool:
         """Whether an overwritten blob stays, and stays billed, as an old version."""

@@ -86,3 +86,33 @@ def test_the_restore_header_is_understood(said: str, restoring: bool, until: dat
 
     assert found is not None
     assert (found.restoring, found.restored_until, found.readable) == (restoring, until, until is not None)
+
+
+@pytest.mark.parametrize("tier", ["ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"])
+def test_an_archive_tier_of_intelligent_tiering_counts_as_a_class(tier: str) -> None:
+    cold, stubber = stubbed()
+    head(stubber, storage_class="INTELLIGENT_TIERING", more={"ArchiveStatus": tier})
+    head(stubber, storage_class="INTELLIGENT_TIERING")
+
+    archived, frequent = cold.head(KEY), cold.head(KEY)
+
+    assert archived is not None
+    assert (archived.storage_class, archived.readable) == (tier, False)
+    assert frequent is not None
+    assert (frequent.storage_class, frequent.readable) == ("INTELLIGENT_TIERING", True)
+
+
+def test_a_restore_without_days_names_none() -> None:
+    cold, stubber = stubbed()
+    wanted = {**PLACE, "RestoreRequest": {"GlacierJobParameters": {"Tier": "Standard"}}}
+    stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, wanted)
+
+    assert cold.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.STARTED
+
+
+def test_what_lies_in_an_archive_tier_is_not_moved_before_it_is_restored() -> None:
+    cold, stubber = stubbed()
+    head(stubber, storage_class="INTELLIGENT_TIERING", more={"ArchiveStatus": "ARCHIVE_ACCESS"})
+
+    with pytest.raises(BlobArchived):
+        cold.move(KEY, to="GLACIER", etag="e1")
