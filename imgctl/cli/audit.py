@@ -36,6 +36,7 @@ class _Asked(TypedDict):
     stale: bool
     deep: bool
     budget: int | None
+    look: int
     inventory: str | None
     checkpoint: Path | None
 
@@ -49,6 +50,7 @@ imgctl audit --since 30d --html audit.html
 imgctl audit --user 0190b2b4-0000-7000-8000-000000000001
 imgctl audit --since 24h --fail-on missing_original,size_mismatch
 imgctl audit --deep --budget 20GiB
+imgctl audit --look 200 --since 7d
 """,
 )
 @scope_options
@@ -68,6 +70,13 @@ imgctl audit --deep --budget 20GiB
 @click.option("--deep", is_flag=True, help="Also compare checksums: stored ones, else the bytes are read.")
 @click.option(
     "--budget", type=Size(), metavar="SIZE", help="Read so many bytes with --deep; the next run goes on behind."
+)
+@click.option(
+    "--look",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    metavar="N",
+    help="Also render N random ready images again, small, and compare their variants.",
 )
 @click.option(
     "--inventory", metavar="MANIFEST", help="List by an S3 Inventory report: its manifest.json, a path or s3://."
@@ -138,6 +147,8 @@ def _audit(
     from imgctl.ops.rows import BadId
 
     bad = list[BadId]()
+    if order.look:
+        _tell_price(session, run, parts, order.look)
     for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
         session.data(finding.record())
         for sink in sinks:
@@ -153,6 +164,14 @@ def _audit(
     return ExitCode.PARTLY if bad else ExitCode.DONE
 
 
+def _tell_price(session: Session, run: Running, parts: "Parts", images: int) -> None:
+    """What --look may cost at most, before it is spent: N is its budget."""
+    from imgctl.ops.audit.cost import look_price
+
+    if price := look_price(images, parts.settings, endpoint_url=session.endpoint_url):
+        run.say(price, always=session.json)
+
+
 def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) -> None:
     from imgctl.ops.audit.cost import cost_of
 
@@ -164,6 +183,11 @@ def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) ->
         session.text(
             f"{tally.checked:,} originals compared by checksum, {format_bytes(tally.hashed)} read, "
             f"{tally.unreadable:,} in an archive class"
+        )
+    if tally.looked or tally.look_archived or tally.look_failed:
+        session.text(
+            f"{tally.looked:,} images rendered again and compared, {tally.look_archived:,} left out with archived originals, "
+            f"{tally.look_failed:,} could not be read"
         )
     session.data(
         {
@@ -177,6 +201,9 @@ def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) ->
             "checked": tally.checked,
             "hashed_bytes": tally.hashed,
             "unreadable": tally.unreadable,
+            "looked": tally.looked,
+            "look_archived": tally.look_archived,
+            "look_failed": tally.look_failed,
             "bad_ids": bad,
         }
     )
@@ -230,6 +257,7 @@ def _order(session: Session, scope: "Chosen", asked: _Asked) -> "AuditOrder":
         stale=asked["stale"],
         deep=asked["deep"],
         budget=asked["budget"],
+        look=asked["look"],
         inventory=asked["inventory"],
         checkpoint=asked["checkpoint"],
     )

@@ -5,10 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from imgctl.config import Settings
-from imgctl.model import StorageClass
+from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
 from imgctl.pricing.card import load_card
+from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Period, dollars, total
+from imgctl.pricing.prices import Card
 from imgctl.pricing.requests import Operation, request_cost
 
 
@@ -37,9 +39,27 @@ def cost_of(tally: Tally, settings: Settings) -> AuditCost:
     """What was asked so far; a variant's or an unarchived original's HEAD is priced as STANDARD."""
     if not settings.store.url.startswith("s3://"):
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
-    card = load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)
+    card = _card(settings)
     counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
     lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
     amount = total(lines, Period.ONE_OFF)
     name = f"{card.name}, {card.as_of}"
     return AuditCost(lists=tally.lists, heads=tally.heads, gets=tally.gets, amount=amount, card=name)
+
+
+def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
+    """What looking at so many images may cost at most, in a sentence; empty for a store that charges nothing."""
+    bill = billing(settings.store.url, endpoint_url)
+    if bill is Billing.NONE:
+        return ""
+    card, count = _card(settings), images * (1 + len(Variant))
+    amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
+    whose = "" if bill is Billing.AWS else "price unknown for this endpoint; AWS would charge "
+    return (
+        f"--look {images:,} reads up to {count:,} blobs: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
+        "and by the GB for originals in STANDARD_IA or GLACIER_IR, and for what leaves the region"
+    )
+
+
+def _card(settings: Settings) -> Card:
+    return load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)

@@ -26,6 +26,7 @@ class Code(StrEnum):
     STALE_RECIPE = "stale_recipe"
     CHECKSUM_MISMATCH = "checksum_mismatch"
     UNLIKELY_DATE = "unlikely_date"
+    VARIANT_DIFFERS = "variant_differs"
 
 
 class Why(StrEnum):

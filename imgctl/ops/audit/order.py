@@ -15,7 +15,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOrder:
-    """One audit: of what, how patient, how deep. `budget` is in bytes, None for no bound; files are None unless asked for."""
+    """One audit: of what, how patient, how deep. `budget` is in bytes, None for no bound; `look` is how many images are rendered again; files are None unless asked for."""
 
     chosen: Chosen = field(default_factory=Chosen)
     grace: timedelta = timedelta(hours=1)
@@ -24,6 +24,7 @@ class AuditOrder:
     stale: bool = False
     deep: bool = False
     budget: int | None = None
+    look: int = 0
     inventory: str | None = None
     checkpoint: Path | None = None
 
@@ -57,6 +58,9 @@ class Tally:
     hashed: int = 0
     checked: int = 0
     unreadable: int = 0
+    looked: int = 0
+    look_archived: int = 0
+    look_failed: int = 0
     codes: dict[Code, CodeCount] = field(default_factory=dict)
     watch: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)

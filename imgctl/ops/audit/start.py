@@ -39,9 +39,18 @@ def audit(
     run = _Audit(parts, order, tally=tally, stop=stop)
     with closing(run):
         found = run.few([] if bad is None else bad) if order.of_few else run.whole()
-        for finding in chain(found, deep(parts, order, tally=tally, stop=stop) if order.deep else ()):
+        more = deep(parts, order, tally=tally, stop=stop) if order.deep else ()
+        seen = _looked(parts, order, tally=tally, stop=stop) if order.look else ()
+        for finding in chain(found, more, seen):
             tally.add(finding)
             yield finding
+
+
+def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> Iterator[Finding]:
+    # Not before it is asked for: no other audit decodes anything.
+    from imgctl.ops.audit.look import look, sampled
+
+    yield from look(parts, tally=tally, stop=stop, sample=sampled(parts, order, stop=stop))
 
 
 class _Audit:

@@ -187,6 +187,7 @@ _JUDGES: Mapping[Code, Judge] = {
 _ADVICE = {
     Code.ARCHIVED_WITHOUT_VARIANTS: "restore the original first: imgctl restore, then imgctl backfill",
     Code.STALE_RECIPE: "imgctl backfill --stale builds it anew",
+    Code.VARIANT_DIFFERS: "look at both; imgctl backfill --force --ids-from FINDINGS builds the variants anew",
     Code.UNLIKELY_DATE: "its id and key hold the date, so it stays: leave the finding out with --fail-on",
     Code.CHECKSUM_MISMATCH: "it is not what was uploaded: only another copy of the photo can mend it",
 }

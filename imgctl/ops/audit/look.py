@@ -1,0 +1,227 @@
+"""A random few of the ready images rendered again, small, and held against their stored variants."""
+
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.config import StoreSettings
+from imgctl.errors import BlobMissing, ImgctlError
+from imgctl.imaging.compare import THRESHOLD, difference, small
+from imgctl.imaging.decode import Limits
+from imgctl.imaging.render import configure
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status, Variant, is_archived
+from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.parts import Parts
+from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.rows import pages
+from imgctl.ops.work.child import set_up_child
+from imgctl.ops.work.original import SPOOL_FROM_BYTES, fetch
+from imgctl.ops.work.start import rendering
+from imgctl.run.limits import time_limit
+from imgctl.run.pool import ChildDied, Pool
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.sample import drawn, places
+
+# Places tried for each that there is, before all rows are read instead: few of many rows are ready then.
+_MOST_DRAWS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookJob:
+    """One image and all that is needed to look at it; nothing but plain data."""
+
+    original_key: str
+    size: int
+    variants: tuple[tuple[str, str], ...]
+    """Each variant's role and key."""
+    store: StoreSettings
+    spool: Path | None
+    background: str
+    limits: Limits
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """Which variants are another picture than their original, as role and words; `gone`: nothing could be compared."""
+
+    differing: tuple[tuple[str, str], ...] = ()
+    gets: int = 0
+    gone: bool = False
+
+
+def look(parts: Parts, *, tally: Tally, stop: Waiting, sample: Sequence[Image]) -> Iterator[Finding]:
+    """Variants of the `sample` that show another picture than their original; what cannot be read is counted.
+
+    Archived originals are left out, restored ones too: reading them is for whoever paid for it.
+    """
+    settings = parts.settings
+    warm = [image for image in sample if not is_archived(image.storage_class)]
+    tally.add_work(look_archived=len(sample) - len(warm))
+    with rendering(settings, setup=partial(set_up_child, settings.log)) as (work, pool):
+        jobs = (
+            (
+                image,
+                LookJob(
+                    original_key=image.original_key or "",
+                    size=image.bytes or 0,
+                    variants=tuple((one.value, key) for one in Variant if (key := image.variant_key(one))),
+                    store=work.store,
+                    spool=work.spool,
+                    background=settings.variants.background,
+                    limits=work.limits,
+                    timeout_seconds=work.timeout_seconds,
+                ),
+            )
+            for image in warm
+        )
+        for image, looked in _through(pool, jobs, stop=stop):
+            tally.add_work(gets=looked.gets, looked=not looked.gone, look_failed=looked.gone)
+            if looked.differing and _still(parts, image, stop):
+                yield from (_finding(image, role, words) for role, words in looked.differing)
+
+
+def sampled(parts: Parts, order: AuditOrder, *, stop: Waiting, draw: random.Random | None = None) -> list[Image]:
+    """`order.look` ready rows of the scope, each set of them as likely as any other; fewer where there are fewer.
+
+    Of the whole catalog by places of its table drawn at random, so that the table is not read; of a scope by one pass
+    over its rows. Never more than `order.look` rows are held.
+    """
+    draw = draw or random.SystemRandom()
+    scope = order.chosen.scope
+    whole = not order.of_few and scope.since is None and scope.until is None
+    found = _by_places(parts, order.look, draw, stop) if whole else None
+    return found if found is not None else _by_passing(parts, order, draw, stop)
+
+
+def look_at(job: LookJob) -> Looked:
+    """What a child does: read an image's blobs and compare them; raises nothing for one of them."""
+    store = _store(job.store)
+    see = partial(small, background=job.background, limits=job.limits)
+    gets, differing = 0, []
+    with time_limit(job.timeout_seconds or 1e9):
+        try:
+            gets += 1
+            read = fetch(store, job.original_key, size=job.size, directory=job.spool, spool_from=SPOOL_FROM_BYTES)
+        except ImgctlError:
+            # Gone or out of reach: other findings say so.
+            return Looked(gets=gets, gone=True)
+        try:
+            with closing(read):
+                original = see(read.data)
+        except MemoryError:
+            raise
+        except Exception as error:
+            return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_words(error)}"),))
+        for role, key in job.variants:
+            try:
+                gets += 1
+                apart = difference(original, see(store.get(key)))
+            except BlobMissing:
+                continue
+            except MemoryError:
+                raise
+            except Exception as error:
+                differing.append((role, f"the {role} cannot be decoded: {_words(error)}"))
+                continue
+            if apart > THRESHOLD:
+                differing.append((role, f"the {role} differs from its original by {apart:.0f} of 255 on average"))
+    return Looked(gets=gets, differing=tuple(differing))
+
+
+def _by_places(parts: Parts, count: int, draw: random.Random, stop: Waiting) -> list[Image] | None:
+    """The sample by places, or None where so few hold a ready row that reading all rows is cheaper."""
+    found: dict[UUID, Image] = {}
+    tried = 0
+    while len(found) < count and not stop.is_set():
+
+        def attempt() -> tuple[int, list[Image]]:
+            with parts.catalog.read() as connection:
+                there = places(connection)
+                return len(there), drawn(connection, there, draw)
+
+        number, rows = patiently(attempt, stop=stop)
+        for image in rows:
+            if len(found) < count:
+                found.setdefault(image.id, image)
+        tried += 500
+        if tried > _MOST_DRAWS * number + 5_000:
+            return None
+    return list(found.values())
+
+
+def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: Waiting) -> list[Image]:
+    """The sample of a stream: the n-th row takes a place with probability count / n (algorithm R)."""
+    kept: list[Image] = []
+    rows = chain.from_iterable(pages(parts.catalog, order.chosen, stop=stop))
+    for number, image in enumerate(one for one in rows if one.status is Status.READY):
+        if number < order.look:
+            kept.append(image)
+        elif (place := draw.randrange(number + 1)) < order.look:
+            kept[place] = image
+    return kept
+
+
+def _through(pool: Pool, jobs: Iterator[tuple[Image, LookJob]], *, stop: Waiting) -> Iterator[tuple[Image, Looked]]:
+    """Each image and what was seen of it, in order; two for each slot of the pool are under way."""
+    waiting: deque[tuple[Image, Future[Looked]]] = deque()
+    for image, job in jobs:
+        if stop.is_set():
+            break
+        waiting.append((image, pool.submit(look_at, job)))
+        while len(waiting) >= 2 * max(1, pool.slots()):
+            yield _ended(*waiting.popleft())
+    while waiting and not stop.is_set():
+        yield _ended(*waiting.popleft())
+
+
+def _ended(image: Image, future: Future[Looked]) -> tuple[Image, Looked]:
+    try:
+        return image, future.result()
+    except (ChildDied, MemoryError):
+        return image, Looked(gets=1, gone=True)
+
+
+def _still(parts: Parts, image: Image, stop: Waiting) -> bool:
+    """Whether the row is as it was: a variant that was built anew meanwhile is another one."""
+
+    def attempt() -> Image | None:
+        with parts.catalog.read() as connection:
+            return by_id(connection, image.id)
+
+    return patiently(attempt, stop=stop) == image
+
+
+def _finding(image: Image, role: str, words: str) -> Finding:
+    return Finding(
+        code=Code.VARIANT_DIFFERS,
+        detail=words,
+        id=image.id,
+        key=image.original_key if role == ORIGINAL else image.variant_key(Variant(role)),
+        user_id=image.user_id,
+        uploaded_at=image.uploaded_at,
+        promised_at=image.promised_at,
+        role=role,
+        bytes=image.bytes if role == ORIGINAL else None,
+    )
+
+
+def _words(error: Exception) -> str:
+    return error.message if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+
+
+@cache
+def _store(settings: StoreSettings) -> BlobStore:
+    configure()
+    return open_store(settings)

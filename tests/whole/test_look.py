@@ -1,0 +1,124 @@
+"""`imgctl audit --look N`: variants of another picture are found, good ones are not, and nothing is hidden."""
+
+from collections import Counter
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from threading import Event
+
+import pytest
+from PIL import Image, ImageOps
+
+from imgctl.config import CatalogSettings, Settings, StoreSettings
+from imgctl.model import Variant
+from imgctl.ops.audit.cost import look_price
+from imgctl.ops.audit.look import sampled
+from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.parts import open_parts
+from imgctl.ops.rows import Chosen
+from imgctl.store.catalog.scope import Scope
+from tests.imaging.pictures import quadrants
+from tests.whole.cold import archive_all
+from tests.whole.deployment import USER, Deployment
+
+PHOTOS = 5
+LOOK = ("audit", "--look", "50", "--grace", "0s", "--json")
+
+
+@pytest.fixture
+def filled(embedded: Deployment, tmp_path: Path) -> Deployment:
+    """Five photos, each ready, each another."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    plain = quadrants(300, 200)
+    turned = plain.rotate(180)
+    for number, picture in enumerate(
+        (plain, turned, ImageOps.mirror(plain), ImageOps.invert(plain), ImageOps.invert(turned))
+    ):
+        picture.save(place / f"{number}.jpg", quality=92)
+    inline = replace(embedded, settings={"IMGCTL_WORK_SCHEDULER": "inline"})
+    assert inline.run("upload", place, "--user", str(USER)).code == 0
+    assert inline.run("work", "--drain").code == 0
+    return inline
+
+
+def test_good_variants_are_no_finding(filled: Deployment) -> None:
+    result = filled.run(*LOOK)
+
+    assert (result.code, result.summary["looked"], result.summary["findings"]) == (0, PHOTOS, 0), result.err
+    assert filled.run("audit", "--look", "2", "--json").summary["looked"] == 2
+
+
+@pytest.mark.parametrize("how", ["swapped", "blank", "upside_down", "no_picture"])
+@pytest.mark.parametrize("variant", list(Variant))
+def test_a_variant_of_another_picture_is_found(filled: Deployment, how: str, variant: Variant) -> None:
+    store, images = filled.open_store(), filled.images()
+    key, other = str(images[1].variant_key(variant)), str(images[4].variant_key(variant))
+    picture = Image.open(BytesIO(store.get(key)))
+    bodies = {
+        "swapped": store.get(other),
+        "blank": _jpeg(Image.new("RGB", picture.size, "white")),
+        "upside_down": _jpeg(ImageOps.flip(picture)),
+        "no_picture": b"text",
+    }
+    store.replace(key, bodies[how], content_type="image/jpeg")
+
+    result = filled.run(*LOOK)
+
+    assert result.summary["looked"] == PHOTOS, result.err
+    assert [(one["code"], one["key"], one["role"]) for one in result.of("finding")] == [
+        ("variant_differs", key, variant)
+    ]
+    assert result.code == 4
+
+
+def test_archived_originals_are_left_out_and_counted(filled: Deployment) -> None:
+    archive_all(filled)
+    filled.run("restore", "--status", "--since", "2000-01-01")
+
+    result = filled.run(*LOOK)
+
+    assert (result.code, result.summary["looked"], result.summary["look_archived"]) == (0, 0, PHOTOS)
+    assert f"{PHOTOS} left out with archived originals" in filled.run("audit", "--look", "50").out
+
+
+def test_an_original_that_is_gone_is_another_finding(filled: Deployment) -> None:
+    filled.open_store().delete([str(filled.images()[0].original_key)])
+
+    result = filled.run(*LOOK)
+
+    assert result.summary["codes"] == {"missing_original": 1}
+    assert (result.summary["looked"], result.summary["look_failed"]) == (PHOTOS - 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "says"), [("", "reads up to 40 blobs: "), ("http://127.0.0.1:9", "price unknown for this endpoint")]
+)
+def test_the_price_of_reading_is_known_beforehand(endpoint: str, says: str) -> None:
+    settings = Settings(store=StoreSettings(url="s3://photos"))
+
+    assert says in look_price(10, settings, endpoint_url=endpoint)
+    assert look_price(10, Settings(store=StoreSettings(url="file:///photos")), endpoint_url="") == ""
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope(user_id=USER)], ids=["whole", "of_a_user"])
+def test_every_image_is_sampled_equally_often(filled: Deployment, scope: Scope) -> None:
+    settings = Settings(catalog=CatalogSettings(url=filled.catalog_url), store=filled.store)
+    order, draw, seen = AuditOrder(look=2, chosen=Chosen(scope=scope)), Random(3), Counter[object]()
+    with open_parts(settings) as parts:
+        for _ in range(500):
+            few = sampled(parts, order, stop=Event(), draw=draw)
+            assert len({image.id for image in few}) == 2
+            seen.update(image.id for image in few)
+        everything = sampled(parts, replace(order, look=100), stop=Event(), draw=draw)
+
+    # 200 expected of each, with a deviation of 11.
+    assert all(150 < seen[image.id] < 250 for image in filled.images())
+    assert len(everything) == PHOTOS
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    out = BytesIO()
+    picture.save(out, "JPEG", quality=80)
+    return out.getvalue()
