@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     FINDINGS = 4
     SCHEMA = 5
     INTERRUPTED = 130
+    CUT_OFF = 141
 
 
 class ImgctlError(Exception):

@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 import click
 
-from imgctl.cli.main import EXIT_CODES
+from imgctl.cli.main import EXIT_CODES, ReaderLeft
 from imgctl.config import Settings, load_settings
 from imgctl.config.endpoint import endpoint_of
 from imgctl.errors import ExitCode
@@ -67,12 +67,19 @@ class Session:
         with aside(), suppress(OSError):
             click.echo(printable(line), err=True)
 
+    def verbatim(self, text: str) -> None:
+        """Text on stdout as it is, whatever else was asked for."""
+        self._print(text.removesuffix("\n"))
+
     def _print(self, line: str | bytes) -> None:
         from imgctl.run.progress import aside
 
         # A bar is in nobody's way but on the same terminal.
         with aside() if sys.stdout.isatty() else nullcontext():
-            click.echo(line)
+            try:
+                click.echo(line)
+            except BrokenPipeError:
+                raise ReaderLeft from None
 
 
 def printable(text: str) -> str:
@@ -149,6 +156,10 @@ def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Se
 def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
     try:
         return int(function())
+    except BrokenPipeError as error:
+        # Not stdout's, which is ReaderLeft; click would end without a word.
+        _trace(session, error)
+        raise RuntimeError(f"a pipe between processes broke: {error}") from error
     except (Exception, KeyboardInterrupt) as error:
         _trace(session, error)
         raise

@@ -23,7 +23,7 @@ def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
 
     settings = session.settings
     if sql:
-        click.echo(ddl(settings.catalog.url), nl=False)
+        session.verbatim(ddl(settings.catalog.url))
         return ExitCode.DONE
     from imgctl.cli.checks import show_check
     from imgctl.ops.doctor import examine_store

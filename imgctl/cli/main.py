@@ -45,7 +45,8 @@ Exit codes:
   3  partly done (some items failed)
   4  audit found something
   5  schema not current (imgctl init)
-  130  interrupted"""
+  130  interrupted
+  141  the reader of its output went away (| head)"""
 
 EXAMPLES: Final = """\b
 Examples:
@@ -53,6 +54,10 @@ Examples:
   imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
   imgctl work --drain
   imgctl ls --user 0190b2b4-0000-7000-8000-000000000001"""
+
+
+class ReaderLeft(Exception):
+    """Whoever read stdout went away (`| head -1`); what was begun is settled, and no more is printed."""
 
 
 class Commands(click.Group):
@@ -128,10 +133,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _say(_usage_line(error), ExitCode.USAGE)
     except KeyboardInterrupt:
         return _say("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader went away (`| head`): nobody is left to tell; spare the interpreter's own complaint at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+    except ReaderLeft:
+        return _cut_off()
+    except SystemExit:
+        # Click exits by itself in one case: EPIPE, where it printed a help text.
+        return _cut_off()
+
+
+def _cut_off() -> int:
+    """End quietly, as programs do that SIGPIPE kills: 0 would say that all was printed."""
+    # What is still in the buffer would be written at the exit, and its failure be told.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return ExitCode.CUT_OFF
 
 
 def _end_now(error: BaseException) -> NoReturn:

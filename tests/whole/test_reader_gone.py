@@ -1,0 +1,85 @@
+"""A reader of stdout that goes away ends a command quietly, with the code of SIGPIPE, and loses nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imgctl.model import Status
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment, assert_whole
+
+PROGRAM = str(Path(sys.executable).with_name("imgctl"))
+CUT_OFF = 141
+
+
+@pytest.fixture
+def filled(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
+    """An archive with rows to print."""
+    embedded.run("upload", place_of(album), "--user", str(USER))
+    return embedded
+
+
+def _without_reader(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose stdout is a pipe that nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(deployment.directory),
+        "IMGCTL_CATALOG_URL": deployment.catalog_url,
+        "IMGCTL_STORE_URL": deployment.store.url,
+        "IMGCTL_WORK_JOBS": "1",
+    }
+    try:
+        return subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=deployment.directory,
+            env=environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ls", "--json"), ("ls",), ("ls", "--help"), ("--help",), ("stats", "--json"), ("doctor",), ("init", "--sql"),
+        ("cost", "actual"), ("audit", "--json", "--grace", "0s"), ("work", "--drain", "--json"),
+    ],
+)  # fmt: skip
+def test_a_command_without_a_reader_ends_quietly(filled: Deployment, arguments: tuple[str, ...]) -> None:
+    done = _without_reader(filled, *arguments)
+
+    assert done.returncode == CUT_OFF
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
+    assert "Broken pipe" not in done.stderr
+
+
+def test_head_takes_one_row_and_the_shell_sees_141(filled: Deployment) -> None:
+    script = f"set -o pipefail; '{PROGRAM}' ls --json | (read -r row; echo \"$row\")"
+    environment = {"PATH": os.defpath, "HOME": str(filled.directory), "IMGCTL_CATALOG_URL": filled.catalog_url}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=filled.directory, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.startswith('{"type":"image"')
+    assert done.stderr == ""
+    assert done.returncode in (0, CUT_OFF)
+
+
+def test_an_upload_whose_reader_goes_loses_nothing(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    cut = _without_reader(embedded, "upload", str(place_of(album)), "--user", str(USER), "--json")
+    again = embedded.run("upload", place_of(album), "--user", str(USER))
+
+    assert cut.returncode == CUT_OFF, cut.stderr
+    assert again.code == 0, again.err
+    assert_whole(embedded, album.values(), status=Status.PROCESSING)
