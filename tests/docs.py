@@ -61,6 +61,8 @@ def toml_value(value: object, unit: str) -> str:
         return f'"{_bytes(value)}"'
     if isinstance(value, tuple):
         return "[" + ", ".join(f'"{name}"' for name in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int):
         return f"{value:_}" if value >= 10_000 else str(value)
     return f'"{value}"'

@@ -175,6 +175,8 @@ def _parse(kind: object, value: Value, unit: str) -> object:
 def _parse_plain(kind: object, value: Value) -> object:
     if kind is str and isinstance(value, str):
         return value
+    if kind is bool:
+        return _one_of(str(value).lower(), ["true", "false"]) == "true"
     if kind in (int, float) and not isinstance(value, bool) and isinstance(value, (str, int, float)):
         return _parse_number(kind, value)
     raise ValueError(f"{value!r} is no {'number' if kind in (int, float) else 'text'}")

@@ -61,6 +61,23 @@ class StoreSettings:
     archive: str = setting(
         "", "the directory of archived originals of a file:// store; empty: beside the store, `.archive` appended"
     )
+    ca_bundle: str = setting(
+        "", "the PEM file of a private CA; empty: AWS_CA_BUNDLE, the AWS config's ca_bundle, SSL_CERT_FILE"
+    )
+    addressing: Literal["auto", "path", "virtual"] = setting(
+        "auto", "where the bucket's name stands: in the path, or in the host (virtual); auto: in the host at AWS alone"
+    )
+    checksum: Literal["crc64nvme", "none"] = setting(
+        "crc64nvme", "the checksum that puts carry; none: for servers that refuse checksum headers"
+    )
+    encryption: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = setting(
+        "", "the server-side encryption that puts ask for: AES256, aws:kms or aws:kms:dsse; empty: the bucket's own"
+    )
+    kms_key_id: str = setting("", "the KMS key of aws:kms and aws:kms:dsse; empty: AWS's own")
+    bucket_key: bool = setting(default=False, doc="ask for an S3 Bucket Key with aws:kms, which saves requests to KMS")
+    requester_pays: bool = setting(default=False, doc="agree to pay for requests to a requester-pays bucket")
+    dual_stack: bool = setting(default=False, doc="use AWS's endpoints for IPv6 and IPv4")
+    fips: bool = setting(default=False, doc="use AWS's FIPS endpoints")
     retries: int = setting(8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0)
 
 

@@ -50,6 +50,8 @@ def other(path: str) -> Plain:
     if path in OTHER_TEXTS:
         return OTHER_TEXTS[path]
     value, kind = default(path), get_type_hints(type(owner(path)))[path.rpartition(".")[2]]
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, (int, float)):
         return value + 1
     choices = get_args(kind) if get_origin(kind) is Literal else list(kind) if hasattr(kind, "__members__") else ()
@@ -60,7 +62,7 @@ def toml(path: str, value: Plain) -> str:
     """A file that sets one setting to one value."""
     section, _, name = path.rpartition(".")
     texts = "[" + ", ".join(f'"{text}"' for text in value) + "]" if isinstance(value, tuple) else f'"{value}"'
-    return f"[{section}]\n{name} = {value if isinstance(value, (int, float)) else texts}\n"
+    return f"[{section}]\n{name} = {str(value).lower() if isinstance(value, (int, float)) else texts}\n"
 
 
 def text_of(value: Plain) -> str:

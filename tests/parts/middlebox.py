@@ -68,7 +68,7 @@ def refusal(status: int, code: str, message: str = "refused by the middlebox") -
 
 def anything_is_stored(seen: Seen) -> Reply:
     """The answers of a server that stores whatever comes, and holds nothing."""
-    if seen.method == "POST" and seen.path.endswith("?uploads="):
+    if seen.method == "POST" and seen.path.rstrip("=").endswith("?uploads"):
         return Reply(body=b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
     if seen.method == "POST" and "delete" in seen.path:
         return Reply(body=b"<DeleteResult></DeleteResult>")

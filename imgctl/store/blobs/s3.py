@@ -72,7 +72,7 @@ class S3Store:
         try:
             return Traits(
                 put_if_absent=kept,
-                checksum=prober.checksum(),
+                checksum=prober.checksum() if self._settings.checksum != "none" else Kept.UNKNOWN,
                 order=prober.order(),
                 if_match=prober.if_match(),
                 etag=prober.etag(),
@@ -221,7 +221,16 @@ class S3Store:
         from imgctl.store.blobs.s3_boto import sign_put
 
         client, target, name = self._boto3(), self._target(key), self._prefix + checked(key)
-        return sign_put(client, target, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        return sign_put(
+            client,
+            target,
+            name,
+            seconds=seconds,
+            size=size,
+            content_type=content_type,
+            sha256=sha256,
+            others=self._open()[0].headers,
+        )
 
     def stored_sha256(self, key: str) -> bytes | None:
         """What HEAD says of an object that was put whole with its SHA-256."""

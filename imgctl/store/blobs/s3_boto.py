@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,7 +17,7 @@ from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.names import is_utf8
 from imgctl.store.blobs.s3_connect import Boto3S3, ListAnswer
-from imgctl.store.blobs.s3_failure import Failure, Target, judge, silence
+from imgctl.store.blobs.s3_failure import Failure, Target, certificate_refused, judge, silence, untrusted
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -90,9 +91,20 @@ def _meta(path: str, last_modified: datetime, size: int, e_tag: str | None) -> "
 
 
 def sign_put(
-    client: Boto3S3, target: Target, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes
+    client: Boto3S3,
+    target: Target,
+    name: str,
+    *,
+    seconds: int,
+    size: int,
+    content_type: str,
+    sha256: bytes,
+    others: Mapping[str, str],
 ) -> SignedPut:
-    """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken."""
+    """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken.
+
+    `others` are the headers that the client adds by itself, and the bearer must send.
+    """
     checksum = base64.b64encode(sha256).decode()
     parameters = {
         "Bucket": target.bucket,
@@ -104,12 +116,10 @@ def sign_put(
     }
     with translated(target):
         url = client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
-    headers = {
-        "Content-Type": content_type,
-        "Content-Length": str(size),
-        "If-None-Match": "*",
-        "x-amz-checksum-sha256": checksum,
-    }
+    headers = {"Content-Type": content_type, "Content-Length": str(size), "If-None-Match": "*"}
+    signed = parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
+    possible = {"x-amz-checksum-sha256": checksum, **others}
+    headers |= {header: value for header, value in possible.items() if header in signed}
     return SignedPut(url=url, headers=headers)
 
 
@@ -152,6 +162,7 @@ class _Upload:
 
     def _part(self, upload: dict[str, str], number: int, chunk: memoryview) -> dict[str, str | int]:
         checksum = base64.b64encode(hashlib.sha256(chunk).digest()).decode()
+        # The client leaves checksums out where the settings say so.
         answer = self._client.upload_part(
             **upload, PartNumber=number, Body=bytes(chunk), ChecksumSHA256=checksum, ContentLength=len(chunk)
         )
@@ -172,6 +183,8 @@ def failure_of(error: Exception, target: Target) -> Failure:
     if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return judge(status, code_of(error), error.response["Error"].get("Message", "").rstrip("."), target)
+    if reason := certificate_refused(error):
+        return untrusted(reason, target)
     return silence(type(error).__name__, target)
 
 

@@ -15,8 +15,16 @@ from imgctl.errors import ConfigError
 from imgctl.store.blobs.s3_credentials import in_environment, session, variable
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
+_CA_HINT = "[store] ca_bundle, AWS_CA_BUNDLE, ca_bundle in the AWS config and SSL_CERT_FILE are looked at in this order"
+_HEADERS = {
+    "RequestPayer": "x-amz-request-payer",
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "BucketKeyEnabled": "x-amz-server-side-encryption-bucket-key-enabled",
+}
 _CONNECT_SECONDS = 10.0
 # Of boto3 alone, whose default is 10: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128
@@ -24,23 +32,45 @@ _MOST_CONNECTIONS = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """Everything that decides where requests go; `endpoint_url` is empty for AWS itself."""
+    """Everything that decides where requests go; `endpoint_url` is empty for AWS itself, `ca_bundle` without a CA."""
 
     bucket: str
     endpoint_url: str
     region: str
     timeout: float
     retries: int
+    options: StoreSettings
+    ca_bundle: str = ""
 
     @property
     def endpoint(self) -> str:
-        """The endpoint as messages name it."""
-        return self.endpoint_url or f"https://s3.{self.region}.amazonaws.com"
+        """The endpoint, without the bucket (S3 User Guide, dual-stack and FIPS endpoints)."""
+        if self.endpoint_url:
+            return self.endpoint_url
+        fips, dual = "-fips" * self.options.fips, ".dualstack" * self.options.dual_stack
+        return f"https://s3{fips}{dual}.{self.region}.amazonaws.com"
 
     @property
     def is_virtual_hosted(self) -> bool:
         """Whether the bucket stands in the host's name: at AWS, unless its dots would not fit the certificate."""
-        return not self.endpoint_url and "." not in self.bucket
+        if self.options.addressing == "auto":
+            return not self.endpoint_url and "." not in self.bucket
+        return self.options.addressing == "virtual"
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What boto3 adds to each request that can carry it."""
+        found: dict[str, object] = {}
+        if self.options.requester_pays:
+            found["RequestPayer"] = "requester"
+        if self.options.encryption:
+            found["ServerSideEncryption"] = self.options.encryption
+        if self.options.encryption.startswith("aws:kms"):
+            if self.options.kms_key_id:
+                found["SSEKMSKeyId"] = self.options.kms_key_id
+            if self.options.bucket_key:
+                found["BucketKeyEnabled"] = True
+        return found
 
     @property
     def is_private(self) -> bool:
@@ -48,6 +78,11 @@ class Connection:
         parts = urlsplit(self.endpoint)
         host = parts.hostname or ""
         return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The same as headers, for requests that others make."""
+        return {_HEADERS[name]: "true" if value is True else str(value) for name, value in self.parameters.items()}
 
     @property
     def connect_timeout(self) -> float:
@@ -160,29 +195,24 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
     return Connection(
         bucket=bucket,
         endpoint_url=endpoint_url.rstrip("/"),
-        region=settings.region or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured_region(),
+        region=settings.region or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured("region", "us-east-1"),
         timeout=settings.timeout,
         retries=settings.retries,
+        options=settings,
+        ca_bundle=_ca_bundle(settings) if not endpoint_url.startswith("http://") else "",
     )
 
 
 def open_obstore(connection: Connection) -> ObstoreS3:
     """The client for bytes. It never retries: the store does, for every method alike, and signs each try anew."""
-    config: S3Config = {
-        "region": connection.region,
-        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
-        "checksum_algorithm": "CRC64NVME",
-        "unsigned_payload": connection.is_private,
-    }
-    if connection.endpoint_url:
-        # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
-        config |= {"endpoint": connection.endpoint_url, "aws_endpoint_url_s3": connection.endpoint_url}
-    config["virtual_hosted_style_request"] = connection.is_virtual_hosted
+    config = _obstore_config(connection)
     options: ClientConfig = {
         "timeout": timedelta(seconds=connection.timeout),
         "connect_timeout": timedelta(seconds=connection.connect_timeout),
         "allow_http": connection.endpoint_url.startswith("http://"),
     }
+    if connection.ca_bundle:
+        options["root_certificate"] = _certificates(connection.ca_bundle)
     retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
     if in_environment():
         # Where obstore itself reads them.
@@ -193,6 +223,37 @@ def open_obstore(connection: Connection) -> ObstoreS3:
     return ObstoreS3(
         connection.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
     )
+
+
+def _obstore_config(connection: Connection) -> "S3Config":
+    options = connection.options
+    config: S3Config = {
+        "region": connection.region,
+        "unsigned_payload": connection.is_private,
+        "virtual_hosted_style_request": connection.is_virtual_hosted,
+    }
+    if options.checksum != "none":
+        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
+        config["checksum_algorithm"] = "CRC64NVME"
+    else:
+        # Deletions of many in one request always carry one.
+        config["disable_bulk_delete"] = True
+    if connection.endpoint_url or options.dual_stack or options.fips:
+        url = connection.endpoint
+        if connection.is_virtual_hosted:
+            scheme, _, host = url.partition("://")
+            url = f"{scheme}://{connection.bucket}.{host}"
+        # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
+        config |= {"endpoint": url, "aws_endpoint_url_s3": url}
+    if options.encryption:
+        config["server_side_encryption"] = options.encryption
+    if options.encryption.startswith("aws:kms"):
+        config["sse_bucket_key_enabled"] = options.bucket_key
+        if options.kms_key_id:
+            config["sse_kms_key_id"] = options.kms_key_id
+    if options.requester_pays:
+        config["request_payer"] = True
+    return config
 
 
 def open_boto3(connection: Connection) -> Boto3S3:
@@ -208,13 +269,39 @@ def open_boto3(connection: Connection) -> Boto3S3:
         request_checksum_calculation="when_required" if connection.endpoint_url else "when_supported",
         response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",
         s3={"addressing_style": "virtual" if connection.is_virtual_hosted else "path"},
+        use_dualstack_endpoint=connection.options.dual_stack,
+        use_fips_endpoint=connection.options.fips,
         # Said, because links would else be signed as in 2006.
         signature_version="s3v4",
     )
     client = session().client(
-        "s3", region_name=connection.region, endpoint_url=connection.endpoint_url or None, config=config
+        "s3",
+        region_name=connection.region,
+        endpoint_url=connection.endpoint_url or None,
+        config=config,
+        verify=connection.ca_bundle or None,
     )
+
+    def add_options(params: dict[str, object], model: "OperationModel", **_: object) -> None:
+        known = model.input_shape.members if model.input_shape else {}
+        for name, value in connection.parameters.items():
+            if name in known:
+                params.setdefault(name, value)
+        if connection.options.checksum == "none":
+            leave_out_checksums(params)
+
+    client.meta.events.register("provide-client-params.s3", add_options)
     return cast("Boto3S3", client)
+
+
+def leave_out_checksums(params: dict[str, object]) -> None:
+    """Take checksums out of a request of boto3's, and out of the list of parts that completes an upload."""
+    for name in [name for name in params if name.startswith("Checksum") and name != "ChecksumMode"]:
+        del params[name]
+    done = params.get("MultipartUpload")
+    if isinstance(done, dict):
+        for part in done["Parts"]:
+            part.pop("ChecksumSHA256", None)
 
 
 def open_service(connection: Connection, service: str) -> object:
@@ -226,15 +313,34 @@ def open_service(connection: Connection, service: str) -> object:
         read_timeout=connection.timeout,
         retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
     )
-    client: object = session().client(service, region_name=connection.region, config=config)
+    verify = connection.ca_bundle or None
+    client: object = session().client(service, region_name=connection.region, config=config, verify=verify)
     return client
 
 
-def _configured_region() -> str:
+def _ca_bundle(settings: StoreSettings) -> str:
+    """The PEM file to trust: the setting, boto3's chain, then SSL_CERT_FILE; empty for the system's own CAs."""
+    chain = variable("AWS_CA_BUNDLE") or _configured("ca_bundle") or variable("SSL_CERT_FILE")
+    return os.path.expanduser(settings.ca_bundle or chain)  # noqa: PTH111
+
+
+def _certificates(file: str) -> bytes:
+    try:
+        with open(file, "rb") as source:  # noqa: PTH123
+            found = source.read()
+    except OSError as error:
+        raise ConfigError(f"the CA bundle {file} cannot be read: {error.strerror}", hint=_CA_HINT) from None
+    if b"-----BEGIN CERTIFICATE-----" not in found:
+        raise ConfigError(f"the CA bundle {file} holds no certificate in PEM", hint=_CA_HINT)
+    return found
+
+
+def _configured(name: str, default: str = "") -> str:
+    """A value of the AWS config file, which is looked for before botocore is imported."""
     # Not pathlib, which raises where there is no home or none that may be looked into.
     file = os.path.expanduser(variable("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
     if not os.path.isfile(file):  # noqa: PTH113
-        return "us-east-1"
-    from boto3.session import Session
+        return default
+    from botocore.session import get_session
 
-    return Session().region_name or "us-east-1"
+    return get_session().get_config_variable(name) or default

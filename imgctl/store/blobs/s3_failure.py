@@ -23,6 +23,10 @@ FAILURES = (exceptions.BaseError, FileNotFoundError, ValueError)
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>|\(code: (\w+)\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+# rustls and OpenSSL.
+_CERTIFICATE = re.compile(
+    r"InvalidCertificate\(\s*(\w+)|certificate verify failed: ([^(\n]+)|(?i:(hostname [^\n]* doesn't match))"
+)
 _KIND = re.compile(r"kind: (Connect|Request|Timeout|Interrupted|Decode|Unknown),")
 
 _PATIENCE = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "Throttling",
@@ -88,6 +92,8 @@ def judge(status: int, code: str, message: str, target: Target) -> Failure:
 
 
 def _of_transport(error: Exception, text: str, target: Target) -> Failure:
+    if reason := certificate_refused(error):
+        return untrusted(reason, target)
     kind = _found(_KIND, text)
     if kind:
         return silence(kind, target)
@@ -97,6 +103,13 @@ def _of_transport(error: Exception, text: str, target: Target) -> Failure:
         return judge(404, "", "", target)
     first = text.partition("\n")[0][:300]
     return Failure(error=StoreError(f"{target.key or target.bucket}: {first}", hint=f"asked {target.endpoint}"))
+
+
+def untrusted(reason: str, target: Target) -> Failure:
+    """The server was reached, and its certificate refused; `reason` is the client's."""
+    said = f"{target.endpoint} shows a certificate that is not trusted ({reason.strip()})"
+    hint = "for a private CA set [store] ca_bundle to its PEM file; else check the endpoint's name and its certificate"
+    return Failure(error=StoreUnavailable(f"{target.key or target.bucket}: {said}", hint=hint))
 
 
 def silence(kind: str, target: Target) -> Failure:
@@ -152,6 +165,11 @@ def _refused(what: str, status: int, code: str, said: str, target: Target) -> St
 def _elsewhere(said: str, target: Target) -> StoreError:
     hint = "set [store] region to the bucket's region"
     return StoreError(f"bucket {target.bucket} lies in another region ({said})", hint=hint)
+
+
+def certificate_refused(error: Exception) -> str:
+    """Why the server's certificate was refused; empty for other errors."""
+    return _found(_CERTIFICATE, str(error))
 
 
 def _found(pattern: "re.Pattern[str]", text: str) -> str:

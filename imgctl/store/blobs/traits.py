@@ -75,6 +75,11 @@ _VERDICTS: dict[tuple[str, Kept], tuple[Level, str, str]] = {
         "the server stores a body that differs from its CRC64NVME: damage on the way is not noticed",
         "use https:// for the endpoint; imgctl audit --deep finds damage",
     ),
+    ("checksum", Kept.UNKNOWN): (
+        Level.WARN,
+        'puts carry no checksum ([store] checksum = "none"): damage on the way is not noticed',
+        "use https:// for the endpoint; imgctl audit --deep finds damage",
+    ),
     ("order", Kept.YES): (Level.OK, "listings are in byte order, and begin behind start-after", ""),
     ("order", Kept.IGNORED): (
         Level.FAIL,
