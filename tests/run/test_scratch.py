@@ -119,3 +119,14 @@ def test_a_whole_file_takes_its_place_with_usual_rights(tmp_path: Path) -> None:
 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["report.csv", "usual"]
     assert (tmp_path / "report.csv").stat().st_mode == usual.stat().st_mode
+
+
+def test_what_killed_tests_left_is_swept_by_tests_alone(tmp_path: Path) -> None:
+    process, left = _hold("tests", tmp_path)
+    process.kill()
+    process.communicate()
+
+    Scratch("work", parent=tmp_path).close()
+    assert left.exists()
+    Scratch("tests", parent=tmp_path).close()
+    assert not left.exists()
