@@ -20,6 +20,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 ├── StateError              1  what this machine remembers cannot be read or written
 ├── KeyShapeError           1  a key that imgctl did not make
 ├── NotAnImage              1  no decoder knows this content
+├── FormatUnsupported       1  a picture, raw or film of a format that is not taken
 ├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
 └── WorkerError             1  the pool itself cannot run (not: one picture failed)
 """
@@ -145,6 +146,14 @@ class KeyShapeError(ImgctlError):
 
 class NotAnImage(ImgctlError):
     """No decoder knows this content."""
+
+
+class FormatUnsupported(ImgctlError):
+    """A picture, camera raw or film of a format that imgctl does not take, `format_name`."""
+
+    def __init__(self, message: str, *, hint: str = "", format_name: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.format_name = format_name
 
 
 class ImageRejected(ImgctlError):

@@ -15,6 +15,7 @@ import click
 
 from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
 from imgctl.config import Settings
+from imgctl.imaging.formats import KNOWN
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
@@ -133,7 +134,21 @@ def command_reference() -> str:
     return "\n\n".join(parts)
 
 
-GENERATED = {"commands": command_reference, "settings": settings_table, "exit-codes": exit_table}
+def formats_table() -> str:
+    """What imgctl recognises, by kind: taken or not, and how its files are named."""
+    lines = ["| format | kind | taken | names |", "|---|---|---|---|"]
+    for row in KNOWN.values():
+        names = " ".join(f"`.{name}`" for name in row.extensions)
+        lines.append(f"| `{row.format}` | {row.kind} | {'yes' if row.supported else 'no'} | {names} |")
+    return "\n".join(lines)
+
+
+GENERATED = {
+    "commands": command_reference,
+    "formats": formats_table,
+    "settings": settings_table,
+    "exit-codes": exit_table,
+}
 
 
 def filled(readme: str) -> str:

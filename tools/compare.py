@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
 from imgctl.errors import ImgctlError
 from imgctl.imaging.decode import Limits
-from imgctl.imaging.formats import sniff
+from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import configure, render
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec

@@ -1,13 +1,15 @@
 """`imgctl insert`: rows for blobs that already lie in the store."""
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.running import Running, running
-from imgctl.cli.types import Seconds
+from imgctl.cli.types import Formats, Seconds
 from imgctl.errors import ExitCode, UsageError
+from imgctl.imaging.formats import Format
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
@@ -30,6 +32,9 @@ imgctl insert keys.jsonl --yes --store s3://photos --concurrency 64 --json
 @click.argument("manifest", type=Path)
 @click.option("--dry-run", is_flag=True, help="Change nothing; look at each blob and say what would be inserted.")
 @click.option("--yes", is_flag=True, help="Spend what the estimate says.")
+@click.option(
+    "--leave-out", metavar="FORMAT,…", type=Formats(), default=frozenset(), help="Not these formats: raw,video,psd."
+)
 @click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
 @click.option("--concurrency", metavar="N", help="Requests in flight; 0: 16. [upload] concurrency")
 @click.option("--memory", metavar="SIZE", help="Bytes of photos held at once. [upload] memory")
@@ -40,6 +45,7 @@ def command(
     manifest: Path,
     dry_run: bool,
     yes: bool,
+    leave_out: frozenset[Format],
     max_duration: float | None,
     report: Path | None,
 ) -> ExitCode:
@@ -52,6 +58,7 @@ def command(
     """
     from imgctl.ops.insert.pipeline import InsertOrder, insert
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.recognise import Recogniser
 
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
@@ -67,9 +74,13 @@ def command(
         open_parts(settings) as parts,
         running(session, unit="blobs", max_seconds=max_duration) as run,
         Reports(report, None, inputs=[manifest]) as reports,
+        closing(Recogniser(settings.work, leave_out=leave_out)) as recogniser,
     ):
         _show_cost(session, parts.store, source, run, agreed=yes or dry_run)
-        for outcome in insert(source.entries(), order, catalog=parts.catalog, store=parts.store, stop=run.stop):
+        outcomes = insert(
+            source.entries(), order, catalog=parts.catalog, store=parts.store, recogniser=recogniser, stop=run.stop
+        )
+        for outcome in outcomes:
             tally.add(outcome)
             reports.add(outcome)
             _show(session, run, outcome)

@@ -6,6 +6,7 @@ from uuid import UUID
 import click
 
 from imgctl.errors import UsageError
+from imgctl.imaging.formats import Format, format_names, formats_named
 from imgctl.units import parse_bytes, parse_seconds
 
 
@@ -62,3 +63,20 @@ class Size(click.ParamType[int]):
             return value if isinstance(value, int) else parse_bytes(str(value))
         except UsageError as error:
             self.fail(error.line, param, ctx)
+
+
+class Formats(click.ParamType[frozenset[Format]]):
+    """Formats as users name them: `raw`, `video`, `cr3,psd`."""
+
+    name = "formats"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Format]:
+        if isinstance(value, frozenset):
+            return value
+        formats: frozenset[Format] = frozenset()
+        for name in filter(None, map(str.strip, str(value).split(","))):
+            named = formats_named(name)
+            if not named:
+                self.fail(f"unknown format {name!r}; known: {', '.join(format_names())}", param, ctx)
+            formats |= named
+        return formats

@@ -10,8 +10,9 @@ import click
 
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.running import Running, running
-from imgctl.cli.types import Moment, Seconds, Size, UserId
+from imgctl.cli.types import Formats, Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
+from imgctl.imaging.formats import Format
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally, unlikely_dates
 from imgctl.ops.upload.report import Reports, record
@@ -47,6 +48,7 @@ EXPECTED = frozenset(
         Reason.OUTSIDE_DATES,
         Reason.JUNK,
         Reason.SIDECAR,
+        Reason.LEFT_OUT,
         Reason.NOT_TRIED,
     )
 )
@@ -79,6 +81,9 @@ imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50M
 @click.option("--max-size", metavar="SIZE", type=Size(), help="No larger files: 2GiB.")
 @click.option("--since", metavar="TIME", type=Moment(), help="Modified at or after: 24h (ago), 2026-11-22.")
 @click.option("--until", metavar="TIME", type=Moment(), help="Modified before.")
+@click.option(
+    "--leave-out", metavar="FORMAT,…", type=Formats(), default=frozenset(), help="Not these formats: raw,video,psd."
+)
 @click.option("--follow-links", is_flag=True, help="Follow symbolic links; loops are found.")
 @click.option("--junk-filter/--no-junk-filter", default=True, help="Leave out hidden and system files (default).")
 @click.option(
@@ -102,13 +107,15 @@ def command(
     report: Path | None,
     failed_out: Path | None,
     dry_run: bool,
+    leave_out: frozenset[Format],
     **chosen: Unpack[Chosen],
 ) -> ExitCode:
     """Upload every image at or below PATH: the original to the store, a row to the catalog.
 
     What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
-    journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content, never by
-    name; what is no image is named and left out. Variants are built by `imgctl work`.
+    journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content;
+    what is no image is named and skipped. A picture, camera raw or film of a format that is not taken fails, and the
+    run exits 3, unless --leave-out names its format. Variants are built by `imgctl work`.
     """
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
@@ -123,6 +130,7 @@ def command(
         limit=limit,
         uploaded_at=UploadedAt(uploaded_at),
         dry_run=dry_run,
+        leave_out=leave_out,
     )
     journal = journal_file(settings.upload.journal)
     with running(session, unit="files", max_seconds=max_duration) as run:

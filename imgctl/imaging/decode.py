@@ -28,7 +28,7 @@ from imgctl.imaging.tiff import (
 )
 from imgctl.imaging.vips import pyvips
 
-_LOADERS = {
+LOADERS = {
     Format.JPEG: "jpegload_source",
     Format.PNG: "pngload_source",
     Format.GIF: "gifload_source",
@@ -62,6 +62,15 @@ class Decoded:
     points: CodePoints | None = None
 
 
+def opens(data: Data, kind: Format) -> bool:
+    """Whether libvips' loader of this format, asked by name, finds a header it can read."""
+    try:
+        _load(data, kind, {"access": "sequential", "fail_on": "none"})
+    except pyvips.Error:
+        return False
+    return True
+
+
 def can_libvips(data: Data, kind: Format) -> bool:
     """Whether libvips decodes this rightly.
 
@@ -72,7 +81,7 @@ def can_libvips(data: Data, kind: Format) -> bool:
         return found.number(PHOTOMETRIC) != YCBCR or found.number(COMPRESSION) == JPEG_COMPRESSION
     if kind is Format.AVIF:
         return not is_grey_avif(data)
-    return kind in _LOADERS
+    return kind in LOADERS
 
 
 def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, lenient: bool) -> Decoded:
@@ -138,7 +147,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 def _load(data: Data, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
     # By a source: libvips reads the bytes where they lie, where a buffer would be copied first.
-    return getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
+    return getattr(pyvips.Image, LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
 
 
 def _load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
@@ -147,7 +156,8 @@ def _load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
     apart = is_grey_apart(found)
     if not apart and not is_oddly_associated(found):
         return only_alpha(_load(data, Format.TIFF, options), found.extra)
-    image = _load(taken_plainly(data, found), Format.TIFF, options)
+    # By a buffer, which libvips copies: nothing else holds these bytes once this function has returned.
+    image = pyvips.Image.tiffload_buffer(taken_plainly(data, found), **options)
     if apart:
         image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
     shown = only_alpha(image, found.extra)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from imgctl.imaging.formats import NAMING, Format, sniff, stranger
+from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.header import Header, read_header
-from imgctl.imaging.metadata.source import Source, in_memory
+from imgctl.imaging.metadata.source import Source, source_of
+from imgctl.imaging.recognise import sniff, stranger, unsupported
+from imgctl.imaging.source import Data
 
-_SNIFFED_BYTES = 512
 # What is no picture is named by more: a file of zeros is one only if many are.
-_NAMED_BY_BYTES = 2**20
+NAMED_BY_BYTES = 2**20
 # Two letters are no proof.
 _NEEDS_SIZE = {Format.BMP}
 
@@ -24,25 +25,30 @@ class Probe:
     height: int | None
 
 
-def recognise(data: bytes | Source) -> Header:
-    """Recognise the picture in `data` and read its header, seeking no further; NotAnImage when it is none."""
-    source = in_memory(data) if isinstance(data, bytes) else data
-    kind = sniff(source.read(0, _SNIFFED_BYTES))
+def recognise(what: Data | Source, kind: Format | None = None) -> Header:
+    """Recognise a picture and read its header, seeking no further; `kind` where that is known otherwise.
+
+    NotAnImage when it is none, FormatUnsupported when it is one that imgctl does not take.
+    """
+    source = source_of(what)
+    kind = kind or sniff(source)
+    if kind is not None and not KNOWN[kind].supported:
+        raise unsupported(kind)
     header = read_header(source, kind) if kind else None
     if header is None or (header.size is None and kind in _NEEDS_SIZE):
-        raise stranger(source.read(0, _NAMED_BY_BYTES))
+        raise stranger(source.read(0, NAMED_BY_BYTES))
     return header
 
 
-def probe(data: bytes | Source) -> Probe:
-    """Say what the picture in `data` is; NotAnImage when it is none."""
-    return probe_of(recognise(data))
+def probe(what: Data | Source) -> Probe:
+    """Say what a picture is; raises as `recognise`."""
+    return probe_of(recognise(what))
 
 
 def probe_of(header: Header) -> Probe:
     """The facts that every upload notes down."""
     width, height = header.size or (None, None)
-    name = NAMING[header.kind]
+    name = KNOWN[header.kind]
     return Probe(
         format=header.kind.value,
         content_type=name.content_type,

@@ -8,12 +8,13 @@ from imgctl.imaging import pillow
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.encode import encode
 from imgctl.imaging.exif import ownership_block
-from imgctl.imaging.formats import Format, sniff, stranger
+from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.master import HINT, Master, fit, master_of, resized
 from imgctl.imaging.plain_words import explain
 from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.recognise import sniff, stranger, unsupported
 from imgctl.imaging.source import Data, head
-from imgctl.imaging.tiff import is_raw
+from imgctl.imaging.trial import opened_as
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
@@ -50,12 +51,12 @@ def configure() -> None:
 
 
 def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendered:
-    """Build every variant of the recipe; raises NotAnImage, or ImageRejected for what will never render."""
-    kind = sniff(head(data))
+    """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render."""
+    kind = sniff(data) or opened_as(data)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(head(data))
-    if kind is Format.TIFF and is_raw(data):
-        raise ImageRejected("this is a camera's raw file, not a finished picture", hint="export it as JPEG or TIFF")
+    if not KNOWN[kind].supported:
+        raise unsupported(kind)
     master = master_of(data, kind, recipe, limits)
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""
     try:

@@ -77,13 +77,6 @@ def _read(data: Data, order: str, *, big: bool) -> Directory:
     return Directory(order=order, numbers=numbers, places=places)
 
 
-def is_raw(data: Data) -> bool:
-    """Whether a TIFF file is a camera's raw: its first directory is a preview, or names a DNG version."""
-    found = first_directory(data)
-    preview = found.number(REDUCED_COPY) & 1 and found.number(SUB_IMAGES)
-    return data[8:10] == b"CR" or bool(preview) or RAW_VERSION in found.numbers
-
-
 def is_grey_apart(found: Directory) -> bool:
     """Whether grey lies in a plane of its own beside others: libvips 8.18 reads rows of such planes in disorder."""
     grey = found.number(PHOTOMETRIC, RGB) in (WHITE_IS_ZERO, BLACK_IS_ZERO)

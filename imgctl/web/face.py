@@ -11,6 +11,7 @@ from imgctl.errors import StoreError
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
+from imgctl.ops.recognise import Recogniser
 from imgctl.run.window import ByteBudget
 from imgctl.store.cold.base import ColdStore
 from imgctl.web.links import Links
@@ -44,6 +45,7 @@ class Face:
         self.spools = SpoolDirectory(serve.spool)
         self.watch = Watch(parts.catalog)
         self.readiness = Readiness(parts)
+        self.recogniser = Recogniser(parts.settings.work)
         # A quarter for pieces on their way into spools, the rest for what is on its way to the store.
         self.receiving = Slots(max(LEAST_RECEIVING, serve.memory // 4 // PIECE_BYTES))
         self.budget = ByteBudget(serve.memory * 3 // 4)
@@ -74,6 +76,7 @@ class Face:
         """Give back what a server holds."""
         self.watch.close()
         self.readiness.close()
+        self.recogniser.close()
         self.spools.close()
 
 

@@ -171,7 +171,7 @@ def _sent(caller: Caller, form: Form, user_id: UUID | None, caption: str | None)
 
 
 def _taken(face: Face, spool: Spool, sent: Sent) -> Response:
-    taken = take(face.parts, spool, sent, budget=face.budget)
+    taken = take(face.parts, spool, sent, budget=face.budget, recogniser=face.recogniser)
     if taken.created:
         face.metrics.received(spool.size)
     return image_answer(face, taken.id, status=201 if taken.created else 200)

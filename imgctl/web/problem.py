@@ -18,6 +18,7 @@ from imgctl.errors import (
     BlobExists,
     BlobMissing,
     CatalogError,
+    FormatUnsupported,
     ImageMissing,
     ImageRejected,
     ImgctlError,
@@ -34,6 +35,7 @@ RETRY_SECONDS = 5
 _STATUSES: tuple[tuple[type[ImgctlError], int], ...] = (
     (ImageMissing, 404),
     (NotAnImage, 415),
+    (FormatUnsupported, 415),
     (ImageRejected, 422),
     (KeyShapeError, 422),
     (BlobCorrupt, 422),

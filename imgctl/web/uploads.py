@@ -59,7 +59,7 @@ async def finish(image_id: ImageId, face: OwnFace, caller: Writer) -> Response:
     """Say that the bytes were put. What arrived is checked: its size, its SHA-256, and that it is a picture."""
 
     def work() -> Response:
-        taken = complete(face.parts, seen_by(face, caller, image_id))
+        taken = complete(face.parts, seen_by(face, caller, image_id), face.recogniser)
         return image_answer(face, taken.id, status=201 if taken.created else 200)
 
     return await face.write(work)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.photos import scene
-from imgctl.errors import ImageRejected, NotAnImage
+from imgctl.errors import FormatUnsupported, ImageRejected, NotAnImage
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
@@ -81,13 +81,10 @@ def test_a_header_without_a_picture_is_rejected_in_plain_words(kind: str) -> Non
         (b"", "the file is empty"),
         (bytes(4096), "only zeros"),
         (b"%PDF-1.7 and so on", "a PDF document"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript document"),
+        (b"%!PS-Adobe-3.0\n", "a PostScript document"),
         (b"dear diary, today\n", "plain text"),
         (b"BM, said the fox, and left for the hills of the county\n", "plain text"),
-        (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", "a video"),
-        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video"),
-        (b"RIFF\x24\0\0\0AVI LIST", "no known format"),
+        (b"RIFF\x24\0\0\0ACONLIST", "no known format"),
         (b"PK\x03\x04 and a document", "a ZIP archive"),
     ],
 )
@@ -100,9 +97,9 @@ def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
 def test_a_cameras_raw_file_is_rejected_and_not_shown_by_its_preview() -> None:
     raw = b"II*\0\x10\0\0\0CR\x02\0" + bytes(400)
 
-    assert probe(raw).format == "tiff"
-    with pytest.raises(ImageRejected, match="raw file"):
-        render(raw, FINE)
+    for look in (probe, lambda data: render(data, FINE)):
+        with pytest.raises(FormatUnsupported, match="a camera raw"):
+            look(raw)
 
 
 def mutated(data: bytes, rng: random.Random) -> Iterator[bytes]:

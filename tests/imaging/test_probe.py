@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.exif_block import ExifBlock, ifd_entry
 from bench.photos import photo
-from imgctl.errors import NotAnImage
+from imgctl.errors import FormatUnsupported, NotAnImage
 from imgctl.imaging.probe import Probe, probe, recognise
 from tests.imaging.pictures import FORMATS, encoded, quadrants
 
@@ -119,7 +119,7 @@ def outcome(data: bytes) -> bool:
     """Whether probe gave an answer that fits the catalog, or raised its one error."""
     try:
         found = probe(data)
-    except NotAnImage as error:
+    except (FormatUnsupported, NotAnImage) as error:
         return bool(error.message)
     sizes = (found.width, found.height)
     return isinstance(found, Probe) and all(edge is None or 0 < edge < 1 << 31 for edge in sizes)

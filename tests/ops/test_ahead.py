@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from imgctl.config import WorkSettings
 from imgctl.errors import BucketMissing, StoreDenied
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.ahead import Ahead, Bucket
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.known import Known
@@ -23,6 +25,7 @@ from tests.imaging.pictures import encoded, quadrants
 
 ORDER = UploadOrder(concurrency=2, memory_bytes=2**20)
 SECONDS = 30.0
+RECOGNISER = Recogniser(WorkSettings())
 
 
 class Asked(LocalStore):
@@ -55,7 +58,7 @@ def test_photos_are_read_before_there_is_a_catalog(tmp_path: Path, photos: list[
     store = Asked(tmp_path / "store")
     known = Known(Journal(tmp_path / "journal.db"), "file://", Event())
 
-    ahead = Ahead(iter(photos), ORDER, store=store, known=known, beside=Beside())
+    ahead = Ahead(iter(photos), ORDER, store=store, known=known, beside=Beside(), recogniser=RECOGNISER)
 
     read = _until_the_end(ahead)
     assert [one.found for one in read if isinstance(one, Prepared)] == photos
@@ -73,7 +76,12 @@ def test_the_bucket_is_asked_for_an_image_only(tmp_path: Path, photos: list[Foun
     order = UploadOrder(concurrency=2, memory_bytes=2**20, dry_run=dry_run)
 
     ahead = Ahead(
-        iter([*photos, other] if dry_run else [other]), order, store=store, known=_forgetful(), beside=Beside()
+        iter([*photos, other] if dry_run else [other]),
+        order,
+        store=store,
+        known=_forgetful(),
+        beside=Beside(),
+        recogniser=RECOGNISER,
     )
 
     assert _until_the_end(ahead)
@@ -86,7 +94,9 @@ def test_what_is_remembered_waits_for_the_catalog(tmp_path: Path, photos: list[F
     journal.record(b"anything", [Entry(found=old, sha256=b"s" * 32, image=UUID(int=1))])
     known = Known(journal, "file://", Event())
 
-    ahead = Ahead(iter(photos), ORDER, store=LocalStore(tmp_path / "store"), known=known, beside=Beside())
+    ahead = Ahead(
+        iter(photos), ORDER, store=LocalStore(tmp_path / "store"), known=known, beside=Beside(), recogniser=RECOGNISER
+    )
     known.abandon()
 
     (ended,) = _until_the_end(ahead)
@@ -95,7 +105,14 @@ def test_what_is_remembered_waits_for_the_catalog(tmp_path: Path, photos: list[F
 
 
 def test_no_more_is_read_ahead_than_the_first_puts_need(tmp_path: Path, photos: list[Found]) -> None:
-    ahead = Ahead(iter(photos * 4), ORDER, store=LocalStore(tmp_path / "store"), known=_forgetful(), beside=Beside())
+    ahead = Ahead(
+        iter(photos * 4),
+        ORDER,
+        store=LocalStore(tmp_path / "store"),
+        known=_forgetful(),
+        beside=Beside(),
+        recogniser=RECOGNISER,
+    )
 
     read = ahead.events.take(enough=ORDER.first_window, seconds=SECONDS)
     more = ahead.events.take(enough=1, seconds=0.05)

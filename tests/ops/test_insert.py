@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config import StoreSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
 from imgctl.keys import parse_key, time_of
@@ -22,6 +22,7 @@ from imgctl.model import Image, Status
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import InsertOrder, insert
 from imgctl.ops.insert.source import PIECE, derived_id
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
@@ -35,6 +36,7 @@ from tests.whole.conftest import photo
 
 USER, OTHER = UUID("0190b2b4-0000-7000-8000-000000000001"), UUID("0190b2b4-0000-7000-8000-000000000002")
 DAY = datetime(2019, 5, 6, 7, 8, 9, tzinfo=UTC)
+RECOGNISER = Recogniser(WorkSettings())
 ORDER = InsertOrder(concurrency=4, memory_bytes=64 * 2**20)
 Line = Mapping[str, str]
 Insert = Callable[..., list[FileOutcome]]
@@ -63,7 +65,7 @@ def run(store: BlobStore, settings: StoreSettings, catalog: Catalog, tmp_path: P
 
     def act(lines: Iterable[Line], *, order: InsertOrder = ORDER) -> list[FileOutcome]:
         entries = Manifest(file=written(tmp_path, lines), store_url=settings.url, own_prefixes=("",)).entries()
-        return list(insert(entries, order, catalog=catalog, store=store, stop=Event()))
+        return list(insert(entries, order, catalog=catalog, store=store, recogniser=RECOGNISER, stop=Event()))
 
     return act
 
@@ -290,7 +292,7 @@ def test_what_is_known_costs_a_head_and_no_more(seaweed: S3Server, catalog: Cata
 
         with fault_proxy(seaweed.endpoint_url, policy=count) as proxy:
             far = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url))
-            list(insert(manifest.entries(), ORDER, catalog=catalog, store=far, stop=Event()))
+            list(insert(manifest.entries(), ORDER, catalog=catalog, store=far, recogniser=RECOGNISER, stop=Event()))
         counted.append(methods)
 
     # The listing is a GET; a server other than AWS is asked once more whether the new key is free.
@@ -315,7 +317,7 @@ def test_an_archived_source_fails_with_the_next_step(moto_s3: S3Server, catalog:
     manifest = written(tmp_path, [{"key": f"s3://{bucket}/cold.jpg", "user_id": str(USER)}])
     entries = Manifest(file=manifest, store_url=f"s3://{bucket}", own_prefixes=("",)).entries()
 
-    (outcome,) = insert(entries, ORDER, catalog=catalog, store=store, stop=Event())
+    (outcome,) = insert(entries, ORDER, catalog=catalog, store=store, recogniser=RECOGNISER, stop=Event())
 
     assert (outcome.fate, outcome.reason, outcome.path) == (Fate.FAILED, Reason.ARCHIVED, "cold.jpg")
     assert "restore" in outcome.detail
@@ -327,14 +329,14 @@ def test_a_missing_bucket_ends_the_run_before_any_line(moto_s3: S3Server, catalo
     entries = Manifest(file=written(tmp_path, [line(1)]), store_url="s3://x", own_prefixes=("",)).entries()
 
     with pytest.raises(BucketMissing):
-        list(insert(entries, ORDER, catalog=catalog, store=store, stop=Event()))
+        list(insert(entries, ORDER, catalog=catalog, store=store, recogniser=RECOGNISER, stop=Event()))
 
 
 def test_a_stop_begins_no_further_block(store: BlobStore, catalog: Catalog, tmp_path: Path) -> None:
     stop, taken = Event(), []
     manifest = Manifest(file=written(tmp_path, [line(n % 10) for n in range(1000)]), store_url="", own_prefixes=("",))
 
-    for outcome in insert(manifest.entries(), ORDER, catalog=catalog, store=store, stop=stop):
+    for outcome in insert(manifest.entries(), ORDER, catalog=catalog, store=store, recogniser=RECOGNISER, stop=stop):
         taken.append(outcome)
         stop.set()
 
@@ -359,8 +361,8 @@ def test_a_store_that_went_away_ends_the_run_and_the_next_finishes(
     with fault_proxy(seaweed.endpoint_url, policy=policy) as proxy:
         far = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url, retries=0))
         with pytest.raises(StoreError):
-            list(insert(manifest.entries(), ORDER, catalog=catalog, store=far, stop=Event()))
-    again = list(insert(manifest.entries(), ORDER, catalog=catalog, store=near, stop=Event()))
+            list(insert(manifest.entries(), ORDER, catalog=catalog, store=far, recogniser=RECOGNISER, stop=Event()))
+    again = list(insert(manifest.entries(), ORDER, catalog=catalog, store=near, recogniser=RECOGNISER, stop=Event()))
 
     assert all(outcome.fate in (Fate.UPLOADED, Fate.PRESENT) for outcome in again)
     assert [image.status for image in rows(catalog)] == [Status.PROCESSING] * 40

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from imgctl.config import WorkSettings
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared, prepare
 from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
@@ -25,7 +27,7 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     info = path.stat()
     found = Found(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
 
-    done = prepare(found, Beside())
+    done = prepare(found, Beside(), Recogniser(WorkSettings()))
 
     assert isinstance(done, Prepared)
     assert (done.body is None) is (size > STREAM_ABOVE)

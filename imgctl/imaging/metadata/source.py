@@ -61,6 +61,11 @@ def in_memory(data: bytes | mmap) -> Source:
     return Source(len(data), head=data)
 
 
+def source_of(data: bytes | mmap | Source) -> Source:
+    """What is given as bytes, or as a source already."""
+    return data if isinstance(data, Source) else in_memory(data)
+
+
 def on_disk(descriptor: int, size: int, *, head: bytes = b"") -> Source:
     """A source of an open file, whose position stays where it is; raises OSError."""
     return Source(size, head=head, fetch=lambda at, length: os.pread(descriptor, length, at))

@@ -16,6 +16,7 @@ from imgctl.errors import (
     BlobArchived,
     BlobMissing,
     BucketMissing,
+    FormatUnsupported,
     NotAnImage,
     StoreDenied,
     StoreError,
@@ -200,7 +201,7 @@ class Metadata:
                 cold = True
             except (BucketMissing, StoreDenied, StoreUnavailable):
                 raise
-            except (StoreError, NotAnImage) as error:
+            except (StoreError, NotAnImage, FormatUnsupported) as error:
                 return _Looked(image=image, outcome=_failed(image, error))
         if header is None and path is None:
             return _Looked(image=image, outcome=_needs_restore(image))
@@ -265,5 +266,5 @@ def _needs_restore(image: Image) -> Outcome:
     )
 
 
-def _failed(image: Image, error: StoreError | NotAnImage) -> Outcome:
+def _failed(image: Image, error: StoreError | NotAnImage | FormatUnsupported) -> Outcome:
     return Outcome(id=image.id, fate=Fate.FAILED, error=error.line, reason=type(error).__name__, size=image.bytes or 0)

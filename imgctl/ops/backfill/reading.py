@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imgctl.imaging.formats import NAMING, Format
+from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.source import REMOTE_BYTES
 from imgctl.model import is_archived
 from imgctl.ops.backfill.metadata import MetadataOrder
@@ -20,7 +20,7 @@ from imgctl.store.catalog.told import incomplete
 from imgctl.units import format_bytes
 
 # These keep metadata behind their pixels, which is a second read.
-_READ_TWICE = frozenset(NAMING[kind].content_type for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF))
+_READ_TWICE = frozenset(KNOWN[kind].content_type for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

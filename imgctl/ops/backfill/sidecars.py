@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from imgctl.ops.patience import Waiting
+from imgctl.ops.recognise import SIDECAR_NAMES
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.outcome import Fate, FileOutcome
-from imgctl.ops.upload.prepare import SIDECAR_NAMES, unreadable
+from imgctl.ops.upload.prepare import unreadable
 from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 
@@ -38,7 +39,7 @@ class Sidecars:
             if isinstance(found, FileOutcome):
                 if found.fate is Fate.FAILED:
                     yield found
-            elif os.path.splitext(found.path)[1].lower() not in SIDECAR_NAMES and self.beside.describes(found.path):  # noqa: PTH122
+            elif not found.path.lower().endswith(SIDECAR_NAMES) and self.beside.describes(found.path):
                 try:
                     self._add(found)
                 except OSError as error:

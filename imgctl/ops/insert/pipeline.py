@@ -16,6 +16,7 @@ from imgctl.ops.insert.copies import Copy, add, begun, copied, copy_one, resumed
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
 from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
@@ -43,7 +44,13 @@ class InsertOrder:
 
 
 def insert(
-    entries: Iterable[Entry | FileOutcome], order: InsertOrder, *, catalog: Catalog, store: BlobStore, stop: Waiting
+    entries: Iterable[Entry | FileOutcome],
+    order: InsertOrder,
+    *,
+    catalog: Catalog,
+    store: BlobStore,
+    recogniser: Recogniser,
+    stop: Waiting,
 ) -> Iterator[FileOutcome]:
     """Insert every blob the entries name; yields one outcome an entry, in blocks, and leaves the sources alone.
 
@@ -52,7 +59,7 @@ def insert(
     """
     stream = iter(entries)
     with thread_pool(order.concurrency, name="insert") as threads:
-        run = _Run(order, catalog, store, threads, stop)
+        run = _Run(order, catalog, store, recogniser, threads, stop)
         run.look_for_bucket()
         while not run.hopeless and not stop.is_set() and (block := list(islice(stream, BLOCK))):
             yield from run.block(block)
@@ -64,13 +71,20 @@ class _Run:
     """One insert; only the thread that iterates touches the catalog."""
 
     def __init__(
-        self, order: InsertOrder, catalog: Catalog, store: BlobStore, threads: Executor, stop: Waiting
+        self,
+        order: InsertOrder,
+        catalog: Catalog,
+        store: BlobStore,
+        recogniser: Recogniser,
+        threads: Executor,
+        stop: Waiting,
     ) -> None:
         self.hopeless: StoreError | None = None
         self._threads = threads
         self._order = order
         self._catalog = catalog
         self._store = store
+        self._recogniser = recogniser
         self._stop = stop
         self._budget = ByteBudget(order.memory_bytes)
         self._failures_in_a_row = 0
@@ -91,7 +105,7 @@ class _Run:
         yield from (_present(one, known[one.id]) for one in sources if _is_safe(known.get(one.id)))
         wanted = [one for one in sources if not _is_safe(known.get(one.id))]
         if self._order.dry_run:
-            yield from self._sift(self._each(partial(peek, self._store), wanted))[1]
+            yield from self._sift(self._each(partial(peek, self._store, recogniser=self._recogniser), wanted))[1]
             return
         copies: dict[UUID, Copy] = {}
         for source in wanted:
@@ -113,7 +127,7 @@ class _Run:
 
     def _inspect(self, source: Source) -> Inspected | FileOutcome | Broken:
         with self._budget.hold(min(source.blob.size, PIECE)):
-            return inspect(self._store, source)
+            return inspect(self._store, source, self._recogniser)
 
     def _promise(self, inspected: Sequence[Inspected], copies: dict[UUID, Copy]) -> Iterator[FileOutcome]:
         rows = [_row(one, self._order.originals_prefix) for one in inspected]

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from imgctl.dates import filed_at, is_likely
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, NotAnImage, StoreError
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, StoreError
 from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import Probe, probe, probe_of, recognise
+from imgctl.imaging.probe import Probe, probe_of
 from imgctl.keys import first_id
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.ranges import in_store
+from imgctl.ops.recognise import UNFIT, LeftOut, Recogniser, Unfit, verdict
 from imgctl.ops.upload.describe import Description, describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import Blob, BlobStore
@@ -32,6 +33,11 @@ class Source:
     id: UUID
     started: float
     date_unlikely: bool
+
+    @property
+    def name(self) -> str:
+        """The last name of its key."""
+        return self.entry.key.rpartition("/")[2]
 
     def outcome(
         self,
@@ -106,40 +112,43 @@ def look(store: BlobStore, entry: Entry) -> Source | FileOutcome | Broken:
     )
 
 
-def inspect(store: BlobStore, source: Source) -> Inspected | FileOutcome | Broken:
+def inspect(store: BlobStore, source: Source, recogniser: Recogniser) -> Inspected | FileOutcome | Broken:
     """Read a blob once, in pieces; an outcome instead where it cannot or should not be inserted."""
     digest, start = hashlib.sha256(), 0
     header: Header | None = None
     try:
         while start < source.blob.size:
             piece = store.read(source.entry.key, start=start, length=PIECE, etag=source.etag)
-            header = header or recognise(
-                in_store(store, source.entry.key, size=source.blob.size, etag=source.etag, head=piece)
+            header = header or recogniser.recognise(
+                in_store(store, source.entry.key, size=source.blob.size, etag=source.etag, head=piece), source.name
             )
             digest.update(piece)
             start += len(piece)
             if not piece:
                 raise BlobCorrupt(f"{source.entry.key} ended early", hint="run the same again")
-    except NotAnImage as error:
-        return source.outcome(Fate.SKIPPED, Reason.NOT_AN_IMAGE, str(error))
+    except UNFIT as error:
+        return _unfit(source, error)
     except StoreError as error:
         return broken(source, error)
     if header is None:
-        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+        return _empty(source, recogniser)
     said = describe(header, path=source.entry.key, caption=source.entry.caption)
     if said.date_unlikely:
         source = replace(source, date_unlikely=True)
     return Inspected(source=source, sha256=digest.digest(), probe=probe_of(header), said=said)
 
 
-def peek(store: BlobStore, source: Source) -> FileOutcome | Broken:
+def peek(store: BlobStore, source: Source, recogniser: Recogniser) -> FileOutcome | Broken:
     """What `inspect` and a copy would come to, told from the header: nothing is changed."""
     if not source.blob.size:
-        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+        return _empty(source, recogniser)
     try:
-        probe(store.read(source.entry.key, start=0, length=HEADER, etag=source.etag))
-    except NotAnImage as error:
-        return source.outcome(Fate.SKIPPED, Reason.NOT_AN_IMAGE, str(error))
+        head = store.read(source.entry.key, start=0, length=HEADER, etag=source.etag)
+        recogniser.recognise(
+            in_store(store, source.entry.key, size=source.blob.size, etag=source.etag, head=head), source.name
+        )
+    except UNFIT as error:
+        return _unfit(source, error)
     except StoreError as error:
         return broken(source, error)
     return source.outcome(Fate.PLANNED)
@@ -155,6 +164,22 @@ def broken(source: Source, error: StoreError, *, image: UUID | None = None) -> B
     if isinstance(error, BlobMissing):
         reason = Reason.MISSING
     return Broken(outcome=source.outcome(Fate.FAILED, reason, detail, image=image), error=error)
+
+
+def _empty(source: Source, recogniser: Recogniser) -> FileOutcome:
+    try:
+        recogniser.recognise(b"", source.name)
+    except LeftOut as error:
+        return _unfit(source, error)
+    except UNFIT:
+        pass
+    # A manifest names its blobs one by one: an empty one is missed, whatever its name.
+    return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+
+
+def _unfit(source: Source, error: Unfit) -> FileOutcome:
+    why = verdict(error, source.name, size=source.blob.size)
+    return source.outcome(why.fate, why.reason, why.detail)
 
 
 def _failed(entry: Entry, error: StoreError) -> FileOutcome:

@@ -7,21 +7,22 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, NotAnImage, StoreError, UsageError
-from imgctl.imaging.formats import NAMING
+from imgctl.imaging.formats import SUPPORTED
 from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import probe_of, recognise
+from imgctl.imaging.probe import probe_of
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import in_store
 from imgctl.ops.receive.take import Taken, check_pixels
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.describe import describe
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import Seen, confirm, note, promise
 
 PIECE_BYTES = 4 * 2**20
-EXTENSIONS = {name.content_type: name.extension for name in NAMING.values()}
+EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +63,11 @@ def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
     return Granted(id=promised.id, put=_sign(parts, announced, promised.original_key, seconds=seconds))
 
 
-def complete(parts: Parts, image: Image) -> Taken:
+def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     """Look at what arrived for a promise, and confirm it.
 
-    BlobMissing while nothing is there, BlobCorrupt when it is not what was promised, NotAnImage or ImageRejected when
-    it is no picture or too large a one: the promise stays, and is kept or dropped by `repair`.
+    BlobMissing while nothing is there, BlobCorrupt when it is not what was promised, NotAnImage, FormatUnsupported or
+    ImageRejected when it is no picture that is taken or too large a one: the promise stays, and is kept or dropped by `repair`.
     """
     if image.status is not Status.UPLOADING:
         return Taken(id=image.id, created=False)
@@ -77,7 +78,7 @@ def complete(parts: Parts, image: Image) -> Taken:
     _check_promise(parts, image, blob)
     if blob.etag is None:
         raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
-    header = recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag))
+    header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
     seen = probe_of(header)
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     if seen.content_type != image.content_type:

@@ -7,10 +7,11 @@ from uuid import UUID
 from imgctl.errors import ImageRejected
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import on_disk
-from imgctl.imaging.probe import Probe, probe_of, recognise
+from imgctl.imaging.probe import Probe, probe_of
 from imgctl.model import Promised, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import Spool
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared, held_bytes
@@ -41,13 +42,13 @@ class Taken:
     created: bool
 
 
-def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget) -> Taken:
+def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recogniser: Recogniser) -> Taken:
     """Promise, put and confirm what a spool holds; blocks until the bytes are safe.
 
-    NotAnImage or ImageRejected for what is no picture or too large a one; CatalogUnavailable and StoreUnavailable
-    leave a promise that the same bytes later keep. `budget` bounds what all callers hold in memory at once.
+    NotAnImage, FormatUnsupported or ImageRejected for what is no picture that is taken or too large a one;
+    CatalogUnavailable and StoreUnavailable leave a promise that the same bytes later keep. `budget` bounds what all callers hold in memory at once.
     """
-    header = _header(spool)
+    header = _header(spool, sent, recogniser)
     check_pixels(probe_of(header), max_pixels=parts.settings.work.max_pixels)
     with budget.hold(COPIES * held_bytes(spool.size)):
         prepared = _prepared(spool, sent, header)
@@ -67,11 +68,12 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
         )
 
 
-def _header(spool: Spool) -> Header:
+def _header(spool: Spool, sent: Sent, recogniser: Recogniser) -> Header:
+    name = sent.name or None
     if spool.whole_in_memory:
-        return recognise(spool.head)
+        return recogniser.recognise(spool.head, name)
     with spool.path.open("rb", buffering=0) as file:
-        return recognise(on_disk(file.fileno(), spool.size, head=spool.head))
+        return recogniser.recognise(on_disk(file.fileno(), spool.size, head=spool.head), name)
 
 
 def _prepared(spool: Spool, sent: Sent, header: Header) -> Prepared:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing
-from imgctl.imaging.formats import NAMING
+from imgctl.imaging.formats import SUPPORTED
 from imgctl.keys import TRASH
 from imgctl.model import VariantFormat
 from imgctl.store.blobs.base import Blob, BlobStore
 
 CHUNK_BYTES = 8 * 2**20
-_TYPES = {naming.extension: naming.content_type for naming in NAMING.values()}
+_TYPES = {known.extension: known.content_type for known in SUPPORTED}
 _TYPES |= {one.extension: one.content_type for one in VariantFormat}
 
 

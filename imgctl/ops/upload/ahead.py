@@ -6,6 +6,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 from imgctl.errors import StoreDenied
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.outcome import FileOutcome
@@ -65,6 +66,7 @@ class Ahead:
         store: BlobStore,
         known: Known,
         beside: Beside,
+        recogniser: Recogniser,
     ) -> None:
         self.known = known
         self.store = store
@@ -74,6 +76,7 @@ class Ahead:
             files,
             known,
             beside,
+            recogniser,
             window=order.first_window,
             budget_bytes=min(order.memory_bytes, FIRST_BYTES),
             events=self.events,

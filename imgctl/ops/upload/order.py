@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imgctl.imaging.formats import Format
+
 BATCH = 64
 """How many images a transaction confirms or promises."""
 FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
@@ -18,7 +20,10 @@ class UploadedAt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadOrder:
-    """How to upload: puts in flight (0: found out), bytes held at once, bytes a second (0: no bound), and how many."""
+    """How to upload: puts in flight (0: found out), bytes held at once, bytes a second (0: no bound), and how many.
+
+    Files of the formats to `leave_out` are not taken.
+    """
 
     concurrency: int
     memory_bytes: int
@@ -27,6 +32,7 @@ class UploadOrder:
     limit: int | None = None
     uploaded_at: UploadedAt = UploadedAt.NOW
     dry_run: bool = False
+    leave_out: frozenset[Format] = frozenset()
 
     @property
     def window(self) -> int:

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     ALREADY_THERE = "already_there"
     SAME_CONTENT = "same_content"
     NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED = "unsupported"
+    LEFT_OUT = "left_out"
     EMPTY = "empty"
     NOT_A_FILE = "not_a_file"
     LINK = "link"

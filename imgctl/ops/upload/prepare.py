@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from imgctl.errors import NotAnImage
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import on_disk
-from imgctl.imaging.probe import Probe, probe_of, recognise
+from imgctl.imaging.probe import Probe, probe_of
+from imgctl.ops.recognise import UNFIT, Recogniser, Unfit, verdict
 from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.sidecar import Beside
@@ -19,11 +19,6 @@ from imgctl.ops.upload.walk import Found
 STREAM_ABOVE = 64 * 2**20
 STREAM_HELD = 32 * 2**20
 PIECE = 2**20
-PICTURE_NAMES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".mpo",
-     ".dng", ".cr2", ".nef", ".arw")
-)  # fmt: skip
-SIDECAR_NAMES = frozenset((".json", ".xmp", ".aae"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,15 +51,13 @@ class _Content:
     sha256: bytes
 
 
-def prepare(found: Found, beside: Beside) -> Prepared | FileOutcome:
+def prepare(found: Found, beside: Beside, recogniser: Recogniser) -> Prepared | FileOutcome:
     """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
-        if found.size == 0:
-            raise NotAnImage("the file is empty")
-        return _read(found, beside, started)
-    except NotAnImage as error:
-        return _unfit(found, str(error))
+        return _read(found, beside, recogniser, started)
+    except UNFIT as error:
+        return _unfit(found, error)
     except OSError as error:
         return unreadable(found.path, error)
 
@@ -81,8 +74,8 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
-def _read(found: Found, beside: Beside, started: float) -> Prepared | FileOutcome:
-    content = _as_found(found) or _as_it_is(found)
+def _read(found: Found, beside: Beside, recogniser: Recogniser, started: float) -> Prepared | FileOutcome:
+    content = _as_found(found, recogniser) or _as_it_is(found, recogniser)
     if content is None:
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
@@ -100,7 +93,7 @@ def _read(found: Found, beside: Beside, started: float) -> Prepared | FileOutcom
     )
 
 
-def _as_found(found: Found) -> _Content | None:
+def _as_found(found: Found, recogniser: Recogniser) -> _Content | None:
     """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
     if found.size > STREAM_ABOVE:
         return None
@@ -112,10 +105,11 @@ def _as_found(found: Found) -> _Content | None:
         os.close(descriptor)
     if (len(body), after.st_size, after.st_mtime_ns) != (found.size, found.size, found.mtime_ns):
         return None
-    return _Content(size=len(body), body=body, header=recognise(body), sha256=hashlib.sha256(body).digest())
+    header = recogniser.recognise(body, _name(found))
+    return _Content(size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
 
 
-def _as_it_is(found: Found) -> _Content | None:
+def _as_it_is(found: Found, recogniser: Recogniser) -> _Content | None:
     """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
     with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
@@ -123,7 +117,7 @@ def _as_it_is(found: Found) -> _Content | None:
         head = file.read(PIECE) if large else file.read()
         # Wherever in the file its metadata lies, it is read before all of it is hashed: what is no picture is not.
         source = on_disk(file.fileno(), before.st_size, head=head) if large else head
-        header, digest = recognise(source), hashlib.sha256(head)
+        header, digest = recogniser.recognise(source, _name(found)), hashlib.sha256(head)
         while large and (piece := file.read(PIECE)):
             digest.update(piece)
         after = os.fstat(file.fileno())
@@ -133,12 +127,10 @@ def _as_it_is(found: Found) -> _Content | None:
     return _Content(size=size, body=None if large else head, header=header, sha256=digest.digest())
 
 
-def _unfit(found: Found, why: str) -> FileOutcome:
-    # What is accepted is judged by content alone; the name only tells a lost picture from a stray file.
-    ending = os.path.splitext(found.path)[1].lower()  # noqa: PTH122
-    lost = ending in PICTURE_NAMES
-    other = Reason.SIDECAR if ending in SIDECAR_NAMES else Reason.NOT_AN_IMAGE
-    reason = Reason.EMPTY if found.size == 0 else other
-    step = "; named like a picture: copy it again from its source" if lost else ""
-    fate = Fate.FAILED if lost else Fate.SKIPPED
-    return FileOutcome(path=found.path, fate=fate, reason=reason, detail=f"{why}{step}", bytes=found.size)
+def _name(found: Found) -> str:
+    return found.path.rpartition("/")[2]
+
+
+def _unfit(found: Found, error: Unfit) -> FileOutcome:
+    why = verdict(error, _name(found), size=found.size)
+    return FileOutcome(path=found.path, fate=why.fate, reason=why.reason, detail=why.detail, bytes=found.size)

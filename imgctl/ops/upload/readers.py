@@ -6,6 +6,7 @@ from itertools import islice
 from threading import Event, Lock, Semaphore, Thread
 from typing import Protocol
 
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.prepare import Prepared, held_bytes, prepare
@@ -48,6 +49,7 @@ class Readers:
         files: Iterator[Found | FileOutcome],
         known: Known,
         beside: Beside,
+        recogniser: Recogniser,
         *,
         window: int,
         budget_bytes: int,
@@ -58,6 +60,7 @@ class Readers:
         self._files = files
         self._known = known
         self._beside = beside
+        self._recogniser = recogniser
         self._lock = Lock()
         self._gate = Lock()
         self._walking = 0
@@ -150,7 +153,7 @@ class Readers:
     def _prepare(self, found: Found) -> Prepared | FileOutcome:
         held = held_bytes(found.size)
         self._budget.acquire(held)
-        result = prepare(found, self._beside)
+        result = prepare(found, self._beside, self._recogniser)
         if isinstance(result, FileOutcome):
             self._budget.release(held)
             return result

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imgctl.config import Settings, StoreSettings
 from imgctl.ops.patience import Waiting
+from imgctl.ops.recognise import Recogniser
 from imgctl.ops.state import state_directory
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
@@ -46,7 +47,8 @@ def uploading(
             stack.callback(remembered.close)
         known = Known(remembered, settings.store.url, stop)
         beside = Beside(follow_links=selection.follow_links)
-        ahead = Ahead(files, order, store=store, known=known, beside=beside)
+        recogniser = stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out)))
+        ahead = Ahead(files, order, store=store, known=known, beside=beside, recogniser=recogniser)
         stack.callback(ahead.abandon)
         from imgctl.ops.parts import open_current
 

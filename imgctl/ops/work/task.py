@@ -14,7 +14,16 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import StoreSettings
-from imgctl.errors import BlobArchived, BlobMissing, ImageRejected, ImgctlError, KeyShapeError, NotAnImage, StoreError
+from imgctl.errors import (
+    BlobArchived,
+    BlobMissing,
+    FormatUnsupported,
+    ImageRejected,
+    ImgctlError,
+    KeyShapeError,
+    NotAnImage,
+    StoreError,
+)
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.render import Rendered, RenderedVariant, configure, render
 from imgctl.keys import key_of
@@ -25,6 +34,8 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 
 IO_THREADS = 8
+# What another attempt would end like.
+HOPELESS = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)
 
 
 class Ending(StrEnum):
@@ -189,7 +200,7 @@ def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
 
 
 def _ending(error: Exception | None) -> Ending:
-    if isinstance(error, (NotAnImage, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)):
+    if isinstance(error, HOPELESS):
         return Ending.HOPELESS
     return Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
 

@@ -1,0 +1,202 @@
+"""Which format a file is by its first bytes, and what it is instead where it is none."""
+
+import re
+
+from imgctl.errors import FormatUnsupported, NotAnImage
+from imgctl.imaging.formats import KNOWN, Format, Kind
+from imgctl.imaging.metadata.source import Source, source_of
+from imgctl.imaging.metadata.tiff import directories
+from imgctl.imaging.source import Data
+from imgctl.imaging.tiff import PHOTOMETRIC, RAW_VERSION, REDUCED_COPY, SUB_IMAGES
+
+_ARTICLE = {Kind.PICTURE: "a picture", Kind.RAW: "a camera raw", Kind.FILM: "a film"}
+_WAY_OUT = {
+    Kind.PICTURE: "convert it to JPEG, PNG or TIFF",
+    Kind.RAW: "export it as JPEG or TIFF",
+    Kind.FILM: "keep it elsewhere",
+}
+
+_MAGIC = tuple((magic, row.format) for row in KNOWN.values() for magic in row.magic)
+_BRANDS = {brand: row.format for row in KNOWN.values() for brand in row.brands}
+_BRANDS_READ = 256
+_EITHER_BRANDS = frozenset((b"mif1", b"msf1"))
+_SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"aax ", b"aaxc"))
+# QuickTime files older than `ftyp` open with any of its atoms (QuickTime File Format Specification, "Atoms").
+_QUICKTIME_ATOMS = frozenset((b"moov", b"mdat", b"wide", b"pnot"))
+_RIFF = {b"WEBP": Format.WEBP, b"AVI ": Format.AVI}
+_TRANSPORT_PACKETS = ((0, 188), (4, 192))
+_PNM = re.compile(rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\nWIDTH |P[Ff]\n\d{1,9} \d{1,9}\n")
+_PCX = re.compile(rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]", re.DOTALL)
+_ICON = re.compile(rb"\0\0[\x01\x02]\0[\x01-\xff]\0...\0", re.DOTALL)
+_SGI = re.compile(rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]")
+_SVG = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg[\s>]", re.DOTALL
+)
+_EPS = re.compile(rb"%!PS-Adobe-\d\.\d EPSF")
+_BY_PATTERN = (
+    (_PNM, Format.PNM),
+    (_PCX, Format.PCX),
+    (_ICON, Format.ICO),
+    (_SGI, Format.SGI),
+    (_EPS, Format.EPS),
+    (_SVG, Format.SVG),
+)
+_HEAD_READ = 4096
+
+_MAKE = 0x010F
+# Colour filter array and LinearRaw (DNG 1.7, PhotometricInterpretation).
+_SENSOR_PIXELS = frozenset((32803, 34892))
+
+# Makers whose raws are TIFFs (by the Make tag), and what their files are called today.
+_MAKERS = (
+    ("nikon", Format.NEF),
+    ("sony", Format.ARW),
+    ("pentax", Format.PEF),
+    ("ricoh", Format.PEF),
+    ("samsung", Format.SRW),
+    ("hasselblad", Format.FFF),
+    ("phase one", Format.IIQ),
+    ("leaf", Format.MOS),
+    ("kodak", Format.DCR),
+    ("eastman", Format.DCR),
+    ("seiko epson", Format.ERF),
+)
+# What may hold in a TIFF: there the name tells one maker's formats from each other.
+_IN_TIFF = frozenset((*(one for _, one in _MAKERS), Format.OTHER_RAW, Format.CR2, Format.DNG, Format.GPR))
+_IN_TIFF |= {Format.NRW, Format.SR2, Format.KDC}
+_RW2_NAMES = frozenset((Format.RW2, Format.RWL))
+
+_STRANGERS = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"SQLite format 3\0", "a database"),
+    (b"<?xml", "an XML document"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+    (b"ID3", "an MP3 recording"),
+    (b"OggS", "a sound recording"),
+    (b"fLaC", "a sound recording"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a Windows program"),
+)
+
+
+def sniff(what: Data | Source) -> Format | None:
+    """The format whose signature the data opens with, or None; an MPO is found out later and is a JPEG here."""
+    source = source_of(what)
+    found = _by_opening(source.read(0, _HEAD_READ))
+    return _in_tiff(source) if found is Format.TIFF else found
+
+
+def _by_opening(data: bytes) -> Format | None:
+    if data[:3] == b"\xff\xd8\xff":
+        return Format.JPEG
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12])
+    if data[4:8] == b"ftyp":
+        return _by_brand(data) if data[8:12] not in _SOUND_BRANDS else None
+    found = next((known for magic, known in _MAGIC if data.startswith(magic)), None)
+    if found is Format.MKV:
+        return Format.WEBM if b"\x42\x82\x84webm" in data else Format.MKV
+    return found or _by_structure(data)
+
+
+def sniff_named(what: Data | Source, said: Format | None) -> Format | None:
+    """The same; where content alone cannot tell a maker's formats apart, the name does."""
+    found = sniff(what)
+    if said is None or found is None:
+        return found
+    shared = _IN_TIFF if found in _IN_TIFF else _RW2_NAMES if found in _RW2_NAMES else frozenset[Format]()
+    return said if said in shared and said is not Format.DNG else found
+
+
+def is_iso_media(data: bytes) -> bool:
+    """Whether it is built as films are (ISO/IEC 14496-12), whatever brand it bears."""
+    return data[4:8] == b"ftyp" and data[8:12] not in _SOUND_BRANDS
+
+
+def unsupported(known: Format, *, by_name: bool = False) -> FormatUnsupported:
+    """The error that names a picture, raw or film that is not taken."""
+    row = KNOWN[known]
+    told = f"by its name {_ARTICLE[row.kind]}" if by_name else _ARTICLE[row.kind]
+    return FormatUnsupported(f"unsupported: {told} ({row.title})", hint=_WAY_OUT[row.kind], format_name=known.value)
+
+
+def stranger(data: bytes) -> NotAnImage:
+    """The error that says in plain words what a file is instead of a picture."""
+    if not data:
+        return NotAnImage("no picture: the file is empty", hint="copy it again from its source")
+    if not data.strip(b"\0"):
+        return NotAnImage("no picture: the file holds only zeros", hint="copy it again from its source")
+    what = _other(data)
+    if what is None:
+        return NotAnImage("no picture: its first bytes belong to no known format", hint="JPEG, PNG, HEIC … are known")
+    return NotAnImage(f"no picture: this is {what}", hint="imgctl keeps photos only")
+
+
+def is_other(data: bytes) -> bool:
+    """Whether the content is known not to be a picture: nothing at all, zeros, text, an archive, a recording …"""
+    return not data.strip(b"\0") or _other(data) is not None
+
+
+def _other(data: bytes) -> str | None:
+    if data[4:8] == b"ftyp" and data[8:12] in _SOUND_BRANDS:
+        return "a sound recording"
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return "a sound recording"
+    what = next((name for magic, name in _STRANGERS if data.lstrip()[:16].startswith(magic)), None)
+    return what or ("plain text" if _is_text(data[:512]) else None)
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+
+
+def _by_brand(data: bytes) -> Format | None:
+    """By the major brand, else by the first compatible one that is known; a mif1 may be HEIC or AVIF."""
+    end = min(int.from_bytes(data[:4]), _BRANDS_READ, len(data))
+    major, *brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
+    if major in _EITHER_BRANDS:
+        return Format.AVIF if any(_BRANDS.get(one) is Format.AVIF for one in brands) else Format.HEIC
+    return next((_BRANDS[one] for one in (major, *brands) if one in _BRANDS), None)
+
+
+def _in_tiff(source: Source) -> Format:
+    """A finished picture, or the raw that is built like one: its first directory is a preview or a sensor's pixels."""
+    mark = source.read(8, 4)
+    if mark[:2] == b"CR":
+        return Format.CR2
+    if mark in (b"IIII", b"MMMM"):
+        return Format.IIQ
+    found = directories(source)
+    if found is None:
+        return Format.TIFF
+    first = found.at(found.first)
+    if RAW_VERSION in first:
+        return Format.DNG
+    preview = found.number(first.get(REDUCED_COPY)) & 1 and SUB_IMAGES in first
+    if not preview and found.number(first.get(PHOTOMETRIC)) not in _SENSOR_PIXELS:
+        return Format.TIFF
+    make = found.text(first.get(_MAKE)).decode("latin-1").lower()
+    return next((known for name, known in _MAKERS if make.startswith(name)), Format.OTHER_RAW)
+
+
+def _by_structure(data: bytes) -> Format | None:
+    """What no fixed opening tells."""
+    if data[4:8] in _QUICKTIME_ATOMS:
+        return Format.MOV
+    if data[:4] == b"OggS" and b"theora" in data:
+        return Format.OGV
+    if any(_is_transport(data, at, size) for at, size in _TRANSPORT_PACKETS):
+        return Format.MTS
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    return next((known for pattern, known in _BY_PATTERN if pattern.match(text)), None)
+
+
+def _is_transport(data: bytes, at: int, size: int) -> bool:
+    """Whether packets of an MPEG transport stream (ISO/IEC 13818-1, 2.4.3.2) begin at `at`."""
+    return all(data[place : place + 1] == b"G" for place in range(at, at + 4 * size, size))

@@ -1,0 +1,121 @@
+"""Recognising a file before it is taken: by its content, by the decoders where that tells nothing, by its name."""
+
+import logging
+from dataclasses import dataclass
+from threading import Lock
+
+from imgctl.config import WorkSettings
+from imgctl.errors import FormatUnsupported, NotAnImage, WorkerError
+from imgctl.imaging.formats import KNOWN, Format, format_by_name
+from imgctl.imaging.metadata.header import Header
+from imgctl.imaging.metadata.source import Source, source_of
+from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
+from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, stranger, unsupported
+from imgctl.ops.upload.outcome import Fate, Reason
+from imgctl.run.limits import time_limit
+from imgctl.run.pool import ChildDied, Pool, PoolSettings, open_pool
+
+OPEN_SECONDS = 20.0
+# What decoders are given of a file that nothing else tells: a header and more.
+TRIED_BYTES = 32 * 2**20
+SIDECAR_NAMES = (".json", ".xmp", ".aae")
+
+log = logging.getLogger(__name__)
+
+
+class LeftOut(Exception):
+    """A file of a format that the user leaves out."""
+
+
+Unfit = NotAnImage | FormatUnsupported | LeftOut
+UNFIT = (NotAnImage, FormatUnsupported, LeftOut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of a file that is not taken."""
+
+    fate: Fate
+    reason: Reason
+    detail: str
+
+
+class Recogniser:
+    """Tells what files are; safe in many threads. Strangers' bytes are decoded in a child process, never here."""
+
+    def __init__(self, settings: WorkSettings, *, leave_out: frozenset[Format] = frozenset()) -> None:
+        self._settings = PoolSettings(jobs=1, memory_bytes=settings.memory)
+        self._leave_out = leave_out
+        self._lock = Lock()
+        self._pool: Pool | None = None
+
+    def recognise(self, what: bytes | Source, name: str | None) -> Header:
+        """What a file is by its content and its name (None: unnamed, and said to be a picture).
+
+        Raises LeftOut, NotAnImage, or FormatUnsupported for a picture, raw or film that is not taken.
+        """
+        said = format_by_name(name) if name else None
+        source = source_of(what)
+        found = sniff_named(source, said)
+        head = source.read(0, NAMED_BY_BYTES) if found is None else b""
+        if found is None and not is_other(head) and (name is None or (said and KNOWN[said].supported)):
+            found = self._opened(source.read(0, TRIED_BYTES))
+        if (found or said) in self._leave_out:
+            raise LeftOut(f"--leave-out {found or said}")
+        if found is not None:
+            header = recognise(source, found)
+            # Only its header tells an MPO from a JPEG.
+            if header.kind in self._leave_out:
+                raise LeftOut(f"--leave-out {header.kind}")
+            return header
+        if is_other(head):
+            raise stranger(head)
+        if said and not KNOWN[said].supported:
+            raise unsupported(said, by_name=True)
+        if said is None and is_iso_media(head):
+            raise unsupported(Format.MP4)
+        raise stranger(head)
+
+    def close(self) -> None:
+        """End the child, if one was ever needed."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close(now=True)
+                self._pool = None
+
+    def _opened(self, data: bytes) -> Format | None:
+        try:
+            with self._lock:
+                if self._pool is None:
+                    self._pool = open_pool(self._settings)
+                future = self._pool.submit(_open, data)
+            return future.result()
+        except (ChildDied, WorkerError, MemoryError) as error:
+            log.warning("a file that no signature tells could not be tried: %s", error)
+            return None
+
+
+def verdict(error: Unfit, name: str, *, size: int) -> Verdict:
+    """What becomes of a file by the error that keeps it out: a lost picture fails, a stray file is skipped."""
+    if isinstance(error, LeftOut):
+        return Verdict(fate=Fate.SKIPPED, reason=Reason.LEFT_OUT, detail=str(error))
+    if isinstance(error, FormatUnsupported):
+        detail = f"{error.message}; {error.hint}, or --leave-out {error.format_name}"
+        return Verdict(fate=Fate.FAILED, reason=Reason.UNSUPPORTED, detail=detail)
+    lost = format_by_name(name) is not None
+    reason = Reason.SIDECAR if name.lower().endswith(SIDECAR_NAMES) else Reason.NOT_AN_IMAGE
+    step = "; named like a picture: copy it again from its source" if lost else ""
+    return Verdict(
+        fate=Fate.FAILED if lost else Fate.SKIPPED,
+        reason=reason if size else Reason.EMPTY,
+        detail=f"{error.message}{step}",
+    )
+
+
+def _open(data: bytes) -> Format | None:
+    from imgctl.imaging.render import configure
+    from imgctl.imaging.trial import opened_as
+
+    configure()
+    with time_limit(OPEN_SECONDS):
+        return opened_as(data)
