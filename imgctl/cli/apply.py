@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -74,7 +75,10 @@ def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> 
     if not isinstance(estimate, dict) or estimate.get("billing") == "none":
         session.note(f"plan: {what}")
         return
-    told = f"one-off ${estimate.get('one_off')}, then ${estimate.get('monthly')} a month, as planned"
+    from imgctl.pricing.lines import dollars
+
+    one_off, monthly = (dollars(Decimal(str(estimate.get(name) or 0))) for name in ("one_off", "monthly"))
+    told = f"one-off {one_off}, then {monthly} a month, as planned"
     session.note(f"plan: {what}: {told}")
 
 

@@ -43,7 +43,7 @@ def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None
 
 
 def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table whose amounts (cells that begin with $ or <$) stand to the right of their column."""
+    """A table whose amounts (cells that begin with $) stand to the right of their column."""
     found = [list(row) for row in rows]
     for at in range(len(headers)):
         column = [row[at] for row in found]
@@ -56,4 +56,4 @@ def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence
 
 
 def _is_amount(cell: str) -> bool:
-    return cell.lstrip("<-−+").startswith("$") or not cell
+    return cell.lstrip("-−+").startswith("$") or not cell

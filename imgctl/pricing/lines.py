@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -28,6 +28,9 @@ class Unit(StrEnum):
     GB = "GB"
     REQUESTS = "requests"
     OBJECTS = "objects"
+
+
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +111,13 @@ def total(lines: tuple[Line, ...], period: Period) -> Decimal:
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount for people, to the cent: `$1,234.50`; `<$0.01` for less than half of one."""
-    shown = amount.quantize(Decimal("0.01"))
-    return "<$0.01" if amount > 0 and not shown else f"${shown:,}"
+    """An amount for people: to the cent, `$1,234.50`; below a dollar to three significant digits, `$0.00132`."""
+    if abs(amount) >= 1 or not amount:
+        return f"${amount.quantize(_CENT):,}"
+    # Half up: of two amounts that differ by 1 %, half even would show some alike.
+    shown = amount.quantize(Decimal(1).scaleb(amount.adjusted() - 2), rounding=ROUND_HALF_UP)
+    whole, _, fraction = f"{shown:f}".partition(".")
+    return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def plain(value: Decimal) -> str:

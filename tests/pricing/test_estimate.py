@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing, Variants, billing, insert_estimate, upload_estimate
@@ -56,7 +58,7 @@ def test_the_paragraph_says_the_sums_their_parts_and_the_date() -> None:
     text = upload_estimate(CARD, files=10_000, size=100 * GIB).text()
 
     assert text == (
-        "one-off $0.20 (10,000 PUT, 30,000 PUT of variants, 10,000 GET to render), "
+        "one-off $0.204 (10,000 PUT, 30,000 PUT of variants, 10,000 GET to render), "
         "then $2.44 a month (100 GiB STANDARD, 6.2 GiB STANDARD variants); "
         f"prices aws us-east-1 as of {CARD.as_of}; assumes variants of about 20, 150 and 500 KB a photo"
     )
@@ -94,7 +96,30 @@ def test_only_aws_is_said_to_ask_these_prices() -> None:
     assert found.record(Billing.OTHER)["billing"] == "other"
 
 
-def test_amounts_are_shown_to_the_cent() -> None:
-    assert [dollars(Decimal(text)) for text in ("0", "0.004", "0.006", "1234.5")] == [
-        "$0.00", "<$0.01", "$0.01", "$1,234.50",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "$0.00"),
+        ("0.000", "$0.00"),
+        ("0.001319", "$0.00132"),
+        ("0.004", "$0.004"),
+        ("0.5", "$0.50"),
+        ("0.123456", "$0.123"),
+        ("0.0000000012345", "$0.00000000123"),
+        ("0.9994", "$0.999"),
+        ("0.9996", "$1.00"),
+        ("-0.001319", "$-0.00132"),
+        ("1", "$1.00"),
+        ("1.004", "$1.00"),
+        ("1234.5", "$1,234.50"),
+    ],
+)
+def test_amounts_are_shown_to_the_cent_and_below_a_dollar_to_three_digits(amount: str, shown: str) -> None:
+    assert dollars(Decimal(amount)) == shown
+
+
+@given(amount=st.decimals(min_value=Decimal("1e-12"), max_value=Decimal("0.98"), places=16))
+def test_amounts_below_a_dollar_that_differ_by_a_hundredth_are_told_apart(amount: Decimal) -> None:
+    assert dollars(amount) != dollars(amount * Decimal("1.01"))
+    assert dollars(amount) != "$0.00"
+    assert abs(Decimal(dollars(amount)[1:]) - amount) <= amount * Decimal("0.005")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imgctl.ops.cost.lab.data import page_data
 from imgctl.pricing.card import load_card
-from imgctl.pricing.lines import Json
+from imgctl.pricing.lines import Json, dollars
 from imgctl.pricing.model import model
 from imgctl.pricing.modelled import Group, Modelled
 from imgctl.pricing.plan import LESSON_SIZES, Plan, Profile
@@ -102,3 +102,12 @@ def test_months_beyond_a_year_and_a_late_archive_come_to_the_same_cents() -> Non
 @given(st.lists(st.tuples(plans, st.sampled_from(Profile)), min_size=5, max_size=15))
 def test_any_plan_comes_to_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
+
+
+def test_the_page_shows_money_as_the_command_does() -> None:
+    amounts = ["0", "0.001319", "0.004", "0.5", "0.123456", "0.9994", "0.0000012345", "1", "1234.5"]
+    script = "const m = require(process.argv[1]); console.log(process.argv.slice(2).map((t) => m.dollars(Number(t))).join(' '))"
+
+    done = subprocess.run([NODE, "-e", script, str(MODEL), *amounts], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == [dollars(Decimal(amount)) for amount in amounts]

@@ -26,7 +26,14 @@ function cents(amount) {
   return whole + (rest > amount.d || (rest === amount.d && whole % 2n === ONE) ? ONE : 0n);
 }
 
-const number = (amount) => Number(cents(amount)) / 100;
+// To the cent; what is below a dollar to fifteen places.
+const number = (amount) => (amount.n < amount.d ? Number((amount.n * 10n ** 15n) / amount.d) / 1e15 : Number(cents(amount)) / 100);
+
+// Money as the command shows it: to the cent, below a dollar to three significant digits.
+const money = { style: "currency", currency: "USD", minimumFractionDigits: 2 };
+const wholeCents = new Intl.NumberFormat("en-US", money);
+const anyDigits = new Intl.NumberFormat("en-US", { ...money, maximumFractionDigits: 20 });
+const dollars = (value) => (Math.abs(value) < 1 ? anyDigits.format(Number(value.toPrecision(3))) : wholeCents.format(value));
 const sum = (amounts) => amounts.reduce(add, ZERO);
 const counted = (count, price) => over(mul(frac(count), dec(price)), 1000n);
 const weighed = (card, size, price) => over(mul(frac(size), dec(price)), BigInt(card.gb_bytes));
@@ -170,4 +177,4 @@ function modelled(data, plan, profile) {
   return { months, total: sum(months.map((month) => month.total)) };
 }
 
-if (typeof module !== "undefined") module.exports = { modelled, cents, dec, facts, standIn };
+if (typeof module !== "undefined") module.exports = { modelled, cents, dollars, dec, facts, standIn };

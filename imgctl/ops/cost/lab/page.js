@@ -10,13 +10,12 @@ const steps = (low, high) => {
 };
 const range = (low, high) => Array.from({ length: high - low + 1 }, (_, at) => low + at);
 
-const usd = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 const whole = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const count = new Intl.NumberFormat("en-US");
-const exact = (amount) => usd.format(number(amount));
-const brief = (value) => (Math.abs(value) >= 1000 ? whole : usd).format(value);
+const exact = (amount) => dollars(number(amount));
+const brief = (value) => (Math.abs(value) >= 1000 ? whole.format(value) : dollars(value));
 const short = (amount) => brief(number(amount));
-const axis = (value) => (value >= 1e6 ? `$${value / 1e6}M` : value >= 10_000 ? `$${value / 1000}k` : value >= 10 || !value ? whole.format(value) : usd.format(value));
+const axis = (value) => (value >= 1e6 ? `$${value / 1e6}M` : value >= 10_000 ? `$${value / 1000}k` : value >= 10 || !value ? whole.format(value) : dollars(value));
 function bytes(size) {
   const units = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
   let value = Number(size), at = 0;
@@ -118,7 +117,7 @@ function delta(found) {
   const more = number(found.total) - number(base.total), share = number(base.total) ? (100 * more) / number(base.total) : 0;
   if (Math.abs(more) < 0.005) return "the baseline's own price";
   const size = Math.abs(share) < 0.05 ? "less than 0.1" : Math.abs(share).toFixed(1);
-  return `<span class="${more > 0 ? "more" : "less"}">${more > 0 ? "▲" : "▼"} ${usd.format(Math.abs(more))}</span> ${more > 0 ? "more" : "less"} than the baseline (${size} %)`;
+  return `<span class="${more > 0 ? "more" : "less"}">${more > 0 ? "▲" : "▼"} ${dollars(Math.abs(more))}</span> ${more > 0 ? "more" : "less"} than the baseline (${size} %)`;
 }
 
 function showTotals(found) {
