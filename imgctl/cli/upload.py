@@ -136,7 +136,9 @@ def command(
     with running(session, unit="files", max_seconds=max_duration) as run:
         try:
             with (
-                uploading(settings, selection, order, store=store, journal=journal, stop=run.stop) as outcomes,
+                uploading(
+                    settings, selection, order, store=store, journal=journal, stop=run.stop, tell=run.say
+                ) as outcomes,
                 Reports(report, failed_out, inputs=_lists(selection)) as reports,
             ):
                 for outcome in outcomes:

@@ -1,19 +1,21 @@
 """The journal of uploads: what it remembers, and what it leaves alone."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from imgctl.errors import StateError
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.walk import Found
 
 SCOPE = b"here"
 
 
-def entry(inode: int = 7) -> Entry:
-    found = Found(path="/photos/a.jpg", size=10, mtime_ns=1_700_000_000 * 10**9, inode=inode)
+def entry(inode: int = 7, path: str = "/photos/a.jpg") -> Entry:
+    found = Found(path=path, size=10, mtime_ns=1_700_000_000 * 10**9, inode=inode)
     return Entry(found=found, sha256=b"s" * 32, image=UUID(int=1))
 
 
@@ -40,25 +42,100 @@ def test_a_file_that_is_no_journal_is_moved_aside_and_not_lost(tmp_path: Path) -
     assert (tmp_path / "photo.jpg.damaged").read_bytes() == b"\xff\xd8\xff" * 1000
 
 
-def test_a_journal_that_is_damaged_within_says_that_it_may_be_deleted(tmp_path: Path) -> None:
-    file = tmp_path / "journal.db"
+def whole_journal(file: Path) -> None:
     journal = Journal(file)
+    journal.record(SCOPE, [entry(), *(entry(path=f"/photos/{number}.jpg") for number in range(300))])
+    journal.close()
+
+
+def truncated(file: Path) -> None:
+    whole_journal(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def damaged_within(file: Path) -> None:
+    whole_journal(file)
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096)
+
+
+def random_bytes(file: Path) -> None:
+    file.write_bytes(b"\x93\x00\xf1" * 5000)
+
+
+def another_program(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE photos (id INTEGER)")
+
+
+def another_table_of_that_name(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE files (name TEXT)")
+
+
+def newer_version(file: Path) -> None:
+    whole_journal(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 9")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, damaged_within, random_bytes, another_program, another_table_of_that_name, newer_version],
+)
+def test_a_journal_that_cannot_be_one_is_moved_aside_and_told_once(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    file, told = tmp_path / "journal.db", list[str]()
+    damage(file)
+    before = file.read_bytes()
+
+    journal = Journal(file, tell=told.append)
+    journal.is_empty()
+    assert journal.known(SCOPE, [entry().found]) == {}
     journal.record(SCOPE, [entry()])
     journal.close()
-    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096)
-    journal = Journal(file)
 
-    with pytest.raises(StateError) as raised:
-        journal.known(SCOPE, [entry().found])
+    assert len(told) == 1 and f"moved to {file}.damaged" in told[0]
+    assert Path(f"{file}.damaged").read_bytes()[4096:] == before[4096:]
+    again = Journal(file, tell=told.append)
+    assert again.known(SCOPE, [entry().found])
+    again.close()
+    assert len(told) == 1
 
-    assert "delete it" in raised.value.line
-    journal.close()
+
+def test_what_was_moved_aside_before_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    for _ in range(3):
+        random_bytes(file)
+        Journal(file, tell=list[str]().append).close()
+
+    assert len(list(tmp_path.glob("journal.db.damaged*"))) == 3
 
 
-def test_a_journal_where_none_can_be_asks_for_rights(tmp_path: Path) -> None:
+def test_a_journal_where_none_can_be_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "directory", tmp_path / "file" / "journal.db", Path("/proc/journal/journal.db")):
+        told: list[str] = []
+        journal = Journal(place, tell=told.append)
+        journal.record(SCOPE, [entry()])
 
-    with pytest.raises(StateError) as raised:
-        Journal(tmp_path / "directory")
+        assert journal.is_empty()
+        assert journal.known(SCOPE, [entry().found]) == {}
+        assert len(told) == 1 and "[upload] journal" in told[0]
+        journal.close()
 
-    assert "check the rights there" in raised.value.line
+
+def test_a_locked_journal_is_told_once_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgctl.ops.upload.journal.BUSY_SECONDS", 0.01)
+    file, told = tmp_path / "journal.db", list[str]()
+    whole_journal(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        journal = Journal(file, tell=told.append)
+        journal.record(SCOPE, [entry()])
+        journal.record(SCOPE, [entry()])
+        journal.close()
+
+    assert len(told) == 1 and "locked" in told[0]
+    assert not list(tmp_path.glob("*.damaged"))

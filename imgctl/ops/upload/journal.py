@@ -5,19 +5,24 @@ that was written to while its clock tick lasted is not remembered, for its next 
 """
 
 import hashlib
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from threading import Lock
+from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.errors import StateError
 from imgctl.ops.upload.walk import Found
+
+_Row: TypeAlias = "tuple[bytes | int, ...]"
+
+log = logging.getLogger(__name__)
 
 SETTLED_NS = 2 * 10**9
 BUSY_SECONDS = 30.0
@@ -25,6 +30,7 @@ _KNOWN = "SELECT path, size, mtime_ns, inode, sha256, image FROM files WHERE sco
 _RECORD, _ROW = "INSERT OR REPLACE INTO files VALUES ", "(?,?,?,?,?,?,?)"
 # SQLite before 3.32 takes 999 parameters.
 _ROWS = 128
+_COLUMNS = ["scope", "path", "size", "mtime_ns", "inode", "sha256", "image"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     scope BLOB NOT NULL,
@@ -49,28 +55,34 @@ class Entry:
 
 
 class Journal:
-    """One journal file; `scope` keeps apart what went to other catalogs, stores and users."""
+    """One journal file; `scope` keeps apart what went to other catalogs, stores and users.
 
-    def __init__(self, file: Path) -> None:
+    It never stops a run. A damaged one, a newer version's and another program's file are moved aside and begun anew; one
+    that cannot be opened, locked, read or written is left alone, and nothing more is remembered. Each is told once.
+    """
+
+    def __init__(self, file: Path, *, tell: Callable[[str], None] = log.warning) -> None:
         self._file = file
+        self._tell = tell
         self._lock = Lock()
-        self._connection = self._open()
+        self._connection: sqlite3.Connection | None = None
+        self._renewed = False
+        self._guarded(self._open)
 
     def is_empty(self) -> bool:
         """Whether nothing is remembered of any destination."""
-        with self._lock, _explained(self._file):
-            return self._connection.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None
+        return not self._ask("SELECT 1 FROM files LIMIT 1", ())
 
     def known(self, scope: bytes, files: Sequence[Found]) -> dict[str, Entry]:
         """Those of `files` that are unchanged since they were recorded, by path."""
         paths = [_key(found) for found in files]
         marks = ",".join("?" * len(paths))
-        query = _KNOWN.format(marks=marks)
-        with self._lock, _explained(self._file):
-            rows = {row[0]: row for row in self._connection.execute(query, (scope, *paths))}
+        rows = {row[0]: row for row in self._ask(_KNOWN.format(marks=marks), (scope, *paths))}
         known: dict[str, Entry] = {}
         for found, path in zip(files, paths, strict=True):
             _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
+            if not isinstance(digest, bytes) or not isinstance(image, bytes) or len(image) != 16:
+                continue
             if (size, mtime_ns, inode) == (found.size, found.mtime_ns, _signed(found.inode)):
                 known[found.path] = Entry(found=found, sha256=digest, image=UUID(bytes=image))
         return known
@@ -83,31 +95,69 @@ class Journal:
             for e in entries
             if e.found.mtime_ns < settled
         ]
-        with self._lock, _explained(self._file), self._connection:
+        with self._lock:
+            self._guarded(lambda: self._write(rows))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._drop()
+
+    def _ask(self, query: str, values: Sequence[bytes]) -> list[_Row]:
+        rows: list[_Row] = []
+        with self._lock:
+            self._guarded(lambda: rows.extend(self._connection.execute(query, values) if self._connection else ()))
+        return rows
+
+    def _write(self, rows: Sequence[_Row]) -> None:
+        if self._connection is None:
+            return
+        with self._connection:
             for start in range(0, len(rows), _ROWS):
                 some = rows[start : start + _ROWS]
                 # One statement: SQLite lets go of the interpreter lock, and waits for it, once for each.
                 self._connection.execute(_RECORD + ",".join([_ROW] * len(some)), list(chain.from_iterable(some)))
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
+    def _open(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = _connect(self._file)
 
-    def _open(self) -> sqlite3.Connection:
-        with _explained(self._file):
-            try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                return _connect(self._file)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                # Torn by a power cut: it is only a cache. Or somebody's own file, named by mistake: so it is kept.
-                self._file.replace(f"{self._file}.damaged")
-                for name in ("-wal", "-shm"):
-                    with suppress(FileNotFoundError):
-                        Path(f"{self._file}{name}").unlink()
-                return _connect(self._file)
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do what needs the file; whatever is wrong with it costs what is remembered, and nothing else."""
+        try:
+            work()
+        except (sqlite3.Error, OSError) as error:
+            self._drop()
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            if not damaged or self._renewed:
+                self._tell(
+                    f"the journal {self._file} cannot be used: {error}; files are hashed again ({_way_out(error)})"
+                )
+                return
+            self._renewed = True
+            why = str(error)
+            self._guarded(lambda: self._renew(why))
+
+    def _renew(self, why: str) -> None:
+        """Keep the file that is no journal of ours: it may be somebody's own, named by mistake."""
+        aside = _free_name(Path(f"{self._file}.damaged"))
+        self._file.replace(aside)
+        for name in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self._file}{name}").unlink()
+        self._tell(f"the journal {self._file} was not usable ({why}): moved to {aside}, files are hashed again")
+        self._open()
+
+
+def _free_name(wanted: Path) -> Path:
+    names = chain([wanted], (Path(f"{wanted}-{number}") for number in range(1, 100)))
+    return next((name for name in names if not name.exists()), wanted)
 
 
 def scope_of(*parts: str) -> bytes:
@@ -117,11 +167,27 @@ def scope_of(*parts: str) -> bytes:
 
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=BUSY_SECONDS, check_same_thread=False)
-    # NORMAL survives crashes of the program, and a power cut costs the last entries: they are hashed again.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(_SCHEMA)
+    try:
+        _check_ours(connection)
+        # NORMAL survives crashes of the program, and a power cut costs the last entries: they are hashed again.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_SCHEMA)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
+
+
+def _check_ours(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseError for a database that another program or a newer version made."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(files)")]
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version:
+        raise sqlite3.DatabaseError(f"of version {version}, which this imgctl does not know")
+    if tables - {"files"} or (tables and columns != _COLUMNS):
+        raise sqlite3.DatabaseError("another program's database")
 
 
 def _key(found: Found) -> bytes:
@@ -133,22 +199,7 @@ def _signed(inode: int) -> int:
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
-class _explained:  # noqa: N801  # reads like the context manager it is
-    """Turn what SQLite and the file system say into a StateError that names the file."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
-        if isinstance(error, (sqlite3.Error, OSError)):
-            raise StateError(f"the journal {self._file} cannot be used: {error}", hint=_way_out(error)) from error
-
-
 def _way_out(error: sqlite3.Error | OSError) -> str:
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return "delete it: it is only a cache, and files are hashed again"
     full = "full" in str(error) or "No space" in str(error)
     step = "free some space there" if full else "check the rights there"
     return f"{step}, or set [upload] journal to another file or to none"

@@ -97,7 +97,8 @@ class Readers:
 
     def widen(self, places: int) -> None:
         """So many more files may be on their way."""
-        self._window.release(places)
+        if places:
+            self._window.release(places)
 
     def allow(self, budget_bytes: int) -> None:
         """Hold no more than so many bytes from now on."""

@@ -1,7 +1,7 @@
 """An upload put together from the settings: the journal, the choice of files, the catalog and the pipeline."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,15 +34,18 @@ def uploading(
     store: BlobStore,
     journal: Path | None,
     stop: Waiting,
+    tell: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
     """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `pipeline.upload`.
+
+    What is wrong with the journal is told and stops nothing.
 
     To import and open the catalog takes longer than all else at the start, so files are read meanwhile.
     """
     files = chosen(replace(selection, leave_out=own_directories(settings.store)))
     reuse_large_buffers()
     with ExitStack() as stack:
-        remembered = Journal(journal) if journal is not None else None
+        remembered = Journal(journal, tell=tell) if journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
         known = Known(remembered, settings.store.url, stop)
