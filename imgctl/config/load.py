@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_h
 
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
-from imgctl.units import parse_bytes, parse_seconds
+from imgctl.units import format_bytes, parse_bytes, parse_seconds
 
 D = TypeVar("D")
 Value: TypeAlias = "str | int | float | bool | list[Value] | tuple[str, ...] | dict[str, Value]"
@@ -145,11 +145,8 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
         converted = _parse(kind, value, field.metadata["unit"])
     except (ValueError, UsageError) as error:
         raise ConfigError(f"{label}: {error}", hint=field.metadata["doc"]) from None
-    for bound, wrong in (("least", "below"), ("most", "above")):
-        limit = field.metadata[bound]
-        beyond = limit is not None and (converted < limit if bound == "least" else converted > limit)
-        if beyond:
-            raise ConfigError(f"{label}: {value} is {wrong} {limit:g}", hint=field.metadata["doc"])
+    if isinstance(converted, int | float) and not isinstance(converted, bool):
+        _check_bounds(field, converted, value, label)
     texts = converted if isinstance(converted, tuple) else (converted,) if isinstance(converted, str) else ()
     for text in texts:
         if "\n" in text:
@@ -158,6 +155,19 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
         if not re.fullmatch(field.metadata["pattern"], text):
             raise ConfigError(f"{label}: {text!r} is impossible", hint=field.metadata["doc"])
     return converted
+
+
+def _check_bounds(field: Field[object], number: float, value: Value, label: str) -> None:
+    """Raise ConfigError for a number beyond the bounds that its setting states."""
+    least, most, unit = (field.metadata[name] for name in ("least", "most", "unit"))
+    if not least <= number <= most:
+        low, high = (_shown(bound, unit) for bound in (least, most))
+        wrong = f"is below {low}" if number < least else f"is above {high}"
+        raise ConfigError(f"{label}: {value} {wrong}; {low} to {high}", hint=field.metadata["doc"])
+
+
+def _shown(bound: float, unit: str) -> str:
+    return format_bytes(bound) if unit == "bytes" else f"{bound:g}s" if unit == "seconds" else f"{bound:,}"
 
 
 def _parse(kind: object, value: Value, unit: str) -> object:

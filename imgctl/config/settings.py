@@ -15,6 +15,10 @@ Unit = Literal["", "seconds", "bytes"]
 # What every store can hold and list, short enough for the catalog's columns of 255 characters.
 PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
 
+# No machine has more; what is larger was a slip of the hand.
+_LARGEST = 2**50
+_DAY = 86400.0
+
 # A token is stored as its SHA-256: who reads the configuration cannot use it.
 BEARER = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F-]{36}):[0-9a-f]{64}"
 
@@ -57,7 +61,9 @@ class StoreSettings:
         pattern=PREFIX,
     )
     variants_prefix: str = setting("", "put before the keys of variants: variants/", pattern=PREFIX)
-    timeout: float = setting(60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1)
+    timeout: float = setting(
+        60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1, most=_DAY
+    )
     archive: str = setting(
         "", "the directory of archived originals of a file:// store; empty: beside the store, `.archive` appended"
     )
@@ -78,7 +84,9 @@ class StoreSettings:
     requester_pays: bool = setting(default=False, doc="agree to pay for requests to a requester-pays bucket")
     dual_stack: bool = setting(default=False, doc="use AWS's endpoints for IPv6 and IPv4")
     fips: bool = setting(default=False, doc="use AWS's FIPS endpoints")
-    retries: int = setting(8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0)
+    retries: int = setting(
+        8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0, most=100
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +96,10 @@ class UploadSettings:
     concurrency: int = setting(
         0, "how many puts are in flight; 0: as many as the store is found to take", least=0, most=1024
     )
-    memory: int = setting(512 * 2**20, "how many bytes of photos are held at once", unit="bytes", least=2**20)
-    bwlimit: int = setting(0, "how many bytes are put a second; 0: no bound", unit="bytes", least=0)
+    memory: int = setting(
+        512 * 2**20, "how many bytes of photos are held at once", unit="bytes", least=2**20, most=_LARGEST
+    )
+    bwlimit: int = setting(0, "how many bytes are put a second; 0: no bound", unit="bytes", least=0, most=_LARGEST)
     journal: str = setting(
         "", "the file that remembers what was uploaded; empty: in the state directory; none: no file"
     )
@@ -100,23 +110,28 @@ class WorkSettings:
     """How the worker pool runs."""
 
     jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
-    timeout: float = setting(60.0, "a picture that renders longer is given up", unit="seconds", least=1)
+    timeout: float = setting(60.0, "a picture that renders longer is given up", unit="seconds", least=1, most=_DAY)
     memory: int = setting(
         4 * 2**30,
         "how much memory a rendering process may take; what cannot fit is refused by its header",
         unit="bytes",
         least=512 * 2**20,
+        most=_LARGEST,
     )
     lease: float = setting(60.0, "how long a claim lasts unless renewed", unit="seconds", least=1, most=3600)
     max_attempts: int = setting(5, "how often a picture is tried before its row is failed", least=1, most=100)
     max_pixels: int = setting(
-        500_000_000, "a picture of more pixels is refused by its header, whatever would decode it", least=1
+        500_000_000, "a picture of more pixels is refused by its header, whatever would decode it", least=1, most=10**12
     )
     scheduler: str = setting(
         "", "the Dask scheduler whose workers render: tcp://HOST:8786; empty: this machine's processes"
     )
     poll: float = setting(
-        2.0, "an idle worker looks for work again after this; Postgres also wakes it at once", unit="seconds", least=0.1
+        2.0,
+        "an idle worker looks for work again after this; Postgres also wakes it at once",
+        unit="seconds",
+        least=0.1,
+        most=_DAY,
     )
 
 
@@ -181,10 +196,14 @@ class ServeSettings:
         "who may, each NAME:read+write:USER:HASH (USER a UUID, or * for all), as `imgctl serve --make-token` prints it",
         pattern=BEARER,
     )
-    memory: int = setting(256 * 2**20, "how many bytes of uploads are held at once", unit="bytes", least=2**20)
-    max_bytes: int = setting(100 * 2**20, "an upload of more bytes is refused", unit="bytes", least=1)
-    rate: int = setting(0, "how many requests a minute each caller may make; 0: no bound", least=0)
-    timeout: float = setting(30.0, "a client that sends nothing for so long is let go", unit="seconds", least=0.1)
+    memory: int = setting(
+        256 * 2**20, "how many bytes of uploads are held at once", unit="bytes", least=2**20, most=_LARGEST
+    )
+    max_bytes: int = setting(100 * 2**20, "an upload of more bytes is refused", unit="bytes", least=1, most=_LARGEST)
+    rate: int = setting(0, "how many requests a minute each caller may make; 0: no bound", least=0, most=10**6)
+    timeout: float = setting(
+        30.0, "a client that sends nothing for so long is let go", unit="seconds", least=0.1, most=_DAY
+    )
     links: float = setting(900.0, "how long the links it hands out work", unit="seconds", least=2, most=3600)
     spool: str = setting("", "the directory where uploads wait to be whole; empty: the system's own for such files")
     secret: str = setting("", "what signs links to a file:// store; empty: another one at each start")
@@ -207,7 +226,7 @@ class LogSettings:
     file: str = setting("", "the log file; empty: none")
     format: Literal["plain", "json"] = setting("plain", "plain or json (one object a line)")
     level: Literal["debug", "info", "warning", "error"] = setting("info", "debug, info, warning or error")
-    max_bytes: int = setting(16 * 2**20, "the file is rotated at this size", unit="bytes", least=4096)
+    max_bytes: int = setting(16 * 2**20, "the file is rotated at this size", unit="bytes", least=4096, most=_LARGEST)
     backups: int = setting(5, "how many rotated files are kept", least=0, most=1000)
 
 
