@@ -209,7 +209,7 @@ def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, v
         ("[work]\nlease = '15 parsecs'", r"\[work\] lease: '15 parsecs' is no duration"),
         ("[upload]\nmemory = 'much'", r"\[upload\] memory: 'much' is no size"),
         ("[variants.thumb]\nquality = 0", r"\[variants\.thumb\] quality: 0 is below 1"),
-        ("[upload]\nconcurrency = 1025", r"\[upload\] concurrency: 1025 is above 1024"),
+        ("[upload]\nconcurrency = 1025", r"\[upload\] concurrency: 1025 is above 1,024"),
         ("[variants.thumb]\nquality = 101", r"\[variants\.thumb\] quality: 101 is above 100"),
         ("[work]\nmemory = '1MiB'", r"\[work\] memory: 1MiB is below"),
         ("[work\njobs = 1", r"chosen\.toml: not TOML: .*config\.example\.toml"),

@@ -7,6 +7,7 @@ import pytest
 
 from imgctl.config import Settings, load_settings
 from imgctl.errors import ConfigError
+from imgctl.model import Status
 from tests.imaging.pictures import encoded, quadrants
 from tests.whole.deployment import USER, Deployment
 
@@ -50,13 +51,25 @@ def test_a_number_out_of_bounds_names_both(name: str, unit: str, least: float, m
 def test_uploads_and_work_run_with_every_number_at_its_bound(embedded: Deployment, bound: int) -> None:
     photo = embedded.directory / "a.jpg"
     photo.write_bytes(encoded(quadrants(), "JPEG"))
-    # A lease or a limit of one pixel stops the work itself; those are tried alone below.
+    # A limit of one pixel refuses every picture; it is tried alone below.
     chosen = {one[0]: one[2:][bound - 2] for one in RUN if one[0] != "work.max_pixels"}
     deployment = embedded.with_settings(**variables(chosen), LOG_FILE=str(embedded.directory / "log"))
 
     for command in (["upload", photo, "--user", str(USER)], ["work", "--drain"], ["backfill", "--yes"], ["ls"]):
         result = deployment.run(*command)
         assert (result.code, "Traceback" in result.err) == (0, False), result.err
+
+
+def test_a_limit_of_one_pixel_fails_the_picture_and_says_so(embedded: Deployment) -> None:
+    photo = embedded.directory / "a.jpg"
+    photo.write_bytes(encoded(quadrants(), "JPEG"))
+    embedded.run("upload", photo, "--user", str(USER))
+
+    result = embedded.with_settings(WORK_MAX_PIXELS="1").run("work", "--drain")
+
+    (row,) = embedded.images()
+    assert (result.code, row.status, row.attempts) == (3, Status.FAILED, 1)
+    assert "raise [work] max_pixels" in (row.error or "")
 
 
 @pytest.mark.parametrize(
