@@ -74,6 +74,9 @@ def test_a_large_picture_comes_whole_through_the_spool(either: Served, tmp_path:
     [
         ({"params": OWNER, "content": b"hello"}, 415),
         ({"params": OWNER, "content": b""}, 415),
+        ({"params": OWNER, "content": b"\0\0\0\x10ftypcrx \0\0\0\0"}, 415),
+        ({"params": OWNER, "files": {"file": ("a.jxl", b"\xff\x0a" + bytes(64))}}, 415),
+        ({"params": OWNER, "files": {"file": ("a.mov", b"\x00damaged")}}, 415),
         ({"params": OWNER, "content": photo(1), "headers": {"Content-Encoding": "gzip"}}, 415),
         ({"content": photo(1)}, 422),
         ({"params": {"user_id": "me"}, "content": photo(1)}, 422),

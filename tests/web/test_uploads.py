@@ -87,7 +87,11 @@ def test_the_same_announcement_keeps_the_same_promise(server: Served) -> None:
 
 @pytest.mark.parametrize(
     ("data", "declared", "status"),
-    [(b"no picture at all", "image/jpeg", 415), (photo(1), "image/png", 422)],
+    [
+        (b"no picture at all", "image/jpeg", 415),
+        (b"\0\0\0\x10ftypcrx \0\0\0\0", "image/heic", 415),
+        (photo(1), "image/png", 422),
+    ],
 )
 def test_what_arrived_is_looked_at(server: Served, data: bytes, declared: str, status: int) -> None:
     granted = announce(server, data, content_type=declared)
