@@ -198,7 +198,7 @@ def test_every_line_that_is_no_photo_is_named_and_the_others_go_in(
         "notes.txt": (Fate.SKIPPED, Reason.NOT_AN_IMAGE),
         "empty.jpg": (Fate.FAILED, Reason.EMPTY),
         Path(own).name: (Fate.SKIPPED, Reason.OWN_BLOB),
-        "absolute.jpg": (Fate.FAILED, Reason.BAD_LINE),
+        "absolute.jpg": (Fate.FAILED, Reason.MISSING),
         **{f"manifest.csv:{number}": (Fate.FAILED, Reason.BAD_LINE) for number in range(8, 11)},
     }
     assert all(outcome.detail for outcome in outcomes if outcome.fate is not Fate.UPLOADED)
@@ -295,8 +295,9 @@ def test_what_is_known_costs_a_head_and_no_more(seaweed: S3Server, catalog: Cata
             list(insert(manifest.entries(), ORDER, catalog=catalog, store=far, recogniser=RECOGNISER, stop=Event()))
         counted.append(methods)
 
-    # The listing is a GET; a server other than AWS is asked once more whether the new key is free.
-    assert counted[0] == Counter(HEAD=30, GET=11, PUT=10)
+    # The listing is a GET; a server other than AWS is asked once more whether the new key is free. Two puts and a
+    # deletion (POST) find out once whether it knows put-if-absent.
+    assert counted[0] == Counter(HEAD=30, GET=11, PUT=12, POST=1)
     assert counted[1] == Counter(HEAD=10, GET=1)
 
 
