@@ -70,6 +70,7 @@ def _row(catalog: Catalog, status: Status, facts: dict[str, object]) -> Image:
         id=image_id,
         user_id=USER,
         uploaded_at=time_of(image_id),
+        promised_at=time_of(image_id),
         status=status,
         original_key=key_of(image_id, "original", "jpg"),
         sha256=b"s" * 32,
