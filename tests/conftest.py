@@ -29,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     scratch = Scratch("tests")
+    # Some tests act as another user, who must come through.
+    scratch.path.chmod(0o755)
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.path)
     # After multiprocessing has removed its own directory in there, which it does at -100.
     Finalize(None, scratch.close, exitpriority=-200)
