@@ -97,6 +97,14 @@ class Terminal:
             pass
         assert self._process.exitcode is None
 
+    def read_until_there(self, file: Path) -> None:
+        """Read until a file is there, which the command or what harms it writes."""
+        deadline = time.monotonic() + FOREVER
+        while not file.exists():
+            assert time.monotonic() < deadline, f"{file} does not come: {self.drawn[-2000:]!r}"
+            assert self._process.exitcode is None
+            self._take(0.05)
+
     def wait(self) -> int:
         """Read to the end; the exit code, negative for a signal."""
         deadline = time.monotonic() + FOREVER

@@ -16,7 +16,7 @@ class Unthought(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
     """Replaces functions where a run begins: `raising` raises at its call number `call`, and leaves `marker`;
-    those of `hanging` never return."""
+    those of `hanging` never return, and leave `hung` when they are called."""
 
     raising: str = ""
     call: int = 1
@@ -27,7 +27,19 @@ class Harm:
         if self.raising:
             _replace(self.raising, self._raise_at)
         for name in self.hanging:
-            _replace(name, _hang)
+            _replace(name, self._hang)
+
+    @property
+    def hung(self) -> Path:
+        """A file that is there once a function hangs."""
+        return self.marker.with_name(f"{self.marker.name}-hung")
+
+    def _hang(self, _whole: Callable[..., object]) -> Callable[..., object]:
+        def hanging(*_args: object, **_kwargs: object) -> object:
+            self.hung.touch()
+            return threading.Event().wait()
+
+        return hanging
 
     def _raise_at(self, whole: Callable[..., object]) -> Callable[..., object]:
         calls = iter(range(1, self.call + 1))
@@ -39,10 +51,6 @@ class Harm:
             return whole(*args, **kwargs)
 
         return harmed
-
-
-def _hang(_whole: Callable[..., object]) -> Callable[..., object]:
-    return lambda *args, **kwargs: threading.Event().wait()
 
 
 def _replace(name: str, harmed: Callable[[Callable[..., object]], Callable[..., object]]) -> None:
