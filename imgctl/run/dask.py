@@ -8,6 +8,7 @@ from typing import Protocol, TypedDict, TypeVar, cast
 from imgctl.errors import ConfigError, WorkerError
 from imgctl.run.child import TOO_LARGE
 from imgctl.run.pool import ChildDied, PoolGone
+from imgctl.run.threads import ERROR_WAIT_SECONDS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -18,7 +19,6 @@ STOPPED = "was stopped with its pool, or its Dask scheduler is gone"
 # What must be the same here, on the scheduler and on every worker.
 _SAME = ("imgctl", "dask", "distributed", "cloudpickle")
 _SECONDS_TO_CONNECT = 10
-FAREWELL_SECONDS = 1.0
 
 
 class _Machine(TypedDict):
@@ -92,7 +92,7 @@ class DaskPool:
         if now:
             for remote in flying:
                 remote.cancel()
-        wait(flying, FAREWELL_SECONDS if now else None)
+        wait(flying, ERROR_WAIT_SECONDS if now else None)
         self._client.close()
 
     def _settle(self, future: Future[R], remote: Future[R]) -> None:

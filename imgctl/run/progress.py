@@ -28,6 +28,7 @@ class _Bar(Protocol):
 # The bar on the screen, for `aside`, and what orders all writes to the terminal.
 _lock = threading.RLock()
 _shown: list["Progress"] = []
+# How long a process that ends by an error waits for a thread that holds the lock.
 _SECONDS_TO_ERASE = 1.0
 
 

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor  # noqa: TID251
 from contextlib import contextmanager
 
+# How long an error that ends a command waits for what its threads are at.
+ERROR_WAIT_SECONDS = 1.0
+
 
 @contextmanager
 def thread_pool(count: int, *, name: str) -> Iterator[Executor]:

@@ -48,7 +48,7 @@ Value = str | int | datetime | None
 
 
 class Fate(StrEnum):
-    """What became of a chosen row; `planned` was not read, because reading costs and was not agreed to."""
+    """What became of a chosen row; `planned` was not read, because reading costs and needs --yes."""
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"

@@ -16,10 +16,10 @@ from imgctl.ops.upload.prepare import Prepared
 from imgctl.run.climb import Climb
 from imgctl.run.pace import Pace
 from imgctl.run.rate import RateLimit
+from imgctl.run.threads import ERROR_WAIT_SECONDS
 from imgctl.store.blobs.base import BlobStore
 
 INTERVAL_SECONDS = 1.0
-FAREWELL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
 PUT_WEIGHT = 64 * 2**10
 
@@ -102,7 +102,7 @@ class Putters:
         self._given_up = True
         for _ in self._threads:
             self._queue.put(None)
-        ends_at = time.monotonic() + FAREWELL_SECONDS
+        ends_at = time.monotonic() + ERROR_WAIT_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
 

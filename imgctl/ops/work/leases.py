@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError
+from imgctl.run.threads import ERROR_WAIT_SECONDS
 from imgctl.store.catalog.claims import end_if_frozen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, renew
 
 RENEWALS_A_LEASE = 3
-FAREWELL_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Leases:
     ) -> None:
         self._ended.set()
         # After an error nothing is waited for that may itself wait for the database.
-        self._thread.join(None if kind is None else FAREWELL_SECONDS)
+        self._thread.join(None if kind is None else ERROR_WAIT_SECONDS)
 
     def _run(self) -> None:
         while not self._ended.wait(self._lease_seconds / RENEWALS_A_LEASE):
