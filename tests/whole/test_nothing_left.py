@@ -43,7 +43,7 @@ def test_a_killed_worker_leaves_nothing_after_the_next_run(embedded: Deployment,
     deployment = embedded.in_environment(TMPDIR=str(outer))
     deployment.run("upload", place_of(album), "--user", str(USER))
     for _ in range(3):
-        run = deployment.start("work", "--json")
+        run = deployment.start("work", "--drain", "--json")
         while not run.out.read_text() and run.process.is_alive():
             run.process.join(0.01)
         run.kill()
