@@ -84,14 +84,14 @@ def seaweed_server(directory: Path) -> Iterator[S3Server]:
     """A running SeaweedFS whose data is in `directory`; also for benchmarks, outside of pytest."""
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    process, endpoint_url = _start(directory)
+    process, port = _start(directory)
     try:
-        yield S3Server(endpoint_url=endpoint_url, pid=process.pid)
+        yield S3Server(endpoint_url=f"http://127.0.0.1:{port}", pid=process.pid)
     finally:
-        _end(process)
+        _end(process, port)
 
 
-def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", str]:
+def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", int]:
     for _ in range(3):
         port = _free_ports()
         # Not the same directory twice: a server on other ports does not come up on the data of an older one.
@@ -106,8 +106,8 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", str]:
                 start_new_session=True,
             )
         if _answers(process, f"http://127.0.0.1:{port}"):
-            return process, f"http://127.0.0.1:{port}"
-        _end(process)
+            return process, port
+        _end(process, port)
     raise RuntimeError(f"SeaweedFS does not start: {(directory / 'weed.log').read_text(errors='replace')[-2000:]}")
 
 
@@ -156,13 +156,17 @@ def _answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
     return False
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", port: int) -> None:
     process.terminate()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    # No option names these; a server that is killed leaves them, and some that end by themselves do, too.
+    for grpc in range(port + 10_000, port + 10_005):
+        for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{grpc}.sock"):
+            left.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ UPLOAD = (
     "imgctl.ops.upload.start.Journal",
     "imgctl.ops.upload.journal.Journal.record",
     "imgctl.ops.upload.journal.Journal.close",
-    "imgctl.ops.upload.start.open_store",
+    "imgctl.store.blobs.open.open_store",
     "imgctl.store.catalog.engine.open_catalog",
     "imgctl.store.catalog.engine.Catalog.write",
     "imgctl.store.catalog.engine.Catalog.close",

@@ -213,13 +213,13 @@ def test_a_run_under_a_low_rate_stops_at_once_and_keeps_its_promises(
 
 
 def test_a_run_that_ends_early_still_says_what_was_done(embedded: Deployment, album: dict[Path, bytes]) -> None:
-    journal = embedded.directory / "directory"
-    journal.mkdir()
+    report = embedded.directory / "report.csv"
+    report.symlink_to("/dev/full")
 
-    result = embedded.run(*UPLOAD, place_of(album), "--journal", journal, "--json")
+    result = embedded.run(*UPLOAD, place_of(album), "--report", report, "--json")
 
     assert result.code == 1
-    assert str(journal) in result.err
+    assert "the report cannot be written" in result.err
     assert result.summary["type"] == "summary"
 
 

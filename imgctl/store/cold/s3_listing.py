@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from imgctl.errors import StoreError
+from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
 from imgctl.store.blobs.s3_boto import FAILURES, failure_of
 from imgctl.store.blobs.s3_connect import ListAnswer, Listed
@@ -43,7 +43,8 @@ class _Listing:
             return self._bucket.client.list_objects_v2(**wanted, **self._extra)
         except FAILURES as error:
             # A server that knows no optional attributes calls the request bad, or not implemented.
-            if not self._extra or type(failure_of(error, self._bucket.target()).error) is not StoreError:
+            failure = failure_of(error, self._bucket.target()).error
+            if not self._extra or type(failure) not in (StoreError, StoreUnsupported):
                 raise
             answer = self._bucket.client.list_objects_v2(**wanted)
             self._extra = {}
