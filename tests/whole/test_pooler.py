@@ -1,16 +1,19 @@
 """Behind a pooler in transaction mode everything ends as without one, and nothing is left in a session."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from imgctl.model import Status
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
+from tests.whole.test_serve import SERVE, address, ended, send
 
 IDLE = ("work", "--scheduler", "inline", "--max-duration", "2s")
 
@@ -97,36 +100,65 @@ def test_doctor_names_the_pooler(pooled: Deployment) -> None:
 
 def test_no_command_leaves_anything_in_a_session(logged: tuple[Deployment, Path], tmp_path: Path) -> None:
     deployment, log = logged
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(photo(number))
     before = log.stat().st_size
-    user = str(USER)
-    runs = [deployment.run("init")]
-    runs += [deployment.run("upload", tmp_path / f"{number}.jpg", "--user", user) for number in range(3)]
-    commands: list[list[str]] = [
-        ["work", "--drain", "--scheduler", "inline"],
-        ["audit", "--grace", "0s", "--deep", "--json"],
-        ["repair", "--grace", "0s", "--apply"],
-        ["backfill", "--force", "--scheduler", "inline", "--yes"],
-        ["transition", "--to", "GLACIER", "--older-than", "0s", "--min-size", "0", "--yes"],
-        ["restore", "--all", "--dry-run"],
-        ["ls"],
-        ["ls", "--user", user],
-        ["stats", "--by", "day"],
-        ["cost", "actual"],
-        ["doctor"],
-    ]
-    runs += [deployment.run(*command) for command in commands]
+
+    ended = {name: deployment.run(*command) for name, command in _arranged(deployment, tmp_path)}
     idle = deployment.with_settings(WORK_POLL="100ms").run(*IDLE)
-    runs.append(deployment.run("show", str(deployment.images()[0].id)))
+    ended |= {name: deployment.run(*command) for name, command in _look_ups(deployment, tmp_path)}
+    served = _served(deployment)
 
     with log.open(errors="replace") as file:
         file.seek(before)
         lines = file.read().splitlines()
-
-    assert {run.code for run in runs} <= {0, 2, 3, 4}, [run.err for run in runs]
-    told = [line for line in lines if LOGGED.search(line)]
-    assert len(told) > 100, "the server logs no statements"
+    assert {name: run.err for name, run in ended.items() if run.code} == {}
+    assert (idle.code, served) == (0, 0)
+    statements = [line for line in lines if LOGGED.search(line)]
+    assert len(statements) > 100, "the server logs no statements"
     # Without a pooler an idle worker may listen, on a connection of its own.
-    assert [line for line in told if KEPT.search(line) and "LISTEN" not in line] == []
-    assert idle.code == 0
+    assert [line for line in statements if KEPT.search(line) and "LISTEN" not in line] == []
+
+
+def _arranged(deployment: Deployment, directory: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every command that changes something, in an order in which each has something to do and ends 0."""
+    for number in range(3):
+        (directory / f"{number}.jpg").write_bytes(photo(number))
+    legacy, plan = directory / "legacy.jsonl", directory / "plan"
+    yield "init", ["init"]
+    yield "upload", ["upload", str(directory), "--include", "*.jpg", "--user", str(USER)]
+    deployment.open_store().replace("legacy/9.jpg", photo(9), content_type="image/jpeg")
+    legacy.write_text(json.dumps({"key": "legacy/9.jpg", "user_id": str(USER)}) + "\n")
+    yield "insert", ["insert", str(legacy), "--yes"]
+    yield "work", ["work", "--drain", "--scheduler", "inline"]
+    deployment.open_store().delete(["legacy/9.jpg"])
+    yield "audit", ["audit", "--grace", "0s", "--deep", "--look", "2", "--storage-class"]
+    yield "repair", ["repair", "--grace", "0s", "--apply"]
+    yield "backfill", ["backfill", "--force", "--scheduler", "inline", "--yes"]
+    yield "backfill --metadata", ["backfill", "--metadata", "--yes"]
+    cold = ["transition", "--to", "GLACIER", "--older-than", "0s", "--min-size", "0"]
+    yield "transition --plan", [*cold, "--plan", str(plan)]
+    yield "apply", ["apply", str(plan), "--yes"]
+    yield "restore", ["restore", "--user", str(USER), "--days", "1", "--yes"]
+
+
+def _look_ups(deployment: Deployment, directory: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every command that only looks."""
+    image = str(deployment.images()[0].id)
+    yield "ls", ["ls"]
+    yield "ls --user", ["ls", "--user", str(USER), "--since", "1d"]
+    yield "show", ["show", image]
+    yield "url", ["url", image, "--variant", "thumb"]
+    yield "get", ["get", image, "--out", str(directory / "got")]
+    yield "stats", ["stats", "--by", "day"]
+    yield "cost actual", ["cost", "actual"]
+    yield "doctor", ["doctor"]
+
+
+def _served(deployment: Deployment) -> int:
+    """The exit code of a server that took a picture and showed it."""
+    run = deployment.start(*SERVE)
+    url = address(run)
+    created = send(url, photo(7))
+    assert created.status_code == 201, created.text
+    assert httpx.get(f"{url}/images/{created.json()['id']}").status_code == 200
+    assert httpx.get(f"{url}/users/{USER}").status_code == 200
+    return ended(run)
