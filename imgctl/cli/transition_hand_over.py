@@ -3,7 +3,7 @@
 from imgctl.cli.base import Session
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.transition.hand_over import by_batch, rule_of
 from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import TransitionOrder
@@ -30,7 +30,7 @@ def write_rule(session: Session, order: TransitionOrder, *, older_than: float, a
 
 
 def give_job(
-    session: Session, looking: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: Waiting
+    session: Session, looking: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: StopSignal
 ) -> None:
     """Create the job; UsageError where nobody runs such."""
     # Before any row promises what nobody will do.

@@ -10,7 +10,7 @@ from imgctl.config import StoreSettings
 from imgctl.errors import KeyShapeError, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import Image, Variant
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.rate import RateLimit
 from imgctl.store.cold.base import ColdStore, StoredBlob
 
@@ -46,7 +46,7 @@ class Looker:
         *,
         listing: bool,
         pool: Executor,
-        stop: Waiting,
+        stop: StopSignal,
         rate: RateLimit | None = None,
     ) -> None:
         prefixes = {settings.originals_prefix, settings.variants_prefix} if listing else set[str]()
@@ -77,13 +77,13 @@ class Looker:
     def _head(self, key: str) -> StoredBlob | None:
         if self._rate is not None and (turn := self._rate.reserve(1)):
             self._stop.wait(turn)
-        return patiently(partial(self._cold.head, key), stop=self._stop, away=StoreUnavailable)
+        return retry(partial(self._cold.head, key), stop=self._stop, on=StoreUnavailable)
 
     def _listed(self, image: Image) -> dict[str, StoredBlob]:
         wanted = keys_of(image)
         found: dict[str, StoredBlob] = {}
         for listing in self._listings:
-            blobs = patiently(partial(listing.blobs_of, image.id), stop=self._stop, away=StoreUnavailable)
+            blobs = retry(partial(listing.blobs_of, image.id), stop=self._stop, on=StoreUnavailable)
             found |= {blob.key: blob for blob in blobs if blob.key in wanted}
         return found
 

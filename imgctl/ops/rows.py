@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.scope import PAGE_ROWS, Scope, named, page
 
@@ -40,7 +40,7 @@ def pages(
     catalog: Catalog,
     chosen: Chosen,
     *,
-    stop: Waiting,
+    stop: StopSignal,
     after: UUID = FIRST,
     where: ColumnElement[bool] | None = None,
     bad: list[BadId] | None = None,
@@ -60,7 +60,7 @@ def pages(
             with catalog.read() as connection:
                 return page(connection, chosen.scope, after=start, where=where)
 
-        found = patiently(attempt, stop=stop)
+        found = retry(attempt, stop=stop)
         if not found:
             return
         yield found
@@ -99,7 +99,7 @@ def _id_in(text: str) -> UUID | str | None:
     return UUID(found[0]) if found else "has no id of an image"
 
 
-def _listed(catalog: Catalog, scope: Scope, file: Path, *, stop: Waiting, bad: list[BadId]) -> Iterator[list[Image]]:
+def _listed(catalog: Catalog, scope: Scope, file: Path, *, stop: StopSignal, bad: list[BadId]) -> Iterator[list[Image]]:
     numbered = read_ids(file, bad)
     while not stop.is_set() and (some := {one: number for number, one in islice(numbered, PAGE_ROWS)}):
 
@@ -107,7 +107,7 @@ def _listed(catalog: Catalog, scope: Scope, file: Path, *, stop: Waiting, bad: l
             with catalog.read() as connection:
                 return named(connection, some, scope)
 
-        found = patiently(attempt, stop=stop)
+        found = retry(attempt, stop=stop)
         known = {image.id for image in found}
         bad += [
             BadId(where=f"{file}:{number}", detail=f"no row has the id {one} (or it lies outside the scope)")

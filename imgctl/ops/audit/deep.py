@@ -11,7 +11,7 @@ from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.ring import Ring
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import FIRST, Chosen, pages
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import by_id
@@ -20,7 +20,7 @@ READS_AT_ONCE = 8
 CHUNK_BYTES = 8 * 2**20
 
 
-def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> Iterator[Finding]:
+def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
     """Originals whose content is not what was uploaded; within `order.budget` bytes read, going on where the last run ended.
 
     A size that differs is another finding, so such a blob is not read. Raises what the store raises.
@@ -40,7 +40,7 @@ def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> Ite
                 return
 
 
-def _circle(parts: Parts, chosen: Chosen, ring: Ring, *, stop: Waiting) -> Iterator[list[Image]]:
+def _circle(parts: Parts, chosen: Chosen, ring: Ring, *, stop: StopSignal) -> Iterator[list[Image]]:
     """All rows once, from the ring's place to the end and from the beginning to that place."""
     start = ring.start
     yield from pages(parts.catalog, chosen, stop=stop, after=start)
@@ -74,7 +74,7 @@ def _is_due(image: Image) -> bool:
 class _Check:
     """One original at a time; safe to call from many threads."""
 
-    def __init__(self, parts: Parts, *, tally: Tally, stop: Waiting) -> None:
+    def __init__(self, parts: Parts, *, tally: Tally, stop: StopSignal) -> None:
         from imgctl.store.checksums import KeptChecksums
 
         self._parts = parts
@@ -132,7 +132,7 @@ class _Check:
             with self._parts.catalog.read() as connection:
                 return by_id(connection, one)
 
-        again = patiently(attempt, stop=self._stop)
+        again = retry(attempt, stop=self._stop)
         return again is not None and again.sha256 == image.sha256
 
     def _finding(self, image: Image, digest: bytes) -> Finding:

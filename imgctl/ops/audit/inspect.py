@@ -12,7 +12,7 @@ from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.audit.rules import Rules, judge, judge_stray, named_keys, unnamed_keys
 from imgctl.ops.audit.sift import Suspect
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
@@ -42,7 +42,7 @@ class _View:
 class Inspector:
     """Looks at suspects again; its methods are safe to call from many threads."""
 
-    def __init__(self, catalog: Catalog, head: Head, rules: Rules, *, tally: Tally, stop: Waiting) -> None:
+    def __init__(self, catalog: Catalog, head: Head, rules: Rules, *, tally: Tally, stop: StopSignal) -> None:
         self._catalog = catalog
         self._head = head
         self._rules = rules
@@ -80,7 +80,7 @@ class Inspector:
                 rows = by_ids(connection, ids) if ids else {}
                 return _View(rows=rows, rules=rules, busy=any_leased(connection))
 
-        return patiently(attempt, stop=self._stop)
+        return retry(attempt, stop=self._stop)
 
     def _blobs(self, suspects: dict[int, Suspect], view: _View) -> dict[int, Blobs]:
         doubts = {number: _doubts(one, view) for number, one in suspects.items()}

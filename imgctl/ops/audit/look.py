@@ -21,7 +21,7 @@ from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import pages
 from imgctl.ops.work.child import set_up_child
 from imgctl.ops.work.original import SPOOL_FROM_BYTES, fetch
@@ -61,7 +61,7 @@ class Looked:
     gone: bool = False
 
 
-def look(parts: Parts, *, tally: Tally, stop: Waiting, sample: Sequence[Image]) -> Iterator[Finding]:
+def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image]) -> Iterator[Finding]:
     """Variants of the `sample` that show another picture than their original; what cannot be read is counted.
 
     Archived originals are left out, restored ones too: reading them is for whoever paid for it.
@@ -92,7 +92,7 @@ def look(parts: Parts, *, tally: Tally, stop: Waiting, sample: Sequence[Image]) 
                 yield from (_finding(image, role, words) for role, words in looked.differing)
 
 
-def sampled(parts: Parts, order: AuditOrder, *, stop: Waiting, draw: random.Random | None = None) -> list[Image]:
+def sampled(parts: Parts, order: AuditOrder, *, stop: StopSignal, draw: random.Random | None = None) -> list[Image]:
     """`order.look` ready rows of the scope, each set of them as likely as any other; fewer where there are fewer.
 
     Of the whole catalog by places of its table drawn at random, so that the table is not read; of a scope by one pass
@@ -140,7 +140,7 @@ def look_at(job: LookJob) -> Looked:
     return Looked(gets=gets, differing=tuple(differing))
 
 
-def _by_places(parts: Parts, count: int, draw: random.Random, stop: Waiting) -> list[Image] | None:
+def _by_places(parts: Parts, count: int, draw: random.Random, stop: StopSignal) -> list[Image] | None:
     """The sample by places, or None where so few hold a ready row that reading all rows is cheaper."""
     found: dict[UUID, Image] = {}
     tried = 0
@@ -151,7 +151,7 @@ def _by_places(parts: Parts, count: int, draw: random.Random, stop: Waiting) -> 
                 there = places(connection)
                 return len(there), drawn(connection, there, draw)
 
-        number, rows = patiently(attempt, stop=stop)
+        number, rows = retry(attempt, stop=stop)
         for image in rows:
             if len(found) < count:
                 found.setdefault(image.id, image)
@@ -161,7 +161,7 @@ def _by_places(parts: Parts, count: int, draw: random.Random, stop: Waiting) -> 
     return list(found.values())
 
 
-def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: Waiting) -> list[Image]:
+def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: StopSignal) -> list[Image]:
     """The sample of a stream: the n-th row takes a place with probability count / n (algorithm R)."""
     kept: list[Image] = []
     rows = chain.from_iterable(pages(parts.catalog, order.chosen, stop=stop))
@@ -173,7 +173,7 @@ def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: Wait
     return kept
 
 
-def _through(pool: Pool, jobs: Iterator[tuple[Image, LookJob]], *, stop: Waiting) -> Iterator[tuple[Image, Looked]]:
+def _through(pool: Pool, jobs: Iterator[tuple[Image, LookJob]], *, stop: StopSignal) -> Iterator[tuple[Image, Looked]]:
     """Each image and what was seen of it, in order; two for each slot of the pool are under way."""
     waiting: deque[tuple[Image, Future[Looked]]] = deque()
     for image, job in jobs:
@@ -193,14 +193,14 @@ def _ended(image: Image, future: Future[Looked]) -> tuple[Image, Looked]:
         return image, Looked(gets=1, gone=True)
 
 
-def _still(parts: Parts, image: Image, stop: Waiting) -> bool:
+def _still(parts: Parts, image: Image, stop: StopSignal) -> bool:
     """Whether the row is as it was: a variant that was built anew meanwhile is another one."""
 
     def attempt() -> Image | None:
         with parts.catalog.read() as connection:
             return by_id(connection, image.id)
 
-    return patiently(attempt, stop=stop) == image
+    return retry(attempt, stop=stop) == image
 
 
 def _finding(image: Image, role: str, words: str) -> Finding:

@@ -8,7 +8,7 @@ from uuid import UUID
 from imgctl.keys import first_id
 from imgctl.ops.audit.lanes import BEHIND
 from imgctl.ops.audit.sift import stem_of
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.scope import Scope
@@ -44,7 +44,7 @@ def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
     yield Segment(outside=(behind, ""))
 
 
-def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: Waiting) -> Iterator[Segment]:
+def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: StopSignal) -> Iterator[Segment]:
     """The rows of a time range in pieces of 10,000, behind `after` where an earlier run has come so far."""
     start = after or (_before(scope.since) if scope.since else NOBODY)
     end = _before(scope.until) if scope.until else None
@@ -55,7 +55,7 @@ def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: Waiting)
             with catalog.read() as connection:
                 return split(connection, after=begin, until=end, rows=ROWS)
 
-        middle = patiently(attempt, stop=stop)
+        middle = retry(attempt, stop=stop)
         yield Segment(after=start, until=middle or end)
         if middle is None:
             return

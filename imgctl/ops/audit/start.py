@@ -19,7 +19,7 @@ from imgctl.ops.audit.segments import Segment, outside, within
 from imgctl.ops.audit.sift import Suspect, sift, strays
 from imgctl.ops.audit.sources import Source, open_report, open_source
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines
 from imgctl.store.catalog.lookups import clock
@@ -30,7 +30,7 @@ OURS = (TRASH, PROBES)
 
 
 def audit(
-    parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting, bad: list[BadId] | None = None
+    parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal, bad: list[BadId] | None = None
 ) -> Iterator[Finding]:
     """Every finding, proved by a second look, in the order of ids; raises what keeps the store from being listed.
 
@@ -46,7 +46,7 @@ def audit(
             yield finding
 
 
-def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> Iterator[Finding]:
+def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
     # Not before it is asked for: no other audit decodes anything.
     from imgctl.ops.audit.look import look, sampled
 
@@ -54,7 +54,7 @@ def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> 
 
 
 class _Audit:
-    def __init__(self, parts: Parts, order: AuditOrder, *, tally: Tally, stop: Waiting) -> None:
+    def __init__(self, parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> None:
         store, recipe = parts.settings.store, parts.settings.variants.recipe()
         self._catalog = parts.catalog
         self._order = order
@@ -149,7 +149,7 @@ class _Audit:
                 with self._catalog.read() as connection:
                     return lines(connection, self._reading, after=start, until=segment.until)
 
-            found = patiently(attempt, stop=self._stop)
+            found = retry(attempt, stop=self._stop)
             if not found:
                 return
             self._tally.add_work(rows=len(found))

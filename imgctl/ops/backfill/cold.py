@@ -12,10 +12,10 @@ from imgctl.errors import ConfigError
 from imgctl.model import Image, StorageClass, is_archived
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.order import Outcome, RestoreOrder
 from imgctl.ops.restore.price import Pile
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored, restore_estimate
 from imgctl.pricing.storage import Sized
@@ -62,7 +62,7 @@ class Cold:
             if one.storage_class:
                 self._needs.add(one.storage_class, one.size)
 
-    def learn(self, parts: Parts, *, stop: Waiting) -> None:
+    def learn(self, parts: Parts, *, stop: StopSignal) -> None:
         """Count those whose class nobody had said by what their rows have learned since."""
         for page in _pages(self._untold, parts, stop):
             for image in page:
@@ -88,7 +88,7 @@ class Cold:
                 found.append(Offer(tier=tier, usd=cost, hours=longest))
         return sorted(found, key=lambda one: one.usd)
 
-    def ask(self, order: RestoreOrder, parts: Parts, *, stop: Waiting) -> Iterator[Outcome]:
+    def ask(self, order: RestoreOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
         """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
         cold = open_cold(parts.settings.store)
         yield from request(_pages(self._ids, parts, stop), order, catalog=parts.catalog, cold=cold, stop=stop)
@@ -99,7 +99,7 @@ class Cold:
         self._untold.close()
 
 
-def _pages(file: IO[bytes], parts: Parts, stop: Waiting) -> Iterator[list[Image]]:
+def _pages(file: IO[bytes], parts: Parts, stop: StopSignal) -> Iterator[list[Image]]:
     file.seek(0)
     while data := file.read(ID_BYTES * PAGE_ROWS):
         ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
@@ -108,4 +108,4 @@ def _pages(file: IO[bytes], parts: Parts, stop: Waiting) -> Iterator[list[Image]
             with parts.catalog.read() as connection:
                 return sorted(by_ids(connection, ids).values(), key=lambda one: one.id)
 
-        yield patiently(attempt, stop=stop)
+        yield retry(attempt, stop=stop)

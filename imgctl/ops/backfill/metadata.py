@@ -31,8 +31,8 @@ from imgctl.ops.backfill.order import Shard
 from imgctl.ops.backfill.sidecars import Sidecars
 from imgctl.ops.backfill.wanted import in_shard, unreadable
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.ranges import in_store
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import FIRST, BadId, Chosen, pages
 from imgctl.ops.state import state_directory
 from imgctl.ops.upload.describe import Description, TakenFrom, describe
@@ -105,7 +105,7 @@ class _Looked:
 class Metadata:
     """One run. `resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
 
-    def __init__(self, order: MetadataOrder, parts: Parts, *, stop: Waiting, anew: bool = False) -> None:
+    def __init__(self, order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> None:
         self.resumed = Reached()
         self.bad: list[BadId] = []
         self.sidecars = Sidecars() if order.sidecars_from else None
@@ -166,11 +166,11 @@ class Metadata:
 
     def _settle(self, images: Sequence[Image]) -> Iterator[Outcome]:
         """Read a batch at once, write it in one transaction, and note how far the run came."""
-        now = patiently(self._clock, stop=self._stop)
+        now = retry(self._clock, stop=self._stop)
         paths = [self.sidecars.path_of(image.sha256) if self.sidecars else None for image in images]
         looked = list(self._pool.map(partial(self._look, now), images, paths))
         told = [one.told for one in looked if one.told is not None]
-        kept = patiently(partial(self._write, told), stop=self._stop) if told and self._order.writes else None
+        kept = retry(partial(self._write, told), stop=self._stop) if told and self._order.writes else None
         outcomes = [one.outcome or _changed(one, kept) for one in looked]
         failed = sum(one.fate is Fate.FAILED for one in outcomes)
         cold = sum(one.fate is Fate.NEEDS_RESTORE for one in outcomes)
@@ -196,7 +196,7 @@ class Metadata:
         header: Header | None = None
         if not cold:
             try:
-                header = patiently(partial(self._header, image), stop=self._stop, away=StoreUnavailable)
+                header = retry(partial(self._header, image), stop=self._stop, on=StoreUnavailable)
             except BlobArchived:
                 cold = True
             except (BucketMissing, StoreDenied, StoreUnavailable):

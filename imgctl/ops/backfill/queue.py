@@ -30,7 +30,7 @@ from imgctl.ops.backfill.ended import (
 from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome
 from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import patiently
+from imgctl.ops.retry import retry
 from imgctl.ops.work.queue import Turn
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.run.stop import Stop
@@ -185,7 +185,7 @@ class ReadyRows:
         except StoreError as error:
             log.warning("superseded variants were not deleted: %s; an audit finds them", error.line)
         holds = [Hold(id=image.id, attempts=image.attempts) for image, _ in cleared]
-        patiently(partial(self._release, holds), stop=self._stop)
+        retry(partial(self._release, holds), stop=self._stop)
 
     def _release(self, holds: Sequence[Hold]) -> None:
         with self._catalog.write() as connection:

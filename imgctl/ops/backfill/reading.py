@@ -9,7 +9,7 @@ from imgctl.imaging.metadata.source import REMOTE_BYTES
 from imgctl.model import is_archived
 from imgctl.ops.backfill.metadata import MetadataOrder
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import pages
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
@@ -36,7 +36,7 @@ class Reading:
         return sum(one.originals for one in self.reads.values())
 
 
-def reading(order: MetadataOrder, parts: Parts, *, stop: Waiting) -> Reading:
+def reading(order: MetadataOrder, parts: Parts, *, stop: StopSignal) -> Reading:
     """Count the rows that are wanted; a shard is taken to be its share of them."""
     archived, reads = 0, dict[str, Reads]()
     for storage_class, content_type, count in _counts(order, parts, stop):
@@ -56,7 +56,7 @@ def price(card: Card, found: Reading) -> Estimate:
     return reading_estimate(card, found.reads, assumptions=(words,))
 
 
-def _counts(order: MetadataOrder, parts: Parts, stop: Waiting) -> Iterator[tuple[str | None, str | None, int]]:
+def _counts(order: MetadataOrder, parts: Parts, stop: StopSignal) -> Iterator[tuple[str | None, str | None, int]]:
     counted: Counter[tuple[str | None, str | None]] = Counter()
     if order.chosen.ids_from is not None:
         for page in pages(parts.catalog, order.chosen, stop=stop):

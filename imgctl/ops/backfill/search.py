@@ -15,9 +15,9 @@ from imgctl.ops.backfill.wanted import NOTHING, in_shard, is_held, may_be_left, 
 from imgctl.ops.joined import Joined
 from imgctl.ops.joined import Looker as StoreLooker
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.restore.look import Looker, note
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.cold.base import ColdStore
@@ -53,7 +53,9 @@ class Search:
     their rows call archived can be read, `bad` the lines of an ids file that name no row.
     """
 
-    def __init__(self, order: BackfillOrder, parts: Parts, cold: ColdStore, *, pool: Executor, stop: Waiting) -> None:
+    def __init__(
+        self, order: BackfillOrder, parts: Parts, cold: ColdStore, *, pool: Executor, stop: StopSignal
+    ) -> None:
         self.done = order.after
         self.bad: list[BadId] = []
         self.readable_now = self.examined = 0
@@ -79,7 +81,7 @@ class Search:
 
     def again(self, ids: Sequence[UUID]) -> Found:
         """The same of these rows as they are now."""
-        images, now = patiently(partial(self._read, ids), stop=self._stop)
+        images, now = retry(partial(self._read, ids), stop=self._stop)
         window = Window(images=images, clock=now, examined=0, done=self.done)
         return self._sorted(window, self._store_looker(listing=False))
 
@@ -132,7 +134,7 @@ class Search:
     def _seen(self, images: Sequence[Image]) -> list[Seen]:
         order = RestoreOrder(lists_restores=self._order.lists_restores)
         with Looker(self._cold, order) as looker:
-            return patiently(partial(looker.look, images), stop=self._stop, away=StoreUnavailable)
+            return retry(partial(looker.look, images), stop=self._stop, on=StoreUnavailable)
 
     def _store_looker(self, *, listing: bool) -> StoreLooker:
         return StoreLooker(self._cold, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop)

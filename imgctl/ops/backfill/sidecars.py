@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from uuid import UUID
 
-from imgctl.ops.patience import Waiting
 from imgctl.ops.recognise import SIDECAR_NAMES
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.outcome import Fate, FileOutcome
 from imgctl.ops.upload.prepare import unreadable
@@ -31,7 +31,7 @@ class Sidecars:
         self._connection = sqlite3.connect("")
         self._connection.execute(_SCHEMA)
 
-    def add(self, directory: str, *, stop: Waiting) -> Iterator[FileOutcome]:
+    def add(self, directory: str, *, stop: StopSignal) -> Iterator[FileOutcome]:
         """Walk a tree; yields what could not be read."""
         for found in chosen(Selection(paths=(directory,), user_id=_NOBODY)):
             if stop.is_set():

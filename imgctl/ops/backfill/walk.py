@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 
 from imgctl.model import Image
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.life import chosen, up_to
@@ -34,7 +34,7 @@ class Window:
     done: UUID
 
 
-def windows(catalog: Catalog, order: BackfillOrder, *, stop: Waiting, bad: list[BadId]) -> Iterator[Window]:
+def windows(catalog: Catalog, order: BackfillOrder, *, stop: StopSignal, bad: list[BadId]) -> Iterator[Window]:
     """The rows that may be wanted, in the order of ids (of the file, where they come from one)."""
     if order.chosen.ids_from is None:
         yield from _scope(catalog, order, stop=stop)
@@ -43,12 +43,12 @@ def windows(catalog: Catalog, order: BackfillOrder, *, stop: Waiting, bad: list[
         yield Window(images=found, clock=_clock(catalog, stop), examined=len(found), done=order.after)
 
 
-def _scope(catalog: Catalog, order: BackfillOrder, *, stop: Waiting) -> Iterator[Window]:
+def _scope(catalog: Catalog, order: BackfillOrder, *, stop: StopSignal) -> Iterator[Window]:
     after, last = order.after, order.after
     while not stop.is_set():
-        bound, examined, now = patiently(partial(_bound, catalog, order, after), stop=stop)
+        bound, examined, now = retry(partial(_bound, catalog, order, after), stop=stop)
         while not stop.is_set():
-            found = patiently(partial(_page, catalog, order, after, bound), stop=stop)
+            found = retry(partial(_page, catalog, order, after, bound), stop=stop)
             whole = len(found) < PAGE_ROWS
             last = found[-1].id if found else last
             after = bound if whole and bound else last
@@ -79,9 +79,9 @@ def _where(selection: Selection) -> ColumnElement[bool]:
     )
 
 
-def _clock(catalog: Catalog, stop: Waiting) -> datetime:
+def _clock(catalog: Catalog, stop: StopSignal) -> datetime:
     def attempt() -> datetime:
         with catalog.read() as connection:
             return clock(connection)
 
-    return patiently(attempt, stop=stop)
+    return retry(attempt, stop=stop)

@@ -15,8 +15,8 @@ from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.insert.copies import Copy, add, begun, copied, copy_one, resumed
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.recognise import Recogniser
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
@@ -50,7 +50,7 @@ def insert(
     catalog: Catalog,
     store: BlobStore,
     recogniser: Recogniser,
-    stop: Waiting,
+    stop: StopSignal,
 ) -> Iterator[FileOutcome]:
     """Insert every blob the entries name; yields one outcome an entry, in blocks, and leaves the sources alone.
 
@@ -77,7 +77,7 @@ class _Run:
         store: BlobStore,
         recogniser: Recogniser,
         threads: Executor,
-        stop: Waiting,
+        stop: StopSignal,
     ) -> None:
         self.hopeless: StoreError | None = None
         self._threads = threads
@@ -123,7 +123,7 @@ class _Run:
             with self._catalog.read() as connection:
                 return by_ids(connection, {source.id for source in sources})
 
-        return patiently(transaction, stop=self._stop) if sources else {}
+        return retry(transaction, stop=self._stop) if sources else {}
 
     def _inspect(self, source: Source) -> Inspected | FileOutcome | Broken:
         with self._budget.hold(min(source.blob.size, PIECE)):
@@ -136,7 +136,7 @@ class _Run:
             with self._catalog.write() as connection:
                 return promise(connection, rows)
 
-        promised = patiently(transaction, stop=self._stop) if rows else []
+        promised = retry(transaction, stop=self._stop) if rows else []
         for one, row, found in zip(inspected, rows, promised, strict=True):
             if found.status is Status.UPLOADING:
                 add(copies, begun(one.source, row, found))
@@ -156,7 +156,7 @@ class _Run:
                 keep(connection, arrived)
 
         if arrived:
-            patiently(transaction, stop=self._stop)
+            retry(transaction, stop=self._stop)
         for copy, failure in zip(copies, failures, strict=True):
             self._judge(failure)
             yield from copied(copy, failure)

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
 from imgctl.ops.plan.file import Action
+from imgctl.ops.retry import StopSignal
 from imgctl.store.cold.base import ColdStore
 
 
@@ -36,7 +36,7 @@ class Site:
 
     parts: Parts
     cold: ColdStore
-    stop: Waiting
+    stop: StopSignal
     concurrency: int
     rate: int | None = None
     dry_run: bool = False

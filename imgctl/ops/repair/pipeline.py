@@ -12,12 +12,12 @@ from imgctl.errors import CatalogError, ImgctlError
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.repair.decide import blob_key, decide, own_key
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.repair.write import write
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids, clock
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def repair(
-    findings: Iterable[Finding], order: RepairOrder, parts: Parts, cold: ColdStore, *, stop: Waiting
+    findings: Iterable[Finding], order: RepairOrder, parts: Parts, cold: ColdStore, *, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Mend what findings say, or (dry) say what would; yields one outcome a finding.
 
@@ -65,7 +65,7 @@ class _Never:
 
 
 class _Run:
-    def __init__(self, order: RepairOrder, parts: Parts, cold: ColdStore, threads: Executor, stop: Waiting) -> None:
+    def __init__(self, order: RepairOrder, parts: Parts, cold: ColdStore, threads: Executor, stop: StopSignal) -> None:
         self._order = order
         self._parts = parts
         self._cold = cold
@@ -96,7 +96,7 @@ class _Run:
             with self._parts.catalog.read() as connection:
                 return by_ids(connection, wanted), clock(connection)
 
-        return patiently(attempt, stop=self._stop)
+        return retry(attempt, stop=self._stop)
 
     def _look(self, finding: Finding, *, rows: dict[UUID, Image], now: datetime) -> Evidence:
         row = rows.get(id_of(finding, self._order) or _NOBODY)
@@ -116,7 +116,7 @@ class _Run:
                 return write(connection, decisions)
 
         try:
-            changed = patiently(attempt, stop=self._stop)
+            changed = retry(attempt, stop=self._stop)
         except CatalogError as error:
             yield from (Outcome(decision=one, fate=Fate.FAILED, detail=error.line) for one in decisions)
             raise

@@ -6,9 +6,9 @@ from itertools import islice
 
 from imgctl.errors import ImgctlError
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
 from imgctl.ops.repair.order import Fate
 from imgctl.ops.repair.trash import carry, key_before, trashed
+from imgctl.ops.retry import StopSignal
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob
 
@@ -27,7 +27,7 @@ class Undeleted:
 
 
 def undelete(
-    parts: Parts, day: str | None, *, apply: bool, stop: Waiting, concurrency: int = 16
+    parts: Parts, day: str | None, *, apply: bool, stop: StopSignal, concurrency: int = 16
 ) -> Iterator[Undeleted]:
     """Bring back what was thrown away on a day (`2026-11-22`) or ever, or (dry) say what would; one outcome a blob.
 

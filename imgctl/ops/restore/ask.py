@@ -8,10 +8,10 @@ from decimal import Decimal
 
 from imgctl.errors import StoreError
 from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
-from imgctl.ops.patience import Waiting
 from imgctl.ops.restore.look import Judge, Looker, note, readable_until
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.price import price_of
+from imgctl.ops.retry import StopSignal
 from imgctl.run.rate import RateLimit
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.cold.base import ColdStore, Restore, StoredBlob
@@ -28,7 +28,7 @@ _FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Rest
 
 
 def request(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: Waiting
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Restore the originals of these rows, a page at a time, and write into the rows what the store says of them.
 
@@ -40,7 +40,7 @@ def request(
 
 
 def move_back(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: Waiting
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Move what is restored back to STANDARD and ask for nothing; yields what was moved, or failed to be."""
     for outcome in _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=False):
@@ -66,7 +66,7 @@ def _through(
     *,
     catalog: Catalog,
     cold: ColdStore,
-    stop: Waiting,
+    stop: StopSignal,
     asking: bool,
 ) -> Iterator[Outcome]:
     with Looker(cold, order) as looker:
@@ -87,7 +87,7 @@ def _through(
 class _Run:
     """One restore; `_act` runs in the looker's threads."""
 
-    def __init__(self, order: RestoreOrder, cold: ColdStore, looker: Looker, stop: Waiting, *, asking: bool) -> None:
+    def __init__(self, order: RestoreOrder, cold: ColdStore, looker: Looker, stop: StopSignal, *, asking: bool) -> None:
         self.judge = Judge(order)
         self._asking = asking
         self._order = order

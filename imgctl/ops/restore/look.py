@@ -8,8 +8,8 @@ from typing import Self
 
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreUnavailable
 from imgctl.model import Image, is_archived
-from imgctl.ops.patience import Waiting, patiently
 from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.engine import Catalog
@@ -22,7 +22,9 @@ LISTED_FOR_A_HEAD = 12
 FEW = 25
 
 
-def rows(catalog: Catalog, wanted: Wanted, *, stop: Waiting, bad: list[BadId] | None = None) -> Iterator[list[Image]]:
+def rows(
+    catalog: Catalog, wanted: Wanted, *, stop: StopSignal, bad: list[BadId] | None = None
+) -> Iterator[list[Image]]:
     """The rows wanted, a page at a time; `bad` takes ids of a file that name none."""
     if not wanted.ids:
         yield from pages(catalog, wanted.chosen, stop=stop, bad=bad)
@@ -32,7 +34,7 @@ def rows(catalog: Catalog, wanted: Wanted, *, stop: Waiting, bad: list[BadId] | 
         with catalog.read() as connection:
             return named(connection, wanted.ids, wanted.chosen.scope)
 
-    if found := patiently(attempt, stop=stop):
+    if found := retry(attempt, stop=stop):
         yield found
 
 
@@ -128,11 +130,11 @@ def readable_until(blob: StoredBlob) -> datetime | None:
     return until if is_archived(blob.storage_class) and until is not None and until > datetime.now(UTC) else None
 
 
-def note(catalog: Catalog, looked: Sequence[Seen], *, stop: Waiting) -> None:
+def note(catalog: Catalog, looked: Sequence[Seen], *, stop: StopSignal) -> None:
     """Write into the rows what differs from what the store says, in one transaction."""
     truths = [truth for one in looked if (truth := _truth(one)) is not None]
     if truths:
-        patiently(partial(_write, catalog, truths), stop=stop)
+        retry(partial(_write, catalog, truths), stop=stop)
 
 
 def _write(catalog: Catalog, truths: Sequence[Truth]) -> None:

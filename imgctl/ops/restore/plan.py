@@ -8,13 +8,13 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
-from imgctl.ops.patience import patiently
 from imgctl.ops.plan.file import Action, PlanWriter
 from imgctl.ops.plan.perform import Applied, Site
 from imgctl.ops.plan.perform import Fate as Performed
 from imgctl.ops.plan.version import row_version
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
+from imgctl.ops.retry import retry
 from imgctl.pricing.lines import Json
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
@@ -60,7 +60,7 @@ def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
 def _perform(actions: Sequence[Action], order: RestoreOrder, site: Site) -> Iterator[Applied]:
     catalog, stop = site.parts.catalog, site.stop
     by_id = {action.id: action for action in actions}
-    images = patiently(partial(_rows, catalog, tuple(by_id)), stop=stop)
+    images = retry(partial(_rows, catalog, tuple(by_id)), stop=stop)
     for action in actions:
         if action.id not in images:
             yield Applied(action=action, fate=Performed.REFUSED, detail="its row is gone")

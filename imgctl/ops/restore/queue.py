@@ -1,18 +1,18 @@
 """What the work queue must leave until somebody restores it."""
 
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.store.catalog.engine import Catalog
 
 
-def waiting(catalog: Catalog, *, stop: Waiting) -> int:
+def waiting(catalog: Catalog, *, stop: StopSignal) -> int:
     """How many of the oldest 10,000 processing images wait for their originals to be restored."""
 
     def attempt() -> int:
         with catalog.read() as connection:
             return awaiting_restore(connection)
 
-    return patiently(attempt, stop=stop)
+    return retry(attempt, stop=stop)
 
 
 def waiting_words(count: int) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from imgctl.ops.patience import Waiting
 from imgctl.ops.restore.ask import move_back
 from imgctl.ops.restore.look import rows
 from imgctl.ops.restore.order import Outcome, RestoreOrder, State, Wanted
 from imgctl.ops.restore.survey import status
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import BadId
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored
@@ -50,7 +50,7 @@ def pauses(first_seconds: float) -> Iterator[float]:
 
 
 def wait(
-    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: Waiting, first_seconds: float
+    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal, first_seconds: float
 ) -> Iterator[Round | Outcome]:
     """Look again and again until nothing is restoring; what became readable is moved back where it shall stay.
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.look import Judging, database_time
 from imgctl.ops.transition.move import Job, Moved, Mover
@@ -35,7 +35,7 @@ LONGEST_STEP_SECONDS = 1.0
 
 
 def transition(
-    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: Waiting
+    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Move what the gate lets pass; yields an outcome for each row of the order.
 
@@ -64,7 +64,7 @@ def transition(
 
 class _Run:
     def __init__(
-        self, judges: Judging, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: Waiting
+        self, judges: Judging, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: StopSignal
     ) -> None:
         self._judges = judges
         self._order = order
@@ -118,7 +118,7 @@ class _Run:
             yield Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.LEASED, detail="another transition moves it")
 
     def _wait_for_a_lease(self) -> None:
-        now = patiently(lambda: database_time(self._catalog), stop=self._stop)
+        now = retry(lambda: database_time(self._catalog), stop=self._stop)
         left = min(self._pending.values()) + timedelta(milliseconds=1) - now
         self._stop.wait(min(max(left.total_seconds(), 0.05), LONGEST_STEP_SECONDS))
 
@@ -127,7 +127,7 @@ class _Run:
             with self._catalog.read() as connection:
                 return sorted(by_ids(connection, tuple(ids)).values(), key=lambda image: image.id)
 
-        return patiently(attempt, stop=self._stop) if ids else []
+        return retry(attempt, stop=self._stop) if ids else []
 
     # --- acting
 
@@ -173,7 +173,7 @@ class _Run:
                 end_if_frozen(connection, seconds=self._order.lease_seconds)
                 return self._promised(connection, seen), correct_classes(connection, found) if found else set()
 
-        promised, corrected = patiently(transaction, stop=self._stop)
+        promised, corrected = retry(transaction, stop=self._stop)
         self._leases.hold(Hold(id=one, attempts=attempts) for one, attempts in promised.items())
         return promised, corrected
 
@@ -194,7 +194,7 @@ class _Run:
 
         with self._leases.settling():
             if known:
-                patiently(transaction, stop=self._stop)
+                retry(transaction, stop=self._stop)
             self._leases.drop(job.id for job in jobs)
 
     def _told(self, verdict: Verdict, *, promised: bool, moved: Moved | None) -> Outcome:

@@ -9,7 +9,7 @@ from itertools import chain
 from imgctl.config import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import TransitionOrder
@@ -50,7 +50,7 @@ def rule_of(settings: Settings, order: TransitionOrder, *, older_than_seconds: f
     return planned(settings.store, to=policy.to, days=days, min_size=least)
 
 
-def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: Waiting) -> HandedOver:
+def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: StopSignal) -> HandedOver:
     """Promise the moves in the rows, write the manifest, create the job; its moves begin once it is confirmed at AWS.
 
     Where that ends early the rows keep the promise for a day, and the next transition after that puts them right.
@@ -73,7 +73,7 @@ def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: 
     return HandedOver(job_id=job_id, manifest_key=key, originals=count)
 
 
-def _promised(block: list[Verdict], order: TransitionOrder, parts: Parts, stop: Waiting) -> list[str]:
+def _promised(block: list[Verdict], order: TransitionOrder, parts: Parts, stop: StopSignal) -> list[str]:
     passed = [verdict.image for verdict in block if verdict.refusal is None]
     if not passed:
         return []
@@ -83,5 +83,5 @@ def _promised(block: list[Verdict], order: TransitionOrder, parts: Parts, stop: 
         with parts.catalog.write() as connection:
             return set(promise_moves(connection, seen, to=order.policy.to, lease_seconds=JOB_SECONDS))
 
-    promised = patiently(transaction, stop=stop)
+    promised = retry(transaction, stop=stop)
     return [image.original_key or "" for image in passed if image.id in promised]

@@ -8,7 +8,7 @@ from typing import Protocol
 from imgctl.model import Image
 from imgctl.ops.joined import Looker
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
@@ -35,7 +35,7 @@ class Judging(Protocol):
 class Judges:
     """The gate with what it looks at; `looker` tells how many requests that took."""
 
-    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: Looker, stop: Waiting) -> None:
+    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: Looker, stop: StopSignal) -> None:
         self.looker = looker
         self.bad: list[BadId] = []
         self._order = order
@@ -53,7 +53,7 @@ class Judges:
 
     def judge(self, images: Sequence[Image]) -> list[Verdict]:
         """Verdicts over these rows, in their order."""
-        now = patiently(lambda: database_time(self._catalog), stop=self._stop)
+        now = retry(lambda: database_time(self._catalog), stop=self._stop)
         verdicts = {image.id: self._gate.judge_row(image, now=now) for image in images}
         open_rows = [image for image in images if verdicts[image.id] is None]
         judged = {joined.image.id: self._gate.judge(joined) for joined in self.looker.look(open_rows)}
@@ -62,7 +62,7 @@ class Judges:
 
 @contextmanager
 def judges(
-    order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: Waiting, listing: bool | None = None
+    order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: StopSignal, listing: bool | None = None
 ) -> Iterator[Judges]:
     """Look by listing where the scope is a range of days; by a request each for one user's and for named rows."""
     if listing is None:

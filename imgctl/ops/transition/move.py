@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
-from imgctl.ops.patience import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Waiting
+from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
 from imgctl.run.rate import RateLimit
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.run.window import bounded
@@ -54,8 +54,8 @@ class Mover:
         concurrency: int,
         rate: int | None,
         delete_noncurrent: bool,
-        stop: Waiting,
-        patience_seconds: float = PATIENCE_SECONDS,
+        stop: StopSignal,
+        patience_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
         self._cold = cold

@@ -8,10 +8,10 @@ from uuid import UUID
 from imgctl.errors import UsageError
 from imgctl.model import Image, StorageClass
 from imgctl.ops.cost.cards import card_in_force
-from imgctl.ops.patience import patiently
 from imgctl.ops.plan.file import Action
 from imgctl.ops.plan.perform import Applied, Fate, Site
 from imgctl.ops.plan.version import row_version
+from imgctl.ops.retry import retry
 from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.gate import Refusal, Verdict, targets
 from imgctl.ops.transition.look import BLOCK, Judges, judges
@@ -107,7 +107,7 @@ class PlannedJudges:
             with self._site.parts.catalog.read() as connection:
                 return by_ids(connection, ids)
 
-        found = patiently(attempt, stop=self._site.stop)
+        found = retry(attempt, stop=self._site.stop)
         return {one: found[one] for one in ids if one in found}
 
     def _drift(self, verdict: Verdict) -> Verdict:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.model import Status
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
 from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
@@ -24,7 +24,7 @@ class Known:
     Whoever asks waits for `attach`, unless the journal was empty when it was opened.
     """
 
-    def __init__(self, journal: Journal | None, store_url: str, stop: Waiting) -> None:
+    def __init__(self, journal: Journal | None, store_url: str, stop: StopSignal) -> None:
         self._journal = journal
         self._remembers = journal is not None and not journal.is_empty()
         self._attached: Future[Catalog] = Future()
@@ -45,7 +45,7 @@ class Known:
         if not entries:
             return [], list(files)
         ids = [entry.image for entry in entries.values()]
-        rows = patiently(lambda: self._lookup(ids), stop=self._stop)
+        rows = retry(lambda: self._lookup(ids), stop=self._stop)
         safe = {file: entry for file, entry in entries.items() if _is_safe(entry, rows)}
         known = [safe[_file(found)] for found in files if _file(found) in safe]
         present = [_present(entry, rows[entry.image][1]) for entry in known]

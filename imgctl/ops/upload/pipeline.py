@@ -16,7 +16,7 @@ from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import NewImage, Promised, Status
-from imgctl.ops.patience import Waiting, patiently
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.journal import Entry
 from imgctl.ops.upload.order import BATCH, UploadOrder
@@ -39,7 +39,7 @@ IDLE_SECONDS = 1.0
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 
 
-def upload(ahead: Ahead, order: UploadOrder, *, catalog: "Catalog", stop: Waiting) -> Generator[FileOutcome]:
+def upload(ahead: Ahead, order: UploadOrder, *, catalog: "Catalog", stop: StopSignal) -> Generator[FileOutcome]:
     """Upload every image that is read `ahead`; yields one outcome a file as soon as it is settled.
 
     When `stop` is set no further file is begun. Raises what ends a whole run (no bucket, no permission, no space, no
@@ -57,7 +57,7 @@ def upload(ahead: Ahead, order: UploadOrder, *, catalog: "Catalog", stop: Waitin
 class _Run:
     """One upload: what is prepared, what flies and what has arrived, all owned by the thread that iterates."""
 
-    def __init__(self, ahead: Ahead, order: UploadOrder, catalog: "Catalog", stop: Waiting) -> None:
+    def __init__(self, ahead: Ahead, order: UploadOrder, catalog: "Catalog", stop: StopSignal) -> None:
         self.hopeless: Exception | None = None
         self._order = order
         self._catalog = catalog
@@ -184,7 +184,7 @@ class _Run:
         if prepared and not self._order.dry_run:
             self._bucket.expect()
         rows = [new_row(one, self._order) for one in prepared]
-        promised = patiently(lambda: self._write(arrived, rows), stop=self._stop)
+        promised = retry(lambda: self._write(arrived, rows), stop=self._stop)
         self._arrived, self._prepared = [], self._prepared[len(prepared) :]
         self._look_ahead(prepared)
         self._begun = True

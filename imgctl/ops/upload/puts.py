@@ -10,7 +10,7 @@ from threading import Condition, Thread
 
 from imgctl.errors import BlobExists, StoreError
 from imgctl.model import Promised
-from imgctl.ops.patience import Waiting
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.upload.order import FIRST_CONCURRENCY, MOST_CONCURRENCY, UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.run.climb import Climb
@@ -66,7 +66,7 @@ class Putters:
     `limit` of them work at a time: as many as the order says, or as many as the store is found to take.
     """
 
-    def __init__(self, store: BlobStore, order: UploadOrder, *, stop: Waiting, done: Callable[[Put], None]) -> None:
+    def __init__(self, store: BlobStore, order: UploadOrder, *, stop: StopSignal, done: Callable[[Put], None]) -> None:
         self._store = store
         self._stop = stop
         self._done = done

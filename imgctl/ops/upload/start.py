@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from imgctl.config import Settings, StoreSettings
-from imgctl.ops.patience import Waiting
 from imgctl.ops.recognise import Recogniser
+from imgctl.ops.retry import StopSignal
 from imgctl.ops.state import state_directory
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
@@ -33,7 +33,7 @@ def uploading(
     *,
     store: BlobStore,
     journal: Path | None,
-    stop: Waiting,
+    stop: StopSignal,
     tell: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
     """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `pipeline.upload`.

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Generic, TypeVar
 
 from imgctl.errors import CatalogError, ImgctlError
-from imgctl.ops.patience import patiently
+from imgctl.ops.retry import retry
 from imgctl.ops.work.flights import Flights
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
@@ -129,7 +129,7 @@ class _Run(Generic[T]):
                 raise
 
         with self._leases.settling():
-            turn = patiently(transaction, stop=self._stop)
+            turn = retry(transaction, stop=self._stop)
             self._leases.drop(one.job.id for one in outcomes)
         self._queue.committed(turn)
         return turn

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.ops.patience import patiently
+from imgctl.ops.retry import retry
 from imgctl.ops.work.order import Fate, ImageOutcome, WorkOrder
 from imgctl.ops.work.queue import Turn
 from imgctl.ops.work.record import Record, Verdict, judge, record
@@ -71,7 +71,7 @@ class Processing:
 
     def wait(self) -> bool:
         """Wait for rows, leases and back-offs; False when drained."""
-        rest = patiently(self._look, stop=self._stop)
+        rest = retry(self._look, stop=self._stop)
         if self._order.drain and rest.processing == 0:
             return False
         pauses = [self._order.poll_seconds, self._stop.remaining, rest.next_free_seconds]

@@ -18,7 +18,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.page.pictures import Pictures
 from imgctl.ops.audit.report import Sink
 from imgctl.ops.parts import Parts
-from imgctl.ops.patience import Waiting
+from imgctl.ops.retry import StopSignal
 from imgctl.pricing.lines import dollars
 from imgctl.run.scratch import part
 
@@ -33,7 +33,7 @@ class Subject:
     order: AuditOrder
     tally: Tally
     made_at: datetime
-    stop: Waiting
+    stop: StopSignal
 
 
 @contextmanager

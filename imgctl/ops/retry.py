@@ -1,4 +1,4 @@
-"""Waiting for a database or a store that went away for a while, so that a long run outlives its restart."""
+"""Retrying while the database or the store is unreachable, so that a long run outlives a restart of either."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from imgctl.errors import CatalogUnavailable, StoreUnavailable
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 300.0
+RETRY_SECONDS = 300.0
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
 
-class Waiting(Protocol):
-    """What a run listens to: `threading.Event` and `run.stop.Stop` both fit."""
+class StopSignal(Protocol):
+    """Asks a run to end: `threading.Event` and `run.stop.Stop` both fit."""
 
     def is_set(self) -> bool:
         """Whether to begin nothing new."""
@@ -26,25 +26,25 @@ class Waiting(Protocol):
         """Sleep until set or timed out; True when set."""
 
 
-def patiently(
+def retry(
     attempt: Callable[[], T],
     *,
-    stop: Waiting,
-    patience_seconds: float = PATIENCE_SECONDS,
-    away: type[CatalogUnavailable] | type[StoreUnavailable] = CatalogUnavailable,
+    stop: StopSignal,
+    seconds: float = RETRY_SECONDS,
+    on: type[CatalogUnavailable] | type[StoreUnavailable] = CatalogUnavailable,
 ) -> T:
-    """Do a transaction, again and again while the database (or who else raises `away`) is away; raises it in the end.
+    """The result of `attempt`, tried again after each error of type `on` for `seconds` or until `stop`; then raises it.
 
     `attempt` must be safe to repeat: its commit may have happened though its answer was lost.
     """
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
             return attempt()
-        except away as error:
+        except on as error:
             if time.monotonic() + pause > deadline or stop.wait(pause):
                 raise
-            who = "catalog" if isinstance(error, CatalogUnavailable) else "store"
-            log.warning("waiting for the %s: %s", who, error.line)
+            what = "catalog" if isinstance(error, CatalogUnavailable) else "store"
+            log.warning("waiting for the %s: %s", what, error.line)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
