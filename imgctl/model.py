@@ -115,10 +115,14 @@ class Image:
     leased_until: datetime | None = None
     error: str | None = None
 
+    def key(self, role: str) -> str | None:
+        """The key that the row names for `role` (`original`, `thumb`, `medium`, `full`), or None."""
+        key: str | None = getattr(self, f"{role}_key")
+        return key
+
     def variant_key(self, variant: Variant) -> str | None:
         """The key under which `variant` is known to be safe, or None."""
-        key: str | None = getattr(self, f"{variant}_key")
-        return key
+        return self.key(variant)
 
 
 IMAGE_COLUMNS = tuple(field.name for field in fields(Image))

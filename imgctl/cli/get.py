@@ -26,9 +26,9 @@ def command(session: Session, *, images: tuple[str, ...], out: Path, force: bool
     An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
     and differs is left alone unless --force, and the exit code is 3.
     """
-    from imgctl.ops.desk.fetch import Fate, fetch, make_directory
     from imgctl.ops.lookup import find_image
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.support.download import Fate, fetch, make_directory
 
     fates = dict.fromkeys(Fate, 0)
     make_directory(out)

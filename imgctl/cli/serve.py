@@ -42,8 +42,8 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
         session.data({"type": "token", "token": token, "setting": line})
         session.data({"type": "summary", "tokens": 1})
         return ExitCode.DONE
-    from imgctl.ops.desk.links import link_warning
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.support.links import link_warning
     from imgctl.run.stop import Stop
 
     def ready(url: str) -> None:

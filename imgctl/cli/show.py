@@ -10,8 +10,7 @@ from imgctl.errors import ExitCode
 from imgctl.units import format_bytes
 
 if TYPE_CHECKING:
-    from imgctl.ops.desk.history import Moment
-    from imgctl.ops.desk.sight import BlobSight, Sight
+    from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 
 BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
 
@@ -31,40 +30,40 @@ def command(session: Session, *, image: str) -> ExitCode:
     Named by its id, the beginning of one, one of its keys, or a URL of one of its blobs. Says last what is wrong with
     it, and the command that would mend it.
     """
-    from imgctl.ops.desk.sight import look
     from imgctl.ops.lookup import find_image, record
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.support.overview import overview
     from imgctl.store.cold.open import open_cold
 
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, image)
-        sight = look(parts, open_cold(session.settings.store), found, endpoint_url=session.endpoint_url)
+        seen = overview(parts, open_cold(session.settings.store), found, endpoint_url=session.endpoint_url)
     row = record(found)
     width = max(map(len, row))
     for name, value in row.items():
         session.text(f"{name:<{width}}  {'-' if value is None else value}")
-    _say(session, sight)
-    session.data({"type": "image", **row, **_record(sight)})
-    session.data({"type": "summary", "images": 1, "ok": sight.advice.ok})
+    _say(session, seen)
+    session.data({"type": "image", **row, **_record(seen)})
+    session.data({"type": "summary", "images": 1, "ok": seen.advice.ok})
     return ExitCode.DONE
 
 
-def _say(session: Session, sight: "Sight") -> None:
+def _say(session: Session, seen: "Overview") -> None:
     session.text("")
-    for line in table(BLOB_HEADERS, map(_cells, sight.blobs)):
+    for line in table(BLOB_HEADERS, map(_cells, seen.blobs)):
         session.text(line)
     session.text("")
-    for moment in sight.history:
+    for moment in seen.history:
         when = f"{moment.at:%Y-%m-%d %H:%M:%S}" if moment.at else "-"
         session.text(f"{when:<19}  {moment.what}")
     session.text("")
-    session.text(f"cost: {sight.cost.text(sight.billing)}")
-    session.text(sight.advice.text)
-    if sight.advice.command:
-        session.text(f"  {sight.advice.command}")
+    session.text(f"cost: {seen.cost.text(seen.billing)}")
+    session.text(seen.advice.text)
+    if seen.advice.command:
+        session.text(f"  {seen.advice.command}")
 
 
-def _cells(one: "BlobSight") -> tuple[str, ...]:
+def _cells(one: "ObservedBlob") -> tuple[str, ...]:
     blob = one.blob
     if blob is None:
         return (one.role, "MISSING" if one.named else "-", "", "", one.key or "")
@@ -78,25 +77,25 @@ def _cells(one: "BlobSight") -> tuple[str, ...]:
     )
 
 
-def _restore(one: "BlobSight") -> str:
+def _restore(one: "ObservedBlob") -> str:
     if one.blob is not None and one.blob.restored_until is not None:
         return f", readable until {one.blob.restored_until:%Y-%m-%d %H:%M}"
     return ", restoring" if one.blob is not None and one.blob.restoring else ""
 
 
-def _record(sight: "Sight") -> dict[str, Json]:
+def _record(seen: "Overview") -> dict[str, Json]:
     return {
-        "now": sight.now.isoformat(),
-        "blobs": [_blob_record(one) for one in sight.blobs],
-        "history": [_moment_record(one) for one in sight.history],
-        "cost": sight.cost.record(sight.billing),
-        "ok": sight.advice.ok,
-        "advice": sight.advice.text,
-        "mend": sight.advice.command or None,
+        "now": seen.now.isoformat(),
+        "blobs": [_blob_record(one) for one in seen.blobs],
+        "history": [_moment_record(one) for one in seen.history],
+        "cost": seen.cost.record(seen.billing),
+        "ok": seen.advice.ok,
+        "advice": seen.advice.text,
+        "mend": seen.advice.command or None,
     }
 
 
-def _blob_record(one: "BlobSight") -> dict[str, Json]:
+def _blob_record(one: "ObservedBlob") -> dict[str, Json]:
     blob = one.blob
     return {
         "role": one.role,

@@ -32,9 +32,9 @@ def command(
     A CDN's link names the settings that built the variant, so that a rebuilt one is fetched anew. An original that is
     archived has no link that works: the error says what to do.
     """
-    from imgctl.ops.desk.links import Linker, Need
     from imgctl.ops.lookup import find_image
     from imgctl.ops.parts import open_parts
+    from imgctl.ops.support.links import Linker, Need
     from imgctl.store.cold.open import open_cold
 
     if sum((width is not None, variant is not None, original)) > 1:

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from imgctl.config import Settings
 from imgctl.model import Image, Variant
-from imgctl.ops.desk.links import Linker, Need
-from imgctl.ops.desk.sizes import serving
+from imgctl.ops.support.links import Linker, Need, serving
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.cold.base import ColdStore
 from imgctl.web.problem import Refusal

@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse, Response
 
 from imgctl.errors import ImageMissing
 from imgctl.model import IMAGE_COLUMNS, Image, Status
-from imgctl.ops.desk.sizes import offers
 from imgctl.ops.lookup import record
 from imgctl.ops.receive.direct import owned
+from imgctl.ops.support.links import offers
 from imgctl.web.face import Face
 from imgctl.web.tokens import Caller
 

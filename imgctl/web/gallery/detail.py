@@ -4,36 +4,35 @@ from collections.abc import Iterable
 from html import escape
 
 from imgctl.model import Image, Status, Variant
-from imgctl.ops.desk.history import Moment
-from imgctl.ops.desk.sight import BlobSight, Sight
+from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 from imgctl.units import format_bytes
 from imgctl.web.face import Face
 from imgctl.web.gallery.html import badge, bar
 
 
-def detail_page(face: Face, sight: Sight) -> str:
+def detail_page(face: Face, seen: Overview) -> str:
     """A page about one image."""
-    image = sight.image
+    image = seen.image
     back = f'<a class="back" href="/users/{image.user_id}">All images of this user</a>'
-    return f'{bar(back)}<main class="single">{article(face, sight)}</main>'
+    return f'{bar(back)}<main class="single">{article(face, seen)}</main>'
 
 
-def article(face: Face, sight: Sight) -> str:
+def article(face: Face, seen: Overview) -> str:
     """Everything about one image; `data-status` is for the script that waits for it to change."""
-    image = sight.image
+    image = seen.image
     name = escape(image.caption) if image.caption else f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
     return f"""<article class="detail" data-id="{image.id}" data-status="{image.status}">
 {_picture(face, image)}
 <div class="facts">
 <h2>{name}</h2>
-<p class="state">{badge(image.status)} {_advice(sight)}</p>
+<p class="state">{badge(image.status)} {_advice(seen)}</p>
 {_facts(image)}
 <h3>Blobs</h3>
-{_blobs(sight.blobs)}
+{_blobs(seen.blobs)}
 <h3>History</h3>
-{_history(sight.history)}
+{_history(seen.history)}
 <h3>Cost</h3>
-<p class="cost">{escape(sight.cost.text(sight.billing))}</p>
+<p class="cost">{escape(seen.cost.text(seen.billing))}</p>
 </div>
 </article>"""
 
@@ -49,8 +48,8 @@ def _picture(face: Face, image: Image) -> str:
     return f'<div class="frame"><a href="{escape(large or small)}" title="Full size">{picture}</a></div>'
 
 
-def _advice(sight: Sight) -> str:
-    advice = sight.advice
+def _advice(seen: Overview) -> str:
+    advice = seen.advice
     mend = f'<code class="mend">{escape(advice.command)}</code>' if advice.command else ""
     return f'<span class="{"fine" if advice.ok else "wrong"}">{escape(advice.text)}</span>{mend}'
 
@@ -75,13 +74,13 @@ def _facts(image: Image) -> str:
     return f"<dl>{rows}</dl>"
 
 
-def _blobs(blobs: Iterable[BlobSight]) -> str:
+def _blobs(blobs: Iterable[ObservedBlob]) -> str:
     rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(one))}</tr>" for one in blobs)
     head = "<tr><th scope=col>Blob<th scope=col>Size<th scope=col>Class<th scope=col>Written</tr>"
     return f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _cells(one: BlobSight) -> tuple[str, ...]:
+def _cells(one: ObservedBlob) -> tuple[str, ...]:
     role = f'<span title="{escape(one.key or "")}">{escape(one.role)}</span>'
     blob = one.blob
     if blob is None:

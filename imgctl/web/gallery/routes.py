@@ -10,8 +10,8 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imgctl.model import Image, Status
-from imgctl.ops.desk.sight import look
 from imgctl.ops.lookup import Listed, listed
+from imgctl.ops.support.overview import overview
 from imgctl.store.catalog.scope import Scope
 from imgctl.web.face import Face, OwnFace
 from imgctl.web.gallery.detail import article, detail_page
@@ -69,10 +69,10 @@ def one_tile(image_id: ImageId, face: OwnFace, caller: Reader) -> Response:
 def view(image_id: ImageId, face: OwnFace, caller: Reader, *, parts: bool = False) -> Response:
     """One image from all sides."""
     image = seen_by(face, caller, image_id)
-    sight = look(face.parts, face.cold, image, endpoint_url=face.endpoint_url)
+    seen = overview(face.parts, face.cold, image, endpoint_url=face.endpoint_url)
     if parts:
-        return part(face, article(face, sight))
-    return page(face, image.caption or "Image", detail_page(face, sight))
+        return part(face, article(face, seen))
+    return page(face, image.caption or "Image", detail_page(face, seen))
 
 
 @router.get("/docs")

@@ -8,8 +8,8 @@ from imgctl.dates import EPOCH
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Image, Variant
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.desk.links import cdn_url
 from imgctl.ops.parts import Parts
+from imgctl.ops.support.links import cdn_url
 from imgctl.store.catalog.lookups import by_ids
 
 # A signed link is longer than all the rest of a finding.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.config import Settings, StoreSettings
-from imgctl.ops.desk.links import link_warning
+from imgctl.ops.support.links import link_warning
 
 BUCKET = Settings(store=StoreSettings(url="s3://bucket"))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imgctl.errors import ImgctlError
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Recipe, Status, Variant, VariantSpec
-from imgctl.ops.desk.sizes import offers, scaled, serving
+from imgctl.ops.support.links import offers, scaled, serving
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EDGES = st.integers(1, 20_000)

@@ -1,4 +1,4 @@
-"""Links to blobs: through the CDN where there is one, else signed by the store."""
+"""Links to blobs, through the CDN where there is one, else signed by the store; and which variant serves a need."""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -6,15 +6,14 @@ from urllib.parse import quote
 from imgctl.config import Settings
 from imgctl.errors import BlobArchived, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Status, Variant, is_archived
-from imgctl.ops.desk.sizes import serving
+from imgctl.model import Image, Recipe, Status, Variant, is_archived
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.cold.base import ColdStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a link is wanted to: a width in pixels, a role by its name (`original` too), or (neither) the largest variant.
+    """Which blob a link shall lead to: by width in pixels, by role (`original` too), or the largest variant.
 
     `cdn` None takes the CDN where one is set; `expires_seconds` is for signed links.
     """
@@ -112,3 +111,49 @@ def link_warning(settings: Settings, seconds: float) -> str:
 def cdn_url(base: str, key: str, recipe: str | None) -> str:
     """Where a CDN serves a variant; the recipe makes a rebuilt one another URL, fetched anew past every cache."""
     return f"{base.rstrip('/')}/{quote(key)}" + (f"?v={quote(recipe)}" if recipe else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A variant that the row names, and its width and height in pixels; 0 where the original's size is unknown."""
+
+    variant: Variant
+    max_edge_px: int
+    width: int = 0
+    height: int = 0
+
+
+def scaled(width: int, height: int, max_edge_px: int) -> tuple[int, int]:
+    """The size of a picture whose longest edge is made `max_edge_px`; never upscaled, never less than a pixel."""
+    longest = max(width, height)
+    if longest <= max_edge_px:
+        return width, height
+    return max(1, round(width * max_edge_px / longest)), max(1, round(height * max_edge_px / longest))
+
+
+def offers(image: Image, recipe: Recipe) -> list[Offer]:
+    """The variants that the row knows to be safe, smallest first."""
+    found = []
+    for spec in sorted(recipe.variants, key=lambda one: one.max_edge_px):
+        if image.variant_key(spec.variant) is None:
+            continue
+        width, height = scaled(image.width or 0, image.height or 0, spec.max_edge_px)
+        found.append(Offer(variant=spec.variant, max_edge_px=spec.max_edge_px, width=width, height=height))
+    return found
+
+
+def serving(image: Image, recipe: Recipe, *, width: int | None) -> Variant:
+    """The smallest variant at least `width` pixels wide, else the smallest of the widest; None wants the largest.
+
+    Without the original's size a variant counts as wide as its longest edge. ImgctlError where there is no variant.
+    """
+    there = offers(image, recipe)
+    if not there:
+        raise ImgctlError(
+            f"image {image.id} is {image.status} and has no variants yet", hint=f"imgctl show {image.id} says why"
+        )
+    if width is None:
+        return there[-1].variant
+    widths = {one.variant: one.width or one.max_edge_px for one in there}
+    wide = [variant for variant in widths if widths[variant] >= width]
+    return wide[0] if wide else max(widths, key=lambda variant: widths[variant])

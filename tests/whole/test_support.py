@@ -1,4 +1,4 @@
-"""The support desk as its users type it: show, ls, url, get and stats."""
+"""Support commands as users type them: show, ls, url, get and stats."""
 
 import urllib.request
 from hashlib import sha256

@@ -1,0 +1,1 @@
+"""What support asks about one image: its state, its links, its files."""

@@ -1,0 +1,172 @@
+"""One image as it is now: its row, its blobs, its history, its cost, and the command that would repair it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from imgctl.config import Settings
+from imgctl.imaging.recipe import digest
+from imgctl.keys import ORIGINAL, ROLES, key_of
+from imgctl.model import Image, Status, Variant, VariantFormat, is_archived
+from imgctl.ops.cost.cards import card_in_force
+from imgctl.ops.parts import Parts
+from imgctl.pricing.estimate import Billing, Estimate, billing
+from imgctl.pricing.storage import monthly_storage
+from imgctl.run.threads import thread_pool
+from imgctl.store.catalog.lookups import clock
+from imgctl.store.cold.base import ColdStore, StoredBlob
+
+Blobs = Mapping[str, StoredBlob | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedBlob:
+    """The blob of one role: its key (where it would be, if the row names none), and what the store has there, or None."""
+
+    role: str
+    key: str | None
+    named: bool
+    blob: StoredBlob | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened; `at` is None where its time is unknown."""
+
+    at: datetime | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What is wrong with an image, in one sentence, and the command that repairs it; empty if there is nothing to do."""
+
+    ok: bool
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """All that is known of one image at `now`, by the database's clock."""
+
+    image: Image
+    now: datetime
+    blobs: tuple[ObservedBlob, ...]
+    history: tuple[Moment, ...]
+    cost: Estimate
+    billing: Billing
+    advice: Advice
+
+
+def overview(parts: Parts, cold: ColdStore, image: Image, *, endpoint_url: str = "") -> Overview:
+    """Everything about an image: one HEAD for each of its blobs, all at once."""
+    settings = parts.settings
+    with parts.catalog.read() as connection:
+        now = clock(connection)
+    with thread_pool(len(ROLES), name="head") as threads:
+        blobs = tuple(threads.map(lambda role: _observed(image, role, settings, cold), ROLES))
+    found = {one.role: one.blob for one in blobs}
+    recipe, max_attempts = digest(settings.variants.recipe()), settings.work.max_attempts
+    return Overview(
+        image=image,
+        now=now,
+        blobs=blobs,
+        history=_history(image, found, now=now),
+        cost=_monthly_cost(settings, [blob for blob in found.values() if blob]),
+        billing=billing(settings.store.url, endpoint_url),
+        advice=_advice(image, found, now=now, recipe=recipe, max_attempts=max_attempts),
+    )
+
+
+def _observed(image: Image, role: str, settings: Settings, cold: ColdStore) -> ObservedBlob:
+    named = image.key(role)
+    keys = [named] if named else []
+    if not named and role != ORIGINAL:
+        prefix = settings.store.variants_prefix
+        keys = [key_of(image.id, role, one.extension, prefix=prefix) for one in VariantFormat]
+    for key in keys:
+        if blob := cold.head(key):
+            return ObservedBlob(role=role, key=key, named=bool(named), blob=blob)
+    return ObservedBlob(role=role, key=named, named=bool(named), blob=None)
+
+
+def _monthly_cost(settings: Settings, blobs: Iterable[StoredBlob]) -> Estimate:
+    card = card_in_force(settings)
+    # Each blob by itself: a class with a minimum billable size charges it per blob.
+    lines = (
+        line
+        for blob in sorted(blobs, key=lambda blob: blob.storage_class)
+        for line in monthly_storage(card, storage_class=blob.storage_class, objects=1, size=blob.size)
+    )
+    return Estimate(lines=tuple(lines), card=card.name, as_of=card.as_of)
+
+
+def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]:
+    """Moments in order of time, those without a time last."""
+    timed = [(image.promised_at, "row promised")]
+    if image.taken_at is not None:
+        timed.append((image.taken_at, "picture taken"))
+    for role, blob in blobs.items():
+        if blob is None:
+            continue
+        # A change of class copies the blob: its time is that of the last move, not of the upload.
+        moved = f", now {blob.storage_class}" if is_archived(blob.storage_class) else ""
+        timed.append((blob.modified_at, f"{role} written ({blob.size:,} bytes{moved})"))
+        if blob.restored_until is not None:
+            timed.append((blob.restored_until, f"{role}: its restored copy expires"))
+    if image.leased_until is not None:
+        ended = image.leased_until <= now
+        timed.append((image.leased_until, "the worker's lease ran out" if ended else "leased until"))
+    untimed = []
+    if image.attempts:
+        times = "once" if image.attempts == 1 else f"{image.attempts} times"
+        untimed.append(f"tried {times}" + (f", {image.forgiven} not its own fault" if image.forgiven else ""))
+    if image.status is Status.FAILED:
+        untimed.append("given up")
+    timed.sort(key=lambda one: one[0])
+    return (*(Moment(at=at, what=what) for at, what in timed), *(Moment(at=None, what=what) for what in untimed))
+
+
+def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attempts: int) -> Advice:
+    """What would repair an image, by its row and its blobs; `recipe` is the digest of the settings in force."""
+    original, repair = blobs.get(ORIGINAL), f"imgctl repair --id {image.id} --apply"
+    if image.status is Status.UPLOADING:
+        if original is None:
+            text = "the upload was interrupted before its bytes arrived: run the same upload again, or drop the promise"
+        elif original.size == image.bytes:
+            text = "the bytes arrived but were not confirmed"
+        else:
+            text = "the original is not the size that was promised"
+        return Advice(ok=False, text=text, command=repair)
+    if original is None or original.size == 0:
+        lost = "is missing" if original is None else "is empty"
+        return Advice(ok=False, text=f"the original {lost} from the store", command=repair)
+    if image.status is Status.PROCESSING:
+        return _advice_processing(image, original, now=now, max_attempts=max_attempts)
+    if image.status is Status.FAILED:
+        text = f"rendering failed: {image.error or 'no reason is recorded'}"
+        again = f"imgctl repair --id {image.id} --failed --apply && imgctl work --drain"
+        return Advice(ok=False, text=text, command=again)
+    if bad := [one for one in Variant if not image.key(one) or not (blob := blobs.get(one)) or not blob.size]:
+        return Advice(ok=False, text=f"not there or empty: {', '.join(bad)}", command=repair)
+    if image.bytes is not None and original.size != image.bytes:
+        text = f"the original has {original.size:,} bytes, the row says {image.bytes:,}"
+        return Advice(ok=False, text=text, command=f"imgctl get {image.id} --out . and compare")
+    if image.recipe != recipe:
+        text = "its variants were built by other settings"
+        return Advice(ok=True, text=text, command=f"echo {image.id} | imgctl backfill --stale --ids-from -")
+    return Advice(ok=True, text="all is well")
+
+
+def _advice_processing(image: Image, original: StoredBlob, *, now: datetime, max_attempts: int) -> Advice:
+    if image.leased_until is not None and image.leased_until > now:
+        why = f" (last error: {image.error})" if image.error else ""
+        return Advice(ok=True, text=f"a worker has it, or it waits for its next try{why}")
+    if image.attempts - image.forgiven >= max_attempts:
+        text = f"its attempts are used up: {image.error or 'the worker died each time'}"
+        return Advice(ok=False, text=text, command=f"imgctl repair --id {image.id} --apply")
+    if is_archived(original.storage_class) and not original.readable:
+        text = f"it waits for its original, which lies in {original.storage_class}"
+        return Advice(ok=False, text=text, command=f"imgctl restore {image.id} --tier standard")
+    return Advice(ok=True, text="it waits for a worker", command="imgctl work --drain")
