@@ -10,9 +10,8 @@ from imgctl.cli.running import Running, running
 from imgctl.cli.types import Formats, Seconds
 from imgctl.errors import ExitCode, UsageError
 from imgctl.imaging.formats import Format
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reports, Tally, record, unlikely_dates
 from imgctl.ops.insert.entries import Manifest
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Tally, unlikely_dates
-from imgctl.ops.upload.report import Reports, record
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.traits import Kept, warning
@@ -56,9 +55,9 @@ def command(
     recognise and hash it, and then copied by the server; the source is left alone. The same manifest again inserts
     nothing twice. Variants are built by `imgctl work`.
     """
+    from imgctl.ops.ingest.recognise import Recogniser
     from imgctl.ops.insert.pipeline import InsertOrder, insert
     from imgctl.ops.parts import open_parts
-    from imgctl.ops.recognise import Recogniser
 
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})

@@ -13,9 +13,8 @@ from imgctl.cli.running import Running, running
 from imgctl.cli.types import Formats, Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason, Reports, Tally, record, unlikely_dates
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason, Tally, unlikely_dates
-from imgctl.ops.upload.report import Reports, record
 from imgctl.ops.upload.selection import STDIN, Selection
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import format_bytes

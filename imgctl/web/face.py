@@ -8,10 +8,10 @@ import anyio
 from fastapi import Depends, Request
 
 from imgctl.errors import StoreError
+from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
-from imgctl.ops.recognise import Recogniser
 from imgctl.run.window import ByteBudget
 from imgctl.store.cold.base import ColdStore
 from imgctl.web.links import Links

@@ -13,8 +13,8 @@ from imgctl.errors import NotAnImage
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import MOST_REMOTE, Source
 from imgctl.imaging.probe import recognise
-from imgctl.ops.upload.describe import describe
-from imgctl.ops.upload.sidecar import Beside
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.containers import (
     HEIGHT,
     WIDTH,
@@ -116,7 +116,7 @@ def read(kind: str, place: str, directory: Path, *, offset: bool) -> tuple[Heade
     header = recognise(FORMATS[kind](says(place, offset=offset)))
     if place == "beside":
         (directory / "a.xmp").write_bytes(packet(offset=offset))
-    said = describe(header, path=str(directory / "a.bin"), beside=Beside())
+    said = describe(header, path=str(directory / "a.bin"), sidecars=SidecarFiles())
     return header, said.caption, said.taken_at
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imgctl.imaging.formats import KNOWN
 from tests.imaging.pictures import encoded, quadrants
-from tests.ops.test_recognise import OPENINGS
+from tests.ops.ingest.test_recognise import OPENINGS
 from tests.whole.deployment import USER, Deployment
 
 FAULTS = Path(__file__).parents[3] / "shared" / "faults" / "inputs"

@@ -55,8 +55,8 @@ UPLOAD = (
     "imgctl.ops.upload.puts.Putters.close",
     "imgctl.run.inbox.Inbox.take",
     "imgctl.cli.upload.Reports",
-    "imgctl.ops.upload.report.Reports.add",
-    "imgctl.ops.upload.report._newlines_where_possible",
+    "imgctl.ops.ingest.outcome.Reports.add",
+    "imgctl.ops.ingest.outcome._newlines_where_possible",
 )
 WORK = (
     "imgctl.run.progress.Progress.expect",

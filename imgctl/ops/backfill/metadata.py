@@ -30,13 +30,13 @@ from imgctl.ops.backfill.checkpoint import Checkpoint, Reached, named_checkpoint
 from imgctl.ops.backfill.order import Shard
 from imgctl.ops.backfill.sidecars import Sidecars
 from imgctl.ops.backfill.wanted import in_shard, unreadable
+from imgctl.ops.ingest.describe import Description, TakenFrom, describe
+from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import in_store
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import FIRST, BadId, Chosen, pages
 from imgctl.ops.state import state_directory
-from imgctl.ops.upload.describe import Description, TakenFrom, describe
-from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.told import COLUMNS, Fact, Told, incomplete, tell
@@ -205,8 +205,8 @@ class Metadata:
                 return _Looked(image=image, outcome=_failed(image, error))
         if header is None and path is None:
             return _Looked(image=image, outcome=_needs_restore(image))
-        beside = self.sidecars.beside if self.sidecars and path else None
-        said = describe(header or Header(kind=Format.JPEG), path=path or "", beside=beside)
+        sidecars = self.sidecars.beside if self.sidecars and path else None
+        said = describe(header or Header(kind=Format.JPEG), path=path or "", sidecars=sidecars)
         told = self._told(image, said, header)
         if told is None:
             fate = _needs_restore(image) if cold else Outcome(id=image.id, fate=Fate.UNCHANGED)

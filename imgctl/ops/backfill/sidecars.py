@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from uuid import UUID
 
-from imgctl.ops.recognise import SIDECAR_NAMES
+from imgctl.ops.ingest.outcome import Fate, FileOutcome
+from imgctl.ops.ingest.recognise import SIDECAR_NAMES
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.outcome import Fate, FileOutcome
 from imgctl.ops.upload.prepare import unreadable
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 
 _NOBODY = UUID(int=0)
@@ -25,7 +25,7 @@ class Sidecars:
     """
 
     def __init__(self) -> None:
-        self.beside = Beside()
+        self.beside = SidecarFiles()
         self.photos = 0
         # A nameless database: SQLite keeps it in a temporary file that nobody else sees.
         self._connection = sqlite3.connect("")

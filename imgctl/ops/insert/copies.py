@@ -7,8 +7,8 @@ from uuid import UUID
 from imgctl.errors import BlobExists, StoreError
 from imgctl.keys import time_of
 from imgctl.model import Image, NewImage, Promised
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.insert.source import Source, broken
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import parse_key
-from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, rows, uuid_of
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 
 _REQUIRED = frozenset(("key", "user_id"))
 _OPTIONAL = frozenset(("caption", "uploaded_at"))

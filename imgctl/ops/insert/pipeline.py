@@ -12,12 +12,12 @@ from uuid import UUID
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, time_of
 from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.copies import Copy, add, begun, copied, copy_one, resumed
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
-from imgctl.ops.recognise import Recogniser
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore

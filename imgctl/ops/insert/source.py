@@ -11,11 +11,11 @@ from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError,
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.probe import Probe, probe_of
 from imgctl.keys import first_id
+from imgctl.ops.ingest.describe import Description, describe
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, Unfit, verdict
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.ranges import in_store
-from imgctl.ops.recognise import UNFIT, LeftOut, Recogniser, Unfit, verdict
-from imgctl.ops.upload.describe import Description, describe
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import Blob, BlobStore
 
 # A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from imgctl.errors import KeyShapeError
+from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.insert.entries import Entry
 from imgctl.ops.insert.source import PIECE
-from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, insert_estimate
 from imgctl.store.blobs.base import BlobStore

@@ -12,11 +12,11 @@ from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.probe import probe_of
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import in_store
 from imgctl.ops.receive.take import Taken, check_pixels
-from imgctl.ops.recognise import Recogniser
-from imgctl.ops.upload.describe import describe
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import Seen, confirm, note, promise

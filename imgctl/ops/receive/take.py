@@ -9,10 +9,10 @@ from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import on_disk
 from imgctl.imaging.probe import Probe, probe_of
 from imgctl.model import Promised, Status
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import Spool
-from imgctl.ops.recognise import Recogniser
-from imgctl.ops.upload.describe import describe
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared, held_bytes
 from imgctl.ops.upload.puts import Put, put_original

@@ -6,13 +6,13 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 from imgctl.errors import StoreDenied
-from imgctl.ops.recognise import Recogniser
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
-from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.puts import Put
 from imgctl.ops.upload.readers import Read, Readers
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.run.inbox import Inbox
 from imgctl.store.blobs.base import BlobStore
@@ -65,7 +65,7 @@ class Ahead:
         *,
         store: BlobStore,
         known: Known,
-        beside: Beside,
+        sidecars: SidecarFiles,
         recogniser: Recogniser,
     ) -> None:
         self.known = known
@@ -75,7 +75,7 @@ class Ahead:
         self.readers = Readers(
             files,
             known,
-            beside,
+            sidecars,
             recogniser,
             window=order.first_window,
             budget_bytes=min(order.memory_bytes, FIRST_BYTES),

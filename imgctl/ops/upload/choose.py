@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import chain
 
 from imgctl.errors import UsageError
-from imgctl.ops.manifest import BadLine
+from imgctl.ops.ingest.manifest import BadLine
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.junk import system_junk
 from imgctl.ops.upload.listing import listed, opened
 from imgctl.ops.upload.manifest import Entry, entries
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.rules import SelectionRules
 from imgctl.ops.upload.selection import STDIN, Selection, check
 from imgctl.ops.upload.walk import Found, classified, name_of, refused, walk

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imgctl.model import Status
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
 
 if TYPE_CHECKING:

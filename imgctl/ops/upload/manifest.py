@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
-from imgctl.ops.manifest import BadLine, Row, moment_of, rows, uuid_of
+from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, rows, uuid_of
 
 _OPTIONAL = frozenset(("user_id", "caption", "uploaded_at"))
 

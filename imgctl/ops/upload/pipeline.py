@@ -16,11 +16,11 @@ from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import NewImage, Promised, Status
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.journal import Entry
 from imgctl.ops.upload.order import BATCH, UploadOrder
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared
 from imgctl.ops.upload.puts import Put, Putters
 from imgctl.ops.upload.readers import Read

@@ -9,10 +9,10 @@ from datetime import datetime
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import on_disk
 from imgctl.imaging.probe import Probe, probe_of
-from imgctl.ops.recognise import UNFIT, Recogniser, Unfit, verdict
-from imgctl.ops.upload.describe import describe
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.upload.sidecar import Beside
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import UNFIT, Recogniser, Unfit, verdict
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.walk import Found
 
 # A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
@@ -51,11 +51,11 @@ class _Content:
     sha256: bytes
 
 
-def prepare(found: Found, beside: Beside, recogniser: Recogniser) -> Prepared | FileOutcome:
+def prepare(found: Found, sidecars: SidecarFiles, recogniser: Recogniser) -> Prepared | FileOutcome:
     """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
-        return _read(found, beside, recogniser, started)
+        return _read(found, sidecars, recogniser, started)
     except UNFIT as error:
         return _unfit(found, error)
     except OSError as error:
@@ -74,12 +74,12 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
-def _read(found: Found, beside: Beside, recogniser: Recogniser, started: float) -> Prepared | FileOutcome:
+def _read(found: Found, sidecars: SidecarFiles, recogniser: Recogniser, started: float) -> Prepared | FileOutcome:
     content = _as_found(found, recogniser) or _as_it_is(found, recogniser)
     if content is None:
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
-    said = describe(content.header, path=found.path, caption=found.caption, beside=beside)
+    said = describe(content.header, path=found.path, caption=found.caption, sidecars=sidecars)
     return Prepared(
         found=found,
         size=content.size,

@@ -6,11 +6,11 @@ from itertools import islice
 from threading import Event, Lock, Semaphore, Thread
 from typing import Protocol
 
-from imgctl.ops.recognise import Recogniser
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.known import Known
-from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.prepare import Prepared, held_bytes, prepare
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
 
@@ -48,7 +48,7 @@ class Readers:
         self,
         files: Iterator[Found | FileOutcome],
         known: Known,
-        beside: Beside,
+        sidecars: SidecarFiles,
         recogniser: Recogniser,
         *,
         window: int,
@@ -59,7 +59,7 @@ class Readers:
         self.running = 0
         self._files = files
         self._known = known
-        self._beside = beside
+        self._sidecars = sidecars
         self._recogniser = recogniser
         self._lock = Lock()
         self._gate = Lock()
@@ -154,7 +154,7 @@ class Readers:
     def _prepare(self, found: Found) -> Prepared | FileOutcome:
         held = held_bytes(found.size)
         self._budget.acquire(held)
-        result = prepare(found, self._beside, self._recogniser)
+        result = prepare(found, self._sidecars, self._recogniser)
         if isinstance(result, FileOutcome):
             self._budget.release(held)
             return result

@@ -9,8 +9,8 @@ from imgctl.dates import EPOCH, filed_at, is_likely
 from imgctl.errors import ImgctlError
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import NewImage
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.ops.upload.puts import Put
 

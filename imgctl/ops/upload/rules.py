@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.globs import Globs
 from imgctl.ops.upload.junk import junk, listed_junk
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.owner import owner_by
 from imgctl.ops.upload.selection import Selection
 from imgctl.ops.upload.walk import Found

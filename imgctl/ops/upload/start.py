@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from imgctl.config import Settings, StoreSettings
-from imgctl.ops.recognise import Recogniser
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.state import state_directory
 from imgctl.ops.upload.ahead import Ahead
@@ -15,10 +17,8 @@ from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
-from imgctl.ops.upload.outcome import FileOutcome
 from imgctl.ops.upload.pipeline import upload
 from imgctl.ops.upload.selection import Selection
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.run.memory import collect_from_here, reuse_large_buffers
 from imgctl.store.blobs.base import BlobStore
 
@@ -49,9 +49,9 @@ def uploading(
         if remembered is not None:
             stack.callback(remembered.close)
         known = Known(remembered, settings.store.url, stop)
-        beside = Beside(follow_links=selection.follow_links)
+        sidecars = SidecarFiles(follow_links=selection.follow_links)
         recogniser = stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out)))
-        ahead = Ahead(files, order, store=store, known=known, beside=beside, recogniser=recogniser)
+        ahead = Ahead(files, order, store=store, known=known, sidecars=sidecars, recogniser=recogniser)
         stack.callback(ahead.abandon)
         from imgctl.ops.parts import open_current
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 
 # Deeper directories are read at once instead of held open: a process has few file descriptors to spare.
 MOST_OPEN = 64

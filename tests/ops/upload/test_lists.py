@@ -13,9 +13,9 @@ from unicodedata import normalize
 import pytest
 
 from imgctl.errors import UsageError
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.outcome import FileOutcome, Reason
-from tests.ops.trees import NAMES, OTHER, TAKEN, USER, every, fates, left, planted, taken
+from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, every, fates, left, planted, taken
 
 
 def listed(root: Path, name: str, data: bytes) -> Selection:

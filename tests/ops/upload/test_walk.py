@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.choose import Selection
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
-from tests.ops.trees import USER, every
+from tests.ops.upload.trees import USER, every
 
 NOBODY = 65534
 

@@ -47,7 +47,7 @@ class _Listing:
     xmp: _Names = field(default_factory=_Names)
 
 
-class Beside:
+class SidecarFiles:
     """What lies beside photos. Safe in many threads: two that meet in a directory may both list it."""
 
     def __init__(self, *, follow_links: bool = False) -> None:

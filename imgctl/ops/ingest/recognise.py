@@ -11,7 +11,7 @@ from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.metadata.source import Source, source_of
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, stranger, unsupported
-from imgctl.ops.upload.outcome import Fate, Reason
+from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.run.limits import time_limit
 from imgctl.run.pool import ChildDied, Pool, PoolSettings, open_pool
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.ops.upload.choose import Selection
-from tests.ops.test_globs import PATTERN, fits
-from tests.ops.trees import TAKEN, USER, fates
+from tests.ops.upload.test_globs import PATTERN, fits
+from tests.ops.upload.trees import TAKEN, USER, fates
 
 TREE = st.recursive(
     st.integers(min_value=0, max_value=3),

@@ -17,8 +17,8 @@ from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
 from imgctl.imaging.trial import opened_as
 from imgctl.model import Recipe
-from imgctl.ops.recognise import LeftOut, Recogniser, verdict
-from imgctl.ops.upload.outcome import Fate, Reason
+from imgctl.ops.ingest.outcome import Fate, Reason
+from imgctl.ops.ingest.recognise import LeftOut, Recogniser, verdict
 from tests.imaging.pictures import encoded, quadrants
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from imgctl.imaging.probe import recognise
 from imgctl.imaging.render import render
-from imgctl.ops.upload.describe import Description, describe
-from imgctl.ops.upload.sidecar import Beside
+from imgctl.ops.ingest.describe import Description, describe
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.pictures import FINE
 
-INPUTS = Path(__file__).parents[3] / "shared" / "faults" / "inputs"
+INPUTS = Path(__file__).parents[4] / "shared" / "faults" / "inputs"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".avif", ".tif")
 
 pytestmark = pytest.mark.skipif(not INPUTS.is_dir(), reason="the shared inputs are not here")
@@ -22,7 +22,7 @@ def pictures(*folders: str) -> list[Path]:
 
 
 def said(path: Path) -> Description:
-    return describe(recognise(path.read_bytes()), path=str(path), beside=Beside())
+    return describe(recognise(path.read_bytes()), path=str(path), sidecars=SidecarFiles())
 
 
 @pytest.mark.parametrize("path", pictures("xmp", "capitals", "takeout"), ids=lambda path: path.name)

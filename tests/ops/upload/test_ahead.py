@@ -10,14 +10,14 @@ import pytest
 
 from imgctl.config import WorkSettings
 from imgctl.errors import BucketMissing, StoreDenied
-from imgctl.ops.recognise import Recogniser
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.ahead import Ahead, Bucket
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.known import Known
 from imgctl.ops.upload.order import UploadOrder
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.ops.upload.readers import Read, ReaderEnded
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.local import LocalStore
@@ -58,7 +58,7 @@ def test_photos_are_read_before_there_is_a_catalog(tmp_path: Path, photos: list[
     store = Asked(tmp_path / "store")
     known = Known(Journal(tmp_path / "journal.db"), "file://", Event())
 
-    ahead = Ahead(iter(photos), ORDER, store=store, known=known, beside=Beside(), recogniser=RECOGNISER)
+    ahead = Ahead(iter(photos), ORDER, store=store, known=known, sidecars=SidecarFiles(), recogniser=RECOGNISER)
 
     read = _until_the_end(ahead)
     assert [one.found for one in read if isinstance(one, Prepared)] == photos
@@ -80,7 +80,7 @@ def test_the_bucket_is_asked_for_an_image_only(tmp_path: Path, photos: list[Foun
         order,
         store=store,
         known=_forgetful(),
-        beside=Beside(),
+        sidecars=SidecarFiles(),
         recogniser=RECOGNISER,
     )
 
@@ -95,7 +95,12 @@ def test_what_is_remembered_waits_for_the_catalog(tmp_path: Path, photos: list[F
     known = Known(journal, "file://", Event())
 
     ahead = Ahead(
-        iter(photos), ORDER, store=LocalStore(tmp_path / "store"), known=known, beside=Beside(), recogniser=RECOGNISER
+        iter(photos),
+        ORDER,
+        store=LocalStore(tmp_path / "store"),
+        known=known,
+        sidecars=SidecarFiles(),
+        recogniser=RECOGNISER,
     )
     known.abandon()
 
@@ -110,7 +115,7 @@ def test_no_more_is_read_ahead_than_the_first_puts_need(tmp_path: Path, photos: 
         ORDER,
         store=LocalStore(tmp_path / "store"),
         known=_forgetful(),
-        beside=Beside(),
+        sidecars=SidecarFiles(),
         recogniser=RECOGNISER,
     )
 

@@ -10,8 +10,8 @@ import pytest
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.header import Header
 from imgctl.imaging.probe import recognise
-from imgctl.ops.upload.describe import Description, TakenFrom, describe
-from imgctl.ops.upload.sidecar import Beside
+from imgctl.ops.ingest.describe import Description, TakenFrom, describe
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging import containers
 from tests.imaging.containers import text_entry
 from tests.imaging.metadata import dataset, described, jpeg, xmp_packet
@@ -32,7 +32,7 @@ def takeout(hour: int, text: str) -> bytes:
 
 
 def said(path: Path, body: bytes, *, caption: str | None = None, follow_links: bool = False) -> Description:
-    return describe(recognise(body), path=str(path), caption=caption, beside=Beside(follow_links=follow_links))
+    return describe(recognise(body), path=str(path), caption=caption, sidecars=SidecarFiles(follow_links=follow_links))
 
 
 def test_captions_and_times_come_from_the_best_source(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_captions_are_made_fit_for_a_database(tmp_path: Path, written: str, kept
 def test_a_header_that_cannot_be_read_leaves_what_lies_beside(tmp_path: Path) -> None:
     (tmp_path / "a.jpg.json").write_bytes(takeout(6, "beside"))
 
-    found = describe(Header(kind=Format.JPEG), path=str(tmp_path / "a.jpg"), beside=Beside())
+    found = describe(Header(kind=Format.JPEG), path=str(tmp_path / "a.jpg"), sidecars=SidecarFiles())
 
     assert found == Description(caption="beside", taken_at=at(6), taken_from=TakenFrom.TAKEOUT)
 
@@ -134,21 +134,21 @@ def test_a_directory_that_is_listed_instead_of_tried_says_the_same(tmp_path: Pat
     for photo in photos[::2]:
         said_beside = takeout(6, photo.stem) if sidecar.endswith(".json") else dated(6, photo.stem)
         (tmp_path / sidecar.format(photo.name)).write_bytes(said_beside)
-    beside, body = Beside(), jpeg()
+    beside, body = SidecarFiles(), jpeg()
 
-    captions = [describe(recognise(body), path=str(photo), beside=beside).caption for photo in photos]
+    captions = [describe(recognise(body), path=str(photo), sidecars=beside).caption for photo in photos]
 
     assert captions == [photo.stem if number % 2 == 0 else None for number, photo in enumerate(photos)]
 
 
 def test_sidecars_are_found_in_more_directories_than_are_remembered(tmp_path: Path) -> None:
-    beside, body = Beside(), jpeg()
+    beside, body = SidecarFiles(), jpeg()
     photos = [tmp_path / f"{number}" / "a.jpg" for number in range(300)]
     for photo in photos:
         photo.parent.mkdir()
         (photo.parent / "a.jpg.json").write_bytes(takeout(6, photo.parent.name))
 
-    captions = [describe(recognise(body), path=str(photo), beside=beside).caption for photo in photos]
+    captions = [describe(recognise(body), path=str(photo), sidecars=beside).caption for photo in photos]
 
     assert captions == [photo.parent.name for photo in photos]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.walk import Found
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 
 from imgctl.errors import UsageError
-from imgctl.ops.manifest import LONGEST_LINE, BadLine, Row, rows
+from imgctl.ops.ingest.manifest import LONGEST_LINE, BadLine, Row, rows
 
 REQUIRED, OPTIONAL = frozenset({"key", "user_id"}), frozenset({"caption"})
 

@@ -13,7 +13,7 @@ from imgctl.imaging.metadata.iptc import Iptc, decoded, read_iptc
 from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp, w3c_moment
 from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
-from imgctl.ops.upload.sidecar import Beside
+from imgctl.ops.ingest.sidecar import SidecarFiles
 
 
 class TakenFrom(StrEnum):
@@ -43,13 +43,15 @@ class Description:
     date_unlikely: bool = False
 
 
-def describe(header: Header, *, path: str, caption: str | None = None, beside: Beside | None = None) -> Description:
+def describe(
+    header: Header, *, path: str, caption: str | None = None, sidecars: SidecarFiles | None = None
+) -> Description:
     """The caption and the capture time of a photo, each from the first source that is believed; never raises for damage.
 
     Captions: the one given, Takeout, XMP (beside, then within), IPTC, EXIF, the format's own text. Times: as TakenFrom
-    lists them. Nothing is looked for `beside` the path where it came alone.
+    lists them. Nothing is looked for beside a file without `sidecars`.
     """
-    sources = _Sources(header, path, caption, beside)
+    sources = _Sources(header, path, caption, sidecars)
     caption = next(filter(None, map(_clean, sources.captions())), None)
     date_unlikely = False
     for taken_from, taken_at in sources.times():
@@ -62,11 +64,11 @@ def describe(header: Header, *, path: str, caption: str | None = None, beside: B
 class _Sources:
     """Everything that may describe one photo, each looked into when it is asked for, and once."""
 
-    def __init__(self, header: Header, path: str, caption: str | None, beside: Beside | None) -> None:
+    def __init__(self, header: Header, path: str, caption: str | None, sidecars: SidecarFiles | None) -> None:
         self._header = header
         self._path = path
         self._caption = caption
-        self._beside = beside
+        self._sidecars = sidecars
         self._read_takeout: Takeout | None = None
         self._read_xmp_beside: Xmp | None = None
         self._read_xmp: Xmp | None = None
@@ -98,13 +100,13 @@ class _Sources:
     @property
     def _takeout(self) -> Takeout:
         if self._read_takeout is None:
-            self._read_takeout = self._beside.takeout(self._path) if self._beside else NO_TAKEOUT
+            self._read_takeout = self._sidecars.takeout(self._path) if self._sidecars else NO_TAKEOUT
         return self._read_takeout
 
     @property
     def _xmp_beside(self) -> Xmp:
         if self._read_xmp_beside is None:
-            self._read_xmp_beside = self._beside.xmp(self._path) if self._beside else NO_XMP
+            self._read_xmp_beside = self._sidecars.xmp(self._path) if self._sidecars else NO_XMP
         return self._read_xmp_beside
 
     @property

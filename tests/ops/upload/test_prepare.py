@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from imgctl.config import WorkSettings
-from imgctl.ops.recognise import Recogniser
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared, prepare
-from imgctl.ops.upload.sidecar import Beside
 from imgctl.ops.upload.walk import Found
 from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
 
@@ -27,7 +27,7 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     info = path.stat()
     found = Found(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
 
-    done = prepare(found, Beside(), Recogniser(WorkSettings()))
+    done = prepare(found, SidecarFiles(), Recogniser(WorkSettings()))
 
     assert isinstance(done, Prepared)
     assert (done.body is None) is (size > STREAM_ABOVE)

@@ -19,11 +19,11 @@ from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
 from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import InsertOrder, insert
 from imgctl.ops.insert.source import PIECE, derived_id
-from imgctl.ops.recognise import Recogniser
-from imgctl.ops.upload.outcome import Fate, FileOutcome, Reason
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog

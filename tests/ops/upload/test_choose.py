@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import UsageError
+from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.outcome import Fate, Reason
 from imgctl.ops.upload.walk import MOST_OPEN, Found
-from tests.ops.trees import NAMES, OTHER, TAKEN, USER, fates, left, planted, taken
+from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, fates, left, planted, taken
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

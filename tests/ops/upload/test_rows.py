@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from imgctl.dates import EPOCH, is_likely
 from imgctl.imaging.probe import Probe
 from imgctl.keys import time_of
+from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.outcome import Fate, Reason
 from imgctl.ops.upload.prepare import Prepared
 from imgctl.ops.upload.rows import date_of, new_row, settled
 from imgctl.ops.upload.walk import Found

@@ -1,0 +1,1 @@
+"""Taking images in, wherever they come from: promise, bytes, confirm."""
