@@ -17,13 +17,15 @@ from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
-from tests.imaging.pictures import encoded, recipe_of
+from tests.imaging.grids import TILE, heic_grid, jp2_tiled, tiff_luma_and_chroma
+from tests.imaging.pictures import encoded, middles, opened, recipe_of, worst
 
 EDGE = 2500
 PIXELS = EDGE * EDGE
 SLACK_BYTES = 64 * 2**20
-# The largest formats that need Pillow, above the hundred megapixels that were its own bound once.
-HUGE = (11_000, 9_500)
+# Above the hundred megapixels that were once Pillow's own bound, and a whole number of tiles.
+HUGE = (20 * TILE, 20 * TILE)
+RED, TEAL = (200, 30, 30), (0, 128, 128)
 RENDERS_WITHIN = """
 import mmap, sys
 from pathlib import Path
@@ -67,6 +69,11 @@ def saved(kind: str, mode: str = "RGB", **options: object) -> Callable[[Image.Im
     return save
 
 
+def in_tiles(image: Image.Image) -> bytes:
+    places = [(x, y) for y in range(0, image.height, TILE) for x in range(0, image.width, TILE)]
+    return heic_grid(*image.size, [image.crop((x, y, x + TILE, y + TILE)) for x, y in places])
+
+
 WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
     "jpeg": saved("JPEG"),
     "jpeg progressive": saved("JPEG", progressive=True, subsampling=0),
@@ -84,6 +91,7 @@ WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
     "psd": psd,
     "heic": saved("HEIF", quality=20),
     "heic alpha": saved("HEIF", "RGBA", quality=20),
+    "heic grid": in_tiles,
     "avif": saved("AVIF", quality=20, speed=10),
     "avif grey": saved("AVIF", "L", quality=20, speed=10),
 }
@@ -97,7 +105,7 @@ def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> N
     large.write_bytes(WRITERS[name](rgb(EDGE)))
     kind = sniff(large.read_bytes()[:4096])
     assert kind is not None
-    by_pillow = name in {"tiff luma and chroma", "bmp", "jp2", "psd", "heic", "heic alpha", "avif grey"}
+    by_pillow = name in {"tiff luma and chroma", "bmp", "jp2", "psd", "heic", "heic alpha", "heic grid", "avif grey"}
     said = (
         pillow_bytes(kind, PIXELS, copied_bytes=large.stat().st_size)
         if by_pillow
@@ -141,14 +149,31 @@ def test_a_damaged_picture_that_pillow_may_not_hold_is_still_shown() -> None:
     assert rendered.damage is not None and "cut off" in rendered.damage
 
 
-@pytest.mark.parametrize("name", ["bmp", "psd"])
-def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
-    # Grey would do for size; both formats are written raw, which is quick.
-    picture = Image.new("RGB", HUGE, "teal")
-    picture.paste((200, 30, 30), (0, 0, HUGE[0] // 2, HUGE[1]))
-    data = WRITERS[name](picture)
+def striped() -> Image.Image:
+    picture = Image.new("RGB", HUGE, TEAL)
+    picture.paste(RED, (0, 0, HUGE[0], TILE))
+    return picture
 
-    assert render(data, recipe_of(edge=64)).width == HUGE[0]
+
+HUGE_WRITERS: dict[str, Callable[[], bytes]] = {
+    "bmp": lambda: saved("BMP")(striped()),
+    "psd": lambda: psd(striped()),
+    "jp2": lambda: jp2_tiled(*HUGE, (RED, TEAL)),
+    "tiff luma and chroma": lambda: tiff_luma_and_chroma(*HUGE, (RED, TEAL)),
+    "heic": lambda: heic_grid(*HUGE, [Image.new("RGB", (TILE, TILE), one) for one in (RED, TEAL)]),
+}
+
+
+@pytest.mark.parametrize("name", HUGE_WRITERS)
+def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
+    data = HUGE_WRITERS[name]()
+
+    rendered = render(data, recipe_of(edge=4 * HUGE[0] // TILE))
+
+    assert (rendered.width, rendered.height, rendered.damage) == (*HUGE, None)
+    shown = opened(rendered.variants[0].data)
+    corners = [shown.crop((0, 0, 2, 2)), shown.crop((shown.width - 2, shown.height - 2, *shown.size))]
+    assert worst([middles(one, 1)[0] for one in corners], [RED, TEAL]) <= 40
     with pytest.raises(ImageRejected, match="megapixels") as caught:
         render(data, recipe_of(edge=64), limits=Limits(max_pixels=100_000_000))
     assert caught.value.hint == "raise [work] max_pixels"
