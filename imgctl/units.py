@@ -1,8 +1,12 @@
-"""Durations and sizes as people write them: `90d`, `15m`, `1MiB`; and as people read them."""
+"""Durations, sizes and counts: `90d`, `15m`, `1MiB`, `1 finding`; as people write and read them."""
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
 
 from imgctl.errors import UsageError
+
+S = TypeVar("S", bound=str)
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {
@@ -50,3 +54,19 @@ def format_seconds(seconds: float) -> str:
     parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
     first = next(index for index, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """`1 finding`, `0 findings`, `1,234 findings`; `plural` where an s is not enough: `1 image waits`, `2 images wait`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def counts_of(counts: Mapping[S, int], *, named: Mapping[S, str] | None = None, none: str = "nothing") -> str:
+    """`3 moved, 1 not tried`: the counts that are not zero, codes as words or as `named`; `none` where all are zero."""
+    said = (f"{count:,} {(named or {}).get(code) or words(code)}" for code, count in counts.items() if count)
+    return ", ".join(said) or none
+
+
+def words(code: str) -> str:
+    """A code as people read it: `not_tried` is `not tried`."""
+    return code.replace("_", " ")

@@ -1,9 +1,15 @@
 """Durations and sizes as people write and read them."""
 
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 
+import imgctl
 from imgctl.errors import UsageError
-from imgctl.units import format_bytes, format_seconds, parse_bytes, parse_seconds
+from imgctl.units import count_of, counts_of, format_bytes, format_seconds, parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,36 @@ def test_what_is_no_duration_or_size_is_refused_by_name(text: str) -> None:
 def test_sizes_and_durations_print_in_units_people_use() -> None:
     assert [format_bytes(size) for size in (0, 999, 2.4 * 2**20, 300 * 2**30)] == ["0 B", "999 B", "2.4 MiB", "300 GiB"]
     assert [format_seconds(s) for s in (0.04, 61, 3600, 90061)] == ["0.0s", "1m 1s", "1h", "1d 1h"]
+
+
+def test_counts_read_right_for_none_one_and_many() -> None:
+    assert [count_of(count, "finding") for count in (0, 1, 1234)] == ["0 findings", "1 finding", "1,234 findings"]
+    assert [count_of(n, "image waits", "images wait") for n in (1, 2)] == ["1 image waits", "2 images wait"]
+    assert counts_of({"moved": 3, "failed": 0, "not_tried": 1000}) == "3 moved, 1,000 not tried"
+    assert counts_of({"planned": 2}, named={"planned": "would move"}) == "2 would move"
+    assert counts_of({"moved": 0}, none="nothing to do") == "nothing to do"
+
+
+# What is counted somewhere; after any other value it is a word.
+NOUNS = r"(actions|blobs|bytes|days|files|findings|images|months|objects|orphans|originals|photos|prices|rows|times)"
+
+
+def test_no_count_is_printed_but_by_the_helper() -> None:
+    wrong = []
+    for file in sorted(Path(imgctl.__file__).parent.rglob("*.py")):
+        for text in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.JoinedStr)):
+            wrong += [f"{file}:{text.lineno}: {ast.unparse(text)}" for one in pairwise(text.values) if _is_count(*one)]
+
+    # The helper itself, and titles that name what they are about: `STANDARD originals`.
+    wrong = [one for one in wrong if not any(file in one for file in ("/units.py:", "/pricing/", "/cost/actual.py:"))]
+    assert not wrong, "\n".join(wrong)
+
+
+def _is_count(value: ast.expr, after: ast.expr) -> bool:
+    """Whether an f-string's value is a count that a word follows."""
+    if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+        return False
+    spec = ast.unparse(value.format_spec).lstrip("f").strip("'\"") if value.format_spec else ""
+    number = spec in {",", "d", ",d"} or (isinstance(value.value, ast.Call) and ast.unparse(value.value.func) == "len")
+    nouns = " [a-z]" if number else rf" {NOUNS}\b"
+    return not spec.endswith("f") and re.match(nouns, str(after.value)) is not None

@@ -13,6 +13,7 @@ from imgctl.cli.types import Seconds
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.plan.perform import Applied, Fate
 from imgctl.pricing.lines import Json
+from imgctl.units import count_of, counts_of
 
 REQUESTS = 16
 
@@ -48,7 +49,9 @@ def command(
     read = read_plan(plan)
     check(read)
     _show_estimate(
-        session, read.summary, f"{read.command} of {read.created_at:%Y-%m-%d %H:%M}Z, {read.actions:,} actions"
+        session,
+        read.summary,
+        f"{read.command} of {read.created_at:%Y-%m-%d %H:%M}Z, {count_of(read.actions, 'action')}",
     )
     if not (yes or dry_run):
         raise UsageError(f"{plan} was not agreed to", hint="add --yes, or --dry-run to look first")
@@ -102,5 +105,5 @@ def _show(session: Session, run: Running, applied: Applied) -> None:
 
 def _conclude(session: Session, fates: Counter[Fate], *, actions: int) -> None:
     counts = {fate.value: fates[fate] for fate in Fate}
-    session.text(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do")
+    session.text(counts_of(counts, named={"planned": "would be done"}, none="nothing to do"))
     session.data({"type": "summary", **counts, "actions": actions})

@@ -15,7 +15,7 @@ from imgctl.cli.scope import chosen, scope_options
 from imgctl.cli.table import table
 from imgctl.cli.types import Seconds, Size
 from imgctl.errors import ExitCode, UsageError
-from imgctl.units import format_bytes
+from imgctl.units import count_of, format_bytes
 
 if TYPE_CHECKING:
     from imgctl.ops.audit.findings import Code
@@ -178,16 +178,17 @@ def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) ->
     cost = cost_of(tally, parts.settings)
     for line in table(HEADERS, _cells(tally)) if tally.codes else ():
         session.text(line)
-    session.text(f"{tally.findings:,} findings in {tally.rows:,} images and {tally.blobs:,} listed blobs; {cost.brief}")
+    looked = f"{count_of(tally.rows, 'image')} and {count_of(tally.blobs, 'listed blob')}"
+    session.text(f"{count_of(tally.findings, 'finding')} in {looked}; {cost.brief}")
     if tally.checked:
         session.text(
-            f"{tally.checked:,} originals compared by checksum, {format_bytes(tally.hashed)} read, "
-            f"{tally.unreadable:,} in an archive class"
+            f"{count_of(tally.checked, 'original')} compared by checksum, {format_bytes(tally.hashed)} read; "
+            f"unread in an archive class: {tally.unreadable:,}"
         )
     if tally.looked or tally.look_archived or tally.look_failed:
         session.text(
-            f"{tally.looked:,} images rendered again and compared, {tally.look_archived:,} left out with archived originals, "
-            f"{tally.look_failed:,} could not be read"
+            f"{count_of(tally.looked, 'image')} rendered again and compared; "
+            f"originals archived: {tally.look_archived:,}, unreadable: {tally.look_failed:,}"
         )
     session.data(
         {

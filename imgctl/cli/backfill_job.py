@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from imgctl.cli.base import Json, Session
-from imgctl.cli.restore_words import originals, outcome_record
+from imgctl.cli.restore_words import outcome_record
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode
 from imgctl.model import StorageClass
@@ -21,8 +21,9 @@ from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.requests import Operation, request_cost
 from imgctl.pricing.restore import hours_words
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
+_NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}
 ASKED = (RestoreFate.REQUESTED, RestoreFate.EXTENDED, RestoreFate.PLANNED)
 
 
@@ -120,7 +121,7 @@ class BackfillJob:
         if not (needs.objects or restoring or readable):
             return
         self._session.text(
-            f"archived: {readable:,} readable now, {restoring:,} restoring, {needs.objects:,} need a restore"
+            f"archived: {counts_of({'readable now': readable, 'restoring': restoring, 'to restore': needs.objects})}"
             + (f" ({format_bytes(needs.size)})" if needs.objects else "")
         )
         for offer in offers:
@@ -140,20 +141,20 @@ class BackfillJob:
 
     def _end(self, offers: list[Offer]) -> None:
         self._session.data(self._summary(offers))
-        fates = ", ".join(f"{count:,} {_word(fate)}" for fate, count in self._fates.items() if count)
-        variants = ", ".join(f"{count:,} {name}" for name, count in sorted(self._variants.items()))
-        built = f" ({variants}; originals of {format_bytes(self._size)} read)" if variants else ""
-        self._session.text(f"{fates or 'nothing to build'}{built}; {self._filling.examined:,} rows examined")
+        fates = counts_of(self._fates, named=_NAMED, none="nothing to build")
+        variants = counts_of(dict(sorted(self._variants.items())), none="")
+        read = "to read" if self._wishes.dry_run else "read"
+        built = f" ({variants}; originals of {format_bytes(self._size)} {read})" if variants else ""
+        self._session.text(f"{fates}{built}; {count_of(self._filling.examined, 'row')} examined")
         if self._wishes.dry_run and self._terms.bill is not Billing.NONE:
             self._session.text(f"requests: {dollars(self._requests)} by {self._terms.card.name}")
         if self._reasons:
-            counts = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common())
-            self._session.text(f"failed: {counts}")
+            self._session.text(f"failed: {counts_of(dict(self._reasons.most_common()))}")
         if self._wishes.restores:
-            words = "would be asked for" if self._wishes.dry_run else "asked for"
-            self._session.text(
-                f"{originals(self._restores)} {words}, {self._asked[RestoreFate.LEFT]:,} beyond the budget"
+            asked = count_of(self._restores, "restore") + (
+                " would be requested" if self._wishes.dry_run else " requested"
             )
+            self._session.text(f"{asked}, beyond the budget: {self._asked[RestoreFate.LEFT]:,}")
         for bad in self._filling.bad:
             self._session.error(f"{bad.where}: {bad.detail}")
 
@@ -200,10 +201,6 @@ class BackfillJob:
         failed += self._asked[RestoreFate.FAILED] + self._asked[RestoreFate.MISSING]
         cold = self._cold.needs.objects + self._cold.restoring + resumed.cold
         return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
-
-
-def _word(fate: Fate) -> str:
-    return fate.value.replace("_", " ")
 
 
 def _record(one: ImageOutcome) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
 from imgctl.pricing.lines import dollars
 from imgctl.store.catalog.told import COLUMNS, Fact
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
@@ -47,7 +47,8 @@ def run_metadata(
         job.say_price(found, cost, bill)
         if not (order.reads or wishes.dry_run):
             raise UsageError(
-                f"reading {_originals(found.originals)} is billed", hint="add --yes, or --dry-run to look first"
+                f"reading {count_of(found.originals, 'original')} is billed",
+                hint="add --yes, or --dry-run to look first",
             )
         if wishes.max_usd is not None and bill is Billing.AWS and cost.one_off > wishes.max_usd:
             raise UsageError(
@@ -77,7 +78,9 @@ class _Job:
         if bill is Billing.NONE:
             return
         self._session.data({"type": "estimate", "originals": found.originals, **cost.record(bill)})
-        self._run.say(f"to read the metadata of {_originals(found.originals)} costs at most: {cost.text(bill)}")
+        self._run.say(
+            f"to read the metadata of {count_of(found.originals, 'original')} costs at most: {cost.text(bill)}"
+        )
 
     def run(self) -> ExitCode:
         """Look at every row that is wanted."""
@@ -115,14 +118,16 @@ class _Job:
             "dry_run": dry,
         }
         self._session.data({"type": "summary", **summary})
-        facts = ", ".join(_counted(self._facts[fact], word) for fact, word in WORDS.items() if self._facts[fact])
-        counts = [f"{fates[fate]:,} {_label(fate, dry=dry)}" for fate in Fate if fates[fate]]
+        facts = ", ".join(count_of(self._facts[fact], word) for fact, word in WORDS.items() if self._facts[fact])
+        named = {Fate.PLANNED: "would be read", Fate.NEEDS_RESTORE: "to restore first"}
+        named |= {Fate.CHANGED: "would change"} if dry else {}
+        counts = counts_of({fate: fates[fate] for fate in Fate}, named=named, none="nothing to read")
         if sidecars:
-            self._session.text(f"{_counted(sidecars.photos, 'photo')} with a sidecar in the source tree")
-        self._session.text(f"{', '.join(counts) or 'nothing to read'}{f' ({facts})' if facts else ''}")
+            self._session.text(f"{count_of(sidecars.photos, 'photo')} with a sidecar in the source tree")
+        self._session.text(f"{counts}{f' ({facts})' if facts else ''}")
         if fates[Fate.NEEDS_RESTORE]:
             self._session.text(
-                f"archived: {_originals(fates[Fate.NEEDS_RESTORE])} ({format_bytes(self._cold_bytes)}) left unread;"
+                f"archived: {count_of(fates[Fate.NEEDS_RESTORE], 'original')} ({format_bytes(self._cold_bytes)}) left unread;"
                 " imgctl restore brings them back"
             )
         for bad in self._looking.bad:
@@ -133,20 +138,6 @@ class _Job:
         failed = self._fates[Fate.FAILED] + resumed.failed + self._unreadable + len(self._looking.bad)
         cold = self._fates[Fate.NEEDS_RESTORE] + resumed.cold
         return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
-
-
-def _originals(count: int) -> str:
-    return _counted(count, "original")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def _label(fate: Fate, *, dry: bool) -> str:
-    if dry and fate is Fate.CHANGED:
-        return "would change"
-    return "to be read" if fate is Fate.PLANNED else fate.value.replace("_", " ")
 
 
 def _words(one: Outcome) -> str:

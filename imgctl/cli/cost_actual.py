@@ -11,7 +11,7 @@ from imgctl.cli.cost_render import card_record, show_billing, show_card, show_li
 from imgctl.cli.cost_types import Sizes
 from imgctl.cli.scope import range_options
 from imgctl.errors import ExitCode
-from imgctl.units import format_bytes
+from imgctl.units import count_of, format_bytes
 
 if TYPE_CHECKING:
     from imgctl.ops.cost.actual import Actual, Share
@@ -125,15 +125,17 @@ def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None
     _show_shares(session, bill.shares, by)
     growth = bill.growth
     session.text("")
-    session.text(f"{dollars(bill.total)} a month for {found.archive.rows:,} images")
+    session.text(f"{dollars(bill.total)} a month for {count_of(found.archive.rows, 'image')}")
     session.text(
-        f"the last 30 days brought {growth.photos:,} photos: {dollars(growth.monthly)} more each month, "
+        f"the last 30 days brought {count_of(growth.photos, 'photo')}: {dollars(growth.monthly)} more each month, "
         f"and {dollars(added(growth.requests))} of requests once"
     )
     if found.promised:
-        session.text(f"{found.promised:,} images are still uploading and not counted")
+        session.text(f"{count_of(found.promised, 'image is', 'images are')} still uploading and not counted")
     if found.unknown:
-        session.text(f"{found.unknown:,} images have no size and count as empty")
+        session.text(
+            f"{count_of(found.unknown, 'image has no size and counts', 'images have no size and count')} as empty"
+        )
     if bill.dearest and by != "user":
         session.text("")
         _show_shares(session, bill.dearest, "dearest users")

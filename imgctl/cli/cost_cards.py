@@ -8,7 +8,7 @@ import click
 from imgctl.cli.base import Json, Session, subcommand
 from imgctl.cli.cost_render import card_record, show_table
 from imgctl.errors import ExitCode, UsageError
-from imgctl.units import format_bytes
+from imgctl.units import count_of, format_bytes
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -69,7 +69,9 @@ def _refresh(session: Session, card: "Card", *, out: Path | None, region: str, u
             **card_record(found.card),
         }
     )
-    session.text(f"{len(found.changed)} prices changed, {len(found.confirmed)} confirmed; {out} is written")
+    session.text(
+        f"{count_of(len(found.changed), 'price')} changed, confirmed: {len(found.confirmed)}; {out} is written"
+    )
     if found.kept:
         session.note(f"not told by the price list and kept: {', '.join(found.kept)}")
     session.text(f"prices: {found.card.name} as of {found.card.as_of}")
@@ -83,7 +85,9 @@ def _show(session: Session, card: "Card") -> None:
         rows.append(_row(prices))
     show_table(session, HEADERS, rows)
     session.text("")
-    session.text(f"{card.name} as of {card.as_of}; 1 GB is {card.gb_bytes:,} bytes; requests are priced per 1,000")
+    session.text(
+        f"{card.name} as of {card.as_of}; 1 GB is {count_of(card.gb_bytes, 'byte')}; requests are priced per 1,000"
+    )
     session.text(f"source: {card.source}")
     session.data({"type": "summary", "region": card.region, "gb_bytes": card.gb_bytes, **card_record(card)})
 

@@ -15,9 +15,10 @@ from imgctl.ops.insert.entries import Manifest
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.traits import Kept, warning
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
 REQUESTS = 16
+_NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 
 
 @subcommand(
@@ -98,9 +99,11 @@ def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Runnin
     found = survey(source.entries(), store)
     cost = estimate(card_in_force(session.settings), found)
     session.data({"type": "estimate", "blobs": found.blobs, **cost.record(bill)})
-    run.say(f"to insert {found.blobs:,} blobs costs at most: {cost.text(bill)}")
+    run.say(f"to insert {count_of(found.blobs, 'blob')} costs at most: {cost.text(bill)}")
     if not agreed:
-        raise UsageError(f"inserting {found.blobs:,} blobs is billed", hint="add --yes, or --dry-run to look first")
+        raise UsageError(
+            f"inserting {count_of(found.blobs, 'blob')} is billed", hint="add --yes, or --dry-run to look first"
+        )
 
 
 def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
@@ -116,13 +119,12 @@ def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry
     summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
     summary |= {"blobs": tally.fates.total(), "reasons": dict(reasons), "bytes_uploaded": tally.bytes_uploaded}
     summary |= {"dates_unlikely": tally.dates_unlikely, "put_if_absent": put_if_absent}
-    fates = [fate for fate in Fate if fate is not (Fate.UPLOADED if dry_run else Fate.PLANNED)]
-    counts = ", ".join(f"{tally.fates[fate]:,} {fate}" for fate in fates)
-    because = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.items())})" if reasons else ""
+    fates = counts_of({fate: tally.fates[fate] for fate in Fate}, named=_NAMED)
+    because = f" ({counts_of(reasons)})" if reasons else ""
     size = f"{format_bytes(tally.bytes_planned)} to copy" if dry_run else f"{format_bytes(tally.bytes_uploaded)} copied"
     if dry_run:
         summary |= {"bytes_planned": tally.bytes_planned}
-    session.text(f"{tally.fates.total():,} blobs: {counts}{because}; {size}")
+    session.text(f"{count_of(tally.fates.total(), 'blob')}: {fates}{because}; {size}")
     if told := unlikely_dates(tally):
         session.text(told)
     if told := warning(put_if_absent):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from imgctl.cli.base import Session
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode, UsageError
+from imgctl.units import counts_of
 
 if TYPE_CHECKING:
     from imgctl.ops.parts import Parts
@@ -33,7 +34,8 @@ def show(session: Session, run: Running, outcome: "Outcome") -> None:
         }
     )
     name = str(finding.id or decision.key)
-    line = WIDTHS.format(outcome.fate, decision.do, finding.code, name, outcome.detail)
+    fate = "repaired" if outcome.fate is Fate.MENDED else outcome.fate.value
+    line = WIDTHS.format(fate, decision.do, finding.code, name, outcome.detail)
     if outcome.fate in (Fate.FAILED, Fate.DRIFTED):
         run.say(line, always=True)
     elif outcome.fate is not Fate.WELL or session.verbosity > 0:
@@ -43,7 +45,9 @@ def show(session: Session, run: Running, outcome: "Outcome") -> None:
 def conclude(session: Session, fates: "dict[Fate, int]", *, apply: bool, planned: Path | None) -> None:
     """How many ended how, and the next step."""
     counts = {fate.value: count for fate, count in fates.items()}
-    session.text(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to mend")
+    session.text(
+        counts_of(counts, named={"planned": "would be repaired", "mended": "repaired"}, none="nothing to repair")
+    )
     session.data({"type": "summary", "applied": apply, **counts})
     if planned:
         session.note(f"imgctl apply {planned} --yes does it")

@@ -12,7 +12,6 @@ from imgctl.cli.restore_words import (
     cells,
     hours_text,
     is_cold,
-    originals,
     outcome_record,
     record,
     states_record,
@@ -32,7 +31,7 @@ from imgctl.ops.restore.survey import Survey, status, survey
 from imgctl.ops.restore.wait import first_look_seconds, wait
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.store.cold.base import ColdStore
-from imgctl.units import format_seconds
+from imgctl.units import count_of, counts_of, format_seconds
 
 POLL_SECONDS = 60.0
 
@@ -122,7 +121,7 @@ class RestoreJob:
                 self._show(tally, one)
                 continue
             due = f"; next look in {format_seconds(one.next_seconds)}" if one.next_seconds else ""
-            self.run.say(f"{one.restoring:,} restoring, {one.restored:,} readable{due}")
+            self.run.say(counts_of({"restoring": one.restoring, "readable": one.restored}) + due)
 
     def _show(self, tally: Tally, outcome: Outcome) -> None:
 
@@ -158,9 +157,9 @@ class RestoreJob:
         self.run.say(states_text(found))
         if found.objects:
             soon = hours_text(found, order, self.terms.card) if bill is not Billing.NONE else ""
-            self.run.say(f"to restore {originals(found.objects)} costs: {cost.text(bill)}{soon}")
+            self.run.say(f"to restore {count_of(found.objects, 'original')} costs: {cost.text(bill)}{soon}")
 
     def _tell_next(self, tally: Tally, *, waited: bool) -> None:
         if tally.restoring and not waited:
             then = "the same again then moves them back" if self.order.permanent else "--status shows when they are"
-            self.session.note(f"{originals(tally.restoring)} on the way; {then}, --wait waits for it")
+            self.session.note(f"{count_of(tally.restoring, 'original')} on the way; {then}, --wait waits for it")

@@ -1,7 +1,6 @@
 """What `imgctl restore` says: of each original, of what it found, of what it costs and did."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 from imgctl.cli.base import Json
 from imgctl.model import ARCHIVE_TIERS
@@ -9,7 +8,7 @@ from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored, hours_words
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
 HEADERS = ("ID", "SIZE", "CLASS", "STATE", "READABLE UNTIL")
 _COLD = (State.ARCHIVED, State.EXPIRED, State.RESTORING, State.RESTORED)
@@ -47,20 +46,10 @@ def cells(one: Seen) -> tuple[str, ...]:
     return (str(one.image.id), size, storage_class, one.state.value, until)
 
 
-def counted(counts: Mapping[State, int] | Mapping[Fate, int]) -> str:
-    """`2 restored, 1 readable`, in the order of the states; nothing is `nothing`."""
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing"
-
-
-def originals(count: int) -> str:
-    """`1 original`, `2 originals`."""
-    return f"{count:,} original{'s' if count != 1 else ''}"
-
-
 def states_text(found: Survey) -> str:
     """How readable the originals that were looked at are."""
     states = {state: found.states.objects[state] for state in State}
-    return f"{originals(sum(states.values()))}: {counted(states)}"
+    return f"{count_of(sum(states.values()), 'original')}: {counts_of(states)}"
 
 
 def states_record(found: Survey) -> dict[str, Json]:
@@ -72,7 +61,7 @@ def hours_text(found: Survey, order: RestoreOrder, card: Card) -> str:
     """When what is asked for will be readable, by class."""
     classes = sorted(found.needs.archived.objects)
     times = [f"{name} in {hours_words(hours_until_restored(card, name, order.tier))}" for name in classes]
-    days = f" for {order.days} days" if set(classes) - set(ARCHIVE_TIERS) else ""
+    days = f" for {count_of(order.days, 'day')}" if set(classes) - set(ARCHIVE_TIERS) else ""
     return f"; readable{days}: {', '.join(times)}" if times else ""
 
 
@@ -103,7 +92,7 @@ class Tally:
     @property
     def text(self) -> str:
         """The summary for people."""
-        return counted({fate: self.fates[fate] for fate in Fate})
+        return counts_of({fate: self.fates[fate] for fate in Fate}, named={Fate.PLANNED: "would be requested"})
 
     def record(self) -> dict[str, Json]:
         """The summary for JSON."""

@@ -9,6 +9,7 @@ from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import TransitionOrder
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.store.cold.lifecycle import put
+from imgctl.units import count_of
 
 _NO_GATE = (
     "a lifecycle rule knows no gate: it also moves originals whose variants are missing, about a day after they are old "
@@ -38,7 +39,7 @@ def give_job(
         raise UsageError("S3 Batch Operations are AWS's own", hint="leave --via out")
     job = by_batch(looking, order, parts=parts, role_arn=role_arn, stop=stop)
     session.note(
-        f"job {job.job_id} moves {job.originals:,} originals once it is confirmed: aws s3control update-job-status; "
+        f"job {job.job_id} moves {count_of(job.originals, 'original')} once it is confirmed: aws s3control update-job-status; "
         "a day from now `imgctl transition` confirms the rows"
     )
     session.data({"type": "job", "job_id": job.job_id, "manifest_key": job.manifest_key, "originals": job.originals})

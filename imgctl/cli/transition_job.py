@@ -8,11 +8,11 @@ from pathlib import Path
 from imgctl.cli.base import Session
 from imgctl.cli.running import Running
 from imgctl.cli.transition_words import (
-    counts_text,
     estimate_record,
     left_out_record,
     left_out_text,
     record,
+    summary_text,
     survey_text,
 )
 from imgctl.errors import ExitCode, UsageError
@@ -26,7 +26,7 @@ from imgctl.ops.transition.survey import Survey, bill_of, survey
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.storage import Sized
 from imgctl.store.cold.base import ColdStore
-from imgctl.units import format_bytes
+from imgctl.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class TransitionJob:
         found, bad = self._survey()
         bill, who = bill_of(found, self.order), self._billing
         self.session.data({"type": "estimate", **estimate_record(found, bill, who)})
-        for line in survey_text(found, self.order, who, bill):
+        for line in survey_text(found, self.order, who, bill, acts=self.way.acts):
             self.run.say(line)
         if self.run.stop.is_set():
             self.run.say("stopped before everything was looked at: nothing was done", always=True)
@@ -103,7 +103,7 @@ class TransitionJob:
             return self._hand_over(found)
         elif self.way.acts and (self.session.json or not found.is_idle):
             return self._act(found)
-        self._conclude(_foreseen(found))
+        self._conclude(_foreseen(found), moved="moved" if self.way.acts else "would move")
         self._check_agreed(found)
         return self.run.exit_code(partly=bad)
 
@@ -129,7 +129,9 @@ class TransitionJob:
             return
         bill = bill_of(found, self.order)
         plan.conclude({"bytes": found.size, "estimate": bill.estimate.record(self._billing)})
-        self.run.say(f"{plan.actions:,} actions in {self.way.plan}; imgctl apply {self.way.plan} --yes does them")
+        self.run.say(
+            f"{count_of(plan.actions, 'action')} in {self.way.plan}; imgctl apply {self.way.plan} --yes does them"
+        )
 
     def _act(self, found: Survey) -> ExitCode:
         """Judge every row again, and move what passes."""
@@ -144,11 +146,11 @@ class TransitionJob:
                     self.run.say(f"failed {outcome.image.original_key}: {outcome.detail}", always=True)
         if tally.left_out != found.left_out:
             self.run.say(left_out_text(tally.left_out) if tally.left_out else "nothing was left out in the end")
-        self._conclude(tally)
+        self._conclude(tally, moved="moved")
         return self.run.exit_code(partly=bool(looking.bad) or tally.fates[Fate.FAILED] > 0)
 
-    def _conclude(self, tally: Tally) -> None:
-        self.session.text(f"{counts_text(tally.fates)}; {format_bytes(tally.size)} to {self.order.policy.to}")
+    def _conclude(self, tally: Tally, *, moved: str = "would move") -> None:
+        self.session.text(summary_text(tally.fates, tally.size, to=self.order.policy.to, moved=moved))
         fates = {fate.value: tally.fates[fate] for fate in Fate}
         left_out = left_out_record(tally.left_out)
         self.session.data({"type": "summary", **fates, "bytes": tally.size, "reasons": left_out})
@@ -169,7 +171,7 @@ class TransitionJob:
                     role_arn=self.way.role_arn or "",
                     stop=self.run.stop,
                 )
-        self._conclude(_foreseen(found))
+        self._conclude(_foreseen(found), moved="will move" if self.way.acts else "would move")
         self._check_agreed(found)
         return self.run.exit_code(partly=False)
 
@@ -180,7 +182,7 @@ class TransitionJob:
         if found.is_idle and way.via != "lifecycle":
             return
         to = self.order.policy.to
-        what = f"a rule to {to}" if way.via == "lifecycle" else f"moving {found.objects:,} originals to {to}"
+        what = f"a rule to {to}" if way.via == "lifecycle" else f"moving {count_of(found.objects, 'original')} to {to}"
         raise UsageError(f"{what} was not agreed to", hint="add --yes, or --dry-run to see each")
 
     @property

@@ -9,7 +9,7 @@ from imgctl.ops.transition.survey import Bill, Survey
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.storage import Sized
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
 
 def record(outcome: Outcome) -> dict[str, Json]:
@@ -47,9 +47,10 @@ def left_out_record(left_out: Mapping[Reason, Sized]) -> dict[str, Json]:
     return {reason.value: {"originals": one.objects, "bytes": one.size} for reason, one in left_out.items()}
 
 
-def survey_text(found: Survey, order: TransitionOrder, billing: Billing, bill: Bill) -> list[str]:
+def survey_text(found: Survey, order: TransitionOrder, billing: Billing, bill: Bill, *, acts: bool) -> list[str]:
     """The survey in lines for people."""
-    lines = [f"{found.objects:,} originals, {format_bytes(found.size)}, would move to {order.policy.to}"]
+    moves = f"{'to move' if acts else 'would move'} to {order.policy.to}"
+    lines = [f"{count_of(found.objects, 'original')}, {format_bytes(found.size)}, {moves}"]
     if found.objects:
         lines.append(bill.estimate.text(billing))
         if billing is not Billing.NONE:
@@ -63,24 +64,23 @@ def survey_text(found: Survey, order: TransitionOrder, billing: Billing, bill: B
     if found.keeps_versions is None:
         lines.append("whether the bucket keeps old versions, which stay billed, could not be seen")
     if found.recorded:
-        lines.append(f"{found.recorded:,} rows will be told in which class their originals lie already")
+        lines.append(f"{count_of(found.recorded, 'row names', 'rows name')} another class than the store does")
     return [*lines, left_out_text(found.left_out)] if found.left_out else lines
 
 
 def left_out_text(left_out: Mapping[Reason, Sized]) -> str:
     """What stays and why, in a line."""
     count = sum(one.objects for one in left_out.values())
-    told = (
-        f"{one.objects:,} {reason.value.replace('_', ' ')} ({format_bytes(one.size)})"
-        for reason, one in left_out.items()
-    )
+    told = (f"{counts_of({reason: one.objects})} ({format_bytes(one.size)})" for reason, one in left_out.items())
     return f"left out {count:,}: {', '.join(told)}"
 
 
-def counts_text(fates: Mapping[Fate, int]) -> str:
-    """`3 moved, 1 failed`."""
-    shown = (fate for fate in Fate if fates[fate] or fate is Fate.MOVED)
-    return ", ".join(f"{fates[fate]:,} {fate.value.replace('_', ' ')}" for fate in shown)
+def summary_text(fates: Mapping[Fate, int], size: int, *, to: str, moved: str) -> str:
+    """`3 originals moved to GLACIER (4.1 MiB), 1 left out`; `moved` is how it is said: `would move`, `will move`."""
+    first = f"{count_of(fates[Fate.MOVED] + fates[Fate.PLANNED], 'original')} {moved} to {to} ({format_bytes(size)})"
+    named = {} if moved == "moved" else {Fate.RECORDED: "would be recorded"}
+    rest = counts_of({one: fates[one] for one in (Fate.RECORDED, Fate.LEFT_OUT, Fate.FAILED)}, named=named, none="")
+    return f"{first}, {rest}" if rest else first
 
 
 def _saving_text(bill: Bill) -> str:

@@ -17,7 +17,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason, Reports, Tally,
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.selection import STDIN, Selection
 from imgctl.store.blobs.traits import Kept, warning
-from imgctl.units import format_bytes
+from imgctl.units import count_of, counts_of, format_bytes
 
 
 class Chosen(TypedDict):
@@ -193,11 +193,8 @@ def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry
 
 
 def _sentence(tally: Tally) -> str:
-    counts = ", ".join(
-        f"{tally.fates[fate]:,} {fate}" for fate in Fate if tally.fates[fate] or fate is not Fate.PLANNED
-    )
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.reasons.items()))
-    suffix = f" ({reasons})" if reasons else ""
+    counts = counts_of({fate: tally.fates[fate] for fate in Fate}, named={Fate.PLANNED: "would be uploaded"})
+    reasons = f" ({counts_of(dict(sorted(tally.reasons.items())))})" if tally.reasons else ""
     size = format_bytes(tally.bytes_uploaded + tally.bytes_planned)
-    total = tally.fates.total()
-    return f"{total:,} file{'s' * (total != 1)}: {counts}{suffix}; {size} {'to put' if tally.bytes_planned else 'put'}"
+    put = "to put" if tally.bytes_planned else "put"
+    return f"{count_of(tally.fates.total(), 'file')}: {counts}{reasons}; {size} {put}"

@@ -11,6 +11,7 @@ from imgctl.cli.running import Running, running
 from imgctl.cli.types import Seconds
 from imgctl.errors import ConfigError, ExitCode
 from imgctl.ops.work.order import Fate, ImageOutcome
+from imgctl.units import counts_of
 
 if TYPE_CHECKING:
     from imgctl.ops.parts import Parts
@@ -74,8 +75,7 @@ def command(
         session.data(
             {"type": "summary", **{fate.value: count for fate, count in fates.items()}, "awaiting_restore": waits}
         )
-        counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count or fate is Fate.READY)
-        session.text(counts)
+        session.text(counts_of(fates, none="nothing to build"))
         if waits:
             session.note(waiting_words(waits))
         return _exit_code(run, drain=drain, failed=fates[Fate.FAILED] > 0)

@@ -135,7 +135,7 @@ def _codecs() -> str:
 def _open_files() -> str:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < FILES_WANTED:
-        raise ImgctlError(f"only {soft} files may be open at once", hint=f"ulimit -n {FILES_WANTED}")
+        raise ImgctlError(f"open files are limited to {soft}", hint=f"ulimit -n {FILES_WANTED}")
     return f"{soft} may be open at once"
 
 

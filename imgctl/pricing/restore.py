@@ -10,6 +10,7 @@ from imgctl.pricing.lines import Line, Period, Unit, counted, dollars, total, we
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.requests import Operation, request_cost, retrieval, retrieval_cost
 from imgctl.pricing.storage import DAYS_A_MONTH, Sized, early_delete, monthly_storage
+from imgctl.units import count_of
 
 NOTHING: Mapping[str, Sized] = {}
 MINUTES_AN_HOUR = 60
@@ -74,7 +75,7 @@ def _extension(card: Card, name: str, tier: str, sized: Sized) -> Line:
 def _copies(card: Card, size: int, days: int) -> Line:
     # In the dearest tier, as nobody knows how much else the account stores.
     price = card.of(STANDARD).storage[0].price * days / DAYS_A_MONTH
-    return weighed(card, f"readable copies for {days} days", size, price, period=Period.ONE_OFF)
+    return weighed(card, f"readable copies for {count_of(days, 'day')}", size, price, period=Period.ONE_OFF)
 
 
 def _left(card: Card, leaving: Leaving) -> tuple[Line, ...]:

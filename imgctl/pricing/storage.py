@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imgctl.pricing.lines import Line, Period, Unit, counted, tiered, weighed
 from imgctl.pricing.prices import STANDARD, Card, ClassPrices
+from imgctl.units import count_of
 
 DAYS_A_MONTH = 30
 
@@ -40,7 +41,7 @@ def early_delete(card: Card, *, storage_class: str, objects: int, size: int, age
     if not left or not billed:
         return ()
     price = prices.storage[0].price * left / DAYS_A_MONTH
-    return (weighed(card, f"{storage_class} left {left} days early", billed, price, period=Period.ONE_OFF),)
+    return (weighed(card, f"{storage_class} left {count_of(left, 'day')} early", billed, price, period=Period.ONE_OFF),)
 
 
 def _bands(objects: int, size: int, bands: Sequence[Sized]) -> tuple[Sized, ...]:

@@ -16,6 +16,7 @@ from imgctl.pricing.requests import Operation, request_cost, retrieval_cost
 from imgctl.pricing.restore import hours_until_restored, hours_words
 from imgctl.pricing.storage import DAYS_A_MONTH, Sized
 from imgctl.pricing.transition import Origin, transition_estimate
+from imgctl.units import count_of
 
 # Of a JPEG that looks the same: Google's WebP study says 25 to 34 % less; AVIF about half.
 FORMAT_RATIOS: Mapping[str, Decimal] = {
@@ -200,7 +201,7 @@ def _worse_moved(card: Card, move: Move, moved: Mapping[str, Held]) -> Iterator[
         cost = added(retrieval_cost(card, move.to, tier, objects=objects, size=size))
         hours = hours_until_restored(card, move.to, tier)
         wait = hours_words(hours) if hours[1] else "at once"
-        yield f"reading the {objects:,} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"
+        yield f"reading {count_of(objects, 'original')} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"
     days = card.of(move.to).minimum_days
     if days:
-        yield f"who deletes or rewrites one within {days} days of {move.to} pays for all {days}"
+        yield f"who deletes or rewrites one within {count_of(days, 'day')} of {move.to} pays for all {days}"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO, cast
 
 from imgctl.run.meter import meter
-from imgctl.units import format_bytes
+from imgctl.units import counts_of, format_bytes
 
 
 class _Bar(Protocol):
@@ -88,7 +88,7 @@ class Progress:
         self.close()
 
     def _postfix(self) -> str:
-        failed = f"{self.failed:,} failed" if self.failed else ""
+        failed = counts_of({"failed": self.failed}, none="")
         size = format_bytes(self.size) if self.size else ""
         return ", ".join(filter(None, (failed, size)))
 

@@ -64,7 +64,7 @@ def test_an_interrupt_ends_a_worker_that_waits(stage: Stages) -> None:
         seen.type(CTRL_C)
 
         assert seen.wait() == 130
-    assert seen.lines[-1] == "0 ready"
+    assert seen.lines[-1] == "nothing to build"
     assert seen.cursor_is_back
 
 

@@ -81,7 +81,7 @@ def test_a_directory_bills_nothing_and_asks_nothing(embedded: Deployment) -> Non
     result = embedded.run("insert", arrange(embedded))
 
     assert result.code == 0, result.err
-    assert f"{COUNT} blobs: {COUNT} uploaded" in result.out
+    assert f"{COUNT} blobs: {COUNT} inserted" in result.out
 
 
 def test_a_lost_blob_is_named_and_the_rest_goes_in(embedded: Deployment) -> None:

@@ -80,7 +80,7 @@ def test_archived_originals_are_left_out_and_counted(filled: Deployment) -> None
     result = filled.run(*LOOK)
 
     assert (result.code, result.summary["looked"], result.summary["look_archived"]) == (0, 0, PHOTOS)
-    assert f"{PHOTOS} left out with archived originals" in filled.run("audit", "--look", "50").out
+    assert f"originals archived: {PHOTOS}" in filled.run("audit", "--look", "50").out
 
 
 def test_an_original_that_is_gone_is_another_finding(filled: Deployment) -> None:

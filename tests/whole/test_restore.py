@@ -148,7 +148,7 @@ def test_a_dry_run_and_a_small_budget_ask_for_nothing(frozen: Frozen, album: dic
     assert str(dry.of("estimate")[0]["one_off"]).startswith("0.00201")
     assert (dear.code, swift.code, nothing.code, spent) == (2, 2, 2, 0)
     assert "--max-usd" in dear.err
-    assert "DEEP_ARCHIVE, where 20 of these originals lie, has no expedited restore" in swift.err
+    assert "20 originals lie in DEEP_ARCHIVE, which has no expedited restore" in swift.err
     assert cheap.code == 0 and _counts(cheap)["requested"] == 3 and len(asked) == 3
 
 

@@ -68,7 +68,7 @@ def test_originals_move_and_their_rows_say_so(place: Deployment) -> None:
     again = place.run(*GLACIER, "--yes", "--json")
 
     assert result.code == 0, result.err
-    assert "5 originals, 1.5 MiB, would move to GLACIER" in result.err
+    assert "5 originals, 1.5 MiB, to move to GLACIER" in result.err
     assert (result.summary["moved"], result.summary["left_out"]) == (5, 0)
     assert classes(place) == [("GLACIER", "GLACIER")] * 5
     assert [(image.status, image.leased_until) for image in place.images()] == [(Status.READY, None)] * 5
@@ -129,7 +129,7 @@ def test_nothing_moves_unasked(place: Deployment) -> None:
     assert "add --yes" in refused.err
     assert refused.of("estimate")[0]["originals"] == 2
     assert refused.summary["type"] == "summary"
-    assert "2 planned" in dry.out
+    assert "2 originals would move to GLACIER" in dry.out
     assert classes(place) == [(None, "STANDARD")] * 2
 
 
@@ -383,7 +383,7 @@ def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
 
     dry, done = place.run(*GLACIER, "--dry-run", "--json"), place.run(*GLACIER, "--yes", "--json")
 
-    assert dry.summary["recorded"] == 1 and "1 rows will be told" in dry.err
+    assert dry.summary["recorded"] == 1 and "1 row names another class" in dry.err
     assert (done.summary["recorded"], done.summary["moved"]) == (1, 2)
     assert classes(place) == [("GLACIER", "GLACIER")] * 3
 

@@ -12,6 +12,7 @@ from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Period, dollars, total
 from imgctl.pricing.prices import Card
 from imgctl.pricing.requests import Operation, request_cost
+from imgctl.units import count_of, counts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +28,8 @@ class AuditCost:
     @property
     def brief(self) -> str:
         """One line for people."""
-        parts = [f"{count:,} {name}" for count, name in self._counts() if count]
-        requests = " + ".join(parts) or "no requests"
+        requests = counts_of({"LIST": self.lists, "HEAD": self.heads, "GET": self.gets}, none="no requests")
         return requests if self.amount is None else f"{requests} = {dollars(self.amount)} ({self.card})"
-
-    def _counts(self) -> tuple[tuple[int, str], ...]:
-        return (self.lists, "LIST"), (self.heads, "HEAD"), (self.gets, "GET")
 
 
 def cost_of(tally: Tally, settings: Settings) -> AuditCost:
@@ -56,7 +53,7 @@ def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
     whose = "" if bill is Billing.AWS else "price unknown for this endpoint; AWS would charge "
     return (
-        f"--look {images:,} reads up to {count:,} blobs: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
+        f"--look {images} reads up to {count_of(count, 'blob')}: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
         "and by the GB for originals in STANDARD_IA or GLACIER_IR, and for what leaves the region"
     )
 

@@ -11,6 +11,7 @@ from imgctl.model import Image, Status, StorageClass, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.audit.lanes import Seen
 from imgctl.ops.audit.stuck import stuck
+from imgctl.units import count_of
 
 Blobs = Mapping[str, Seen | None]
 
@@ -236,7 +237,7 @@ class _Photo:
         if blob.size == 0:
             yield self.finding(Code.EMPTY_BLOB, f"the {role} has no bytes", role=role, key=key)
         elif wanted is not None and blob.size != wanted:
-            detail = f"the {role} has {blob.size:,} bytes, the row says {wanted:,}"
+            detail = f"the {role} has {count_of(blob.size, 'byte')}, the row says {wanted:,}"
             yield self.finding(Code.SIZE_MISMATCH, detail, role=role, key=key)
 
     def _class(self, role: str, key: str, blob: Seen, wanted: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, is_archived
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.audit.lanes import Seen
+from imgctl.units import count_of
 
 
 def stuck(
@@ -43,12 +44,11 @@ def _wait(image: Image, *, now: datetime, busy: bool) -> tuple[Why, str]:
     if is_archived(image.storage_class) and not restored:
         return Why.WAITING_FOR_RESTORE, f"the original is {image.storage_class}: no worker can read it before a restore"
     if image.error:
-        return Why.POISONED, f"tried {_times(image.attempts)}, last: {image.error}"
+        return Why.POISONED, f"tried {count_of(image.attempts, 'time')}, last: {image.error}"
     if image.attempts and image.leased_until is not None:
-        return Why.LEASE_EXPIRED, f"its lease expired {_times(image.attempts)}: the workers died or lost the store"
+        return (
+            Why.LEASE_EXPIRED,
+            f"its lease expired {count_of(image.attempts, 'time')}: the workers died or lost the store",
+        )
     detail = "workers are busy with other rows" if busy else "no worker has taken it: imgctl work"
     return Why.NO_WORKER, detail
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"

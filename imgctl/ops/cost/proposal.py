@@ -12,7 +12,7 @@ from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, Move, Today, WhatIf, what_if
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.scope import Scope
-from imgctl.units import parse_seconds
+from imgctl.units import count_of, parse_seconds
 
 VIEWS_A_PHOTO = 10
 
@@ -70,7 +70,7 @@ def _assumptions(proposal: Proposal, views: int, found: Survey, today: Today) ->
     change, told = proposal.change, list(found.assumptions)
     guess = f", {VIEWS_A_PHOTO} of each photo of the last 30 days (--views)" if proposal.views is None else ""
     told.append(
-        f"{views:,} views a month{guess}; today {'through the CDN' if today.cdn else 'from the bucket'} ([links] cdn)"
+        f"{count_of(views, 'view')} a month{guess}; today {'through the CDN' if today.cdn else 'from the bucket'} ([links] cdn)"
     )
     if change.format is not None:
         told.append(f"{change.format} takes {change.size_ratio} of the bytes (--format {change.format}=RATIO)")

@@ -6,6 +6,7 @@ from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.ops.cost.survey import RECENT, Survey
 from imgctl.pricing.plan import Plan
+from imgctl.units import count_of
 
 
 def plan_from(found: Survey, plan: Plan) -> Plan:
@@ -30,7 +31,8 @@ def plan_from(found: Survey, plan: Plan) -> Plan:
 
 def origin_of(found: Survey) -> str:
     """One line that says what the plan starts from."""
+    mean = found.archive.size // max(1, found.archive.rows)
     return (
-        f"Starts from the catalog: {found.archive.rows:,} images of {found.archive.size // max(1, found.archive.rows):,} "
-        f"bytes on average, {found.recent.rows:,} of them from the last 30 days; the sizes of variants are assumed."
+        f"Starts from the catalog: {count_of(found.archive.rows, 'image')} of {count_of(mean, 'byte')} on average, "
+        f"{count_of(found.recent.rows, 'image')} from the last 30 days; the sizes of variants are assumed."
     )

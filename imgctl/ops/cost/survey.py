@@ -11,6 +11,7 @@ from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.scope import Scope
 from imgctl.store.catalog.sums import MONTH, TOTAL, USER, Sum, Weights, sums
+from imgctl.units import count_of
 
 RECENT = timedelta(days=30)
 TOP_USERS = 10
@@ -126,8 +127,8 @@ def _parts(rows: Iterable[Sum], sizes: Mapping[str, int]) -> tuple[Part, ...]:
 
 
 def _assumptions(sizes: Mapping[str, int]) -> tuple[str, ...]:
-    told = ", ".join(f"{name.value} {sizes[name.value]:,} bytes" for name in Variant)
+    told = ", ".join(f"{name.value} {count_of(sizes[name.value], 'byte')}" for name in Variant)
     return (
-        f"the catalog knows the originals' bytes; variants are counted by their keys and taken to weigh {told} (--sizes)",
+        f"the catalog knows the originals' bytes; variants are counted by their keys and estimated at {told} (--sizes)",
         "readable copies of restored originals, old versions and requests other than the last month's are not counted",
     )

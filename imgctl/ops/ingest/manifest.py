@@ -10,6 +10,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.units import count_of
 
 LONGEST_LINE = 2**20
 _BOM = b"\xef\xbb\xbf"
@@ -119,7 +120,7 @@ def _json_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | Bad
 
 def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
     if len(line) >= LONGEST_LINE:
-        return BadLine(detail=f"longer than {LONGEST_LINE:,} bytes")
+        return BadLine(detail=f"longer than {count_of(LONGEST_LINE, 'byte')}")
     try:
         value: object = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -157,7 +158,7 @@ def _csv_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | BadL
 
 def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | BadLine:
     if len(fields) != len(names):
-        return BadLine(detail=f"{len(fields)} fields where the header has {len(names)}")
+        return BadLine(detail=f"{count_of(len(fields), 'field')} where the header has {len(names)}")
     row = {name: field for name, field in zip(names, fields, strict=True) if name in columns.known and field}
     for name, field in row.items():
         if not _is_text(field):

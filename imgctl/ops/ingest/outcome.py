@@ -15,6 +15,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
 from imgctl.run.scratch import part
+from imgctl.units import count_of
 
 COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds", "date_unlikely")
 
@@ -102,11 +103,9 @@ class Tally:
 
 def unlikely_dates(tally: Tally) -> str:
     """The dates that were not believed, as a sentence; empty without any."""
-    count = tally.dates_unlikely
-    if not count:
+    if not tally.dates_unlikely:
         return ""
-    dates = f"{count:,} date{'s' * (count != 1)}"
-    return f"{dates} before 1826 or in the future: the next source was taken (date_unlikely in --report)"
+    return f"{count_of(tally.dates_unlikely, 'date')} before 1826 or in the future: the next source was taken (date_unlikely in --report)"
 
 
 def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:

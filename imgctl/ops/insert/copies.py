@@ -10,6 +10,7 @@ from imgctl.model import Image, NewImage, Promised
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.insert.source import Source, broken
 from imgctl.store.blobs.base import BlobStore
+from imgctl.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def _compare(store: BlobStore, copy: Copy) -> StoreError | None:
         return error
     if there is not None and there.size == copy.source.blob.size:
         return None
-    found = "nothing" if there is None else f"{there.size} bytes"
+    found = "nothing" if there is None else count_of(there.size, "byte")
     message = f"{key} was written before, but holds {found} instead of {copy.source.blob.size}"
     return StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted")
 

@@ -52,6 +52,6 @@ def estimate(card: Card, found: Survey) -> Estimate:
     if gets > 1:
         # Metadata may lie behind the pixels: a look there before the pieces are read.
         gets += 1
-    mean = f"blobs of {format_bytes(found.mean_bytes)} on average, as the first {found.sampled:,} are"
+    mean = f"blobs of {format_bytes(found.mean_bytes)} on average, by a sample of {found.sampled:,}"
     size = found.blobs * found.mean_bytes
     return insert_estimate(card, files=found.blobs, size=size, gets=gets, assumptions=(mean, "none of them there yet"))

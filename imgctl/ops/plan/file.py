@@ -13,6 +13,7 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.pricing.lines import Json
+from imgctl.units import count_of
 
 FORMAT = 1
 _OWN = ("type", "do", "id", "key", "etag", "row")
@@ -141,7 +142,9 @@ def read_plan(file: Path) -> Plan:
     if head is None:
         raise _wrong(file, 1, "is no plan")
     if summary is None or summary.get("actions") != actions:
-        raise UsageError(f"{file} is cut short: it has {actions:,} actions and no end", hint="write the plan anew")
+        raise UsageError(
+            f"{file} is cut short: it has {count_of(actions, 'action')} and no end", hint="write the plan anew"
+        )
     created_at = datetime.fromisoformat(str(head["created_at"]))
     return Plan(file=file, command=str(head["command"]), created_at=created_at, actions=actions, summary=summary)
 

@@ -20,6 +20,7 @@ from imgctl.ops.receive.take import Taken, check_pixels
 from imgctl.store.blobs.base import Blob, SignedPut
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import Seen, confirm, note, promise
+from imgctl.units import count_of
 
 PIECE_BYTES = 4 * 2**20
 EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED}
@@ -122,7 +123,9 @@ def _promise(parts: Parts, row: NewImage) -> Promised:
 
 def _check_promise(parts: Parts, image: Image, blob: Blob) -> None:
     if blob.size != image.bytes:
-        raise BlobCorrupt(f"{blob.size:,} bytes arrived, promised were {image.bytes or 0:,}", hint="imgctl repair")
+        raise BlobCorrupt(
+            f"{count_of(blob.size, 'byte')} arrived, promised were {image.bytes or 0:,}", hint="imgctl repair"
+        )
     if image.sha256 != (parts.store.stored_sha256(blob.key) or _sha256(parts, blob)):
         raise BlobCorrupt("what arrived has another SHA-256 than was promised", hint="imgctl repair")
 

@@ -20,6 +20,7 @@ from imgctl.ops.upload.rows import new_row
 from imgctl.ops.upload.walk import Found
 from imgctl.run.window import ByteBudget
 from imgctl.store.catalog.reservations import confirm, promise
+from imgctl.units import count_of
 
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
 COPIES = 2
@@ -63,7 +64,7 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
     """Raise ImageRejected for a picture that no worker would render."""
     if seen.width and seen.height and seen.width * seen.height > max_pixels:
         raise ImageRejected(
-            f"the picture is {seen.width:,} × {seen.height:,} pixels, {max_pixels:,} are allowed",
+            f"the picture is {seen.width:,} × {seen.height:,}, more than {count_of(max_pixels, 'pixel')}",
             hint="scale it down, or raise [work] max_pixels",
         )
 

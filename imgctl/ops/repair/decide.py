@@ -9,6 +9,7 @@ from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.repair.order import Decision, Do, Evidence, RepairOrder
 from imgctl.store.cold.base import StoredBlob
+from imgctl.units import count_of
 
 LOST = "lost"
 Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
@@ -58,7 +59,7 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
         return Do.LEAVE, "no row names it: --delete-orphans moves it to the trash"
     if seen.now - blob.modified_at < timedelta(seconds=order.orphan_age_seconds):
         return Do.LEAVE, f"no row names it, but it is young: written {blob.modified_at:%Y-%m-%d %H:%M}"
-    return Do.TRASH, f"no row names it: {blob.size:,} bytes"
+    return Do.TRASH, f"no row names it: {count_of(blob.size, 'byte')}"
 
 
 def own_key(key: str, order: RepairOrder) -> Key | None:
@@ -86,7 +87,7 @@ def _stuck_uploading(_finding: Finding, row: Image, seen: Evidence, _order: Repa
     if seen.original is None:
         return Do.DROP, "its bytes never came: the same upload again brings it back"
     if row.bytes is not None and seen.original.size != row.bytes:
-        return Do.LEAVE, f"what lies there is {seen.original.size:,} bytes and not the {row.bytes:,} that were promised"
+        return Do.LEAVE, f"what lies there is {count_of(seen.original.size, 'byte')} and not the promised {row.bytes:,}"
     return Do.CONFIRM, "its bytes are there"
 
 
@@ -99,7 +100,7 @@ def _stuck_processing(_finding: Finding, row: Image, seen: Evidence, _order: Rep
         return Do.LEAVE, f"its original must be restored first: imgctl restore {row.id}"
     if row.attempts == row.forgiven and row.leased_until is None:
         return Do.LEAVE, "it is in the queue and wants nothing but a worker: imgctl work"
-    return Do.REQUEUE, f"tried {row.attempts} times: its attempts are forgiven"
+    return Do.REQUEUE, f"tried {count_of(row.attempts, 'time')}: its attempts are forgiven"
 
 
 def _failed(_finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:

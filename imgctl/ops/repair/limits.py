@@ -10,6 +10,7 @@ from imgctl.ops.repair.decide import own_key
 from imgctl.ops.repair.order import RepairOrder
 from imgctl.store.catalog.repairs import named_keys
 from imgctl.store.catalog.scope import Scope
+from imgctl.units import count_of
 
 
 def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, scope: Scope) -> int:
@@ -19,7 +20,7 @@ def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *
         return 0
     if orphans > order.max_delete:
         raise ImgctlError(
-            f"{orphans:,} orphans are more than --max-delete {order.max_delete:,}: nothing was touched",
+            f"{count_of(orphans, 'orphan')}, more than --max-delete {order.max_delete:,}: nothing was touched",
             hint="look whether catalog and store belong together, then raise it",
         )
     with parts.catalog.read() as connection:
@@ -27,7 +28,7 @@ def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *
     percent = 100 * orphans / keys
     if percent > order.max_delete_percent:
         raise ImgctlError(
-            f"{orphans:,} orphans are {percent:.1f}% of the {keys:,} keys in scope, more than --max-delete-percent "
+            f"{count_of(orphans, 'orphan')}, {percent:.1f}% of {count_of(keys, 'key')} in scope, more than --max-delete-percent "
             f"{order.max_delete_percent:g}: nothing was touched",
             hint="look whether catalog and store belong together, then raise it",
         )
@@ -39,7 +40,7 @@ def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
     lost = sum(_is_loss(one) for one in findings)
     if lost > order.max_lost:
         raise ImgctlError(
-            f"{lost:,} originals are gone, more than --max-lost {order.max_lost:,}: nothing was touched",
+            f"{count_of(lost, 'original is', 'originals are')} gone, more than --max-lost {order.max_lost:,}: nothing was touched",
             hint="look whether catalog and store belong together, then raise it",
         )
     return lost

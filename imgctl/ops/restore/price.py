@@ -15,6 +15,7 @@ from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import Leaving, restore_estimate
 from imgctl.pricing.storage import Sized
 from imgctl.store.cold.base import Tier
+from imgctl.units import count_of
 
 # The longest minimum duration of any class is shorter.
 OLDEST_DAYS = 366
@@ -76,8 +77,7 @@ class Needs:
 
 def check_agreed(objects: int, cost: Estimate, bill: Billing, *, agreed: bool, max_usd: Decimal | None) -> None:
     """UsageError where the estimate is beyond the budget, or somebody bills and nobody agreed to it."""
-    what = "1 original" if objects == 1 else f"{objects:,} originals"
-    asked = f"restoring {what} costs {dollars(cost.one_off)} once"
+    asked = f"restoring {count_of(objects, 'original')} costs {dollars(cost.one_off)} once"
     if bill is Billing.NONE or not objects:
         return
     if max_usd is not None and cost.one_off > max_usd:
@@ -102,6 +102,6 @@ def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:
     for name in (StorageClass.DEEP_ARCHIVE.value, "DEEP_ARCHIVE_ACCESS"):
         if tier is Tier.EXPEDITED and (deep := classes.get(name)):
             raise UsageError(
-                f"{name}, where {deep.objects:,} of these originals lie, has no expedited restore",
+                f"{count_of(deep.objects, 'original lies', 'originals lie')} in {name}, which has no expedited restore",
                 hint="--tier standard (12 hours) or --tier bulk (48 hours)",
             )

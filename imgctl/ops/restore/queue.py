@@ -3,6 +3,7 @@
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.store.catalog.engine import Catalog
+from imgctl.units import count_of
 
 
 def waiting(catalog: Catalog, *, stop: StopSignal) -> int:
@@ -17,5 +18,5 @@ def waiting(catalog: Catalog, *, stop: StopSignal) -> int:
 
 def waiting_words(count: int) -> str:
     """A sentence that says so, and the way out."""
-    what = "1 image waits for its original" if count == 1 else f"{count:,} images wait for their originals"
+    what = count_of(count, "image waits for its original", "images wait for their originals")
     return f"{what} to be restored (imgctl restore --status shows them, imgctl restore ID brings one back)"

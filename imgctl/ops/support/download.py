@@ -13,6 +13,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
 from imgctl.run.scratch import part
 from imgctl.store.blobs.base import BlobStore
+from imgctl.units import count_of
 
 CHUNK_BYTES = 8 * 2**20
 
@@ -114,7 +115,9 @@ def _check(image: Image, role: str, key: str, *, size: int, digest: bytes) -> No
     if role != ORIGINAL:
         return
     if image.bytes is not None and size != image.bytes:
-        raise BlobCorrupt(f"{key} has {size:,} bytes, its row says {image.bytes:,}", hint=f"imgctl show {image.id}")
+        raise BlobCorrupt(
+            f"{key} has {count_of(size, 'byte')}, its row says {image.bytes:,}", hint=f"imgctl show {image.id}"
+        )
     if image.sha256 is not None and digest != image.sha256:
         raise BlobCorrupt(
             f"{key} is not the picture that was uploaded: its SHA-256 differs", hint="imgctl audit --deep"

@@ -12,7 +12,7 @@ from imgctl.ops.transition.order import Policy, Reason
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.transition import Origin, break_even_bytes, origin
 from imgctl.store.cold.base import StoredBlob
-from imgctl.units import format_bytes
+from imgctl.units import count_of, format_bytes
 
 # From warm to cold; a class is never left for a warmer one.
 _RANKS = {
@@ -106,7 +106,9 @@ class Gate:
 
     def _of_original(self, image: Image, blob: StoredBlob) -> Refusal | None:
         if blob.size != image.bytes:
-            return Refusal(Reason.SIZE_DIFFERS, f"{blob.size:,} bytes in the store, {image.bytes:,} in the row")
+            return Refusal(
+                Reason.SIZE_DIFFERS, f"{count_of(blob.size, 'byte')} in the store, in the row {image.bytes:,}"
+            )
         if blob.storage_class == self._policy.to:
             return Refusal(Reason.ALREADY_THERE, f"the store says {blob.storage_class}")
         rank = _RANKS.get(blob.storage_class)
@@ -125,10 +127,8 @@ class Gate:
             return Refusal(Reason.BELOW_MIN_SIZE, told) if blob.size < least else None
         least = self._break_even(source)
         if least is None:
-            return Refusal(Reason.BELOW_BREAK_EVEN, f"no size pays within {self._policy.stay_days} days")
-        told = (
-            f"{format_bytes(blob.size)} pays from {format_bytes(least)} on, if it stays {self._policy.stay_days} days"
-        )
+            return Refusal(Reason.BELOW_BREAK_EVEN, f"no size pays within {count_of(self._policy.stay_days, 'day')}")
+        told = f"{format_bytes(blob.size)} pays from {format_bytes(least)} on, if it stays {count_of(self._policy.stay_days, 'day')}"
         return Refusal(Reason.BELOW_BREAK_EVEN, told) if blob.size < least else None
 
     def _pays_from(self, source: Origin) -> int | None:

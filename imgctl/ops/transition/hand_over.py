@@ -20,6 +20,7 @@ from imgctl.pricing.transition import Origin, break_even_bytes
 from imgctl.store.catalog.moves import promise_moves
 from imgctl.store.cold.batch import Job, create_copy_job, write_manifest
 from imgctl.store.cold.lifecycle import LifecyclePlan, planned
+from imgctl.units import count_of
 
 # Rows of a job are not looked at again before it had this time; then `transition` confirms or moves each.
 JOB_SECONDS = 86_400.0
@@ -45,7 +46,7 @@ def rule_of(settings: Settings, order: TransitionOrder, *, older_than_seconds: f
     if least is None:
         least = break_even_bytes(policy.card, source=source, to=policy.to, stay_days=policy.stay_days)
     if least is None:
-        raise UsageError(f"{policy.to} pays for no size within {policy.stay_days} days", hint="--stay 365d")
+        raise UsageError(f"{policy.to} pays for no size within {count_of(policy.stay_days, 'day')}", hint="--stay 365d")
     days = math.ceil(older_than_seconds / DAY_SECONDS)
     return planned(settings.store, to=policy.to, days=days, min_size=least)
 

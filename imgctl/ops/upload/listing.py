@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from imgctl.errors import UsageError
 from imgctl.ops.upload.selection import STDIN
+from imgctl.units import count_of
 
 PIECE = 2**16
 # The longest path Linux takes is 4,096 bytes, so the first NUL of a list that has any comes before this.
@@ -62,7 +63,7 @@ def _pieces(file: BinaryIO, first: bytes, separator: bytes) -> Iterator[bytes]:
         *whole, rest = (rest + more).split(separator)
         if len(rest) > _LONGEST:
             raise UsageError(
-                f"--files-from holds a path of more than {_LONGEST:,} bytes", hint="is it a list of paths?"
+                f"--files-from holds a path of more than {count_of(_LONGEST, 'byte')}", hint="is it a list of paths?"
             )
         yield from whole
         more = file.read(PIECE)

@@ -18,6 +18,7 @@ from imgctl.run.pace import Pace
 from imgctl.run.rate import RateLimit
 from imgctl.run.threads import ERROR_WAIT_SECONDS
 from imgctl.store.blobs.base import BlobStore
+from imgctl.units import count_of
 
 INTERVAL_SECONDS = 1.0
 # What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
@@ -55,7 +56,7 @@ def put_original(store: BlobStore, put: Put) -> None:
     except BlobExists:
         there = store.head(key)
         if there is None or there.size != prepared.size:
-            found = "nothing" if there is None else f"{there.size} bytes"
+            found = "nothing" if there is None else count_of(there.size, "byte")
             message = f"{key} was written before, but holds {found} instead of {prepared.size}"
             raise StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
 

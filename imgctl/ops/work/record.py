@@ -13,6 +13,7 @@ from imgctl.model import Recipe, Variant
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.store.catalog.reservations import announce_ended
 from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
+from imgctl.units import count_of
 
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -90,11 +91,7 @@ def _finished(outcome: Outcome, recipe: str) -> Finished:
 
 def _failed(outcome: Outcome) -> FailedImage:
     job, why = outcome.job, outcome.error or "no reason was given"
-    tried = (
-        f"gave up after {job.tries} {'attempt' if job.tries == 1 else 'attempts'}: {why}"
-        if outcome.ending is not Ending.HOPELESS
-        else why
-    )
+    tried = f"gave up after {count_of(job.tries, 'attempt')}: {why}" if outcome.ending is not Ending.HOPELESS else why
     return FailedImage(id=job.id, attempts=job.attempts, error=tried)
 
 

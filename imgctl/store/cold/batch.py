@@ -119,7 +119,7 @@ def restore_operation(*, tier: Tier, days: int) -> dict[str, object]:
     if tier is Tier.EXPEDITED:
         raise UsageError("batch jobs restore by bulk or standard only", hint="--tier bulk, or leave --via out")
     if days < 1:
-        raise UsageError(f"a restore for {days} days is none", hint="--days 7")
+        raise UsageError(f"--days {days}: a restore lasts a day or longer", hint="--days 7")
     return {"S3InitiateRestoreObject": {"ExpirationInDays": days, "GlacierJobTier": str(tier)}}
 
 

@@ -98,7 +98,7 @@ def merged(before: Lifecycle, wanted: Transition) -> Lifecycle:
     rules = kept + tuple(ours.values())
     if len(rules) > MOST_RULES:
         hint = "take rules away that nobody needs"
-        raise StoreError(f"the bucket would have {len(rules)} lifecycle rules, of {MOST_RULES} allowed", hint=hint)
+        raise StoreError(f"the bucket allows {MOST_RULES} lifecycle rules, and would have {len(rules)}", hint=hint)
     return Lifecycle(rules=rules, smallest=before.smallest)
 
 

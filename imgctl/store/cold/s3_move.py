@@ -13,6 +13,7 @@ from imgctl.store.blobs.files import replaced
 from imgctl.store.blobs.s3_boto import FAILURES, failure_of
 from imgctl.store.blobs.s3_connect import HeadAnswer
 from imgctl.store.cold.s3_client import Bucket
+from imgctl.units import count_of
 
 # The largest object one CopyObject takes (S3 API Reference).
 LARGEST_COPY = 5 * 2**30
@@ -135,9 +136,9 @@ def _moved_by_another(key: str, before: HeadAnswer, now: HeadAnswer, to: str, er
 
 def _arrived(key: str, before: HeadAnswer, now: HeadAnswer, to: str) -> HeadAnswer:
     if class_of(now) != to or now["ContentLength"] != before["ContentLength"]:
-        what = f"{now['ContentLength']} bytes of {class_of(now)}"
+        what = f"{count_of(now['ContentLength'], 'byte')} of {class_of(now)}"
         raise BlobCorrupt(
-            f"{key} was {before['ContentLength']} bytes, and is after the copy into {to} {what}",
+            f"{key} was {count_of(before['ContentLength'], 'byte')}, and is after the copy into {to} {what}",
             hint="does this server keep storage classes? Look at the object before anything else",
         )
     return now
