@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := imgctl tests bench tools
 
-.PHONY: demo test check bench docs lock clean
+.PHONY: demo test soak check bench docs lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/imgctl demo
 
 test: $(VENV)/ready
 	$(BIN)/pytest
+
+# The same tests with many more kills, mutations and examples.
+soak: $(VENV)/ready
+	IMGCTL_SOAK=1 $(BIN)/pytest
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check $(SOURCES)

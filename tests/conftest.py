@@ -9,9 +9,10 @@ from hypothesis import settings
 
 from imgctl.run.pool import cores
 from imgctl.run.scratch import Scratch
+from tests.soak import rounds
 
 # A busy machine is no defect: examples may take as long as they take.
-settings.register_profile("imgctl", deadline=None)
+settings.register_profile("imgctl", deadline=None, max_examples=rounds(50, 500))
 settings.load_profile("imgctl")
 
 pytest_plugins = [

@@ -16,6 +16,7 @@ from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips
 from tests.imaging.pictures import FINE, distance, encoded, full, middles, quadrants, recipe_of, worst
 from tests.imaging.tiffs import CMYK, GREY, RGB, Layout, Pixel, tiff
+from tests.soak import rounds
 
 COLOURS: dict[int, list[Pixel]] = {
     GREY: [(60,), (200,)],
@@ -55,7 +56,7 @@ def plain(photometric: int) -> list[tuple[int, ...]]:
     return shown(drawn(layout(photometric, None)))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=rounds(40, 400))
 @given(
     photometric=st.sampled_from([GREY, RGB, CMYK]),
     extra=st.lists(st.sampled_from([0, 1, 2]), max_size=4).map(tuple),

@@ -10,9 +10,10 @@ from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
 from imgctl.model import Recipe, Variant, VariantSpec
 from tests.imaging.pictures import FINE, FORMATS, distance, encoded, full, quadrants
+from tests.soak import rounds
 
 SMALL = Recipe(variants=(VariantSpec(variant=Variant.THUMB, max_edge_px=24, quality=80),))
-MUTATIONS_EACH = 250
+MUTATIONS_EACH = rounds(60, 1000)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])

@@ -19,6 +19,7 @@ from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.scope import Scope, page
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audited import AT_ONCE, Archive, Photo, archive_of, local
+from tests.soak import rounds
 
 DATES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
 AGES = st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
@@ -60,7 +61,9 @@ def dated(archive: Archive, at: datetime, *, age: timedelta, **values: object) -
     return photo
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=rounds(20, 100), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(photos=st.lists(st.tuples(DATES, AGES), min_size=1, max_size=5), grace=AGES)
 def test_every_loss_older_than_the_grace_is_found(
     template: Path, photos: list[tuple[datetime, timedelta]], grace: timedelta

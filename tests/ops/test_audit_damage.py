@@ -19,6 +19,7 @@ from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
 from tests.ops.damages import DAMAGES
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 
 CHOICES = st.lists(st.tuples(st.integers(0, len(DAMAGES) - 1), st.integers(0, 1000)), min_size=1, max_size=8)
 FULL = AuditOrder(grace=AT_ONCE.grace, classes=True, stale=True, deep=True)
@@ -53,7 +54,9 @@ def damaged(archive: Archive, choices: list[tuple[int, int]]) -> list[tuple[Code
     return sorted(expected)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=rounds(12, 100), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(choices=CHOICES, apart=st.booleans())
 def test_an_audit_finds_exactly_the_damage(template: Path, *, choices: list[tuple[int, int]], apart: bool) -> None:
     with embedded(template, apart=apart) as archive:
@@ -62,7 +65,7 @@ def test_an_audit_finds_exactly_the_damage(template: Path, *, choices: list[tupl
         assert said(archive.audit(FULL)) == expected
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=rounds(2, 20), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(choices=CHOICES, apart=st.booleans())
 def test_an_audit_finds_exactly_the_damage_on_servers(
     seaweed: S3Server, postgres_url: str, *, choices: list[tuple[int, int]], apart: bool

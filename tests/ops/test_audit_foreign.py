@@ -33,6 +33,7 @@ from imgctl.store.catalog.upgrade import upgrade
 from imgctl.store.cold.open import open_cold
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 
 WAYS = (AT_ONCE, replace(AT_ONCE, classes=True), replace(AT_ONCE, deep=True))
 # Named one by one, for a random text seldom has them: what clients, consoles and mounts leave behind.
@@ -57,7 +58,9 @@ NAMES = (
     .filter(lambda name: not name.startswith((b".", b"trash/")))
 )
 PROPERTY = settings(
-    max_examples=15, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=rounds(8, 100),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -18,12 +18,13 @@ from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.scope import Scope
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 
 PREFIXES = st.sampled_from([("",), ("originals/", "variants/"), ("o/", "")])
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@settings(max_examples=50)
+@settings(max_examples=rounds(25, 200))
 @given(prefixes=PREFIXES, moments=st.lists(MOMENTS, max_size=3), at=MOMENTS, text=st.text(min_size=1, max_size=8))
 def test_every_key_lies_in_exactly_one_piece(
     prefixes: tuple[str, ...], moments: list[datetime], at: datetime, text: str

@@ -18,6 +18,7 @@ from imgctl.ops import joined
 from imgctl.ops.joined import Looker
 from imgctl.store.blobs.open import open_store
 from imgctl.store.cold.open import open_cold
+from tests.soak import rounds
 from tests.store.catalog.rows import USER
 
 BEGINNING = datetime(2024, 2, 28, tzinfo=UTC)
@@ -47,7 +48,7 @@ def image(image_id: UUID, store: StoreSettings, extension: str = "jpg") -> Image
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=rounds(20, 200))
 @given(
     st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(["original", "thumb", "medium", "full"])), unique=True),
     st.sets(st.sampled_from(IDS)),

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from imgctl.config import StoreSettings
+from tests.soak import rounds
 from tests.web.server import Served, served, settings_for
 from tests.whole.conftest import photo
 
@@ -57,7 +58,13 @@ def test_every_answer_is_one_that_the_document_names(asked: Served, mode: Genera
 
 
 def _examine(operation: Operation, mode: GenerationMode) -> None:
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=rounds(5, 100),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)

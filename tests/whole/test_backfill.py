@@ -13,10 +13,11 @@ from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.life import take
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
+from tests.soak import rounds
 from tests.whole.backfilling import PHOTOS, inline, ready
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 
-KILLS = 26
+KILLS = rounds(8, 50)
 # Tests of their own, which run side by side.
 PARTS = 2
 # A GET and three PUTs each, and one request that deletes what they superseded.

@@ -9,12 +9,13 @@ from uuid import UUID
 import pytest
 
 from imgctl.model import Status
+from tests.soak import rounds
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 UPLOAD_REQUESTS = 21
 WORK_REQUESTS = 80
-KILLS = 25
+KILLS = rounds(8, 100)
 JOURNALS = ("journal.db", "journal.db-wal", "journal.db-shm")
 
 
@@ -49,7 +50,7 @@ def test_a_killed_upload_to_a_directory_is_finished_by_the_next(
     assert_whole(embedded, album.values(), status=Status.PROCESSING, users=KILLS + 1)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(rounds(4, 20)))
 def test_killed_work_is_finished_by_the_next(servers: Deployment, album: dict[Path, bytes], seed: int) -> None:
     servers.run("upload", place_of(album), "--user", str(USER))
     kill_at_a_request(servers, ["work", "--drain"], WORK_REQUESTS, random.Random(seed))

@@ -15,12 +15,13 @@ from imgctl.model import Status
 from imgctl.ops.repair.trash import key_before
 from tests.ops.repair.conftest import JPEG, THEN
 from tests.parts.proxy import Fault, fault_proxy
+from tests.soak import rounds
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import FOREVER, USER, Deployment, assert_whole, kill_at_a_request, kill_when
 
 ORPHANS = 20
-KILLS = 20
-KILLS_BY_REQUEST = 6
+KILLS = rounds(8, 50)
+KILLS_BY_REQUEST = rounds(3, 20)
 REQUESTS = 5 * ORPHANS
 TRASH_ALL = ["--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "100", "--apply"]
 

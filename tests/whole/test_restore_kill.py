@@ -17,13 +17,14 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.upgrade import upgrade
 from tests.parts.proxy import Fault, fault_proxy
+from tests.soak import rounds
 from tests.whole.cold import archive_all, cold_of, is_restore
 from tests.whole.deployment import Deployment, Run, kill_when
 from tests.whole.staged import Frozen, frozen
 
 __all__ = ["frozen"]
 
-KILLS = 25
+KILLS = rounds(8, 50)
 PHOTOS = 6
 # Looking twice, asking, looking again.
 REQUESTS = 4 * PHOTOS

@@ -10,11 +10,12 @@ import pytest
 from imgctl.model import is_archived
 from imgctl.store.cold.base import StoredBlob
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 from tests.whole.cold import cold_of
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 from tests.whole.stock import stock
 
-KILLS = 25
+KILLS = rounds(8, 50)
 ROUND = 6
 # A round's survey and run: two listings, the bucket's versioning, and a look, a copy and a look for each original.
 REQUESTS = 3 + 3 * ROUND

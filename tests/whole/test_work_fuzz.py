@@ -7,9 +7,10 @@ import pytest
 
 from imgctl.model import Status
 from tests.imaging.pictures import FORMATS, encoded, quadrants
+from tests.soak import rounds
 from tests.whole.deployment import USER, Deployment
 
-MUTATIONS_EACH = 100
+MUTATIONS_EACH = rounds(25, 200)
 
 
 def _mutated(data: bytes, rng: random.Random) -> bytes:

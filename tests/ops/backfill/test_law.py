@@ -19,6 +19,7 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.backfill.archive import CURRENT, STALE, Snapshot, Sort, archive_of, fill, settings_for, snapshot
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 
 _SOME = st.frozensets(st.sampled_from(Variant), max_size=2)
 
@@ -130,7 +131,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=rounds(12, 60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(sorts=st.lists(_sorts(), min_size=1, max_size=5), selection=_SELECTIONS)
 def test_exactly_the_right_rows_are_touched_in_a_directory(
     template: Path, sorts: list[Sort], selection: Selection
@@ -141,7 +144,7 @@ def test_exactly_the_right_rows_are_touched_in_a_directory(
         assert_exactly_touched(settings_for(f"sqlite:///{place}/catalog.db", store), sorts, selection)
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=rounds(2, 20), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(sorts=st.lists(_sorts(), min_size=1, max_size=4), selection=_SELECTIONS)
 def test_exactly_the_right_rows_are_touched_on_servers(
     postgres_url: str, moto_s3: S3Server, sorts: list[Sort], selection: Selection

@@ -16,6 +16,7 @@ from imgctl.ops.parts import open_parts
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.repair.conftest import JPEG, Archive
+from tests.soak import rounds
 
 Damage = Callable[[Archive, Image], object]
 # What no repair can bring back, and what waits for a worker afterwards.
@@ -64,7 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@settings(max_examples=15)
+@settings(max_examples=rounds(6, 60))
 @given(damages=st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=5), orphans=st.integers(0, 2))
 def test_a_repair_mends_what_can_be_mended_and_nothing_else(template: bytes, damages: list[str], orphans: int) -> None:
     with TemporaryDirectory() as place, open_parts(_settings(Path(place), template)) as parts:

@@ -19,6 +19,7 @@ from imgctl.store.cold.base import Tier
 from imgctl.store.cold.open import open_cold
 from tests.parts.proxy import fault_proxy
 from tests.parts.seaweed import S3Server
+from tests.soak import rounds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KINDS = ("missing", "STANDARD", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "restored")
@@ -39,7 +40,7 @@ def _image(number: int) -> Image:
     return Image(id=image, user_id=UUID(int=1), uploaded_at=at, promised_at=at, status=Status.READY, original_key=key)
 
 
-@settings(max_examples=8)
+@settings(max_examples=rounds(4, 30))
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.booleans()), min_size=FEW + 2, max_size=60))
 def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
     images = [_image(number) for number in range(len(kinds))]

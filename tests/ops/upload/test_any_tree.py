@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imgctl.ops.upload.choose import Selection
 from tests.ops.upload.test_globs import PATTERN, fits
 from tests.ops.upload.trees import TAKEN, USER, fates
+from tests.soak import rounds
 
 TREE = st.recursive(
     st.integers(min_value=0, max_value=3),
@@ -49,7 +50,7 @@ def expected(top: str, selection: Selection, place: str = "") -> dict[str, str]:
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=rounds(60, 500))
 @given(
     tree=TREE,
     include=st.lists(PATTERN, max_size=2),

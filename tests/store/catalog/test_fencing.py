@@ -14,6 +14,7 @@ from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back
 from imgctl.store.catalog.schema import images
+from tests.soak import rounds
 from tests.store.catalog.rows import new_image
 
 ENDLESS = 1000
@@ -63,7 +64,7 @@ def end(connection: Connection, verb: str, token: int) -> bool:
             return bool(give_back(connection, [GivenBack(id=NEW.id, attempts=token, refund=verb == "refund")]))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=rounds(15, 100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(CLAIMS | ENDS, max_size=12))
 def test_only_the_token_of_the_last_claim_changes_a_row(catalog: Catalog, steps: list[tuple[str, str | int]]) -> None:
     model = Model()

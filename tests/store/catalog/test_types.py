@@ -15,6 +15,7 @@ from imgctl.dates import EPOCH
 from imgctl.keys import key_of, new_id
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.types import Id, UtcTime, now, now_plus, seconds_until, time_text
+from tests.soak import rounds
 
 ZONES = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 # A day from either end, so that no zone leaves what a datetime holds.
@@ -22,7 +23,9 @@ MICROSECONDS = st.integers(86_400 * 10**6, 253_402_000_000 * 10**6)
 MOMENTS = st.builds(
     lambda microseconds, zone: (EPOCH + timedelta(microseconds=microseconds)).astimezone(zone), MICROSECONDS, ZONES
 )
-ON_ONE_DATABASE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+ON_ONE_DATABASE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=rounds(25, 200)
+)
 
 
 @ON_ONE_DATABASE

@@ -20,6 +20,7 @@ from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.cold.base import Restore, Tier
 from imgctl.store.cold.local import LocalCold, midnight_after
+from tests.soak import rounds
 
 KEY = "2026/11/22/019aa-original.jpg"
 BODY = bytes(range(256)) * 40
@@ -239,7 +240,7 @@ ACTIONS = st.lists(st.sampled_from([*StorageClass, "restore", "expire"]), max_si
 
 
 @given(actions=ACTIONS)
-@hypothesis_settings(max_examples=30)
+@hypothesis_settings(max_examples=rounds(12, 100))
 def test_whatever_is_done_the_blob_is_whole_in_one_class(
     actions: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
