@@ -29,7 +29,7 @@ bench: $(VENV)/ready
 	$(BIN)/python -m bench.work
 
 docs: $(VENV)/ready
-	$(BIN)/python -m tests.docs --write
+	$(BIN)/python -m tools.docs --write
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \

@@ -29,7 +29,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell sees; the table is in the README and at the end of each `--help`."""
+    """What the shell sees; the table is in docs/reference/exit-codes.md and at the end of each `--help`."""
 
     DONE = 0
     ERROR = 1

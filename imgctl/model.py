@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class Status(StrEnum):
-    """Where an image stands; see the state machine in the README."""
+    """Where an image stands; see the state machine in docs/design.md."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"

@@ -11,7 +11,19 @@ import pytest
 import imgctl.cli
 from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
 from imgctl.errors import ExitCode
-from tests.docs import EXAMPLE, README, command_lines, commands, example_toml, filled, help_of, parse
+from tools.docs import (
+    EXAMPLE,
+    GENERATED,
+    PAGES,
+    README,
+    ROOT,
+    command_lines,
+    commands,
+    example_toml,
+    filled,
+    help_of,
+    parse,
+)
 
 STALE = "is stale: run `make docs` and commit what it wrote"
 
@@ -24,16 +36,33 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def readme_lines() -> list[list[str]]:
-    """Every `imgctl …` line of the README's code blocks."""
-    blocks: list[str] = re.findall(r"^```\w*\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in command_lines(block)]
+def shown_lines() -> list[list[str]]:
+    """Every `imgctl …` line of the pages' code blocks that somebody wrote by hand."""
+    pages = [page for page in PAGES if page.name not in {"commands.md", "CHANGELOG.md"}]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    ]
+    return [list(line) for line in sorted({tuple(line) for block in blocks for line in command_lines(block)})]
 
 
-def test_readme_is_what_the_commands_say() -> None:
-    readme = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_is_what_the_program_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
 
-    assert filled(readme) == readme, f"README.md {STALE}"
+    assert filled(text) == text, f"{page.relative_to(ROOT)} {STALE}"
+
+
+def test_every_generated_part_stands_once() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+    wrong = [name for name in GENERATED if not text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1]
+    assert not wrong
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 
 
 def test_example_configuration_is_what_the_settings_say() -> None:
@@ -84,8 +113,8 @@ def test_examples_of_a_command_parse(name: str) -> None:
     assert not name or any(f"{one} ".startswith(f"{name} ") for one in parsed)
 
 
-@pytest.mark.parametrize("line", readme_lines(), ids=shlex.join)
-def test_command_line_of_the_readme_parses(line: list[str]) -> None:
+@pytest.mark.parametrize("line", shown_lines(), ids=shlex.join)
+def test_command_line_of_the_documentation_parses(line: list[str]) -> None:
     assert parse(line) in commands()
 
 
@@ -102,18 +131,37 @@ def test_exit_codes_of_the_help_are_those_of_the_code() -> None:
     assert listed == set(ExitCode)
 
 
-def test_readme_links_lead_to_files_and_headings() -> None:
-    text = README.read_text(encoding="utf-8")
-    headings = {
-        re.sub(r"[^\w -]", "", found).strip().lower().replace(" ", "-")
-        for found in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
-    targets: list[str] = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    dead = [
-        target
-        for target in targets
-        if (target[1:] not in headings if target.startswith("#") else not (README.parent / target).exists())
-    ]
+def prose(page: Path) -> str:
+    """The page without its code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
-    assert targets
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name behind the #, as forges and mkdocs make it of headings."""
+    found = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append(target)
+
     assert not dead
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, left = set[Path](), [README]
+    while left:
+        page = left.pop().resolve()
+        if page not in reached and page.suffix == ".md" and page.exists():
+            reached.add(page)
+            left += [page.parent / target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
+
+    assert {page.resolve() for page in PAGES} <= reached | {(ROOT / "CHANGELOG.md").resolve()}

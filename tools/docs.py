@@ -1,6 +1,6 @@
-"""The generated parts of the documentation: `python -m tests.docs --write` writes them, tests/test_docs.py compares.
+"""The generated parts of the documentation: `python -m tools.docs --write` writes them, tests/test_docs.py compares.
 
-The README's command reference and tables come from the commands, the exit codes and the settings themselves;
+The command reference and the tables of docs/reference come from the commands, the exit codes and the settings themselves;
 `config.example.toml` comes from the settings.
 """
 
@@ -19,6 +19,7 @@ from imgctl.imaging.formats import KNOWN
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
+PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH = 100
 HEADER = """\
 # Every setting of imgctl with its default. Copy what you change to ./imgctl.toml or ~/.config/imgctl/config.toml;
@@ -130,7 +131,7 @@ def command_reference() -> str:
     for name, command in {"": cli, **commands()}.items():
         title = f"imgctl {name}".strip()
         text = help_of(name, command).split("\n\n  Exit codes:")[0]
-        parts.append(f"### `{title}`\n\n```text\n{text.rstrip()}\n```")
+        parts.append(f"## `{title}`\n\n```text\n{text.rstrip()}\n```")
     return "\n\n".join(parts)
 
 
@@ -151,15 +152,14 @@ GENERATED = {
 }
 
 
-def filled(readme: str) -> str:
-    """The README with everything between its generated markers made anew."""
+def filled(page: str) -> str:
+    """A page with everything between its generated markers made anew."""
     for marker, make in GENERATED.items():
         opening, closing = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-        if readme.count(opening) != 1 or readme.count(closing) != 1:
-            raise ValueError(f"README.md must hold {opening} and {closing} once")
-        before, rest = readme.split(opening)
-        readme = f"{before}{opening}\n{make()}\n{closing}{rest.split(closing)[1]}"
-    return readme
+        if opening in page:
+            before, rest = page.split(opening)
+            page = f"{before}{opening}\n{make()}\n{closing}{rest.split(closing)[1]}"
+    return page
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
@@ -188,13 +188,16 @@ def parse(arguments: list[str]) -> str:
 
 
 def main() -> None:
-    """With --write, write README.md and config.example.toml; without it, print the example."""
+    """With --write, write the pages and config.example.toml; without it, print the example."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     if not parser.parse_args().write:
         print(example_toml(), end="")
         return
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            page.write_text(after, encoding="utf-8")
     EXAMPLE.write_text(example_toml(), encoding="utf-8")
 
 
