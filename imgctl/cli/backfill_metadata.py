@@ -8,13 +8,13 @@ from decimal import Decimal
 from imgctl.cli.base import Json, Session
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.backfill.metadata import Fate, Metadata, MetadataOrder, Outcome, Value
+from imgctl.ops.backfill.metadata import Fate, MetadataOrder, MetadataRun, Outcome, Value
 from imgctl.ops.backfill.reading import Reading, price, reading
 from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
 from imgctl.pricing.lines import dollars
-from imgctl.store.catalog.told import COLUMNS, Fact
+from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact
 from imgctl.units import count_of, counts_of, format_bytes
 
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
@@ -39,7 +39,7 @@ def run_metadata(
     bill = billing(session.settings.store.url, session.endpoint_url)
     agreed = wishes.yes or wishes.max_usd is not None
     order = replace(order, reads=agreed or bill is Billing.NONE, writes=not wishes.dry_run)
-    looking = Metadata(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run)
+    looking = MetadataRun(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run)
     try:
         found = reading(replace(order, after=looking.resumed.after), parts, stop=run.stop)
         cost = price(card_in_force(session.settings), found)
@@ -63,7 +63,7 @@ def run_metadata(
 class _Job:
     """One run of the command."""
 
-    def __init__(self, session: Session, run: Running, looking: Metadata, *, wishes: MetadataWishes) -> None:
+    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, wishes: MetadataWishes) -> None:
         self._session = session
         self._run = run
         self._looking = looking
@@ -96,7 +96,7 @@ class _Job:
 
     def _hear(self, one: Outcome) -> None:
         self._fates[one.fate] += 1
-        self._facts.update(fact for fact, names in COLUMNS.items() if one.changes.keys() & set(names))
+        self._facts.update(fact for fact, names in FACT_COLUMNS.items() if one.changes.keys() & set(names))
         self._cold_bytes += one.size if one.fate is Fate.NEEDS_RESTORE else 0
         self._run.step(failed=one.fate is Fate.FAILED)
         self._session.data({"type": "image", **_record(one)})

@@ -64,7 +64,7 @@ def command(
     from imgctl.ops.cost.cards import card_in_force
     from imgctl.ops.cost.catalog import catalog_of
     from imgctl.ops.cost.survey import Question, survey
-    from imgctl.store.catalog.scope import Scope
+    from imgctl.store.catalog.lookups import Scope
 
     card = card_in_force(session.settings)
     question = Question(

@@ -48,7 +48,7 @@ def command(
     """
     from imgctl.ops.lookup import Listed, listed, page_mark, record
     from imgctl.ops.parts import open_parts
-    from imgctl.store.catalog.scope import Scope
+    from imgctl.store.catalog.lookups import Scope
 
     count = 0
     last: UUID | None = None

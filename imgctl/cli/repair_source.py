@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgctl.ops.parts import Parts
     from imgctl.ops.repair.source import Findings
     from imgctl.ops.rows import Chosen
-    from imgctl.store.catalog.scope import Scope
+    from imgctl.store.catalog.lookups import Scope
 
 
 GRACE = timedelta(hours=1)
@@ -42,7 +42,7 @@ class Asked:
     @property
     def scope(self) -> "Scope":
         """The rows in scope; a file of findings may be about all."""
-        from imgctl.store.catalog.scope import Scope
+        from imgctl.store.catalog.lookups import Scope
 
         return Scope(user_id=self.user, since=self.since, until=self.until)
 

@@ -48,7 +48,7 @@ def chosen(
 ) -> "Iterator[Chosen]":
     """What the options say; standard input is kept in a temporary file, because it is read more than once."""
     from imgctl.ops.rows import Chosen
-    from imgctl.store.catalog.scope import Scope
+    from imgctl.store.catalog.lookups import Scope
 
     scope = Scope(user_id=user, since=since, until=until)
     if ids_from is None or str(ids_from) != "-":

@@ -15,7 +15,7 @@ from imgctl.model import Status
 from imgctl.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from imgctl.store.catalog.desk import Sum
+    from imgctl.store.catalog.aggregates import Group
 
 GROUPS = ("user", "day", "status", "class")
 HEADERS = ("IMAGES", "BYTES", *(status.upper() for status in Status), "OLDEST UNFINISHED")
@@ -36,8 +36,8 @@ def command(
 ) -> ExitCode:
     """Count images by state, and the bytes of their originals: one query over the catalog, none to the store."""
     from imgctl.ops.parts import open_parts
-    from imgctl.store.catalog.desk import By, sums
-    from imgctl.store.catalog.scope import Scope
+    from imgctl.store.catalog.aggregates import By, groups
+    from imgctl.store.catalog.lookups import Scope
 
     total, size = 0, 0
 
@@ -51,19 +51,19 @@ def command(
 
     scope = Scope(user_id=user, since=since, until=until)
     with open_parts(session.settings) as parts, parts.catalog.read() as connection:
-        found = sums(connection, scope, by=By(by) if by else None)
+        found = groups(connection, scope, by=By(by) if by else None)
         for line in table((by.upper(), *HEADERS) if by else HEADERS, rows()):
             session.text(line)
     session.data({"type": "summary", "images": total, "bytes": size})
     return ExitCode.DONE
 
 
-def _cells(one: "Sum") -> tuple[str, ...]:
+def _cells(one: "Group") -> tuple[str, ...]:
     waited = "" if one.backlog_seconds is None else format_seconds(one.backlog_seconds)
     return (f"{one.images:,}", format_bytes(one.bytes), *(f"{one.states[status]:,}" for status in Status), waited)
 
 
-def _record(one: "Sum") -> dict[str, Json]:
+def _record(one: "Group") -> dict[str, Json]:
     states: dict[str, Json] = {status.value: one.states[status] for status in Status}
     age = None if one.backlog_seconds is None else round(one.backlog_seconds, 3)
     return {"images": one.images, "bytes": one.bytes, **states, "backlog_seconds": age}

@@ -76,7 +76,7 @@ def _answers(catalog: Catalog) -> str:
 
 
 def _schema(catalog: Catalog) -> str:
-    from imgctl.store.catalog.version import check_current
+    from imgctl.store.catalog.upgrade import check_current
 
     check_current(catalog)
     return "current"
@@ -95,7 +95,7 @@ def _clock(catalog: Catalog) -> str:
 
 
 def _pooler(catalog: Catalog) -> Iterator[Check]:
-    from imgctl.store.catalog.pooler import has_pooler
+    from imgctl.store.catalog.listen import has_pooler
 
     pooled = _checked("pooler", lambda: str(has_pooler(catalog)))
     if not pooled.ok:

@@ -10,10 +10,8 @@ from uuid import UUID
 from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.model import IMAGE_COLUMNS, Image, Status
-from imgctl.store.catalog.desk import PAGE_ROWS, newest
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import find
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

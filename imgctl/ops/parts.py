@@ -39,7 +39,7 @@ def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
 def open_current(url: str, *, connections: int = 4) -> Catalog:
     """A catalog whose schema is current; an empty database gets its tables, another version raises SchemaNotCurrent."""
     from imgctl.store.catalog.engine import open_catalog
-    from imgctl.store.catalog.version import ABSENT, check_current, state
+    from imgctl.store.catalog.upgrade import ABSENT, check_current, state
 
     catalog = open_catalog(url, connections=connections)
     try:

@@ -13,7 +13,7 @@ from imgctl.model import Status
 from imgctl.ops.lookup import Listed, listed
 from imgctl.ops.receive.spool import Spool
 from imgctl.ops.receive.take import Sent, take
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 from imgctl.web.body import Form, receive
 from imgctl.web.face import Face, OwnFace
 from imgctl.web.gate import Reader, Writer, check_user

@@ -22,8 +22,8 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.rows import BadId, Chosen
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import Scope
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.scope import Scope
 
 USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")
 OTHER_USER = UUID("7f0c6d5e-0000-4000-8000-000000000002")

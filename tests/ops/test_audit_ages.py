@@ -14,9 +14,9 @@ from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Status
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder
-from imgctl.store.catalog.desk import sums
+from imgctl.store.catalog.aggregates import groups
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.scope import Scope, page
+from imgctl.store.catalog.lookups import Scope, page
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audited import AT_ONCE, Archive, Photo, archive_of, local
 from tests.soak import rounds
@@ -118,7 +118,7 @@ def test_the_backlog_is_as_old_as_its_oldest_promise(archive: Archive, catalog: 
     dated(archive, datetime(2099, 1, 1, tzinfo=UTC), age=timedelta(minutes=9), status=Status.PROCESSING)
 
     with catalog.read() as connection:
-        [whole] = sums(connection, Scope())
+        [whole] = groups(connection, Scope())
 
     assert whole.backlog_seconds is not None
     assert 9 * 60 <= whole.backlog_seconds < 9 * 60 + MARGIN.total_seconds()
@@ -131,7 +131,7 @@ def test_what_is_chosen_by_age_is_chosen_by_its_promise(archive: Archive, catalo
 
     with catalog.read() as connection:
         found = [[image.id for image in page(connection, one)] for one in (scope, scope_of_user(scope, old))]
-        [whole] = sums(connection, scope)
+        [whole] = groups(connection, scope)
 
     assert found == [[old.id], [old.id]]
     assert whole.images == 1

@@ -15,7 +15,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.segments import NOBODY, Segment, outside
 from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

@@ -22,8 +22,8 @@ from imgctl.model import Image, Status, Variant
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.lookups import walk
 from tests.parts.proxy import Fault, fault_proxy
+from tests.store.catalog.rows import walk
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 FOREVER = 120.0
@@ -137,7 +137,7 @@ class Deployment:
         catalog = open_catalog(self.catalog_url)
         try:
             with catalog.read() as connection:
-                return list(walk(connection))
+                return walk(connection)
         finally:
             catalog.close()
 

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from imgctl.model import Image
+from imgctl.store.catalog.backfill import take
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lease import Hold
-from imgctl.store.catalog.life import take
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.soak import rounds

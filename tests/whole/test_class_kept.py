@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from imgctl.model import Image
-from imgctl.store.catalog.claims import requeue
 from imgctl.store.catalog.engine import open_catalog
 from tests.parts.seaweed import S3Server
+from tests.store.catalog.rows import requeue
 from tests.whole.backfilling import PHOTOS, inline, ready
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Result

@@ -17,7 +17,7 @@ from imgctl.ops.audit.look import sampled
 from imgctl.ops.audit.order import AuditOrder
 from imgctl.ops.parts import open_parts
 from imgctl.ops.rows import Chosen
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 from tests.imaging.pictures import quadrants
 from tests.whole.cold import archive_all
 from tests.whole.deployment import USER, Deployment

@@ -12,10 +12,10 @@ from sqlalchemy import update
 
 from imgctl.model import Status, StorageClass
 from imgctl.store.blobs.archive import Archive
-from imgctl.store.catalog.claims import requeue
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
+from tests.store.catalog.rows import requeue
 from tests.whole.cold import archive, archive_all, is_restore, originals
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result

@@ -30,8 +30,8 @@ from imgctl.run.limits import time_limit
 from imgctl.run.pool import ChildDied, Pool
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.audit import drawn, places
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.sample import drawn, places
 
 # Places tried for each that there is, before all rows are read instead: few of many rows are ready then.
 _MOST_DRAWS = 4

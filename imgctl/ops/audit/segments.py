@@ -11,7 +11,7 @@ from imgctl.ops.audit.sift import stem_of
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 
 ROWS = 10_000
 NOBODY = UUID(int=0)

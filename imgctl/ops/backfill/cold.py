@@ -19,8 +19,7 @@ from imgctl.ops.retry import StopSignal, retry
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored, restore_estimate
 from imgctl.pricing.storage import Sized
-from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.scope import PAGE_ROWS
+from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
 from imgctl.store.cold.base import Tier
 from imgctl.store.cold.open import open_cold
 

@@ -9,7 +9,7 @@ from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.backfill.search import Candidate
 from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
 from imgctl.ops.work.task import Ending, Job, Outcome
-from imgctl.store.catalog.life import Built
+from imgctl.store.catalog.backfill import Built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

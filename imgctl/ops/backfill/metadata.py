@@ -38,8 +38,8 @@ from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import FIRST, BadId, Chosen, pages
 from imgctl.ops.state import state_directory
 from imgctl.run.threads import end_threads, open_threads
+from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
 from imgctl.store.catalog.lookups import clock
-from imgctl.store.catalog.told import COLUMNS, Fact, Told, incomplete, tell
 
 BATCH = 64
 CONCURRENCY = 16
@@ -72,7 +72,7 @@ class MetadataOrder:
 
     def wants(self, image: Image) -> bool:
         """Whether a row is to be looked at."""
-        lacks = any(getattr(image, name) is None for names in COLUMNS.values() for name in names)
+        lacks = any(getattr(image, name) is None for names in FACT_COLUMNS.values() for name in names)
         return (
             image.status is not Status.UPLOADING and in_shard(image.id, self.shard) and (lacks or bool(self.overwrite))
         )
@@ -97,12 +97,12 @@ class _Looked:
     """A row, and what is to be written, or its outcome where nothing is."""
 
     image: Image
-    told: Told | None = None
+    told: Metadata | None = None
     taken_from: TakenFrom | None = None
     outcome: Outcome | None = None
 
 
-class Metadata:
+class MetadataRun:
     """One run. `resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
 
     def __init__(self, order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> None:
@@ -184,9 +184,9 @@ class Metadata:
         with self._parts.catalog.read() as connection:
             return clock(connection)
 
-    def _write(self, told: Sequence[Told]) -> dict[UUID, Told]:
+    def _write(self, told: Sequence[Metadata]) -> dict[UUID, Metadata]:
         with self._parts.catalog.write() as connection:
-            return tell(connection, told, overwrite=self._order.overwrite)
+            return write_metadata(connection, told, overwrite=self._order.overwrite)
 
     def _look(self, now: datetime, image: Image, path: str | None) -> _Looked:
         """What is to be written of one row: from its original, or from a sidecar alone where that cannot be read."""
@@ -220,9 +220,9 @@ class Metadata:
             raise BlobMissing(f"the original {key} is not in the store", hint="imgctl audit")
         return recognise(in_store(self._parts.store, key, size=blob.size, etag=blob.etag or ""))
 
-    def _told(self, image: Image, said: Description, header: Header | None) -> Told | None:
+    def _told(self, image: Image, said: Description, header: Header | None) -> Metadata | None:
         """What is new to the row; None where nothing is."""
-        told = Told(id=image.id)
+        told = Metadata(id=image.id)
         if said.caption and self._takes(Fact.CAPTION, image.caption, said.caption):
             told = replace(told, caption=said.caption)
         # When some program last wrote a file is better than nothing, and worse than what a row says already.
@@ -233,20 +233,20 @@ class Metadata:
         known = (image.width, image.height) if image.width and image.height else None
         if size and self._takes(Fact.SIZE, known, size):
             told = replace(told, width=size[0], height=size[1])
-        return None if told == Told(id=image.id) else told
+        return None if told == Metadata(id=image.id) else told
 
     def _takes(self, fact: Fact, old: object, new: object) -> bool:
         return old is None or (fact in self._order.overwrite and old != new)
 
 
-def _changed(one: _Looked, kept: dict[UUID, Told] | None) -> Outcome:
+def _changed(one: _Looked, kept: dict[UUID, Metadata] | None) -> Outcome:
     """What changed, as the row says now; `kept` is None where nothing was to be written."""
     image, told = one.image, one.told
     assert told is not None
     if kept is not None and image.id not in kept:
         return Outcome(id=image.id, fate=Fate.GONE)
     changes: dict[str, tuple[Value, Value]] = {}
-    for name in chain.from_iterable(COLUMNS.values()):
+    for name in chain.from_iterable(FACT_COLUMNS.values()):
         new = getattr(told, name)
         written = new if kept is None else getattr(kept[image.id], name)
         if new is not None and new == written and new != getattr(image, name):

@@ -34,8 +34,8 @@ from imgctl.ops.retry import retry
 from imgctl.ops.work.queue import Turn
 from imgctl.ops.work.task import Ending, Outcome
 from imgctl.run.stop import Stop
+from imgctl.store.catalog.backfill import finish, release, take
 from imgctl.store.catalog.lease import Hold
-from imgctl.store.catalog.life import finish, release, take
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5

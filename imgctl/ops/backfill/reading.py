@@ -14,9 +14,9 @@ from imgctl.ops.rows import pages
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD
+from imgctl.store.catalog.aggregates import tally
+from imgctl.store.catalog.backfill import incomplete
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.scope import tally
-from imgctl.store.catalog.told import incomplete
 from imgctl.units import format_bytes
 
 # These keep metadata behind their pixels, which is a second read.

@@ -12,10 +12,9 @@ from imgctl.model import Image
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
+from imgctl.store.catalog.backfill import chosen, up_to
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.life import chosen, up_to
-from imgctl.store.catalog.lookups import clock
-from imgctl.store.catalog.scope import PAGE_ROWS, edge, page
+from imgctl.store.catalog.lookups import PAGE_ROWS, clock, edge, page
 
 # What one statement looks at: tens of milliseconds, however few of the rows are chosen.
 WINDOW_ROWS = 10_000

@@ -9,7 +9,7 @@ from imgctl.errors import KeyShapeError
 from imgctl.keys import key_of, parse_key
 from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat, is_archived
 from imgctl.ops.backfill.order import Mode, Selection, Shard
-from imgctl.store.catalog.life import SHARD_DIGITS
+from imgctl.store.catalog.backfill import SHARD_DIGITS
 
 NOTHING: frozenset[Variant] = frozenset()
 KEY_PARTS = 4

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from imgctl.config import Settings
 from imgctl.run.memory import collect_from_here
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.version import check_current
+from imgctl.store.catalog.upgrade import check_current
 
 
 @contextmanager

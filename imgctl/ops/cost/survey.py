@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from imgctl.model import Variant
 from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held
 from imgctl.pricing.prices import STANDARD, Card
+from imgctl.store.catalog.aggregates import MONTH, TOTAL, USER, Stored, Weights, stored
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import clock
-from imgctl.store.catalog.scope import Scope
-from imgctl.store.catalog.sums import MONTH, TOTAL, USER, Sum, Weights, sums
+from imgctl.store.catalog.lookups import Scope, clock
 from imgctl.units import count_of
 
 RECENT = timedelta(days=30)
@@ -59,7 +58,7 @@ def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
     with catalog.read() as connection:
         now = clock(connection)
         found = list(
-            sums(
+            stored(
                 connection,
                 recent_since=now - RECENT,
                 weights=_weights(card, sizes),
@@ -73,7 +72,7 @@ def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
     return Survey(
         archive=_archive(totals, sizes),
         recent=_recent(totals, sizes),
-        movable={one.storage_class: _old(one) for one in totals if one.old},
+        movable={one.storage_class: one.old for one in totals if one.old.objects},
         users=_parts((one for one in found if one.kind == USER), sizes),
         months=tuple(sorted(_parts((one for one in found if one.kind == MONTH), sizes), key=lambda one: one.name)),
         promised=sum(one.promised for one in totals),
@@ -91,36 +90,28 @@ def _weights(card: Card, sizes: Mapping[str, int]) -> Weights:
     return Weights(byte=byte, variants={one.value: sizes[one.value] * byte[STANDARD] for one in Variant})
 
 
-def _archive(rows: Iterable[Sum], sizes: Mapping[str, int]) -> Archive:
+def _archive(rows: Iterable[Stored], sizes: Mapping[str, int]) -> Archive:
     originals: dict[str, Held] = {}
     variants = {one.value: 0 for one in Variant}
     for one in rows:
-        held = Held(objects=one.objects, size=one.size, small=one.small, small_size=one.small_size)
-        originals[one.storage_class] = originals.get(one.storage_class, Held()).plus(held)
+        originals[one.storage_class] = originals.get(one.storage_class, Held()).plus(one.all)
         for name in variants:
             variants[name] += one.variants[name]
     return Archive(originals=originals, variants=variants, sizes=dict(sizes))
 
 
-def _recent(rows: list[Sum], sizes: Mapping[str, int]) -> Archive:
+def _recent(rows: list[Stored], sizes: Mapping[str, int]) -> Archive:
     """What came last; of variants as many as the class has on average."""
     originals, variants = {}, {one.value: 0 for one in Variant}
     for one in rows:
-        whole = one.objects or 1
-        originals[one.storage_class] = Held(
-            objects=one.recent, size=one.recent_size, small=one.recent_small, small_size=one.recent_small_size
-        )
+        originals[one.storage_class] = one.recent
         for name in variants:
-            variants[name] += one.variants[name] * one.recent // whole
+            variants[name] += one.variants[name] * one.recent.objects // (one.all.objects or 1)
     return Archive(originals=originals, variants=variants, sizes=dict(sizes))
 
 
-def _old(one: Sum) -> Held:
-    return Held(objects=one.old, size=one.old_size, small=one.old_small, small_size=one.old_small_size)
-
-
-def _parts(rows: Iterable[Sum], sizes: Mapping[str, int]) -> tuple[Part, ...]:
-    named: dict[str, list[Sum]] = {}
+def _parts(rows: Iterable[Stored], sizes: Mapping[str, int]) -> tuple[Part, ...]:
+    named: dict[str, list[Stored]] = {}
     for one in rows:
         named.setdefault(one.month or str(one.user_id), []).append(one)
     return tuple(Part(name=name, archive=_archive(found, sizes)) for name, found in named.items())

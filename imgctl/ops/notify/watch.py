@@ -11,9 +11,9 @@ from imgctl.errors import CatalogError
 from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES
-from imgctl.store.catalog.reservations import lookup
-from imgctl.store.catalog.wake import open_wake
+from imgctl.store.catalog.listen import open_wait
+from imgctl.store.catalog.reservations import ENDED_CHANNEL, lookup
+from imgctl.store.catalog.schema import POSTGRES
 
 # What was not announced is found all the same, only later.
 LISTENING_SECONDS, LOOKING_SECONDS = 5.0, 0.5
@@ -68,7 +68,7 @@ class Watch:
 
     def _run(self) -> None:
         seconds = LISTENING_SECONDS if self._catalog.dialect == POSTGRES else LOOKING_SECONDS
-        with closing(open_wake(self._catalog, ENDED_CHANNEL)) as wake:
+        with closing(open_wait(self._catalog, ENDED_CHANNEL)) as wake:
             while not self._closed.is_set():
                 if not self._watchers:
                     wake.busy()

@@ -8,8 +8,8 @@ from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.decide import own_key
 from imgctl.ops.repair.order import RepairOrder
-from imgctl.store.catalog.repairs import named_keys
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.aggregates import named_keys
+from imgctl.store.catalog.lookups import Scope
 from imgctl.units import count_of
 
 

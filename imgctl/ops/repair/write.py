@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from imgctl.model import Image, Variant
 from imgctl.ops.repair.order import Decision, Do
 from imgctl.store.catalog import repairs as sql
+from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.reservations import confirm
 
 
@@ -62,8 +63,8 @@ def _row(one: Decision) -> Image:
     return one.evidence.row
 
 
-def _seen(one: Decision) -> sql.Seen:
-    return sql.Seen(id=_row(one).id, attempts=_row(one).attempts)
+def _seen(one: Decision) -> Hold:
+    return Hold(id=_row(one).id, attempts=_row(one).attempts)
 
 
 def _keys(decisions: Iterable[Decision]) -> Iterator[sql.SeenKey]:

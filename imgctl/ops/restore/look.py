@@ -13,8 +13,8 @@ from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.restores import Truth, set_truths
-from imgctl.store.catalog.scope import named
+from imgctl.store.catalog.lookups import named
+from imgctl.store.catalog.storage_class import Truth, set_truths
 from imgctl.store.cold.base import ColdStore, StoredBlob
 
 # One request lists a thousand keys and costs as much as twelve HEADs.

@@ -22,10 +22,9 @@ from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.survey import outcome
 from imgctl.ops.work.leases import Leases
-from imgctl.store.catalog.claims import end_if_frozen
-from imgctl.store.catalog.lease import Hold, renew
+from imgctl.store.catalog.lease import Hold, end_if_frozen, renew
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.moves import Seen, correct_classes, promise_moves, settle_moves
+from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
 from imgctl.store.cold.base import ColdStore
 
 # So many rows of other transitions are looked at once more at the end; the rest is the next run's.

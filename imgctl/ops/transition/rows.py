@@ -4,7 +4,7 @@ from imgctl.model import Image
 from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.move import Job, Moved
 from imgctl.pricing.prices import STANDARD
-from imgctl.store.catalog.moves import Seen, Settled
+from imgctl.store.catalog.storage_class import Seen, Settled
 
 
 def seen_of(image: Image) -> Seen:

@@ -8,7 +8,7 @@ from imgctl.model import StorageClass
 from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.rows import Chosen
 from imgctl.ops.transition.order import STAY_DAYS, Policy, TransitionOrder
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 
 REQUESTS = 16
 DAY_SECONDS = 86_400

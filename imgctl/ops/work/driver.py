@@ -20,10 +20,9 @@ from imgctl.ops.work.queue import Queue, Turn
 from imgctl.ops.work.task import Job, Outcome
 from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import end_if_frozen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lease import Hold
-from imgctl.store.catalog.wake import open_wake
+from imgctl.store.catalog.lease import Hold, end_if_frozen
+from imgctl.store.catalog.listen import open_wait
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ def work(order: WorkOrder, *, catalog: Catalog, pool: Pool, stop: Stop) -> Itera
     What has not begun by then is given back. Raises what ends the whole run (no bucket, no permission, no space,
     nobody answers, no database, no pool) after that.
     """
-    with Leases(catalog, lease_seconds=order.lease_seconds) as leases, closing(open_wake(catalog)) as wake:
+    with Leases(catalog, lease_seconds=order.lease_seconds) as leases, closing(open_wait(catalog)) as wake:
         queue = Processing(order, catalog=catalog, stop=stop, wake=wake)
         yield from drive(order, queue, catalog=catalog, leases=leases, pool=pool, stop=stop)
 

@@ -12,9 +12,8 @@ from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError
 from imgctl.run.threads import ERROR_WAIT_SECONDS
-from imgctl.store.catalog.claims import end_if_frozen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lease import Hold, renew
+from imgctl.store.catalog.lease import Hold, end_if_frozen, renew
 
 RENEWALS_A_LEASE = 3
 

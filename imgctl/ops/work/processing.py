@@ -13,7 +13,7 @@ from imgctl.ops.work.task import Job, Outcome
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import Backlog, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.wake import Wake
+from imgctl.store.catalog.listen import Wait
 
 BURIED_AT_ONCE = 64
 SHORTEST_WAIT_SECONDS = 0.1
@@ -30,7 +30,7 @@ _FATES = {
 class Processing:
     """What `work` works through; see `queue.Queue`."""
 
-    def __init__(self, order: WorkOrder, *, catalog: Catalog, stop: Stop, wake: Wake) -> None:
+    def __init__(self, order: WorkOrder, *, catalog: Catalog, stop: Stop, wake: Wait) -> None:
         self._order = order
         self._catalog = catalog
         self._stop = stop

@@ -1,5 +1,6 @@
-"""The rows as an audit compares them with a listing: keys and a verdict of the database, nothing that costs to decode."""
+"""The rows as an audit reads them: keys and a verdict for the comparison with a listing, and rows drawn at random."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,22 +15,33 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     literal_column,
     or_,
     select,
+    text,
 )
 
 from imgctl.dates import AHEAD, FIRST_PHOTOGRAPH
-from imgctl.model import ARCHIVE_CLASSES, Status
-from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import now, now_plus, status_literal
+from imgctl.model import Image, Status
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.schema import SQLITE, archived, images, in_status, now, now_plus
 
 PAGE_ROWS = 2000
 # The roles in byte order of their keys: under one prefix, and with the originals under their own.
 TOGETHER = ("full", "medium", "original", "thumb")
 APART = ("full", "medium", "thumb", "original")
+
+# The most rows a page of 8 KiB of Postgres can hold (MaxHeapTuplesPerPage): whichever slot a row has, it can be drawn.
+_SLOTS = 291
+_BATCH = 500
+_OF_POSTGRES = text("SELECT id FROM images WHERE ctid = ANY(CAST(:places AS tid[]))").columns(images.c.id)
+_OF_SQLITE = text("SELECT id FROM images WHERE rowid IN :places").bindparams(bindparam("places", expanding=True))
+_BLOCKS = text("SELECT pg_relation_size('images') / current_setting('block_size')::int")
+_ROWIDS = text("SELECT coalesce(max(rowid), 0) FROM images")
+
 
 Line = Row[*tuple[object, ...]]
 
@@ -78,9 +90,7 @@ def split(connection: Connection, *, after: UUID, until: UUID | None, rows: int)
 
 def any_leased(connection: Connection) -> bool:
     """Whether some worker holds a row at this moment."""
-    leased = select(images.c.id).where(
-        images.c.status == status_literal(Status.PROCESSING), images.c.leased_until > now()
-    )
+    leased = select(images.c.id).where(in_status(Status.PROCESSING), images.c.leased_until > now())
     return connection.execute(leased.limit(1)).first() is not None
 
 
@@ -91,27 +101,62 @@ def _lines(reading: Reading) -> Select[*tuple[object, ...]]:
 
 
 def _state(reading: Reading) -> ColumnElement[int]:
-    ready = images.c.status == status_literal(Status.READY)
     named = and_(*(images.c[f"{role}_key"].is_not(None) for role in reading.roles))
     current = [images.c.recipe == reading.recipe] if reading.recipe is not None else []
     young = images.c.promised_at > reading.stuck_before
     unlisted = [] if reading.listed_at is None else [(images.c.promised_at > reading.listed_at, _inline(State.BUSY))]
-    warm = or_(
-        images.c.storage_class.is_(None),
-        images.c.storage_class.not_in(ARCHIVE_CLASSES),
-    )
+    warm = or_(images.c.storage_class.is_(None), ~archived(images.c.storage_class))
     latest = now_plus(AHEAD.total_seconds())
     unlikely = or_(images.c.uploaded_at > latest, images.c.taken_at > latest, images.c.taken_at < FIRST_PHOTOGRAPH)
     return case(
         (unlikely, _inline(State.LOOK)),
         (images.c.leased_until > now(), _inline(State.BUSY)),
         *unlisted,
-        (and_(ready, named, *current), _inline(State.PLAIN)),
-        (and_(images.c.status == status_literal(Status.UPLOADING), young), _inline(State.BUSY)),
-        (and_(images.c.status == status_literal(Status.PROCESSING), young, warm), _inline(State.QUEUED)),
+        (and_(in_status(Status.READY), named, *current), _inline(State.PLAIN)),
+        (and_(in_status(Status.UPLOADING), young), _inline(State.BUSY)),
+        (and_(in_status(Status.PROCESSING), young, warm), _inline(State.QUEUED)),
         else_=_inline(State.LOOK),
     ).label("state")
 
 
 def _inline(state: State) -> ColumnElement[int]:
     return literal_column(str(int(state)), Integer())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Every place of the table that may hold a row: `blocks` of `slots` each. A row lies in exactly one."""
+
+    blocks: int
+    slots: int
+
+    def __len__(self) -> int:
+        return self.blocks * self.slots
+
+
+def places(connection: Connection) -> Places:
+    """The places of the table as it is now; cheap, whatever its size."""
+    if connection.dialect.name == SQLITE:
+        return Places(blocks=int(connection.execute(_ROWIDS).scalar_one()), slots=1)
+    return Places(blocks=int(connection.execute(_BLOCKS).scalar_one()), slots=_SLOTS)
+
+
+def drawn(connection: Connection, found: Places, draw: random.Random) -> list[Image]:
+    """The ready rows at 500 places drawn at random, in the order drawn; fewer by far than 500 where places are empty.
+
+    Each place is as likely as any other, and so is each row: neither its age, nor its id, nor its neighbours count.
+    """
+    if not len(found):
+        return []
+    numbers = list(dict.fromkeys(draw.randrange(len(found)) for _ in range(_BATCH)))
+    if connection.dialect.name == SQLITE:
+        rows = connection.execute(_OF_SQLITE.columns(images.c.id), {"places": [number + 1 for number in numbers]})
+    else:
+        tids = [f"({number // found.slots},{number % found.slots + 1})" for number in numbers]
+        rows = connection.execute(_OF_POSTGRES, {"places": tids})
+    ids: Sequence[UUID] = rows.scalars().all()
+    ready = [image for image in by_ids(connection, ids).values() if image.status is Status.READY]
+    # The database answers in an order of its own, of which a caller that stops early would see the beginning only.
+    ready.sort(key=lambda image: image.id)
+    draw.shuffle(ready)
+    return ready

@@ -1,22 +1,28 @@
-"""A batch of typed rows as one parameter: JSON, which either database reads as a table.
+"""A batch of records as one parameter: JSON, which either database reads as a table.
 
 The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Postgres plans it once.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from operator import attrgetter
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeVar, get_args
 from uuid import UUID
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Connection,
+    CursorResult,
+    Double,
+    Executable,
     FromClause,
+    Integer,
     LargeBinary,
     Text,
-    Update,
     bindparam,
     cast,
     column,
@@ -26,64 +32,102 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from imgctl.store.catalog.names import POSTGRES
-from imgctl.store.catalog.types import time_text
+from imgctl.store.catalog.schema import POSTGRES, Id, UtcTime, time_text
 
-Kind = (
-    type[TypeEngine[UUID]]
-    | type[TypeEngine[datetime]]
-    | type[TypeEngine[str]]
-    | type[TypeEngine[int]]
-    | type[TypeEngine[float]]
-    | type[TypeEngine[bytes]]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Column = (
+    TypeEngine[UUID] | TypeEngine[datetime] | TypeEngine[str] | TypeEngine[int] | TypeEngine[float] | TypeEngine[bytes]
 )
-Columns = Mapping[str, Kind]
-
 Value = str | int | float | bytes | datetime | UUID | None
 
-NAME = "batch"
+_NAME = "batch"
 _HEX_PREFIX = "\\x"
+_TYPES: dict[object, type[Column]] = {
+    UUID: Id,
+    str: Text,
+    int: BigInteger,
+    bool: Integer,
+    float: Double,
+    bytes: LargeBinary,
+    datetime: UtcTime,
+}
+
+R = TypeVar("R", bound="DataclassInstance")
 
 
-def source(dialect: str, columns: Columns) -> FromClause:
-    """The batch as a FROM clause with these columns; `parameters` gives its rows."""
-    text = bindparam(NAME, type_=Text())
-    if dialect == POSTGRES:
-        typed = [column(name, kind()) for name, kind in columns.items()]
-        recordset = func.json_to_recordset(cast(text, JSON)).table_valued(*typed)
-        return recordset.render_derived(name=NAME, with_types=True)
-    each = func.json_each(text).table_valued("value", name="each")
-    fields = []
-    for name, kind in columns.items():
-        value = func.json_extract(each.c.value, f"$.{name}")
-        readable = func.imgctl_from_hex(value) if issubclass(kind, LargeBinary) else value
-        fields.append(type_coerce(readable, kind()).label(name))
-    return select(*fields).select_from(each).subquery(NAME)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ref:
+    """An image by its id alone."""
+
+    id: UUID
 
 
-def parameters(dialect: str, columns: Columns, rows: Iterable[Sequence[Value]]) -> dict[str, str]:
-    """What to execute a statement over `source` with; each row has its values in the order of the columns."""
-    return {NAME: encoded(dialect, columns, rows)}
+def refs(ids: Iterable[UUID]) -> list[Ref]:
+    """The records of a batch that is about ids alone."""
+    return [Ref(id=one) for one in ids]
 
 
-class HasId(Protocol):
-    """What is about one image."""
+def run(
+    connection: Connection,
+    build: Callable[..., Executable],
+    record: type[R],
+    items: Iterable[R],
+    *key: Hashable,
+    order: Sequence[str] = ("id",),
+    **values: object,
+) -> CursorResult[*tuple[object, ...]]:
+    """Execute what `build(rows, *key)` makes of the batch as a FROM clause, whose columns are the record's fields.
 
-    @property
-    def id(self) -> UUID:
-        """The image's id."""
-
-
-def of_images(dialect: str, columns: Columns, items: Iterable[HasId]) -> dict[str, str]:
-    """`parameters` for items whose attributes are the columns, in the order of ids."""
+    Compiled once for each `build`, record and key. `values` are its other parameters.
+    """
+    dialect = connection.dialect.name
     # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
-    ordered = sorted(items, key=attrgetter("id"))
-    return parameters(dialect, columns, ([getattr(item, name) for name in columns] for item in ordered))
+    ordered = sorted(items, key=attrgetter(*order))
+    return connection.execute(
+        _built(build, dialect, record, key), {_NAME: _encoded(dialect, record, ordered), **values}
+    )
 
 
-def changed(connection: Connection, statement: Update, values: Mapping[str, object]) -> set[UUID]:
-    """Execute an UPDATE that returns ids; returns the ids."""
-    return set(connection.execute(statement, values).scalars())
+def changed(
+    connection: Connection,
+    build: Callable[..., Executable],
+    record: type[R],
+    items: Iterable[R],
+    *key: Hashable,
+    order: Sequence[str] = ("id",),
+    **values: object,
+) -> set[UUID]:
+    """`run` a statement that returns ids; returns those."""
+    return set(run(connection, build, record, items, *key, order=order, **values).scalars())
+
+
+@cache
+def _built(
+    build: Callable[..., Executable], dialect: str, record: type["DataclassInstance"], key: tuple[Hashable, ...]
+) -> Executable:
+    return build(_source(dialect, record), *key)
+
+
+def _source(dialect: str, record: type["DataclassInstance"]) -> FromClause:
+    columns = {field.name: _type_of(field.type) for field in fields(record)}
+    text = bindparam(_NAME, type_=Text())
+    if dialect == POSTGRES:
+        typed = [column(name, type_()) for name, type_ in columns.items()]
+        recordset = func.json_to_recordset(cast(text, JSON)).table_valued(*typed)
+        return recordset.render_derived(name=_NAME, with_types=True)
+    each = func.json_each(text).table_valued("value", name="each")
+    found = []
+    for name, type_ in columns.items():
+        value = func.json_extract(each.c.value, f"$.{name}")
+        readable = func.imgctl_from_hex(value) if issubclass(type_, LargeBinary) else value
+        found.append(type_coerce(readable, type_()).label(name))
+    return select(*found).select_from(each).subquery(_NAME)
+
+
+def _type_of(hint: object) -> type[Column]:
+    return next(_TYPES[one] for one in (hint, *get_args(hint)) if one in _TYPES)
 
 
 def from_hex(text: str | None) -> bytes | None:
@@ -91,10 +135,10 @@ def from_hex(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text.removeprefix(_HEX_PREFIX))
 
 
-def encoded(dialect: str, names: Collection[str], rows: Iterable[Sequence[Value]]) -> str:
-    """The rows as JSON, a list of objects; each row has its values in the order of the names."""
-    written = [{name: _written(value, dialect) for name, value in zip(names, row, strict=True)} for row in rows]
-    return json.dumps(written, separators=(",", ":"))
+def _encoded(dialect: str, record: type["DataclassInstance"], items: Iterable["DataclassInstance"]) -> str:
+    names = [field.name for field in fields(record)]
+    rows = [{name: _written(getattr(item, name), dialect) for name in names} for item in items]
+    return json.dumps(rows, separators=(",", ":"))
 
 
 def _written(value: Value, dialect: str) -> str | int | float | None:

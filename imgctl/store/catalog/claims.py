@@ -1,12 +1,11 @@
 """The rows as a queue: claiming work, and what is left of it (law 3).
 
-What was not the image's fault is counted beside `attempts`, in `forgiven`; `attempts - forgiven` is what `max_attempts`
-limits.
+Attempts that were not the image's fault are counted in `forgiven`; `attempts - forgiven` is what `max_attempts` limits.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from operator import attrgetter
 from uuid import UUID
@@ -20,54 +19,39 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    cast,
     func,
     literal,
-    literal_column,
     null,
     or_,
     select,
-    true,
     update,
 )
-from sqlalchemy import cast as sql_cast
 
-from imgctl.model import ARCHIVE_CLASSES, Status
-from imgctl.store.catalog import batch
-from imgctl.store.catalog.lease import FREE, LEASE, in_status
-from imgctl.store.catalog.names import POSTGRES
-from imgctl.store.catalog.reservations import announce_work
-from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import Id, now, seconds_until, status_literal
+from imgctl.model import Status
+from imgctl.store.catalog.lease import FREE, LEASE
+from imgctl.store.catalog.schema import Id, archived, images, in_status, now, seconds_until, status_literal
 
 # Queues of millions are looked at from their head: the oldest rows are the ones that were tried.
 HEAD_ROWS = 10_000
 
 _HEAD = UUID(int=0)
-_CLAIMED = ("id", "original_key", "attempts", "forgiven", "bytes", "content_type", "width", "height", "storage_class")
-_ID: batch.Columns = {"id": Id}
 _PROCESSING = in_status(Status.PROCESSING)
 _TRIED = images.c.attempts - images.c.forgiven
 _MAX_ATTEMPTS = bindparam("max_attempts", type_=Integer())
-ARCHIVED = images.c.storage_class.in_([literal_column(f"'{name}'") for name in ARCHIVE_CLASSES])
 # What lies in an archive cannot be rendered: it waits, and costs no attempt, until somebody restores it.
-_READABLE = or_(images.c.storage_class.is_(None), ~ARCHIVED, images.c.restored_until > now())
+_READABLE = or_(images.c.storage_class.is_(None), ~archived(images.c.storage_class), images.c.restored_until > now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An image that is this worker's until its lease runs out; `attempts` is its fencing token,
-    `forgiven` of them were not the image's fault.
-    """
+    """An image leased to a worker; `attempts` is the fencing token, `forgiven` of them were not the image's fault."""
 
     id: UUID
     original_key: str | None
     attempts: int
     forgiven: int
     bytes: int | None
-    content_type: str | None
-    width: int | None
-    height: int | None
-    storage_class: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +66,9 @@ class Backlog:
 class Position:
     """How far a worker's claims have come: the next one begins there and not at the head of the queue.
 
-    There lie the index entries of rows already done, until a vacuum; passing by a million takes 14 ms (measured on
-    Postgres 18). It goes back to the head every few seconds and whenever the queue ends, for what was given back,
-    what lapsed, and what came late. One thread's own.
+    The head holds the index entries of rows already done, until a vacuum; skipping a million takes 14 ms (measured on
+    Postgres 18). The position returns to the head every few seconds and whenever the queue ends, for rows that were
+    given back, lapsed or came late. Not thread-safe.
     """
 
     __slots__ = ("_after", "_began", "_rewind_seconds")
@@ -114,29 +98,26 @@ def claim(
 ) -> list[Claim]:
     """Up to `limit` images that nobody holds, oldest first, leased by the database's clock.
 
-    Who claims again and again hands in a Position, and stays as fast in a queue of millions as in a short one.
+    With a Position repeated claims are as fast in a queue of millions as in a short one.
     """
-    values = {"lease_seconds": float(lease_seconds), "max_attempts": max_attempts}
-    if position is None:
-        return _claim(connection, limit, {**values, "after": _HEAD})
+    position = position or Position()
+
+    def lease(after: UUID, most: int) -> list[Claim]:
+        values = {"lease_seconds": float(lease_seconds), "max_attempts": max_attempts, "after": after}
+        claims = (Claim(**row._asdict()) for row in connection.execute(_claim(most), values))
+        return sorted(claims, key=attrgetter("id"))
+
     after = position.after()
-    claims = _claim(connection, limit, {**values, "after": after})
+    claims = lease(after, limit)
     if len(claims) == limit:
         position.move(claims)
         return claims
     position.rewind()
-    if after == _HEAD:
-        return claims
-    return _claim(connection, limit - len(claims), {**values, "after": _HEAD}) + claims
-
-
-def _claim(connection: Connection, limit: int, values: Mapping[str, object]) -> list[Claim]:
-    claims = (Claim(**row._asdict()) for row in connection.execute(_claim_statement(limit), values))
-    return sorted(claims, key=attrgetter("id"))
+    return claims if after == _HEAD else lease(_HEAD, limit - len(claims)) + claims
 
 
 @cache
-def _claim_statement(limit: int) -> Update:
+def _claim(limit: int) -> Update:
     """Lease the oldest free rows past `after`."""
     beyond = images.c.id > bindparam("after", type_=Id())
     unspent = _TRIED < _MAX_ATTEMPTS
@@ -147,39 +128,13 @@ def _claim_statement(limit: int) -> Update:
         update(images)
         .where(images.c.id == picked.c.id)
         .values(attempts=images.c.attempts + 1, leased_until=LEASE)
-        .returning(*(images.c[name] for name in _CLAIMED))
+        .returning(*(images.c[field.name] for field in fields(Claim)))
     )
-
-
-def end_if_frozen(connection: Connection, *, seconds: float) -> None:
-    """End this transaction when its process says nothing for so long: a frozen worker must not keep rows locked."""
-    if connection.dialect.name == POSTGRES:
-        milliseconds = str(max(1, round(seconds * 1000)))
-        connection.execute(select(func.set_config("idle_in_transaction_session_timeout", milliseconds, true())))
-
-
-def requeue(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Put `ready` or `failed` images back to `processing` with all their attempts; returns those that changed."""
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
-    changed = batch.changed(connection, _requeue(dialect), values)
-    if changed:
-        announce_work(connection)
-    return changed
-
-
-@cache
-def _requeue(dialect: str) -> Update:
-    """Put a batch back to processing with every attempt so far forgiven."""
-    rows = batch.source(dialect, _ID)
-    settled = images.c.status.in_([status_literal(Status.READY), status_literal(Status.FAILED)])
-    fresh = {"status": status_literal(Status.PROCESSING), "forgiven": images.c.attempts, "error": null()}
-    return update(images).where(images.c.id == rows.c.id, settled).values(**fresh).returning(images.c.id)
 
 
 def fail_spent(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:
     """Fail images at the head of the queue that used up their attempts and that nobody holds; returns their ids."""
-    return sorted(batch.changed(connection, _fail_spent(limit), {"max_attempts": max_attempts}))
+    return sorted(connection.execute(_fail_spent(limit), {"max_attempts": max_attempts}).scalars())
 
 
 @cache
@@ -190,7 +145,7 @@ def _fail_spent(limit: int) -> Update:
     spent = select(images.c.id).join(head, head.c.id == images.c.id).where(_PROCESSING, FREE, _TRIED >= _MAX_ATTEMPTS)
     picked = spent.limit(_inline(limit)).with_for_update(skip_locked=True, of=images).cte("picked")
     reason = func.coalesce(images.c.error, "the worker died each time")
-    error = literal("gave up after ", Text()) + sql_cast(_TRIED, Text) + literal(" attempts: ", Text()) + reason
+    error = literal("gave up after ", Text()) + cast(_TRIED, Text) + literal(" attempts: ", Text()) + reason
     return (
         update(images)
         .where(images.c.id == picked.c.id)

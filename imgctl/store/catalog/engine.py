@@ -1,5 +1,6 @@
 """Opening the catalog: one small class that hands out transactions and explains what goes wrong in them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,13 +10,13 @@ from sqlite3 import OperationalError as SqliteError
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from imgctl.errors import CatalogError, ConfigError
+from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.batch import from_hex
-from imgctl.store.catalog.faults import explained, place
-from imgctl.store.catalog.names import POSTGRES, SQLITE
+from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresConnection
@@ -27,6 +28,35 @@ _CONNECTING = {"connect_timeout": "10", "application_name": "imgctl"}
 _BUSY_SECONDS = 30
 _POOL_SIZE = 4
 _WRITES = "imgctl_writes"
+_AGAIN = "the same command later goes on where this one stopped"
+
+# SQLSTATE, or its class (PostgreSQL 18, Appendix A). Failures to connect carry no code, only a text.
+_STATES: dict[str, tuple[type[CatalogError], str]] = {
+    "42P01": (SchemaNotCurrent, "imgctl init"),
+    "42703": (SchemaNotCurrent, "imgctl init"),
+    "42501": (CatalogError, "GRANT this user its rights on the tables, or use another one"),
+    "28": (CatalogError, "check user and password in catalog.url, or PGPASSFILE"),
+    "3D000": (CatalogError, "createdb, or correct the name in catalog.url"),
+    "25P03": (CatalogUnavailable, _AGAIN),
+    "25006": (CatalogError, "this server is a read-only replica; use the primary"),
+    "53100": (CatalogError, "the disk is full where the database lives; make room"),
+    "08": (CatalogUnavailable, _AGAIN),
+    "40": (CatalogUnavailable, _AGAIN),
+    "53": (CatalogUnavailable, _AGAIN),
+    "55P03": (CatalogUnavailable, _AGAIN),
+    "57": (CatalogUnavailable, _AGAIN),
+}
+_TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
+    (r"no such (table|column)", SchemaNotCurrent, "imgctl init"),
+    (r"database \S+ does not exist", CatalogError, "createdb, or correct the name in catalog.url"),
+    (r"password|authentication|pg_hba|role \S+ does not exist", CatalogError, _STATES["28"][1]),
+    (r"permission denied|readonly database", CatalogError, "this user may not write there; check the rights"),
+    (r"unable to open database file", CatalogError, "check that the directory exists and may be written"),
+    (r"not a database|malformed", CatalogError, "this file is no SQLite database, or it is damaged"),
+    (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
+    (r"is locked|is busy", CatalogUnavailable, "another process holds the file for long; " + _AGAIN),
+    (r"too many (clients|connections)|connection slots", CatalogUnavailable, _AGAIN),
+)
 
 
 class Catalog:
@@ -45,7 +75,7 @@ class Catalog:
     @property
     def place(self) -> str:
         """Where it is, fit to be shown: without the password."""
-        return place(self.url)
+        return _place(self.url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -68,7 +98,7 @@ class Catalog:
         try:
             yield
         except SQLAlchemyError as error:
-            raise explained(error, self.url) from error
+            raise _explained(error, self.url) from error
 
 
 def open_catalog(url: str, *, connections: int = _POOL_SIZE) -> Catalog:
@@ -113,7 +143,7 @@ def _postgres(url: URL, connections: int) -> Engine:
     arguments |= {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
     # Before SQLAlchemy asks anything: it cannot read the answers of a database without an encoding.
-    event.listen(engine, "connect", partial(_check_encoding, place(url)), insert=True)
+    event.listen(engine, "connect", partial(_check_encoding, _place(url)), insert=True)
     return engine
 
 
@@ -134,7 +164,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CatalogError(f"catalog {place(url)}: cannot make {directory}: {error.strerror}") from error
+        raise CatalogError(f"catalog {_place(url)}: cannot make {directory}: {error.strerror}") from error
     # isolation_level=None: sqlite3 must not begin transactions by itself, and late.
     arguments: dict[str, float | None] = {"isolation_level": None}
     if "timeout" not in url.query:
@@ -163,3 +193,39 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later could not wait for another writer; it would fail at once.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _place(url: URL) -> str:
+    """The URL as it may be shown: without its password, and of its query, which may hold one, only the host."""
+    shown = {name: value for name, value in url.query.items() if name == "host"}
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown)
+    return bare.render_as_string(hide_password=True)
+
+
+def _explained(error: SQLAlchemyError, url: URL) -> CatalogError:
+    """The CatalogError that fits, in one line that names the database and never the password."""
+    reason = _reason(error, url)
+    kind, hint = _meaning(error, reason)
+    return kind(f"catalog {_place(url)}: {reason}", hint=hint)
+
+
+def _reason(error: SQLAlchemyError, url: URL) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    text = lines[0] if lines else type(cause).__name__
+    return text.replace(url.password, "***") if url.password else text
+
+
+def _meaning(error: SQLAlchemyError, reason: str) -> tuple[type[CatalogError], str]:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    known = _STATES.get(state) or _STATES.get(state[:2])
+    if known is not None:
+        return known
+    for pattern, kind, hint in _TEXTS:
+        if re.search(pattern, str(error), re.IGNORECASE):
+            return kind, hint
+    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return CatalogUnavailable, _AGAIN
+    if not state and re.search(r"connect|server closed|timeout|resolve|terminat", reason, re.IGNORECASE):
+        return CatalogUnavailable, "is the database running, and is catalog.url right? " + _AGAIN
+    return CatalogError, ""

@@ -1,99 +1,152 @@
-"""Reading rows: one image, one user's, all of them in the one order."""
+"""Reading rows: by id, or page by page within a scope, so that no cursor stays open and only one page is held."""
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, tuple_
 
-from imgctl.model import IMAGE_COLUMNS, Image, Status
+from imgctl.keys import first_id, time_of
+from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.types import Id, now
+from imgctl.store.catalog.schema import COLUMNS, images, in_status, now
 
-_COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
-_ID: batch.Columns = {"id": Id}
-_PAGE = 1000
+PAGE_ROWS = 1000
+FIRST = UUID(int=0)
+"""The id before all others."""
+
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The rows of one user (None: of all), dated `since` or later and before `until`.
+
+    `promised_before` is for ages: it is judged by the database's clock, where a date may be a camera's.
+    """
+
+    user_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    promised_before: datetime | None = None
+
+    def holds(self, image: Image) -> bool:
+        """Whether a row is one of them."""
+        return (
+            (self.user_id is None or image.user_id == self.user_id)
+            and (self.since is None or image.uploaded_at >= self.since)
+            and (self.until is None or image.uploaded_at < self.until)
+            and (self.promised_before is None or image.promised_at < self.promised_before)
+        )
+
+
+def within(scope: Scope) -> list[ColumnElement[bool]]:
+    """The conditions of a row in a scope, written for the index that serves its order."""
+    found = [] if scope.promised_before is None else [images.c.promised_at < scope.promised_before]
+    if scope.user_id is not None:
+        found.append(images.c.user_id == scope.user_id)
+        found += [] if scope.since is None else [images.c.uploaded_at >= scope.since]
+        return found if scope.until is None else [*found, images.c.uploaded_at < scope.until]
+    # Ids are times: a range of days is a range of the primary key.
+    found += [] if scope.since is None else [images.c.id >= _first_id(scope.since)]
+    return found if scope.until is None else [*found, images.c.id < _first_id(scope.until)]
 
 
 def by_id(connection: Connection, image_id: UUID) -> Image | None:
     """The image with this id, or None."""
-    row = connection.execute(select(*_COLUMNS).where(images.c.id == image_id)).first()
-    return None if row is None else _image(row)
+    return next(iter(_images(connection, select(*COLUMNS).where(images.c.id == image_id))), None)
 
 
 def by_ids(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Image]:
-    """Those of the images that exist, by their ids; a statement whatever their number."""
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _ID, ([one] for one in ids))
-    return {row.id: row for row in map(_image, connection.execute(_by_ids(dialect), values))}
+    """Those of the images that exist, by their ids; one statement for any number."""
+    return {row.id: Image(**row._asdict()) for row in batch.run(connection, _by_ids, batch.Ref, batch.refs(ids))}
+
+
+def _by_ids(rows: FromClause) -> Select[*tuple[object, ...]]:
+    return select(*COLUMNS).where(images.c.id == rows.c.id)
+
+
+def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:
+    """Those of the named images that exist and are in the scope, in the order of ids."""
+    return sorted((one for one in by_ids(connection, ids).values() if scope.holds(one)), key=lambda one: one.id)
 
 
 def find(connection: Connection, text: str) -> list[Image]:
-    """The images whose id begins so (dashes and case don't matter), two at most: more than one is ambiguous."""
+    """The images whose id begins with a text (dashes and case don't matter), two at most: more than one is ambiguous."""
     digits = text.strip().replace("-", "").lower()
     if not _ABBREVIATED.fullmatch(digits):
         return []
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    query = select(*_COLUMNS).where(images.c.id.between(first, last)).order_by(images.c.id).limit(2)
-    return [_image(row) for row in connection.execute(query)]
+    query = select(*COLUMNS).where(images.c.id.between(first, last)).order_by(images.c.id)
+    return _images(connection, query.limit(2))
 
 
-def list_user(
+def page(
+    connection: Connection, scope: Scope, *, after: UUID = FIRST, where: ColumnElement[bool] | None = None
+) -> list[Image]:
+    """The next rows of a scope behind `after`, a thousand at most, in the order of ids; `where` chooses among them."""
+    query = _behind(scope, after)
+    return _images(connection, (query if where is None else query.where(where)).limit(PAGE_ROWS))
+
+
+def edge(connection: Connection, scope: Scope, *, after: UUID = FIRST, rows: int) -> tuple[UUID | None, int]:
+    """The id of the last of the next `rows` rows of a scope, and how many these are; None where the scope ends before.
+
+    A bound for `page`, so that no statement examines more however few rows are chosen.
+    """
+    ids = _behind(scope, after).with_only_columns(images.c.id)
+    last = connection.execute(ids.offset(rows - 1).limit(1)).scalar()
+    if last is not None:
+        return last, rows
+    return None, connection.execute(select(func.count()).select_from(ids.limit(rows).subquery())).scalar_one()
+
+
+def newest(
     connection: Connection,
+    scope: Scope,
     *,
-    user_id: UUID,
-    limit: int | None = None,
-    since: datetime | None = None,
-    before: tuple[datetime, UUID] | None = None,
-) -> Iterator[Image]:
-    """One user's images, newest first; `since` is included, `before` is where the last page ended and is not."""
-    query = select(*_COLUMNS).where(images.c.user_id == user_id)
-    if since is not None:
-        query = query.where(images.c.uploaded_at >= since)
-    if before is not None:
-        query = query.where(tuple_(images.c.uploaded_at, images.c.id) < before)
-    return _stream(connection, query.order_by(images.c.uploaded_at.desc(), images.c.id.desc()).limit(limit))
+    status: Status | None = None,
+    before: UUID | None = None,
+    limit: int = PAGE_ROWS,
+) -> list[Image]:
+    """A page of a scope's images, newest first; `before` is the last one of the page before.
 
-
-def walk(
-    connection: Connection, *, after: UUID | None = None, until: UUID | None = None, limit: int | None = None
-) -> Iterator[Image]:
-    """Every image in the order of ids, which is that of times and keys: `after` < id <= `until`."""
-    query = select(*_COLUMNS).order_by(images.c.id).limit(limit)
-    if after is not None:
-        query = query.where(images.c.id > after)
-    if until is not None:
-        query = query.where(images.c.id <= until)
-    return _stream(connection, query)
-
-
-def counts(connection: Connection) -> dict[Status, int]:
-    """How many images are in each state; reads the whole table."""
-    rows = connection.execute(select(images.c.status, func.count()).group_by(images.c.status))
-    return dict.fromkeys(Status, 0) | {row[0]: row[1] for row in rows}
+    One user's come from the user's index, all users' from the primary key backwards.
+    """
+    query = select(*COLUMNS).where(*within(scope))
+    if status is not None:
+        query = query.where(in_status(status))
+    if before is not None and scope.user_id:
+        row = by_id(connection, before)
+        moment: datetime = time_of(before) if row is None else row.uploaded_at
+        query = query.where(tuple_(images.c.uploaded_at, images.c.id) < (moment, before))
+    elif before is not None:
+        query = query.where(images.c.id < before)
+    order = (images.c.uploaded_at.desc(), images.c.id.desc()) if scope.user_id else (images.c.id.desc(),)
+    return _images(connection, query.order_by(*order).limit(limit))
 
 
 def clock(connection: Connection) -> datetime:
-    """What time the database has, aware UTC: the clock that leases run by."""
+    """The database's time, aware UTC: the clock that leases run by."""
     return connection.execute(select(now())).scalar_one()
 
 
-@cache
-def _by_ids(dialect: str) -> Select[*tuple[object, ...]]:
-    rows = batch.source(dialect, _ID)
-    return select(*_COLUMNS).where(images.c.id == rows.c.id)
+def _behind(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:
+    query = select(*COLUMNS).where(*within(scope), images.c.id > after)
+    if scope.user_id is None:
+        return query.order_by(images.c.id)
+    if after != FIRST:
+        query = query.where(images.c.uploaded_at >= time_of(after))
+    # By time first: the user's index is sorted by it, and the ids of one user follow it.
+    return query.order_by(images.c.uploaded_at, images.c.id)
 
 
-def _stream(connection: Connection, query: Select[*tuple[object, ...]]) -> Iterator[Image]:
-    # A cursor on the server: nothing is held but one page.
-    with connection.execute(query, execution_options={"yield_per": _PAGE}) as rows:
-        for row in rows:
-            yield _image(row)
+def _images(connection: Connection, query: Select[*tuple[object, ...]]) -> list[Image]:
+    return [Image(**row._asdict()) for row in connection.execute(query)]
 
 
-def _image(row: Row[*tuple[object, ...]]) -> Image:
-    return Image(**row._asdict())
+def _first_id(at: datetime) -> UUID:
+    # Ids know milliseconds: the first whole one that is not before `at`.
+    return first_id(at + timedelta(microseconds=-at.microsecond % 1000))

@@ -1,53 +1,25 @@
 """Reservations: rows promised before their bytes are written, and confirmed after (law 1)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Insert,
-    Integer,
-    LargeBinary,
-    Select,
-    Text,
-    Update,
-    func,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Connection, FromClause, Insert, Select, Update, func, select, true, update
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.names import ENDED_CHANNEL, POSTGRES, WORK_CHANNEL
-from imgctl.store.catalog.schema import digest, images
-from imgctl.store.catalog.types import Id, UtcTime, now, status_literal
+from imgctl.store.catalog.schema import POSTGRES, digest, images, in_status, now, status_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-_NEW: batch.Columns = {
-    "id": Id,
-    "user_id": Id,
-    "uploaded_at": UtcTime,
-    "original_key": Text,
-    "sha256": LargeBinary,
-    "bytes": BigInteger,
-    "content_type": Text,
-    "width": Integer,
-    "height": Integer,
-    "caption": Text,
-    "taken_at": UtcTime,
-}
-_CONTENT: batch.Columns = {"user_id": Id, "sha256": LargeBinary}
-_ID: batch.Columns = {"id": Id}
+WORK_CHANNEL = "imgctl_work"
+ENDED_CHANNEL = "imgctl_ended"
+_NEW = tuple(field.name for field in fields(NewImage))
 
 
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
@@ -56,12 +28,27 @@ def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
     CatalogError when a row is refused for any other reason than that its content is already there.
     """
     # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
-    ordered = sorted(rows, key=lambda row: (row.user_id, row.sha256))
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _NEW, ([getattr(row, name) for name in _NEW] for row in ordered))
-    created = set(connection.execute(_insert(dialect), values).scalars())
-    known = _known(connection, [row for row in ordered if row.id not in created])
+    order, dialect = ("user_id", "sha256"), connection.dialect.name
+    created = batch.changed(connection, _insert, NewImage, rows, dialect, order=order)
+    known = _known(connection, [row for row in rows if row.id not in created])
     return [_promised(row, created, known) for row in rows]
+
+
+def _insert(rows: FromClause, dialect: str) -> Insert:
+    # Each dialect takes a tenth of a command's start to import, and a run needs one.
+    new: PostgresInsert | SqliteInsert
+    if dialect == POSTGRES:
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        new = postgres_insert(images)
+    else:
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        new = sqlite_insert(images)
+    # SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
+    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(true())
+    new = new.from_select([*_NEW, "status", "promised_at"], chosen)
+    return new.on_conflict_do_nothing().returning(images.c.id)
 
 
 def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
@@ -72,19 +59,25 @@ def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]
 
 def lookup(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
     """Owner and status of each of these images that exists."""
-    dialect = connection.dialect.name
-    found = connection.execute(_lookup(dialect), batch.parameters(dialect, _ID, ([one] for one in ids)))
-    return {image: (user, status) for image, user, status in found}
+    found = batch.run(connection, _lookup, batch.Ref, batch.refs(ids))
+    return {row.id: (row.user_id, row.status) for row in found}
+
+
+def _lookup(rows: FromClause) -> Select[UUID, UUID, Status]:
+    return select(images.c.id, images.c.user_id, images.c.status).where(images.c.id == rows.c.id)
 
 
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _ID, ([one] for one in sorted(ids)))
-    confirmed = batch.changed(connection, _confirm(dialect), values)
+    confirmed = batch.changed(connection, _confirm, batch.Ref, batch.refs(ids))
     if confirmed:
         announce_work(connection)
     return confirmed
+
+
+def _confirm(rows: FromClause) -> Update:
+    promised = update(images).where(images.c.id == rows.c.id, in_status(Status.UPLOADING))
+    return promised.values(status=status_literal(Status.PROCESSING)).returning(images.c.id)
 
 
 def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
@@ -111,7 +104,7 @@ def note(connection: Connection, seen: Seen) -> None:
     """Write down what was not known when an image was promised; only before it is confirmed, and no caption over one."""
     connection.execute(
         update(images)
-        .where(images.c.id == seen.id, images.c.status == status_literal(Status.UPLOADING))
+        .where(images.c.id == seen.id, in_status(Status.UPLOADING))
         .values(
             width=seen.width,
             height=seen.height,
@@ -136,13 +129,17 @@ def announce_ended(connection: Connection) -> None:
 def _known(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:
     if not rows:
         return {}
-    dialect = connection.dialect.name
-    values = batch.parameters(dialect, _CONTENT, ((row.user_id, row.sha256) for row in rows))
-    found = connection.execute(_find(dialect), values)
     return {
-        (user_id, content): Promised(id=image_id, original_key=key, status=status, created=False)
-        for image_id, key, status, user_id, content in found
+        (row.user_id, row.sha256): Promised(id=row.id, original_key=row.original_key, status=row.status, created=False)
+        for row in batch.run(connection, _find, NewImage, rows)
     }
+
+
+def _find(rows: FromClause) -> Select[UUID, str | None, Status, UUID, bytes]:
+    same = digest(images.c.sha256) == digest(rows.c.sha256)
+    return select(images.c.id, images.c.original_key, images.c.status, rows.c.user_id, rows.c.sha256).where(
+        images.c.user_id == rows.c.user_id, same
+    )
 
 
 def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, bytes], Promised]) -> Promised:
@@ -152,53 +149,3 @@ def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, byte
     if existing is None:
         raise CatalogError(f"image {row.id} could not be promised", hint="its row is gone meanwhile; run again")
     return existing
-
-
-@cache
-def _insert(dialect: str) -> Insert:
-    rows = batch.source(dialect, _NEW)
-    # SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
-    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(true())
-    return (
-        _insert_of(dialect)(images)
-        .from_select([*_NEW, "status", "promised_at"], chosen)
-        .on_conflict_do_nothing()
-        .returning(images.c.id)
-    )
-
-
-def _insert_of(dialect: str) -> "type[PostgresInsert | SqliteInsert]":
-    # Each dialect takes a tenth of a command's start to import, and a run needs one.
-    if dialect == POSTGRES:
-        from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-
-        return PostgresInsert
-    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-
-    return SqliteInsert
-
-
-@cache
-def _find(dialect: str) -> Select[UUID, str | None, Status, UUID, bytes]:
-    rows = batch.source(dialect, _CONTENT)
-    same = digest(images.c.sha256) == digest(rows.c.sha256)
-    return select(images.c.id, images.c.original_key, images.c.status, rows.c.user_id, rows.c.sha256).where(
-        images.c.user_id == rows.c.user_id, same
-    )
-
-
-@cache
-def _lookup(dialect: str) -> Select[UUID, UUID, Status]:
-    rows = batch.source(dialect, _ID)
-    return select(images.c.id, images.c.user_id, images.c.status).where(images.c.id == rows.c.id)
-
-
-@cache
-def _confirm(dialect: str) -> Update:
-    rows = batch.source(dialect, _ID)
-    return (
-        update(images)
-        .where(images.c.id == rows.c.id, images.c.status == status_literal(Status.UPLOADING))
-        .values(status=status_literal(Status.PROCESSING))
-        .returning(images.c.id)
-    )

@@ -1,4 +1,11 @@
-"""The tables: one schema for Postgres and SQLite."""
+"""One schema for Postgres and SQLite: column types, the database's clock, and the table.
+
+SQLite keeps times as text `YYYY-MM-DD HH:MM:SS.ffffff` (UTC) and ids as text of 36 characters: both sort as what they
+stand for, and a person with the `sqlite3` shell can read them.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy import (
     CHAR,
@@ -6,6 +13,9 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    DateTime,
+    Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -13,14 +23,152 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Uuid,
     func,
+    literal,
     literal_column,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from imgctl.model import Status
-from imgctl.store.catalog.names import POSTGRES, SQLITE
-from imgctl.store.catalog.types import Id, StatusText, UtcTime, now
+from imgctl.model import ARCHIVE_CLASSES, IMAGE_COLUMNS, Status
+
+POSTGRES = "postgresql"
+SQLITE = "sqlite"
+
+
+def time_text(moment: datetime) -> str:
+    """An aware time as SQLite keeps it: UTC, 26 characters, sorting by time; ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone; the catalog keeps aware times only")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, UTC when read back: TIMESTAMPTZ on Postgres, sortable text on SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime] | TypeEngine[str]:
+        if dialect.name == POSTGRES:
+            from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(String(26))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
+        if value is None:
+            return None
+        text = time_text(value)
+        return value if dialect.name == POSTGRES else text
+
+    def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return value.astimezone(UTC)
+
+
+class Id(TypeDecorator[UUID]):
+    """A UUID: native on Postgres, text of 36 characters on SQLite."""
+
+    impl = Uuid
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[UUID] | TypeEngine[str]:
+        if dialect.name == POSTGRES:
+            return dialect.type_descriptor(Uuid())
+        return dialect.type_descriptor(String(36))
+
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> UUID | str | None:
+        return value if value is None or dialect.name == POSTGRES else str(value)
+
+    def process_result_value(self, value: UUID | str | None, dialect: Dialect) -> UUID | None:
+        return UUID(value) if isinstance(value, str) else value
+
+
+class StatusText(TypeDecorator[Status]):
+    """One of the four states, VARCHAR(20)."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Status | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:
+        return None if value is None else Status(value)
+
+
+def status_literal(status: Status) -> ColumnElement[Status]:
+    """The state written into the SQL itself: a partial index is only used where the planner can see its predicate."""
+    return literal(status, StatusText(), literal_execute=True)
+
+
+class now(FunctionElement[datetime]):  # noqa: N801 - reads like the SQL function it stands for
+    """The time by the database's clock."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+
+class now_plus(FunctionElement[datetime]):  # noqa: N801
+    """The time by the database's clock, so many seconds from now."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float | ColumnElement[float]) -> None:
+        super().__init__(literal(float(seconds), Double()) if isinstance(seconds, int | float) else seconds)
+
+
+class seconds_until(FunctionElement[float]):  # noqa: N801
+    """How many seconds lie between the database's clock and a time; negative for the past."""
+
+    type = Double()
+    inherit_cache = True
+
+    def __init__(self, moment: ColumnElement[datetime] | ColumnElement[datetime | None]) -> None:
+        super().__init__(moment)
+
+
+@compiles(now)
+def _now(_element: now, _compiler: SQLCompiler, **_: object) -> str:
+    # Not now(): a lease must not be shortened by the time its transaction has already taken.
+    return "statement_timestamp()"
+
+
+@compiles(now, SQLITE)
+def _now_sqlite(_element: now, _compiler: SQLCompiler, **_: object) -> str:
+    # %f has three digits after the point, stored times have six.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+@compiles(now_plus)
+def _now_plus(element: now_plus, compiler: SQLCompiler, **_: object) -> str:
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses)}))"
+
+
+@compiles(now_plus, SQLITE)
+def _now_plus_sqlite(element: now_plus, compiler: SQLCompiler, **_: object) -> str:
+    later = f"printf('%+.3f seconds', {compiler.process(element.clauses)})"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {later}) || '000')"
+
+
+@compiles(seconds_until)
+def _seconds_until(element: seconds_until, compiler: SQLCompiler, **_: object) -> str:
+    return f"CAST(extract(epoch FROM {compiler.process(element.clauses)} - statement_timestamp()) AS float)"
+
+
+@compiles(seconds_until, SQLITE)
+def _seconds_until_sqlite(element: seconds_until, compiler: SQLCompiler, **_: object) -> str:
+    return f"((julianday({compiler.process(element.clauses)}) - julianday('now')) * 86400.0)"
+
 
 # Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
 STORAGE = {
@@ -73,6 +221,23 @@ Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
 # Half a SHA-256 tells contents apart as surely and keeps the index a third smaller; NULLs never conflict.
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 _claimable = Index("idx_claimable", images.c.id)
+
+
+COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
+"""What `Image` is made of."""
+SAFE = images.c.status != status_literal(Status.UPLOADING)
+"""Rows whose original is safe in the store."""
+
+
+def in_status(*statuses: Status) -> ColumnElement[bool]:
+    """Rows of these states, written so that the planner sees it."""
+    first, *others = map(status_literal, statuses)
+    return images.c.status.in_([first, *others]) if others else images.c.status == first
+
+
+def archived(storage_class: ColumnElement[str] | ColumnElement[str | None]) -> ColumnElement[bool]:
+    """Whether a storage class must be restored before it is read; null for a null, which is STANDARD."""
+    return storage_class.in_([literal_column(f"'{name}'") for name in ARCHIVE_CLASSES])
 
 
 def whole_metadata() -> MetaData:

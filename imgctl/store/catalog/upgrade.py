@@ -1,31 +1,65 @@
-"""Creating and upgrading the tables, or writing out the DDL for somebody else to run."""
+"""Which schema a database has and which is wanted; creating and upgrading it, or writing out the DDL."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
+from imgctl.errors import SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, dialect_of
-from imgctl.store.catalog.names import POSTGRES, SQLITE
-from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
+from imgctl.store.catalog.schema import POSTGRES, SQLITE
+
+if TYPE_CHECKING:
+    # Every command asks which schema is there; only an upgrade may cost this import.
+    from alembic.config import Config
+
+HEAD = "0002"
+"""The newest migration."""
+ABSENT = "absent"
+CURRENT = "current"
 
 # Any number will do that no other program locks: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
 _PAUSE_SECONDS = 0.2
 
 
+def state(catalog: Catalog) -> str:
+    """`current`, `absent` when no migration ever ran there, or the revision that is there instead."""
+    try:
+        with catalog.read() as connection:
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except SchemaNotCurrent:
+        return ABSENT
+    if revision is None:
+        return ABSENT
+    return CURRENT if revision == HEAD else str(revision)
+
+
+def check_current(catalog: Catalog) -> None:
+    """Return when the schema is the one this program was written for, or raise SchemaNotCurrent."""
+    found = state(catalog)
+    if found == CURRENT:
+        return
+    there = "has no tables yet" if found == ABSENT else f"has schema {found}"
+    hint = "imgctl init" if found == ABSENT or found < HEAD else "a newer imgctl made it; upgrade this one"
+    raise SchemaNotCurrent(f"catalog {catalog.place} {there}, this imgctl wants {HEAD}", hint=hint)
+
+
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """Bring the tables up to date (or to a revision), a revision at a time; returns the revisions applied, oldest first.
 
-    Killed within, it goes on when called again. Of two at once the second waits for the first and then finds nothing to do. SchemaNotCurrent when a newer imgctl
-    made what is there.
+    After a kill the next call continues. Of two at once the second waits for the first and then finds nothing to do.
+    SchemaNotCurrent when a newer imgctl made what is there.
     """
-    if state(catalog) not in {ABSENT, CURRENT, *_revisions()}:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    config = _config()
+    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if state(catalog) not in {ABSENT, CURRENT, *revisions}:
         check_current(catalog)
     applied: list[str] = []
 
@@ -33,7 +67,6 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
         applied.append(str(getattr(step, "up_revision_id", "")))
 
     with _alone(catalog) as connection:
-        config = _config()
         config.attributes.update(connection=connection, on_version_apply=on_version_apply)
         command.upgrade(config, to)
     return applied
@@ -41,6 +74,8 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
 
 def ddl(url_or_dialect: str) -> str:
     """Every migration as SQL, for a database URL or for `postgresql` or `sqlite`."""
+    from alembic import command
+
     dialect = url_or_dialect if url_or_dialect in {POSTGRES, SQLITE} else dialect_of(url_or_dialect)
     written = StringIO()
     config = _config(written)
@@ -66,16 +101,9 @@ def _alone(catalog: Catalog) -> Iterator[Connection]:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+def _config(output: StringIO | None = None) -> "Config":
+    from alembic.config import Config
 
-
-def head() -> str:
-    """The newest revision among the migrations; `version.HEAD` must say the same."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def _config(output: StringIO | None = None) -> Config:
     config = Config(output_buffer=output) if output is not None else Config()
     config.set_main_option("script_location", "imgctl.store.catalog:migrations")
     config.set_main_option("path_separator", "os")

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, listed
 from imgctl.ops.support.overview import overview
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 from imgctl.web.face import Face, OwnFace
 from imgctl.web.gallery.detail import article, detail_page
 from imgctl.web.gallery.html import bar, page, part

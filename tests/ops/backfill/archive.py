@@ -17,11 +17,10 @@ from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome, Selection
 from imgctl.ops.backfill.start import backfill
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.lookups import walk
 from imgctl.store.catalog.schema import images
 from imgctl.store.cold.base import Tier
 from imgctl.store.cold.open import open_cold
-from tests.store.catalog.rows import NOON, USER
+from tests.store.catalog.rows import NOON, USER, walk
 from tests.whole.conftest import photo
 
 CURRENT = digest(Recipe())

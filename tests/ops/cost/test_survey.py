@@ -20,8 +20,8 @@ from imgctl.pricing.card import load_card
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import Scope
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.scope import Scope
 
 CARD = load_card()
 MB = 1_000_000

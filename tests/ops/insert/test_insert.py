@@ -27,11 +27,11 @@ from imgctl.ops.insert.source import PIECE, derived_id
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import walk
 from imgctl.store.catalog.schema import images as images_table
 from tests.imaging.containers import HEIGHT, WIDTH, Says, short_entry, text_entry, tiff_file
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
+from tests.store.catalog.rows import walk
 from tests.whole.conftest import photo
 
 USER, OTHER = UUID("0190b2b4-0000-7000-8000-000000000001"), UUID("0190b2b4-0000-7000-8000-000000000002")
@@ -85,7 +85,7 @@ def line(number: int, **more: str) -> Line:
 
 def rows(catalog: Catalog) -> list[Image]:
     with catalog.read() as connection:
-        return list(walk(connection))
+        return walk(connection)
 
 
 def unconfirm(catalog: Catalog) -> None:

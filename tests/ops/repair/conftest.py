@@ -23,12 +23,13 @@ from imgctl.ops.repair.order import Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import claim
-from imgctl.store.catalog.lookups import by_ids, walk
+from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.results import Finished, finish
 from imgctl.store.catalog.schema import images
 from imgctl.store.cold.open import open_cold
 from tests.parts.seaweed import S3Server
+from tests.store.catalog.rows import walk
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER
 
@@ -107,7 +108,7 @@ class Archive:
 
     def rows(self) -> list[Image]:
         with self.parts.catalog.read() as connection:
-            return list(walk(connection))
+            return walk(connection)
 
     def write(self, image: Image, **values: object) -> Image:
         """Change a row behind everybody's back."""

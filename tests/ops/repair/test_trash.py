@@ -11,7 +11,7 @@ from imgctl.ops.repair.order import Do, Fate, RepairOrder
 from imgctl.ops.repair.trash import carry, key_before, trash_key
 from imgctl.ops.repair.undelete import undelete
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.scope import Scope
+from imgctl.store.catalog.lookups import Scope
 from tests.ops.repair.conftest import JPEG, Archive
 from tests.whole.conftest import photo
 

@@ -1,16 +1,19 @@
 """Rows for the catalog's tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from sqlalchemy import Connection, func, select, update
+
 from imgctl.keys import key_of, new_id
-from imgctl.model import NewImage
+from imgctl.model import Image, NewImage, Status
 from imgctl.store.catalog.claims import Claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.results import Finished
+from imgctl.store.catalog.schema import COLUMNS, images
 
 USER = UUID("7f0c6d5e-0000-4000-8000-000000000001")
 OTHER_USER = UUID("7f0c6d5e-0000-4000-8000-000000000002")
@@ -56,3 +59,20 @@ def finished(claims: Sequence[Claim]) -> list[Finished]:
         )
         for one in claims
     ]
+
+
+def walk(connection: Connection) -> list[Image]:
+    """Every row in the order of ids."""
+    return [Image(**row._asdict()) for row in connection.execute(select(*COLUMNS).order_by(images.c.id))]
+
+
+def counts(connection: Connection) -> dict[Status, int]:
+    """How many images are in each state."""
+    rows = connection.execute(select(images.c.status, func.count()).group_by(images.c.status))
+    return dict.fromkeys(Status, 0) | {row[0]: row[1] for row in rows}
+
+
+def requeue(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Put images back to `processing`, their attempts forgiven."""
+    fresh = {"status": Status.PROCESSING, "forgiven": images.c.attempts, "error": None}
+    connection.execute(update(images).where(images.c.id.in_(tuple(ids))).values(**fresh))

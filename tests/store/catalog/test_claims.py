@@ -3,10 +3,11 @@
 from uuid import UUID
 
 from imgctl.model import Image, Status
-from imgctl.store.catalog.claims import Claim, backlog, claim, fail_spent, requeue
+from imgctl.store.catalog.claims import Claim, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, renew
 from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.repairs import requeue_seen
 from imgctl.store.catalog.results import FailedImage, GivenBack, fail, finish, give_back
 from tests.store.catalog.rows import finished, queued
 
@@ -201,7 +202,8 @@ def test_requeue_gives_a_failed_image_all_its_attempts_again(catalog: Catalog) -
         finish(connection, finished(claims[1:]))
 
     with catalog.write() as connection:
-        assert requeue(connection, [failed, ready]) == {failed, ready}
+        seen = [Hold(id=one, attempts=1) for one in (failed, ready)]
+        assert requeue_seen(connection, seen) == {failed, ready}
 
     assert [(one.id, one.attempts) for one in claimed(catalog, max_attempts=1)] == [(failed, 2), (ready, 2)]
     with catalog.write() as connection:

@@ -11,9 +11,8 @@ from sqlalchemy import make_url, text
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.lookups import counts, walk
 from imgctl.store.catalog.reservations import promise
-from tests.store.catalog.rows import new_image
+from tests.store.catalog.rows import counts, new_image, walk
 
 SECRET = "s3cr3t/word"
 
@@ -125,7 +124,7 @@ def test_an_error_inside_a_transaction_undoes_it(catalog: Catalog) -> None:
         raise KeyError
 
     with catalog.read() as connection:
-        assert list(walk(connection)) == []
+        assert walk(connection) == []
 
 
 def test_a_read_transaction_leaves_nothing_behind(catalog: Catalog) -> None:
@@ -133,7 +132,7 @@ def test_a_read_transaction_leaves_nothing_behind(catalog: Catalog) -> None:
         promise(connection, [new_image(1)])
 
     with catalog.read() as connection:
-        assert list(walk(connection)) == []
+        assert walk(connection) == []
 
 
 def test_sqlite_makes_its_directory_and_promises_to_survive_a_power_cut(tmp_path: Path) -> None:
@@ -204,7 +203,7 @@ def test_a_full_sqlite_says_so(tmp_path: Path) -> None:
 
 
 def test_opening_a_catalog_does_not_cost_the_import_of_alembic() -> None:
-    code = "import sys, imgctl.store.catalog.engine, imgctl.store.catalog.version as v; print('alembic' in sys.modules)"
+    code = "import sys, imgctl.store.catalog.engine, imgctl.store.catalog.upgrade; print('alembic' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -5,12 +5,14 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from imgctl.model import NewImage, Status
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import by_id, counts, find, list_user, walk
+from imgctl.store.catalog.lookups import Scope, by_id, find, newest
 from imgctl.store.catalog.reservations import promise
-from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image, queued
+from imgctl.store.catalog.schema import images
+from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
 
 
 @pytest.fixture
@@ -21,6 +23,16 @@ def rows(catalog: Catalog) -> list[NewImage]:
     return new
 
 
+@pytest.fixture
+def listed(catalog: Catalog) -> list[NewImage]:
+    """Seven rows of one user, a second apart, and three of another among them."""
+    new = [new_image(number) for number in range(7)]
+    new += [new_image(number, user_id=OTHER_USER, content=100 + number) for number in range(1, 4)]
+    with catalog.write() as connection:
+        promise(connection, new)
+    return sorted(new, key=lambda row: row.id)
+
+
 def numbers(ids: Sequence[UUID], rows: list[NewImage]) -> list[int]:
     return [[row.id for row in rows].index(one) for one in ids]
 
@@ -28,30 +40,6 @@ def numbers(ids: Sequence[UUID], rows: list[NewImage]) -> list[int]:
 def test_an_unknown_id_is_nobody(catalog: Catalog) -> None:
     with catalog.read() as connection:
         assert by_id(connection, uuid4()) is None
-
-
-def test_a_users_images_come_newest_first(catalog: Catalog, rows: list[NewImage]) -> None:
-    with catalog.read() as connection:
-        found = [image.id for image in list_user(connection, user_id=USER)]
-
-    assert numbers(found, rows) == [5, 4, 3, 2, 1, 0]
-
-
-def test_pages_follow_each_other_without_gap_or_repeat(catalog: Catalog, rows: list[NewImage]) -> None:
-    found: list[UUID] = []
-    before = None
-    with catalog.read() as connection:
-        while page := list(list_user(connection, user_id=USER, before=before, limit=4)):
-            found += [image.id for image in page]
-            before = (page[-1].uploaded_at, page[-1].id)
-
-    assert numbers(found, rows) == [5, 4, 3, 2, 1, 0]
-
-
-def test_since_is_included(catalog: Catalog, rows: list[NewImage]) -> None:
-    with catalog.read() as connection:
-        found = list_user(connection, user_id=USER, since=NOON + timedelta(seconds=4))
-        assert numbers([image.id for image in found], rows) == [5, 4]
 
 
 def test_an_abbreviated_id_is_found_and_an_ambiguous_one_gives_two(catalog: Catalog, rows: list[NewImage]) -> None:
@@ -69,26 +57,61 @@ def test_text_that_is_no_id_finds_nothing(catalog: Catalog, rows: list[NewImage]
         assert find(connection, text) == []
 
 
-def test_walk_goes_through_all_in_the_order_of_ids(catalog: Catalog, rows: list[NewImage]) -> None:
-    ids = sorted(row.id for row in rows)
+@pytest.mark.parametrize("user", [None, USER, OTHER_USER])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_pages_go_from_the_newest_to_the_oldest_without_gap_or_repeat(
+    catalog: Catalog, listed: list[NewImage], user: UUID | None, size: int
+) -> None:
+    found: list[UUID] = []
     with catalog.read() as connection:
-        assert [image.id for image in walk(connection)] == ids
-        assert [image.id for image in walk(connection, after=ids[1], until=ids[5])] == ids[2:6]
-        assert [image.id for image in walk(connection, after=ids[1], limit=2)] == ids[2:4]
+        while page := newest(connection, Scope(user_id=user), before=found[-1] if found else None, limit=size):
+            found += [image.id for image in page]
+
+    assert found == [row.id for row in reversed(listed) if user in (None, row.user_id)]
 
 
-def test_walk_streams_more_than_a_page(catalog: Catalog) -> None:
-    ids = queued(catalog, 2500)
+@pytest.mark.parametrize("user", [None, USER])
+def test_since_is_included_and_until_is_not(catalog: Catalog, listed: list[NewImage], user: UUID | None) -> None:
+    since, until = NOON + timedelta(seconds=2), NOON + timedelta(seconds=4)
 
     with catalog.read() as connection:
-        assert [image.id for image in walk(connection)] == ids
+        found = newest(connection, Scope(user_id=user, since=since, until=until))
+
+    wanted = [row for row in listed if since <= row.uploaded_at < until and user in (None, row.user_id)]
+    assert {image.id for image in found} == {row.id for row in wanted}
 
 
-def test_counts_name_every_state(catalog: Catalog, rows: list[NewImage]) -> None:
+def test_a_state_is_chosen(catalog: Catalog, listed: list[NewImage]) -> None:
     with catalog.read() as connection:
-        assert counts(connection) == {
-            Status.UPLOADING: len(rows),
-            Status.PROCESSING: 0,
-            Status.READY: 0,
-            Status.FAILED: 0,
-        }
+        assert len(newest(connection, Scope(), status=Status.UPLOADING)) == len(listed)
+        assert newest(connection, Scope(user_id=USER), status=Status.FAILED) == []
+
+
+def test_a_row_that_is_gone_still_marks_a_page(catalog: Catalog, listed: list[NewImage]) -> None:
+    with catalog.write() as connection:
+        connection.execute(images.delete().where(images.c.id == listed[5].id))
+
+    with catalog.read() as connection:
+        found = [image.id for image in newest(connection, Scope(), before=listed[5].id)]
+
+    assert found == [row.id for row in reversed(listed[:5])]
+
+
+def test_listings_are_read_from_an_index(postgres_url: str) -> None:
+    from imgctl.store.catalog.engine import open_catalog
+
+    catalog = open_catalog(postgres_url)
+    plans = []
+    with catalog.read() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_sort = off"))
+        for where, order in (
+            (f"user_id = '{USER}' AND (uploaded_at, id) < (now(), '{USER}')", "uploaded_at DESC, id DESC"),
+            (f"id < '{USER}'", "id DESC"),
+        ):
+            query = f"EXPLAIN SELECT * FROM images WHERE {where} ORDER BY {order} LIMIT 10"
+            plans.append("\n".join(connection.execute(text(query)).scalars()))
+    catalog.close()
+
+    assert "idx_user_recent" in plans[0]
+    assert "Index Scan Backward using images_pkey" in plans[1]

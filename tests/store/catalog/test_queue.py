@@ -9,9 +9,8 @@ import pytest
 from imgctl.model import Status
 from imgctl.store.catalog.claims import Claim, Position, claim
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import counts
 from imgctl.store.catalog.results import GivenBack, finish, give_back
-from tests.store.catalog.rows import finished, queued
+from tests.store.catalog.rows import counts, finished, queued
 
 
 def claimed_on(catalog: Catalog, position: Position, *, limit: int) -> list[UUID]:

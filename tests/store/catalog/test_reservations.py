@@ -12,11 +12,11 @@ import pytest
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import by_id, counts, walk
-from imgctl.store.catalog.names import POSTGRES, SQLITE, WORK_CHANNEL
+from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.repairs import SeenKey, drop_promises
-from imgctl.store.catalog.reservations import confirm, contents, keep, lookup, promise
-from tests.store.catalog.rows import NOON, OTHER_USER, new_image
+from imgctl.store.catalog.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
+from imgctl.store.catalog.schema import POSTGRES, SQLITE
+from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
 
 
 def promised(catalog: Catalog, rows: list[NewImage]) -> list[Promised]:

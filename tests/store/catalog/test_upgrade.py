@@ -3,24 +3,23 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Barrier
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, bindparam, inspect, text
 
 from imgctl.errors import CatalogError, SchemaNotCurrent
 from imgctl.keys import new_id
 from imgctl.model import IMAGE_COLUMNS
+from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.lookups import walk
-from imgctl.store.catalog.names import HEAD
 from imgctl.store.catalog.reservations import promise
-from imgctl.store.catalog.schema import images, whole_metadata
-from imgctl.store.catalog.types import Id, UtcTime
-from imgctl.store.catalog.upgrade import ddl, head, upgrade
-from imgctl.store.catalog.version import ABSENT, CURRENT, check_current, state
-from tests.store.catalog.rows import new_image
+from imgctl.store.catalog.schema import Id, UtcTime, images, whole_metadata
+from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, ddl, state, upgrade
+from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
 REVISIONS = ["0001", HEAD]
@@ -44,7 +43,9 @@ def described(connection: Connection) -> dict[str, str]:
 
 
 def test_head_is_the_newest_migration() -> None:
-    assert head() == HEAD
+    migrations = Path(upgrading.__file__).with_name("migrations")
+
+    assert ScriptDirectory(migrations).get_current_head() == HEAD
 
 
 def test_the_table_has_every_column_of_an_image_and_one_of_its_own() -> None:

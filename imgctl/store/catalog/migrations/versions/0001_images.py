@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from imgctl.store.catalog.types import Id, UtcTime
+from imgctl.store.catalog.schema import Id, UtcTime
 
 revision = "0001"
 down_revision = None

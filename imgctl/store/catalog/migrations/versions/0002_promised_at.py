@@ -11,8 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
-from imgctl.store.catalog.names import SQLITE
-from imgctl.store.catalog.types import Id, UtcTime, now
+from imgctl.store.catalog.schema import SQLITE, Id, UtcTime, now
 
 revision = "0002"
 down_revision = "0001"

@@ -7,16 +7,15 @@ import pytest
 from sqlalchemy import select
 
 from imgctl.model import Image, Status
-from imgctl.store.catalog.claims import claim, requeue
+from imgctl.store.catalog.backfill import SHARD_DIGITS, Built, release, shard_number, take
+from imgctl.store.catalog.backfill import finish as finish_built
+from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, renew
-from imgctl.store.catalog.life import SHARD_DIGITS, Built, release, shard_number, take
-from imgctl.store.catalog.life import finish as finish_built
-from imgctl.store.catalog.lookups import walk
+from imgctl.store.catalog.lookups import Scope, edge
 from imgctl.store.catalog.results import finish
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.scope import Scope, edge
-from tests.store.catalog.rows import finished, queued
+from tests.store.catalog.rows import finished, queued, requeue, walk
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def ready(catalog: Catalog) -> list[Hold]:
 
 def _rows(catalog: Catalog) -> list[Image]:
     with catalog.read() as connection:
-        return list(walk(connection))
+        return walk(connection)
 
 
 def _take(catalog: Catalog, seen: list[Hold], *, lease_seconds: float = 60) -> list[Image]:

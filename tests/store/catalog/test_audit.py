@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import delete, update
 
 from imgctl.model import Status
+from imgctl.store.catalog.audit import drawn, places
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.sample import drawn, places
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import queued
 

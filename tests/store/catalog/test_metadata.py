@@ -9,11 +9,10 @@ from sqlalchemy import delete, insert
 
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, Status
+from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import walk
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.told import COLUMNS, Fact, Told, incomplete, tell
-from tests.store.catalog.rows import NOON, USER
+from tests.store.catalog.rows import NOON, USER, walk
 
 TEXTS = st.sampled_from([None, "a", "é 海"])
 DATES = st.sampled_from([None, datetime(1987, 6, 5, tzinfo=UTC), datetime(2011, 3, 4, 5, 6, 7, tzinfo=UTC)])
@@ -33,15 +32,15 @@ def test_a_fact_is_filled_or_overwritten_and_nothing_else_of_a_row_changes(
     first = _row(catalog, status, before)
 
     with catalog.write() as connection:
-        said = tell(connection, [Told(id=first.id, **told)], overwrite=overwrite)  # type: ignore[arg-type]
+        said = write_metadata(connection, [Metadata(id=first.id, **told)], overwrite=overwrite)  # type: ignore[arg-type]
 
     [after] = _rows(catalog)
-    for fact, names in COLUMNS.items():
+    for fact, names in FACT_COLUMNS.items():
         for name in names:
             old, new = before[name], told[name]
             wins = new if (fact in overwrite and new is not None) or old is None else old
             assert getattr(after, name) == (old if status is Status.UPLOADING else wins)
-    others = {column.name for column in images.c} - {name for names in COLUMNS.values() for name in names}
+    others = {column.name for column in images.c} - {name for names in FACT_COLUMNS.values() for name in names}
     assert {name: getattr(after, name) for name in others} == {name: getattr(first, name) for name in others}
     assert set(said) == (set() if status is Status.UPLOADING else {first.id})
     assert all(getattr(said[first.id], name) == getattr(after, name) for name in told if said)
@@ -87,4 +86,4 @@ def _row(catalog: Catalog, status: Status, facts: dict[str, object]) -> Image:
 
 def _rows(catalog: Catalog) -> list[Image]:
     with catalog.read() as connection:
-        return list(walk(connection))
+        return walk(connection)

@@ -9,10 +9,9 @@ from sqlalchemy import text
 
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.pooler import has_pooler
+from imgctl.store.catalog.listen import has_pooler
 from imgctl.store.catalog.results import finish
-from imgctl.store.catalog.upgrade import upgrade
-from imgctl.store.catalog.version import CURRENT, state
+from imgctl.store.catalog.upgrade import CURRENT, state, upgrade
 from tests.store.catalog.rows import finished, queued
 
 IMAGES, WORKERS = 60, 4

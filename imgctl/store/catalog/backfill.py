@@ -1,20 +1,21 @@
-"""Rows that are `ready`: choosing those to build variants anew, taking them, and saying how it ended (law 3).
+"""Rows that are `ready`, for a backfill: chosen, leased, named their new variants, and filled with metadata (law 3).
 
 They stay `ready` and keep their keys all the while, so that the product goes on serving them. As in `claims`,
 `attempts` is the fencing token; `forgiven` grows with it, so that no backfill uses up an image's tries.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
 from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Integer,
-    Text,
     Update,
     and_,
     case,
@@ -29,34 +30,49 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant
+from imgctl.model import Image, Status, Variant
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.lease import FREE, HOLD, LEASE, Hold, fenced, in_status
-from imgctl.store.catalog.names import SQLITE
-from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.lease import FREE, LEASE, Hold, fenced
+from imgctl.store.catalog.schema import COLUMNS, SAFE, SQLITE, images, in_status
 
 # The last seven digits of an id: random, and small enough for an integer everywhere.
 SHARD_DIGITS = 7
 
-_BUILT: batch.Columns = {
-    **HOLD,
-    "thumb_key": Text,
-    "medium_key": Text,
-    "full_key": Text,
-    "width": Integer,
-    "height": Integer,
-    "recipe": Text,
-    "hold": Integer,
-}
 _READY = in_status(Status.READY)
+
+
+class Fact(StrEnum):
+    """What an original says of itself, and its row may lack."""
+
+    CAPTION = "caption"
+    TAKEN_AT = "taken_at"
+    SIZE = "size"
+
+
+FACT_COLUMNS: Mapping[Fact, tuple[str, ...]] = {
+    Fact.CAPTION: ("caption",),
+    Fact.TAKEN_AT: ("taken_at",),
+    Fact.SIZE: ("width", "height"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What is to be written of one image; None leaves what the row says."""
+
+    id: UUID
+    caption: str | None = None
+    taken_at: datetime | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """Variants of a ready image that are safe under these keys; None leaves what the row says.
 
-    `width` and `height` are only set where the row has none. `hold` keeps the lease, because something is to be
-    cleared away before the row is let go.
+    `width` and `height` are only set where the row has none. `hold` keeps the lease, because blobs are to be
+    deleted before the row is released.
     """
 
     id: UUID
@@ -100,7 +116,7 @@ def chosen(
 ) -> ColumnElement[bool]:
     """Ready rows that lack one of the variants, or are of another recipe than this one, or simply `every` one.
 
-    A row with a lease is always among them: somebody builds it, or died over it.
+    A row with a lease is always among them: another run builds it, or died over it.
     """
     wanted: list[ColumnElement[bool]] = [images.c.leased_until.is_not(None)]
     wanted += [images.c[f"{variant}_key"].is_(None) for variant in variants]
@@ -116,50 +132,64 @@ def up_to(last: UUID | None) -> ColumnElement[bool]:
 
 
 def take(connection: Connection, seen: Iterable[Hold], *, lease_seconds: float) -> list[Image]:
-    """Lease ready images that nobody holds and that nobody took since they were `seen`; returns them as they are now."""
-    dialect = connection.dialect.name
-    values = {**batch.of_images(dialect, HOLD, seen), "lease_seconds": float(lease_seconds)}
-    taken = (Image(**row._asdict()) for row in connection.execute(_take(dialect), values))
-    return sorted(taken, key=attrgetter("id"))
+    """Lease ready images that nobody holds and nobody took since they were `seen`; returns them as they are now."""
+    rows = batch.run(connection, _take, Hold, seen, lease_seconds=float(lease_seconds))
+    return sorted((Image(**row._asdict()) for row in rows), key=attrgetter("id"))
 
 
-@cache
-def _take(dialect: str) -> Update:
-    """Lease those of a batch that are ready, free, and as they were when they were looked at."""
-    rows = batch.source(dialect, HOLD)
+def _take(rows: FromClause) -> Update:
     same = select(images.c.id).join(rows, images.c.id == rows.c.id)
     same = same.where(images.c.attempts == rows.c.attempts, _READY, FREE).order_by(images.c.id)
     # Skipping: what another run is about to take is its own.
     picked = same.with_for_update(skip_locked=True, of=images).cte("picked")
     taken = {"attempts": images.c.attempts + 1, "forgiven": images.c.forgiven + 1, "leased_until": LEASE}
-    columns = (images.c[name] for name in IMAGE_COLUMNS)
-    return update(images).where(images.c.id == picked.c.id).values(**taken).returning(*columns)
+    return update(images).where(images.c.id == picked.c.id).values(**taken).returning(*COLUMNS)
 
 
 def finish(connection: Connection, built: Iterable[Built]) -> set[UUID]:
     """Name new variants; returns those that changed: the others were taken over, or are no longer ready."""
-    dialect = connection.dialect.name
-    return batch.changed(connection, _finish(dialect), batch.of_images(dialect, _BUILT, built))
+    return batch.changed(connection, _finish, Built, built)
 
 
-@cache
-def _finish(dialect: str) -> Update:
-    """Set what a batch names; null leaves what the row says, and what is to be held keeps its lease."""
-    rows = batch.source(dialect, _BUILT)
+def _finish(rows: FromClause) -> Update:
     names = ("thumb_key", "medium_key", "full_key", "recipe")
     changes = {name: func.coalesce(rows.c[name], images.c[name]) for name in names}
-    seen = {name: func.coalesce(images.c[name], rows.c[name]) for name in ("width", "height")}
+    size = {name: func.coalesce(images.c[name], rows.c[name]) for name in ("width", "height")}
     leased_until = case((rows.c.hold > 0, images.c.leased_until), else_=null())
-    return fenced(rows, Status.READY).values(**changes, **seen, leased_until=leased_until).returning(images.c.id)
+    return fenced(rows, Status.READY).values(**changes, **size, leased_until=leased_until).returning(images.c.id)
 
 
 def release(connection: Connection, holds: Iterable[Hold]) -> set[UUID]:
-    """Let go of images; returns those that were still held."""
-    dialect = connection.dialect.name
-    return batch.changed(connection, _release(dialect), batch.of_images(dialect, HOLD, holds))
+    """End the leases of images; returns those that were still held."""
+    return batch.changed(connection, _release, Hold, holds)
 
 
-@cache
-def _release(dialect: str) -> Update:
-    """Let go of a batch."""
-    return fenced(batch.source(dialect, HOLD), Status.READY).values(leased_until=null()).returning(images.c.id)
+def _release(rows: FromClause) -> Update:
+    return fenced(rows, Status.READY).values(leased_until=null()).returning(images.c.id)
+
+
+def incomplete(overwrite: Collection[Fact] = ()) -> ColumnElement[bool]:
+    """Rows whose bytes are safe and that lack a fact; all of them where one is to be overwritten."""
+    empty = or_(*(images.c[name].is_(None) for names in FACT_COLUMNS.values() for name in names))
+    return SAFE & (true() if overwrite else empty)
+
+
+def write_metadata(
+    connection: Connection, found: Iterable[Metadata], *, overwrite: Collection[Fact] = ()
+) -> dict[UUID, Metadata]:
+    """Fill what is empty, and replace the facts to `overwrite`; returns what the rows say then, of those that exist.
+
+    Nothing else of a row changes. Rows whose bytes are not safe are left alone: their confirmation notes these facts.
+    """
+    rows = batch.run(connection, _write_metadata, Metadata, found, frozenset(overwrite))
+    return {row.id: Metadata(**row._asdict()) for row in rows}
+
+
+def _write_metadata(rows: FromClause, overwrite: frozenset[Fact]) -> Update:
+    changes = {}
+    for fact, names in FACT_COLUMNS.items():
+        for name in names:
+            first, second = (rows, images) if fact in overwrite else (images, rows)
+            changes[name] = func.coalesce(first.c[name], second.c[name])
+    columns = (images.c[field.name] for field in fields(Metadata))
+    return update(images).where(images.c.id == rows.c.id, SAFE).values(**changes).returning(*columns)

@@ -1,4 +1,4 @@
-"""Waiting for work: woken by Postgres as soon as rows arrive (LISTEN), by polling elsewhere and behind a pooler."""
+"""Waiting for work: Postgres notifies as soon as rows arrive (LISTEN); elsewhere and behind a pooler it is polled for."""
 
 import logging
 import select
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.names import POSTGRES, WORK_CHANNEL
-from imgctl.store.catalog.pooler import is_pooled
+from imgctl.store.catalog.reservations import WORK_CHANNEL
+from imgctl.store.catalog.schema import POSTGRES
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -26,37 +26,19 @@ class Stopping(Protocol):
         """The file number to wait for."""
 
 
-class Wake(Protocol):
-    """How an idle worker waits."""
-
-    def wait(self, seconds: float, stop: Stopping) -> None:
-        """Until there may be work again, at most `seconds`, or until `stop`."""
-
-    def busy(self) -> None:
-        """There was work: the next wait is the first of a new idle time."""
-
-    def close(self) -> None:
-        """Give back what waiting takes."""
-
-
-def open_wake(catalog: Catalog, channel: str = WORK_CHANNEL) -> Wake:
-    """The best way to wait for rows of this catalog: new work, or (ENDED_CHANNEL) images that ended."""
-    return Listen(catalog, channel) if catalog.dialect == POSTGRES else Poll()
-
-
 class Poll:
-    """Sleeps of growing length: the wait where a database tells nothing."""
+    """Sleeps of growing length, for a database without notifications."""
 
     def __init__(self) -> None:
         self._seconds = SHORTEST_SECONDS
 
     def wait(self, seconds: float, stop: Stopping) -> None:
-        """Sleep twice as long as the last time, from 0.1 s up to `seconds`."""
+        """Sleep twice as long as the last time, from 0.1 s up to `seconds`, or until `stop`."""
         _ready(min(self._seconds, seconds), stop)
         self._seconds = min(2 * self._seconds, seconds)
 
     def busy(self) -> None:
-        """Begin with short sleeps again."""
+        """There was work: begin with short sleeps again."""
         self._seconds = SHORTEST_SECONDS
 
     def close(self) -> None:
@@ -75,9 +57,9 @@ class Listen:
         self._poll = Poll()
 
     def wait(self, seconds: float, stop: Stopping) -> None:
-        """Until somebody announces work; the first wait of an idle time begins to listen and returns at once.
+        """Wait for a notification; the first wait of an idle time begins to listen and returns at once.
 
-        What was committed before that is for the caller to see now, what comes after is heard.
+        What was committed before that the caller can read now; what comes later is notified.
         """
         from psycopg import Error
 
@@ -90,12 +72,12 @@ class Listen:
                 return
             self._hear(seconds, stop)
         except (SQLAlchemyError, Error) as error:
-            log.warning("new work is looked for, not announced: %s", str(error).strip())
+            log.warning("cannot listen for new work, polling: %s", str(error).strip())
             self.close()
             self._poll.wait(min(seconds, RECONNECT_SECONDS), stop)
 
     def busy(self) -> None:
-        """Stop listening: what nobody reads would pile up in the server."""
+        """There was work: stop listening, as unread notifications would pile up in the server."""
         from psycopg import Error
 
         self._poll.busy()
@@ -117,7 +99,7 @@ class Listen:
         if self._connection is None:
             self._connection = _dedicated(self._catalog)
             if is_pooled(self._connection):
-                log.info("the database is behind a pooler: new work is polled for, not announced")
+                log.info("the database is behind a pooler: polling for new work")
                 self._pooled = True
                 self.close()
                 return
@@ -131,6 +113,32 @@ class Listen:
             wire.consume_input()
             while wire.notifies():
                 pass
+
+
+Wait = Poll | Listen
+
+
+def open_wait(catalog: Catalog, channel: str = WORK_CHANNEL) -> Wait:
+    """How to wait for rows of this catalog: new work, or (ENDED_CHANNEL) images that ended."""
+    return Listen(catalog, channel) if catalog.dialect == POSTGRES else Poll()
+
+
+def is_pooled(connection: "Connection") -> bool:
+    """Whether a pooler (PgBouncer and its like) stands between this connection and Postgres; ends its transaction.
+
+    Postgres sends its process id when a session begins (BackendKeyData); a pooler that shares sessions sends another.
+    """
+    found = connection.execute("SELECT pg_backend_pid()").fetchone()
+    connection.rollback()
+    return found is not None and found[0] != connection.pgconn.backend_pid
+
+
+def has_pooler(catalog: Catalog) -> bool:
+    """Whether this catalog is behind a pooler; CatalogError or one of its kinds where it does not answer."""
+    if catalog.dialect != POSTGRES:
+        return False
+    with catalog.read() as connection:
+        return is_pooled(cast("Connection", connection.connection.driver_connection))
 
 
 def _dedicated(catalog: Catalog) -> "Connection":

@@ -9,8 +9,8 @@ from sqlalchemy import update
 from imgctl.store.catalog.claims import awaiting_restore, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.restores import Truth, set_truths
 from imgctl.store.catalog.schema import images
+from imgctl.store.catalog.storage_class import Truth, set_truths
 from tests.store.catalog.rows import queued
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)

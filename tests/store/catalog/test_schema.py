@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 from imgctl.dates import EPOCH
 from imgctl.keys import key_of, new_id
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.types import Id, UtcTime, now, now_plus, seconds_until, time_text
+from imgctl.store.catalog.schema import Id, UtcTime, now, now_plus, seconds_until, time_text
 from tests.soak import rounds
 
 ZONES = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
