@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := imgctl tests bench tools
 
-.PHONY: demo test soak check bench docs lock clean
+.PHONY: demo test soak check bench docs docs-serve lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/imgctl demo
@@ -30,13 +30,17 @@ bench: $(VENV)/ready
 
 docs: $(VENV)/ready
 	$(BIN)/python -m tools.docs --write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs-serve: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
 		--extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info
 
 # A plain path to the sources: the other editable mode imports a finder at every start of Python, half its time.
 # The lock is the union of all extras; hashes make a fresh machine get what was tested.
