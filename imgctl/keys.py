@@ -107,3 +107,15 @@ def parse_key(key: str, *, prefix: str = "") -> Key:
     if _date(image_id.int >> 80) != found["date"]:
         raise KeyShapeError(f"{key!r} lies under another day than its id says")
     return Key(id=image_id, role=found["role"], extension=found["extension"])
+
+
+def own_key(key: str, *, originals: str, variants: str) -> Key | None:
+    """A key of an image under the prefix of its role, taken apart; None for any other."""
+    for prefix, roles in ((originals, (ORIGINAL,)), (variants, tuple(Variant))):
+        try:
+            found = parse_key(key, prefix=prefix)
+        except KeyShapeError:
+            continue
+        if found.role in roles:
+            return found
+    return None

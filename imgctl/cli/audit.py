@@ -235,7 +235,7 @@ def _page(
     if file is None:
         yield []
         return
-    from imgctl.ops.audit.page.write import Subject, html_file
+    from imgctl.ops.audit.report import Subject, html_file
 
     subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
     with html_file(file, subject) as sink:

@@ -17,9 +17,9 @@ from imgctl.cli.types import Seconds
 from imgctl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from imgctl.ops.audit.findings import FindingsFile
     from imgctl.ops.parts import Parts
     from imgctl.ops.repair.order import RepairOrder
-    from imgctl.ops.repair.source import Findings
 
 
 class _Allowed(TypedDict):
@@ -165,7 +165,7 @@ def _repair(
     session: Session,
     run: Running,
     parts: "Parts",
-    source: "Findings",
+    source: "FindingsFile",
     order: "RepairOrder",
     asked: Asked,
     plan_file: Path | None,

@@ -16,8 +16,8 @@ from imgctl.cli.scope import chosen
 from imgctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgctl.ops.audit.findings import FindingsFile
     from imgctl.ops.parts import Parts
-    from imgctl.ops.repair.source import Findings
     from imgctl.ops.rows import Chosen
     from imgctl.store.catalog.lookups import Scope
 
@@ -53,14 +53,14 @@ def has_scope(asked: Asked) -> bool:
 
 
 @contextmanager
-def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[Findings]":
+def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[FindingsFile]":
     """The findings as a file that can be read twice: a pipe's and an audit's are kept in a temporary one."""
-    from imgctl.ops.repair.source import Findings
+    from imgctl.ops.audit.findings import FindingsFile
 
     if asked.findings and has_scope(asked):
         raise UsageError("FINDINGS say themselves what they are about", hint="leave the scope out, or FINDINGS")
     if asked.findings and asked.findings != "-":
-        yield Findings(file=Path(asked.findings))
+        yield FindingsFile(file=Path(asked.findings))
         return
     from imgctl.run.scratch import Scratch
 
@@ -72,7 +72,7 @@ def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[Finding
             else:
                 for record in _audited(parts, asked, run):
                     kept.write(json.dumps(record).encode() + b"\n")
-        yield Findings(file=file)
+        yield FindingsFile(file=file)
 
 
 def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, str | int | None]]:

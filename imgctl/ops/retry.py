@@ -3,9 +3,14 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from imgctl.errors import CatalogUnavailable, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from imgctl.store.catalog.engine import Catalog
 
 T = TypeVar("T")
 
@@ -48,3 +53,13 @@ def retry(
             what = "catalog" if isinstance(error, CatalogUnavailable) else "store"
             log.warning("waiting for the %s: %s", what, error.line)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSignal) -> T:
+    """The result of a query in a transaction of its own, retried while the database is unreachable."""
+
+    def attempt() -> T:
+        with catalog.read() as connection:
+            return query(connection)
+
+    return retry(attempt, stop=stop)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imgctl.errors import UsageError
 from imgctl.ops.audit.findings import Code, Finding, Why, from_record
-from imgctl.ops.audit.flow import in_order
+from imgctl.ops.audit.segments import in_order
 
 TEXTS = st.none() | st.text(min_size=1, max_size=20)
 MOMENTS = st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

@@ -12,8 +12,8 @@ from imgctl.model import Variant
 from imgctl.ops.audit import segments, start
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.audit.segments import NOBODY, Segment, outside
-from imgctl.ops.rows import Chosen
+from imgctl.ops.audit.segments import Segment, outside
+from imgctl.ops.rows import FIRST, Chosen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import Scope
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
@@ -30,7 +30,7 @@ def test_every_key_lies_in_exactly_one_piece(
     prefixes: tuple[str, ...], moments: list[datetime], at: datetime, text: str
 ) -> None:
     ends = sorted(first_id(one) for one in moments)
-    pieces = [Segment(after=low, until=high) for low, high in zip([NOBODY, *ends], [*ends, None], strict=True)]
+    pieces = [Segment(after=low, until=high) for low, high in zip([FIRST, *ends], [*ends, None], strict=True)]
     bounds = [piece.bounds(prefix) for piece in pieces for prefix in prefixes]
     bounds += [piece.outside for piece in outside(prefixes) if piece.outside]
     keys = [

@@ -1,18 +1,23 @@
-"""Originals held against the SHA-256 of their rows: by the store's own checksum, else by reading their bytes."""
+"""Originals compared with the SHA-256 of their rows: by the store's own checksum, else by reading their bytes."""
 
 import hashlib
+import json
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from uuid import UUID
 
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError
+from imgctl.config import Settings
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, StateError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
-from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.audit.ring import Ring
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import FIRST, Chosen, pages
+from imgctl.ops.state import state_directory
+from imgctl.run.scratch import part
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import by_id
 
@@ -26,23 +31,22 @@ def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> 
     A size that differs is another finding, so such a blob is not read. Raises what the store raises.
     """
     check = _Check(parts, tally=tally, stop=stop)
-    ring = Ring(order, parts.settings)
+    cursor = ScrubCursor(order, parts.settings)
     with thread_pool(READS_AT_ONCE, name="deep") as pool:
-        for page in _circle(parts, order.chosen, ring, stop=stop):
+        for page in _around(parts, order.chosen, cursor.start, stop=stop):
             for some in _slices(page, order.budget, tally):
                 for finding in pool.map(check.one, some):
                     if finding is not None:
                         yield finding
-                ring.passed(some[-1].id)
+                cursor.passed(some[-1].id)
                 if stop.is_set():
                     return
             if order.budget is not None and tally.hashed >= order.budget:
                 return
 
 
-def _circle(parts: Parts, chosen: Chosen, ring: Ring, *, stop: StopSignal) -> Iterator[list[Image]]:
-    """All rows once, from the ring's place to the end and from the beginning to that place."""
-    start = ring.start
+def _around(parts: Parts, chosen: Chosen, start: UUID, *, stop: StopSignal) -> Iterator[list[Image]]:
+    """All rows once, from `start` to the end and from the beginning to `start`."""
     yield from pages(parts.catalog, chosen, stop=stop, after=start)
     if start != FIRST:
         for page in pages(parts.catalog, chosen, stop=stop):
@@ -53,7 +57,7 @@ def _circle(parts: Parts, chosen: Chosen, ring: Ring, *, stop: StopSignal) -> It
 
 
 def _slices(page: list[Image], budget: int | None, tally: Tally) -> Iterator[list[Image]]:
-    """So many images at once as the budget still bears; a first one larger than all of it is read all the same."""
+    """As many images at once as the budget still allows; a first one larger than all of it is read all the same."""
     left = [image for image in page if _is_due(image)] or page[-1:]
     while left and (budget is None or tally.hashed < budget):
         room = None if budget is None else budget - tally.hashed
@@ -101,7 +105,7 @@ class _Check:
         if digest is None:
             return None
         self._tally.add_work(checked=1)
-        return self._finding(image, digest) if digest != image.sha256 and self._still(image) else None
+        return _finding(image, digest) if digest != image.sha256 and self._still(image) else None
 
     def _digest(self, image: Image) -> bytes | None:
         key = str(image.original_key)
@@ -127,24 +131,52 @@ class _Check:
 
     def _still(self, image: Image) -> bool:
         """Whether the row is about the same content as before."""
-
-        def attempt(one: UUID = image.id) -> Image | None:
-            with self._parts.catalog.read() as connection:
-                return by_id(connection, one)
-
-        again = retry(attempt, stop=self._stop)
+        again = read(self._parts.catalog, partial(by_id, image_id=image.id), stop=self._stop)
         return again is not None and again.sha256 == image.sha256
 
-    def _finding(self, image: Image, digest: bytes) -> Finding:
-        said = image.sha256.hex()[:16] if image.sha256 else ""
-        return Finding(
-            code=Code.CHECKSUM_MISMATCH,
-            detail=f"the original's SHA-256 begins {digest.hex()[:16]}, the row says {said}",
-            id=image.id,
-            key=image.original_key,
-            user_id=image.user_id,
-            uploaded_at=image.uploaded_at,
-            promised_at=image.promised_at,
-            role=ORIGINAL,
-            bytes=image.bytes,
-        )
+
+def _finding(image: Image, digest: bytes) -> Finding:
+    said = image.sha256.hex()[:16] if image.sha256 else ""
+    detail = f"the original's SHA-256 begins {digest.hex()[:16]}, the row says {said}"
+    return about(image, Code.CHECKSUM_MISMATCH, detail, role=ORIGINAL, key=image.original_key)
+
+
+class ScrubCursor:
+    """Where the last deep audit with a budget ended, kept in a file, so that in the end every original is read.
+
+    An audit of a part of the archive begins at its beginning.
+    """
+
+    def __init__(self, order: AuditOrder, settings: Settings) -> None:
+        self._file = _cursor_file(order, settings) if order.is_whole and order.budget is not None else None
+        self.start = self._load()
+
+    def passed(self, image: UUID) -> None:
+        """Write down that everything up to this image is done."""
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with part(self._file) as new:
+                new.write_text(json.dumps({"after": str(image)}), "utf-8")
+                new.replace(self._file)
+        except OSError as error:
+            hint = "name another place: --checkpoint FILE"
+            raise StateError(f"{self._file} cannot be written: {error.strerror}", hint=hint) from None
+
+    def _load(self) -> UUID:
+        if self._file is None:
+            return FIRST
+        try:
+            return UUID(json.loads(self._file.read_text("utf-8"))["after"])
+        except FileNotFoundError:
+            return FIRST
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{self._file} cannot be read: {error}", hint="delete it to begin anew") from None
+
+
+def _cursor_file(order: AuditOrder, settings: Settings) -> Path:
+    if order.checkpoint is not None:
+        return order.checkpoint.with_name(f"{order.checkpoint.name}.deep")
+    place = f"{settings.catalog.url}\0{settings.store.url}\0{settings.store.endpoint_url}"
+    return state_directory() / f"deep-{hashlib.blake2b(place.encode(), digest_size=8).hexdigest()}.json"

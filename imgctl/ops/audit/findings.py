@@ -1,12 +1,17 @@
-"""What an audit finds: the codes, and one finding as a record that travels as NDJSON."""
+"""What an audit finds: the codes, one finding, and findings as NDJSON, written and read."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image
 
 
 class Code(StrEnum):
@@ -51,13 +56,20 @@ class Why(StrEnum):
     FOREIGN = "foreign"
 
 
+class ObservedBlob(NamedTuple):
+    """A blob as a listing or a HEAD shows it; the class is None where it was not told."""
+
+    size: int
+    modified_at: datetime
+    storage_class: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, as it was when it was looked at a second time.
+    """One thing that is wrong, confirmed by a second look.
 
-    `id` is None for a blob that no row stands for; `key` is the blob in question, also where it is missing, and None
-    where the row alone is wrong or names none. A variant whose blob is there but unnamed (`not_named`) has that
-    blob's key. `role` is `original`, `thumb`, `medium` or `full`. `bytes` is the blob's size, or that of the original
+    `id` is None for a blob without a row; `key` is the blob's, also where it is missing, and None where the row alone
+    is wrong or names no key. A variant whose blob exists but is not named (`not_named`) has that blob's key. `role` is `original`, `thumb`, `medium` or `full`. `bytes` is the blob's size, or that of the original
     where it is missing.
     """
 
@@ -94,6 +106,64 @@ class Finding:
 FIELDS = (
     "code", "why", "id", "key", "role", "bytes", "user_id", "uploaded_at", "promised_at", "modified_at", "detail",
 )  # fmt: skip
+
+
+def about(
+    image: Image,
+    code: Code,
+    detail: str,
+    *,
+    role: str | None = None,
+    key: str | None = None,
+    why: Why | None = None,
+    blob: ObservedBlob | None = None,
+) -> Finding:
+    """A finding about a row, and (`role`, `key`, `blob`) about one of its blobs."""
+    return Finding(
+        code=code,
+        detail=detail,
+        why=why,
+        id=image.id,
+        key=key,
+        user_id=image.user_id,
+        uploaded_at=image.uploaded_at,
+        promised_at=image.promised_at,
+        modified_at=blob.modified_at if blob else None,
+        role=role,
+        bytes=blob.size if blob else image.bytes if role in (None, ORIGINAL) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingsFile:
+    """A file of findings as `imgctl audit --json` prints them, one a line; other records are skipped. Can be read twice."""
+
+    file: Path
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Its findings, one in memory at a time; UsageError with the line number for a line that is no record."""
+        try:
+            lines = self.file.open(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise UsageError(f"{self.file}: {(error.strerror or str(error)).lower()}", hint="check FINDINGS") from None
+        with lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield from self._finding(number, line)
+
+    def _finding(self, number: int, line: str) -> Iterator[Finding]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise UsageError(f"{self.file}:{number} is no finding", hint="give what imgctl audit --json printed")
+        if record.get("type") != "finding":
+            return
+        try:
+            yield from_record(record)
+        except UsageError as error:
+            raise UsageError(f"{self.file}:{number}: {error.message}", hint=error.hint) from None
 
 
 def from_record(record: Mapping[str, object]) -> Finding:

@@ -1,29 +1,30 @@
-"""The second look: rows read again and blobs headed, before anything is said of them."""
+"""The second look: rows are read again and blobs headed before anything is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from imgctl.errors import BucketMissing, StoreError, StoreUnavailable
 from imgctl.model import Image
-from imgctl.ops.audit.findings import Finding
-from imgctl.ops.audit.lanes import Seen
+from imgctl.ops.audit.findings import Finding, ObservedBlob
+from imgctl.ops.audit.merge import Candidate
 from imgctl.ops.audit.order import Tally
-from imgctl.ops.audit.rules import Rules, judge, judge_stray, named_keys, unnamed_keys
-from imgctl.ops.audit.sift import Suspect
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.audit.rules import Rules, judge, judge_without_row, named_keys, unnamed_keys
+from imgctl.ops.retry import StopSignal, read
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids, clock
 
-Head: TypeAlias = Callable[[str], Seen | None]
-Blobs: TypeAlias = dict[str, Seen | None]
+Head: TypeAlias = Callable[[str], ObservedBlob | None]
+Blobs: TypeAlias = dict[str, ObservedBlob | None]
 
 HEADS_AT_ONCE = 16
 BATCH = 500
-# An image that changes under each of so many looks is in flight.
+# An image that changes during each of so many looks is in flight.
 MOST_LOOKS = 4
 
 
@@ -35,12 +36,12 @@ class _View:
     rules: Rules
     busy: bool
 
-    def of(self, one: Suspect) -> Image | None:
+    def of(self, one: Candidate) -> Image | None:
         return self.rows.get(one.id) if one.id is not None else None
 
 
 class Inspector:
-    """Looks at suspects again; its methods are safe to call from many threads."""
+    """Looks at candidates again; its methods are safe to call from many threads."""
 
     def __init__(self, catalog: Catalog, head: Head, rules: Rules, *, tally: Tally, stop: StopSignal) -> None:
         self._catalog = catalog
@@ -50,51 +51,57 @@ class Inspector:
         self._stop = stop
         self._pool = open_threads(HEADS_AT_ONCE, name="head")
 
-    def look(self, suspects: Sequence[Suspect]) -> list[Finding]:
-        """What is wrong with these, in their order: only what a row said both before and after its blobs were headed."""
+    def look(self, candidates: Sequence[Candidate]) -> list[Finding]:
+        """The findings about these, in their order; only from rows that were the same before and after the HEADs."""
         found: dict[int, list[Finding]] = {}
-        left = dict(enumerate(suspects))
-        for _ in range(MOST_LOOKS):
+        left = dict(enumerate(candidates))
+        for number in range(MOST_LOOKS):
             # The rows after the listing: law 1 promises that a blob's row is older than the blob.
             before = self._read(left.values())
-            blobs = self._blobs(left, before)
+            # What the listing showed is out of date once a row has changed.
+            blobs = self._observe(left, before, listed=not number)
             after = self._read(left.values())
-            for number, one in left.items():
+            for place, one in left.items():
                 if before.of(one) == after.of(one):
-                    found[number] = list(_judge(one, blobs[number], after))
-            left = {number: _unseen(one) for number, one in left.items() if number not in found}
+                    found[place] = list(_judge(one, blobs[place], after))
+            left = {place: one for place, one in left.items() if place not in found}
             if not left:
                 break
-        return [finding for number in sorted(found) for finding in found[number]]
+        return [finding for place in sorted(found) for finding in found[place]]
 
     def close(self) -> None:
         """End the threads."""
         end_threads(self._pool)
 
-    def _read(self, suspects: Iterable[Suspect]) -> _View:
-        ids = {one.id for one in suspects if one.id is not None}
+    def _read(self, candidates: Iterable[Candidate]) -> _View:
+        ids = {one.id for one in candidates if one.id is not None}
 
-        def attempt() -> _View:
-            with self._catalog.read() as connection:
-                rules = replace(self._rules, now=clock(connection))
-                rows = by_ids(connection, ids) if ids else {}
-                return _View(rows=rows, rules=rules, busy=any_leased(connection))
+        def view(connection: Connection) -> _View:
+            rules = replace(self._rules, now=clock(connection))
+            rows = by_ids(connection, ids) if ids else {}
+            return _View(rows=rows, rules=rules, busy=any_leased(connection))
 
-        return retry(attempt, stop=self._stop)
+        return read(self._catalog, view, stop=self._stop)
 
-    def _blobs(self, suspects: dict[int, Suspect], view: _View) -> dict[int, Blobs]:
-        doubts = {number: _doubts(one, view) for number, one in suspects.items()}
-        keys = sorted({key for some in doubts.values() for key in some})
-        self._tally.add_work(heads=len(keys))
-        listed = {key: seen for one in suspects.values() for key, seen in one.seen.items()}
-        looks = self._pool.map(lambda key: self._look(key, listed.get(key)), keys)
-        headed = dict(zip(keys, looks, strict=True))
-        return {
-            number: {**suspects[number].seen, **{key: headed[key] for key in some}} for number, some in doubts.items()
-        }
+    def _observe(self, candidates: dict[int, Candidate], view: _View, *, listed: bool) -> dict[int, Blobs]:
+        """The blobs of each candidate, headed unless the listing shows them as they should be."""
+        keys = {place: _keys(one, view) for place, one in candidates.items()}
+        seen = {key: blob for one in candidates.values() for key, blob in one.seen.items()}
+        doubtful = sorted(
+            {
+                key
+                for place, one in candidates.items()
+                for key in keys[place]
+                if not (listed and _is_fine(key, one, view.of(one), view.rules))
+            }
+        )
+        self._tally.add_work(heads=len(doubtful))
+        looks = self._pool.map(lambda key: self._look(key, seen.get(key)), doubtful)
+        headed = dict(zip(doubtful, looks, strict=True))
+        return {place: {key: headed.get(key, seen.get(key)) for key in some} for place, some in keys.items()}
 
-    def _look(self, key: str, listed: Seen | None) -> Seen | None:
-        """One HEAD; of a key that is not ours and that the store lists and will not show, what the listing told."""
+    def _look(self, key: str, listed: ObservedBlob | None) -> ObservedBlob | None:
+        """One HEAD; what the listing showed, for a key that is not ours and that the store lists and will not show."""
         try:
             return self._head(key)
         except (BucketMissing, StoreUnavailable):
@@ -106,33 +113,27 @@ class Inspector:
             return listed
 
 
-def _doubts(one: Suspect, view: _View) -> list[str]:
-    """The keys that must be headed: those not seen, and those that look wrong."""
+def _keys(one: Candidate, view: _View) -> list[str]:
+    """Every key that matters to a candidate: those seen, those its row names, those where unnamed variants would lie."""
     image = view.of(one)
     if image is None:
-        return list(one.seen)
-    named = set(named_keys(image).values())
-    wanted = named | set(one.seen) | set(unnamed_keys(image, view.rules))
-    return [key for key in wanted if not (key in named and _is_fine(key, one, image, view.rules))]
+        return sorted(one.seen)
+    return list(dict.fromkeys([*one.seen, *named_keys(image).values(), *unnamed_keys(image, view.rules)]))
 
 
-def _is_fine(key: str, one: Suspect, image: Image, rules: Rules) -> bool:
+def _is_fine(key: str, one: Candidate, image: Image | None, rules: Rules) -> bool:
+    """Whether a row names this blob and the listing shows it as the row says, so that it needs no HEAD."""
     seen = one.seen.get(key)
-    if seen is None or seen.size == 0 or rules.classes:
+    if image is None or seen is None or seen.size == 0 or rules.classes or key not in named_keys(image).values():
         return False
     return key != image.original_key or image.bytes in (None, seen.size)
 
 
-def _judge(one: Suspect, blobs: Blobs, view: _View) -> Iterator[Finding]:
+def _judge(one: Candidate, blobs: Blobs, view: _View) -> Iterator[Finding]:
     image = view.of(one)
     if image is not None:
         yield from judge(image, blobs, view.rules, busy=view.busy)
         return
-    for key in sorted(one.seen):
-        if blob := blobs[key]:
-            yield from judge_stray(key, blob, view.rules)
-
-
-def _unseen(one: Suspect) -> Suspect:
-    """The same, with everything to be headed: what was seen is out of date, and empty blobs always are."""
-    return replace(one, seen={key: seen._replace(size=0) for key, seen in one.seen.items()})
+    for key, blob in blobs.items():
+        if blob:
+            yield from judge_without_row(key, blob, view.rules)

@@ -1,15 +1,15 @@
-"""A random few of the ready images rendered again, small, and held against their stored variants."""
+"""A random sample of ready images rendered again, small, and compared with their stored variants."""
 
 import random
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from imgctl.config import StoreSettings
 from imgctl.errors import BlobMissing, ImgctlError
@@ -18,16 +18,17 @@ from imgctl.imaging.decode import Limits
 from imgctl.imaging.render import configure
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant, is_archived
-from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import pages
 from imgctl.ops.work.child import set_up_child
 from imgctl.ops.work.original import SPOOL_FROM_BYTES, fetch
 from imgctl.ops.work.start import rendering
 from imgctl.run.limits import time_limit
-from imgctl.run.pool import ChildDied, Pool
+from imgctl.run.pool import ChildDied
+from imgctl.run.window import bounded
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.audit import drawn, places
@@ -86,10 +87,16 @@ def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image
             )
             for image in warm
         )
-        for image, looked in _through(pool, jobs, stop=stop):
+        limit = 2 * max(1, pool.slots())
+        for (image, _), future in bounded(lambda one: pool.submit(look_at, one[1]), jobs, limit=limit, stop=stop):
+            try:
+                looked = future.result()
+            except (ChildDied, MemoryError):
+                looked = Looked(gets=1, gone=True)
             tally.add_work(gets=looked.gets, looked=not looked.gone, look_failed=looked.gone)
             if looked.differing and _still(parts, image, stop):
-                yield from (_finding(image, role, words) for role, words in looked.differing)
+                for role, words in looked.differing:
+                    yield about(image, Code.VARIANT_DIFFERS, words, role=role, key=image.key(role))
 
 
 def sampled(parts: Parts, order: AuditOrder, *, stop: StopSignal, draw: random.Random | None = None) -> list[Image]:
@@ -99,9 +106,7 @@ def sampled(parts: Parts, order: AuditOrder, *, stop: StopSignal, draw: random.R
     over its rows. Never more than `order.look` rows are held.
     """
     draw = draw or random.SystemRandom()
-    scope = order.chosen.scope
-    whole = not order.of_few and scope.since is None and scope.until is None
-    found = _by_places(parts, order.look, draw, stop) if whole else None
+    found = _by_places(parts, order.look, draw, stop) if order.is_whole else None
     return found if found is not None else _by_passing(parts, order, draw, stop)
 
 
@@ -113,13 +118,13 @@ def look_at(job: LookJob) -> Looked:
     with time_limit(job.timeout_seconds or 1e9):
         try:
             gets += 1
-            read = fetch(store, job.original_key, size=job.size, directory=job.spool, spool_from=SPOOL_FROM_BYTES)
+            fetched = fetch(store, job.original_key, size=job.size, directory=job.spool, spool_from=SPOOL_FROM_BYTES)
         except ImgctlError:
             # Gone or out of reach: other findings say so.
             return Looked(gets=gets, gone=True)
         try:
-            with closing(read):
-                original = see(read.data)
+            with closing(fetched):
+                original = see(fetched.data)
         except MemoryError:
             raise
         except Exception as error:
@@ -142,16 +147,15 @@ def look_at(job: LookJob) -> Looked:
 
 def _by_places(parts: Parts, count: int, draw: random.Random, stop: StopSignal) -> list[Image] | None:
     """The sample by places, or None where so few hold a ready row that reading all rows is cheaper."""
+
+    def draw_once(connection: Connection) -> tuple[int, list[Image]]:
+        there = places(connection)
+        return len(there), drawn(connection, there, draw)
+
     found: dict[UUID, Image] = {}
     tried = 0
     while len(found) < count and not stop.is_set():
-
-        def attempt() -> tuple[int, list[Image]]:
-            with parts.catalog.read() as connection:
-                there = places(connection)
-                return len(there), drawn(connection, there, draw)
-
-        number, rows = retry(attempt, stop=stop)
+        number, rows = read(parts.catalog, draw_once, stop=stop)
         for image in rows:
             if len(found) < count:
                 found.setdefault(image.id, image)
@@ -173,48 +177,9 @@ def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: Stop
     return kept
 
 
-def _through(pool: Pool, jobs: Iterator[tuple[Image, LookJob]], *, stop: StopSignal) -> Iterator[tuple[Image, Looked]]:
-    """Each image and what was seen of it, in order; two for each slot of the pool are under way."""
-    waiting: deque[tuple[Image, Future[Looked]]] = deque()
-    for image, job in jobs:
-        if stop.is_set():
-            break
-        waiting.append((image, pool.submit(look_at, job)))
-        while len(waiting) >= 2 * max(1, pool.slots()):
-            yield _ended(*waiting.popleft())
-    while waiting and not stop.is_set():
-        yield _ended(*waiting.popleft())
-
-
-def _ended(image: Image, future: Future[Looked]) -> tuple[Image, Looked]:
-    try:
-        return image, future.result()
-    except (ChildDied, MemoryError):
-        return image, Looked(gets=1, gone=True)
-
-
 def _still(parts: Parts, image: Image, stop: StopSignal) -> bool:
     """Whether the row is as it was: a variant that was built anew meanwhile is another one."""
-
-    def attempt() -> Image | None:
-        with parts.catalog.read() as connection:
-            return by_id(connection, image.id)
-
-    return retry(attempt, stop=stop) == image
-
-
-def _finding(image: Image, role: str, words: str) -> Finding:
-    return Finding(
-        code=Code.VARIANT_DIFFERS,
-        detail=words,
-        id=image.id,
-        key=image.original_key if role == ORIGINAL else image.variant_key(Variant(role)),
-        user_id=image.user_id,
-        uploaded_at=image.uploaded_at,
-        promised_at=image.promised_at,
-        role=role,
-        bytes=image.bytes if role == ORIGINAL else None,
-    )
+    return read(parts.catalog, partial(by_id, image_id=image.id), stop=stop) == image
 
 
 def _words(error: Exception) -> str:

@@ -15,7 +15,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOrder:
-    """One audit: of what, how patient, how deep. `budget` is in bytes, None for no bound; `look` is how many images are rendered again; files are None unless asked for."""
+    """The options of one audit. `budget` is in bytes, None for no bound; `look` is how many images are rendered again."""
 
     chosen: Chosen = field(default_factory=Chosen)
     grace: timedelta = timedelta(hours=1)
@@ -30,8 +30,13 @@ class AuditOrder:
 
     @property
     def of_few(self) -> bool:
-        """Whether it is about named rows or one user's, for which the bucket is not listed."""
+        """Whether it is about listed ids or one user: then blobs are headed one by one and the bucket is not listed."""
         return self.chosen.ids_from is not None or self.chosen.scope.user_id is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about every row."""
+        return not self.of_few and self.chosen.scope.since is None and self.chosen.scope.until is None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,9 +50,9 @@ class CodeCount:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What an audit has looked at and found so far; `add_work` is safe to call from many threads.
+    """What an audit has read and found so far; `add_work` is safe to call from many threads.
 
-    `watch` hears of rows as they go by.
+    `watch` is called with the number of rows each time some are read.
     """
 
     rows: int = 0
@@ -66,7 +71,7 @@ class Tally:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add_work(self, **amounts: int) -> None:
-        """So much more was done, by the names of the fields."""
+        """Add to the counters that the arguments name."""
         with self._lock:
             for name, amount in amounts.items():
                 setattr(self, name, getattr(self, name) + amount)
@@ -74,7 +79,7 @@ class Tally:
             self.watch(rows)
 
     def add(self, finding: Finding) -> None:
-        """One more finding."""
+        """Count one more finding."""
         one = self.codes.setdefault(finding.code, CodeCount())
         one.count += 1
         one.bytes += finding.bytes or 0
@@ -83,7 +88,7 @@ class Tally:
 
     @property
     def findings(self) -> int:
-        """How many there are."""
+        """How many findings there are."""
         return sum(one.count for one in self.codes.values())
 
     def counts(self) -> Counter[str]:

@@ -1,14 +1,39 @@
-"""Findings as a CSV file, written beside its name and put there whole."""
+"""Findings as files: CSV, and a page that opens in any browser from disk and loads nothing but pictures."""
 
+import base64
 import csv
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
+from urllib.parse import quote, urlsplit
 
+from imgctl.dates import EPOCH
 from imgctl.errors import StateError
-from imgctl.ops.audit.findings import FIELDS, Finding
+from imgctl.keys import ORIGINAL, key_of, new_id
+from imgctl.model import Image, Variant
+from imgctl.ops.audit.cost import cost_of
+from imgctl.ops.audit.findings import FIELDS, Code, Finding
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal
+from imgctl.ops.support.links import cdn_url
+from imgctl.pricing.lines import dollars
 from imgctl.run.scratch import part
+from imgctl.store.catalog.lookups import by_ids
+
+BATCH = 256
+# A signed link is longer than all the rest of a finding.
+MOST_SIGNED = 2000
+_MISSING = frozenset({Code.MISSING_VARIANT, Code.EMPTY_BLOB})
+_SHOWN = (Variant.THUMB, Variant.MEDIUM)
+# In the order that the page's script knows; names would be half of the file.
+_COLUMNS = tuple(name for name in FIELDS if name != "promised_at")
 
 
 class Sink(Protocol):
@@ -17,15 +42,41 @@ class Sink(Protocol):
     def __call__(self, finding: Finding) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a page is about: the parts that were audited, the options, the counts, when, and what may have ended it."""
+
+    parts: Parts
+    order: AuditOrder
+    tally: Tally
+    made_at: datetime
+    stop: StopSignal
+
+
 @contextmanager
 def csv_file(file: Path) -> Iterator[Sink]:
-    """A file with a header and a line a finding; it appears under its name when the block ends well."""
+    """A file with a header and a line for each finding; it appears under its name when the block ends well."""
+    with _whole(file) as out:
+        writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
+        writer.writeheader()
+        yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
+
+
+@contextmanager
+def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
+    """A page that takes findings one by one; it appears under its name when the block ends well."""
+    with _whole(file) as out:
+        page = _Page(out, subject)
+        yield page.add
+        page.close()
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[TextIO]:
     try:
         with part(file) as new:
             with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-                writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
-                writer.writeheader()
-                yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
+                yield out
             new.replace(file)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror}", hint="check the rights and the space") from None
@@ -34,3 +85,148 @@ def csv_file(file: Path) -> Iterator[Sink]:
 def _safe(value: str | int | None) -> str | int | None:
     """A text that no spreadsheet takes for a formula: keys and messages are anybody's."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+class _Page:
+    """A page being written: up to the findings, each batch of them, and the rest."""
+
+    def __init__(self, out: TextIO, subject: Subject) -> None:
+        self._out = out
+        self._subject = subject
+        self._pictures = _Pictures(subject.parts)
+        self._waiting: list[Finding] = []
+        self._separator = ""
+        style, script = _asset("page.css"), _asset("page.js")
+        filled = _asset("page.html").replace("@DATE@", f"{subject.made_at:%Y-%m-%d}")
+        filled = filled.replace("@CSP@", _policy(style, script, self._pictures.source))
+        filled = filled.replace("@CSS@", style).replace("@JS@", script)
+        before, rest = filled.split("@FINDINGS@")
+        self._between, self._after = rest.split("@ABOUT@")
+        out.write(f"{before}[")
+
+    def add(self, finding: Finding) -> None:
+        self._waiting.append(finding)
+        if len(self._waiting) >= BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._out.write(f"\n]{self._between}{_json(self._about())}{self._after}")
+
+    def _flush(self) -> None:
+        for finding, picture in zip(self._waiting, self._pictures.of(self._waiting), strict=True):
+            record = finding.record()
+            self._out.write(f"{self._separator}\n{_json([*(record[name] for name in _COLUMNS), picture])}")
+            self._separator = ","
+        self._waiting.clear()
+
+    def _about(self) -> dict[str, str | int | bool | None]:
+        subject = self._subject
+        tally, settings = subject.tally, subject.parts.settings
+        cost = cost_of(tally, settings)
+        seconds = timedelta(seconds=settings.links.expires)
+        expires = datetime.now(UTC) + seconds if self._pictures.signed else None
+        return {
+            "made_at": f"{subject.made_at:%Y-%m-%d %H:%M} UTC",
+            "catalog": subject.parts.catalog.place,
+            "store": settings.store.url,
+            "scope": _scope(subject.order),
+            "interrupted": subject.stop.is_set(),
+            "images": tally.rows,
+            "blobs": tally.blobs,
+            "cost": None if cost.amount is None else dollars(cost.amount),
+            "base": self._pictures.base,
+            "expires": f"{expires:%Y-%m-%d %H:%M} UTC" if expires else None,
+        }
+
+
+def _scope(order: AuditOrder) -> str:
+    chosen = order.chosen
+    told = [
+        f"user {chosen.scope.user_id}" if chosen.scope.user_id else "",
+        f"since {chosen.scope.since:%Y-%m-%d %H:%M}" if chosen.scope.since else "",
+        f"until {chosen.scope.until:%Y-%m-%d %H:%M}" if chosen.scope.until else "",
+        "the images of a list" if chosen.ids_from else "",
+    ]
+    return ", ".join(one for one in told if one) or "everything"
+
+
+def _json(value: object) -> str:
+    """JSON that cannot end the element it stands in, whatever keys and messages hold."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(style: str, script: str, pictures: str) -> str:
+    """Nothing but this style, this script, and pictures from where the pictures are."""
+    rules = (
+        "default-src 'none'",
+        f"style-src '{_digest(style)}'",
+        f"script-src '{_digest(script)}'",
+        f"img-src {pictures}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    return "; ".join(rules)
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _asset(name: str) -> str:
+    return (files("imgctl.ops.audit") / "page" / name).read_text("utf-8").strip()
+
+
+class _Pictures:
+    """A picture for each finding: the smallest variant that its row names and that is not itself what is missing.
+
+       At a CDN or in a directory below `base`, else by signed links (for the first 2,000).
+    `source` is the only place that
+       the page may load pictures from.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._signed = 0
+        probe = key_of(new_id(EPOCH), ORIGINAL, "jpg")
+        sample = parts.store.sign(probe, seconds=1)
+        cdn = parts.settings.links.cdn
+        if cdn:
+            self.base: str | None = f"{cdn.rstrip('/')}/"
+        elif sample.startswith("file://"):
+            self.base = sample.removesuffix(quote(probe))
+        else:
+            self.base = None
+        self.source = _origin(self.base or sample)
+
+    @property
+    def signed(self) -> bool:
+        """Whether any of them was signed, and so expires."""
+        return self._signed > 0
+
+    def of(self, findings: Sequence[Finding]) -> list[str | None]:
+        """A picture for each finding where there is one: a URL, or what is to be put behind `base`."""
+        ids = {one.id for one in findings if one.id}
+        with self._parts.catalog.read() as connection:
+            rows = by_ids(connection, ids) if ids else {}
+        return [self._of(one, rows[one.id]) if one.id in rows else None for one in findings]
+
+    def _of(self, finding: Finding, row: Image) -> str | None:
+        missing = finding.role if finding.code in _MISSING else None
+        key = next((key for one in _SHOWN if one != missing and (key := row.key(one))), None)
+        if key is None:
+            return None
+        if self.base is not None:
+            whole = cdn_url(self.base, key, row.recipe if self._parts.settings.links.cdn else None)
+            return whole.removeprefix(self.base)
+        if self._signed >= MOST_SIGNED:
+            return None
+        self._signed += 1
+        return self._parts.store.sign(key, seconds=int(self._parts.settings.links.expires))
+
+
+def _origin(url: str) -> str:
+    """What a policy calls the place of a URL: scheme and host, or the scheme of files."""
+    parts = urlsplit(url)
+    return "file:" if parts.scheme == "file" else f"{parts.scheme}://{parts.netloc}"

@@ -1,27 +1,24 @@
-"""What a photo must look like: one row against its blobs, as pure arithmetic."""
+"""The rules of an audit: one row against its blobs, as pure arithmetic."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imgctl.dates import is_likely
-from imgctl.errors import KeyShapeError
-from imgctl.keys import ORIGINAL, Key, key_of, parse_key
+from imgctl.keys import ORIGINAL, ROLES, Key, key_of, own_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
-from imgctl.ops.audit.findings import Code, Finding, Why
-from imgctl.ops.audit.lanes import Seen
-from imgctl.ops.audit.stuck import stuck
+from imgctl.ops.audit.findings import Code, Finding, ObservedBlob, Why, about
 from imgctl.units import count_of
 
-Blobs = Mapping[str, Seen | None]
+Blobs = Mapping[str, ObservedBlob | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What counts as wrong; `now` is the database's clock, `cutoff` when the listing was taken (None: just now).
 
-    `recipe` and `classes` are None and False unless asked for. Originals and variants may lie under prefixes; variants end
-    in `extensions`, by role.
+    `recipe` and `classes` are None and False unless asked for. Originals and variants may lie under prefixes; variants
+    end in `extensions`, by role.
     """
 
     now: datetime
@@ -35,7 +32,7 @@ class Rules:
     extensions: Mapping[str, str] = field(default_factory=dict)
 
     def is_young(self, moment: datetime) -> bool:
-        """Whether something of that time may yet be in flight, or is newer than the listing.
+        """Whether something of that time may still be in flight, or is newer than the listing.
 
         Without a grace nothing is in flight, whatever the clocks say: the store's may be ahead of the database's.
         """
@@ -43,64 +40,53 @@ class Rules:
             return True
         return bool(self.grace) and moment > (self.cutoff or self.now) - self.grace
 
-    def prefix_of(self, role: str) -> str:
-        """What stands before the keys of a role."""
-        return self.originals_prefix if role == ORIGINAL else self.variants_prefix
-
     def parse(self, key: str) -> Key | None:
         """A key of an image, under the prefix of its role; None for any other."""
-        for prefix in (self.originals_prefix, self.variants_prefix):
-            try:
-                found = parse_key(key, prefix=prefix)
-            except KeyShapeError:
-                continue
-            if self.prefix_of(found.role) == prefix:
-                return found
-        return None
+        return own_key(key, originals=self.originals_prefix, variants=self.variants_prefix)
 
 
 def named_keys(image: Image) -> dict[str, str]:
     """The keys that a row names, by role."""
-    keys = {ORIGINAL: image.original_key} | {variant.value: image.variant_key(variant) for variant in Variant}
-    return {role: key for role, key in keys.items() if key is not None}
+    return {role: key for role in ROLES if (key := image.key(role)) is not None}
 
 
 def unnamed_keys(image: Image, rules: Rules) -> list[str]:
     """Where the variants would lie that a ready row does not name."""
-    if image.status is not Status.READY:
-        return []
     return [
         key_of(image.id, variant, rules.extensions.get(variant, "jpg"), prefix=rules.variants_prefix)
         for variant in Variant
-        if image.variant_key(variant) is None
+        if image.status is Status.READY and image.key(variant) is None
     ]
 
 
-def judge_stray(key: str, blob: Seen, rules: Rules) -> Iterator[Finding]:
-    """What is wrong with a blob that has no row."""
+def judge_without_row(key: str, blob: ObservedBlob, rules: Rules) -> Iterator[Finding]:
+    """The finding about a blob that has no row."""
     if rules.is_young(blob.modified_at):
         return
-    found = rules.parse(key)
-    code, why, detail = (
-        (Code.ORPHAN_BLOB, Why.NO_ROW, f"no row has the id {found.id}")
-        if found
-        else (Code.UNKNOWN_KEY, Why.SHAPE, "no key of imgctl has this shape")
-    )
-    role = found.role if found else None
+    if found := rules.parse(key):
+        code, why, detail = Code.ORPHAN_BLOB, Why.NO_ROW, f"no row has the id {found.id}"
+    else:
+        code, why, detail = Code.UNKNOWN_KEY, Why.SHAPE, _NO_SHAPE
     yield Finding(
-        code=code, why=why, detail=detail, key=key, role=role, bytes=blob.size, modified_at=blob.modified_at
-    )  # fmt: skip
+        code=code,
+        why=why,
+        detail=detail,
+        key=key,
+        role=found.role if found else None,
+        bytes=blob.size,
+        modified_at=blob.modified_at,
+    )
 
 
 def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[Finding]:
-    """What is wrong with an image: `blobs` has every key it names (None: not there) and what else lies beside them.
+    """The findings about an image. `blobs` has every key it names (None: not there) and what else lies beside them.
 
-    `busy` says that some worker is at work on some row.
+    `busy` says that some worker holds some row.
     """
     if image.leased_until is not None and image.leased_until > rules.now:
         return
     photo = _Photo(image, blobs, rules)
-    yield from stuck(image, photo.blob(ORIGINAL), now=rules.now, stuck_after=rules.stuck_after, busy=busy)
+    yield from photo.stuck(busy=busy)
     yield from photo.dates()
     if image.status is Status.FAILED:
         yield photo.finding(Code.FAILED, image.error or "no reason is noted")
@@ -124,53 +110,56 @@ class _Photo:
         self._names = named_keys(image)
         self._foreign = {role for role, key in self._names.items() if not self._is_own(role, key)}
 
-    def blob(self, role: str) -> Seen | None:
-        return self._blobs.get(self._names.get(role, ""))
-
     def finding(
         self, code: Code, detail: str, *, role: str | None = None, key: str | None = None, why: Why | None = None
     ) -> Finding:
-        image, blob = self._image, self._blobs.get(key or "")
-        size = blob.size if blob else image.bytes if role in (None, ORIGINAL) else None
-        return Finding(
-            code=code,
-            detail=detail,
-            why=why,
-            id=image.id,
-            user_id=image.user_id,
-            uploaded_at=image.uploaded_at,
-            promised_at=image.promised_at,
-            modified_at=blob.modified_at if blob else None,
-            role=role,
-            key=key,
-            bytes=size,
-        )
+        return about(self._image, code, detail, role=role, key=key, why=why, blob=self._blobs.get(key or ""))
+
+    def stuck(self, *, busy: bool) -> Iterator[Finding]:
+        """A row that is still uploading or processing `stuck_after` its promise, and what it waits for."""
+        image, rules = self._image, self._rules
+        if image.promised_at > rules.now - rules.stuck_after:
+            return
+        if image.status is Status.UPLOADING:
+            code = Code.STUCK_UPLOADING
+            if self._blob(ORIGINAL) is None:
+                why, detail = (
+                    Why.BYTES_MISSING,
+                    "promised, but its bytes never came: upload it again, or drop the promise",
+                )
+            else:
+                why = Why.BYTES_SAFE
+                detail = "its bytes are in the store, but its upload ended before saying so: upload it again"
+        elif image.status is Status.PROCESSING:
+            code = Code.STUCK_PROCESSING
+            why, detail = self._waits_for(busy=busy)
+        else:
+            return
+        yield self.finding(code, detail, role=ORIGINAL, key=image.original_key, why=why)
 
     def dates(self) -> Iterator[Finding]:
-        """Dates of the row that cannot be; nothing else rests on them but its place in listings."""
+        """Dates of the row that cannot be; only its place in listings depends on them."""
         for name, moment in (("uploaded_at", self._image.uploaded_at), ("taken_at", self._image.taken_at)):
             if moment is not None and not is_likely(moment, now=self._rules.now):
                 yield self.finding(Code.UNLIKELY_DATE, f"{name} is {moment:%Y-%m-%d}, which cannot be")
 
     def original(self) -> Iterator[Finding]:
-        """The original: there, whole, of its class. A promise is not yet held to it."""
+        """The original: there, whole, of its class; unless it is only promised yet."""
         if self._image.status is Status.UPLOADING or ORIGINAL in self._foreign:
             return
-        key = self._names.get(ORIGINAL)
-        blob = self.blob(ORIGINAL)
-        if blob is None:
+        key, blob = self._names.get(ORIGINAL), self._blob(ORIGINAL)
+        if key is None or blob is None:
             detail = "the original is not in the store" if key else "the row names no original"
             yield self.finding(Code.MISSING_ORIGINAL, detail, role=ORIGINAL, key=key)
             return
-        yield from self._content(ORIGINAL, str(key), blob)
-        yield from self._class(ORIGINAL, str(key), blob, self._image.storage_class or StorageClass.STANDARD)
+        yield from self._content(ORIGINAL, key, blob, self._image.storage_class or StorageClass.STANDARD)
 
     def variants(self) -> Iterator[Finding]:
         """Each variant of a ready image, and what a failed one still names."""
         if self._image.status not in (Status.READY, Status.FAILED):
             return
         for variant in Variant:
-            key, blob = self._names.get(variant), self.blob(variant)
+            key, blob = self._names.get(variant), self._blob(variant)
             if variant in self._foreign:
                 continue
             if key is None:
@@ -179,15 +168,14 @@ class _Photo:
                 detail = f"the {variant} is not in the store"
                 yield self.finding(Code.MISSING_VARIANT, detail, role=variant, key=key, why=Why.NOT_THERE)
             else:
-                yield from self._content(variant, key, blob)
-                yield from self._class(variant, key, blob, StorageClass.STANDARD)
+                yield from self._content(variant, key, blob, StorageClass.STANDARD)
 
     def archived(self) -> Iterator[Finding]:
-        """An original that nobody can read, with variants that would have to be built from it."""
+        """An original that cannot be read, with variants that would have to be built from it."""
         image = self._image
         if not is_archived(image.storage_class):
             return
-        lacking = [variant.value for variant in Variant if self.blob(variant) is None]
+        lacking = [variant.value for variant in Variant if self._blob(variant) is None]
         if lacking:
             detail = f"the original is {image.storage_class} and there is no {', '.join(lacking)}: restore it first"
             yield self.finding(Code.ARCHIVED_WITHOUT_VARIANTS, detail)
@@ -195,59 +183,65 @@ class _Photo:
     def others(self) -> Iterator[Finding]:
         """What lies beside the image's blobs, or is named and not its own."""
         for role in sorted(self._foreign):
-            key = self._names[role]
             detail = f"the row's {role}_key is no key of this image"
-            yield self.finding(Code.UNKNOWN_KEY, detail, role=role, key=key, why=Why.FOREIGN)
+            yield self.finding(Code.UNKNOWN_KEY, detail, role=role, key=self._names[role], why=Why.FOREIGN)
         for key, blob in self._blobs.items():
             if blob is None or key in self._names.values() or self._rules.is_young(blob.modified_at):
                 continue
-            yield from self._beside(key)
+            found = self._rules.parse(key)
+            if found is None:
+                yield self.finding(Code.UNKNOWN_KEY, _NO_SHAPE, key=key, why=Why.SHAPE)
+                continue
+            # A worker puts first and names after; and a row that names the wrong key must not make an orphan of the right one.
+            in_progress = found.role != ORIGINAL and (
+                self._image.status is not Status.READY or found.role not in self._names
+            )
+            if not in_progress and found.role not in self._foreign:
+                detail = f"the row's {found.role} is {self._names.get(found.role) or 'not named'}"
+                yield self.finding(Code.ORPHAN_BLOB, detail, role=found.role, key=key, why=Why.FOREIGN)
 
-    def _beside(self, key: str) -> Iterator[Finding]:
-        found = self._rules.parse(key)
-        if found is None:
-            detail = "no key of imgctl has this shape"
-            yield self.finding(Code.UNKNOWN_KEY, detail, key=key, why=Why.SHAPE)
-            return
-        # A worker puts first and names after; and a row that names the wrong key must not make an orphan of the right one.
-        in_progress = found.role != ORIGINAL and (
-            self._image.status is not Status.READY or found.role not in self._names
-        )
-        if not in_progress and found.role not in self._foreign:
-            detail = f"the row's {found.role} is {self._names.get(found.role) or 'not named'}"
-            yield self.finding(Code.ORPHAN_BLOB, detail, role=found.role, key=key, why=Why.FOREIGN)
+    def _waits_for(self, *, busy: bool) -> tuple[Why, str]:
+        image = self._image
+        restored = image.restored_until is not None and image.restored_until > self._rules.now
+        times = count_of(image.attempts, "time")
+        if is_archived(image.storage_class) and not restored:
+            detail = f"the original is {image.storage_class}: no worker can read it before a restore"
+            return Why.WAITING_FOR_RESTORE, detail
+        if image.error:
+            return Why.POISONED, f"tried {times}, last: {image.error}"
+        if image.attempts and image.leased_until is not None:
+            return Why.LEASE_EXPIRED, f"its lease expired {times}: the workers died or lost the store"
+        detail = "workers are busy with other rows" if busy else "no worker has taken it: imgctl work"
+        return Why.NO_WORKER, detail
 
     def _unnamed(self, variant: Variant) -> Iterator[Finding]:
         if self._image.status is not Status.READY:
             return
-        lying = [
-            key
-            for key, blob in self._blobs.items()
-            if blob and (found := self._rules.parse(key)) and found.id == self._image.id and found.role == variant
-        ]
-        if lying:
-            detail = f"the {variant} is in the store but the row does not name it"
+        key = next((key for key, blob in self._blobs.items() if blob and self._is_own(variant, key)), None)
+        if key is not None:
+            why, detail = Why.NOT_NAMED, f"the {variant} is in the store but the row does not name it"
         else:
-            detail = f"the row names no {variant}, and none is in the store"
-        why = Why.NOT_NAMED if lying else Why.NOT_THERE
-        yield self.finding(Code.MISSING_VARIANT, detail, role=variant, key=lying[0] if lying else None, why=why)
+            why, detail = Why.NOT_THERE, f"the row names no {variant}, and none is in the store"
+        yield self.finding(Code.MISSING_VARIANT, detail, role=variant, key=key, why=why)
 
-    def _content(self, role: str, key: str, blob: Seen) -> Iterator[Finding]:
+    def _content(self, role: str, key: str, blob: ObservedBlob, wanted_class: str) -> Iterator[Finding]:
         wanted = self._image.bytes if role == ORIGINAL else None
         if blob.size == 0:
             yield self.finding(Code.EMPTY_BLOB, f"the {role} has no bytes", role=role, key=key)
         elif wanted is not None and blob.size != wanted:
             detail = f"the {role} has {count_of(blob.size, 'byte')}, the row says {wanted:,}"
             yield self.finding(Code.SIZE_MISMATCH, detail, role=role, key=key)
-
-    def _class(self, role: str, key: str, blob: Seen, wanted: str) -> Iterator[Finding]:
-        if not self._rules.classes:
-            return
         actual = blob.storage_class or StorageClass.STANDARD
-        if actual != wanted:
-            detail = f"the {role} lies in {actual}, the row says {wanted}"
+        if self._rules.classes and actual != wanted_class:
+            detail = f"the {role} lies in {actual}, the row says {wanted_class}"
             yield self.finding(Code.CLASS_DRIFT, detail, role=role, key=key)
+
+    def _blob(self, role: str) -> ObservedBlob | None:
+        return self._blobs.get(self._names.get(role, ""))
 
     def _is_own(self, role: str, key: str) -> bool:
         found = self._rules.parse(key)
         return found is not None and found.id == self._image.id and found.role == role
+
+
+_NO_SHAPE = "no key of imgctl has this shape"

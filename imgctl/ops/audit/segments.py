@@ -1,20 +1,32 @@
-"""How the rows and the key space are cut into pieces that are audited at once."""
+"""How rows and key space are cut into segments, and how segments are audited at once with their results in order."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from queue import Full, Queue
+from threading import Event
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from imgctl.keys import first_id
-from imgctl.ops.audit.lanes import BEHIND
-from imgctl.ops.audit.sift import stem_of
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.audit.merge import BEHIND, stem_of
+from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.rows import FIRST
+from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import Scope
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 ROWS = 10_000
-NOBODY = UUID(int=0)
+# Batches that a segment may be ahead of whoever reads them.
+PREFETCH = 4
+CANCEL_CHECK_SECONDS = 0.2
 # Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours. All bounds are plain
 # ASCII and begin with no slash: some servers list nothing behind a start that is no key.
 _FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
@@ -22,21 +34,21 @@ _FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Rows with `after` < id <= `until` (None: to the end) and their keys; or keys alone, where no row's can lie."""
+    """Rows with `after` < id <= `until` (None: to the end) and their keys; or `outside`, keys that no row can have."""
 
-    after: UUID = NOBODY
+    after: UUID = FIRST
     until: UUID | None = None
     outside: tuple[str, str] | None = None
 
     def bounds(self, prefix: str) -> tuple[str, str]:
         """Between which keys, the first excluded, the blobs of these rows lie under a prefix."""
-        first = None if self.after == NOBODY else stem_of(self.after, prefix)
+        first = None if self.after == FIRST else stem_of(self.after, prefix)
         last = None if self.until is None else stem_of(self.until, prefix)
         return f"{first}{BEHIND}" if first else prefix + _FLOOR, f"{last}{BEHIND}" if last else prefix + _CEILING
 
 
 def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
-    """The key space that no row's keys can lie in."""
+    """The key space in which no row's keys can lie."""
     behind = ""
     for prefix in sorted(set(prefixes)):
         yield Segment(outside=(behind, prefix + _FLOOR))
@@ -45,20 +57,12 @@ def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
 
 
 def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: StopSignal) -> Iterator[Segment]:
-    """The rows of a time range in pieces of 10,000, behind `after` where an earlier run has come so far."""
-    start = after or (_before(scope.since) if scope.since else NOBODY)
+    """The rows of a time range in segments of 10,000, behind `after` where an earlier run has come so far."""
+    start: UUID | None = after or (_before(scope.since) if scope.since else FIRST)
     end = _before(scope.until) if scope.until else None
-    while not stop.is_set():
-        begin = start
-
-        def attempt(begin: UUID = begin) -> UUID | None:
-            with catalog.read() as connection:
-                return split(connection, after=begin, until=end, rows=ROWS)
-
-        middle = retry(attempt, stop=stop)
+    while start is not None and not stop.is_set():
+        middle = read(catalog, partial(split, after=start, until=end, rows=ROWS), stop=stop)
         yield Segment(after=start, until=middle or end)
-        if middle is None:
-            return
         start = middle
 
 
@@ -66,3 +70,64 @@ def _before(moment: datetime) -> UUID:
     """The last id before a time; ids know milliseconds."""
     whole = moment + timedelta(microseconds=-moment.microsecond % 1000)
     return UUID(int=max(0, first_id(whole).int - 1))
+
+
+@dataclass(slots=True)
+class _Running(Generic[T, R]):
+    """A task in flight, and its batches that are not read yet; an empty batch is the last."""
+
+    task: T
+    batches: "Queue[list[R] | Exception]" = field(default_factory=lambda: Queue(PREFETCH))
+
+
+def in_order(
+    tasks: Iterator[T], work: Callable[[T], Iterator[list[R]]], *, at_once: int
+) -> Generator[tuple[T, list[R] | None], None, None]:
+    """The batches that `work` yields for each task, `at_once` tasks in threads; in the order of tasks, None ends one.
+
+    Raises what `work` raises, after all that it yielded before.
+    """
+    cancelled = Event()
+    running: deque[_Running[T, R]] = deque()
+    with thread_pool(at_once, name="audit") as pool:
+
+        def launch() -> None:
+            for task in islice(tasks, at_once - len(running)):
+                one: _Running[T, R] = _Running(task)
+                running.append(one)
+                pool.submit(_run, one, work, cancelled)
+
+        try:
+            launch()
+            while running:
+                one = running[0]
+                while batch := one.batches.get():
+                    if isinstance(batch, Exception):
+                        raise batch
+                    yield one.task, batch
+                running.popleft()
+                launch()
+                yield one.task, None
+        finally:
+            cancelled.set()
+
+
+def _run(one: _Running[T, R], work: Callable[[T], Iterator[list[R]]], cancelled: Event) -> None:
+    try:
+        for batch in work(one.task):
+            if batch and not _put(one, batch, cancelled):
+                return
+        _put(one, [], cancelled)
+    except Exception as error:
+        # Whoever reads the batches raises it.
+        _put(one, error, cancelled)
+
+
+def _put(one: _Running[T, R], batch: list[R] | Exception, cancelled: Event) -> bool:
+    while not cancelled.is_set():
+        try:
+            one.batches.put(batch, timeout=CANCEL_CHECK_SECONDS)
+        except Full:
+            continue
+        return True
+    return False

@@ -1,4 +1,4 @@
-"""Where an audit's listing and its second looks come from: the bucket, the directory, or an inventory report."""
+"""Where an audit lists blobs and looks at one: the bucket, the directory, or an inventory report."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from imgctl.errors import BucketMissing, UsageError
-from imgctl.ops.audit.lanes import Seen
+from imgctl.ops.audit.findings import ObservedBlob
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.ops.rows import FIRST
@@ -21,16 +21,16 @@ from imgctl.store.listing import PAGE_KEYS, Page, Pages, of_bucket, of_scan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A way to list the store and a way to look at one blob; `taken_at` is None for a listing that is live."""
+    """How to list the store and how to look at one blob; `taken_at` is when the listing was made, None if it is live."""
 
     pages: Pages
-    head: Callable[[str], Seen | None]
+    head: Callable[[str], ObservedBlob | None]
     taken_at: datetime | None = None
     close: Callable[[], None] = lambda: None
 
 
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
-    """The store itself; BucketMissing where rows name blobs of a directory that is not there: it proves nothing."""
+    """The store itself; BucketMissing for a directory that is not there, though rows name blobs in it."""
     cold = open_cold(parts.settings.store)
     scheme, _, rest = parts.settings.store.url.partition("://")
     if scheme == "file":
@@ -45,9 +45,9 @@ def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
     store = parts.store
     assert isinstance(store, S3Store)
 
-    def head(key: str) -> Seen | None:
+    def head(key: str) -> ObservedBlob | None:
         found = store.head(key)
-        return Seen(found.size, found.modified_at) if found else None
+        return ObservedBlob(found.size, found.modified_at) if found else None
 
     return Source(pages=of_bucket(store, asked=lambda: tally.add_work(lists=1)), head=head)
 
@@ -72,10 +72,10 @@ def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> 
     return replace(live, pages=pages, taken_at=report.taken_at, close=scratch.close)
 
 
-def _head_of(cold: ColdStore) -> Callable[[str], Seen | None]:
-    def head(key: str) -> Seen | None:
+def _head_of(cold: ColdStore) -> Callable[[str], ObservedBlob | None]:
+    def head(key: str) -> ObservedBlob | None:
         found = cold.head(key)
-        return Seen(found.size, found.modified_at, found.storage_class) if found else None
+        return ObservedBlob(found.size, found.modified_at, found.storage_class) if found else None
 
     return head
 
@@ -90,7 +90,7 @@ def _counted(cold: ColdStore, after: str, until: str, tally: Tally) -> Iterator[
 def _existing(root: Path, pages: Pages, catalog: Catalog) -> Pages:
     def checked(after: str, until: str) -> Iterator[Page]:
         if not root.is_dir() and _has_rows(catalog):
-            hint = "mount it, or correct [store] url; a store that is not there is no store without blobs"
+            hint = "mount it, or correct [store] url; a missing directory is not an empty store"
             raise BucketMissing(f"there is no directory {root}", hint=hint)
         return pages(after, until)
 

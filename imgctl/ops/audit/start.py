@@ -1,44 +1,43 @@
-"""The audit itself: segments of the archive merged with their listings, and every suspect looked at again."""
+"""The audit: segments of the archive merged with their listings, and every candidate looked at again."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain, islice
 from uuid import UUID
 
 from imgctl.imaging.recipe import digest
-from imgctl.keys import ORIGINAL, PROBES, TRASH
+from imgctl.keys import PROBES, TRASH
 from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
-from imgctl.ops.audit.flow import in_order
 from imgctl.ops.audit.inspect import BATCH, Inspector
-from imgctl.ops.audit.lanes import Lane
+from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.rules import Rules
-from imgctl.ops.audit.segments import Segment, outside, within
-from imgctl.ops.audit.sift import Suspect, sift, strays
+from imgctl.ops.audit.segments import Segment, in_order, outside, within
 from imgctl.ops.audit.sources import Source, open_report, open_source
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines
 from imgctl.store.catalog.lookups import clock
 
 AT_ONCE = 6
-# Where repair puts what it takes away, and what `doctor` writes: neither is anybody's photo.
+# Where `repair` puts orphans, and where `doctor` writes its probes.
 OURS = (TRASH, PROBES)
 
 
 def audit(
     parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal, bad: list[BadId] | None = None
 ) -> Iterator[Finding]:
-    """Every finding, proved by a second look, in the order of ids; raises what keeps the store from being listed.
+    """Every finding, confirmed by a second look, in the order of ids; raises what keeps the store from being listed.
 
-    `tally` grows along. Once `stop` is set it ends early: what was not looked at is not said to be well.
+    Counts into `tally` as it goes. Once `stop` is set it ends early, and what was not looked at may not be well.
     """
     run = _Audit(parts, order, tally=tally, stop=stop)
     with closing(run):
-        found = run.few([] if bad is None else bad) if order.of_few else run.whole()
+        found = run.of_few([] if bad is None else bad) if order.of_few else run.of_all()
         more = deep(parts, order, tally=tally, stop=stop) if order.deep else ()
         seen = _looked(parts, order, tally=tally, stop=stop) if order.look else ()
         for finding in chain(found, more, seen):
@@ -74,10 +73,12 @@ class _Audit:
             variants_prefix=store.variants_prefix,
             extensions={spec.variant.value: spec.format.extension for spec in recipe.variants},
         )
-        self._apart = store.originals_prefix != store.variants_prefix
-        self._prefixes = [store.originals_prefix, store.variants_prefix] if self._apart else [store.originals_prefix]
+        # Each listed prefix, and which of a Line's keys lie under it.
+        self._listed = [(store.originals_prefix, 0, 4)]
+        if store.originals_prefix != store.variants_prefix:
+            self._listed = [(store.originals_prefix, 3, 4), (store.variants_prefix, 0, 3)]
         self._reading = Reading(
-            roles=APART if self._apart else TOGETHER,
+            roles=APART if len(self._listed) > 1 else TOGETHER,
             stuck_before=now - order.stuck_after,
             listed_at=self._source.taken_at,
             recipe=self._rules.recipe,
@@ -88,21 +89,19 @@ class _Audit:
         self._inspector.close()
         self._source.close()
 
-    def few(self, bad: list[BadId]) -> Iterator[Finding]:
+    def of_few(self, bad: list[BadId]) -> Iterator[Finding]:
         """The rows of one user or of a list, each of their blobs headed: no listing."""
         for page in pages(self._catalog, self._order.chosen, stop=self._stop, bad=bad):
             self._tally.add_work(rows=len(page))
-            suspects = iter([Suspect(id=image.id) for image in page])
-            while some := list(islice(suspects, BATCH)):
-                yield from self._inspector.look(some)
+            for at in range(0, len(page), BATCH):
+                yield from self._inspector.look([Candidate(id=image.id) for image in page[at : at + BATCH]])
 
-    def whole(self) -> Iterator[Finding]:
-        """Rows and listing merged, segments of them at once."""
+    def of_all(self) -> Iterator[Finding]:
+        """Rows and listing joined, several segments at once."""
         checkpoint = Checkpoint(self._order, self._tally)
-        asked = self._order.chosen.scope
-        rows = within(self._catalog, asked, after=checkpoint.after, stop=self._stop)
-        everything = asked.since is None and asked.until is None and checkpoint.after is None
-        segments = chain(outside(self._prefixes) if everything else (), rows)
+        rows = within(self._catalog, self._order.chosen.scope, after=checkpoint.after, stop=self._stop)
+        everything = self._order.is_whole and checkpoint.after is None
+        segments = chain(outside([prefix for prefix, _, _ in self._listed]) if everything else (), rows)
         with closing(in_order(segments, self._segment, at_once=AT_ONCE)) as results:
             for segment, found in results:
                 if found is not None:
@@ -113,48 +112,48 @@ class _Audit:
             checkpoint.done()
 
     def _segment(self, segment: Segment) -> Iterator[list[Finding]]:
-        suspects = self._suspects(segment)
-        while not self._stop.is_set() and (some := list(islice(suspects, BATCH))):
+        candidates = self._outside(segment.outside) if segment.outside else self._joined(segment)
+        while not self._stop.is_set() and (some := list(islice(candidates, BATCH))):
             yield self._inspector.look(some)
 
-    def _suspects(self, segment: Segment) -> Iterator[Suspect]:
-        lanes = self._lanes(segment)
-        try:
-            if segment.outside is not None:
-                yield from strays(lanes[0], prefixes=OURS)
-            else:
-                yield from sift(self._lines(segment), lanes)
-        finally:
-            self._tally.add_work(blobs=sum(lane.keys_seen for lane in lanes))
+    def _outside(self, bounds: tuple[str, str]) -> Iterator[Candidate]:
+        with self._counted([Cursor(self._source.pages(*bounds))]) as (cursor,):
+            for key, seen in cursor.before(""):
+                if not key.startswith(OURS):
+                    yield Candidate(id=None, seen={key: seen})
 
-    def _lanes(self, segment: Segment) -> list[Lane]:
-        if segment.outside is not None:
-            return [Lane(self._source.pages(*segment.outside), prefix="", first=0, last=0, original=None)]
-        listed = [self._source.pages(*segment.bounds(prefix)) for prefix in self._prefixes]
-        roles = self._reading.roles
-        if not self._apart:
-            place = list(roles).index(ORIGINAL)
-            return [Lane(listed[0], prefix=self._prefixes[0], first=0, last=4, original=place)]
-        return [
-            Lane(listed[0], prefix=self._prefixes[0], first=3, last=4, original=0),
-            Lane(listed[1], prefix=self._prefixes[1], first=0, last=3, original=None),
+    def _joined(self, segment: Segment) -> Iterator[Candidate]:
+        cursors = [
+            Cursor(
+                self._source.pages(*segment.bounds(prefix)),
+                prefix=prefix,
+                first=first,
+                last=last,
+                roles=self._reading.roles,
+            )
+            for prefix, first, last in self._listed
         ]
+        with self._counted(cursors):
+            yield from merge_join(self._lines(segment), cursors)
+
+    @contextmanager
+    def _counted(self, cursors: list[Cursor]) -> Iterator[list[Cursor]]:
+        try:
+            yield cursors
+        finally:
+            self._tally.add_work(blobs=sum(cursor.keys_seen for cursor in cursors))
 
     def _lines(self, segment: Segment) -> Iterator[Sequence[Line]]:
-        after = segment.after
+        after, until = segment.after, segment.until
         while not self._stop.is_set():
-            start = after
-
-            def attempt(start: UUID = start) -> Sequence[Line]:
-                with self._catalog.read() as connection:
-                    return lines(connection, self._reading, after=start, until=segment.until)
-
-            found = retry(attempt, stop=self._stop)
+            found = read(
+                self._catalog, partial(lines, reading=self._reading, after=after, until=until), stop=self._stop
+            )
             if not found:
                 return
             self._tally.add_work(rows=len(found))
             yield found
-            after = UUID(str(found[-1][7]))
+            after = UUID(str(found[-1][ID]))
 
 
 def _source(parts: Parts, order: AuditOrder, tally: Tally) -> Source:
