@@ -171,8 +171,7 @@ def _repair(
     plan_file: Path | None,
 ) -> ExitCode:
     from imgctl.ops.plan.file import PlanWriter
-    from imgctl.ops.repair.limits import check_losses, check_share
-    from imgctl.ops.repair.order import Fate
+    from imgctl.ops.repair.order import Fate, check_losses, check_share
     from imgctl.ops.repair.pipeline import repair
     from imgctl.ops.repair.planning import action_of
     from imgctl.store.cold.open import open_cold

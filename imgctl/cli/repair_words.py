@@ -58,7 +58,7 @@ def conclude(session: Session, fates: "dict[Fate, int]", *, apply: bool, planned
 def undelete_day(session: Session, run: Running, parts: "Parts", day: str, *, apply: bool) -> ExitCode:
     """Bring back a day of the trash, or all of it."""
     from imgctl.ops.repair.order import Fate
-    from imgctl.ops.repair.undelete import undelete
+    from imgctl.ops.repair.trash import undelete
 
     fates = dict.fromkeys(Fate, 0)
     for one in undelete(parts, _day(day), apply=apply, stop=run.stop):

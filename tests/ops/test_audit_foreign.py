@@ -25,7 +25,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.report import csv_file
 from imgctl.ops.repair.order import Fate, RepairOrder
 from imgctl.ops.repair.pipeline import repair
-from imgctl.ops.repair.undelete import undelete
+from imgctl.ops.repair.trash import undelete
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog

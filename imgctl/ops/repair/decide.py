@@ -1,14 +1,13 @@
-"""From a finding and what is seen now to what mends it: pure, and in doubt it leaves things alone."""
+"""What repairs a finding, from the finding and what is seen now: pure, and in doubt it leaves things alone."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from uuid import UUID
 
-from imgctl.errors import KeyShapeError
-from imgctl.keys import ORIGINAL, Key, parse_key
+from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.repair.order import Decision, Do, Evidence, RepairOrder
-from imgctl.store.cold.base import StoredBlob
 from imgctl.units import count_of
 
 LOST = "lost"
@@ -16,22 +15,28 @@ Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
 
 
 def decide(finding: Finding, seen: Evidence, order: RepairOrder) -> Decision:
-    """What mends this finding now."""
+    """What repairs this finding now."""
     do, detail = _judged(finding, seen, order)
     return Decision(finding=finding, do=do, detail=detail, evidence=seen, key=blob_key(finding, seen.row))
 
 
+def image_of(finding: Finding, order: RepairOrder) -> UUID | None:
+    """The image a finding is about; an orphan's is in its key."""
+    if finding.code is not Code.ORPHAN_BLOB:
+        return finding.id
+    key = order.own_key(finding.key)
+    return key.id if key else None
+
+
 def blob_key(finding: Finding, row: Image | None) -> str | None:
-    """Which blob a finding is about: the one its row names by now, else the one it named itself."""
+    """Which blob a finding is about: the one its row names by now, else the one that the finding names."""
     if row is None or finding.code is Code.ORPHAN_BLOB:
         return finding.key
-    named = row.original_key if finding.role == ORIGINAL else _named(finding, row)
-    return named or finding.key
+    return _named(finding, row) or finding.key
 
 
 def _named(finding: Finding, row: Image) -> str | None:
-    """The key of the variant a finding is about, as its row has it."""
-    return row.variant_key(Variant(finding.role)) if finding.role in list(Variant) and finding.role else None
+    return row.key(finding.role) if finding.role in (ORIGINAL, *Variant) and finding.role else None
 
 
 def _judged(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
@@ -42,7 +47,7 @@ def _judged(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     if seen.row is None:
         return Do.NOTHING, "its row is gone"
     if seen.held and seen.row.status is not Status.UPLOADING:
-        return Do.LEAVE, "somebody works on it right now"
+        return Do.LEAVE, "a worker holds it right now"
     judge = _JUDGES.get(finding.code)
     return judge(finding, seen.row, seen, order) if judge else (Do.LEAVE, _ADVICE[finding.code])
 
@@ -51,7 +56,7 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     key, blob = finding.key or "", seen.blob
     if blob is None:
         return Do.NOTHING, "it is gone"
-    if own_key(key, order) is None:
+    if order.own_key(key) is None:
         return Do.LEAVE, "it is not shaped like a key of imgctl"
     if seen.row is not None and not _superseded(key, seen.row, seen):
         return Do.LEAVE, f"a row has its id and is {seen.row.status}: not an orphan for certain"
@@ -62,21 +67,9 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     return Do.TRASH, f"no row names it: {count_of(blob.size, 'byte')}"
 
 
-def own_key(key: str, order: RepairOrder) -> Key | None:
-    """A key of ours taken apart, under the prefix that its role has; None for any other."""
-    for prefix, roles in ((order.originals_prefix, (ORIGINAL,)), (order.variants_prefix, tuple(Variant))):
-        try:
-            found = parse_key(key, prefix=prefix)
-        except KeyShapeError:
-            continue
-        if found.role in roles:
-            return found
-    return None
-
-
 def _superseded(key: str, row: Image, seen: Evidence) -> bool:
     """Whether a settled row names another key for every role, so that this one is left over from an older recipe."""
-    named = (row.original_key, *(row.variant_key(one) for one in Variant))
+    named = [row.key(role) for role in (ORIGINAL, *Variant)]
     settled = row.status is Status.READY and None not in named and not seen.held
     return settled and key not in named
 
@@ -94,22 +87,22 @@ def _stuck_uploading(_finding: Finding, row: Image, seen: Evidence, _order: Repa
 def _stuck_processing(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
     if row.status is not Status.PROCESSING:
         return Do.NOTHING, f"it is {row.status} by now"
-    if not _whole(seen.original):
+    if not seen.safe:
         return _lost(row, seen)
-    if seen.original is not None and not seen.original.readable:
-        return Do.LEAVE, f"its original must be restored first: imgctl restore {row.id}"
+    if not seen.readable:
+        return Do.LEAVE, _restore_first(row)
     if row.attempts == row.forgiven and row.leased_until is None:
-        return Do.LEAVE, "it is in the queue and wants nothing but a worker: imgctl work"
+        return Do.LEAVE, "it is in the queue and only lacks a worker: imgctl work"
     return Do.REQUEUE, f"tried {count_of(row.attempts, 'time')}: its attempts are forgiven"
 
 
 def _failed(_finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
     if row.status is not Status.FAILED:
         return Do.NOTHING, f"it is {row.status} by now"
-    if not _whole(seen.original):
+    if not seen.safe:
         return Do.LEAVE, "its original is lost"
-    if seen.original is not None and not seen.original.readable:
-        return Do.LEAVE, f"its original must be restored first: imgctl restore {row.id}"
+    if not seen.readable:
+        return Do.LEAVE, _restore_first(row)
     if not order.failed:
         return Do.LEAVE, f"--failed tries it again: {row.error or 'no reason is recorded'}"
     return Do.REQUEUE, "tried again"
@@ -118,30 +111,24 @@ def _failed(_finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -
 def _missing_original(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
     if row.status is Status.UPLOADING:
         return Do.LEAVE, "its bytes are still promised"
-    if _whole(seen.original):
-        return Do.NOTHING, "it is there"
-    return _lost(row, seen)
+    return (Do.NOTHING, "it is there") if seen.safe else _lost(row, seen)
 
 
 def _missing_variant(finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
     if row.status in (Status.UPLOADING, Status.PROCESSING):
         return Do.NOTHING, f"it is {row.status}: its variants are yet to be built"
     named = _named(finding, row) is not None
-    if _whole(seen.blob):
+    if seen.blob is not None and seen.blob.size > 0:
         return (Do.NOTHING, "it is there") if named else (Do.REBIND, "it is there: the row names it again")
-    if row.status is Status.READY and _whole(seen.original) and seen.original and seen.original.readable:
+    if row.status is Status.READY and seen.safe and seen.readable:
         return Do.REQUEUE, "built anew from the original"
-    if named:
-        return Do.UNNAME, f"its row says so; {_no_way(row, seen)}"
-    return Do.LEAVE, _no_way(row, seen)
-
-
-def _no_way(row: Image, seen: Evidence) -> str:
-    if not _whole(seen.original):
-        return "the original is lost, so that it cannot be built"
-    if seen.original is not None and not seen.original.readable:
-        return f"it can be built when the original is restored: imgctl restore {row.id}, then imgctl backfill"
-    return f"rendering failed: {row.error or 'no reason is recorded'}"
+    if not seen.safe:
+        why = "the original is lost, so that it cannot be built"
+    elif not seen.readable:
+        why = f"it can be built when the original is restored: imgctl restore {row.id}, then imgctl backfill"
+    else:
+        why = f"rendering failed: {row.error or 'no reason is recorded'}"
+    return (Do.UNNAME, f"its row says so; {why}") if named else (Do.LEAVE, why)
 
 
 def _empty(finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
@@ -166,13 +153,13 @@ def _class_drift(_finding: Finding, row: Image, seen: Evidence, _order: RepairOr
 
 def _lost(row: Image, seen: Evidence) -> tuple[Do, str]:
     if row.status is Status.FAILED and (row.error or "").startswith(f"{LOST}:"):
-        return Do.LEAVE, "it is marked as lost: only another copy of the photo can mend it"
+        return Do.LEAVE, "it is marked as lost: only another copy of the photo can repair it"
     how = "is missing from the store" if seen.original is None else "is empty in the store"
     return Do.FAIL, f"{LOST}: the original {how}"
 
 
-def _whole(blob: StoredBlob | None) -> bool:
-    return blob is not None and blob.size > 0
+def _restore_first(row: Image) -> str:
+    return f"its original must be restored first: imgctl restore {row.id}"
 
 
 _JUDGES: Mapping[Code, Judge] = {
@@ -190,5 +177,5 @@ _ADVICE = {
     Code.STALE_RECIPE: "imgctl backfill --stale builds it anew",
     Code.VARIANT_DIFFERS: "look at both; imgctl backfill --force --ids-from FINDINGS builds the variants anew",
     Code.UNLIKELY_DATE: "its id and key hold the date, so it stays: leave the finding out with --fail-on",
-    Code.CHECKSUM_MISMATCH: "it is not what was uploaded: only another copy of the photo can mend it",
+    Code.CHECKSUM_MISMATCH: "it is not what was uploaded: only another copy of the photo can repair it",
 }

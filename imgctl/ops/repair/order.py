@@ -1,23 +1,30 @@
-"""What a repair is asked to do, what it decides, and how each finding ended."""
+"""The options of a repair, what it decides, how each finding ended, and how much it may take away at once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from imgctl.errors import ImgctlError
+from imgctl.keys import ORIGINAL, Key, own_key
 from imgctl.model import Image
-from imgctl.ops.audit.findings import Finding
+from imgctl.ops.audit.findings import Code, Finding, Why
+from imgctl.ops.parts import Parts
+from imgctl.store.catalog.aggregates import named_keys
+from imgctl.store.catalog.lookups import Scope
 from imgctl.store.cold.base import StoredBlob
+from imgctl.units import count_of
 
 DAY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOrder:
-    """How far a repair goes: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash.
+    """The options of one repair: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash.
 
     Orphans younger than `orphan_age_seconds` stay. More than `max_delete` of them, or more than `max_delete_percent`
-    of the keys in scope, are refused as a whole, and so are more than `max_lost` originals that are gone: that is
-    rather a wrong catalog or a wrong bucket. Only keys under the prefixes in force are ours to delete.
+    of the keys in scope, are refused as a whole, and so are more than `max_lost` originals that are gone: a wrong
+    catalog or a wrong bucket is likelier. Only keys under the prefixes in force are ours to delete.
     """
 
     apply: bool = False
@@ -31,9 +38,13 @@ class RepairOrder:
     originals_prefix: str = ""
     variants_prefix: str = ""
 
+    def own_key(self, key: str | None) -> Key | None:
+        """A key of ours taken apart; None for any other."""
+        return own_key(key or "", originals=self.originals_prefix, variants=self.variants_prefix)
+
 
 class Do(StrEnum):
-    """What mends a finding; `leave` is said of what only people can mend, `nothing` of what is well by now."""
+    """What repairs a finding; `leave` is for what only people can repair, `nothing` for what is well by now."""
 
     REQUEUE = "requeue"
     REBIND = "rebind"
@@ -51,7 +62,7 @@ ACTS = frozenset(Do) - {Do.LEAVE, Do.NOTHING}
 
 
 class Fate(StrEnum):
-    """How a finding ended; `drifted` changed while it was mended and was left alone."""
+    """How a finding ended; `drifted` changed during the repair and was left alone."""
 
     MENDED = "mended"
     PLANNED = "planned"
@@ -63,7 +74,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What was seen at the moment of acting: the row, its original, and the blob in question (None: not there)."""
+    """The row, its original and the blob in question at the moment of acting (None: not there)."""
 
     now: datetime
     row: Image | None = None
@@ -72,14 +83,24 @@ class Evidence:
 
     @property
     def held(self) -> bool:
-        """Whether somebody works on the row right now."""
+        """Whether a worker holds the row right now."""
         until = self.row.leased_until if self.row else None
         return until is not None and until > self.now
+
+    @property
+    def safe(self) -> bool:
+        """Whether the original is there and not empty."""
+        return self.original is not None and self.original.size > 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether the original can be read now, without a restore."""
+        return self.original is not None and self.original.readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done about a finding, and why; `key` is the blob it is done to."""
+    """What is to be done about a finding, and why; `key` is the blob that it is done to."""
 
     finding: Finding
     do: Do
@@ -95,3 +116,41 @@ class Outcome:
     decision: Decision
     fate: Fate
     detail: str
+
+
+def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, scope: Scope) -> int:
+    """How many orphans are to go; ImgctlError, before anything is touched, if they are more than the options allow."""
+    orphans = sum(one.code is Code.ORPHAN_BLOB and order.own_key(one.key) is not None for one in findings)
+    if not orphans:
+        return 0
+    if orphans > order.max_delete:
+        raise _too_many(f"{count_of(orphans, 'orphan')}, more than --max-delete {order.max_delete:,}")
+    with parts.catalog.read() as connection:
+        keys = named_keys(connection, scope) + orphans
+    percent = 100 * orphans / keys
+    if percent > order.max_delete_percent:
+        limit = f"--max-delete-percent {order.max_delete_percent:g}"
+        share = f"{percent:.1f}% of {count_of(keys, 'key')} in scope"
+        raise _too_many(f"{count_of(orphans, 'orphan')}, {share}, more than {limit}")
+    return orphans
+
+
+def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
+    """How many originals are gone; ImgctlError, before any row is marked, if they are more than the options allow."""
+    lost = sum(_is_loss(one) for one in findings)
+    if lost > order.max_lost:
+        raise _too_many(
+            f"{count_of(lost, 'original is', 'originals are')} gone, more than --max-lost {order.max_lost:,}"
+        )
+    return lost
+
+
+def _is_loss(finding: Finding) -> bool:
+    """Whether its repair gives up an original: marks a row as lost, or drops a promise."""
+    empty = finding.code is Code.EMPTY_BLOB and finding.role == ORIGINAL
+    return empty or finding.code is Code.MISSING_ORIGINAL or finding.why is Why.BYTES_MISSING
+
+
+def _too_many(text: str) -> ImgctlError:
+    hint = "look whether catalog and store belong together, then raise it"
+    return ImgctlError(f"{text}: nothing was touched", hint=hint)

@@ -1,4 +1,4 @@
-"""Repairs as plan files: what would be done with the row and the blob as they were seen, and doing exactly that later."""
+"""Repairs in plan files: what would be done, with the row and the blob as they were seen; and doing exactly that later."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,25 +7,27 @@ from imgctl.ops.audit.findings import Finding, from_record
 from imgctl.ops.plan.file import Action
 from imgctl.ops.plan.perform import Applied, Fate, Site
 from imgctl.ops.plan.version import row_version
-from imgctl.ops.repair.order import ACTS, Decision, Do, Outcome, RepairOrder
-from imgctl.ops.repair.order import Fate as Mended
-from imgctl.ops.repair.pipeline import decided, id_of, perform
+from imgctl.ops.repair.decide import image_of
+from imgctl.ops.repair.order import ACTS, Decision, Do, RepairOrder
+from imgctl.ops.repair.order import Fate as Repaired
+from imgctl.ops.repair.pipeline import Repairs
+from imgctl.run.threads import thread_pool
 
 DO_PREFIX = "repair_"
 NONE = "-"
 _FATES = {
-    Mended.MENDED: Fate.DONE,
-    Mended.PLANNED: Fate.PLANNED,
-    Mended.WELL: Fate.ALREADY,
-    Mended.LEFT: Fate.REFUSED,
-    Mended.DRIFTED: Fate.REFUSED,
-    Mended.FAILED: Fate.FAILED,
+    Repaired.MENDED: Fate.DONE,
+    Repaired.PLANNED: Fate.PLANNED,
+    Repaired.WELL: Fate.ALREADY,
+    Repaired.LEFT: Fate.REFUSED,
+    Repaired.DRIFTED: Fate.REFUSED,
+    Repaired.FAILED: Fate.FAILED,
 }
 
 
 def action_of(decision: Decision, order: RepairOrder) -> Action | None:
     """What a plan says of a decision; None for one that does nothing, or about no image."""
-    image_id = id_of(decision.finding, order)
+    image_id = image_of(decision.finding, order)
     if decision.do not in ACTS or image_id is None:
         return None
     return Action(
@@ -50,22 +52,20 @@ def perform_repairs(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
         originals_prefix=store.originals_prefix,
         variants_prefix=store.variants_prefix,
     )
-    now = decided([_finding(one) for one in actions], order, site.parts, site.cold)
-    going: list[tuple[Action, Decision]] = []
-    for action, decision in zip(actions, now, strict=True):
-        if decision.do is Do.NOTHING:
-            yield Applied(action=action, fate=Fate.ALREADY, detail=decision.detail)
-        elif drift := _drift(action, decision):
-            yield Applied(action=action, fate=Fate.REFUSED, detail=drift)
-        else:
-            going.append((action, decision))
-    by_decision = {id(decision): action for action, decision in going}
-    for outcome in perform([decision for _, decision in going], order, site.parts, site.cold):
-        yield _applied(by_decision[id(outcome.decision)], outcome)
-
-
-def _applied(action: Action, outcome: Outcome) -> Applied:
-    return Applied(action=action, fate=_FATES[outcome.fate], detail=outcome.detail)
+    with thread_pool(order.concurrency, name="repair") as threads:
+        repairs = Repairs(order, site.parts, site.cold, threads, site.stop)
+        going: list[tuple[Action, Decision]] = []
+        for action, decision in zip(actions, repairs.decide([_finding(one) for one in actions]), strict=True):
+            if decision.do is Do.NOTHING:
+                yield Applied(action=action, fate=Fate.ALREADY, detail=decision.detail)
+            elif drift := _drift(action, decision):
+                yield Applied(action=action, fate=Fate.REFUSED, detail=drift)
+            else:
+                going.append((action, decision))
+        actions_of = {id(decision): action for action, decision in going}
+        for outcome in repairs.perform([decision for _, decision in going]):
+            action = actions_of[id(outcome.decision)]
+            yield Applied(action=action, fate=_FATES[outcome.fate], detail=outcome.detail)
 
 
 def _finding(action: Action) -> Finding:

@@ -1,18 +1,25 @@
 """The trash: orphans are copied there, looked at, and only then deleted; and brought back the same way.
 
-Every step leaves a blob in one place or in both, never in none: a kill at any instant costs nothing but a second run.
+Each step leaves a blob in one place or in both, never in none, so a kill at any instant loses nothing.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, ImgctlError
 from imgctl.imaging.formats import SUPPORTED
 from imgctl.keys import TRASH
 from imgctl.model import VariantFormat
+from imgctl.ops.parts import Parts
+from imgctl.ops.repair.order import Fate
+from imgctl.ops.retry import StopSignal
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 
+BATCH = 64
 CHUNK_BYTES = 8 * 2**20
 _TYPES = {known.extension: known.content_type for known in SUPPORTED}
 _TYPES |= {one.extension: one.content_type for one in VariantFormat}
@@ -37,10 +44,10 @@ def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bo
     if blob.etag is None:
         raise BlobCorrupt(f"{blob.key} has no ETag to tell its content by", hint="move it by hand")
     try:
-        store.copy(blob.key, target, etag=blob.etag, content_type=content_type_of(blob.key))
+        store.copy(blob.key, target, etag=blob.etag, content_type=_content_type(blob.key))
     except BlobExists:
         # Copied by a run that was killed, or another content from another day.
-        if not _same(store, blob.key, target):
+        if _digest(store, blob.key) != _digest(store, target):
             raise
     there, still = store.head(target), store.head(blob.key)
     if there is None or there.size != blob.size:
@@ -54,25 +61,43 @@ def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bo
     return True
 
 
-def trashed(store: BlobStore, day: str | None) -> Iterator[Blob]:
-    """What lies in the trash, of one day (`2026-11-22`) or of all."""
-    return store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeleted:
+    """One blob of the trash, the key it belongs to, and how it ended."""
+
+    trashed: str
+    key: str
+    bytes: int
+    fate: Fate
+    detail: str = ""
 
 
-def content_type_of(key: str) -> str:
-    """The content type that a key's extension stands for."""
-    return _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+def undelete(
+    parts: Parts, day: str | None, *, apply: bool, stop: StopSignal, concurrency: int = 16
+) -> Iterator[Undeleted]:
+    """Bring back what went to the trash on a day (`2026-11-22`) or ever, or (dry) say what would; one outcome for each blob.
+
+    A key that holds another content by now keeps it, and its blob stays in the trash.
+    """
+    blobs = parts.store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
+    with thread_pool(concurrency, name="undelete") as threads:
+        while not stop.is_set() and (batch := list(islice(blobs, BATCH))):
+            yield from threads.map(lambda blob: _one(parts, blob, apply=apply), batch)
 
 
-def _same(store: BlobStore, one: str, other: str) -> bool:
-    return _digest(store, one) == _digest(store, other)
-
-
-def _digest(store: BlobStore, key: str) -> bytes:
-    blob = store.head(key)
-    if blob is None:
-        raise BlobMissing(f"there is no blob {key}", hint="run the same again")
-    return digest_of(store, blob)
+def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:
+    key = key_before(blob.key)
+    if key is None:
+        detail = "it is not shaped like a key of the trash"
+        return Undeleted(trashed=blob.key, key="", bytes=blob.size, fate=Fate.LEFT, detail=detail)
+    fate, detail = Fate.PLANNED, ""
+    if apply:
+        try:
+            carry(parts.store, blob, key, certain=lambda: True)
+            fate = Fate.MENDED
+        except ImgctlError as error:
+            fate, detail = Fate.FAILED, error.line
+    return Undeleted(trashed=blob.key, key=key, bytes=blob.size, fate=fate, detail=detail)
 
 
 def digest_of(store: BlobStore, blob: Blob) -> bytes:
@@ -84,3 +109,15 @@ def digest_of(store: BlobStore, blob: Blob) -> bytes:
         for start in range(0, blob.size, CHUNK_BYTES):
             digest.update(store.read(blob.key, start=start, length=CHUNK_BYTES, etag=blob.etag))
     return digest.digest()
+
+
+def _content_type(key: str) -> str:
+    """The content type that a key's extension stands for."""
+    return _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+
+
+def _digest(store: BlobStore, key: str) -> bytes:
+    blob = store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="run the same again")
+    return digest_of(store, blob)

@@ -15,6 +15,7 @@ from imgctl.pricing.storage import monthly_storage
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.cold.base import ColdStore, StoredBlob
+from imgctl.units import count_of
 
 Blobs = Mapping[str, StoredBlob | None]
 
@@ -112,7 +113,7 @@ def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]
             continue
         # A change of class copies the blob: its time is that of the last move, not of the upload.
         moved = f", now {blob.storage_class}" if is_archived(blob.storage_class) else ""
-        timed.append((blob.modified_at, f"{role} written ({blob.size:,} bytes{moved})"))
+        timed.append((blob.modified_at, f"{role} written ({count_of(blob.size, 'byte')}{moved})"))
         if blob.restored_until is not None:
             timed.append((blob.restored_until, f"{role}: its restored copy expires"))
     if image.leased_until is not None:
@@ -120,8 +121,10 @@ def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]
         timed.append((image.leased_until, "the worker's lease ran out" if ended else "leased until"))
     untimed = []
     if image.attempts:
-        times = "once" if image.attempts == 1 else f"{image.attempts} times"
-        untimed.append(f"tried {times}" + (f", {image.forgiven} not its own fault" if image.forgiven else ""))
+        untimed.append(
+            f"tried {count_of(image.attempts, 'time')}"
+            + (f", {image.forgiven} not its own fault" if image.forgiven else "")
+        )
     if image.status is Status.FAILED:
         untimed.append("given up")
     timed.sort(key=lambda one: one[0])
@@ -151,7 +154,7 @@ def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attem
     if bad := [one for one in Variant if not image.key(one) or not (blob := blobs.get(one)) or not blob.size]:
         return Advice(ok=False, text=f"not there or empty: {', '.join(bad)}", command=repair)
     if image.bytes is not None and original.size != image.bytes:
-        text = f"the original has {original.size:,} bytes, the row says {image.bytes:,}"
+        text = f"the original has {count_of(original.size, 'byte')}, the row says {image.bytes:,}"
         return Advice(ok=False, text=text, command=f"imgctl get {image.id} --out . and compare")
     if image.recipe != recipe:
         text = "its variants were built by other settings"

@@ -18,25 +18,13 @@ _SETTLED = (Status.READY, Status.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenKey(Hold):
-    """A row and one of its keys."""
+class SeenRow(Hold):
+    """A row as it was looked at, and what to write to it: each statement reads only the fields that it needs."""
 
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost(SeenKey):
-    """A row whose original is gone, and its `error`."""
-
-    error: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Class(Hold):
-    """A row and the storage class its original was found in."""
-
-    storage_class: str
-    restored_until: datetime | None
+    key: str = ""
+    error: str = ""
+    storage_class: str | None = None
+    restored_until: datetime | None = None
 
 
 def requeue_seen(connection: Connection, rows: Iterable[Hold]) -> set[UUID]:
@@ -57,9 +45,9 @@ def _requeue(rows: FromClause) -> Update:
     return fenced(rows, *_SETTLED, Status.PROCESSING).where(FREE).values(**fresh).returning(images.c.id)
 
 
-def name_variant(connection: Connection, variant: Variant, rows: Iterable[SeenKey]) -> set[UUID]:
+def name_variant(connection: Connection, variant: Variant, rows: Iterable[SeenRow]) -> set[UUID]:
     """Let settled rows that name no such variant name this one; returns those that changed."""
-    return batch.changed(connection, _name, SeenKey, rows, variant)
+    return batch.changed(connection, _name, SeenRow, rows, variant)
 
 
 def _name(rows: FromClause, variant: Variant) -> Update:
@@ -68,9 +56,9 @@ def _name(rows: FromClause, variant: Variant) -> Update:
     return unnamed.values({column: rows.c.key}).returning(images.c.id)
 
 
-def unname_variant(connection: Connection, variant: Variant, rows: Iterable[SeenKey]) -> set[UUID]:
+def unname_variant(connection: Connection, variant: Variant, rows: Iterable[SeenRow]) -> set[UUID]:
     """Let settled rows that name this variant name none; returns those that changed."""
-    return batch.changed(connection, _unname, SeenKey, rows, variant)
+    return batch.changed(connection, _unname, SeenRow, rows, variant)
 
 
 def _unname(rows: FromClause, variant: Variant) -> Update:
@@ -79,9 +67,9 @@ def _unname(rows: FromClause, variant: Variant) -> Update:
     return named.values({column: null()}).returning(images.c.id)
 
 
-def mark_lost(connection: Connection, rows: Iterable[Lost]) -> set[UUID]:
+def mark_lost(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
     """Turn images whose original is gone `failed`, their variants kept; returns those that changed."""
-    return batch.changed(connection, _mark_lost, Lost, rows)
+    return batch.changed(connection, _mark_lost, SeenRow, rows)
 
 
 def _mark_lost(rows: FromClause) -> Update:
@@ -90,9 +78,9 @@ def _mark_lost(rows: FromClause) -> Update:
     return same.values(**failed).returning(images.c.id)
 
 
-def reclass(connection: Connection, rows: Iterable[Class]) -> set[UUID]:
+def reclass(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
     """Let rows say the storage class that their original is in; returns those that changed."""
-    return batch.changed(connection, _reclass, Class, rows)
+    return batch.changed(connection, _reclass, SeenRow, rows)
 
 
 def _reclass(rows: FromClause) -> Update:
@@ -100,9 +88,9 @@ def _reclass(rows: FromClause) -> Update:
     return fenced(rows).where(FREE).values(**found).returning(images.c.id)
 
 
-def drop_promises(connection: Connection, rows: Iterable[SeenKey]) -> set[UUID]:
+def drop_promises(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
     """Delete rows that are still `uploading`; returns those that are gone."""
-    return batch.changed(connection, _drop, SeenKey, rows)
+    return batch.changed(connection, _drop, SeenRow, rows)
 
 
 def _drop(rows: FromClause) -> ReturningDelete[UUID]:

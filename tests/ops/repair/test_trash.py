@@ -6,10 +6,8 @@ import pytest
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import TRASH
-from imgctl.ops.repair.limits import check_share
-from imgctl.ops.repair.order import Do, Fate, RepairOrder
-from imgctl.ops.repair.trash import carry, key_before, trash_key
-from imgctl.ops.repair.undelete import undelete
+from imgctl.ops.repair.order import Do, Fate, RepairOrder, check_share
+from imgctl.ops.repair.trash import carry, key_before, trash_key, undelete
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.lookups import Scope
 from tests.ops.repair.conftest import JPEG, Archive
@@ -87,7 +85,7 @@ def test_a_blob_that_got_a_row_meanwhile_stays(archive: Archive) -> None:
     ("order", "words"),
     [
         (RepairOrder(max_delete=4, max_delete_percent=100), "--max-delete 4"),
-        (RepairOrder(max_delete_percent=50), "55.6% of the 9 keys"),
+        (RepairOrder(max_delete_percent=50), "55.6% of 9 keys"),
     ],
 )
 def test_an_implausible_share_is_refused_as_a_whole(archive: Archive, order: RepairOrder, words: str) -> None:

@@ -13,7 +13,7 @@ from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.repairs import SeenKey, drop_promises
+from imgctl.store.catalog.repairs import SeenRow, drop_promises
 from imgctl.store.catalog.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
@@ -161,7 +161,7 @@ def test_a_promise_that_was_dropped_while_its_bytes_flew_is_made_anew(catalog: C
     rows = [new_image(number) for number in range(3)]
     promised(catalog, rows)
     with catalog.write() as connection:
-        drop_promises(connection, [SeenKey(id=rows[1].id, attempts=0, key=rows[1].original_key)])
+        drop_promises(connection, [SeenRow(id=rows[1].id, attempts=0, key=rows[1].original_key)])
 
     with catalog.write() as connection:
         keep(connection, {row.id: partial(replace, row) for row in rows})
