@@ -1,34 +1,23 @@
-"""Bytes to pixels: libvips first, Pillow where libvips cannot, and what each says when it fails."""
+"""Bytes to pixels: libvips first, Pillow where libvips cannot, and what fits into memory."""
 
 from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
+from imgctl.imaging.bands import alpha_is_named, is_bare_ycbcr, load_tiff, only_alpha
 from imgctl.imaging.code_points import CodePoints, code_points, is_grey_avif, says_srgb
-from imgctl.imaging.colour import PROFILE, colour_bands, has_alpha, without_profile
-from imgctl.imaging.exif import Exif
-from imgctl.imaging.extra import only_alpha, psd_has_transparency
-from imgctl.imaging.formats import Format
-from imgctl.imaging.memory import check_memory, libvips_bytes, pillow_bytes
-from imgctl.imaging.metadata.header import read_header
-from imgctl.imaging.metadata.source import in_memory
-from imgctl.imaging.source import Data
-from imgctl.imaging.tiff import (
-    ALPHA,
-    ASSOCIATED,
-    COMPRESSION,
-    JPEG_COMPRESSION,
-    PHOTOMETRIC,
-    WHITE_IS_ZERO,
-    YCBCR,
-    first_directory,
-    is_grey_apart,
-    is_oddly_associated,
-    taken_plainly,
-)
+from imgctl.imaging.colour import PROFILE, colour_bands, without_profile
+from imgctl.imaging.formats import SUPPORTED, Format
+from imgctl.imaging.metadata.exif import Exif
+from imgctl.imaging.probe import read_header
+from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
+from imgctl.units import format_bytes
 
-LOADERS = {
+RESERVED_BYTES = 256 * 2**20
+"""What a rendering process takes besides: the interpreter, libraries, other originals, the variants."""
+
+_LOADERS = {
     Format.JPEG: "jpegload_source",
     Format.PNG: "pngload_source",
     Format.GIF: "gifload_source",
@@ -36,10 +25,40 @@ LOADERS = {
     Format.TIFF: "tiffload_source",
     Format.AVIF: "heifload_source",
 }
-_OPAQUE_BANDS = 3
-_WHOLE = {"uchar": 255, "ushort": 65535}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
+# Bytes a pixel at the peak, measured with VmData; what is not named streams. A test holds them to be enough.
+_LIBVIPS = {Format.WEBP: 20, Format.AVIF: 17, Format.GIF: 7}
+_LIBVIPS_INTERLACED = {Format.JPEG: 7, Format.PNG: 9}
+_PILLOW = {Format.HEIC: 11, Format.AVIF: 16, Format.WEBP: 16, Format.JPEG2000: 22}
+_PILLOW_OTHERS = 10
+_STREAMS = 0
+
+
+class MemoryNeeded(ImageRejected):
+    """A decode that does not fit; another decoder may."""
+
+
+def libvips_bytes(kind: Format, pixels: int, *, interlaced: bool) -> int:
+    """What libvips holds at most; a progressive JPEG and an interlaced PNG are held whole."""
+    held = _LIBVIPS_INTERLACED if interlaced else _LIBVIPS
+    return pixels * held.get(kind, _STREAMS)
+
+
+def pillow_bytes(kind: Format, pixels: int, *, copied_bytes: int) -> int:
+    """What Pillow holds at most; `copied_bytes` are those of a file that is not in memory yet."""
+    return pixels * _PILLOW.get(kind, _PILLOW_OTHERS) + copied_bytes
+
+
+def check_memory(needed: int, memory_bytes: int) -> None:
+    """Raise MemoryNeeded where a decode takes more than a process may (0: no bound)."""
+    if not memory_bytes or not needed or needed + RESERVED_BYTES <= memory_bytes:
+        return
+    raise MemoryNeeded(
+        f"decoding it takes about {format_bytes(needed)} of memory; a rendering process may take"
+        f" {format_bytes(memory_bytes)}, {format_bytes(RESERVED_BYTES)} of it for itself",
+        hint=f"raise [work] memory to {-(-(needed + RESERVED_BYTES) // 2**30)}GiB",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +81,17 @@ class Decoded:
     points: CodePoints | None = None
 
 
-def opens(data: Data, kind: Format) -> bool:
-    """Whether libvips' loader of this format, asked by name, finds a header it can read."""
+def opened_as(data: Data) -> Format | None:
+    """The first format whose decoder opens the data, or None: a damaged signature need not stop one.
+
+    Takes what decoders take, so for child processes only.
+    """
+    by_libvips = (kind for kind in _LOADERS if _opens(data, kind))
+    by_pillow = (row.format for row in SUPPORTED if row.format is not Format.MPO and pillow.size_of(data, row.format))
+    return next(by_libvips, None) or next(by_pillow, None)
+
+
+def _opens(data: Data, kind: Format) -> bool:
     try:
         _load(data, kind, {"access": "sequential", "fail_on": "none"})
     except pyvips.Error:
@@ -77,17 +105,16 @@ def can_libvips(data: Data, kind: Format) -> bool:
     Its HEIF loader knows no HEVC and takes grey of limited range as it is, its TIFF loader no bare YCbCr.
     """
     if kind is Format.TIFF:
-        found = first_directory(data)
-        return found.number(PHOTOMETRIC) != YCBCR or found.number(COMPRESSION) == JPEG_COMPRESSION
+        return not is_bare_ycbcr(data)
     if kind is Format.AVIF:
         return not is_grey_avif(data)
-    return kind in LOADERS
+    return kind in _LOADERS
 
 
 def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, lenient: bool) -> Decoded:
     """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
     options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
-    image = _load_tiff(data, options) if kind is Format.TIFF else _load(data, kind, options)
+    image = load_tiff(data, options) if kind is Format.TIFF else _load(data, kind, options)
     width, height = image.width, image.height
     _check_pixels(width, height, limits.max_pixels)
     interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
@@ -120,7 +147,7 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
     image = pyvips.Image.new_from_memory(
         pixels.data, width, height, _BANDS[pixels.mode], _SAMPLE.get(pixels.mode, "uchar")
     ).copy(interpretation=_interpretation(pixels.mode))
-    if not _alpha_is_named(data, kind, image):
+    if not alpha_is_named(data, kind, image):
         image = only_alpha(image, ())
     if pixels.icc_profile:
         image.set_type(pyvips.GValue.blob_type, PROFILE, pixels.icc_profile)
@@ -147,35 +174,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 def _load(data: Data, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
     # By a source: libvips reads the bytes where they lie, where a buffer would be copied first.
-    return getattr(pyvips.Image, LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
-
-
-def _load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
-    """Colour and named transparency: libvips takes the first band behind the colour for that, whatever it is."""
-    found = first_directory(data)
-    apart = is_grey_apart(found)
-    if not apart and not is_oddly_associated(found):
-        return only_alpha(_load(data, Format.TIFF, options), found.extra)
-    # By a buffer, which libvips copies: nothing else holds these bytes once this function has returned.
-    image = pyvips.Image.tiffload_buffer(taken_plainly(data, found), **options)
-    if apart:
-        image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
-    shown = only_alpha(image, found.extra)
-    if apart and found.number(PHOTOMETRIC) == WHITE_IS_ZERO:
-        shown = shown[0].invert() if shown.bands == 1 else shown[0].invert().bandjoin(shown[1])
-    if ASSOCIATED not in found.extra or not has_alpha(shown):
-        return shown
-    return shown.unpremultiply(max_alpha=_WHOLE.get(shown.format, 1)).cast(shown.format)
-
-
-def _alpha_is_named(data: Data, kind: Format, image: pyvips.Image) -> bool:
-    """Whether the band that Pillow calls alpha is transparency by the file; most formats know no other."""
-    if kind is Format.TIFF:
-        return not ALPHA.isdisjoint(first_directory(data).extra)
-    if kind is Format.BMP:
-        # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
-        return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
-    return psd_has_transparency(data) if kind is Format.PSD else True
+    return getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
 
 
 def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:

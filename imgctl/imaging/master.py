@@ -1,16 +1,15 @@
 """The largest variant's pixels: the first decode that succeeds, shrunk, coloured, turned and held in memory."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from imgctl.errors import ImageRejected
-from imgctl.imaging.colour import ProfileUnusable, has_alpha, on_background, to_srgb, without_profile
-from imgctl.imaging.decode import Decoded, Limits, can_libvips, with_libvips, with_pillow
-from imgctl.imaging.exif import Exif
-from imgctl.imaging.flat import is_flat, is_hidden, look_edge
+from imgctl.errors import ImageRejected, ImgctlError
+from imgctl.imaging.bands import WHOLE
+from imgctl.imaging.colour import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
+from imgctl.imaging.decode import Decoded, Limits, MemoryNeeded, can_libvips, with_libvips, with_pillow
 from imgctl.imaging.formats import Format
-from imgctl.imaging.memory import MemoryNeeded
-from imgctl.imaging.plain_words import explain, is_harmless
+from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.raster import Raster, computed
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
@@ -21,6 +20,38 @@ HINT = "the original is safe in the store; look at it, and upload a whole copy i
 
 PROFILE_LEFT_OUT = "its colour profile is damaged or not made for it, and is left out"
 
+_LOOK_EDGE_PX = 256
+# In steps of 8 bits: less is what encoders and profiles level out.
+_VISIBLE_STEPS = 4
+_SAYINGS = tuple(
+    (re.compile(pattern, re.IGNORECASE), text)
+    for pattern, text in (
+        (
+            r"premature end|truncated|unexpected end|not enough|end of file|read error|too short|unexpected eof",
+            "the file is cut off or damaged: its data ends too early",
+        ),
+        (
+            r"corrupt|broken|bad (?:code|marker|huffman)|\bcrc\b|checksum|inconsistent|invalid",
+            "the file is damaged: its data does not add up",
+        ),
+        (r"out of memory|cannot allocate|memoryerror", "the file needs more memory than [work] memory allows"),
+        (r"no frames|no image", "the file holds no picture"),
+        (
+            r"cannot identify|not a |create decoder|no loader|bad header",
+            "the file is damaged at its very beginning: only its signature is readable",
+        ),
+        (
+            r"unsupported|not supported|not implemented|no decode|unknown",
+            "the file uses a feature that no decoder here knows",
+        ),
+    )
+)
+# libjpeg warns of these, and yet every pixel is right.
+_HARMLESS = re.compile(
+    r"extraneous bytes before marker 0xd9|unknown jfif|invalid sos parameters|unknown adobe", re.IGNORECASE
+)
+_PYTHON_OBJECT = re.compile(r" ?<[^<>]* object at 0x[^<>]*>")
+_MAX_QUOTE = 160
 # Less CPU than lanczos3 for an RMS difference of 0.8 of 255 (measured on an 8-megapixel photo).
 _KERNEL = "cubic"
 _TURNS: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
@@ -98,8 +129,9 @@ def _decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[tu
 
 def _is_hidden(data: Data, kind: Format, raster: Raster, limits: Limits) -> bool:
     """Whether the original, decoded once more in every way and small, is not flat."""
-    edge = look_edge(raster)
-    return is_hidden((decode for _, decode in _decodes(data, kind, edge, limits)), edge)
+    # So small that a difference must show in what was rendered too.
+    edge = min(_LOOK_EDGE_PX, max(1, max(raster.width, raster.height) // 2))
+    return any(_varies(decode, edge) for _, decode in _decodes(data, kind, edge, limits))
 
 
 def _hidden(master: Master, background: str) -> ImageRejected:
@@ -146,3 +178,44 @@ def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     if (image.width, image.height) == (width, height):
         return image
     return image.resize(width / image.width, vscale=height / image.height, kernel=_KERNEL)
+
+
+def is_flat(raster: Raster) -> bool:
+    """Whether every pixel has the colour of the first one; stops at the first that differs."""
+    pixels = memoryview(raster.data)
+    return pixels[3:] == pixels[:-3]
+
+
+def _varies(decode: Callable[[], Decoded], edge: int) -> bool:
+    """Whether colour or transparency differs by more than encoders and profiles level out; a failure finds nothing."""
+    try:
+        image = decode().image
+        image = in_range(image.resize(min(1.0, edge / max(image.width, image.height)), kernel="linear"))
+        visible = WHOLE.get(image.format, 1.0) * _VISIBLE_STEPS / 255
+        # A row for each band behind the one for all: its first two columns are the least and the greatest value.
+        stats = image.stats()
+        return any(stats(1, row)[0] - stats(0, row)[0] > visible for row in range(1, stats.height))
+    except (pyvips.Error, ImgctlError, MemoryError, OSError, ValueError, SyntaxError):
+        return False
+
+
+def explain(*errors: BaseException, otherwise: str) -> str:
+    """One plain sentence (`otherwise` when no error is understood), and the decoder's own words behind it."""
+    lines = [line for error in errors for line in own_lines(error)]
+    for pattern, plain in _SAYINGS:
+        said = next((line for line in lines if pattern.search(line)), None)
+        if said is not None:
+            return f"{plain} (decoder: {said})"
+    return f"{otherwise} (decoder: {lines[-1]})"
+
+
+def own_lines(error: BaseException) -> list[str]:
+    """What a decoder said, line by line; an error without words gives its name."""
+    lines = [_PYTHON_OBJECT.sub("", line).strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
+    return lines or [type(error).__name__]
+
+
+def is_harmless(error: BaseException) -> bool:
+    """Whether a complaint leaves every pixel as it should be; libvips names its own step in the first line."""
+    lines = own_lines(error)[1:]
+    return bool(lines) and all(_HARMLESS.search(line) for line in lines)

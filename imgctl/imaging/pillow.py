@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from imgctl.imaging.exif import read_exif
 from imgctl.imaging.formats import Format
+from imgctl.imaging.metadata.exif import read_exif
 from imgctl.imaging.source import Data, as_file
 
 # imgctl checks the header's pixel count itself, with a limit the operator sets.

@@ -1,17 +1,89 @@
-"""What a file is, from its header alone: format, names for it, size as seen; runs once for every upload."""
+"""What a file is, from its header alone, read by seeking: format, names for it, size as seen, turn and metadata."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from imgctl.imaging.formats import KNOWN, Format
-from imgctl.imaging.metadata.header import Header, read_header
-from imgctl.imaging.metadata.source import Source, source_of
+from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
+from imgctl.imaging.metadata.heif import read_heif, read_jp2
+from imgctl.imaging.metadata.jpeg import read_jpeg
+from imgctl.imaging.metadata.photoshop import read_psd
+from imgctl.imaging.metadata.png import read_png
+from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
+from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
-from imgctl.imaging.source import Data
+from imgctl.imaging.source import Contents, Data, Source, source_of
 
 # What is no picture is named by more: a file of zeros is one only if many are.
 NAMED_BY_BYTES = 2**20
 # Two letters are no proof.
 _NEEDS_SIZE = {Format.BMP}
+_TURNED_BY_EXIF = frozenset((Format.JPEG, Format.MPO, Format.PNG, Format.WEBP, Format.TIFF))
+_MOST_EDGE = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the file says before a pixel is decoded.
+
+    `size` is as a person sees it, None where the header cannot be read; `orientation` is the turn (1-8, as EXIF counts)
+    that is left to do once a decoder has applied what the container itself says. The blocks of XMP and IPTC are as found.
+    """
+
+    kind: Format
+    size: tuple[int, int] | None = None
+    orientation: int = 1
+    exif: Exif = NO_EXIF
+    xmp: bytes = b""
+    iptc: bytes = b""
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_header(source: Source, kind: Format) -> Header:
+    """Take a file of this format apart; damage reads as absence, and what fetching raises is passed on."""
+    contents = _READERS[kind](source)
+    exif = read_exif(contents.exif)
+    orientation = _left_to_turn(kind, contents, exif)
+    size = contents.size
+    # The catalog's columns are 32-bit; a header that claims more (or nothing) says nothing.
+    if size is not None and not all(0 < edge < _MOST_EDGE for edge in size):
+        size = None
+    if size is not None and orientation >= 5:
+        size = size[1], size[0]
+    return Header(
+        kind=Format.MPO if contents.pictures > 1 else kind,
+        size=size,
+        orientation=orientation,
+        exif=exif,
+        xmp=contents.xmp,
+        iptc=contents.iptc,
+        texts=contents.texts,
+    )
+
+
+def _left_to_turn(kind: Format, contents: Contents, exif: Exif) -> int:
+    """Container transforms win, and decoders apply them; where there are none, EXIF counts as viewers have it count.
+
+    An AVIF is turned by its container alone, as browsers do (MIAF, 7.3.10.1). An XMP packet turns nothing.
+    """
+    if kind is Format.HEIC:
+        return 1 if contents.turned else exif.orientation
+    return exif.orientation if kind in _TURNED_BY_EXIF else 1
+
+
+_READERS: dict[Format, Callable[[Source], Contents]] = {
+    Format.JPEG: read_jpeg,
+    Format.MPO: read_jpeg,
+    Format.PNG: read_png,
+    Format.GIF: read_gif,
+    Format.WEBP: read_webp,
+    Format.TIFF: read_tiff,
+    Format.HEIC: read_heif,
+    Format.AVIF: read_heif,
+    Format.BMP: read_bmp,
+    Format.JPEG2000: read_jp2,
+    Format.PSD: read_psd,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,8 @@ import re
 
 from imgctl.errors import FormatUnsupported, NotAnImage
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.imaging.metadata.source import Source, source_of
-from imgctl.imaging.metadata.tiff import directories
-from imgctl.imaging.source import Data
-from imgctl.imaging.tiff import PHOTOMETRIC, RAW_VERSION, REDUCED_COPY, SUB_IMAGES
+from imgctl.imaging.metadata.tiff import PHOTOMETRIC, RAW_VERSION, REDUCED_COPY, SUB_IMAGES, directories
+from imgctl.imaging.source import Data, Source, source_of
 
 _ARTICLE = {Kind.PICTURE: "a picture", Kind.RAW: "a camera raw", Kind.FILM: "a film"}
 _WAY_OUT = {

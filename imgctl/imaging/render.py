@@ -5,16 +5,14 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging import pillow
-from imgctl.imaging.decode import Limits
-from imgctl.imaging.encode import encode
-from imgctl.imaging.exif import ownership_block
+from imgctl.imaging.decode import Limits, opened_as
 from imgctl.imaging.formats import KNOWN, Format
-from imgctl.imaging.master import HINT, Master, fit, master_of, resized
-from imgctl.imaging.plain_words import explain
-from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.master import HINT, Master, explain, fit, master_of, resized
+from imgctl.imaging.metadata.exif import ownership_block
+from imgctl.imaging.probe import NAMED_BY_BYTES
+from imgctl.imaging.raster import Raster, computed, encode
 from imgctl.imaging.recognise import sniff, stranger, unsupported
-from imgctl.imaging.source import Data, head
-from imgctl.imaging.trial import opened_as
+from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
@@ -54,7 +52,7 @@ def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendere
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render."""
     kind = sniff(data) or opened_as(data)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
-        raise stranger(head(data))
+        raise stranger(data[:NAMED_BY_BYTES])
     if not KNOWN[kind].supported:
         raise unsupported(kind)
     master = master_of(data, kind, recipe, limits)

@@ -1,6 +1,6 @@
 """Blobs read by seeking: what a reader of metadata asks for comes by range requests, a few for each blob."""
 
-from imgctl.imaging.metadata.source import REMOTE_BYTES, Source
+from imgctl.imaging.source import REMOTE_BYTES, Source
 from imgctl.store.blobs.base import BlobStore
 
 

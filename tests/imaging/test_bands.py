@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.flat import is_flat
+from imgctl.imaging.master import is_flat
 from imgctl.imaging.raster import Raster
 from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips

@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.imaging.boilerplate import is_boilerplate
-from imgctl.imaging.exif import Exif, read_exif
-from imgctl.imaging.metadata.contents import Contents
-from imgctl.imaging.metadata.iptc import read_iptc
+from imgctl.imaging.metadata.exif import Exif, read_exif
 from imgctl.imaging.metadata.jpeg import read_jpeg
-from imgctl.imaging.metadata.photoshop import IPTC, resources
-from imgctl.imaging.metadata.source import in_memory
+from imgctl.imaging.metadata.photoshop import IPTC, read_iptc, resources
 from imgctl.imaging.metadata.xmp import LONGEST, NO_XMP, Xmp, read_xmp
 from imgctl.imaging.name_date import name_moment
+from imgctl.imaging.source import Contents, in_memory
 from imgctl.imaging.takeout import NO_TAKEOUT, read_takeout, sidecar_names
 from tests.imaging.metadata import dataset, described, exif_block, jpeg, resource, xmp_packet
 
@@ -248,15 +245,3 @@ def test_any_name_is_read_without_an_error(name: str) -> None:
     moment = name_moment(name)
 
     assert moment is None or moment.tzinfo is UTC
-
-
-@pytest.mark.parametrize(
-    "text", ["OLYMPUS DIGITAL CAMERA  ", "SONY DSC", "cof", "DCIM\\100MEDIA\\DJI_0001.JPG", "", "---"]
-)
-def test_what_cameras_write_is_no_description(text: str) -> None:
-    assert is_boilerplate(text)
-
-
-@pytest.mark.parametrize("text", ["My SONY DSC at the beach", "海", "Camera obscura"])
-def test_what_people_write_is_a_description(text: str) -> None:
-    assert not is_boilerplate(text)

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.decode import Limits
-from imgctl.imaging.memory import RESERVED_BYTES, libvips_bytes, pillow_bytes
+from imgctl.imaging.decode import RESERVED_BYTES, Limits, libvips_bytes, pillow_bytes
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.errors import NotAnImage
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.metadata.source import MOST_REMOTE, Source
-from imgctl.imaging.probe import recognise
+from imgctl.imaging.probe import Header, recognise
+from imgctl.imaging.source import MOST_REMOTE, Source
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging.containers import (

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.imaging.encode import encode
-from imgctl.imaging.raster import Raster, computed
+from imgctl.imaging.raster import Raster, computed, encode
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Variant, VariantSpec
 from tests.imaging.pictures import encoded, opened, quadrants

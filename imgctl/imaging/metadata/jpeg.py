@@ -3,9 +3,8 @@
 import struct
 from collections.abc import Iterator
 
-from imgctl.imaging.metadata.contents import MOST_PARTS, Contents
 from imgctl.imaging.metadata.photoshop import IPTC, resources
-from imgctl.imaging.metadata.source import Source, in_memory
+from imgctl.imaging.source import MOST_PARTS, Contents, Source, in_memory
 
 _NO_FRAME = frozenset((0xC4, 0xC8, 0xCC))
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))

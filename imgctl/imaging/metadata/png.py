@@ -4,9 +4,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
 from imgctl.imaging.metadata.photoshop import IPTC, resources
-from imgctl.imaging.metadata.source import Source, in_memory
+from imgctl.imaging.source import MOST_BLOCK, Contents, Source, in_memory
 
 _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _WANTED = frozenset((b"IHDR", b"eXIf", *_TEXTS))

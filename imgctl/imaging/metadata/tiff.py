@@ -1,17 +1,18 @@
-"""TIFF and BigTIFF directories by seeking, as files and as EXIF blocks have them."""
+"""TIFF and BigTIFF directories (TIFF 6.0, section 2), as files and as EXIF blocks have them."""
 
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imgctl.imaging.metadata.contents import MOST_BLOCK, Contents
 from imgctl.imaging.metadata.photoshop import IPTC as IPTC_RESOURCE
 from imgctl.imaging.metadata.photoshop import resources
-from imgctl.imaging.metadata.source import Source, in_memory
+from imgctl.imaging.source import MOST_BLOCK, Contents, Data, Source, in_memory, source_of
 
-WIDTH, HEIGHT, XMP, IPTC, PHOTOSHOP = 0x0100, 0x0101, 0x02BC, 0x83BB, 0x8649
+REDUCED_COPY, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x00FE, 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
+SAMPLES, PLANAR, SUB_IMAGES, EXTRA_SAMPLES, RAW_VERSION = 0x0115, 0x011C, 0x014A, 0x0152, 0xC612
+XMP, IPTC, PHOTOSHOP = 0x02BC, 0x83BB, 0x8649
 _HEADER = b"Exif\0\0"
-_MAX_ENTRIES = 512
+_MAX_ENTRIES, _MAX_NUMBERS = 512, 64
 _BIG = 43
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8, 18: 8, 129: 1}
 _WHOLE = frozenset((1, 3, 4, 13, 16, 18))
@@ -19,6 +20,8 @@ _WHOLE = frozenset((1, 3, 4, 13, 16, 18))
 _TEXTS = frozenset((2, 129))
 
 Field = tuple[int, int, int, bytes]
+"""Tag, type, count, and the value or its place."""
+Entries = Mapping[int, Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Directories:
     big: bool
     first: int
 
-    def at(self, place: int) -> Mapping[int, Field]:
-        """The entries of the directory at `place` by tag, as (tag, type, count, value or its place)."""
+    def at(self, place: int) -> Entries:
+        """The entries of the directory at `place` by tag."""
         if place < 8:
             return {}
         head, entry = (8, 20) if self.big else (2, 12)
@@ -44,12 +47,29 @@ class Directories:
         data = data[: len(data) // entry * entry]
         return {one[0]: one for one in struct.iter_unpack(f"{self.order}{'HHQ8s' if self.big else 'HHI4s'}", data)}
 
-    def number(self, field: Field | None) -> int:
-        """The first of a field's whole numbers, 0 where it has none."""
+    def number(self, field: Field | None, default: int = 0) -> int:
+        """The first of a field's whole numbers, `default` where it has none."""
         if field is None or field[1] not in _WHOLE or field[2] < 1:
-            return 0
-        size = _SIZES[field[1]]
-        return self.whole(self.value(field)[:size] if size * field[2] > len(field[3]) else field[3][:size])
+            return default
+        return self.whole(self.value(field)[: _SIZES[field[1]]])
+
+    def numbers(self, field: Field | None) -> tuple[int, ...]:
+        """All of a field's whole numbers; none where it is cut off or has very many."""
+        if field is None or field[1] not in _WHOLE or field[2] > _MAX_NUMBERS:
+            return ()
+        data, size = self.value(field), _SIZES[field[1]]
+        whole = len(data) == size * field[2]
+        return tuple(self.whole(data[at : at + size]) for at in range(0, len(data), size)) if whole else ()
+
+    def place(self, field: Field) -> int:
+        """Where in the source the value of a field of the first directory lies."""
+        if _SIZES[field[1]] * field[2] > len(field[3]):
+            return self.start + self.whole(field[3])
+        head, entry = (8, 20) if self.big else (2, 12)
+        at = self.start + self.first + head
+        while self.whole(self.source.read(at, 2)) != field[0]:
+            at += entry
+        return at + entry - len(field[3])
 
     def text(self, field: Field | None) -> bytes:
         """A text up to its first NUL, stripped, or nothing."""
@@ -69,8 +89,9 @@ class Directories:
         return int.from_bytes(data, "little" if self.order == "<" else "big")
 
 
-def directories(source: Source) -> Directories | None:
+def directories(what: Data | Source) -> Directories | None:
     """The directories of a TIFF file, or of an EXIF block with or without its signature; None for what is neither."""
+    source = source_of(what)
     head = source.read(0, 22)
     start = len(_HEADER) if head.startswith(_HEADER) else 0
     head = head[start:]
@@ -94,6 +115,5 @@ def read_tiff(source: Source) -> Contents:
         size=(width, height) if width and height else None,
         exif=source,
         xmp=found.value(first.get(XMP)),
-        iptc=found.value(first.get(IPTC))
-        or (resources(in_memory(photoshop)).get(IPTC_RESOURCE, b"") if photoshop else b""),
+        iptc=found.value(first.get(IPTC)) or resources(in_memory(photoshop)).get(IPTC_RESOURCE, b""),
     )

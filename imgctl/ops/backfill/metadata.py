@@ -23,8 +23,7 @@ from imgctl.errors import (
     StoreUnavailable,
 )
 from imgctl.imaging.formats import Format
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import recognise
+from imgctl.imaging.probe import Header, recognise
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.backfill.checkpoint import Checkpoint, Reached, named_checkpoint
 from imgctl.ops.backfill.order import Shard

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imgctl.imaging.formats import KNOWN, Format
-from imgctl.imaging.metadata.source import REMOTE_BYTES
+from imgctl.imaging.source import REMOTE_BYTES
 from imgctl.model import is_archived
 from imgctl.ops.backfill.metadata import MetadataOrder
 from imgctl.ops.parts import Parts

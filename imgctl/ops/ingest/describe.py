@@ -1,5 +1,6 @@
 """What is said about a photo, in it or beside it: its caption and when it was taken."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,13 +8,29 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from imgctl.dates import is_likely
-from imgctl.imaging.boilerplate import is_boilerplate
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.metadata.iptc import Iptc, decoded, read_iptc
+from imgctl.imaging.metadata.photoshop import Iptc, decoded, read_iptc
 from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp, w3c_moment
 from imgctl.imaging.name_date import name_moment
+from imgctl.imaging.probe import Header
 from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
 from imgctl.ops.ingest.sidecar import SidecarFiles
+
+# What cameras and phones write where a description belongs, in every picture alike: brands as their cameras write them,
+# and the shooting modes that phones of Huawei and Motorola leave.
+_BOILERPLATE = frozenset(
+    """
+    olympus digital camera|sony dsc|minolta dsc|minolta digital camera|konica minolta digital camera|digital camera|
+    kodak digital still camera|samsung camera pictures|samsung digital camera|samsung|nikon digital camera|
+    jenoptik digital camera|medion digital camera|lg digital camera|casio computer co.,ltd.|casio computer co.,ltd|
+    moultrie digital game camera|exif_jpeg_picture|dvc 10.1 hdmi|my beautiful picture|hellomoto|binary comment|
+    charset=ascii|default|untitled|image|picture|camera|dcim|screenshot|user comments|
+    btf|btfhdr|btfmdn|btr|bsh|burst|cof|dav|edf|fbt|fbthdr|frem|frontbhdp|fshbty|hdr|mde|mde_soft|mon|nor|oznor|ptr|
+    qrf|rbt|rpt|sdr_hdrb|smart|_cuva
+    """.replace("\n", "")
+    .replace("    ", "")
+    .split("|")
+)
+_CAMERA_TEXT = re.compile(r"DCIM[\\/].*|<\s*(KENOX|Samsung|DIGIMAX)\b.*>|\W*", re.IGNORECASE | re.DOTALL)
 
 
 class TakenFrom(StrEnum):
@@ -141,7 +158,9 @@ def _mail_moment(text: str) -> datetime | None:
 
 
 def _written_by_hand(text: str) -> str | None:
-    return None if is_boilerplate(text) else text
+    """The text, unless it says nothing that somebody wrote."""
+    bare = text.strip()
+    return None if bare.lower() in _BOILERPLATE or _CAMERA_TEXT.fullmatch(bare) else text
 
 
 def _clean(text: str | None) -> str | None:

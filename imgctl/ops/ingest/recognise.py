@@ -7,10 +7,9 @@ from threading import Lock
 from imgctl.config import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage, WorkerError
 from imgctl.imaging.formats import KNOWN, Format, format_by_name
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.metadata.source import Source, source_of
-from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
+from imgctl.imaging.probe import NAMED_BY_BYTES, Header, recognise
 from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, stranger, unsupported
+from imgctl.imaging.source import Source, source_of
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.run.limits import time_limit
 from imgctl.run.pool import ChildDied, Pool, PoolSettings, open_pool
@@ -113,8 +112,8 @@ def verdict(error: Unfit, name: str, *, size: int) -> Verdict:
 
 
 def _open(data: bytes) -> Format | None:
+    from imgctl.imaging.decode import opened_as
     from imgctl.imaging.render import configure
-    from imgctl.imaging.trial import opened_as
 
     configure()
     with time_limit(OPEN_SECONDS):

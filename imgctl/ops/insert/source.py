@@ -8,8 +8,7 @@ from uuid import UUID
 
 from imgctl.dates import filed_at, is_likely
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, StoreError
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import Probe, probe_of
+from imgctl.imaging.probe import Header, Probe, probe_of
 from imgctl.keys import first_id
 from imgctl.ops.ingest.describe import Description, describe
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, NotAnImage, StoreError, UsageError
 from imgctl.imaging.formats import SUPPORTED
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import probe_of
+from imgctl.imaging.probe import Header, probe_of
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.ingest.describe import describe

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.metadata.source import on_disk
-from imgctl.imaging.probe import Probe, probe_of
+from imgctl.imaging.probe import Header, Probe, probe_of
+from imgctl.imaging.source import on_disk
 from imgctl.model import Promised, Status
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.recognise import Recogniser

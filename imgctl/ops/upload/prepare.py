@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.metadata.source import on_disk
-from imgctl.imaging.probe import Probe, probe_of
+from imgctl.imaging.probe import Header, Probe, probe_of
+from imgctl.imaging.source import on_disk
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, Unfit, verdict

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imgctl.imaging.formats import Format
-from imgctl.imaging.metadata.header import Header
-from imgctl.imaging.probe import recognise
+from imgctl.imaging.metadata.exif import Exif
+from imgctl.imaging.probe import Header, recognise
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from tests.imaging import containers
@@ -282,3 +282,19 @@ def test_another_photos_json_is_not_taken(tmp_path: Path, photo: str, other: str
     (tmp_path / other).write_bytes(takeout(6, "another's"))
 
     assert said(tmp_path / photo, jpeg()) == Description(caption=None, taken_at=None)
+
+
+@pytest.mark.parametrize(
+    "text", ["OLYMPUS DIGITAL CAMERA  ", "SONY DSC", "cof", "DCIM\\100MEDIA\\DJI_0001.JPG", "", "---"]
+)
+def test_what_cameras_write_is_no_description(text: str) -> None:
+    assert describe(exif_description(text), path="a.jpg").caption is None
+
+
+@pytest.mark.parametrize("text", ["My SONY DSC at the beach", "海", "Camera obscura"])
+def test_what_people_write_is_a_description(text: str) -> None:
+    assert describe(exif_description(text), path="a.jpg").caption == text
+
+
+def exif_description(text: str) -> Header:
+    return Header(kind=Format.JPEG, exif=Exif(description=text.encode()))

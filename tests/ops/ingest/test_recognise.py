@@ -12,10 +12,10 @@ from PIL import Image
 
 from imgctl.config import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage
+from imgctl.imaging.decode import opened_as
 from imgctl.imaging.formats import KNOWN, SUPPORTED, Format, Kind, format_by_name, format_names, formats_named
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
-from imgctl.imaging.trial import opened_as
 from imgctl.model import Recipe
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.ingest.recognise import LeftOut, Recogniser, verdict

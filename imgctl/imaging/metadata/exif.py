@@ -4,9 +4,8 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-from imgctl.imaging.metadata.source import Source, in_memory
 from imgctl.imaging.metadata.tiff import directories
-from imgctl.imaging.source import Data
+from imgctl.imaging.source import Data, Source, in_memory
 
 ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER = 0x0112, 0x013B, 0x8298, 0x8769
 DESCRIPTION = 0x010E

@@ -1,0 +1,120 @@
+"""Which of a picture's bands show: colour, and transparency where the file says that a band is that."""
+
+import struct
+
+from imgctl.imaging.colour import colour_bands, has_alpha
+from imgctl.imaging.formats import Format
+from imgctl.imaging.metadata.tiff import (
+    BITS,
+    COMPRESSION,
+    EXTRA_SAMPLES,
+    PHOTOMETRIC,
+    PLANAR,
+    SAMPLES,
+    Directories,
+    Entries,
+    directories,
+)
+from imgctl.imaging.source import Data
+from imgctl.imaging.vips import pyvips
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
+_JPEG = 7
+# PlanarConfiguration: each band in a plane of its own.
+_APART = 2
+# ExtraSamples that are transparency; 0 is anything else, as Photoshop saves a selection.
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_ALPHA = frozenset((_ASSOCIATED, _UNASSOCIATED))
+_OPAQUE_BANDS = 3
+WHOLE = {"uchar": 255, "ushort": 65535}
+"""White by the format of samples."""
+
+
+def is_bare_ycbcr(data: Data) -> bool:
+    """Whether a TIFF holds luma and chroma without JPEG's encoding, which libvips takes for red, green and blue."""
+    found, first = _first_directory(data)
+    if found is None:
+        return False
+    return found.number(first.get(PHOTOMETRIC)) == _YCBCR and found.number(first.get(COMPRESSION)) != _JPEG
+
+
+def load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
+    """Colour and named transparency: libvips takes the first band behind the colour for that, whatever it is."""
+    found, first = _first_directory(data)
+    extra = found.numbers(first.get(EXTRA_SAMPLES)) if found else ()
+    photometric = found.number(first.get(PHOTOMETRIC), _RGB) if found else _RGB
+    # libvips 8.18 reads rows of grey in disorder where it lies in a plane of its own beside others, and divides colours
+    # wrongly that are multiplied by alpha in any other layout than RGBA.
+    grey_apart = found is not None and _is_grey_apart(found, first, photometric)
+    oddly_associated = _ASSOCIATED in extra and (photometric != _RGB or len(extra) > 1)
+    if found is None or not (grey_apart or oddly_associated):
+        return only_alpha(pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(data), **options), extra)
+    # By a buffer, which libvips copies: nothing else holds these bytes once this function has returned.
+    image = pyvips.Image.tiffload_buffer(_taken_plainly(data, found, first, grey_apart=grey_apart), **options)
+    if grey_apart:
+        image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    shown = only_alpha(image, extra)
+    if grey_apart and photometric == _WHITE_IS_ZERO:
+        shown = shown[0].invert() if shown.bands == 1 else shown[0].invert().bandjoin(shown[1])
+    if _ASSOCIATED not in extra or not has_alpha(shown):
+        return shown
+    return shown.unpremultiply(max_alpha=WHOLE.get(shown.format, 1)).cast(shown.format)
+
+
+def only_alpha(image: pyvips.Image, extra: tuple[int, ...]) -> pyvips.Image:
+    """Colour, and the first of the last bands that `extra` (TIFF's ExtraSamples) calls transparency; no other."""
+    colours = colour_bands(image)
+    first = image.bands - len(extra)
+    alpha = next((first + at for at, what in enumerate(extra) if what in _ALPHA and first + at >= colours), None)
+    if image.bands == colours or (alpha == colours and image.bands == colours + 1):
+        return image
+    colour = image.extract_band(0, n=colours)
+    return colour if alpha is None else colour.bandjoin(image[alpha])
+
+
+def alpha_is_named(data: Data, kind: Format, image: pyvips.Image) -> bool:
+    """Whether the band that Pillow calls alpha is transparency by the file; most formats know no other."""
+    if kind is Format.TIFF:
+        found, first = _first_directory(data)
+        return found is not None and not _ALPHA.isdisjoint(found.numbers(first.get(EXTRA_SAMPLES)))
+    if kind is Format.BMP:
+        # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
+        return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
+    return _psd_has_transparency(data) if kind is Format.PSD else True
+
+
+def _first_directory(data: Data) -> tuple[Directories | None, Entries]:
+    found = directories(data)
+    return found, found.at(found.first) if found else {}
+
+
+def _is_grey_apart(found: Directories, first: Entries, photometric: int) -> bool:
+    bits, samples, planar = (found.number(first.get(tag)) for tag in (BITS, SAMPLES, PLANAR))
+    return photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and planar == _APART and samples > 1 and bits > 1
+
+
+def _taken_plainly(data: Data, found: Directories, first: Entries, *, grey_apart: bool) -> bytes:
+    """The same file with fields changed so that libvips hands its bands out as they are."""
+    changed = bytearray(data)
+    if grey_apart:
+        struct.pack_into(f"{found.order}H", changed, found.place(first[PHOTOMETRIC]), _RGB)
+    extra = first.get(EXTRA_SAMPLES)
+    for at, what in enumerate(found.numbers(extra)):
+        if extra is not None and what == _ASSOCIATED:
+            struct.pack_into(f"{found.order}H", changed, found.place(extra) + 2 * at, _UNASSOCIATED)
+    return bytes(changed)
+
+
+def _psd_has_transparency(data: Data) -> bool:
+    """Whether the fourth channel of a Photoshop file is transparency and no saved selection.
+
+    It is where the count of layers is negative (Adobe Photoshop File Formats, "Layer info").
+    """
+    try:
+        at = 26
+        for _ in range(2):  # Colour mode data, image resources.
+            at += 4 + struct.unpack_from(">I", data, at)[0]
+        whole, layers, count = struct.unpack_from(">IIh", data, at)
+    except struct.error:
+        return False
+    return bool(whole and layers and count < 0)
