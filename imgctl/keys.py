@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -27,8 +26,6 @@ _KEY = re.compile(
     rf"-(?P<role>{'|'.join(ROLES)})\.(?P<extension>[a-z0-9]{{1,8}})",
     re.ASCII,
 )
-
-_OURS = re.compile(rf"(?:[^/]+/)*\d{{4}}/\d\d/\d\d/[0-9a-f-]{{36}}-(?:{'|'.join(ROLES)})\.[a-z0-9]{{1,8}}", re.ASCII)
 
 _random: list[bytes] = []
 # A child must not make the ids its parent makes.
@@ -90,11 +87,6 @@ def _date(milliseconds: int) -> str:
 @lru_cache(maxsize=1024)
 def _day(days: int) -> str:
     return f"{EPOCH + timedelta(days=days):%Y/%m/%d}"
-
-
-def all_ours(names: Iterable[str]) -> bool:
-    """Whether each name ends like a key of ours, below whatever prefix: quick, and no proof that `parse_key` takes it."""
-    return all(map(_OURS.fullmatch, names))
 
 
 def parse_key(key: str, *, prefix: str = "") -> Key:

@@ -44,7 +44,6 @@ def command(
     from imgctl.ops.plan.apply import apply, check
     from imgctl.ops.plan.file import read_plan
     from imgctl.ops.plan.perform import Site
-    from imgctl.store.cold.open import open_cold
 
     read = read_plan(plan)
     check(read)
@@ -59,7 +58,7 @@ def command(
     with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=max_duration) as run:
         site = Site(
             parts=parts,
-            cold=open_cold(session.settings.store),
+            cold=parts.store,
             stop=run.stop,
             concurrency=session.settings.upload.concurrency or REQUESTS,
             rate=rate,

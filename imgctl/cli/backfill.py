@@ -129,8 +129,8 @@ def command(
     from imgctl.ops.parts import open_parts
     from imgctl.ops.restore.start import Request, order_of, terms
     from imgctl.pricing.estimate import Billing
+    from imgctl.store.blobs.base import Tier
     from imgctl.store.catalog.backfill import Fact
-    from imgctl.store.cold.base import Tier
 
     building = {"--stale": stale, "--force": force, "--variant": variants, "--verify": verify, "--restore": restore}
     _check(metadata, building, {"--overwrite": overwrite, "--sidecars-from": sidecars_from})

@@ -174,7 +174,6 @@ def _repair(
     from imgctl.ops.repair.order import Fate, check_losses, check_share
     from imgctl.ops.repair.pipeline import repair
     from imgctl.ops.repair.planning import action_of
-    from imgctl.store.cold.open import open_cold
 
     if order.apply:
         check_losses(source, order)
@@ -183,7 +182,7 @@ def _repair(
     fates = dict.fromkeys(Fate, 0)
     with ExitStack() as stack:
         plan = stack.enter_context(PlanWriter(plan_file, command="repair")) if plan_file else None
-        for outcome in repair(source, order, parts, open_cold(parts.settings.store), stop=run.stop):
+        for outcome in repair(source, order, parts, parts.store, stop=run.stop):
             fates[outcome.fate] += 1
             run.step(failed=outcome.fate in (Fate.FAILED, Fate.DRIFTED))
             if plan and (action := action_of(outcome.decision, order)):

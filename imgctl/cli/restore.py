@@ -73,8 +73,7 @@ def command(
     from imgctl.cli.restore_job import RestoreJob
     from imgctl.ops.parts import open_parts
     from imgctl.ops.restore.start import Request, order_of, terms, wanted_of
-    from imgctl.store.cold.base import Tier
-    from imgctl.store.cold.open import open_cold
+    from imgctl.store.blobs.base import Tier
 
     _check(images, (user, since, until), ids_from, status=status, acting=(wait or permanent), plan=plan)
     asked = Request(
@@ -96,7 +95,7 @@ def command(
             session=session,
             run=run,
             parts=parts,
-            cold=open_cold(session.settings.store),
+            cold=parts.store,
             wanted=wanted_of(parts.catalog, images, which),
             order=order_of(asked, session.settings, found),
             terms=found,

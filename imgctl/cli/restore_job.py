@@ -30,7 +30,7 @@ from imgctl.ops.restore.start import Terms
 from imgctl.ops.restore.survey import Survey, status, survey
 from imgctl.ops.restore.wait import first_look_seconds, wait
 from imgctl.pricing.estimate import Billing, Estimate
-from imgctl.store.cold.base import ColdStore
+from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of, counts_of, format_seconds
 
 POLL_SECONDS = 60.0
@@ -43,7 +43,7 @@ class RestoreJob:
     session: Session
     run: Running
     parts: Parts
-    cold: ColdStore
+    cold: BlobStore
     wanted: Wanted
     order: RestoreOrder
     terms: Terms

@@ -33,11 +33,10 @@ def command(session: Session, *, image: str) -> ExitCode:
     from imgctl.ops.lookup import find_image, record
     from imgctl.ops.parts import open_parts
     from imgctl.ops.support.overview import overview
-    from imgctl.store.cold.open import open_cold
 
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, image)
-        seen = overview(parts, open_cold(session.settings.store), found, endpoint_url=session.endpoint_url)
+        seen = overview(parts, parts.store, found, endpoint_url=session.endpoint_url)
     row = record(found)
     width = max(map(len, row))
     for name, value in row.items():

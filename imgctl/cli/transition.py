@@ -85,7 +85,6 @@ def command(
     from imgctl.ops.parts import open_parts
     from imgctl.ops.transition.order import STAY_DAYS
     from imgctl.ops.transition.start import DAY_SECONDS, Request, order_of
-    from imgctl.store.cold.open import open_cold
 
     is_chosen = bool(user or since or until or ids_from)
     if older_than is None and not is_chosen:
@@ -107,5 +106,5 @@ def command(
             rate=rate,
             delete_noncurrent=delete_noncurrent,
         )
-        order, cold = order_of(session.settings, request), open_cold(session.settings.store)
+        order, cold = order_of(session.settings, request), parts.store
         return TransitionJob(session=session, run=run, parts=parts, cold=cold, order=order, way=way).go()

@@ -8,7 +8,7 @@ from imgctl.ops.transition.hand_over import by_batch, rule_of
 from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import TransitionOrder
 from imgctl.pricing.estimate import Billing, billing
-from imgctl.store.cold.lifecycle import put
+from imgctl.store.aws.lifecycle import put
 from imgctl.units import count_of
 
 _NO_GATE = (

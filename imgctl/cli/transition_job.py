@@ -25,7 +25,7 @@ from imgctl.ops.transition.planned import DO, action_of
 from imgctl.ops.transition.survey import Survey, bill_of, survey
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.storage import Sized
-from imgctl.store.cold.base import ColdStore
+from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
 
@@ -86,7 +86,7 @@ class TransitionJob:
     session: Session
     run: Running
     parts: Parts
-    cold: ColdStore
+    cold: BlobStore
     order: TransitionOrder
     way: Way
 

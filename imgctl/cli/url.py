@@ -35,7 +35,6 @@ def command(
     from imgctl.ops.lookup import find_image
     from imgctl.ops.parts import open_parts
     from imgctl.ops.support.links import Linker, Need
-    from imgctl.store.cold.open import open_cold
 
     if sum((width is not None, variant is not None, original)) > 1:
         raise UsageError("--width, --variant and --original exclude each other", hint="choose one")
@@ -43,7 +42,7 @@ def command(
     need = Need(width=width, role=ORIGINAL if original else variant, cdn=cdn, expires_seconds=seconds)
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, image)
-        linker = Linker(session.settings, parts.store, open_cold(session.settings.store))
+        linker = Linker(session.settings, parts.store, parts.store)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         link = linker.link(found, need)
     session.text(link.url)

@@ -12,7 +12,7 @@ from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import Image, Variant
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.rate import RateLimit
-from imgctl.store.cold.base import ColdStore, StoredBlob
+from imgctl.store.blobs.base import Blob, BlobStore
 
 # So many blobs that nobody asked for, and the listing is begun anew at the next row: two requests' worth.
 SKIP_AT_MOST = 2000
@@ -24,9 +24,9 @@ class Joined:
     """A row and those blobs that it names and the store holds, by their keys."""
 
     image: Image
-    blobs: Mapping[str, StoredBlob]
+    blobs: Mapping[str, Blob]
 
-    def blob(self, key: str | None) -> StoredBlob | None:
+    def blob(self, key: str | None) -> Blob | None:
         """What lies under one of the row's keys."""
         return None if key is None else self.blobs.get(key)
 
@@ -41,7 +41,7 @@ class Looker:
 
     def __init__(
         self,
-        cold: ColdStore,
+        cold: BlobStore,
         settings: StoreSettings,
         *,
         listing: bool,
@@ -74,21 +74,21 @@ class Looker:
                 found[image_id].pop(key, None)
         return [Joined(image=image, blobs=found[image.id]) for image in images]
 
-    def _head(self, key: str) -> StoredBlob | None:
+    def _head(self, key: str) -> Blob | None:
         if self._rate is not None and (turn := self._rate.reserve(1)):
             self._stop.wait(turn)
-        return retry(partial(self._cold.head, key), stop=self._stop, on=StoreUnavailable)
+        return retry(partial(self._cold.details, key), stop=self._stop, on=StoreUnavailable)
 
-    def _listed(self, image: Image) -> dict[str, StoredBlob]:
+    def _listed(self, image: Image) -> dict[str, Blob]:
         wanted = keys_of(image)
-        found: dict[str, StoredBlob] = {}
+        found: dict[str, Blob] = {}
         for listing in self._listings:
             blobs = retry(partial(listing.blobs_of, image.id), stop=self._stop, on=StoreUnavailable)
             found |= {blob.key: blob for blob in blobs if blob.key in wanted}
         return found
 
 
-def _is_open(blob: StoredBlob | None) -> bool:
+def _is_open(blob: Blob | None) -> bool:
     """Whether a listing leaves open what lies there."""
     return blob is None or blob.tier_unknown
 
@@ -102,18 +102,18 @@ def keys_of(image: Image) -> list[str]:
 class _Listing:
     """The blobs under one prefix, read forwards, by the ids in their keys."""
 
-    def __init__(self, cold: ColdStore, prefix: str) -> None:
+    def __init__(self, cold: BlobStore, prefix: str) -> None:
         self._cold = cold
         self._prefix = prefix
-        self._stream: Iterator[StoredBlob] | None = None
+        self._stream: Iterator[Blob] | None = None
         self._begun = self._read = 0
-        self._next: tuple[UUID, StoredBlob] | None = None
+        self._next: tuple[UUID, Blob] | None = None
 
     @property
     def requests(self) -> int:
         return self._begun + self._read // LISTED_A_REQUEST
 
-    def blobs_of(self, image_id: UUID) -> list[StoredBlob]:
+    def blobs_of(self, image_id: UUID) -> list[Blob]:
         """The blobs of an image; ids must not fall from call to call. After an error the same may be asked again."""
         try:
             if self._stream is None or not self._reach(image_id):
@@ -140,14 +140,14 @@ class _Listing:
             self._next = self._advance()
         return True
 
-    def _take(self, image_id: UUID) -> list[StoredBlob]:
+    def _take(self, image_id: UUID) -> list[Blob]:
         found = []
         while self._next is not None and self._next[0] == image_id:
             found.append(self._next[1])
             self._next = self._advance()
         return found
 
-    def _advance(self) -> tuple[UUID, StoredBlob] | None:
+    def _advance(self) -> tuple[UUID, Blob] | None:
         for blob in self._stream if self._stream is not None else ():
             self._read += 1
             try:

@@ -13,7 +13,7 @@ from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.run.window import ByteBudget
-from imgctl.store.cold.base import ColdStore
+from imgctl.store.blobs.base import BlobStore
 from imgctl.web.links import Links
 from imgctl.web.metrics import Metrics
 from imgctl.web.rates import Rates
@@ -32,7 +32,7 @@ MOST_STREAMS = 512
 class Face:
     """One server's own state; made once, used by the event loop's thread and the threads of handlers."""
 
-    def __init__(self, parts: Parts, cold: ColdStore, *, endpoint_url: str = "") -> None:
+    def __init__(self, parts: Parts, cold: BlobStore, *, endpoint_url: str = "") -> None:
         serve = parts.settings.serve
         self.parts = parts
         self.cold = cold

@@ -11,7 +11,6 @@ from imgctl.config import Settings
 from imgctl.model import Image, Variant
 from imgctl.ops.support.links import Linker, Need, serving
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.cold.base import ColdStore
 from imgctl.web.problem import Refusal
 
 _PROBE_KEY = "1970/01/01/probe"
@@ -21,7 +20,7 @@ SECRET_BYTES = 32
 class Links:
     """Makes URLs that live for `[serve] links`, and checks those that this server signed."""
 
-    def __init__(self, settings: Settings, store: BlobStore, cold: ColdStore) -> None:
+    def __init__(self, settings: Settings, store: BlobStore, cold: BlobStore) -> None:
         self.seconds = int(settings.serve.links)
         self._linker = Linker(settings, store, cold)
         self._recipe = settings.variants.recipe()

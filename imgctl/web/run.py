@@ -13,7 +13,6 @@ from imgctl.errors import ConfigError
 from imgctl.ops.parts import Parts
 from imgctl.run.memory import reuse_large_buffers
 from imgctl.run.stop import Stop
-from imgctl.store.cold.open import open_cold
 from imgctl.web.app import make_app
 from imgctl.web.face import Face
 from imgctl.web.gate import is_loopback
@@ -40,7 +39,7 @@ def serving(settings: Settings) -> Settings:
 def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]) -> None:
     """Serve until `stop` is set, then finish what is under way; `ready` hears the address once it listens."""
     reuse_large_buffers()
-    face = Face(parts, open_cold(parts.settings.store), endpoint_url=endpoint_url)
+    face = Face(parts, parts.store, endpoint_url=endpoint_url)
     with _listening(parts.settings) as listener:
         server = _Server(_config(face))
         asyncio.run(_run(server, listener, face, stop, ready))

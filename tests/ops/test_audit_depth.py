@@ -17,7 +17,7 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audited import AT_ONCE, HOUR, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
-from tests.store.test_inventory import write_report
+from tests.store.aws.test_inventory import write_report
 
 
 @pytest.fixture

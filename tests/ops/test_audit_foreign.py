@@ -27,10 +27,10 @@ from imgctl.ops.repair.order import Fate, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
 from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
-from imgctl.store.cold.open import open_cold
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
@@ -234,7 +234,7 @@ def test_repair_leaves_foreign_keys_alone(kind: str, moto_s3: S3Server, template
         findings = [from_record(json.loads(json.dumps(one.record()))) for one in found.audit()]
         order = RepairOrder(apply=True, delete_orphans=True, orphan_age_seconds=0)
 
-        outcomes = list(repair(findings, order, found.parts, open_cold(found.parts.settings.store), stop=Event()))
+        outcomes = list(repair(findings, order, found.parts, open_store(found.parts.settings.store), stop=Event()))
 
         assert sorted(one.decision.key or "" for one in outcomes) == sorted(theirs)
         assert {one.fate for one in outcomes} == {Fate.LEFT}

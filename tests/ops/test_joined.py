@@ -17,7 +17,6 @@ from imgctl.model import Image, Status, Variant
 from imgctl.ops import joined
 from imgctl.ops.joined import Looker
 from imgctl.store.blobs.open import open_store
-from imgctl.store.cold.open import open_cold
 from tests.soak import rounds
 from tests.store.catalog.rows import USER
 
@@ -62,7 +61,7 @@ def test_a_listing_finds_what_single_requests_find(
         originals_prefix=prefixes[0],
         variants_prefix=prefixes[1],
     )
-    blobs, cold = open_store(place), open_cold(place)
+    blobs, cold = open_store(place), open_store(place)
     for image_id, role in held:
         prefix = prefixes[0] if role == "original" else prefixes[1]
         blobs.create(key_of(image_id, role, "jpg", prefix=prefix), b"blob", content_type="image/jpeg")
@@ -87,8 +86,8 @@ def test_only_what_a_listing_lacks_is_asked_for_by_itself(tmp_path: Path) -> Non
     now = StoreSettings(url=place.url, originals_prefix="originals/")
 
     with ThreadPoolExecutor(2) as pool:
-        whole = Looker(open_cold(place), place, listing=True, pool=pool, stop=Event())
-        moved = Looker(open_cold(place), now, listing=True, pool=pool, stop=Event())
+        whole = Looker(open_store(place), place, listing=True, pool=pool, stop=Event())
+        moved = Looker(open_store(place), now, listing=True, pool=pool, stop=Event())
         found, again = whole.look(rows), moved.look(rows)
 
     assert (whole.heads, whole.list_requests) == (1, 1)

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from imgctl.model import StorageClass
-from imgctl.store.cold.base import ColdStore, StoredBlob
-from imgctl.store.cold.open import open_cold
+from imgctl.store.blobs.base import Blob, BlobStore
+from imgctl.store.blobs.open import open_store
 from tests.whole.deployment import Deployment
 
 
-def cold_of(deployment: Deployment) -> ColdStore:
+def cold_of(deployment: Deployment) -> BlobStore:
     """The storage classes of a deployment's store."""
-    return open_cold(deployment.store)
+    return open_store(deployment.store)
 
 
-def originals(deployment: Deployment) -> list[StoredBlob]:
+def originals(deployment: Deployment) -> list[Blob]:
     """Every row's original as the store describes it, in the order of ids."""
     cold = cold_of(deployment)
-    found = (cold.head(image.original_key or "") for image in deployment.images())
+    found = (cold.details(image.original_key or "") for image in deployment.images())
     return [blob for blob in found if blob is not None]
 
 
@@ -25,7 +25,7 @@ def archive(deployment: Deployment, keys: Iterable[str], *, to: str = StorageCla
     """Move originals into an archive class; no row learns of it."""
     cold = cold_of(deployment)
     for key in keys:
-        blob = cold.head(key)
+        blob = cold.details(key)
         assert blob is not None
         cold.move(key, to=to, etag=blob.etag)
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 NESTED = (
     "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready",
     "tests/run/test_scratch.py",
-    "tests/store/cold/test_buckets.py",
+    "tests/store/blobs/test_bucket_classes.py",
 )
 
 

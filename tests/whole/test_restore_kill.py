@@ -144,7 +144,7 @@ def _is_past(instant: float) -> bool:
 def _assert_rows_say_what_the_store_says(deployment: Deployment) -> None:
     cold, store = cold_of(deployment), deployment.open_store()
     for image in deployment.images():
-        blob = cold.head(image.original_key or "")
+        blob = cold.details(image.original_key or "")
         assert blob is not None
         assert (image.storage_class or "STANDARD", image.restored_until) == (blob.storage_class, blob.restored_until)
         assert store.get(blob.key) == _content(image.id)

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from imgctl.model import Image, StorageClass
+from imgctl.store.blobs.base import Tier
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
-from imgctl.store.cold.base import Tier
-from imgctl.store.cold.open import open_cold
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment
 
@@ -48,8 +48,8 @@ def write(deployment: Deployment, image: Image, **values: object) -> None:
 
 
 def archive(deployment: Deployment, image: Image) -> None:
-    cold = open_cold(deployment.store)
-    blob = cold.head(image.original_key or "")
+    cold = open_store(deployment.store)
+    blob = cold.details(image.original_key or "")
     assert blob is not None
     cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
     write(deployment, image, storage_class=StorageClass.GLACIER.value)
@@ -147,7 +147,7 @@ def test_an_archived_original_says_what_to_do(embedded: Deployment, tmp_path: Pa
 
     refused = embedded.run("url", str(image.id), "--original")
     [shown] = embedded.run("show", str(image.id), "--json").of("image")
-    open_cold(embedded.store).restore(image.original_key or "", tier=Tier.BULK, days=1)
+    open_store(embedded.store).restore(image.original_key or "", tier=Tier.BULK, days=1)
     allowed = embedded.run("url", str(image.id), "--original")
 
     assert refused.code == 1

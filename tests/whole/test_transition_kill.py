@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.model import is_archived
-from imgctl.store.cold.base import StoredBlob
+from imgctl.store.blobs.base import Blob
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 from tests.whole.cold import cold_of
@@ -22,7 +22,7 @@ REQUESTS = 3 + 3 * ROUND
 COMMAND = ["transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--concurrency", "2"]
 
 
-def listed(deployment: Deployment) -> list[StoredBlob]:
+def listed(deployment: Deployment) -> list[Blob]:
     """The originals in the store, in the order of ids."""
     return [blob for blob in cold_of(deployment).scan() if "-original." in blob.key]
 

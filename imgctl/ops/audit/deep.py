@@ -79,13 +79,10 @@ class _Check:
     """One original at a time; safe to call from many threads."""
 
     def __init__(self, parts: Parts, *, tally: Tally, stop: StopSignal) -> None:
-        from imgctl.store.checksums import KeptChecksums
-
         self._parts = parts
         self._tally = tally
         self._stop = stop
-        in_bucket = parts.settings.store.url.startswith("s3://")
-        self._kept = KeptChecksums(parts.settings.store) if in_bucket else None
+        self._in_bucket = parts.settings.store.url.startswith("s3://")
 
     def one(self, image: Image) -> Finding | None:
         """The finding for an original of another content than its row says; None too where it cannot be told."""
@@ -109,16 +106,11 @@ class _Check:
 
     def _digest(self, image: Image) -> bytes | None:
         key = str(image.original_key)
-        if self._kept is not None:
-            self._tally.add_work(heads=1)
-            kept = self._kept.of(key)
-            if kept is None or kept.size != image.bytes:
-                return None
-            return kept.sha256 or self._read(key, kept.size, kept.etag)
-        found = self._parts.store.head(key)
+        self._tally.add_work(heads=int(self._in_bucket))
+        found = self._parts.store.details(key, checksum=True)
         if found is None or found.size != image.bytes:
             return None
-        return self._read(key, found.size, found.etag or "")
+        return found.sha256 or self._read(key, found.size, found.etag)
 
     def _read(self, key: str, size: int, etag: str) -> bytes:
         digest, start = hashlib.sha256(), 0

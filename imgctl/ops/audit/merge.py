@@ -8,8 +8,8 @@ from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import INTELLIGENT_TIERING
 from imgctl.ops.audit.findings import ObservedBlob
+from imgctl.store.blobs.pages import Page
 from imgctl.store.catalog.audit import Line, State
-from imgctl.store.listing import Page
 
 # Sorts behind every role, and behind every digit.
 BEHIND = "~"

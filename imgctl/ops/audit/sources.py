@@ -11,12 +11,10 @@ from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.ops.rows import FIRST
 from imgctl.run.scratch import Scratch
+from imgctl.store.aws.inventory import open_inventory
+from imgctl.store.blobs.pages import Page, Pages
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.cold.base import ColdStore, StoredBlob
-from imgctl.store.cold.open import open_cold
-from imgctl.store.inventory import open_inventory
-from imgctl.store.listing import PAGE_KEYS, Page, Pages, of_bucket, of_scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,25 +29,21 @@ class Source:
 
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
     """The store itself; BucketMissing for a directory that is not there, though rows name blobs in it."""
-    cold = open_cold(parts.settings.store)
+    store = parts.store
+
+    def pages(after: str, until: str) -> Iterator[Page]:
+        for page in store.pages(after, until, asked=lambda: tally.add_work(lists=1)):
+            yield page if classes else page._replace(classes=None)
+
+    def head(key: str) -> ObservedBlob | None:
+        found = store.details(key) if classes else store.head(key)
+        return ObservedBlob(found.size, found.modified_at, found.storage_class if classes else None) if found else None
+
     scheme, _, rest = parts.settings.store.url.partition("://")
     if scheme == "file":
         root = Path(rest).expanduser().absolute()
-        pages = of_scan(lambda after, until: cold.scan(after=after, until=until), classes=classes)
-        return Source(pages=_existing(root, pages, parts.catalog), head=_head_of(cold))
-    if classes:
-        scan = of_scan(lambda after, until: _counted(cold, after, until, tally), classes=True)
-        return Source(pages=scan, head=_head_of(cold))
-    from imgctl.store.blobs.s3 import S3Store
-
-    store = parts.store
-    assert isinstance(store, S3Store)
-
-    def head(key: str) -> ObservedBlob | None:
-        found = store.head(key)
-        return ObservedBlob(found.size, found.modified_at) if found else None
-
-    return Source(pages=of_bucket(store, asked=lambda: tally.add_work(lists=1)), head=head)
+        return Source(pages=_existing(root, pages, parts.catalog), head=head)
+    return Source(pages=pages, head=head)
 
 
 def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
@@ -70,21 +64,6 @@ def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> 
             yield page if classes else page._replace(classes=None)
 
     return replace(live, pages=pages, taken_at=report.taken_at, close=scratch.close)
-
-
-def _head_of(cold: ColdStore) -> Callable[[str], ObservedBlob | None]:
-    def head(key: str) -> ObservedBlob | None:
-        found = cold.head(key)
-        return ObservedBlob(found.size, found.modified_at, found.storage_class) if found else None
-
-    return head
-
-
-def _counted(cold: ColdStore, after: str, until: str, tally: Tally) -> Iterator[StoredBlob]:
-    for number, blob in enumerate(cold.scan(after=after, until=until)):
-        if number % PAGE_KEYS == 0:
-            tally.add_work(lists=1)
-        yield blob
 
 
 def _existing(root: Path, pages: Pages, catalog: Catalog) -> Pages:

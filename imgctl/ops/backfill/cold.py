@@ -19,9 +19,8 @@ from imgctl.ops.retry import StopSignal, retry
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored, restore_estimate
 from imgctl.pricing.storage import Sized
+from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
-from imgctl.store.cold.base import Tier
-from imgctl.store.cold.open import open_cold
 
 ID_BYTES = 16
 
@@ -89,7 +88,7 @@ class Cold:
 
     def ask(self, order: RestoreOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
         """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
-        cold = open_cold(parts.settings.store)
+        cold = parts.store
         yield from request(_pages(self._ids, parts, stop), order, catalog=parts.catalog, cold=cold, stop=stop)
 
     def close(self) -> None:

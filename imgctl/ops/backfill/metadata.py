@@ -217,7 +217,7 @@ class MetadataRun:
         blob = self._parts.store.head(key)
         if blob is None:
             raise BlobMissing(f"the original {key} is not in the store", hint="imgctl audit")
-        return recognise(in_store(self._parts.store, key, size=blob.size, etag=blob.etag or ""))
+        return recognise(in_store(self._parts.store, key, size=blob.size, etag=blob.etag))
 
     def _told(self, image: Image, said: Description, header: Header | None) -> Metadata | None:
         """What is new to the row; None where nothing is."""

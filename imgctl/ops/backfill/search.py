@@ -19,8 +19,8 @@ from imgctl.ops.restore.look import Looker, note
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lookups import by_ids, clock
-from imgctl.store.cold.base import ColdStore
 
 READABLE = frozenset((State.READABLE, State.RESTORED))
 
@@ -54,7 +54,7 @@ class Search:
     """
 
     def __init__(
-        self, order: BackfillOrder, parts: Parts, cold: ColdStore, *, pool: Executor, stop: StopSignal
+        self, order: BackfillOrder, parts: Parts, cold: BlobStore, *, pool: Executor, stop: StopSignal
     ) -> None:
         self.done = order.after
         self.bad: list[BadId] = []

@@ -20,7 +20,6 @@ from imgctl.ops.work.start import rendering
 from imgctl.run.stop import Stop
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.catalog.lease import renew
-from imgctl.store.cold.open import open_cold
 
 LOOKING_THREADS = 16
 # What renders new uploads on this machine goes first.
@@ -40,7 +39,7 @@ class Backfill:
             order = replace(order, after=self.resumed.after)
         self._order = order
         self._looking = open_threads(LOOKING_THREADS, name="look")
-        cold = open_cold(parts.settings.store)
+        cold = parts.store
         self._search = Search(order, parts, cold, pool=self._looking, stop=stop)
         self._failed = self._cold = 0
 

@@ -93,7 +93,7 @@ class _Run:
         """Raise BucketMissing before anything else: a HEAD does not tell a missing bucket from a missing blob."""
         with suppress(StoreDenied):
             # Who may read and write need not be allowed to list.
-            next(self._store.scan(), None)
+            self._store.reach()
 
     def block(self, block: Sequence[Entry | FileOutcome]) -> Iterator[FileOutcome]:
         """Settle a block of lines."""

@@ -102,7 +102,7 @@ def look(store: BlobStore, entry: Entry) -> Source | FileOutcome | Broken:
         return FileOutcome(
             path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail="there is no such blob; check the key"
         )
-    etag = blob.etag or ""
+    etag = blob.etag
     given = [at for at in (entry.uploaded_at, blob.modified_at) if at is not None]
     at = next(filter(is_likely, given), datetime.now(UTC))
     image_id = derived_id(filed_at(at), user_id=entry.user_id, key=entry.key, etag=etag)

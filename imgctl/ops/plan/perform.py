@@ -8,7 +8,7 @@ from typing import Protocol
 from imgctl.ops.parts import Parts
 from imgctl.ops.plan.file import Action
 from imgctl.ops.retry import StopSignal
-from imgctl.store.cold.base import ColdStore
+from imgctl.store.blobs.base import BlobStore
 
 
 class Fate(StrEnum):
@@ -35,7 +35,7 @@ class Site:
     """Where actions are performed: requests in flight, requests a second (None: unbounded); a dry run only looks."""
 
     parts: Parts
-    cold: ColdStore
+    cold: BlobStore
     stop: StopSignal
     concurrency: int
     rate: int | None = None

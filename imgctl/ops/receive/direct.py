@@ -76,7 +76,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     if blob is None:
         raise BlobMissing("its bytes have not arrived", hint="PUT them to the signed URL first, then complete again")
     _check_promise(parts, image, blob)
-    if blob.etag is None:
+    if not blob.etag:
         raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
     header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
     seen = probe_of(header)
@@ -125,7 +125,8 @@ def _check_promise(parts: Parts, image: Image, blob: Blob) -> None:
         raise BlobCorrupt(
             f"{count_of(blob.size, 'byte')} arrived, promised were {image.bytes or 0:,}", hint="imgctl repair"
         )
-    if image.sha256 != (parts.store.stored_sha256(blob.key) or _sha256(parts, blob)):
+    kept = parts.store.details(blob.key, checksum=True)
+    if image.sha256 != ((kept and kept.sha256) or _sha256(parts, blob)):
         raise BlobCorrupt("what arrived has another SHA-256 than was promised", hint="imgctl repair")
 
 
@@ -137,7 +138,7 @@ def _sha256(parts: Parts, blob: Blob) -> bytes:
 
 
 def _pieces(parts: Parts, blob: Blob) -> Iterator[bytes]:
-    if blob.etag is None:
+    if not blob.etag:
         raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
     for start in range(0, blob.size, PIECE_BYTES):
         yield parts.store.read(blob.key, start=start, length=PIECE_BYTES, etag=blob.etag)

@@ -10,9 +10,9 @@ from imgctl.keys import ORIGINAL, Key, own_key
 from imgctl.model import Image
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.parts import Parts
+from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.aggregates import named_keys
 from imgctl.store.catalog.lookups import Scope
-from imgctl.store.cold.base import StoredBlob
 from imgctl.units import count_of
 
 DAY_SECONDS = 86400.0
@@ -78,8 +78,8 @@ class Evidence:
 
     now: datetime
     row: Image | None = None
-    original: StoredBlob | None = None
-    blob: StoredBlob | None = None
+    original: Blob | None = None
+    blob: Blob | None = None
 
     @property
     def held(self) -> bool:

@@ -20,15 +20,14 @@ from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.repair.write import write
 from imgctl.ops.retry import StopSignal, read, retry
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lookups import by_ids, clock
-from imgctl.store.cold.base import ColdStore, StoredBlob
 
 BATCH = 64
 
 
 def repair(
-    findings: Iterable[Finding], order: RepairOrder, parts: Parts, cold: ColdStore, *, stop: StopSignal
+    findings: Iterable[Finding], order: RepairOrder, parts: Parts, cold: BlobStore, *, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Repair what findings say, or (dry) say what would be done; yields one outcome for each finding.
 
@@ -44,7 +43,7 @@ def repair(
 class Repairs:
     """Decides about findings and performs what was decided, a batch at a time."""
 
-    def __init__(self, order: RepairOrder, parts: Parts, cold: ColdStore, threads: Executor, stop: StopSignal) -> None:
+    def __init__(self, order: RepairOrder, parts: Parts, cold: BlobStore, threads: Executor, stop: StopSignal) -> None:
         self._order = order
         self._parts = parts
         self._cold = cold
@@ -82,7 +81,7 @@ class Repairs:
         image = image_of(finding, self._order)
         row = rows.get(image) if image else None
         key, original = blob_key(finding, row), row.original_key if row else None
-        found = {one: self._cold.head(one) for one in {key, original} if one}
+        found = {one: self._cold.details(one) for one in {key, original} if one}
         return Evidence(now=now, row=row, original=found.get(original or ""), blob=found.get(key or ""))
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
@@ -110,7 +109,7 @@ class Repairs:
         assert key is not None
         target = trash_key(key, datetime.now(UTC).date())
         try:
-            done = carry(self._parts.store, _plain(blob), target, certain=lambda: self._still_orphan(decision))
+            done = carry(self._parts.store, blob, target, certain=lambda: self._still_orphan(decision))
         except ImgctlError as error:
             return _ended(decision, Fate.FAILED, error.line)
         if not done:
@@ -123,17 +122,6 @@ class Repairs:
         row = rows.get(image) if image else None
         seen = Evidence(now=decision.evidence.now, row=row, blob=decision.evidence.blob)
         return decide(decision.finding, seen, self._order).do is Do.TRASH
-
-
-def _plain(blob: StoredBlob) -> Blob:
-    """A blob with its class as the blob store knows it."""
-    return Blob(
-        key=blob.key,
-        size=blob.size,
-        modified_at=blob.modified_at,
-        etag=blob.etag or None,
-        storage_class=blob.storage_class,
-    )
 
 
 def _ended(decision: Decision, fate: Fate, detail: str = "") -> Outcome:

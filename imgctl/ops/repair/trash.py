@@ -41,7 +41,7 @@ def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bo
 
     BlobMissing and BlobCorrupt for one that is gone or has changed, BlobExists where another content has the key.
     """
-    if blob.etag is None:
+    if not blob.etag:
         raise BlobCorrupt(f"{blob.key} has no ETag to tell its content by", hint="move it by hand")
     try:
         store.copy(blob.key, target, etag=blob.etag, content_type=_content_type(blob.key))
@@ -103,7 +103,7 @@ def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:
 def digest_of(store: BlobStore, blob: Blob) -> bytes:
     """The SHA-256 of a blob, read in chunks."""
     digest = hashlib.sha256()
-    if blob.etag is None:
+    if not blob.etag:
         digest.update(store.get(blob.key))
     else:
         for start in range(0, blob.size, CHUNK_BYTES):

@@ -13,8 +13,8 @@ from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.price import price_of
 from imgctl.ops.retry import StopSignal
 from imgctl.run.rate import RateLimit
+from imgctl.store.blobs.base import Blob, BlobStore, Restore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.cold.base import ColdStore, Restore, StoredBlob
 
 BEYOND_LIMIT = "beyond the limit"
 RUN_ENDED = "the run ended before"
@@ -28,7 +28,7 @@ _FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Rest
 
 
 def request(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Restore the originals of these rows, a page at a time, and write into the rows what the store says of them.
 
@@ -40,7 +40,7 @@ def request(
 
 
 def move_back(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Move what is restored back to STANDARD and ask for nothing; yields what was moved, or failed to be."""
     for outcome in _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=False):
@@ -65,7 +65,7 @@ def _through(
     order: RestoreOrder,
     *,
     catalog: Catalog,
-    cold: ColdStore,
+    cold: BlobStore,
     stop: StopSignal,
     asking: bool,
 ) -> Iterator[Outcome]:
@@ -87,7 +87,7 @@ def _through(
 class _Run:
     """One restore; `_act` runs in the looker's threads."""
 
-    def __init__(self, order: RestoreOrder, cold: ColdStore, looker: Looker, stop: StopSignal, *, asking: bool) -> None:
+    def __init__(self, order: RestoreOrder, cold: BlobStore, looker: Looker, stop: StopSignal, *, asking: bool) -> None:
         self.judge = Judge(order)
         self._asking = asking
         self._order = order
@@ -191,6 +191,6 @@ def _words(one: Seen) -> str:
     return ""
 
 
-def _blob(one: Seen) -> StoredBlob:
+def _blob(one: Seen) -> Blob:
     assert one.blob is not None
     return one.blob

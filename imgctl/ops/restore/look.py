@@ -12,10 +12,10 @@ from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.run.threads import end_threads, open_threads
+from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import named
 from imgctl.store.catalog.storage_class import Truth, set_truths
-from imgctl.store.cold.base import ColdStore, StoredBlob
 
 # One request lists a thousand keys and costs as much as twelve HEADs.
 LISTED_FOR_A_HEAD = 12
@@ -56,7 +56,7 @@ class Judge:
 class Looker:
     """Looks at originals in `concurrency` threads; inside `with Looker(…) as looker:`."""
 
-    def __init__(self, cold: ColdStore, order: RestoreOrder) -> None:
+    def __init__(self, cold: BlobStore, order: RestoreOrder) -> None:
         self.pool = open_threads(order.concurrency, name="restore")
         self._cold = cold
         self._lists_restores = order.lists_restores
@@ -73,7 +73,7 @@ class Looker:
     def head(self, image: Image) -> Seen:
         """One row with its original as it is at this moment; does not raise."""
         try:
-            blob = self._cold.head(image.original_key) if image.original_key else None
+            blob = self._cold.details(image.original_key) if image.original_key else None
         except StoreError as error:
             return Seen(image=image, blob=None, state=State.UNKNOWN, error=error)
         return seen(image, blob, fresh=True)
@@ -88,7 +88,7 @@ class Looker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_open(self, key: str, listed: dict[str, StoredBlob | None]) -> bool:
+    def _is_open(self, key: str, listed: dict[str, Blob | None]) -> bool:
         """Whether the listing leaves open how readable an original is."""
         blob = listed.get(key)
         if key not in listed or blob is None:
@@ -98,11 +98,11 @@ class Looker:
         untold = not blob.restoring and blob.restored_until is None
         return is_archived(blob.storage_class) and untold and not self._lists_restores
 
-    def _listed(self, keys: Sequence[str]) -> dict[str, StoredBlob | None]:
+    def _listed(self, keys: Sequence[str]) -> dict[str, Blob | None]:
         """What a listing from the first to the last key says of these; those it did not come to are not in it."""
         if not self._may_list:
             return {}
-        wanted, found, most = set(keys), dict[str, StoredBlob | None](), LISTED_FOR_A_HEAD * len(keys)
+        wanted, found, most = set(keys), dict[str, Blob | None](), LISTED_FOR_A_HEAD * len(keys)
         last, count = "", 0
         try:
             # A key without its last character sorts before it, and next to nothing lies between the two.
@@ -119,12 +119,12 @@ class Looker:
         return found | dict.fromkeys(gone)
 
 
-def seen(image: Image, blob: StoredBlob | None, *, fresh: bool = False) -> Seen:
+def seen(image: Image, blob: Blob | None, *, fresh: bool = False) -> Seen:
     """How readable an original is: `expired` where the row says that it was restored, and the store no longer does."""
     return Seen(image=image, blob=blob, state=_state(image, blob), fresh=fresh)
 
 
-def readable_until(blob: StoredBlob) -> datetime | None:
+def readable_until(blob: Blob) -> datetime | None:
     """When the readable copy of an archived blob expires; None where there is none, or no more."""
     until = blob.restored_until
     return until if is_archived(blob.storage_class) and until is not None and until > datetime.now(UTC) else None
@@ -142,7 +142,7 @@ def _write(catalog: Catalog, truths: Sequence[Truth]) -> None:
         set_truths(connection, truths)
 
 
-def _state(image: Image, blob: StoredBlob | None) -> State:
+def _state(image: Image, blob: Blob | None) -> State:
     if blob is None:
         return State.MISSING
     if not is_archived(blob.storage_class):

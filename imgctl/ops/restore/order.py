@@ -10,7 +10,7 @@ from imgctl.errors import StoreError
 from imgctl.model import Image
 from imgctl.ops.rows import Chosen
 from imgctl.pricing.prices import Card
-from imgctl.store.cold.base import StoredBlob, Tier
+from imgctl.store.blobs.base import Blob, Tier
 
 CONCURRENCY = 16
 # The account's limit is about 1,000 a second (S3 User Guide); others restore too.
@@ -84,7 +84,7 @@ class Seen:
     """
 
     image: Image
-    blob: StoredBlob | None
+    blob: Blob | None
     state: State
     fresh: bool = False
     error: StoreError | None = None

@@ -16,9 +16,9 @@ from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
 from imgctl.ops.retry import retry
 from imgctl.pricing.lines import Json
+from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.cold.base import Tier
 
 DO = "restore"
 _PERFORMED = {

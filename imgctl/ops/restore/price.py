@@ -14,7 +14,7 @@ from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import Leaving, restore_estimate
 from imgctl.pricing.storage import Sized
-from imgctl.store.cold.base import Tier
+from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of
 
 # The longest minimum duration of any class is shorter.

@@ -11,8 +11,8 @@ from imgctl.ops.rows import Chosen
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.prices import Card
+from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.cold.base import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
 from imgctl.ops.restore.price import Needs, Pile
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import BadId
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.cold.base import ColdStore
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Survey:
         return self.asked + self.moved
 
 
-def survey(wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal) -> Survey:
+def survey(wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal) -> Survey:
     """Look at the originals wanted, until `limit` of them cost something; changes nothing."""
     found = Survey()
     found.needs.versioned = order.permanent and cold.keeps_versions()
@@ -47,7 +47,7 @@ def survey(wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdS
 
 
 def status(
-    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal, bad: list[BadId]
+    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal, bad: list[BadId]
 ) -> Iterator[Seen]:
     """How readable each original is; the rows learn what the store says of them, unless it is a dry run."""
     pages = rows(catalog, wanted, stop=stop, bad=bad)
@@ -58,7 +58,7 @@ def _look(
     pages: Iterator[list[Image]],
     order: RestoreOrder,
     *,
-    cold: ColdStore,
+    cold: BlobStore,
     learning: tuple[Catalog, StopSignal] | None = None,
 ) -> Iterator[Seen]:
     judge = Judge(order)

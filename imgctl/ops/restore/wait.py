@@ -13,8 +13,8 @@ from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import BadId
 from imgctl.pricing.prices import Card
 from imgctl.pricing.restore import hours_until_restored
+from imgctl.store.blobs.base import BlobStore, Tier
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.cold.base import ColdStore, Tier
 
 SECONDS_AN_HOUR = 3600
 # Where a price card gives no least time, as for DEEP_ARCHIVE, a quarter of the most.
@@ -50,7 +50,7 @@ def pauses(first_seconds: float) -> Iterator[float]:
 
 
 def wait(
-    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: ColdStore, stop: StopSignal, first_seconds: float
+    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal, first_seconds: float
 ) -> Iterator[Round | Outcome]:
     """Look again and again until nothing is restoring; what became readable is moved back where it shall stay.
 

@@ -102,7 +102,7 @@ def _chunks(store: BlobStore, key: str) -> Iterator[bytes]:
     blob = store.head(key)
     if blob is None:
         raise BlobMissing(f"there is no blob {key}", hint="imgctl show says what is missing")
-    if blob.etag is None or blob.size <= CHUNK_BYTES:
+    if not blob.etag or blob.size <= CHUNK_BYTES:
         yield store.get(key)
         return
     for start in range(0, blob.size, CHUNK_BYTES):

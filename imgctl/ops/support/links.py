@@ -8,7 +8,6 @@ from imgctl.errors import BlobArchived, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Status, Variant, is_archived
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.cold.base import ColdStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class Link:
 class Linker:
     """Makes links by the settings in force; `cold` is asked about archived originals only."""
 
-    def __init__(self, settings: Settings, store: BlobStore, cold: ColdStore) -> None:
+    def __init__(self, settings: Settings, store: BlobStore, cold: BlobStore) -> None:
         self._settings = settings
         self._store = store
         self._cold = cold
@@ -80,7 +79,7 @@ class Linker:
         return self._signed(key, ORIGINAL, need)
 
     def _check_readable(self, image: Image, key: str) -> None:
-        blob = self._cold.head(key)
+        blob = self._cold.details(key)
         if blob is None or blob.readable:
             return
         if blob.restoring:
@@ -103,7 +102,7 @@ def link_warning(settings: Settings, seconds: float) -> str:
     """Why links that the store signs now for `seconds` may end earlier; empty where nothing cuts them short."""
     if not settings.store.url.startswith("s3://"):
         return ""
-    from imgctl.store.blobs.s3_credentials import link_limit
+    from imgctl.store.blobs.s3_connect import link_limit
 
     return link_limit(seconds)
 

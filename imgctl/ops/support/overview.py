@@ -13,11 +13,11 @@ from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
 from imgctl.pricing.storage import monthly_storage
 from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.lookups import clock
-from imgctl.store.cold.base import ColdStore, StoredBlob
 from imgctl.units import count_of
 
-Blobs = Mapping[str, StoredBlob | None]
+Blobs = Mapping[str, Blob | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class ObservedBlob:
     role: str
     key: str | None
     named: bool
-    blob: StoredBlob | None
+    blob: Blob | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Overview:
     advice: Advice
 
 
-def overview(parts: Parts, cold: ColdStore, image: Image, *, endpoint_url: str = "") -> Overview:
+def overview(parts: Parts, cold: BlobStore, image: Image, *, endpoint_url: str = "") -> Overview:
     """Everything about an image: one HEAD for each of its blobs, all at once."""
     settings = parts.settings
     with parts.catalog.read() as connection:
@@ -80,19 +80,19 @@ def overview(parts: Parts, cold: ColdStore, image: Image, *, endpoint_url: str =
     )
 
 
-def _observed(image: Image, role: str, settings: Settings, cold: ColdStore) -> ObservedBlob:
+def _observed(image: Image, role: str, settings: Settings, cold: BlobStore) -> ObservedBlob:
     named = image.key(role)
     keys = [named] if named else []
     if not named and role != ORIGINAL:
         prefix = settings.store.variants_prefix
         keys = [key_of(image.id, role, one.extension, prefix=prefix) for one in VariantFormat]
     for key in keys:
-        if blob := cold.head(key):
+        if blob := cold.details(key):
             return ObservedBlob(role=role, key=key, named=bool(named), blob=blob)
     return ObservedBlob(role=role, key=named, named=bool(named), blob=None)
 
 
-def _monthly_cost(settings: Settings, blobs: Iterable[StoredBlob]) -> Estimate:
+def _monthly_cost(settings: Settings, blobs: Iterable[Blob]) -> Estimate:
     card = card_in_force(settings)
     # Each blob by itself: a class with a minimum billable size charges it per blob.
     lines = (
@@ -162,7 +162,7 @@ def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attem
     return Advice(ok=True, text="all is well")
 
 
-def _advice_processing(image: Image, original: StoredBlob, *, now: datetime, max_attempts: int) -> Advice:
+def _advice_processing(image: Image, original: Blob, *, now: datetime, max_attempts: int) -> Advice:
     if image.leased_until is not None and image.leased_until > now:
         why = f" (last error: {image.error})" if image.error else ""
         return Advice(ok=True, text=f"a worker has it, or it waits for its next try{why}")

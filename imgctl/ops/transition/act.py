@@ -22,10 +22,10 @@ from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.survey import outcome
 from imgctl.ops.work.leases import Leases
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lease import Hold, end_if_frozen, renew
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
-from imgctl.store.cold.base import ColdStore
 
 # So many rows of other transitions are looked at once more at the end; the rest is the next run's.
 MOST_PENDING = 4096
@@ -34,7 +34,7 @@ LONGEST_STEP_SECONDS = 1.0
 
 
 def transition(
-    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: StopSignal
+    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Move what the gate lets pass; yields an outcome for each row of the order.
 

@@ -11,7 +11,7 @@ from imgctl.ops.joined import Joined
 from imgctl.ops.transition.order import Policy, Reason
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.transition import Origin, break_even_bytes, origin
-from imgctl.store.cold.base import StoredBlob
+from imgctl.store.blobs.base import Blob
 from imgctl.units import count_of, format_bytes
 
 # From warm to cold; a class is never left for a warmer one.
@@ -49,7 +49,7 @@ class Verdict:
     """
 
     image: Image
-    blob: StoredBlob | None = None
+    blob: Blob | None = None
     refusal: Refusal | None = None
     origin: Origin | None = None
     under_way: bool = False
@@ -104,7 +104,7 @@ class Gate:
             return Verdict(image=image, blob=blob, refusal=Refusal(Reason.UNPRICED, error.line))
         return Verdict(image=image, blob=blob, refusal=refusal, origin=source)
 
-    def _of_original(self, image: Image, blob: StoredBlob) -> Refusal | None:
+    def _of_original(self, image: Image, blob: Blob) -> Refusal | None:
         if blob.size != image.bytes:
             return Refusal(
                 Reason.SIZE_DIFFERS, f"{count_of(blob.size, 'byte')} in the store, in the row {image.bytes:,}"
@@ -120,7 +120,7 @@ class Gate:
             return Refusal(Reason.NEEDS_RESTORE, f"it lies in {blob.storage_class}: imgctl restore {image.id}")
         return None
 
-    def _of_price(self, blob: StoredBlob, source: Origin) -> Refusal | None:
+    def _of_price(self, blob: Blob, source: Origin) -> Refusal | None:
         least = self._policy.min_size
         if least is not None:
             told = f"{format_bytes(blob.size)} is less than --min-size {format_bytes(least)}"
@@ -135,7 +135,7 @@ class Gate:
         policy = self._policy
         return break_even_bytes(policy.card, source=source, to=policy.to, stay_days=policy.stay_days)
 
-    def _origin(self, blob: StoredBlob) -> Origin:
+    def _origin(self, blob: Blob) -> Origin:
         policy = self._policy
         _check_priced(policy.card, blob.storage_class)
         age_days = (policy.at - blob.modified_at).days

@@ -17,9 +17,9 @@ from imgctl.ops.transition.rows import seen_of
 from imgctl.ops.transition.start import DAY_SECONDS
 from imgctl.pricing.prices import STANDARD
 from imgctl.pricing.transition import Origin, break_even_bytes
+from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
+from imgctl.store.aws.lifecycle import LifecyclePlan, planned
 from imgctl.store.catalog.storage_class import promise_moves
-from imgctl.store.cold.batch import Job, create_copy_job, write_manifest
-from imgctl.store.cold.lifecycle import LifecyclePlan, planned
 from imgctl.units import count_of
 
 # Rows of a job are not looked at again before it had this time; then `transition` confirms or moves each.

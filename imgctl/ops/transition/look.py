@@ -14,9 +14,9 @@ from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
 from imgctl.run.rate import RateLimit
 from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
-from imgctl.store.cold.base import ColdStore
 
 # So few rows are looked at together that what was seen of them is fresh when it is acted on.
 BLOCK = 256
@@ -62,7 +62,7 @@ class Judges:
 
 @contextmanager
 def judges(
-    order: TransitionOrder, *, parts: Parts, cold: ColdStore, stop: StopSignal, listing: bool | None = None
+    order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal, listing: bool | None = None
 ) -> Iterator[Judges]:
     """Look by listing where the scope is a range of days; by a request each for one user's and for named rows."""
     if listing is None:

@@ -12,7 +12,7 @@ from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_S
 from imgctl.run.rate import RateLimit
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.run.window import bounded
-from imgctl.store.cold.base import ColdStore, StoredBlob
+from imgctl.store.blobs.base import Blob, BlobStore
 
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)
 # A look before the copy, the copy, a look after it.
@@ -38,7 +38,7 @@ class Moved:
     """How a job ended: `blob` is how the store has it now, None when it is gone; not `is_known` leaves it promised."""
 
     job: Job
-    blob: StoredBlob | None = None
+    blob: Blob | None = None
     error: StoreError | None = None
     is_known: bool = True
 
@@ -48,7 +48,7 @@ class Mover:
 
     def __init__(
         self,
-        cold: ColdStore,
+        cold: BlobStore,
         *,
         to: str,
         concurrency: int,
@@ -135,19 +135,19 @@ class Mover:
     def _look(self, job: Job, error: StoreError) -> Moved:
         """What the store has after it refused; an answer that was lost may have come before."""
         try:
-            blob = self._cold.head(job.key)
+            blob = self._cold.details(job.key)
         except StoreError:
             return Moved(job=job, error=error, is_known=False)
         moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
         return Moved(job=job, blob=blob, error=None if moved else error)
 
     def _note_source(self, job: Job) -> None:
-        blob = self._cold.head(job.key)
+        blob = self._cold.details(job.key)
         if blob is not None and blob.etag == job.etag and blob.version_id is not None:
             # Asked again after a lost answer, the store may already name the copy.
             self._sources.setdefault(job.id, blob.version_id)
 
-    def _delete_source(self, job: Job, copy: StoredBlob) -> StoreError | None:
+    def _delete_source(self, job: Job, copy: Blob) -> StoreError | None:
         source = self._sources.pop(job.id, None)
         if source is None or copy.version_id in (None, source):
             return None

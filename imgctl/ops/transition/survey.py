@@ -18,7 +18,7 @@ from imgctl.pricing.transition import (
     saving_per_month,
     transition_estimate,
 )
-from imgctl.store.cold.base import ColdStore
+from imgctl.store.blobs.base import BlobStore
 
 K = TypeVar("K", Origin, Reason)
 
@@ -79,7 +79,7 @@ class Bill:
     old_versions: Decimal
 
 
-def survey(judges: Judges, order: TransitionOrder, cold: ColdStore, into: Survey) -> Iterator[tuple[Verdict, Outcome]]:
+def survey(judges: Judges, order: TransitionOrder, cold: BlobStore, into: Survey) -> Iterator[tuple[Verdict, Outcome]]:
     """Judge every row of the order and count it; yields each verdict and what would become of it."""
     for verdict in (verdict for block in judges.blocks() for verdict in block):
         into.add(verdict)
@@ -131,7 +131,7 @@ def _add(sums: dict[K, Sized], key: K, size: int) -> None:
     sums[key] = Sized(objects=before.objects + 1, size=before.size + size)
 
 
-def _keeps_versions(cold: ColdStore) -> bool | None:
+def _keeps_versions(cold: BlobStore) -> bool | None:
     """None where nobody may say."""
     try:
         return cold.keeps_versions()

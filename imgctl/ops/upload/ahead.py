@@ -48,7 +48,7 @@ class Bucket:
 
     def _look(self) -> None:
         try:
-            next(self._store.scan(), None)
+            self._store.reach()
         except Exception as error:
             self._seen.set_exception(error)
         else:

@@ -40,7 +40,7 @@ def fetch(store: BlobStore, key: str, *, size: int, directory: Path | None, spoo
     blob = store.head(key)
     if blob is None:
         raise BlobMissing(f"there is no blob {key}", hint="imgctl audit says what else is missing")
-    if blob.size < spool_from or blob.etag is None:
+    if blob.size < spool_from or not blob.etag:
         return Original(data=store.get(key))
     try:
         return Original(data=_spooled(store, blob, blob.etag, directory))

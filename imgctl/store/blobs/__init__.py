@@ -1,1 +1,1 @@
-"""The blob store: one protocol, a local directory and S3 behind it."""
+"""Where the bytes are: one protocol for blobs and their storage classes, over a directory or a bucket."""

@@ -6,6 +6,7 @@ it, under both: then the earlier class counts. What is GLACIER or DEEP_ARCHIVE i
 
 import errno
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,15 +19,16 @@ from pathlib import Path
 from stat import S_ISREG
 from zlib import crc32
 
-from imgctl.errors import BlobArchived
+from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import StorageClass, is_archived
-from imgctl.store.blobs.durable import DurableDirectory
+from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, sync_directory, unchanged
 from imgctl.store.blobs.walk import Range, walk
 
 _RESTORED = ".restored"
 _LOCKS = ".locks"
 _MOST_LOCKS = 64
 _TRIES = 3
+_CHUNK = 4 * 2**20
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -185,3 +187,79 @@ def refuse_archived(key: str, held: Held) -> None:
     if not held.readable:
         hint = f"restore it first: imgctl restore {key}"
         raise BlobArchived(f"{key} lies in an archive storage class ({held.storage_class})", hint=hint)
+
+
+def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Held:
+    """Give it its name in the new class, then take the old one away; FileNotFoundError when it lies nowhere.
+
+    Where both roots are on one file system nothing of it changes; else it is copied, looked at again, and keeps its
+    ETag if the other file system keeps times as exactly.
+    """
+    with archive.locked(key):
+        held = archive.find(key)
+        if held is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(archive.root / key))
+        if held.storage_class is not to:
+            held = _taken(archive, key, _movable(archive, key, held, etag), to)
+            archive.forget_restore(key)
+        for left in list(archive.places(key)):
+            if left.storage_class is not to:
+                _refuse_different(left.path, held.path)
+                left.path.unlink(missing_ok=True)
+                sync_directory(left.path.parent)
+        return held
+
+
+def _movable(archive: Archive, key: str, held: Held, etag: str) -> Held:
+    refuse_archived(key, held)
+    if etag_of(held.stat) != etag:
+        raise replaced(key)
+    return held
+
+
+def _taken(archive: Archive, key: str, held: Held, to: StorageClass) -> Held:
+    path = archive.place(key, to)
+    directory = DurableDirectory(archive.root if to is StorageClass.STANDARD else archive.archive)
+    try:
+        _link_or_copy(directory, key, held, path)
+    except FileExistsError:
+        # Left by a move that was cut short, perhaps before its name was on the disk.
+        directory.settle(path.parent)
+    _refuse_different(held.path, path)
+    return Held(path=path, storage_class=to, stat=path.stat())
+
+
+def _link_or_copy(directory: DurableDirectory, key: str, held: Held, path: Path) -> None:
+    try:
+        directory.link(held.path, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        return
+    with held.path.open("rb", buffering=0) as source:
+        chunks = unchanged(source, key, etag=etag_of(held.stat), chunk_size=_CHUNK)
+        directory.create(path, chunks, modified_ns=held.stat.st_mtime_ns)
+
+
+def _refuse_different(one: Path, other: Path) -> None:
+    """BlobCorrupt unless both are one file, or hold the same bytes."""
+    if one.samefile(other) or _digest(one) == _digest(other):
+        return
+    hint = "compare them, and take the wrong one away by hand"
+    raise BlobCorrupt(f"{one} and {other} should be one blob, and differ", hint=hint)
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as source:
+        # What was just written is to be read from the disk, not from memory.
+        os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while chunk := source.read(_CHUNK):
+            yield chunk

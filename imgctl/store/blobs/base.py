@@ -1,25 +1,71 @@
-"""What a blob store can do, whatever stands behind it."""
+"""What a blob store can do, whatever stands behind it, and which keys every store takes."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from imgctl.errors import KeyShapeError, StoreError
+from imgctl.model import INTELLIGENT_TIERING, StorageClass, is_archived
+from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.traits import Kept, Traits
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+# The storage class of a blob whose store was not asked for it.
+UNKNOWN = "UNKNOWN"
+
+# What one kind of store would alter, strip or refuse in silence: empty, `.` and `..` segments, control characters, and
+# what is not UTF-8 (a lone surrogate stands for each such byte of a file name).
+_REFUSED = re.compile(r"^/|//|/$|(?:^|/)\.{1,2}(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]|^$")
+_NO_PATH = re.compile(r"^/|//|/$|(?:^|/)\.{1,2}(?:/|$)|\x00|^$")
+
+
+class Tier(StrEnum):
+    """The speed and the price of a restore; the values are the price card's names."""
+
+    BULK = "BULK"
+    STANDARD = "STANDARD"
+    EXPEDITED = "EXPEDITED"
+
+
+class Restore(StrEnum):
+    """What the store answered to a request to restore a blob."""
+
+    STARTED = "started"
+    IN_PROGRESS = "in_progress"
+    EXTENDED = "extended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One blob as the store describes it; `storage_class` is None for the standard one, and in scans of buckets."""
+    """One blob as the store describes it.
+
+    `etag` is bare, and empty where the store names none. `restored_until` is when its readable copy expires,
+    `version_id` None if unversioned. `sha256` is the store's own, and known only to `details` with `checksum`.
+    """
 
     key: str
     size: int
     modified_at: datetime
-    etag: str | None = None
-    storage_class: str | None = None
+    etag: str = ""
+    storage_class: str = UNKNOWN
+    restoring: bool = False
+    restored_until: datetime | None = None
+    version_id: str | None = None
+    sha256: bytes | None = None
+
+    @property
+    def tier_unknown(self) -> bool:
+        """Whether it is of Intelligent-Tiering and may lie in an archive tier: `details` tells, listings do not."""
+        return self.storage_class == INTELLIGENT_TIERING
+
+    @property
+    def readable(self) -> bool:
+        """Whether a GET would answer now."""
+        return not is_archived(self.storage_class) or self.restored_until is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +84,11 @@ class BlobStore(Protocol):
 
     @property
     def pushbacks(self) -> int:
-        """How often this store asked for patience so far: 5xx, 429, resets and timeouts, retried or not."""
+        """How many requests were throttled or failed in passing so far: 5xx, 429, resets and timeouts, retried or not."""
 
     @property
     def put_if_absent(self) -> Kept | None:
-        """Whether the store refuses a put under a key that is taken; None before the first `create` or `copy` asked."""
+        """Whether the store refuses a put under a key that is taken; None before the first `create` or `copy`."""
 
     def traits(self) -> Traits:
         """What the store does of what imgctl's laws rest on, each tried on small blobs that are deleted again."""
@@ -72,13 +118,44 @@ class BlobStore(Protocol):
         """
 
     def head(self, key: str) -> Blob | None:
-        """The blob's description, or None when there is none."""
+        """The blob's size, time and ETag, or None when there is none; its class may be UNKNOWN."""
+
+    def details(self, key: str, *, checksum: bool = False) -> Blob | None:
+        """Like `head`, with its class, restore and version; with `checksum` also the SHA-256 that the store keeps.
+
+        Slower than `head`: a bucket is asked by boto3. The checksum of an encrypted object may need kms:Decrypt.
+        """
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
-        """Blobs in UTF-8 byte order of their keys, `after` < key <= `until`; an empty bound is none."""
+        """Blobs with their classes in UTF-8 byte order of their keys, `after` < key <= `until`; an empty bound is none.
+
+        Restores are told where the store lists them (AWS does).
+        """
+
+    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        """The same blobs as `scan` in columns, up to a thousand a page; `asked` is called for each request."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs; one that is already gone is no error."""
+
+    def move(self, key: str, *, to: str, etag: str) -> Blob:
+        """Give a blob another class, its metadata, tags and encryption kept, and look at it after; free if it has it.
+
+        BlobCorrupt when it no longer has this ETag or did not arrive whole; BlobArchived when it must be restored
+        first; BlobMissing when it is gone. `version_id` of the answer is the new version's.
+        """
+
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
+        """Ask for a readable copy for so many days; StoreUnavailable where the tier has no capacity now.
+
+        None for what lies in an archive tier of Intelligent-Tiering, which comes back to frequent access for good.
+        """
+
+    def keeps_versions(self) -> bool:
+        """Whether an overwritten blob stays, and stays billed, as an old version."""
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        """Delete one old version of a blob for good; StoreError for the current one."""
 
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
         """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
@@ -89,8 +166,39 @@ class BlobStore(Protocol):
         None where no URL can, or where the server would let it overwrite.
         """
 
-    def stored_sha256(self, key: str) -> bytes | None:
-        """The SHA-256 that the store itself checked when the blob was put, or None where it keeps none."""
+    def reach(self) -> None:
+        """One small listing: raises BucketMissing, StoreDenied or StoreUnavailable, which a HEAD does not tell apart."""
 
     def check(self) -> None:
         """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""
+
+
+def known_class(name: str) -> StorageClass:
+    """The class of that name; StoreError where blobs are moved to no such class: some servers take any word."""
+    if name not in tuple(StorageClass):
+        raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(StorageClass))
+    return StorageClass(name)
+
+
+def checked(key: str) -> str:
+    """The key itself; KeyShapeError where not every store could hold a blob under exactly this name."""
+    if _REFUSED.search(key):
+        raise KeyShapeError(
+            f"{key!r} cannot be a key: absolute, or with an empty, '.' or '..' part, a control character or no UTF-8"
+        )
+    return key
+
+
+def is_portable(key: str) -> bool:
+    """Whether every store could hold a blob under exactly this name, as `checked` demands of those that are written."""
+    return not _REFUSED.search(key)
+
+
+def is_path(key: str) -> bool:
+    """Whether a file below a directory may have exactly this name; anything else would name another file."""
+    return not _NO_PATH.search(key)
+
+
+def beside(root: Path) -> Path:
+    """Where a directory store keeps archived originals when nothing else is set."""
+    return root.parent / f"{root.name}.archive"

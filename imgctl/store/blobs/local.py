@@ -1,25 +1,25 @@
 """The store that is a directory: what is there is whole, and what was created survives a power cut."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, BlobExists
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.keys import PROBES
-from imgctl.model import StorageClass
-from imgctl.store.blobs.archive import Archive, Held
-from imgctl.store.blobs.base import IMMUTABLE, Blob
-from imgctl.store.blobs.durable import DurableDirectory
-from imgctl.store.blobs.files import checked_chunks, etag_of, unchanged
-from imgctl.store.blobs.local_failure import translated, writing
-from imgctl.store.blobs.names import beside, checked, is_path
+from imgctl.model import is_archived
+from imgctl.store.blobs.archive import Archive, Held, move
+from imgctl.store.blobs.base import IMMUTABLE, Blob, Restore, Tier, beside, checked, is_path, known_class
+from imgctl.store.blobs.files import DurableDirectory, checked_chunks, etag_of, translated, unchanged, writing
+from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
 _CHUNK = 4 * 2**20
+_DAY = timedelta(days=1)
 
 
 class LocalStore:
@@ -90,10 +90,14 @@ class LocalStore:
             self._files.create(target, unchanged(source, source_key, etag=etag, chunk_size=_CHUNK))
 
     def head(self, key: str) -> Blob | None:
-        """The blob's description, or None when there is none; any name that a file may have, also one we'd never write."""
+        """The blob with its class and restore, or None; any name that a file may have, also one we'd never write."""
         with translated(key, self._root):
             held = self._archive.find(key) if is_path(key) else None
         return _blob(key, held) if held is not None else None
+
+    def details(self, key: str, *, checksum: bool = False) -> Blob | None:
+        """The same: a file system keeps no checksums."""
+        return self.head(key)
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """Blobs in UTF-8 byte order of their keys, archived ones too; an absent root holds none."""
@@ -101,11 +105,51 @@ class LocalStore:
             for key, held in self._archive.scan(Range(prefix=prefix, after=after, until=until)):
                 yield _blob(key, held)
 
+    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        """A directory is asked nothing that costs."""
+        blobs = self.scan(after=after, until=until)
+        while some := list(islice(blobs, PAGE_KEYS)):
+            yield Page(
+                tuple([blob.key for blob in some]),
+                tuple([blob.size for blob in some]),
+                tuple([blob.modified_at for blob in some]),
+                tuple([blob.storage_class for blob in some]),
+            )
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, archived ones too; their directories stay, so that nobody's create meets a vanishing one."""
         for key in keys:
             with translated(key, self._path(key)):
                 self._archive.delete(key)
+
+    def move(self, key: str, *, to: str, etag: str) -> Blob:
+        """Move the file to the class's directory; its ETag stays where the file system keeps times as exactly."""
+        wanted = known_class(to)
+        with translated(key, self._path(key)):
+            moved = _blob(key, move(self._archive, key, to=wanted, etag=etag))
+        if moved.storage_class != to:
+            raise BlobCorrupt(f"{key} did not arrive in {to}", hint="run the same again")
+        return moved
+
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
+        """Let it be read at once, until the midnight (UTC) that so many days reach, as AWS rounds."""
+        path = self._path(key)
+        with translated(key, path), self._archive.locked(key):
+            held = self._archive.find(key)
+            if held is None:
+                raise BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
+            if not is_archived(held.storage_class):
+                raise StoreError(f"{key} is {held.storage_class}: there is nothing to restore", hint="read it as it is")
+            self._archive.note_restore(key, midnight_after(datetime.now(UTC) + (days or 1) * _DAY))
+            return Restore.STARTED if held.restored_until is None else Restore.EXTENDED
+
+    def keeps_versions(self) -> bool:
+        """Never: a directory has one version of a file."""
+        return False
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        """Always a StoreError: there are none."""
+        raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
 
     def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
         """The file's URL, wherever it lies; what it allows is the file system's to say."""
@@ -124,8 +168,8 @@ class LocalStore:
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> None:
         """None: nobody can PUT to a file's URL."""
 
-    def stored_sha256(self, key: str) -> None:
-        """None: a file system keeps no checksums."""
+    def reach(self) -> None:
+        """Nothing: the directory is made on first use."""
 
     def check(self) -> None:
         """Write, read and delete a probe."""
@@ -165,12 +209,18 @@ class LocalStore:
             raise taken
 
 
+def midnight_after(at: datetime) -> datetime:
+    """The first midnight (UTC) at or after a time: when a restore that lasts until then ends (S3 User Guide)."""
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if midnight == at else midnight + _DAY
+
+
 def _blob(key: str, held: Held) -> Blob:
-    is_standard = held.storage_class is StorageClass.STANDARD
     return Blob(
         key=key,
         size=held.stat.st_size,
         modified_at=datetime.fromtimestamp(held.stat.st_mtime, UTC),
         etag=etag_of(held.stat),
-        storage_class=None if is_standard else held.storage_class,
+        storage_class=held.storage_class,
+        restored_until=held.restored_until,
     )

@@ -1,33 +1,33 @@
-"""How clients of S3 are made: endpoint, region, time limits, and credentials by the AWS chain."""
+"""Where requests to a bucket go and what signs them: settings, environment and the AWS chain."""
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
+from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.endpoint import endpoint_of
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import ConfigError
-from imgctl.store.blobs.s3_credentials import in_environment, session, variable
+from imgctl.errors import ConfigError, StoreDenied
 
 if TYPE_CHECKING:
-    from botocore.model import OperationModel
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from boto3.session import Session
+    from botocore.loaders import Loader
 
+_NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 _CA_HINT = "[store] ca_bundle, AWS_CA_BUNDLE, ca_bundle in the AWS config and SSL_CERT_FILE are looked at in this order"
+_CONNECT_SECONDS = 10.0
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _HEADERS = {
     "RequestPayer": "x-amz-request-payer",
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "BucketKeyEnabled": "x-amz-server-side-encryption-bucket-key-enabled",
 }
-_CONNECT_SECONDS = 10.0
-# Of boto3 alone, whose default is 10: a copy is one request of one thread.
-_MOST_CONNECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,6 @@ class Connection:
     bucket: str
     endpoint_url: str
     region: str
-    timeout: float
-    retries: int
     options: StoreSettings
     ca_bundle: str = ""
 
@@ -87,235 +85,34 @@ class Connection:
     @property
     def connect_timeout(self) -> float:
         """Seconds until a connection must stand."""
-        return min(self.timeout, _CONNECT_SECONDS)
-
-
-class RestoreStatus(TypedDict, total=False):
-    """How a listing tells of a restore, where it was asked to."""
-
-    IsRestoreInProgress: bool
-    RestoreExpiryDate: datetime
-
-
-class Listed(TypedDict):
-    """One object in boto3's answer to `list_objects_v2`."""
-
-    Key: str
-    Size: int
-    LastModified: datetime
-    ETag: NotRequired[str]
-    StorageClass: NotRequired[str]
-    RestoreStatus: NotRequired[RestoreStatus]
-
-
-class ListAnswer(TypedDict, total=False):
-    """What of boto3's answer to `list_objects_v2` this store reads."""
-
-    Contents: list[Listed]
-    IsTruncated: bool
-    NextContinuationToken: str
-
-
-class HeadAnswer(TypedDict, total=False):
-    """What of boto3's answer to `head_object` is read by name; the rest is taken along as it is."""
-
-    ContentLength: int
-    LastModified: datetime
-    ETag: str
-    StorageClass: str
-    ArchiveStatus: str
-    Restore: str
-    VersionId: str
-    MissingMeta: int
-    ChecksumSHA256: str
-    ChecksumType: str
-
-
-class ObjectBody(Protocol):
-    """What boto3 hands over of an object's bytes."""
-
-    def read(self) -> bytes:
-        """All of them."""
-
-
-class GetAnswer(TypedDict):
-    """What of boto3's answer to `get_object` this store reads."""
-
-    Body: ObjectBody
-
-
-class PartCopied(TypedDict):
-    """What of boto3's answer to `upload_part_copy` this store reads."""
-
-    CopyPartResult: Mapping[str, str]
-
-
-class Boto3S3(Protocol):
-    """The part of boto3's S3 client that this store calls."""
-
-    def list_objects_v2(self, **arguments: object) -> ListAnswer:
-        """GET /bucket?list-type=2."""
-
-    def head_object(self, **arguments: object) -> "HeadAnswer":
-        """HEAD /key."""
-
-    def get_object(self, **arguments: object) -> GetAnswer:
-        """GET /key."""
-
-    def put_object(self, **arguments: object) -> Mapping[str, str]:
-        """PUT /key."""
-
-    def generate_presigned_url(self, method: str, **arguments: object) -> str:
-        """A URL whose bearer may make one request."""
-
-    def copy_object(self, **arguments: object) -> object:
-        """PUT /key with x-amz-copy-source."""
-
-    def upload_part_copy(self, **arguments: object) -> PartCopied:
-        """PUT /key?partNumber=… with x-amz-copy-source."""
-
-    def create_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
-        """POST /key?uploads."""
-
-    def upload_part(self, **arguments: object) -> Mapping[str, str]:
-        """PUT /key?partNumber=…"""
-
-    def complete_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
-        """POST /key?uploadId=…"""
-
-    def abort_multipart_upload(self, **arguments: object) -> Mapping[str, str]:
-        """DELETE /key?uploadId=…"""
+        return min(self.options.timeout, _CONNECT_SECONDS)
 
 
 def connection(settings: StoreSettings, bucket: str) -> Connection:
     """Where `settings` lead: they come first, then the environment, then the AWS config file, then us-east-1."""
     endpoint_url = endpoint_of(settings, os.environ)
     if endpoint_url and (not endpoint_url.startswith(("http://", "https://")) or "@" in endpoint_url):
-        raise ConfigError("[store] endpoint_url is no plain http:// or https:// url", hint="http://127.0.0.1:8333")
+        raise ConfigError(
+            "invalid [store] endpoint_url: not a plain http:// or https:// url", hint="http://127.0.0.1:8333"
+        )
     return Connection(
         bucket=bucket,
         endpoint_url=endpoint_url.rstrip("/"),
         region=settings.region or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured("region", "us-east-1"),
-        timeout=settings.timeout,
-        retries=settings.retries,
         options=settings,
         ca_bundle=_ca_bundle(settings) if not endpoint_url.startswith("http://") else "",
     )
 
 
-def open_obstore(connection: Connection) -> ObstoreS3:
-    """The client for bytes. It never retries: the store does, for every method alike, and signs each try anew."""
-    config = _obstore_config(connection)
-    options: ClientConfig = {
-        "timeout": timedelta(seconds=connection.timeout),
-        "connect_timeout": timedelta(seconds=connection.connect_timeout),
-        "allow_http": connection.endpoint_url.startswith("http://"),
-    }
-    if connection.ca_bundle:
-        options["root_certificate"] = _certificates(connection.ca_bundle)
-    retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-    if in_environment():
-        # Where obstore itself reads them.
-        return ObstoreS3(connection.bucket, config=config, client_options=options, retry_config=retries)
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    provider = Boto3CredentialProvider(session())
-    return ObstoreS3(
-        connection.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
-    )
-
-
-def _obstore_config(connection: Connection) -> "S3Config":
-    options = connection.options
-    config: S3Config = {
-        "region": connection.region,
-        "unsigned_payload": connection.is_private,
-        "virtual_hosted_style_request": connection.is_virtual_hosted,
-    }
-    if options.checksum != "none":
-        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
-        config["checksum_algorithm"] = "CRC64NVME"
-    else:
-        # Deletions of many in one request always carry one.
-        config["disable_bulk_delete"] = True
-    if connection.endpoint_url or options.dual_stack or options.fips:
-        url = connection.endpoint
-        if connection.is_virtual_hosted:
-            scheme, _, host = url.partition("://")
-            url = f"{scheme}://{connection.bucket}.{host}"
-        # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
-        config |= {"endpoint": url, "aws_endpoint_url_s3": url}
-    if options.encryption:
-        config["server_side_encryption"] = options.encryption
-    if options.encryption.startswith("aws:kms"):
-        config["sse_bucket_key_enabled"] = options.bucket_key
-        if options.kms_key_id:
-            config["sse_kms_key_id"] = options.kms_key_id
-    if options.requester_pays:
-        config["request_payer"] = True
-    return config
-
-
-def open_boto3(connection: Connection) -> Boto3S3:
-    """The client for multipart uploads and AWS-only control, on the same credentials."""
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=connection.connect_timeout,
-        read_timeout=connection.timeout,
-        retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
-        max_pool_connections=_MOST_CONNECTIONS,
-        # Servers other than AWS may refuse the checksums that boto3 adds unasked.
-        request_checksum_calculation="when_required" if connection.endpoint_url else "when_supported",
-        response_checksum_validation="when_required" if connection.endpoint_url else "when_supported",
-        s3={"addressing_style": "virtual" if connection.is_virtual_hosted else "path"},
-        use_dualstack_endpoint=connection.options.dual_stack,
-        use_fips_endpoint=connection.options.fips,
-        # Said, because links would else be signed as in 2006.
-        signature_version="s3v4",
-    )
-    client = session().client(
-        "s3",
-        region_name=connection.region,
-        endpoint_url=connection.endpoint_url or None,
-        config=config,
-        verify=connection.ca_bundle or None,
-    )
-
-    def add_options(params: dict[str, object], model: "OperationModel", **_: object) -> None:
-        known = model.input_shape.members if model.input_shape else {}
-        for name, value in connection.parameters.items():
-            if name in known:
-                params.setdefault(name, value)
-        if connection.options.checksum == "none":
-            leave_out_checksums(params)
-
-    client.meta.events.register("provide-client-params.s3", add_options)
-    return cast("Boto3S3", client)
-
-
-def leave_out_checksums(params: dict[str, object]) -> None:
-    """Take checksums out of a request of boto3's, and out of the list of parts that completes an upload."""
-    for name in [name for name in params if name.startswith("Checksum") and name != "ChecksumMode"]:
-        del params[name]
-    done = params.get("MultipartUpload")
-    if isinstance(done, dict):
-        for part in done["Parts"]:
-            part.pop("ChecksumSHA256", None)
-
-
-def open_service(connection: Connection, service: str) -> object:
-    """The client of another AWS service, in the bucket's region and on the same credentials."""
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=connection.connect_timeout,
-        read_timeout=connection.timeout,
-        retries={"mode": "standard", "total_max_attempts": connection.retries + 1},
-    )
-    verify = connection.ca_bundle or None
-    client: object = session().client(service, region_name=connection.region, config=config, verify=verify)
-    return client
+def bucket_and_prefix(rest: str) -> tuple[str, str]:
+    """What follows `s3://`, split; the prefix is empty or ends with a slash."""
+    if "@" in rest:
+        raise ConfigError("the store's url carries credentials", hint="they come from the AWS chain, never from a url")
+    bucket, _, prefix = rest.partition("/")
+    prefix = prefix.strip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"invalid bucket name: {bucket!r}", hint="[store] url is s3://BUCKET[/PREFIX]")
+    return bucket, f"{prefix}/" if prefix else ""
 
 
 def _ca_bundle(settings: StoreSettings) -> str:
@@ -324,7 +121,8 @@ def _ca_bundle(settings: StoreSettings) -> str:
     return os.path.expanduser(settings.ca_bundle or chain)  # noqa: PTH111
 
 
-def _certificates(file: str) -> bytes:
+def certificates(file: str) -> bytes:
+    """The bundle's bytes; ConfigError where it cannot be read or holds no certificate in PEM."""
     try:
         with open(file, "rb") as source:  # noqa: PTH123
             found = source.read()
@@ -344,3 +142,67 @@ def _configured(name: str, default: str = "") -> str:
     from botocore.session import get_session
 
     return get_session().get_config_variable(name) or default
+
+
+def in_environment() -> bool:
+    """Whether the environment, the first link of the chain, has them: importing botocore takes a quarter of a second."""
+    return bool(variable("AWS_ACCESS_KEY_ID") and variable("AWS_SECRET_ACCESS_KEY"))
+
+
+def session() -> "Session":
+    """A session of boto3 that has credentials; StoreDenied where it finds none."""
+    from boto3.session import Session
+    from botocore.session import get_session
+
+    with _read():
+        core = get_session()
+        core.register_component("data_loader", service_models())
+        made = Session(botocore_session=core)
+        found = made.get_credentials()
+    if found is None:
+        raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
+    return made
+
+
+def link_limit(seconds: float) -> str:
+    """Why a link signed now may end before `seconds` have passed, with the way out; empty when nothing cuts it short.
+
+    A link dies with the session credentials that signed it (S3 User Guide, "Sharing objects with presigned URLs").
+    """
+    if in_environment() and not variable("AWS_SESSION_TOKEN"):
+        return ""
+    with _read():
+        credentials = session().get_credentials()
+        frozen = credentials.get_frozen_credentials()
+    if not frozen.token:
+        return ""
+    way_out = "sign it with the keys of a user for a longer one"
+    if not hasattr(credentials, "refresh_needed"):
+        return f"the link ends when its session credentials do, which do not say when; {way_out}"
+    if credentials.refresh_needed(refresh_in=math.ceil(seconds)):
+        return f"the session credentials end sooner than the link, and the link with them; {way_out}"
+    return ""
+
+
+@cache
+def service_models() -> "Loader":
+    """Where botocore's descriptions of services are read and kept, for all sessions: a tenth of a second for S3's."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
+def variable(*names: str) -> str:
+    """The first of these environment variables that says something, or nothing."""
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except BotoCoreError as error:
+        # A missing profile, half a pair of keys, a renewal refused: botocore's text names which, never a value.
+        raise StoreDenied(f"the AWS credentials cannot be read: {error}", hint=_NO_CREDENTIALS) from None

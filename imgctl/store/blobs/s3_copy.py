@@ -1,94 +1,169 @@
-"""Copies on the server: an object under another name, in the standard class, under the conditions that keep both safe."""
+"""Objects copied on the server: under another key, or onto themselves in another storage class."""
 
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+from urllib.parse import urlencode
 
-from botocore.exceptions import BotoCoreError, ClientError
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, StoreError
+from imgctl.model import is_archived
+from imgctl.store.blobs.files import replaced
+from imgctl.store.blobs.s3_blobs import class_of
+from imgctl.store.blobs.s3_bucket import Bucket, HeadAnswer
+from imgctl.store.blobs.s3_put import MOST_PARTS, Part, in_parts
+from imgctl.units import count_of
 
-from imgctl.store.blobs.s3_boto import IF_ABSENT, translated
-from imgctl.store.blobs.s3_connect import Boto3S3
-from imgctl.store.blobs.s3_failure import Target
-
-if TYPE_CHECKING:
-    from obstore import Attributes
-
-# The largest object one CopyObject takes (S3 API Reference).
-LARGEST_COPY = 5 * 2**30
-_PART_BYTES = 512 * 2**20
-_MOST_PARTS = 10_000
-_HEADERS = {
-    "Cache-Control": "CacheControl",
-    "Content-Disposition": "ContentDisposition",
-    "Content-Encoding": "ContentEncoding",
-    "Content-Language": "ContentLanguage",
-}
+# What a copy that keeps the metadata still forgets: by HEAD's name, which is CopyObject's too.
+_FORGOTTEN = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation",
+              "ObjectLockLegalHoldStatus", "ObjectLockEventHold", "ObjectLockEventHoldDurationDays",
+              "ObjectLockEventHoldDurationYears")  # fmt: skip
+_RETENTION = ("ObjectLockMode", "ObjectLockRetainUntilDate")
+_METADATA = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires",
+             "Metadata")  # fmt: skip
 
 
-def copy_object(
-    client: Boto3S3,
-    target: Target,
-    source: str,
-    name: str,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyLimits:
+    """Objects beyond `largest` bytes are copied in parts of `part_bytes`: 5 GiB by one CopyObject (S3 API Reference)."""
+
+    largest: int = 5 * 2**30
+    part_bytes: int = 512 * 2**20
+
+
+def copy(
+    bucket: Bucket,
+    source_key: str,
+    key: str,
     *,
     etag: str,
-    size: int,
-    described: Mapping[str, object],
-    replaces: bool,
-    condition: Mapping[str, str] = IF_ABSENT,
-    largest: int = LARGEST_COPY,
-    part_bytes: int = _PART_BYTES,
-) -> None:
-    """Copy `source` to `name`, both whole names in the target's bucket; `target` names the source in errors.
-
-    The copy is `described` so if it `replaces` what the source says of itself; in parts nothing is taken over unsaid.
-    `condition` is put-if-absent, or empty for a server that does not implement it. BlobExists for either condition that fails: `name` is taken, or the source no longer has this ETag.
-    """
-    with translated(target):
-        copy = {
-            "Bucket": target.bucket,
-            "Key": name,
-            "CopySource": {"Bucket": target.bucket, "Key": source},
-            "CopySourceIfMatch": f'"{etag}"',
-        }
-        if size <= largest:
-            said = {**described, "MetadataDirective": "REPLACE"} if replaces else {"MetadataDirective": "COPY"}
-            client.copy_object(**copy, **said, StorageClass="STANDARD", **condition)
-        else:
-            parts = max(part_bytes, -(-size // _MOST_PARTS))
-            said = {**described, "StorageClass": "STANDARD"}
-            _copy_in_parts(client, copy, said, condition, size=size, part_bytes=parts)
-
-
-def description(attributes: "Attributes", content_type: str) -> dict[str, object]:
-    """What boto3 must be told for a copy that keeps the words of obstore's attributes, but has this content type."""
-    kept: dict[str, object] = {boto3: attributes[header] for header, boto3 in _HEADERS.items() if header in attributes}
-    metadata = {name: value for name, value in attributes.items() if name not in _HEADERS and name != "Content-Type"}
-    return kept | {"Metadata": metadata, "ContentType": content_type}
-
-
-def _copy_in_parts(
-    client: Boto3S3,
-    copy: Mapping[str, object],
-    described: Mapping[str, object],
+    content_type: str,
     condition: Mapping[str, str],
-    *,
-    size: int,
-    part_bytes: int,
+    limits: CopyLimits,
 ) -> None:
-    place = {"Bucket": copy["Bucket"], "Key": copy["Key"]}
-    upload = place | {"UploadId": client.create_multipart_upload(**place, **described)["UploadId"]}
+    """Copy into the standard class, metadata kept but for the content type; errors name the source.
+
+    `condition` is put-if-absent, or empty for a server that does not implement it. BlobExists for either condition that
+    fails: `key` is taken, or the source no longer has this ETag.
+    """
+    found = bucket.ask(bucket.client.head_object, source_key)
+    described: dict[str, object] = _kept(found, _METADATA) | {"ContentType": content_type}
+    source = _source(bucket, source_key, etag)
+    if found["ContentLength"] > limits.largest:
+        parts = partial(_parts, bucket, key, source, found["ContentLength"], limits.part_bytes)
+        in_parts(bucket, key, parts, described=described | {"StorageClass": "STANDARD"}, condition=condition)
+        return
+    same = found.get("ContentType") == content_type
+    said = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}
+    wanted = bucket.place(key) | source | said | {"StorageClass": "STANDARD"} | dict(condition)
+    bucket.call(source_key, partial(bucket.client.copy_object, **wanted))
+
+
+def move(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> HeadAnswer:
+    """The object's HEAD once it is `to`; each try begins by looking, for one before it may have been done unheard."""
+    return bucket.call(key, partial(_moved, bucket, key, to=to, etag=etag, limits=limits))
+
+
+def _moved(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> HeadAnswer:
+    head = partial(bucket.client.head_object, **bucket.place(key))
+    found = head()
+    if class_of(found) == to:
+        return found
+    if found["ETag"].strip('"') != etag:
+        raise replaced(key)
+    if is_archived(class_of(found)) and 'ongoing-request="false"' not in found.get("Restore", ""):
+        hint = f"restore it first: imgctl restore {key}"
+        raise BlobArchived(f"{key} lies in an archive storage class", hint=hint)
     try:
-        parts = []
-        for number, start in enumerate(range(0, size, part_bytes), start=1):
-            wanted = f"bytes={start}-{min(start + part_bytes, size) - 1}"
-            answer = client.upload_part_copy(
-                **copy, UploadId=upload["UploadId"], PartNumber=number, CopySourceRange=wanted
-            )
-            parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
-        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
-    except BaseException:
-        # What isn't aborted is billed until a lifecycle rule ends it.
-        with suppress(BotoCoreError, ClientError):
-            client.abort_multipart_upload(**upload)
-        raise
+        if found["ContentLength"] > limits.largest:
+            _in_parts(bucket, key, found, to, part_bytes=limits.part_bytes)
+        else:
+            _at_once(bucket, key, found, to)
+    except Exception as error:
+        judged = error if isinstance(error, (BlobExists, BlobMissing)) else bucket.judged(error, key)
+        if judged is None:
+            raise
+        return _moved_by_another(key, found, head(), to, judged)
+    return _arrived(key, found, head(), to)
+
+
+def _at_once(bucket: Bucket, key: str, found: HeadAnswer, to: str) -> None:
+    wanted = bucket.place(key) | _same(bucket, key, found) | _unsaid(found)
+    wanted |= {"StorageClass": to, "TaggingDirective": "COPY"}
+    if bucket.is_aws:
+        wanted["IfMatch"] = found["ETag"]
+    try:
+        bucket.client.copy_object(**wanted, MetadataDirective="COPY")
+    except Exception as error:
+        # SeaweedFS takes a copy onto itself for a mistake unless the metadata are replaced.
+        if bucket.is_aws or type(bucket.judged(error, key)) is not StoreError:
+            raise
+        bucket.client.copy_object(**wanted, **_said(key, found), MetadataDirective="REPLACE")
+
+
+def _in_parts(bucket: Bucket, key: str, found: HeadAnswer, to: str, *, part_bytes: int) -> None:
+    """Copied in parts an object keeps nothing but its bytes: all else is said again."""
+    tags = bucket.ask(bucket.client.get_object_tagging, key)["TagSet"]
+    tagged = {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
+    described = _said(key, found) | _unsaid(found) | tagged | {"StorageClass": to}
+    condition = {"IfMatch": found["ETag"]} if bucket.is_aws else {}
+    parts = partial(_parts, bucket, key, _same(bucket, key, found), found["ContentLength"], part_bytes)
+    in_parts(bucket, key, parts, described=described, condition=condition)
+
+
+def _parts(
+    bucket: Bucket, key: str, source: Mapping[str, object], size: int, part_bytes: int, upload: Mapping[str, str]
+) -> Iterator[Part]:
+    step = max(part_bytes, -(-size // MOST_PARTS))
+    for number, start in enumerate(range(0, size, step), start=1):
+        part = {"PartNumber": number, "CopySourceRange": f"bytes={start}-{min(start + step, size) - 1}"}
+        answer = bucket.ask(bucket.client.upload_part_copy, key, **source, **upload, **part)
+        yield {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+
+def _source(bucket: Bucket, key: str, etag: str) -> dict[str, object]:
+    return {"CopySource": bucket.place(key), "CopySourceIfMatch": f'"{etag}"'}
+
+
+def _same(bucket: Bucket, key: str, found: HeadAnswer) -> dict[str, object]:
+    """The source of a copy onto itself: the very version that was looked at."""
+    version = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
+    source = _source(bucket, key, found["ETag"].strip('"'))
+    return source | {"CopySource": bucket.place(key) | version}
+
+
+def _said(key: str, found: HeadAnswer) -> dict[str, object]:
+    if found.get("MissingMeta"):
+        raise StoreError(f"{key} has metadata that no header can say, and would lose it", hint="it was left as it is")
+    return _kept(found, _METADATA)
+
+
+def _unsaid(found: HeadAnswer) -> dict[str, object]:
+    until = cast("Mapping[str, object]", found).get("ObjectLockRetainUntilDate")
+    # S3 takes no retention that has ended.
+    lasts = isinstance(until, datetime) and until > datetime.now(UTC)
+    return _kept(found, _FORGOTTEN + _RETENTION if lasts else _FORGOTTEN)
+
+
+def _kept(found: HeadAnswer, names: tuple[str, ...]) -> dict[str, object]:
+    answer = cast("Mapping[str, object]", found)
+    return {name: answer[name] for name in names if answer.get(name)}
+
+
+def _moved_by_another(key: str, before: HeadAnswer, now: HeadAnswer, to: str, error: StoreError) -> HeadAnswer:
+    """What a refused copy means: somebody else moved it meanwhile, or changed it, or what the store says."""
+    if class_of(now) == to and now["ContentLength"] == before["ContentLength"]:
+        return now
+    # Said of every precondition that fails.
+    raise replaced(key) if isinstance(error, BlobExists) else error
+
+
+def _arrived(key: str, before: HeadAnswer, now: HeadAnswer, to: str) -> HeadAnswer:
+    if class_of(now) != to or now["ContentLength"] != before["ContentLength"]:
+        what = f"{count_of(now['ContentLength'], 'byte')} of {class_of(now)}"
+        raise BlobCorrupt(
+            f"{key} was {count_of(before['ContentLength'], 'byte')}, and is after the copy into {to} {what}",
+            hint="does this server keep storage classes? Look at the object before anything else",
+        )
+    return now

@@ -1,14 +1,23 @@
-"""A bucket's traits, found out by requests that it should refuse or obey; the objects lie under one name and go after."""
+"""A bucket's traits, found out by requests that it should refuse or obey; the probes are deleted again."""
 
+import logging
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from uuid import uuid4
 
-from botocore.exceptions import ClientError
+import obstore
 
-from imgctl.errors import StoreDenied
-from imgctl.store.blobs.s3_boto import failure_of, translated
-from imgctl.store.blobs.s3_connect import Boto3S3
-from imgctl.store.blobs.s3_failure import Target
-from imgctl.store.blobs.traits import Kept
+from imgctl.errors import BlobExists, StoreDenied, StoreError, StoreUnavailable, StoreUnsupported
+from imgctl.keys import PROBES
+from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.traits import Kept, Traits, warning
+
+log = logging.getLogger(__name__)
+
+# Of these servers a key's absence is asked by HEAD.
+LACKING = (Kept.IGNORED, Kept.NOT_IMPLEMENTED)
 
 # The check value of CRC-64/NVME, 0xae8b14860a799888, as S3 writes it, and another body of the same length.
 _BODY, _OTHER, _CRC64NVME = b"123456789", b"987654321", "rosUhgp5mIg="
@@ -16,64 +25,122 @@ _BODY, _OTHER, _CRC64NVME = b"123456789", b"987654321", "rosUhgp5mIg="
 _ORDERED = ("B", "a", "a1", "b", "é")
 
 
-class Prober:
-    """Asks one server; every name it puts begins with `name`, and `put` holds them."""
+class PutIfAbsent:
+    """Whether one bucket refuses a put under a key that is taken; `found` is None until somebody asked."""
 
-    def __init__(self, client: Boto3S3, target: Target, name: str) -> None:
-        self._client = client
-        self._target = target
-        self._name = name
+    def __init__(self, bucket: Bucket) -> None:
+        self.found: Kept | None = None
+        self._bucket = bucket
+        self._lock = threading.Lock()
+
+    def find(self, key: str) -> Kept:
+        """Put a small object twice under one new name, and delete it; raises StoreError, and asks again the next time.
+
+        UNKNOWN where these puts are forbidden. What a run lacks is said once in the log. `key` is what errors name.
+        """
+        if self.found is None:
+            with self._lock:
+                if self.found is None:
+                    self.found = self._tried(key)
+                    if said := warning(self.found):
+                        log.warning("bucket %s: %s", self._bucket.name, said)
+        return self.found
+
+    def _tried(self, key: str) -> Kept:
+        bucket, name = self._bucket, f"{self._bucket.prefix}{PROBES}{uuid4()}"
+        put = partial(obstore.put, bucket.bytes, name, b"imgctl", mode="create", use_multipart=False)
+        try:
+            bucket.call(key, put)
+            bucket.call(key, put)
+        except StoreUnsupported:
+            return Kept.NOT_IMPLEMENTED
+        except StoreDenied:
+            return Kept.UNKNOWN
+        except BlobExists:
+            kept = Kept.YES
+        else:
+            kept = Kept.IGNORED
+        with suppress(StoreError):
+            bucket.call(key, partial(obstore.delete, bucket.bytes, name))
+        return kept
+
+
+def traits_of(bucket: Bucket, put_if_absent: Kept, *, checksum: bool) -> Traits:
+    """All traits of a bucket, its put-if-absent being known; `checksum` says whether puts carry one."""
+    prober = _Prober(bucket)
+    try:
+        return Traits(
+            put_if_absent=put_if_absent,
+            checksum=prober.checksum() if checksum else Kept.UNKNOWN,
+            order=prober.order(),
+            if_match=prober.if_match(),
+            etag=prober.etag(),
+        )
+    finally:
+        with suppress(StoreError):
+            bucket.call("", partial(obstore.delete, bucket.bytes, prober.put))
+
+
+class _Prober:
+    """Asks one server; every object it puts lies under one name, and `put` holds their names."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._name = f"{bucket.prefix}{PROBES}{uuid4()}/"
         self.put: list[str] = []
 
     def etag(self) -> Kept:
         """Whether an answer to PUT names the object's ETag."""
-        with translated(self._target):
-            answer = self._client.put_object(**self._object("etag"), Body=_BODY)
-            return Kept.YES if answer.get("ETag") else Kept.IGNORED
+        return Kept.YES if self._put("etag").get("ETag") else Kept.IGNORED
 
     def checksum(self) -> Kept:
         """Whether a body that differs from its CRC64NVME is refused."""
         wrong = {**self._object("wrong"), "Body": _OTHER, "ChecksumCRC64NVME": _CRC64NVME}
-        return Kept.YES if self._refuses(lambda: self._client.put_object(**wrong)) else Kept.IGNORED
+        return Kept.YES if self._refuses(partial(self._bucket.client.put_object, **wrong)) else Kept.IGNORED
 
     def order(self) -> Kept:
         """Whether a listing is in byte order, and begins behind what it is told to."""
-        with translated(self._target):
-            for name in reversed(_ORDERED):
-                self._client.put_object(**self._object(f"order/{name}"), Body=_BODY)
-            whole, behind = self._listed(""), self._listed(f"{self._name}order/{_ORDERED[1]}")
+        for name in reversed(_ORDERED):
+            self._put(f"order/{name}")
+        whole, behind = self._listed(""), self._listed(f"{self._name}order/{_ORDERED[1]}")
         wanted = [f"{self._name}order/{name}" for name in _ORDERED]
         return Kept.YES if (whole, behind) == (wanted, wanted[2:]) else Kept.IGNORED
 
     def if_match(self) -> Kept:
         """Whether a ranged GET is answered with its range, and refused under another ETag."""
-        with translated(self._target):
-            self._client.put_object(**self._object("range"), Body=_BODY)
-            ranged = {**self._object("range"), "Range": "bytes=2-4"}
-            answer = self._client.get_object(**ranged)
-            if answer["Body"].read() != _BODY[2:5]:
-                return Kept.NOT_IMPLEMENTED
+        self._put("range")
+        get, ranged = self._bucket.client.get_object, {**self._object("range"), "Range": "bytes=2-4"}
+
+        def part() -> bytes:
+            return get(**ranged)["Body"].read()
+
+        if self._bucket.call("", part) != _BODY[2:5]:
+            return Kept.NOT_IMPLEMENTED
         other = '"00000000000000000000000000000000"'
-        return Kept.YES if self._refuses(lambda: self._client.get_object(**ranged, IfMatch=other)) else Kept.IGNORED
+        return Kept.YES if self._refuses(partial(get, **ranged, IfMatch=other)) else Kept.IGNORED
 
     def _object(self, name: str) -> dict[str, object]:
         if (whole := self._name + name) not in self.put:
             self.put.append(whole)
-        return {"Bucket": self._target.bucket, "Key": whole}
+        return {"Bucket": self._bucket.name, "Key": whole}
+
+    def _put(self, name: str) -> dict[str, str]:
+        put = partial(self._bucket.client.put_object, **self._object(name), Body=_BODY)
+        return dict(self._bucket.call("", put))
 
     def _listed(self, after: str) -> list[str]:
-        prefix = f"{self._name}order/"
-        answer = self._client.list_objects_v2(Bucket=self._target.bucket, Prefix=prefix, StartAfter=after)
+        wanted = {"Bucket": self._bucket.name, "Prefix": f"{self._name}order/", "StartAfter": after}
+        answer = self._bucket.call("", partial(self._bucket.client.list_objects_v2, **wanted))
+        if "Columns" in answer:
+            return list(answer["Columns"].keys)
         return [found["Key"] for found in answer.get("Contents", ())]
 
     def _refuses(self, request: Callable[[], object]) -> bool:
         """Whether the server answers with an error that is about this request, not about its rights or its load."""
-        with translated(self._target):
-            try:
-                request()
-            except ClientError as error:
-                failure = failure_of(error, self._target)
-                if failure.transient or isinstance(failure.error, StoreDenied):
-                    raise
-                return True
+        try:
+            self._bucket.call("", request)
+        except (StoreDenied, StoreUnavailable):
+            raise
+        except StoreError:
+            return True
         return False

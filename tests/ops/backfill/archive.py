@@ -17,9 +17,9 @@ from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome, Selection
 from imgctl.ops.backfill.start import backfill
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.run.stop import Stop
+from imgctl.store.blobs.base import Tier
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.schema import images
-from imgctl.store.cold.base import Tier
-from imgctl.store.cold.open import open_cold
 from tests.store.catalog.rows import NOON, USER, walk
 from tests.whole.conftest import photo
 
@@ -87,7 +87,7 @@ def fill(parts: Parts, selection: Selection, *, limit: int | None = None) -> lis
 
 def snapshot(parts: Parts) -> Snapshot:
     """All that is there; of archived originals their class."""
-    cold = open_cold(parts.settings.store)
+    cold = open_store(parts.settings.store)
     with parts.catalog.read() as connection:
         rows = {row.id: row for row in walk(connection)}
     blobs, classes = dict[str, bytes](), dict[str, str]()
@@ -132,8 +132,8 @@ def _values(row: Image) -> dict[str, object]:
 def _put(parts: Parts, row: Image, sort: Sort, number: int) -> None:
     key = row.original_key or ""
     parts.store.create(key, photo(number), content_type="image/jpeg")
-    cold = open_cold(parts.settings.store)
-    blob = cold.head(key)
+    cold = open_store(parts.settings.store)
+    blob = cold.details(key)
     if sort.archived and blob is not None:
         cold.move(key, to=StorageClass.GLACIER, etag=blob.etag)
         if sort.restored:

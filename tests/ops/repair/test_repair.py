@@ -7,8 +7,8 @@ import pytest
 from imgctl.model import Status, StorageClass
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.repair.order import Do, Fate, Outcome
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.claims import claim
-from imgctl.store.cold.open import open_cold
 from tests.ops.repair.conftest import JPEG, Archive, rendered
 from tests.whole.conftest import photo
 
@@ -161,8 +161,8 @@ def test_failed_rows_are_tried_again_only_when_asked(archive: Archive) -> None:
 
 
 def test_a_row_follows_the_class_its_original_is_in(archive: Archive) -> None:
-    image, cold = archive.ready(0), open_cold(archive.parts.settings.store)
-    blob = cold.head(image.original_key or "")
+    image, cold = archive.ready(0), open_store(archive.parts.settings.store)
+    blob = cold.details(image.original_key or "")
     assert blob is not None
     cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
 

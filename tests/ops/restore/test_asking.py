@@ -17,19 +17,19 @@ from imgctl.ops.restore.look import seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Wanted
 from imgctl.ops.restore.wait import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
 from imgctl.pricing.card import load_card
+from imgctl.store.blobs.base import Blob, Tier
+from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.cold.base import StoredBlob, Tier
-from imgctl.store.cold.s3 import S3Cold
 from tests.store.catalog.rows import NOON, queued
 
 UNDER_WAY = 'ongoing-request="true"'
 
 
 @pytest.fixture
-def stubbed() -> Iterator[tuple[S3Cold, Stubber]]:
-    cold = S3Cold(StoreSettings(url="s3://photos", retries=1), bucket="photos")
-    with Stubber(cold._bucket.open().client) as stubber:
+def stubbed() -> Iterator[tuple[S3Store, Stubber]]:
+    cold = S3Store(StoreSettings(url="s3://photos", retries=1), bucket="photos")
+    with Stubber(cold.bucket.client) as stubber:
         yield cold, stubber
 
 
@@ -44,11 +44,13 @@ def _head(stubber: Stubber, image: Image, *, restore: str = "") -> None:
     stubber.add_response("head_object", answer | ({"Restore": restore} if restore else {}), place)
 
 
-def _ask(catalog: Catalog, cold: S3Cold, images: list[Image], order: RestoreOrder) -> list[Outcome]:
+def _ask(catalog: Catalog, cold: S3Store, images: list[Image], order: RestoreOrder) -> list[Outcome]:
     return list(request([images], order, catalog=catalog, cold=cold, stop=Event()))
 
 
-def test_what_somebody_else_asked_for_meanwhile_is_under_way(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+def test_what_somebody_else_asked_for_meanwhile_is_under_way(
+    catalog: Catalog, stubbed: tuple[S3Store, Stubber]
+) -> None:
     cold, stubber = stubbed
     (image,) = _rows(catalog, queued(catalog, 1))
     _head(stubber, image)
@@ -62,7 +64,7 @@ def test_what_somebody_else_asked_for_meanwhile_is_under_way(catalog: Catalog, s
 
 
 def test_a_tier_without_capacity_ends_the_run_with_the_way_out(
-    catalog: Catalog, stubbed: tuple[S3Cold, Stubber]
+    catalog: Catalog, stubbed: tuple[S3Store, Stubber]
 ) -> None:
     cold, stubber = stubbed
     images = _rows(catalog, queued(catalog, 3))
@@ -81,7 +83,7 @@ def test_a_tier_without_capacity_ends_the_run_with_the_way_out(
     assert "--tier standard" in raised.value.line
 
 
-def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, stubber = stubbed
     first, second = _rows(catalog, queued(catalog, 2))
     _head(stubber, first)
@@ -94,7 +96,7 @@ def test_what_changed_since_its_plan_is_not_asked_for(catalog: Catalog, stubbed:
     assert [one.detail for one in outcomes] == ["its ETag was e0 and is e1", "its row has changed since"]
 
 
-def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, stubber = stubbed
     first, second = _rows(catalog, queued(catalog, 2))
     _head(stubber, first)
@@ -109,7 +111,7 @@ def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3
     assert [(one.fate, one.detail) for one in outcomes] == [(Fate.REQUESTED, ""), (Fate.LEFT, "beyond the budget")]
 
 
-def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3Cold, Stubber]) -> None:
+def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3Store, Stubber]) -> None:
     cold, _stubber = stubbed
     stop = Event()
     stop.set()
@@ -125,7 +127,7 @@ def test_a_copy_that_lasts_long_enough_is_not_asked_for_again(days_left: float, 
         id=UUID(int=1), user_id=UUID(int=2), uploaded_at=NOON, promised_at=NOON, status=Status.READY, original_key="a"
     )
     until = datetime.now(UTC) + timedelta(days=days_left)
-    blob = StoredBlob(key="a", size=1, modified_at=NOON, etag="e", storage_class="GLACIER", restored_until=until)
+    blob = Blob(key="a", size=1, modified_at=NOON, etag="e", storage_class="GLACIER", restored_until=until)
 
     assert is_wanted(seen(image, blob), RestoreOrder(days=7)) is wanted
     assert not is_wanted(seen(image, blob), RestoreOrder(days=7, permanent=True))
@@ -146,7 +148,7 @@ class _Clock:
 
 
 def test_waiting_looks_at_once_then_when_the_tier_may_be_done_then_now_and_then(
-    catalog: Catalog, stubbed: tuple[S3Cold, Stubber]
+    catalog: Catalog, stubbed: tuple[S3Store, Stubber]
 ) -> None:
     cold, stubber = stubbed
     (image,) = _rows(catalog, queued(catalog, 1))

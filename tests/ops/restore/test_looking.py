@@ -14,9 +14,8 @@ from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status
 from imgctl.ops.restore.look import FEW, LISTED_FOR_A_HEAD, Looker
 from imgctl.ops.restore.order import RestoreOrder, State
+from imgctl.store.blobs.base import Tier
 from imgctl.store.blobs.open import open_store
-from imgctl.store.cold.base import Tier
-from imgctl.store.cold.open import open_cold
 from tests.parts.proxy import fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
@@ -47,7 +46,7 @@ def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
     wanted = [image for image, (_, chosen) in zip(images, kinds, strict=True) if chosen]
     with TemporaryDirectory() as directory:
         place = StoreSettings(url=f"file://{Path(directory)}/blobs")
-        store, cold = open_store(place), open_cold(place)
+        store, cold = open_store(place), open_store(place)
         for image, (kind, _) in zip(images, kinds, strict=True):
             key = image.original_key or ""
             if kind == "missing":
@@ -55,7 +54,7 @@ def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
             store.create(key, b"original", content_type="image/jpeg")
             store.replace(key_of(image.id, "thumb", "jpg"), b"variant", content_type="image/jpeg")
             if kind != "STANDARD":
-                head = cold.head(key)
+                head = cold.details(key)
                 assert head is not None
                 cold.move(key, to="GLACIER" if kind == "restored" else kind, etag=head.etag)
             if kind == "restored":
@@ -79,7 +78,7 @@ def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counte
     for number in range(between):
         client.put_object(Bucket=bucket, Key=f"{images[FEW // 2].original_key}{number}", Body=b"x")
     with fault_proxy(server.endpoint_url) as proxy:
-        cold = open_cold(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url))
+        cold = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url))
         with Looker(cold, RestoreOrder(lists_restores=lists_restores)) as looker:
             looked = looker.look(images)
         requests = Counter(proxy.requests)

@@ -19,9 +19,9 @@ from imgctl.ops.transition.hand_over import by_batch
 from imgctl.ops.transition.look import Judging, judges
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
 from imgctl.pricing.card import load_card
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.schema import images
-from imgctl.store.cold.base import ColdStore
-from imgctl.store.cold.open import open_cold
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import embedded
 from tests.whole.deployment import Deployment
@@ -43,14 +43,14 @@ class Site:
     def __init__(self, deployment: Deployment, parts: Parts) -> None:
         self.deployment = deployment
         self.parts = parts
-        self.cold: ColdStore = open_cold(deployment.store)
+        self.cold: BlobStore = open_store(deployment.store)
 
     def change(self, image: Image, **values: object) -> None:
         with self.parts.catalog.write() as connection:
             connection.execute(update(images).where(images.c.id == image.id).values(**values))
 
     def classes(self) -> list[tuple[str | None, str]]:
-        blobs = [self.cold.head(row.original_key or "") for row in self.rows()]
+        blobs = [self.cold.details(row.original_key or "") for row in self.rows()]
         found = [blob.storage_class if blob else "" for blob in blobs]
         return list(zip([row.storage_class for row in self.rows()], found, strict=True))
 
@@ -76,7 +76,7 @@ def _opened(deployment: Deployment) -> AbstractContextManager[Parts]:
 
 
 def move(site: Site, image: Image) -> None:
-    blob = site.cold.head(image.original_key or "")
+    blob = site.cold.details(image.original_key or "")
     assert blob is not None
     site.cold.move(blob.key, to=StorageClass.GLACIER, etag=blob.etag)
 

@@ -4,9 +4,9 @@ import pytest
 
 from imgctl.errors import BlobArchived, BlobExists, BlobMissing
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_connect import connection, open_boto3
-from imgctl.store.blobs.s3_copy import copy_object
-from imgctl.store.blobs.s3_failure import Target
+from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3_copy import CopyLimits, copy
+from imgctl.store.blobs.s3_put import IF_ABSENT
 from tests.parts.seaweed import S3Server
 
 JPEG = "image/jpeg"
@@ -54,13 +54,10 @@ def test_an_archived_source_is_said_to_be_archived(moto_s3: S3Server) -> None:
 
 
 def copy_in_parts(server: S3Server, bucket: str) -> None:
-    client = open_boto3(connection(server.settings(bucket), bucket))
-    target = Target(bucket=bucket, key="in/1", endpoint=server.endpoint_url)
-    tag = etag(server, bucket, "in/1")
-    copy_object(
-        client, target, "in/1", KEY, etag=tag, size=server.client().head_object(Bucket=bucket, Key="in/1")["ContentLength"],
-        described={"ContentType": "image/tiff", "Metadata": {"camera": "k1"}}, replaces=True,
-        largest=6 * 2**20, part_bytes=5 * 2**20,
+    copy(
+        Bucket(server.settings(bucket), name=bucket), "in/1", KEY, etag=etag(server, bucket, "in/1"),
+        content_type="image/tiff", condition=IF_ABSENT,
+        limits=CopyLimits(largest=6 * 2**20, part_bytes=5 * 2**20),
     )  # fmt: skip
 
 

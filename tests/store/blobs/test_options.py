@@ -11,9 +11,8 @@ import pytest
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_boto import sign_put, upload_chunks
-from imgctl.store.blobs.s3_connect import connection, open_boto3
-from imgctl.store.blobs.s3_failure import Target
+from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3_put import put_chunks, sign_put
 from tests.parts.middlebox import Middlebox, Reply, Seen, middlebox, refusal
 from tests.parts.seaweed import S3Server
 
@@ -28,9 +27,7 @@ SSE = "x-amz-server-side-encryption"
 def puts_of_both_clients(settings: StoreSettings, box: Middlebox) -> list[Seen]:
     """A put of obstore's, and one in parts, of boto3's: the requests that may say how an object is kept."""
     open_store(settings).replace(KEY, b"small", content_type=JPEG)
-    where = connection(settings, "photos")
-    target = Target(bucket="photos", key=KEY, endpoint=where.endpoint)
-    upload_chunks(open_boto3(where), target, KEY, iter([memoryview(b"large")]), "image/tiff")
+    put_chunks(Bucket(settings, name="photos"), KEY, iter([memoryview(b"large")]), "image/tiff")
     return [
         seen
         for seen in box.requests
@@ -67,11 +64,8 @@ def test_every_put_asks_for_the_encryption(
 
 def test_signed_puts_name_the_headers_that_their_bearer_must_send() -> None:
     settings = replace(OWN, encryption="aws:kms", kms_key_id="key/1", requester_pays=True)
-    where = connection(settings, "photos")
-    target = Target(bucket="photos", key=KEY, endpoint=where.endpoint)
-    signed = sign_put(
-        open_boto3(where), target, KEY, seconds=60, size=1, content_type=JPEG, sha256=bytes(32), others=where.headers
-    )
+    bucket = Bucket(settings, name="photos")
+    signed = sign_put(bucket, KEY, seconds=60, size=1, content_type=JPEG, sha256=bytes(32))
 
     named = set(parse_qs(urlsplit(signed.url).query)["X-Amz-SignedHeaders"][0].split(";")) - {"host"}
     assert named <= {name.lower() for name in signed.headers}

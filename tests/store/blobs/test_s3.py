@@ -20,7 +20,8 @@ from imgctl.errors import (
 )
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_connect import connection, open_obstore
+from imgctl.store.blobs.s3_bucket import open_obstore
+from imgctl.store.blobs.s3_connect import connection
 from tests.parts.middlebox import Middlebox
 from tests.parts.proxy import Fault, Policy, fault_proxy
 from tests.parts.seaweed import ACCESS_KEY, SECRET_KEY, S3Server

@@ -17,7 +17,7 @@ from pyarrow import orc, parquet
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreError, UsageError
-from imgctl.store.inventory import open_inventory
+from imgctl.store.aws.inventory import open_inventory
 
 TAKEN = datetime(2026, 11, 20, tzinfo=UTC)
 SCHEMA = "Bucket, Key, IsLatest, IsDeleteMarker, Size, LastModifiedDate, StorageClass"

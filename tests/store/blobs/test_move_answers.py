@@ -6,7 +6,8 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
-from tests.store.cold.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
+from imgctl.store.blobs.s3_copy import CopyLimits
+from tests.store.blobs.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
 
 
 def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:
@@ -18,95 +19,94 @@ def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:
 
 
 def test_a_move_is_conditional_at_both_ends_and_keeps_encryption_and_version() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     said: dict[str, object] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key/1", "BucketKeyEnabled": True}
     head(stubber, more={**said, "VersionId": "v1", "ContentType": "image/jpeg"})
     copy(stubber, more={**said, "CopySource": {**PLACE, "VersionId": "v1"}})
     head(stubber, storage_class="GLACIER", more={"VersionId": "v2"})
 
-    moved = cold.move(KEY, to="GLACIER", etag="e1")
+    moved = store.move(KEY, to="GLACIER", etag="e1")
 
     assert (moved.storage_class, moved.version_id) == ("GLACIER", "v2")
     stubber.assert_no_pending_responses()
 
 
 def test_a_copy_after_an_unheard_one_is_not_made_twice() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 500, "InternalError")
     head(stubber, storage_class="GLACIER", etag="e2")
 
-    assert cold.move(KEY, to="GLACIER", etag="e1").etag == "e2"
+    assert store.move(KEY, to="GLACIER", etag="e1").etag == "e2"
     stubber.assert_no_pending_responses()
 
 
 def test_a_copy_is_tried_again_when_the_store_asks_for_patience() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 503, "SlowDown")
     head(stubber)
     copy(stubber)
     head(stubber, storage_class="GLACIER")
 
-    assert cold.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
+    assert store.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
 
 
 def test_an_object_that_changed_in_the_last_instant_is_not_moved() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 412, "PreconditionFailed")
     head(stubber, etag="e2")
 
     with pytest.raises(BlobCorrupt, match=r"019aa-original.* changed"):
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")
 
 
 @pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (403, "InvalidObjectState")])
 def test_a_move_that_another_mover_was_faster_with_is_done(status: int, code: str) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", status, code)
     head(stubber, storage_class="GLACIER", etag="e2")
 
-    assert cold.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
+    assert store.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
 
 
 @pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectNotInActiveTierError"])
 def test_an_archived_source_is_said_to_be_archived(code: str) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber, storage_class="STANDARD_IA")
     refuse(stubber, "copy_object", 403, code)
     head(stubber, storage_class="DEEP_ARCHIVE")
 
     with pytest.raises(BlobArchived, match="019aa-original") as caught:
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")
     assert "imgctl restore" in caught.value.hint
 
 
 @pytest.mark.parametrize(("storage_class", "size"), [("STANDARD_IA", 5), ("GLACIER", 4), ("", 5)])
 def test_a_copy_that_did_not_arrive_as_asked_is_said(storage_class: str, size: int) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     copy(stubber)
     head(stubber, storage_class=storage_class, size=size)
 
     with pytest.raises(BlobCorrupt, match=r"019aa-original\.jpg was 5 bytes"):
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")
 
 
 def test_what_vanishes_during_a_move_is_missing() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 404, "NoSuchKey")
     refuse(stubber, "head_object", 404, "404")
 
     with pytest.raises(BlobMissing, match="019aa-original"):
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")
 
 
 def test_a_large_object_is_moved_in_parts_with_all_that_is_its_own_and_under_condition() -> None:
-    cold, stubber = stubbed()
-    cold._largest, cold._part_bytes = 6, 5
+    store, stubber = stubbed(limits=CopyLimits(largest=6, part_bytes=5))
     said = {"ContentType": "image/tiff", "Metadata": {"camera": "k1"}, "ServerSideEncryption": "AES256"}
     head(stubber, size=8, more=said)
     stubber.add_response("get_object_tagging", {"TagSet": [{"Key": "a b", "Value": "c&d"}]}, PLACE)
@@ -123,13 +123,12 @@ def test_a_large_object_is_moved_in_parts_with_all_that_is_its_own_and_under_con
     )
     head(stubber, size=8, storage_class="GLACIER", etag="e2")
 
-    assert cold.move(KEY, to="GLACIER", etag="e1").etag == "e2"
+    assert store.move(KEY, to="GLACIER", etag="e1").etag == "e2"
     stubber.assert_no_pending_responses()
 
 
 def test_parts_that_fail_are_aborted() -> None:
-    cold, stubber = stubbed(retries=0)
-    cold._largest = 4
+    store, stubber = stubbed(retries=0, limits=CopyLimits(largest=4))
     head(stubber)
     stubber.add_response("get_object_tagging", {"TagSet": []}, PLACE)
     stubber.add_response("create_multipart_upload", {"UploadId": "u"}, {**PLACE, "StorageClass": ANY})
@@ -138,5 +137,5 @@ def test_parts_that_fail_are_aborted() -> None:
     head(stubber, etag="e2")
 
     with pytest.raises(BlobCorrupt, match="changed"):
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")
     stubber.assert_no_pending_responses()

@@ -16,10 +16,9 @@ from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, ConfigError, StoreError
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.archive import Archive
-from imgctl.store.blobs.local import LocalStore
+from imgctl.store.blobs.base import Restore, Tier
+from imgctl.store.blobs.local import LocalStore, midnight_after
 from imgctl.store.blobs.open import open_store
-from imgctl.store.cold.base import Restore, Tier
-from imgctl.store.cold.local import LocalCold, midnight_after
 from tests.soak import rounds
 
 KEY = "2026/11/22/019aa-original.jpg"
@@ -41,10 +40,10 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "blobs.archive"
 
 
-def moved(cold: LocalCold, to: str) -> str:
-    found = cold.head(KEY)
+def moved(store: LocalStore, to: str) -> str:
+    found = store.details(KEY)
     assert found is not None
-    return cold.move(KEY, to=to, etag=found.etag).etag
+    return store.move(KEY, to=to, etag=found.etag).etag
 
 
 def files(*roots: Path) -> list[str]:
@@ -96,18 +95,18 @@ def test_a_kill_at_any_instant_leaves_the_blob_and_the_next_run_ends_it(
     if far:
         on_two_file_systems(monkeypatch)
     for number in range(1, 60):
-        store, cold = LocalStore(root, archive), LocalCold(root, archive)
+        store = LocalStore(root, archive)
         store.create(KEY, BODY, content_type="image/jpeg")
-        etag = moved(cold, start)
+        etag = moved(store, start)
         with killed_at(monkeypatch, number, after=after) as seen, suppress(Killed):
-            cold.move(KEY, to=to, etag=etag)
+            store.move(KEY, to=to, etag=etag)
 
-        found = LocalCold(root, archive).head(KEY)
+        found = LocalStore(root, archive).head(KEY)
         assert found is not None
         assert found.storage_class in (start, to)
         assert found.storage_class == to or store.get(KEY) == BODY
 
-        LocalCold(root, archive).move(KEY, to=to, etag=etag)
+        LocalStore(root, archive).move(KEY, to=to, etag=etag)
         assert [path for path in files(root, archive) if ".tmp" not in path] == [
             f"blobs/{KEY}" if to == "STANDARD" else f"blobs.archive/{to}/{KEY}"
         ]
@@ -120,10 +119,10 @@ def test_a_kill_at_any_instant_leaves_the_blob_and_the_next_run_ends_it(
 
 def test_a_move_keeps_the_etag_and_lies_where_it_should(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
-    cold = LocalCold(root, archive)
-    before = cold.head(KEY)
+    store = LocalStore(root, archive)
+    before = store.details(KEY)
 
-    after = cold.move(KEY, to="DEEP_ARCHIVE", etag=before.etag if before else "")
+    after = store.move(KEY, to="DEEP_ARCHIVE", etag=before.etag if before else "")
 
     assert before is not None and (after.etag, after.modified_at) == (before.etag, before.modified_at)
     assert files(root, archive) == [f"blobs.archive/DEEP_ARCHIVE/{KEY}"]
@@ -134,10 +133,10 @@ def test_a_move_to_another_file_system_keeps_bytes_and_etag(
 ) -> None:
     on_two_file_systems(monkeypatch)
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
-    cold = LocalCold(root, archive)
-    before = cold.head(KEY)
+    store = LocalStore(root, archive)
+    before = store.details(KEY)
 
-    after = cold.move(KEY, to="STANDARD_IA", etag=before.etag if before else "")
+    after = store.move(KEY, to="STANDARD_IA", etag=before.etag if before else "")
 
     assert before is not None and after.etag == before.etag
     assert LocalStore(root).get(KEY) == BODY
@@ -150,37 +149,37 @@ def test_two_files_that_should_be_one_blob_are_both_kept(root: Path, archive: Pa
     (archive / "GLACIER" / KEY).write_bytes(b"another")
 
     with pytest.raises(BlobCorrupt, match="should be one blob"):
-        moved(LocalCold(root, archive), "GLACIER")
+        moved(LocalStore(root, archive), "GLACIER")
     assert (root / KEY).read_bytes() == BODY
     assert (archive / "GLACIER" / KEY).read_bytes() == b"another"
 
 
 def test_a_restore_ends(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
-    cold, store = LocalCold(root, archive), LocalStore(root, archive)
-    etag = moved(cold, "GLACIER")
+    store = LocalStore(root, archive)
+    etag = moved(store, "GLACIER")
     Archive(root, archive).note_restore(KEY, datetime.now(UTC) - timedelta(seconds=1))
 
-    found = cold.head(KEY)
+    found = store.details(KEY)
 
     assert found is not None and found.restored_until is None
     with pytest.raises(BlobArchived):
         store.get(KEY)
     with pytest.raises(BlobArchived):
-        cold.move(KEY, to="STANDARD", etag=etag)
-    assert cold.restore(KEY, tier=Tier.BULK, days=1) is Restore.STARTED
+        store.move(KEY, to="STANDARD", etag=etag)
+    assert store.restore(KEY, tier=Tier.BULK, days=1) is Restore.STARTED
 
 
 def test_a_blob_archived_anew_is_not_readable_by_an_older_restore(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
-    cold = LocalCold(root, archive)
-    moved(cold, "GLACIER")
-    cold.restore(KEY, tier=Tier.BULK, days=30)
+    store = LocalStore(root, archive)
+    moved(store, "GLACIER")
+    store.restore(KEY, tier=Tier.BULK, days=30)
 
     for to in ("STANDARD", "GLACIER"):
-        moved(cold, to)
+        moved(store, to)
 
-    found = cold.head(KEY)
+    found = store.details(KEY)
     assert found is not None and not found.readable
 
 
@@ -201,8 +200,7 @@ def test_one_class_counts_while_a_blob_lies_in_two_places(root: Path, archive: P
     (archive / "GLACIER" / KEY).parent.mkdir(parents=True)
     os.link(root / KEY, archive / "GLACIER" / KEY)
 
-    assert [blob.storage_class for blob in LocalCold(root, archive).scan()] == ["STANDARD"]
-    assert [blob.storage_class for blob in LocalStore(root, archive).scan()] == [None]
+    assert [blob.storage_class for blob in LocalStore(root, archive).scan()] == ["STANDARD"]
     assert LocalStore(root, archive).get(KEY) == BODY
 
 
@@ -211,7 +209,7 @@ def test_the_archive_lies_beside_the_store_or_where_it_is_set(tmp_path: Path) ->
         settings = StoreSettings(url=f"file://{tmp_path}/blobs", archive=archive)
         store = open_store(settings)
         store.create(KEY, BODY, content_type="image/jpeg")
-        moved(LocalCold(tmp_path / "blobs", tmp_path / expected), "GLACIER")
+        moved(LocalStore(tmp_path / "blobs", tmp_path / expected), "GLACIER")
 
         assert (tmp_path / expected / "GLACIER" / KEY).read_bytes() == BODY
         with pytest.raises(BlobArchived):
@@ -246,23 +244,23 @@ def test_whatever_is_done_the_blob_is_whole_in_one_class(
 ) -> None:
     root = tmp_path_factory.mktemp("store") / "blobs"
     archive = root.with_name("cold")
-    store, cold = LocalStore(root, archive), LocalCold(root, archive)
+    store = LocalStore(root, archive)
     store.create(KEY, BODY, content_type="image/jpeg")
     expected, readable = "STANDARD", True
     for action in actions:
         with suppress(StoreError):
             if action == "restore":
-                cold.restore(KEY, tier=Tier.BULK, days=1)
+                store.restore(KEY, tier=Tier.BULK, days=1)
                 readable = True
             elif action == "expire" and is_archived(expected):
                 Archive(root, archive).note_restore(KEY, datetime.now(UTC))
                 readable = False
             elif action in tuple(StorageClass) and (readable or action == expected):
-                moved(cold, action)
+                moved(store, action)
                 readable = readable if action == expected else not is_archived(action)
                 expected = action
 
-        found = cold.head(KEY)
+        found = store.details(KEY)
         assert found is not None
         assert (found.storage_class, found.readable, found.size) == (expected, readable, len(BODY))
-        assert [blob.storage_class for blob in cold.scan()] == [expected]
+        assert [blob.storage_class for blob in store.scan()] == [expected]

@@ -4,17 +4,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypedDict, cast
+from functools import partial
+from typing import Protocol, cast
 from urllib.parse import quote
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError, UsageError
 from imgctl.model import StorageClass
-from imgctl.store.blobs.names import checked
-from imgctl.store.blobs.s3_boto import translated, upload_chunks
-from imgctl.store.blobs.s3_connect import open_service
-from imgctl.store.cold.base import Tier, known_class
-from imgctl.store.cold.s3_client import Bucket, bucket_of
+from imgctl.store.blobs.base import Tier, checked, known_class
+from imgctl.store.blobs.s3_bucket import Bucket, Request, bucket_of, open_boto3
+from imgctl.store.blobs.s3_put import put_chunks
 
 _PART_BYTES = 16 * 2**20
 _ROLE = re.compile(r"arn:(?P<partition>[^:]+):iam::\d{12}:role/.+")
@@ -44,24 +43,16 @@ class Job:
     description: str = "imgctl"
 
 
-class Identity(TypedDict):
-    """What of boto3's answer to `get_caller_identity` is read."""
-
-    Account: str
-
-
 class Sts(Protocol):
     """The part of boto3's STS client that is called."""
 
-    def get_caller_identity(self) -> Identity:
-        """Whose credentials these are."""
+    get_caller_identity: Request[Mapping[str, str]]
 
 
 class S3Control(Protocol):
     """The part of boto3's S3 Control client that is called."""
 
-    def create_job(self, **arguments: object) -> Mapping[str, str]:
-        """POST /v20180820/jobs."""
+    create_job: Request[Mapping[str, str]]
 
 
 def write_manifest(
@@ -72,14 +63,13 @@ def write_manifest(
     UsageError when there are none; BlobExists when the key is taken.
     """
     bucket = bucket_of(settings)
-    name = bucket.prefix + checked(key)
+    checked(key)
     lines = (line.encode() for line in manifest_lines(bucket, items, versioned=versioned))
     first = next(lines, None)
     if first is None:
         raise UsageError("there is nothing to put into a batch job", hint="choose more with other options")
-    chunks = _chunks(first, lines)
-    etag = upload_chunks(bucket.client, bucket.target(key), name, chunks, "text/csv")
-    return Manifest(key=key, name=name, etag=etag, versioned=versioned)
+    etag = put_chunks(bucket, key, _chunks(first, lines), "text/csv")
+    return Manifest(key=key, name=bucket.prefix + key, etag=etag, versioned=versioned)
 
 
 def manifest_lines(bucket: Bucket, items: Iterable[tuple[str, str | None]], *, versioned: bool) -> Iterator[str]:
@@ -149,28 +139,24 @@ def job_arguments(
     }
 
 
-def submit(control: S3Control, arguments: Mapping[str, object]) -> str:
-    """Create the job; its id."""
-    return control.create_job(**arguments)["JobId"]
-
-
 def _create(settings: StoreSettings, manifest: Manifest, job: Job, operation: Mapping[str, object]) -> str:
     bucket = bucket_of(settings)
     if not bucket.is_aws:
         raise ConfigError(
             f"{bucket.where.endpoint} runs no batch jobs", hint="S3 Batch Operations are AWS's own; leave --via out"
         )
-    with translated(bucket.target()):
-        account = cast("Sts", open_service(bucket.where, "sts")).get_caller_identity()["Account"]
-        control = cast("S3Control", open_service(bucket.where, "s3control"))
-        return submit(control, job_arguments(bucket.name, manifest, job, operation, account))
+    sts = cast("Sts", open_boto3(bucket.where, "sts"))
+    control = cast("S3Control", open_boto3(bucket.where, "s3control"))
+    account = bucket.call("", sts.get_caller_identity)["Account"]
+    arguments = job_arguments(bucket.name, manifest, job, operation, account)
+    return bucket.call("", partial(control.create_job, **arguments))["JobId"]
 
 
 def _arn(job: Job, bucket: str) -> str:
     """The bucket's ARN, in the role's partition: `aws`, but in China and for governments."""
     found = _ROLE.fullmatch(job.role_arn)
     if found is None:
-        raise UsageError(f"{job.role_arn!r} is no role's ARN", hint="arn:aws:iam::123456789012:role/NAME")
+        raise UsageError(f"invalid role ARN: {job.role_arn!r}", hint="arn:aws:iam::123456789012:role/NAME")
     return f"arn:{found['partition']}:s3:::{bucket}"
 
 

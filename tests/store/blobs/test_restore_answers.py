@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
-from imgctl.store.cold.base import Restore, Tier
-from tests.store.cold.stubs import KEY, PLACE, head, refuse, stubbed
+from imgctl.store.blobs.base import Restore, Tier
+from tests.store.blobs.stubs import KEY, PLACE, head, refuse, stubbed
 
 LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
 
@@ -17,54 +17,54 @@ def restore(tier: str = "Bulk", days: int = 7) -> dict[str, object]:
 
 @pytest.mark.parametrize(("status", "meaning"), [(202, Restore.STARTED), (200, Restore.EXTENDED)])
 def test_a_restore_is_told_by_its_status(status: int, meaning: Restore) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": status}}, restore("Expedited", 3))
 
-    assert cold.restore(KEY, tier=Tier.EXPEDITED, days=3) is meaning
+    assert store.restore(KEY, tier=Tier.EXPEDITED, days=3) is meaning
 
 
 def test_a_restore_under_way_is_no_error_and_not_asked_for_again() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     refuse(stubber, "restore_object", 409, "RestoreAlreadyInProgress")
 
-    assert cold.restore(KEY, tier=Tier.BULK, days=7) is Restore.IN_PROGRESS
+    assert store.restore(KEY, tier=Tier.BULK, days=7) is Restore.IN_PROGRESS
     stubber.assert_no_pending_responses()
 
 
 def test_no_capacity_for_expedited_restores_is_said_at_once_with_the_way_out() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     refuse(stubber, "restore_object", 503, "GlacierExpeditedRetrievalNotAvailable")
 
     with pytest.raises(StoreUnavailable, match="expedited") as caught:
-        cold.restore(KEY, tier=Tier.EXPEDITED, days=7)
+        store.restore(KEY, tier=Tier.EXPEDITED, days=7)
     assert "--tier standard" in caught.value.hint
 
 
 @pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectAlreadyInActiveTierError"])
 def test_a_restore_of_what_is_readable_is_refused_by_name(code: str) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     refuse(stubber, "restore_object", 403, code)
 
     with pytest.raises(StoreError, match=r"019aa-original.*nothing to restore") as caught:
-        cold.restore(KEY, tier=Tier.BULK, days=7)
+        store.restore(KEY, tier=Tier.BULK, days=7)
     assert not isinstance(caught.value, BlobArchived)
 
 
 def test_a_store_that_asks_for_patience_is_asked_again() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     refuse(stubber, "restore_object", 503, "SlowDown")
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, restore())
 
-    assert cold.restore(KEY, tier=Tier.BULK, days=7) is Restore.STARTED
+    assert store.restore(KEY, tier=Tier.BULK, days=7) is Restore.STARTED
 
 
 def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
-    cold, stubber = stubbed(retries=1)
+    store, stubber = stubbed(retries=1)
     for _ in range(2):
         refuse(stubber, "restore_object", 503, "SlowDown")
 
     with pytest.raises(StoreUnavailable, match="SlowDown"):
-        cold.restore(KEY, tier=Tier.BULK, days=7)
+        store.restore(KEY, tier=Tier.BULK, days=7)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
     ids=["restoring", "restored", "expired", "unreadable"],
 )
 def test_the_restore_header_is_understood(said: str, restoring: bool, until: datetime | None) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber, storage_class="GLACIER", more={"Restore": said})
 
-    found = cold.head(KEY)
+    found = store.details(KEY)
 
     assert found is not None
     assert (found.restoring, found.restored_until, found.readable) == (restoring, until, until is not None)
@@ -90,11 +90,11 @@ def test_the_restore_header_is_understood(said: str, restoring: bool, until: dat
 
 @pytest.mark.parametrize("tier", ["ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"])
 def test_an_archive_tier_of_intelligent_tiering_counts_as_a_class(tier: str) -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber, storage_class="INTELLIGENT_TIERING", more={"ArchiveStatus": tier})
     head(stubber, storage_class="INTELLIGENT_TIERING")
 
-    archived, frequent = cold.head(KEY), cold.head(KEY)
+    archived, frequent = store.details(KEY), store.details(KEY)
 
     assert archived is not None
     assert (archived.storage_class, archived.readable) == (tier, False)
@@ -103,16 +103,16 @@ def test_an_archive_tier_of_intelligent_tiering_counts_as_a_class(tier: str) -> 
 
 
 def test_a_restore_without_days_names_none() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     wanted = {**PLACE, "RestoreRequest": {"GlacierJobParameters": {"Tier": "Standard"}}}
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, wanted)
 
-    assert cold.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.STARTED
+    assert store.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.STARTED
 
 
 def test_what_lies_in_an_archive_tier_is_not_moved_before_it_is_restored() -> None:
-    cold, stubber = stubbed()
+    store, stubber = stubbed()
     head(stubber, storage_class="INTELLIGENT_TIERING", more={"ArchiveStatus": "ARCHIVE_ACCESS"})
 
     with pytest.raises(BlobArchived):
-        cold.move(KEY, to="GLACIER", etag="e1")
+        store.move(KEY, to="GLACIER", etag="e1")

@@ -1,4 +1,4 @@
-"""Answers that no server of the tests gives: boto3's client of a real cold store, stubbed."""
+"""Answers that no server of the tests gives: boto3's client, stubbed."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from botocore.stub import Stubber
 
 from imgctl.config.settings import StoreSettings
-from imgctl.store.cold.s3 import S3Cold
+from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3_copy import CopyLimits
 
 BUCKET = "photos"
 KEY = "2026/11/22/019aa-original.jpg"
@@ -15,13 +16,13 @@ AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 NOTHING: Mapping[str, object] = {}
 
 
-def stubbed(*, retries: int = 2, endpoint_url: str = "") -> tuple[S3Cold, Stubber]:
-    """A cold store in a bucket of AWS (or of another server) that answers what the stubber is told, and that stubber."""
+def stubbed(*, retries: int = 2, endpoint_url: str = "", limits: CopyLimits | None = None) -> tuple[S3Store, Stubber]:
+    """A store in a bucket of AWS (or of another server) that answers what the stubber is told, and that stubber."""
     settings = StoreSettings(url=f"s3://{BUCKET}", endpoint_url=endpoint_url, retries=retries)
-    cold = S3Cold(settings, bucket=BUCKET)
-    stubber = Stubber(cold._bucket.open().client)
+    store = S3Store(settings, bucket=BUCKET, limits=limits)
+    stubber = Stubber(store.bucket.client)
     stubber.activate()
-    return cold, stubber
+    return store, stubber
 
 
 def head(

@@ -11,8 +11,8 @@ from typing import TypeAlias, cast
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
-from imgctl.store.blobs.s3_boto import FAILURES, code_of
-from imgctl.store.cold.s3_client import Bucket, bucket_of
+from imgctl.store.blobs.s3_bucket import Bucket, bucket_of
+from imgctl.store.blobs.s3_errors import code_of
 
 Rule: TypeAlias = Mapping[str, object]
 
@@ -145,7 +145,7 @@ def _id(what: str, prefix: str) -> str:
 def _read(bucket: Bucket) -> Mapping[str, object]:
     try:
         return bucket.client.get_bucket_lifecycle_configuration(Bucket=bucket.name)
-    except FAILURES as error:
+    except Exception as error:
         if code_of(error) == "NoSuchLifecycleConfiguration":
             return {}
         raise

@@ -7,10 +7,10 @@ import pytest
 from moto.moto_api import state_manager
 
 from imgctl.errors import BlobArchived, StoreError
+from imgctl.store.blobs.base import Blob, Restore, Tier
 from imgctl.store.blobs.open import open_store
-from imgctl.store.cold.base import Restore, StoredBlob, Tier
-from imgctl.store.cold.open import open_cold
-from imgctl.store.cold.s3 import S3Cold
+from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3_copy import CopyLimits
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 
@@ -41,14 +41,14 @@ def put(server: S3Server, bucket: str, *, body: bytes = b"photo", **said: Any) -
     server.client().put_object(Bucket=bucket, Key=KEY, Body=body, Tagging="album=a%20%2B%20b&kept=", **SAID, **said)
 
 
-def moved(cold: S3Cold, to: str) -> StoredBlob:
-    found = cold.head(KEY)
+def moved(store: S3Store, to: str) -> Blob:
+    found = store.details(KEY)
     assert found is not None
-    return cold.move(KEY, to=to, etag=found.etag)
+    return store.move(KEY, to=to, etag=found.etag)
 
 
-def of(server: S3Server, bucket: str, *, largest: int = 5 * 2**30, part_bytes: int = 2**30) -> S3Cold:
-    return S3Cold(server.settings(bucket), bucket=bucket, largest=largest, part_bytes=part_bytes)
+def of(server: S3Server, bucket: str, *, largest: int = 5 * 2**30, part_bytes: int = 2**30) -> S3Store:
+    return S3Store(server.settings(bucket), bucket=bucket, limits=CopyLimits(largest=largest, part_bytes=part_bytes))
 
 
 def kept(server: S3Server, bucket: str) -> dict[str, Any]:
@@ -104,20 +104,20 @@ def test_old_versions_stay_until_they_are_deleted_by_name(server: S3Server) -> N
     bucket, client = server.new_bucket(), server.client()
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     put(server, bucket)
-    cold = of(server, bucket)
-    old = cold.head(KEY)
+    store = of(server, bucket)
+    old = store.details(KEY)
     assert old is not None and old.version_id
 
-    new = moved(cold, "STANDARD_IA")
+    new = moved(store, "STANDARD_IA")
 
     def versions() -> list[tuple[str, bool]]:
         listed = client.list_object_versions(Bucket=bucket)["Versions"]
         return sorted((one["VersionId"], one["IsLatest"]) for one in listed)
 
-    assert cold.keeps_versions()
+    assert store.keeps_versions()
     assert new.version_id
     assert versions() == sorted([(old.version_id, False), (new.version_id, True)])
-    cold.delete_version(KEY, old.version_id)
+    store.delete_version(KEY, old.version_id)
     assert versions() == [(new.version_id, True)]
     assert kept(server, bucket)["Body"] == b"photo"
 
@@ -126,12 +126,12 @@ def test_the_version_that_counts_is_never_deleted(server: S3Server) -> None:
     bucket, client = server.new_bucket(), server.client()
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     put(server, bucket)
-    cold = of(server, bucket)
-    found = cold.head(KEY)
+    store = of(server, bucket)
+    found = store.details(KEY)
     assert found is not None and found.version_id
 
     with pytest.raises(StoreError, match="not an old one"):
-        cold.delete_version(KEY, found.version_id)
+        store.delete_version(KEY, found.version_id)
     assert kept(server, bucket)["Body"] == b"photo"
 
 
@@ -139,19 +139,19 @@ def test_the_version_that_counts_is_never_deleted(server: S3Server) -> None:
 def test_a_restore_takes_its_time(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     put(moto_s3, bucket, StorageClass="DEEP_ARCHIVE")
-    cold = of(moto_s3, bucket)
+    store = of(moto_s3, bucket)
 
-    assert cold.restore(KEY, tier=Tier.STANDARD, days=2) is Restore.STARTED
+    assert store.restore(KEY, tier=Tier.STANDARD, days=2) is Restore.STARTED
 
-    found = cold.head(KEY)
+    found = store.details(KEY)
     assert found is not None
     assert (found.restoring, found.readable, found.storage_class) == (True, False, "DEEP_ARCHIVE")
     with pytest.raises(BlobArchived):
-        cold.move(KEY, to="STANDARD", etag=found.etag)
-    later = cold.head(KEY)
+        store.move(KEY, to="STANDARD", etag=found.etag)
+    later = store.details(KEY)
     assert later is not None and later.restored_until is not None
     assert (later.restoring, later.readable) == (False, True)
-    assert moved(cold, "STANDARD").storage_class == "STANDARD"
+    assert moved(store, "STANDARD").storage_class == "STANDARD"
 
 
 def test_a_listing_goes_on_over_many_pages(seaweed: S3Server) -> None:
@@ -163,10 +163,10 @@ def test_a_listing_goes_on_over_many_pages(seaweed: S3Server) -> None:
     for key in keys:
         store.create(key, b"x", content_type="image/jpeg")
 
-    cold = open_cold(seaweed.settings(bucket, prefix="one"))
+    store = open_store(seaweed.settings(bucket, prefix="one"))
 
-    assert [blob.key for blob in cold.scan()] == keys
-    assert [blob.key for blob in cold.scan(after=keys[3], until=keys[1000])] == keys[4:]
+    assert [blob.key for blob in store.scan()] == keys
+    assert [blob.key for blob in store.scan(after=keys[3], until=keys[1000])] == keys[4:]
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, Fault.SERVICE_UNAVAILABLE])

@@ -6,10 +6,8 @@ from botocore.stub import ANY, Stubber
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobExists, ConfigError, StoreError, UsageError
 from imgctl.model import StorageClass
-from imgctl.store.blobs.s3_connect import connection, open_service
-from imgctl.store.cold import batch
-from imgctl.store.cold.base import Tier
-from imgctl.store.cold.batch import (
+from imgctl.store.aws import batch
+from imgctl.store.aws.batch import (
     Job,
     Manifest,
     create_copy_job,
@@ -17,6 +15,9 @@ from imgctl.store.cold.batch import (
     restore_operation,
     write_manifest,
 )
+from imgctl.store.blobs.base import Tier
+from imgctl.store.blobs.s3_bucket import open_boto3
+from imgctl.store.blobs.s3_connect import connection
 from tests.parts.seaweed import S3Server
 
 AWS = StoreSettings(url="s3://photos/one", region="eu-central-1")
@@ -42,12 +43,12 @@ ARGUMENTS = {
 def control(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     """S3 Control, stubbed; STS says whose account it is."""
     where = connection(AWS, "photos")
-    clients = {"sts": open_service(where, "sts"), "s3control": open_service(where, "s3control")}
+    clients = {"sts": open_boto3(where, "sts"), "s3control": open_boto3(where, "s3control")}
     sts, control = Stubber(clients["sts"]), Stubber(clients["s3control"])
     sts.add_response("get_caller_identity", {"Account": "123456789012"})
     sts.activate()
     control.activate()
-    monkeypatch.setattr(batch, "open_service", lambda _, service: clients[service])
+    monkeypatch.setattr(batch, "open_boto3", lambda _, service: clients[service])
     return control
 
 
@@ -144,7 +145,7 @@ def test_what_batch_jobs_cannot_do_is_said_before_anything_is_asked() -> None:
         restore_operation(tier=Tier.EXPEDITED, days=7)
     with pytest.raises(UsageError, match="0 days"):
         restore_operation(tier=Tier.BULK, days=0)
-    with pytest.raises(UsageError, match="no role"):
+    with pytest.raises(UsageError, match="invalid role ARN"):
         create_copy_job(AWS, MANIFEST, Job(role_arn="batch", report_prefix="r"), to=StorageClass.GLACIER)
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
-from imgctl.store.cold import lifecycle
-from imgctl.store.cold.lifecycle import MOST_RULES, Lifecycle, Rule, Transition, merged, planned, put
-from imgctl.store.cold.s3_client import Bucket, connected
+from imgctl.store.aws import lifecycle
+from imgctl.store.aws.lifecycle import MOST_RULES, Lifecycle, Rule, Transition, merged, planned, put
+from imgctl.store.blobs.s3_bucket import Bucket
 from tests.parts.seaweed import S3Server
 
 FOREIGN: Rule = {
@@ -25,7 +25,7 @@ def settings(server: S3Server, bucket: str) -> StoreSettings:
 
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     """AWS's answers for the functions that open a bucket by settings."""
-    bucket: Bucket = connected(StoreSettings(url="s3://b", retries=0), "b", "photos/")
+    bucket: Bucket = Bucket(StoreSettings(url="s3://b", retries=0), name="b", prefix="photos/")
     monkeypatch.setattr(lifecycle, "bucket_of", lambda _: bucket)
     stubber = Stubber(bucket.client)
     stubber.activate()

@@ -1,0 +1,115 @@
+"""Listings in columns: pages of keys, sizes and times that are cut to what is wanted and checked to be in byte order."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import islice
+from operator import lt
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from imgctl.errors import StoreError
+
+PAGE_KEYS = 1000
+_FIELDS = tuple(
+    re.compile(rb"<%s>([^<]*)</%s>" % (name, name))
+    for name in (b"Key", b"Size", b"LastModified", b"StorageClass", b"ETag")
+)
+
+Pages = Callable[[str, str], Iterator["Page"]]
+
+
+class Restored(NamedTuple):
+    """What a listing tells of a restore: whether it is under way, and when the readable copy expires."""
+
+    restoring: bool = False
+    until: datetime | None = None
+
+
+class Page(NamedTuple):
+    """Keys in byte order and, at the same places, their sizes, times and storage classes (None where unlisted).
+
+    `restored` is None where no blob of the page was restored, or the listing does not tell.
+    """
+
+    keys: tuple[str, ...]
+    sizes: tuple[int, ...]
+    times: tuple[datetime, ...]
+    classes: tuple[str, ...] | None = None
+    etags: tuple[str, ...] = ()
+    restored: tuple[Restored, ...] | None = None
+
+    def cut(self, start: int, end: int) -> "Page":
+        """The rows from `start` to before `end`."""
+        rows = slice(start, end)
+        return Page(
+            self.keys[rows],
+            self.sizes[rows],
+            self.times[rows],
+            self.classes[rows] if self.classes is not None else None,
+            self.etags[rows],
+            self.restored[rows] if self.restored is not None else None,
+        )
+
+
+def within(pages: Iterator[Page], *, after: str = "", until: str = "") -> Iterator[Page]:
+    """The pages of a listing that begins behind `after`, up to `until` (empty: to the end).
+
+    StoreError where a key does not sort behind the one before: a merge with the catalog would find what is not there.
+    """
+    last = after
+    for page in pages:
+        check_order(page.keys, last)
+        last = page.keys[-1]
+        end = bisect_right(page.keys, until) if until else len(page.keys)
+        if end:
+            yield page.cut(0, end)
+        if end < len(page.keys):
+            return
+
+
+def check_order(keys: tuple[str, ...], last: str) -> None:
+    """StoreError unless each key sorts behind the one before: a page that repeats, or a server of another order."""
+    if keys[0] > last and all(map(lt, keys, islice(keys, 1, None))):
+        return
+    for key in keys:
+        if key <= last:
+            what = f"lists {key} again" if key == last else f"lists {key} behind {last}, out of byte order"
+            hint = "nothing beyond this place was compared; the server repeats itself or does not sort as S3 does"
+            raise StoreError(f"the store {what}", hint=hint)
+        last = key
+
+
+def columns_of(body: bytes) -> Page | None:
+    """A page of ListObjectsV2 read from its XML, column by column: boto3's parser takes 80 µs a key, this 2.
+
+    None for what only a parser reads right: a field that some objects lack, escaped text, restores, common prefixes.
+    """
+    count = body.count(b"<Contents>")
+    columns = [_text(field.findall(body)) for field in _FIELDS]
+    sizes = [len(column) for column in columns]
+    if sizes[:3] != [count] * 3 or not {*sizes[3:]} <= {0, count} or not count:
+        return None
+    keys, lengths, times, classes, etags = columns
+    if b"<RestoreStatus" in body or b"<CommonPrefixes>" in body or any("&" in key for key in keys):
+        return None
+    if b"<EncodingType>url</EncodingType>" in body:
+        keys = [unquote_plus(key) if "%" in key or "+" in key else key for key in keys]
+    return Page(
+        tuple(keys),
+        tuple(map(int, lengths)),
+        tuple(map(datetime.fromisoformat, times)),
+        tuple(classes) or ("STANDARD",) * count,
+        tuple([bare(etag) for etag in etags]) or ("",) * count,
+    )
+
+
+def bare(etag: str) -> str:
+    """An ETag without its quotes, for some servers send none."""
+    return etag.replace("&quot;", "").replace("&#34;", "").strip('"')
+
+
+def _text(found: list[bytes]) -> list[str]:
+    """Decoded all at once; no text of XML holds the separator."""
+    return b"\0".join(found).decode().split("\0") if found else []

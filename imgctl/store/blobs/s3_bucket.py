@@ -1,0 +1,326 @@
+"""A bucket and its clients: obstore for bytes, boto3 for the rest; both opened on first use, every request retried here."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, TypeVar, cast
+
+from obstore.store import S3Store as ObstoreS3
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobMissing, ConfigError, StoreError
+from imgctl.store.blobs.pages import Page, columns_of
+from imgctl.store.blobs.s3_connect import (
+    Connection,
+    bucket_and_prefix,
+    certificates,
+    connection,
+    in_environment,
+    session,
+)
+from imgctl.store.blobs.s3_errors import Target, failure_of
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+T = TypeVar("T")
+A_co = TypeVar("A_co", covariant=True)
+
+_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
+# Of boto3 alone, whose default is 10: a copy is one request of one thread.
+_MOST_CONNECTIONS = 128
+
+
+class RestoreStatus(TypedDict, total=False):
+    """How a listing tells of a restore, where it was asked to."""
+
+    IsRestoreInProgress: bool
+    RestoreExpiryDate: datetime
+
+
+class Listed(TypedDict):
+    """One object in boto3's answer to `list_objects_v2`."""
+
+    Key: str
+    Size: int
+    LastModified: datetime
+    ETag: NotRequired[str]
+    StorageClass: NotRequired[str]
+    RestoreStatus: NotRequired[RestoreStatus]
+
+
+class ListAnswer(TypedDict, total=False):
+    """What is read of boto3's answer to `list_objects_v2`; `Columns` are in place of `Contents` where they could be read."""
+
+    Columns: Page
+    Contents: list[Listed]
+    IsTruncated: bool
+    NextContinuationToken: str
+
+
+class HeadAnswer(TypedDict, total=False):
+    """What of boto3's answer to `head_object` is read by name; the rest is taken along as it is."""
+
+    ContentLength: int
+    LastModified: datetime
+    ETag: str
+    StorageClass: str
+    ArchiveStatus: str
+    Restore: str
+    VersionId: str
+    MissingMeta: int
+    ChecksumSHA256: str
+    ChecksumType: str
+
+
+class ObjectBody(Protocol):
+    """What boto3 hands over of an object's bytes."""
+
+    def read(self) -> bytes:
+        """All of them."""
+
+
+class Request(Protocol[A_co]):
+    """One of boto3's methods, by the name of its operation; its arguments are those of the S3 API Reference."""
+
+    def __call__(self, **arguments: object) -> A_co:
+        """Make the request."""
+
+
+class S3Client(Protocol):
+    """The part of boto3's S3 client that is called."""
+
+    list_objects_v2: Request[ListAnswer]
+    head_object: Request[HeadAnswer]
+    get_object: Request[Mapping[str, ObjectBody]]
+    put_object: Request[Mapping[str, str]]
+    delete_object: Request[object]
+    copy_object: Request[object]
+    restore_object: Request[Mapping[str, Mapping[str, object]]]
+    get_object_tagging: Request[Mapping[str, Sequence[Mapping[str, str]]]]
+    create_multipart_upload: Request[Mapping[str, str]]
+    upload_part: Request[Mapping[str, str]]
+    upload_part_copy: Request[Mapping[str, Mapping[str, str]]]
+    complete_multipart_upload: Request[Mapping[str, str]]
+    abort_multipart_upload: Request[object]
+    get_bucket_versioning: Request[Mapping[str, object]]
+    get_bucket_lifecycle_configuration: Request[Mapping[str, object]]
+    put_bucket_lifecycle_configuration: Request[object]
+
+    def generate_presigned_url(self, method: str, **arguments: object) -> str:
+        """A URL whose bearer may make one request."""
+
+
+class Bucket:
+    """A bucket, and the prefix below which the store lies (empty, or ending with a slash); for many threads."""
+
+    def __init__(self, settings: StoreSettings, *, name: str, prefix: str = "") -> None:
+        self.name = name
+        self.prefix = prefix
+        self.pushbacks = 0
+        # Until the server refuses to (see `Listing`).
+        self.lists_restores = True
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._where: Connection | None = None
+        self._bytes: ObstoreS3 | None = None
+        self._client: S3Client | None = None
+
+    @property
+    def where(self) -> Connection:
+        """Where requests go."""
+        if self._where is None:
+            self._where = connection(self._settings, self.name)
+        return self._where
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether this is S3 itself: other servers may know less."""
+        return not self.where.endpoint_url
+
+    @property
+    def bytes(self) -> ObstoreS3:
+        """The client for bytes."""
+        if self._bytes is None:
+            with self._lock:
+                self._bytes = self._bytes or open_obstore(self.where)
+        return self._bytes
+
+    @property
+    def client(self) -> S3Client:
+        """The client for multipart uploads, listings and AWS-only control, on the same credentials."""
+        if self._client is None:
+            with self._lock:
+                self._client = self._client or cast("S3Client", open_boto3(self.where))
+        return self._client
+
+    def place(self, key: str) -> dict[str, object]:
+        """The arguments that name a key's object: boto3 takes every name that a bucket can hold."""
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}") from None
+        return {"Bucket": self.name, "Key": self.prefix + key}
+
+    def ask(self, request: Request[T], key: str, **arguments: object) -> T:
+        """Make one of boto3's requests about a key's object."""
+        return self.call(key, partial(request, **self.place(key), **arguments))
+
+    def call(self, key: str, request: Callable[[], T]) -> T:
+        """Ask until answered, at most `retries` times again, with full jitter: the clients themselves never retry.
+
+        Raises the StoreError that fits; `key` is for its text, empty for the bucket.
+        """
+        for attempt in range(self._settings.retries + 1):
+            try:
+                return request()
+            except Exception as error:
+                failure = failure_of(error, self._target(key))
+                if failure is None:
+                    raise
+                self.pushbacks += failure.transient
+                if not failure.transient or attempt == self._settings.retries:
+                    # Without its cause, whose text repeats what servers say of credentials.
+                    raise failure.error from None
+            time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
+        raise AssertionError("unreachable")
+
+    def judged(self, error: Exception, key: str = "") -> StoreError | None:
+        """The StoreError for a client's error that will not pass; None for any other."""
+        failure = failure_of(error, self._target(key))
+        return None if failure is None or failure.transient else failure.error
+
+    def _target(self, key: str) -> Target:
+        return Target(bucket=self.name, key=key, endpoint=self.where.endpoint)
+
+
+def bucket_of(settings: StoreSettings) -> Bucket:
+    """The bucket behind `settings.url`; ConfigError for a store that is none."""
+    scheme, _, rest = settings.url.partition("://")
+    if scheme != "s3":
+        hint = "[store] url is s3://BUCKET[/PREFIX]; leave --via out"
+        raise ConfigError("lifecycle rules and batch jobs exist for buckets only", hint=hint)
+    name, prefix = bucket_and_prefix(rest)
+    return Bucket(settings, name=name, prefix=prefix)
+
+
+def open_obstore(where: Connection) -> ObstoreS3:
+    """The client for bytes: it never retries, so that each try is signed anew."""
+    options: ClientConfig = {
+        "timeout": timedelta(seconds=where.options.timeout),
+        "connect_timeout": timedelta(seconds=where.connect_timeout),
+        "allow_http": where.endpoint_url.startswith("http://"),
+    }
+    if where.ca_bundle:
+        options["root_certificate"] = certificates(where.ca_bundle)
+    retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+    config = _obstore_config(where)
+    if in_environment():
+        # Where obstore itself reads them.
+        return ObstoreS3(where.bucket, config=config, client_options=options, retry_config=retries)
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    provider = Boto3CredentialProvider(session())
+    return ObstoreS3(
+        where.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
+    )
+
+
+def _obstore_config(where: Connection) -> "S3Config":
+    options = where.options
+    config: S3Config = {
+        "region": where.region,
+        "unsigned_payload": where.is_private,
+        "virtual_hosted_style_request": where.is_virtual_hosted,
+    }
+    if options.checksum != "none":
+        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
+        config["checksum_algorithm"] = "CRC64NVME"
+    else:
+        # Deletions of many in one request always carry one.
+        config["disable_bulk_delete"] = True
+    if where.endpoint_url or options.dual_stack or options.fips:
+        url = where.endpoint
+        if where.is_virtual_hosted:
+            scheme, _, host = url.partition("://")
+            url = f"{scheme}://{where.bucket}.{host}"
+        # Both names: AWS_ENDPOINT_URL_S3 in the environment would win over `endpoint`.
+        config |= {"endpoint": url, "aws_endpoint_url_s3": url}
+    if options.encryption:
+        config["server_side_encryption"] = options.encryption
+    if options.encryption.startswith("aws:kms"):
+        config["sse_bucket_key_enabled"] = options.bucket_key
+        if options.kms_key_id:
+            config["sse_kms_key_id"] = options.kms_key_id
+    if options.requester_pays:
+        config["request_payer"] = True
+    return config
+
+
+def open_boto3(where: Connection, service: str = "s3") -> object:
+    """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries."""
+    from botocore.config import Config
+
+    checksums = "when_supported"
+    if service == "s3" and where.endpoint_url:
+        # Servers other than AWS may refuse the checksums that boto3 adds unasked.
+        checksums = "when_required"
+    config = Config(
+        connect_timeout=where.connect_timeout,
+        read_timeout=where.options.timeout,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=_MOST_CONNECTIONS,
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+    )
+    if service == "s3":
+        own = Config(
+            s3={"addressing_style": "virtual" if where.is_virtual_hosted else "path"},
+            use_dualstack_endpoint=where.options.dual_stack,
+            use_fips_endpoint=where.options.fips,
+            # Said, because links would else be signed as in 2006.
+            signature_version="s3v4",
+        )
+        config = config.merge(own)
+    client = session().client(
+        service,
+        region_name=where.region,
+        endpoint_url=(where.endpoint_url or None) if service == "s3" else None,
+        config=config,
+        verify=where.ca_bundle or None,
+    )
+    if service == "s3":
+        client.meta.events.register("provide-client-params.s3", partial(_add_options, where))
+        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_columns)
+    made: object = client
+    return made
+
+
+def _add_options(where: Connection, params: dict[str, object], model: "OperationModel", **_: object) -> None:
+    known = model.input_shape.members if model.input_shape else {}
+    for name, value in where.parameters.items():
+        if name in known:
+            params.setdefault(name, value)
+    if where.options.checksum == "none":
+        leave_out_checksums(params)
+
+
+def leave_out_checksums(params: dict[str, object]) -> None:
+    """Take checksums out of a request of boto3's, and out of the list of parts that completes an upload."""
+    for name in [name for name in params if name.startswith("Checksum") and name != "ChecksumMode"]:
+        del params[name]
+    done = params.get("MultipartUpload")
+    if isinstance(done, dict):
+        for part in done["Parts"]:
+            part.pop("ChecksumSHA256", None)
+
+
+def _read_columns(response_dict: dict[str, bytes], customized_response_dict: dict[str, Page], **_: object) -> None:
+    body = response_dict["body"]
+    if (page := columns_of(body)) is not None:
+        customized_response_dict["Columns"] = page
+        response_dict["body"] = body[: body.index(b"<Contents>")] + body[body.rindex(b"</Contents>") + 11 :]

@@ -1,0 +1,175 @@
+"""Errors of S3's clients translated: the StoreError that fits, and whether the same request may yet succeed."""
+
+import re
+from dataclasses import dataclass
+
+from obstore import exceptions
+
+from imgctl.errors import (
+    BlobArchived,
+    BlobCorrupt,
+    BlobExists,
+    BlobMissing,
+    BucketMissing,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnsupported,
+)
+
+_OBSTORE = (exceptions.BaseError, FileNotFoundError, ValueError)
+
+# obstore tells status, code and message in its text.
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([^<]*)</Code>|\(code: (\w+)\)")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+# rustls and OpenSSL.
+_CERTIFICATE = re.compile(
+    r"InvalidCertificate\(\s*(\w+)|certificate verify failed: ([^(\n]+)|(?i:(hostname [^\n]* doesn't match))"
+)
+_KIND = re.compile(r"kind: (Connect|Request|Timeout|Interrupted|Decode|Unknown),")
+
+_TRANSIENT = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "Throttling",
+              "ConditionalRequestConflict", "TooManyRequests", "BusyDown"}  # fmt: skip
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+                "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidSecurity"}  # fmt: skip
+_ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+_OF_ARCHIVES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetrievalNotAvailable",
+                "ObjectAlreadyInActiveTierError"}  # fmt: skip
+_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+_NO_SPACE = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a request was about, for its error's text; the key may be empty."""
+
+    bucket: str
+    key: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error in our words, and whether the same request may yet succeed."""
+
+    error: StoreError
+    transient: bool = False
+
+
+def failure_of(error: Exception, target: Target) -> Failure | None:
+    """Judge an error of obstore or boto3; None for any other."""
+    text = str(error)
+    # By the module's name: importing botocore takes a quarter of a second, and few runs need it.
+    if type(error).__module__.startswith("botocore."):
+        response = getattr(error, "response", None)
+        if response:
+            message = response["Error"].get("Message", "")
+            status = response["ResponseMetadata"]["HTTPStatusCode"]
+            return _answered(status, response["Error"].get("Code", ""), message, target)
+        return _unanswered(error, text, type(error).__name__, target)
+    if not isinstance(error, _OBSTORE):
+        return None
+    status, code = _found(_STATUS, text), _found(_CODE, text)
+    if status or code:
+        return _answered(int(status or 0), code, _found(_MESSAGE, text), target)
+    return _unanswered(error, text, _found(_KIND, text), target)
+
+
+def code_of(error: Exception) -> str:
+    """The S3 error code of an error of boto3; empty where nobody answered, and for any other error."""
+    response = getattr(error, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _answered(status: int, code: str, message: str, target: Target) -> Failure:
+    """What an HTTP status and an S3 error code mean (API error responses, S3 API Reference)."""
+    what, message = target.key or f"bucket {target.bucket}", message.rstrip(".")
+    said = f"{code or status}: {message}" if message else f"{code or status}"
+    if code in _OF_ARCHIVES:
+        return Failure(error=_of_archives(what, code, said))
+    if code == "NoSuchBucket":
+        hint = f"create it, or correct [store] url; asked {target.endpoint}"
+        return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
+    if code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504):
+        hint = "run the same again later, or with less concurrency"
+        busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({said})", hint=hint)
+        return Failure(error=busy, transient=True)
+    return Failure(error=_refused(what, status, code, said, target))
+
+
+def _unanswered(error: Exception, text: str, kind: str, target: Target) -> Failure:
+    """No answer at all: the connection failed, broke or stood still; `kind` is the client's word for it."""
+    about, endpoint = target.key or target.bucket, target.endpoint
+    if reason := _found(_CERTIFICATE, text):
+        said = f"{endpoint} shows a certificate that is not trusted ({reason.strip()})"
+        hint = "for a private CA set [store] ca_bundle to its PEM file; else check the endpoint's name and certificate"
+        return Failure(error=StoreUnavailable(f"{about}: {said}", hint=hint))
+    if kind:
+        if "Timeout" in kind:
+            said = "does not answer in time"
+        else:
+            said = "cannot be reached" if "Connect" in kind else "broke the connection off"
+        hint = "check the endpoint and the network, then run the same again"
+        return Failure(error=StoreUnavailable(f"{about}: {endpoint} {said}", hint=hint), transient=True)
+    if "without LOCATION" in text:
+        return Failure(error=_elsewhere("a redirect", target))
+    if isinstance(error, FileNotFoundError):
+        return _answered(404, "", "", target)
+    first = text.partition("\n")[0][:300]
+    return Failure(error=StoreError(f"{about}: {first}", hint=f"asked {endpoint}"))
+
+
+def _of_archives(what: str, code: str, said: str) -> StoreError:
+    """Answers that the same request gets again, though some have a status that else means "later" (S3 API, RestoreObject)."""
+    if code in _ARCHIVED:
+        hint = f"restore it first: imgctl restore {what}"
+        return BlobArchived(f"{what} lies in an archive storage class", hint=hint)
+    if code == "RestoreAlreadyInProgress":
+        return StoreError(f"{what} is being restored already", hint="wait for it: imgctl restore --status")
+    if code == "GlacierExpeditedRetrievalNotAvailable":
+        hint = "take another tier: --tier standard or --tier bulk"
+        return StoreUnavailable(f"{what}: there is no capacity for expedited restores now ({said})", hint=hint)
+    return nothing_to_restore(what)
+
+
+def nothing_to_restore(what: str) -> StoreError:
+    """The error for a restore of a blob that is readable as it is."""
+    return StoreError(f"{what} is in no archive class: there is nothing to restore", hint="read it as it is")
+
+
+def _refused(what: str, status: int, code: str, said: str, target: Target) -> StoreError:
+    bucket, endpoint = target.bucket, target.endpoint
+    if code in _DAMAGED:
+        return BlobCorrupt(f"{what} arrived damaged, and was refused ({said})", hint="run the same again")
+    if code in _NO_SPACE or status == 507:
+        return StoreFull(f"no space is left in bucket {bucket} ({said})", hint="free some")
+    if status in (301, 307) or code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
+        return _elsewhere(said, target)
+    if code == "RequestTimeTooSkewed":
+        return StoreDenied(f"{what}: {said}", hint="set this machine's clock")
+    if code in _CREDENTIALS or status in (401, 403):
+        hint = f"check the AWS credentials, and their rights to read, write, list and delete in bucket {bucket}"
+        return StoreDenied(f"{what}: {endpoint} refuses ({said})", hint=hint)
+    if status in (304, 412):
+        return BlobExists(f"{what} is already in the store")
+    if status == 404:
+        return BlobMissing(f"there is no blob {what}", hint=f"looked in bucket {bucket}")
+    if status == 501 or code == "NotImplemented":
+        hint = "imgctl doctor shows what the server lacks"
+        return StoreUnsupported(f"{what}: {endpoint} does not implement it ({said})", hint=hint)
+    if "checksum" in said.lower():
+        hint = 'if this server knows no checksum headers: [store] checksum = "none"'
+        return StoreError(f"{what}: {endpoint} refuses the checksum ({said})", hint=hint)
+    return StoreError(f"{what}: the store answers {said}", hint=f"asked {endpoint}")
+
+
+def _elsewhere(said: str, target: Target) -> StoreError:
+    hint = "set [store] region to the bucket's region"
+    return StoreError(f"bucket {target.bucket} lies in another region ({said})", hint=hint)
+
+
+def _found(pattern: "re.Pattern[str]", text: str) -> str:
+    found = pattern.search(text)
+    return next((group for group in found.groups() if group), "") if found else ""

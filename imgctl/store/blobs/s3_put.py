@@ -1,0 +1,92 @@
+"""What boto3 puts into a bucket: objects in parts, each checked and all put-if-absent, and signed puts of known bytes."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from imgctl.errors import StoreError
+from imgctl.store.blobs.base import SignedPut
+from imgctl.store.blobs.files import checked_chunks
+from imgctl.store.blobs.s3_bucket import Bucket
+
+IF_ABSENT = {"IfNoneMatch": "*"}
+# S3 User Guide, multipart upload limits.
+MOST_PARTS = 10_000
+
+_PART_BYTES = 16 * 2**20
+
+Part = dict[str, str | int]
+
+
+def put_file(
+    bucket: Bucket, key: str, path: Path, *, size: int, content_type: str, sha256: bytes, condition: Mapping[str, str]
+) -> None:
+    """Put the file in parts under `condition`; BlobCorrupt, and nothing put, unless it has that size and sha256."""
+    part_bytes = max(_PART_BYTES, -(-size // MOST_PARTS))
+    with path.open("rb", buffering=0) as source:
+        chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
+        put_chunks(bucket, key, chunks, content_type, condition=condition)
+
+
+def put_chunks(
+    bucket: Bucket,
+    key: str,
+    chunks: Iterator[memoryview],
+    content_type: str,
+    *,
+    condition: Mapping[str, str] = IF_ABSENT,
+) -> str:
+    """Put what is not known to its end, if `key` is absent, and answer its ETag; all chunks but the last >= 5 MiB."""
+
+    def parts(upload: Mapping[str, str]) -> Iterator[Part]:
+        for number, chunk in enumerate(chunks, start=1):
+            checksum = base64.b64encode(hashlib.sha256(chunk).digest()).decode()
+            # The client leaves checksums out where the settings say so.
+            body = {"Body": bytes(chunk), "ContentLength": len(chunk), "ChecksumSHA256": checksum}
+            answer = bucket.ask(bucket.client.upload_part, key, **upload, PartNumber=number, **body)
+            yield {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+    described = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
+    return in_parts(bucket, key, parts, described=described, condition=condition)
+
+
+def in_parts(
+    bucket: Bucket,
+    key: str,
+    parts: Callable[[Mapping[str, str]], Iterable[Part]],
+    *,
+    described: Mapping[str, object],
+    condition: Mapping[str, object],
+) -> str:
+    """One multipart upload, completed under `condition` or aborted; answers the ETag. `parts` puts them, told the UploadId."""
+    client = bucket.client
+    upload = {"UploadId": bucket.ask(client.create_multipart_upload, key, **described)["UploadId"]}
+    try:
+        put = {"Parts": list(parts(upload))}
+        # AWS answers 409 when the key is deleted meanwhile, and wants the whole upload anew: a failure here.
+        done = bucket.ask(client.complete_multipart_upload, key, **upload, MultipartUpload=put, **condition)
+        return done.get("ETag", "").strip('"')
+    except BaseException:
+        # What isn't aborted is billed until a lifecycle rule ends it.
+        with suppress(StoreError):
+            bucket.ask(client.abort_multipart_upload, key, **upload)
+        raise
+
+
+def sign_put(bucket: Bucket, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut:
+    """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken."""
+    checksum = base64.b64encode(sha256).decode()
+    wanted = {"ContentType": content_type, "ContentLength": size, "ChecksumSHA256": checksum, **IF_ABSENT}
+    parameters = bucket.place(key) | wanted
+    url = bucket.call(
+        key, lambda: bucket.client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=seconds)
+    )
+    headers = {"Content-Type": content_type, "Content-Length": str(size), "If-None-Match": "*"}
+    signed = parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
+    # The client adds the settings' own by itself; the bearer must send them.
+    possible = {"x-amz-checksum-sha256": checksum, **bucket.where.headers}
+    headers |= {header: value for header, value in possible.items() if header in signed}
+    return SignedPut(url=url, headers=headers)

@@ -1,1 +1,0 @@
-"""Cold storage: storage classes, restores and lifecycle rules, which obstore does not know."""
