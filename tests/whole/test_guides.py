@@ -1,0 +1,114 @@
+"""The documentation's sessions: every console block does what the page shows."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imgctl.config import StoreSettings
+from imgctl.ops.demo import write_samples
+from tests.parts.seaweed import S3Server
+from tests.whole.deployment import USER, Deployment
+from tests.whole.sessions import matched, play, session_of
+from tools.docs import PAGES, ROOT
+
+EMBEDDED = ("sqlite:///imgctl-data/catalog.db", StoreSettings(url="file://imgctl-data/blobs"))
+SESSIONS = {
+    str(page.relative_to(ROOT)): session for page in PAGES if (session := session_of(page.read_text(encoding="utf-8")))
+}
+
+
+def _at(directory: Path, store: StoreSettings = EMBEDDED[1]) -> Deployment:
+    settings = {"IMGCTL_UPLOAD_JOURNAL": "journal.db", "IMGCTL_STORE_REGION": store.region, "COLUMNS": "120"}
+    return Deployment(directory=directory, catalog_url=EMBEDDED[0], store=store, settings=settings)
+
+
+def _get_ready(deployment: Deployment) -> None:
+    """Upload the pictures, build their variants, and let 120 days pass."""
+    for command in (["init"], ["upload", "photos", "--user", USER], ["work", "--drain"]):
+        assert deployment.run(*map(str, command)).code in {0, 3}
+    promised = (datetime.now(UTC) - timedelta(days=120)).replace(tzinfo=None).isoformat(timespec="microseconds")
+    with sqlite3.connect(deployment.directory / "imgctl-data/catalog.db") as catalog:
+        catalog.execute("UPDATE images SET promised_at = ?", (promised,))
+    catalog.close()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's pictures."""
+    place = tmp_path_factory.mktemp("sessions")
+    write_samples(place / "photos")
+    for path in place.rglob("*.*"):
+        # A journal remembers no file that was changed just now.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return place
+
+
+@pytest.fixture(scope="module")
+def ready(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, uploaded into the embedded store and with variants."""
+    place = tmp_path_factory.mktemp("ready")
+    shutil.copytree(photos, place, dirs_exist_ok=True)
+    _get_ready(_at(place))
+    return place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory for one session."""
+    directory = tmp_path / "session"
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("name", [name for name, session in SESSIONS.items() if not session.server])
+def test_session_on_the_embedded_default_prints_what_the_page_shows(
+    name: str, place: Path, photos: Path, request: pytest.FixtureRequest
+) -> None:
+    session = SESSIONS[name]
+    begins: Path = photos if session.start == "fresh" else request.getfixturevalue("ready")
+    shutil.copytree(begins, place)
+
+    wrong = play(session, _at(place))
+
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", [name for name, session in SESSIONS.items() if session.server])
+def test_session_on_a_bucket_prints_what_the_page_shows(
+    name: str, place: Path, photos: Path, request: pytest.FixtureRequest
+) -> None:
+    session = SESSIONS[name]
+    server: S3Server = request.getfixturevalue("seaweed" if session.server == "seaweed" else "moto_s3")
+    shutil.copytree(photos, place)
+    deployment = _at(place, server.settings(server.new_bucket()))
+    if session.start == "ready":
+        _get_ready(deployment)
+
+    wrong = play(session, deployment)
+
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed"),
+    [
+        ("10 ready\n", "10 ready\n"),
+        ("damaged …: cut off\n10 ready\n", "damaged 01a21e54-1fcb-7ff9-a1d7-c78b8e72168e: cut off\n10 ready\n"),
+        ("…\n10 ready\n", "10 ready\n"),
+        ("ok\n…\n10 ready\n", "ok\nok\nok\n10 ready\n"),
+        ("2026-11-22 09:11  a\n", "2026-11-23 10:12  a\n"),
+        ("", "whatever\n"),
+    ],
+)
+def test_what_an_ellipsis_stands_for(shown: str, printed: str) -> None:
+    assert matched(shown, printed) is not None
+
+
+@pytest.mark.parametrize(("shown", "printed"), [("10 ready\n", "9 ready\n"), ("a…b\n", "a\nb\n"), ("a\n", "a\nb\n")])
+def test_what_an_ellipsis_does_not_stand_for(shown: str, printed: str) -> None:
+    assert matched(shown, printed) is None
