@@ -26,9 +26,9 @@ from bench.photos import write_tree
 from imgctl.config import LogSettings
 from imgctl.imaging.render import render
 from imgctl.model import Recipe
-from imgctl.ops.work.child import set_up_child
-from imgctl.ops.work.flights import BATCH_IMAGES
-from imgctl.ops.work.start import PROCESSES_PER_JOB
+from imgctl.ops.work.driver import PROCESSES_PER_JOB
+from imgctl.ops.work.in_flight import BATCH_IMAGES
+from imgctl.ops.work.task import set_up_child
 from imgctl.run.pool import PoolSettings, cores, open_pool
 from tests.parts.proxy import fault_proxy
 

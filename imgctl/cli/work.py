@@ -53,7 +53,7 @@ def command(
     """
     from imgctl.ops.parts import open_parts
     from imgctl.ops.restore.queue import waiting, waiting_words
-    from imgctl.ops.work.start import expected, work_here
+    from imgctl.ops.work.processing import expected, work_here
 
     fates = dict.fromkeys(Fate, 0)
     with (

@@ -14,8 +14,9 @@ from imgctl.config import CatalogSettings, ServeSettings, Settings, StoreSetting
 from imgctl.imaging.decode import Limits
 from imgctl.model import Image
 from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.work.record import judge, record
-from imgctl.ops.work.task import Batch, Job, render_batch
+from imgctl.ops.work.order import Batch, WorkOrder
+from imgctl.ops.work.processing import job_of, record
+from imgctl.ops.work.task import render_batch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.lookups import by_id
@@ -52,21 +53,13 @@ class Served:
         settings, catalog = self.parts.settings, self.parts.catalog
         with catalog.write() as connection:
             claims = claim(connection, limit=100, lease_seconds=60, max_attempts=5)
-        jobs = [
-            Job(
-                id=one.id,
-                attempts=one.attempts,
-                forgiven=one.forgiven,
-                original_key=one.original_key or "",
-                size=one.bytes or 0,
-            )
-            for one in claims
-        ]
         recipe = settings.variants.recipe()
-        batch = Batch(jobs=tuple(jobs), store=settings.store, recipe=recipe, limits=Limits(), timeout_seconds=0)
-        verdicts = [judge(one, max_attempts=5) for one in render_batch(batch)]
+        order = WorkOrder(
+            store=settings.store, recipe=recipe, lease_seconds=60, max_attempts=5, limits=Limits(), timeout_seconds=0
+        )
+        outcomes = render_batch(Batch(jobs=tuple(job_of(one) for one in claims), order=order))
         with catalog.write() as connection:
-            record(connection, verdicts, recipe=recipe)
+            record(connection, outcomes, recipe=recipe, max_attempts=5)
 
 
 def settings_for(catalog_url: str, store: StoreSettings, **serve: object) -> Settings:

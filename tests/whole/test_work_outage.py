@@ -71,7 +71,7 @@ def test_a_store_that_stays_away_ends_the_run_and_blames_nobody(
     with fault_proxy(servers.store.endpoint_url, policy=lambda _method, _path, _number: fault) as proxy:
         far = _impatient(servers, proxy.url)
         with pytest.raises(error):
-            work_in_one_child(far, replace(order_for(far), patience_seconds=0))
+            work_in_one_child(far, replace(order_for(far), outage_seconds=0))
 
     images = servers.images()
     assert {(image.status, image.leased_until) for image in images} == {(Status.PROCESSING, None)}

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe
-from imgctl.ops.work.driver import work
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
+from imgctl.ops.work.processing import work
 from imgctl.run.pool import PoolSettings, open_pool
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import open_catalog

@@ -23,9 +23,8 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import pages
-from imgctl.ops.work.child import set_up_child
-from imgctl.ops.work.original import SPOOL_FROM_BYTES, fetch
-from imgctl.ops.work.start import rendering
+from imgctl.ops.work.driver import rendering
+from imgctl.ops.work.task import fetch, set_up_child
 from imgctl.run.limits import time_limit
 from imgctl.run.pool import ChildDied
 from imgctl.run.window import bounded
@@ -118,7 +117,7 @@ def look_at(job: LookJob) -> Looked:
     with time_limit(job.timeout_seconds or 1e9):
         try:
             gets += 1
-            fetched = fetch(store, job.original_key, size=job.size, directory=job.spool, spool_from=SPOOL_FROM_BYTES)
+            fetched = fetch(store, job.original_key, size=job.size, directory=job.spool)
         except ImgctlError:
             # Gone or out of reach: other findings say so.
             return Looked(gets=gets, gone=True)

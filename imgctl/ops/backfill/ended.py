@@ -8,7 +8,7 @@ from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.backfill.search import Candidate
 from imgctl.ops.backfill.wanted import leftovers, recipe_after, superseded
-from imgctl.ops.work.task import Ending, Job, Outcome
+from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.store.catalog.backfill import Built
 
 

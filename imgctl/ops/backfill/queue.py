@@ -31,8 +31,8 @@ from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome
 from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import retry
-from imgctl.ops.work.queue import Turn
-from imgctl.ops.work.task import Ending, Outcome
+from imgctl.ops.work.driver import Turn
+from imgctl.ops.work.order import Ending, Outcome
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.backfill import finish, release, take
 from imgctl.store.catalog.lease import Hold
@@ -56,7 +56,7 @@ class _Turn:
 
 
 class ReadyRows:
-    """What `backfill` works through; see `ops.work.queue.Queue`."""
+    """What `backfill` works through; see `ops.work.driver.Queue`."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ReadyRows:
         """Whether everything was done."""
         return self._over and not (self._held or self._taken or self._candidates)
 
-    def look(self, room: int) -> Sequence[ImageOutcome]:
+    def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
         """Walk on until enough is found, for a moment at most; then see whether what others held is done."""
         said: list[ImageOutcome] = []
         until = time.monotonic() + LOOK_SECONDS
@@ -102,11 +102,7 @@ class ReadyRows:
                 said += self._look_again()
         if self._over and self._held and not self._candidates:
             said += self._look_again()
-        return said
-
-    def offers(self) -> bool:
-        """Whether anything is there to be taken."""
-        return bool(self._candidates)
+        return said, min(room, len(self._candidates))
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
         """Name what was built, let go of what was not, and lease what comes next."""
@@ -118,9 +114,6 @@ class ReadyRows:
         self._turn = _Turn(ended=done, changed=changed, picked=picked, taken=taken)
         jobs = [job_of(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
         return Turn(jobs=jobs, settled=[said_of(one, ours=one.taken.image.id in changed) for one in done])
-
-    def undo(self) -> None:
-        """Nothing was kept: what was taken unheard is waited for like what others hold."""
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
         """Keep what was taken, then clear away what no row names any more."""

@@ -13,13 +13,11 @@ from imgctl.ops.backfill.search import Search
 from imgctl.ops.parts import Parts
 from imgctl.ops.rows import BadId
 from imgctl.ops.state import state_directory
-from imgctl.ops.work.child import set_up_child
-from imgctl.ops.work.driver import drive
+from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.start import rendering
+from imgctl.ops.work.task import set_up_child
 from imgctl.run.stop import Stop
 from imgctl.run.threads import end_threads, open_threads
-from imgctl.store.catalog.lease import renew
 
 LOOKING_THREADS = 16
 # What renders new uploads on this machine goes first.
@@ -80,9 +78,7 @@ class Backfill:
         parts, settings = self._parts, self._parts.settings
         with (
             rendering(settings, setup=partial(set_up_child, settings.log, niceness=NICENESS)) as (work, pool),
-            Leases(
-                parts.catalog, lease_seconds=work.lease_seconds, renew=partial(renew, status=Status.READY)
-            ) as leases,
+            Leases(parts.catalog, lease_seconds=work.lease_seconds, status=Status.READY) as leases,
         ):
             queue = ReadyRows(
                 self._order, search=self._search, parts=parts, lease_seconds=work.lease_seconds, stop=self._stop

@@ -1,4 +1,4 @@
-"""Telling an application of finished images: signed messages, posted by a thread that never holds up the work."""
+"""Webhooks for finished images: signed messages, posted by a thread of its own so that the work never waits."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from imgctl.config import NotifySettings
 from imgctl.errors import CatalogError, ConfigError
-from imgctl.ops.work.order import Fate, ImageOutcome
+from imgctl.model import Status
 from imgctl.run.stop import Flag
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import lookup
@@ -30,10 +30,10 @@ BATCH, WAITING = 100, 10_000
 GATHER_SECONDS = 0.25
 TIMEOUT_SECONDS = 10.0
 TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.25, 15.0
-# How long the end of a run waits for what has not been heard yet.
-FAREWELL_SECONDS = 10.0
-_TOLD = (Fate.READY, Fate.FAILED)
-# Also where it leads elsewhere: a message meant for one place goes to no other.
+# How long the end of a run waits for messages that are not yet delivered.
+DRAIN_SECONDS = 10.0
+_ENDED = (Status.READY.value, Status.FAILED.value)
+# Redirects too: a message meant for one place goes to no other.
 _HOPELESS = frozenset(range(300, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,9 @@ class Ended:
 
 
 class Webhook:
-    """Inside `with Webhook(…) as hook:` outcomes told to it are posted in batches, each tried several times.
+    """Inside `with Webhook(…) as hook:` outcomes are posted in batches, each tried several times.
 
-    What cannot be delivered is logged and dropped: the rows are the truth, and an application can always ask for it.
+    What cannot be delivered is logged and dropped: the rows stay true, and an application can always read them.
     Without a URL nothing happens.
     """
 
@@ -64,12 +64,12 @@ class Webhook:
         self._ends = float("inf")
         self._thread = threading.Thread(target=self._run, name="imgctl webhook", daemon=True)
 
-    def tell(self, outcome: ImageOutcome) -> None:
-        """Have an outcome posted; returns at once, also when too many wait already."""
-        if not self._settings.webhook_url or outcome.fate not in _TOLD:
+    def tell(self, image_id: UUID, status: str, error: str | None) -> None:
+        """Queue an image that is ready or failed (others are ignored); returns at once, even when the queue is full."""
+        if not self._settings.webhook_url or status not in _ENDED:
             return
         try:
-            self._waiting.put_nowait(Ended(id=outcome.id, status=outcome.fate.value, error=outcome.error))
+            self._waiting.put_nowait(Ended(id=image_id, status=str(status), error=error))
         except queue.Full:
             self._lost += 1
 
@@ -77,7 +77,7 @@ class Webhook:
         if self._settings.webhook_url:
             if not self._settings.secret:
                 hint = "[notify] secret, of some 32 random characters, on both sides"
-                raise ConfigError("a webhook without a secret could be imitated by anybody", hint=hint)
+                raise ConfigError("a webhook needs a secret, or anybody could forge its messages", hint=hint)
             self._thread.start()
         return self
 
@@ -86,11 +86,11 @@ class Webhook:
     ) -> None:
         if not self._thread.is_alive():
             return
-        self._ends = time.monotonic() + FAREWELL_SECONDS
+        self._ends = time.monotonic() + DRAIN_SECONDS
         self._over.set()
-        self._thread.join(FAREWELL_SECONDS + TIMEOUT_SECONDS)
+        self._thread.join(DRAIN_SECONDS + TIMEOUT_SECONDS)
         if self._lost:
-            log.warning("%d finished images were not told to the webhook: too many waited", self._lost)
+            log.warning("%d finished images were not posted to the webhook: its queue was full", self._lost)
 
     def _run(self) -> None:
         while batch := self._batch():
@@ -122,7 +122,7 @@ class Webhook:
                 break
             self._rest(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        log.warning("%d finished images were not told to the webhook: %s", len(batch), why)
+        log.warning("%d finished images were not posted to the webhook: %s", len(batch), why)
 
     def _rest(self, seconds: float) -> None:
         """Sleep; the end of the run cuts it short, but not what comes after."""
@@ -143,7 +143,7 @@ class Webhook:
             with self._catalog.read() as connection:
                 return {one: str(user) for one, (user, _) in lookup(connection, ids).items()}
         except CatalogError:
-            # The news is worth telling without it.
+            # The message is worth sending without them.
             return {}
 
 
@@ -164,11 +164,11 @@ def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
         error.close()
         return f"{host} answered {error.code}", error.code not in _HOPELESS
     except (OSError, HTTPException) as error:
-        return f"{host} does not answer: {error}", True
+        return f"{host} is unreachable: {error}", True
 
 
 def signature(secret: str, body: bytes, moment: int) -> str:
-    """HMAC-SHA256 in hex of `<unix time>.<body>`; a receiver refuses old times, so that nobody can play one again."""
+    """HMAC-SHA256 in hex of `<unix time>.<body>`; a receiver refuses old times, so that nobody can replay one."""
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
 
 

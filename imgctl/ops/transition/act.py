@@ -7,7 +7,6 @@ the next run looks where those originals lie, and confirms, moves or puts back.
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,7 +22,7 @@ from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.survey import outcome
 from imgctl.ops.work.leases import Leases
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.lease import Hold, end_if_frozen, renew
+from imgctl.store.catalog.lease import Hold, end_if_frozen
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
 
@@ -50,9 +49,7 @@ def transition(
         stop=stop,
     )
     try:
-        with Leases(
-            parts.catalog, lease_seconds=order.lease_seconds, renew=partial(renew, status=Status.READY)
-        ) as leases:
+        with Leases(parts.catalog, lease_seconds=order.lease_seconds, status=Status.READY) as leases:
             run = _Run(judges, order, parts=parts, mover=mover, leases=leases, stop=stop)
             yield from run.outcomes()
     finally:

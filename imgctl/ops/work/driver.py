@@ -2,53 +2,94 @@
 
     queue ─ take ─▶ batches ─▶ pool (fetch, render, put) ─▶ outcomes ─ record ─▶ queue
 
-One transaction records what has ended and takes what comes next. Which rows those are is the queue's affair.
+One transaction records what has ended and takes what comes next. The queue says which rows those are.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from imgctl.errors import CatalogError, ImgctlError
+from sqlalchemy import Connection
+
+from imgctl.config import Settings
+from imgctl.errors import ImgctlError
 from imgctl.ops.retry import retry
-from imgctl.ops.work.flights import Flights
+from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.order import ImageOutcome, WorkOrder
-from imgctl.ops.work.outage import StoreWatch
-from imgctl.ops.work.processing import Processing
-from imgctl.ops.work.queue import Queue, Turn
-from imgctl.ops.work.task import Job, Outcome
-from imgctl.run.pool import Pool
+from imgctl.ops.work.order import Job, Outcome, WorkOrder, order_of
+from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
+from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, end_if_frozen
-from imgctl.store.catalog.listen import open_wait
 
 T = TypeVar("T")
 
 # How soon a deadline is noticed; a signal wakes at once.
 STEP_SECONDS = 0.2
+# While one process waits for the store, another of the same core renders.
+PROCESSES_PER_JOB = 2
+RECYCLE_AFTER_BATCHES = 500
 
 
-def work(order: WorkOrder, *, catalog: Catalog, pool: Pool, stop: Stop) -> Iterator[ImageOutcome]:
-    """Build variants until `stop` is set, or nothing is left (`drain`); yields one outcome for each ended attempt.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Generic[T]):
+    """One transaction's result: the images it took, and what to report of those that ended."""
 
-    What has not begun by then is given back. Raises what ends the whole run (no bucket, no permission, no space,
-    nobody answers, no database, no pool) after that.
-    """
-    with Leases(catalog, lease_seconds=order.lease_seconds) as leases, closing(open_wait(catalog)) as wake:
-        queue = Processing(order, catalog=catalog, stop=stop, wake=wake)
-        yield from drive(order, queue, catalog=catalog, leases=leases, pool=pool, stop=stop)
+    jobs: Sequence[Job] = ()
+    settled: Sequence[T] = ()
+
+
+class Queue(Protocol[T]):
+    """Where a driver's images come from and go to; called by the driver's thread alone."""
+
+    def look(self, room: int) -> tuple[Sequence[T], int]:
+        """Before the transaction: find up to `room` images to take; returns reports of the search, and how many."""
+
+    def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[T]:
+        """Write how images ended and take up to `room` new ones; may be called again, whether or not it committed."""
+
+    def committed(self, turn: Turn[T]) -> None:
+        """The turn is safe in the catalog."""
+
+    def wait(self) -> bool:
+        """With nothing in flight: wait until there may be something; False when nothing is left."""
+
+
+@contextmanager
+def rendering(settings: Settings, *, setup: Callable[[], None]) -> Iterator[tuple[WorkOrder, Pool]]:
+    """How and where the settings say to render; `setup` runs first in each of this machine's processes."""
+    pool = open_pool(
+        PoolSettings(
+            jobs=(settings.work.jobs or cores()) * PROCESSES_PER_JOB,
+            memory_bytes=settings.work.memory,
+            scheduler=settings.work.scheduler or None,
+            recycle_after=RECYCLE_AFTER_BATCHES,
+            setup=setup,
+        )
+    )
+    finished = False
+    try:
+        with Scratch("work") as scratch:
+            yield order_of(settings, scratch.path), pool
+            finished = True
+    finally:
+        pool.close(now=not finished)
 
 
 def drive(
     order: WorkOrder, queue: Queue[T], *, catalog: Catalog, leases: Leases, pool: Pool, stop: Stop
 ) -> Iterator[T]:
-    """Work through a queue; ends and raises as `work` does, and says what the queue says."""
+    """Work through a queue until `stop` is set or nothing is left; yields what the queue reports.
+
+    What has not begun by then is given back. Then raises what ends the whole run: no bucket, no permission, no space,
+    an outage that lasts, no database, no pool.
+    """
     run = _Run(order, queue, catalog=catalog, leases=leases, pool=pool, stop=stop)
     yield from run.outcomes()
-    if run.over is not None:
-        raise run.over
+    if run.fatal is not None:
+        raise run.fatal
 
 
 class _Run(Generic[T]):
@@ -60,49 +101,49 @@ class _Run(Generic[T]):
         self._catalog = catalog
         self._leases = leases
         self._stop = stop
-        self._flights = Flights(order, pool)
-        self._watch = StoreWatch(pool, order.store, patience_seconds=order.patience_seconds)
+        self._in_flight = InFlight(order, pool)
+        self._watch = StoreWatch(pool, order.store, outage_seconds=order.outage_seconds)
         self._left = order.limit
-        stop.requested.wake(self._flights.wake)
+        stop.requested.wake(self._in_flight.wake)
 
     @property
-    def over(self) -> ImgctlError | None:
+    def fatal(self) -> ImgctlError | None:
         """Why the run must end, if it must."""
-        return self._watch.gone or self._flights.broken
+        return self._watch.fatal or self._in_flight.broken
 
     def outcomes(self) -> Iterator[T]:
         while True:
             outcomes = self._gather()
             room = self._room()
-            if room:
-                yield from self._queue.look(room)
-            turn = self._transact(outcomes, room)
+            found, takes = self._queue.look(room) if room else ((), 0)
+            yield from found
+            turn = self._transact(outcomes, takes)
             self._launch(turn.jobs, more=len(turn.jobs) == room)
             yield from turn.settled
-            if self._in_hand:
+            if self._is_busy:
                 continue
-            if self._stopping or self._left == 0 or not (turn.settled or self._queue.wait()):
+            if self._is_stopping or self._left == 0 or not (turn.settled or self._queue.wait()):
                 return
 
     @property
-    def _in_hand(self) -> bool:
-        return len(self._flights) > 0 or self._watch.undecided
+    def _is_busy(self) -> bool:
+        return len(self._in_flight) > 0 or self._watch.undecided
 
     @property
-    def _stopping(self) -> bool:
-        return self.over is not None or self._stop.is_set()
+    def _is_stopping(self) -> bool:
+        return self.fatal is not None or self._stop.is_set()
 
     def _gather(self) -> list[Outcome]:
-        outcomes = self._flights.gather(STEP_SECONDS) if self._in_hand else []
-        judged = self._watch.sift(outcomes, stopping=self._stopping)
-        if self._stopping:
-            self._flights.cancel()
-        return judged
+        outcomes = self._in_flight.gather(STEP_SECONDS) if self._is_busy else []
+        decided = self._watch.decided(outcomes, stopping=self._is_stopping)
+        if self._is_stopping:
+            self._in_flight.cancel()
+        return decided
 
     def _room(self) -> int:
-        if self._stopping or self._watch.away:
+        if self._is_stopping or self._watch.unreachable:
             return 0
-        room = self._flights.room()
+        room = self._in_flight.room()
         return room if self._left is None else min(room, self._left)
 
     def _launch(self, jobs: Sequence[Job], *, more: bool) -> None:
@@ -111,21 +152,17 @@ class _Run(Generic[T]):
         if self._left is not None:
             self._left -= len(jobs)
         self._leases.hold(Hold(id=one.id, attempts=one.attempts) for one in jobs)
-        self._flights.launch(jobs, more=more)
+        self._in_flight.launch(jobs, more=more)
 
-    def _transact(self, outcomes: list[Outcome], room: int) -> Turn[T]:
+    def _transact(self, outcomes: list[Outcome], takes: int) -> Turn[T]:
         """Record what ended and take what comes next, in one transaction; none when there is neither."""
-        if not outcomes and not (room and self._queue.offers()):
+        if not outcomes and not takes:
             return Turn()
 
         def transaction() -> Turn[T]:
-            try:
-                with self._catalog.write() as connection:
-                    end_if_frozen(connection, seconds=self._order.lease_seconds)
-                    return self._queue.turn(connection, outcomes, room, idle=not self._in_hand)
-            except CatalogError:
-                self._queue.undo()
-                raise
+            with self._catalog.write() as connection:
+                end_if_frozen(connection, seconds=self._order.lease_seconds)
+                return self._queue.turn(connection, outcomes, takes, idle=not self._is_busy)
 
         with self._leases.settling():
             turn = retry(transaction, stop=self._stop)

@@ -1,16 +1,15 @@
-"""The leases of the images in hand, renewed for as long as their worker lives, whatever else holds it up."""
+"""The leases of images in flight, renewed for as long as their worker lives, whatever else delays it."""
 
 import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from imgctl.errors import CatalogError
+from imgctl.model import Status
 from imgctl.run.threads import ERROR_WAIT_SECONDS
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lease import Hold, end_if_frozen, renew
@@ -20,21 +19,15 @@ RENEWALS_A_LEASE = 3
 log = logging.getLogger(__name__)
 
 
-class Renew(Protocol):
-    """Lengthens the leases of rows of one kind; returns the ids still held."""
-
-    def __call__(self, connection: Connection, holds: Iterable[Hold], *, lease_seconds: float) -> set[UUID]: ...
-
-
 class Leases:
-    """Inside `with Leases(…) as leases:` a thread renews what is held; not a thread of the pool, nor the driver's own.
+    """Inside `with Leases(…) as leases:` a thread of its own renews what is held, of rows in `status`.
 
     A full pipe behind stdout, a slow transaction or a long render must not cost a living worker its images.
     """
 
-    def __init__(self, catalog: Catalog, *, lease_seconds: float, renew: Renew = renew) -> None:
+    def __init__(self, catalog: Catalog, *, lease_seconds: float, status: Status = Status.PROCESSING) -> None:
         self._catalog = catalog
-        self._renew = renew
+        self._status = status
         self._lease_seconds = lease_seconds
         self._held: dict[UUID, int] = {}
         self._lock = threading.Lock()
@@ -65,7 +58,7 @@ class Leases:
                 return
             with self._catalog.write() as connection:
                 end_if_frozen(connection, seconds=self._lease_seconds)
-                kept = self._renew(connection, holds, lease_seconds=self._lease_seconds)
+                kept = renew(connection, holds, lease_seconds=self._lease_seconds, status=self._status)
             self.drop(one.id for one in holds if one.id not in kept)
         if len(kept) < len(holds):
             log.warning("%d leases were lost to other workers", len(holds) - len(kept))

@@ -1,21 +1,22 @@
-"""What a worker is asked to do, and what it says of each image."""
+"""What a worker is asked to do, what it sends to its processes, and what each reports: plain data, cheap to import."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.config import StoreSettings
+from imgctl.config import Settings, StoreSettings
 from imgctl.imaging.decode import Limits
-from imgctl.model import Recipe
+from imgctl.model import Recipe, Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkOrder:
-    """How to work: `drain` ends when nothing is left; `limit` ends after so many images.
+    """How to work: `drain` ends when nothing is left; `limit` ends after that many images.
 
-    `stop_file` tells processes of this machine to begin no further image; `spool` is where their large originals wait. An idle worker looks for work again after
-    `poll_seconds` at the latest. A store that is away is waited for `patience_seconds`.
+    `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
+    idle worker looks for work again after `poll_seconds` at the latest. A store outage is waited out for
+    `outage_seconds`.
     """
 
     store: StoreSettings
@@ -25,7 +26,7 @@ class WorkOrder:
     limits: Limits
     timeout_seconds: float
     poll_seconds: float = 2.0
-    patience_seconds: float = 300.0
+    outage_seconds: float = 300.0
     drain: bool = False
     limit: int | None = None
     stop_file: Path | None = None
@@ -51,3 +52,79 @@ class ImageOutcome:
     fate: Fate
     error: str | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own.
+
+    Only `variants` are rendered and put, where some are named.
+    """
+
+    id: UUID
+    attempts: int
+    forgiven: int
+    original_key: str
+    size: int
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried, this time included, and was not forgiven."""
+        return self.attempts - self.forgiven
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some images and how to render them."""
+
+    jobs: tuple[Job, ...]
+    order: WorkOrder
+
+
+class Ending(StrEnum):
+    """How an image's attempt ended, as far as the process can tell."""
+
+    RENDERED = "rendered"
+    HOPELESS = "hopeless"
+    STORE_FAILED = "store_failed"
+    CRASHED = "crashed"
+    NOT_BEGUN = "not_begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people.
+
+    `cause` is the name of the error's class, by which a run counts failures.
+    """
+
+    job: Job
+    ending: Ending
+    keys: dict[Variant, str] = field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
+    cause: str | None = None
+    seconds: float = 0.0
+
+
+def order_of(settings: Settings, directory: Path) -> WorkOrder:
+    """How the settings say to work, with temporary files in `directory`."""
+    work, store = settings.work, settings.store
+    scheme, _, rest = store.url.partition("://")
+    if scheme == "file":
+        # The same store for processes with another working directory.
+        store = replace(store, url=f"file://{Path(rest).expanduser().absolute()}")
+    return WorkOrder(
+        store=store,
+        recipe=settings.variants.recipe(),
+        lease_seconds=work.lease,
+        max_attempts=work.max_attempts,
+        limits=Limits(max_pixels=work.max_pixels, memory_bytes=work.memory),
+        timeout_seconds=work.timeout,
+        poll_seconds=work.poll,
+        # A cluster's workers do not see this machine's files.
+        stop_file=None if work.scheduler else directory / "stop",
+        spool=None if work.scheduler else directory,
+    )

@@ -1,114 +1,198 @@
-"""The worker's queue: rows that are `processing`, oldest first."""
+"""`imgctl work`: the queue of rows that are `processing`, oldest first, and what becomes of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from imgctl.errors import BlobArchived
+from imgctl.imaging.recipe import digest
+from imgctl.model import Recipe, Variant
+from imgctl.ops.notify.webhook import Webhook
+from imgctl.ops.parts import Parts
 from imgctl.ops.retry import retry
-from imgctl.ops.work.order import Fate, ImageOutcome, WorkOrder
-from imgctl.ops.work.queue import Turn
-from imgctl.ops.work.record import Record, Verdict, judge, record
-from imgctl.ops.work.task import Job, Outcome
+from imgctl.ops.work.driver import Turn, drive, rendering
+from imgctl.ops.work.leases import Leases
+from imgctl.ops.work.order import Ending, Fate, ImageOutcome, Job, Outcome, WorkOrder
+from imgctl.ops.work.task import set_up_child
+from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import Backlog, Claim, Position, backlog, claim, fail_spent
+from imgctl.store.catalog.claims import HEAD_ROWS, Backlog, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.listen import Wait
+from imgctl.store.catalog.listen import Wait, open_wait
+from imgctl.store.catalog.reservations import announce_ended
+from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
+from imgctl.units import count_of
 
-BURIED_AT_ONCE = 64
+FAILED_AT_ONCE = 64
 SHORTEST_WAIT_SECONDS = 0.1
+FIRST_BACKOFF_SECONDS = 2.0
+LONGEST_BACKOFF_SECONDS = 300.0
 
-_FATES = {
-    Record.FINISH: Fate.READY,
-    Record.FAIL: Fate.FAILED,
-    Record.RETRY: Fate.RETRY,
-    Record.RETURN: Fate.RETURNED,
-    Record.SHELVE: Fate.ARCHIVED,
-}
+
+def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
+    """Build variants where the settings say (see `work`), and notify the webhook."""
+    with rendering(parts.settings, setup=partial(set_up_child, parts.settings.log)) as (order, pool):
+        wanted = replace(order, drain=drain, limit=limit)
+        with Webhook(parts.settings.notify, parts.catalog) as hook:
+            for outcome in work(wanted, catalog=parts.catalog, pool=pool, stop=stop):
+                hook.tell(outcome.id, outcome.fate, outcome.error)
+                yield outcome
+
+
+def work(order: WorkOrder, *, catalog: Catalog, pool: Pool, stop: Stop) -> Iterator[ImageOutcome]:
+    """Build variants until `stop` is set, or nothing is left (`drain`); one outcome for each ended attempt.
+
+    Ends and raises as `drive` does.
+    """
+    with Leases(catalog, lease_seconds=order.lease_seconds) as leases, closing(open_wait(catalog)) as wait:
+        queue = Processing(order, catalog=catalog, stop=stop, wait=wait)
+        yield from drive(order, queue, catalog=catalog, leases=leases, pool=pool, stop=stop)
+
+
+def expected(parts: Parts, *, limit: int | None) -> int | None:
+    """How many images a run will see, where that is cheap to know: None for a backlog past the counted ones."""
+    with parts.catalog.read() as connection:
+        waiting = backlog(connection).processing
+    counted = waiting if waiting < HEAD_ROWS else None
+    return min((one for one in (counted, limit) if one is not None), default=None)
 
 
 class Processing:
-    """What `work` works through; see `queue.Queue`."""
+    """The queue that `work` drives; see `driver.Queue`."""
 
-    def __init__(self, order: WorkOrder, *, catalog: Catalog, stop: Stop, wake: Wait) -> None:
+    def __init__(self, order: WorkOrder, *, catalog: Catalog, stop: Stop, wait: Wait) -> None:
         self._order = order
         self._catalog = catalog
         self._stop = stop
-        self._wake = wake
+        self._wait = wait
         self._position = Position()
 
-    def look(self, room: int) -> Sequence[ImageOutcome]:
-        """Nothing: the claim itself looks."""
-        return ()
-
-    def offers(self) -> bool:
-        """Always: only the claim knows."""
-        return True
+    def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
+        """Nothing to report: the claim itself looks."""
+        return (), room
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
-        """Record what ended and claim what comes next; fail what used up its attempts without a word."""
+        """Record what ended and claim what comes next; fail what used up its attempts without an outcome."""
         order = self._order
-        verdicts = [judge(one, max_attempts=order.max_attempts) for one in outcomes]
-        changed = record(connection, verdicts, recipe=order.recipe)
-        settled = [_settled(verdict, changed=verdict.outcome.job.id in changed) for verdict in verdicts]
-        claims = self._claim(connection, room) if room else []
-        # Their workers died; only looked for while nothing flies.
-        buried = (
-            fail_spent(connection, max_attempts=order.max_attempts, limit=BURIED_AT_ONCE)
-            if room and idle
-            else list[UUID]()
-        )
-        return Turn(jobs=[_job(one) for one in claims], settled=settled + [_buried(one) for one in buried])
-
-    def undo(self) -> None:
-        """What was claimed was not committed: the next claim must not begin behind it."""
-        self._position.rewind()
+        settled = record(connection, outcomes, recipe=order.recipe, max_attempts=order.max_attempts)
+        claims: list[Claim] = []
+        if room:
+            claims = claim(
+                connection,
+                limit=room,
+                lease_seconds=order.lease_seconds,
+                max_attempts=order.max_attempts,
+                position=self._position,
+            )
+        if room and idle:
+            # Their workers died; only looked for while nothing is in flight.
+            spent = fail_spent(connection, max_attempts=order.max_attempts, limit=FAILED_AT_ONCE)
+            error = "gave up: its worker died each time"
+            settled += [ImageOutcome(id=one, fate=Fate.FAILED, error=error) for one in spent]
+        return Turn(jobs=[job_of(one) for one in claims], settled=settled)
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Listen closely while work comes in."""
+        """Wait briefly while work comes in."""
         if turn.jobs:
-            self._wake.busy()
+            self._wait.busy()
 
     def wait(self) -> bool:
         """Wait for rows, leases and back-offs; False when drained."""
-        rest = retry(self._look, stop=self._stop)
-        if self._order.drain and rest.processing == 0:
+        left = retry(self._backlog, stop=self._stop)
+        if self._order.drain and left.processing == 0:
             return False
-        pauses = [self._order.poll_seconds, self._stop.remaining, rest.next_free_seconds]
+        pauses = [self._order.poll_seconds, self._stop.remaining, left.next_free_seconds]
         pause = min(one for one in pauses if one is not None)
-        self._wake.wait(max(pause, SHORTEST_WAIT_SECONDS), self._stop.requested)
+        self._wait.wait(max(pause, SHORTEST_WAIT_SECONDS), self._stop.requested)
         return True
 
-    def _claim(self, connection: Connection, room: int) -> list[Claim]:
-        order = self._order
-        return claim(
-            connection,
-            limit=room,
-            lease_seconds=order.lease_seconds,
-            max_attempts=order.max_attempts,
-            position=self._position,
-        )
-
-    def _look(self) -> Backlog:
+    def _backlog(self) -> Backlog:
         with self._catalog.read() as connection:
             return backlog(connection)
 
 
-def _job(one: Claim) -> Job:
-    return Job(
-        id=one.id,
-        attempts=one.attempts,
-        forgiven=one.forgiven,
-        original_key=one.original_key or "",
-        size=one.bytes or 0,
+def job_of(one: Claim) -> Job:
+    """What to render of a claimed image."""
+    key, size = one.original_key or "", one.bytes or 0
+    return Job(id=one.id, attempts=one.attempts, forgiven=one.forgiven, original_key=key, size=size)
+
+
+def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
+    """Ready when rendered, failed when hopeless or out of tries, else tried again.
+
+    An attempt that did not begin is forgiven, and so is one of an archived original, which waits for its restore.
+    """
+    if outcome.ending is Ending.RENDERED:
+        return Fate.READY
+    if outcome.cause == BlobArchived.__name__:
+        return Fate.ARCHIVED
+    if outcome.ending is Ending.NOT_BEGUN:
+        return Fate.RETURNED
+    hopeless = outcome.ending is Ending.HOPELESS or outcome.job.tries >= max_attempts
+    return Fate.FAILED if hopeless else Fate.RETRY
+
+
+def record(
+    connection: Connection, outcomes: Sequence[Outcome], *, recipe: Recipe, max_attempts: int
+) -> list[ImageOutcome]:
+    """Write how images ended, a statement a fate; one whose row this worker lost to another is `lost`."""
+    fates = {one.job.id: judge(one, max_attempts=max_attempts) for one in outcomes}
+
+    def of(*wanted: Fate) -> list[Outcome]:
+        return [one for one in outcomes if fates[one.job.id] in wanted]
+
+    changed: set[UUID] = set()
+    if ready := of(Fate.READY):
+        name = digest(recipe)
+        changed |= finish(connection, [_finished(one, name) for one in ready])
+    if failed := of(Fate.FAILED):
+        changed |= fail(connection, [_failed(one) for one in failed])
+    if changed:
+        announce_ended(connection)
+    if archived := of(Fate.ARCHIVED):
+        changed |= park(connection, [_failed(one) for one in archived])
+    if returned := of(Fate.RETRY, Fate.RETURNED):
+        changed |= give_back(connection, [_given_back(one, fates[one.job.id]) for one in returned])
+    return [
+        ImageOutcome(
+            id=one.job.id,
+            fate=fates[one.job.id] if one.job.id in changed else Fate.LOST,
+            error=one.error,
+            seconds=one.seconds,
+        )
+        for one in outcomes
+    ]
+
+
+def _finished(outcome: Outcome, recipe: str) -> Finished:
+    keys, job = outcome.keys, outcome.job
+    return Finished(
+        id=job.id,
+        attempts=job.attempts,
+        thumb_key=keys[Variant.THUMB],
+        medium_key=keys[Variant.MEDIUM],
+        full_key=keys[Variant.FULL],
+        width=outcome.width,
+        height=outcome.height,
+        recipe=recipe,
+        error=outcome.error,
     )
 
 
-def _settled(verdict: Verdict, *, changed: bool) -> ImageOutcome:
-    outcome = verdict.outcome
-    fate = _FATES[verdict.record] if changed else Fate.LOST
-    return ImageOutcome(id=outcome.job.id, fate=fate, error=outcome.error, seconds=outcome.seconds)
+def _failed(outcome: Outcome) -> FailedImage:
+    job, why = outcome.job, outcome.error or "no reason was given"
+    if outcome.ending is not Ending.HOPELESS:
+        why = f"gave up after {count_of(job.tries, 'attempt')}: {why}"
+    return FailedImage(id=job.id, attempts=job.attempts, error=why)
 
 
-def _buried(image: UUID) -> ImageOutcome:
-    return ImageOutcome(id=image, fate=Fate.FAILED, error="gave up: its worker died each time")
+def _given_back(outcome: Outcome, fate: Fate) -> GivenBack:
+    job = outcome.job
+    if fate is Fate.RETURNED:
+        return GivenBack(id=job.id, attempts=job.attempts, error=outcome.error, refund=True)
+    delay = min(FIRST_BACKOFF_SECONDS * 2 ** (job.tries - 1), LONGEST_BACKOFF_SECONDS)
+    return GivenBack(id=job.id, attempts=job.attempts, error=outcome.error, delay_seconds=delay)

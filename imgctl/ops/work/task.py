@@ -1,19 +1,21 @@
-"""What a child process does: fetch originals, render them, put the variants, and say how each ended.
+"""What a rendering process does: fetch originals, render them, put the variants, and report how each ended.
 
-Fetches run ahead and puts run behind in threads, while the main thread renders: pictures are decoded one at a time,
-under a time limit that the kernel enforces.
+Fetches run ahead and puts run behind in threads, while the main thread renders: images are decoded one at a time,
+under a time limit that the kernel enforces. Imports no catalog, which would double the start of each process.
 """
 
+import errno
+import os
+import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor  # noqa: TID251  these live as long as the process
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from uuid import UUID
 
-from imgctl.config import StoreSettings
+from imgctl.config import LogSettings, StoreSettings
 from imgctl.errors import (
     BlobArchived,
     BlobMissing,
@@ -23,92 +25,45 @@ from imgctl.errors import (
     KeyShapeError,
     NotAnImage,
     StoreError,
+    WorkerError,
 )
-from imgctl.imaging.decode import Limits
 from imgctl.imaging.render import Rendered, RenderedVariant, configure, render
+from imgctl.imaging.source import Data
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
-from imgctl.ops.work.original import SPOOL_FROM_BYTES, Original, fetch
+from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.run.limits import time_limit
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.blobs.open import open_store
+from imgctl.units import format_bytes
 
 IO_THREADS = 8
-# What another attempt would end like.
+# Larger originals are spooled into a file that is mapped.
+SPOOL_FROM_BYTES = 64 * 2**20
+CHUNK_BYTES = 16 * 2**20
+# Another attempt would end the same.
 HOPELESS = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)
 
 
-class Ending(StrEnum):
-    """How a picture's attempt ended, as far as the child can tell."""
+def set_up_child(settings: LogSettings, *, niceness: int = 0) -> None:
+    """Prepare a rendering process before its first task; a `niceness` above 0 lets others go first."""
+    from imgctl.run.logs import configure as configure_log
+    from imgctl.run.memory import reuse_large_buffers
 
-    RENDERED = "rendered"
-    HOPELESS = "hopeless"
-    STORE_FAILED = "store_failed"
-    CRASHED = "crashed"
-    NOT_BEGUN = "not_begun"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own.
-
-    Only `variants` are rendered and put, where some are named.
-    """
-
-    id: UUID
-    attempts: int
-    forgiven: int
-    original_key: str
-    size: int
-    variants: tuple[Variant, ...] = ()
-
-    @property
-    def tries(self) -> int:
-        """How often it was tried, this time included, and was not forgiven."""
-        return self.attempts - self.forgiven
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Some images and all that is needed to render them; nothing but plain data.
-
-    Originals of `spool_from` bytes and more wait in files in `spool`, or where this machine keeps such files.
-    """
-
-    jobs: tuple[Job, ...]
-    store: StoreSettings
-    recipe: Recipe
-    limits: Limits
-    timeout_seconds: float
-    stop_file: Path | None = None
-    spool: Path | None = None
-    spool_from: int = SPOOL_FROM_BYTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people.
-
-    `cause` is the kind of the error by its name: what a run counts failures by.
-    """
-
-    job: Job
-    ending: Ending
-    keys: dict[Variant, str] = field(default_factory=dict)
-    width: int | None = None
-    height: int | None = None
-    error: str | None = None
-    cause: str | None = None
-    seconds: float = 0.0
+    os.nice(niceness)
+    reuse_large_buffers()
+    configure()
+    configure_log(settings, verbosity=-1)
 
 
 def render_batch(batch: Batch) -> list[Outcome]:
     """Render every image of a batch; never raises for one of them."""
-    store, threads = _tools(batch.store)
-    read = partial(fetch, store, directory=batch.spool, spool_from=batch.spool_from)
+    order = batch.order
+    store, threads = _tools(order.store)
+    read = partial(fetch, store, directory=order.spool)
     fetched = [(job, threads.submit(read, job.original_key, size=job.size)) for job in batch.jobs]
     # A list: every put is under way before the first is waited for.
-    pending = [_begin(batch, job, store, threads, future) for job, future in fetched]
+    pending = [_begin(order, job, store, threads, future) for job, future in fetched]
     return [one.outcome() for one in pending]
 
 
@@ -117,15 +72,63 @@ def check_store(settings: StoreSettings) -> None:
     _tools(settings)[0].check()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """An original to render, in memory or mapped; to be closed after that."""
+
+    data: Data
+
+    def close(self) -> None:
+        """Close the file, which has no name and is deleted with that."""
+        if isinstance(self.data, mmap):
+            # A decoder that still refers to it keeps it until it is collected.
+            with suppress(BufferError):
+                self.data.close()
+
+
+def fetch(
+    store: BlobStore, key: str, *, size: int, directory: Path | None, spool_from: int = SPOOL_FROM_BYTES
+) -> Original:
+    """Read a blob; from `spool_from` bytes on (`size` 0: unknown) by ranges of one version into a file in `directory`.
+
+    A process that dies leaves no file behind. Raises the StoreError that fits; WorkerError where there is no room.
+    """
+    if 0 < size < spool_from:
+        return Original(data=store.get(key))
+    blob = store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="imgctl audit says what else is missing")
+    if blob.size < spool_from or not blob.etag:
+        return Original(data=store.get(key))
+    try:
+        return Original(data=_spooled(store, blob, blob.etag, directory))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise WorkerError(
+            f"no room for an original of {format_bytes(blob.size)} in {directory or tempfile.gettempdir()}",
+            hint="make room, or set TMPDIR to a larger directory",
+        ) from None
+
+
+def _spooled(store: BlobStore, blob: Blob, etag: str, directory: Path | None) -> mmap:
+    with tempfile.TemporaryFile(prefix="imgctl-work-", dir=directory) as file:
+        for start in range(0, blob.size, CHUNK_BYTES):
+            length = min(CHUNK_BYTES, blob.size - start)
+            file.write(store.read(blob.key, start=start, length=length, etag=etag))
+        file.flush()
+        return mmap(file.fileno(), blob.size, access=ACCESS_READ)
+
+
 def _begin(
-    batch: Batch, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: Future[Original]
+    order: WorkOrder, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: "Future[Original]"
 ) -> "_Pending":
     one = _Pending(job)
-    if batch.stop_file and batch.stop_file.exists():
+    if order.stop_file and order.stop_file.exists():
         original.cancel()
         one.ended = Ending.NOT_BEGUN
     else:
-        one.render(batch, store, threads, original)
+        one.render(order, store, threads, original)
     return one
 
 
@@ -140,21 +143,23 @@ class _Pending:
         self.puts: list[tuple[RenderedVariant, str, Future[None]]] = []
         self.started = time.monotonic()
 
-    def render(self, batch: Batch, store: BlobStore, threads: ThreadPoolExecutor, original: Future[Original]) -> None:
+    def render(
+        self, order: WorkOrder, store: BlobStore, threads: ThreadPoolExecutor, original: "Future[Original]"
+    ) -> None:
         try:
             with (
                 closing(original.result()) as read,
-                time_limit(batch.timeout_seconds) if batch.timeout_seconds else nullcontext(),
+                time_limit(order.timeout_seconds) if order.timeout_seconds else nullcontext(),
             ):
-                self.rendered = render(read.data, _recipe(batch, self.job), limits=batch.limits)
+                self.rendered = render(read.data, _recipe(order.recipe, self.job), limits=order.limits)
         except MemoryError:
-            # Which of the batch took it is not known: each is tried alone.
+            # Which image of the batch took it is unknown: each is tried alone.
             raise
         except Exception as error:
             self.error = error
             return
         for variant in self.rendered.variants:
-            key = key_of(self.job.id, variant.variant, variant.extension, prefix=batch.store.variants_prefix)
+            key = key_of(self.job.id, variant.variant, variant.extension, prefix=order.store.variants_prefix)
             put = threads.submit(store.replace, key, variant.data, content_type=variant.content_type)
             self.puts.append((variant, key, put))
 
@@ -168,33 +173,31 @@ class _Pending:
                 raise
             except Exception as error:
                 self.error = error
-        seconds = time.monotonic() - self.started
-        if self.ended is None and self.error is None and self.rendered is not None:
-            done = self.rendered
-            return Outcome(
-                job=self.job,
-                ending=Ending.RENDERED,
-                keys=keys,
-                width=done.width,
-                height=done.height,
-                error=done.damage,
-                seconds=seconds,
-            )
-        ending = self.ended or _ending(self.error)
+        seconds, done = time.monotonic() - self.started, self.rendered
+        if self.ended is not None or self.error is not None or done is None:
+            sentence, cause = _sentence(self.error), type(self.error).__name__ if self.error else None
+            ending = self.ended or _ending(self.error)
+            return Outcome(job=self.job, ending=ending, error=sentence, cause=cause, seconds=seconds)
         return Outcome(
-            job=self.job, ending=ending, error=_sentence(self.error), cause=_cause(self.error), seconds=seconds
+            job=self.job,
+            ending=Ending.RENDERED,
+            keys=keys,
+            width=done.width,
+            height=done.height,
+            error=done.damage,
+            seconds=seconds,
         )
 
 
-def _recipe(batch: Batch, job: Job) -> Recipe:
+def _recipe(recipe: Recipe, job: Job) -> Recipe:
     if not job.variants:
-        return batch.recipe
-    return replace(batch.recipe, variants=tuple(one for one in batch.recipe.variants if one.variant in job.variants))
+        return recipe
+    return replace(recipe, variants=tuple(one for one in recipe.variants if one.variant in job.variants))
 
 
 @cache
 def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
-    # Made once in each process: connections are kept, threads are reused. A cluster's workers were set up by nobody.
+    # Made once in each process: connections are kept, threads are reused. Nothing else sets up a cluster's workers.
     configure()
     return open_store(settings), ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
 
@@ -209,7 +212,3 @@ def _sentence(error: Exception | None) -> str | None:
     if error is None:
         return None
     return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
-
-
-def _cause(error: Exception | None) -> str | None:
-    return None if error is None else type(error).__name__

@@ -14,7 +14,6 @@ from imgctl.config import NotifySettings
 from imgctl.errors import ConfigError
 from imgctl.ops.notify import webhook
 from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature
-from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import promise
 from tests.store.catalog.rows import new_image
@@ -69,8 +68,8 @@ def settings(receiver: Receiver) -> NotifySettings:
     return NotifySettings(webhook_url=f"{receiver.url}/hook", secret=SECRET)
 
 
-def outcome(number: int, fate: Fate = Fate.READY) -> ImageOutcome:
-    return ImageOutcome(id=UUID(int=number), fate=fate, error="why" if fate is Fate.FAILED else None)
+def tell(hook: Webhook, number: int, fate: str = "ready") -> None:
+    hook.tell(UUID(int=number), fate, "why" if fate == "failed" else None)
 
 
 def test_finished_images_are_told_with_their_owner_and_a_signature(catalog: Catalog) -> None:
@@ -79,10 +78,10 @@ def test_finished_images_are_told_with_their_owner_and_a_signature(catalog: Cata
         promise(connection, [row])
     with receiving() as receiver:
         with Webhook(settings(receiver), catalog) as hook:
-            hook.tell(ImageOutcome(id=row.id, fate=Fate.READY))
-            hook.tell(outcome(2, Fate.FAILED))
-            hook.tell(outcome(3, Fate.RETRY))
-            hook.tell(outcome(4, Fate.LOST))
+            hook.tell(row.id, "ready", None)
+            tell(hook, 2, "failed")
+            tell(hook, 3, "retry")
+            tell(hook, 4, "lost")
         signed, body = receiver.messages[0]
 
     assert receiver.told == [
@@ -97,7 +96,7 @@ def test_finished_images_are_told_with_their_owner_and_a_signature(catalog: Cata
 def test_many_come_in_few_messages_and_each_once(catalog: Catalog) -> None:
     with receiving() as receiver, Webhook(settings(receiver), catalog) as hook:
         for number in range(1000):
-            hook.tell(outcome(number))
+            tell(hook, number)
 
     assert sorted(str(one["id"]) for one in receiver.told) == [str(UUID(int=number)) for number in range(1000)]
     assert len(receiver.messages) <= 20
@@ -108,7 +107,7 @@ def test_a_message_that_was_not_heard_is_sent_again(catalog: Catalog) -> None:
         receiving(lambda number: 503 if number == 0 else 204) as receiver,
         Webhook(settings(receiver), catalog) as hook,
     ):
-        hook.tell(outcome(1))
+        tell(hook, 1)
 
     assert [body for _, body in receiver.messages] == [receiver.messages[0][1]] * 2
 
@@ -116,7 +115,7 @@ def test_a_message_that_was_not_heard_is_sent_again(catalog: Catalog) -> None:
 @pytest.mark.parametrize("status", [400, 401, 404, 307])
 def test_a_message_that_is_refused_for_good_goes_nowhere_else(catalog: Catalog, status: int) -> None:
     with receiving(lambda _number: status) as receiver, Webhook(settings(receiver), catalog) as hook:
-        hook.tell(outcome(1))
+        tell(hook, 1)
 
     assert [one["id"] for one in receiver.told] == [str(UUID(int=1))]
 
@@ -125,7 +124,7 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(webhook, "WAITING", 50)
-    monkeypatch.setattr(webhook, "FAREWELL_SECONDS", 2.0)
+    monkeypatch.setattr(webhook, "DRAIN_SECONDS", 2.0)
     heard, go = threading.Event(), threading.Event()
 
     def hang(_number: int) -> int:
@@ -134,14 +133,14 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
         return 204
 
     with receiving(hang) as receiver, Webhook(settings(receiver), catalog) as hook:
-        hook.tell(outcome(0))
+        tell(hook, 0)
         assert heard.wait(30)
         for number in range(1, 200):
-            hook.tell(outcome(number))
+            tell(hook, number)
         go.set()
 
     assert 50 <= len(receiver.told) < 200
-    assert "were not told" in caplog.text
+    assert "were not posted" in caplog.text
 
 
 def test_a_webhook_without_a_secret_is_refused(catalog: Catalog) -> None:
@@ -151,6 +150,6 @@ def test_a_webhook_without_a_secret_is_refused(catalog: Catalog) -> None:
 
 def test_without_a_webhook_nothing_is_done(catalog: Catalog) -> None:
     with Webhook(NotifySettings(), catalog) as hook:
-        hook.tell(outcome(1))
+        tell(hook, 1)
 
     assert not hook._thread.is_alive()

@@ -11,8 +11,8 @@ import pytest
 
 from imgctl.config import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobMissing
-from imgctl.ops.work import original as originals
-from imgctl.ops.work.original import fetch
+from imgctl.ops.work import task
+from imgctl.ops.work.task import fetch
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.open import open_store
@@ -27,14 +27,18 @@ from uuid import UUID
 from imgctl.config import StoreSettings
 from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe
-from imgctl.ops.work.task import Batch, Job, render_batch
+from imgctl.ops.work.order import Batch, Job, WorkOrder
+from imgctl.ops.work.task import render_batch
 from imgctl.run.limits import limit_memory
 root, spool, key, size, memory = sys.argv[1:]
 limit_memory(int(memory))
 job = Job(id=UUID("0190b2b4-0000-7000-8000-000000000001"), attempts=1, forgiven=0, original_key=key, size=int(size))
 store = StoreSettings(url=f"file://{root}")
-batch = Batch(jobs=(job,), store=store, recipe=Recipe(), limits=Limits(), timeout_seconds=100, spool=Path(spool))
-(outcome,) = render_batch(batch)
+order = WorkOrder(
+    store=store, recipe=Recipe(), lease_seconds=60, max_attempts=1, limits=Limits(), timeout_seconds=100,
+    spool=Path(spool),
+)
+(outcome,) = render_batch(Batch(jobs=(job,), order=order))
 print(outcome.ending, outcome.width, outcome.height, outcome.error)
 """
 
@@ -86,7 +90,7 @@ def store(tmp_path: Path) -> BlobStore:
 def test_an_original_is_whole_wherever_it_waits(
     store: BlobStore, tmp_path: Path, size: int, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(originals, "CHUNK_BYTES", SPOOL_FROM)
+    monkeypatch.setattr(task, "CHUNK_BYTES", SPOOL_FROM)
     body = os.urandom(size)
     store.create(KEY, body, content_type="image/tiff")
 
@@ -100,7 +104,7 @@ def test_an_original_is_whole_wherever_it_waits(
 
 
 def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(originals, "CHUNK_BYTES", SPOOL_FROM)
+    monkeypatch.setattr(task, "CHUNK_BYTES", SPOOL_FROM)
     store = _Replaced(tmp_path / "blobs")
     store.create(KEY, bytes(3 * SPOOL_FROM), content_type="image/tiff")
 

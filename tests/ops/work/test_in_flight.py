@@ -1,7 +1,7 @@
 """How claimed images are cut into batches."""
 
-from imgctl.ops.work.flights import BATCH_BYTES, cut
-from imgctl.ops.work.task import Job
+from imgctl.ops.work.in_flight import BATCH_BYTES, cut
+from imgctl.ops.work.order import Job
 from tests.store.catalog.rows import new_image
 
 

@@ -1,14 +1,19 @@
-"""Batches of images on their way through the pool; one whose process died is run again image by image."""
+"""Batches of images in flight through the pool: one whose process died is run again image by image.
+
+An error of the store is an image's own only where the store works otherwise: it is checked where images are rendered.
+"""
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from imgctl.errors import ImgctlError, WorkerError
-from imgctl.ops.work.order import WorkOrder
-from imgctl.ops.work.task import Batch, Ending, Job, Outcome, render_batch
+from imgctl.config import StoreSettings
+from imgctl.errors import ImgctlError, StoreError, StoreUnavailable, WorkerError
+from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
+from imgctl.ops.work.task import check_store, render_batch
 from imgctl.run.child import TOO_LARGE
 from imgctl.run.pool import ChildDied, Pool, PoolGone
 
@@ -18,26 +23,28 @@ BATCH_BYTES = 32 * 2**20
 BATCHES_A_SLOT = 2
 MOST_CLAIMED = 1024
 SLOTS_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
 Event = tuple["Future[list[Outcome]]", tuple[Job, ...]]
 
 
-class Flights:
-    """What the pool holds for this worker; `broken` is why it can hold nothing any more."""
+class InFlight:
+    """The images that the pool holds for this worker; `broken` is why it can take no more."""
 
     def __init__(self, order: WorkOrder, pool: Pool) -> None:
         self.broken: ImgctlError | None = None
         self._order = order
         self._pool = pool
         self._ended: SimpleQueue[Event | None] = SimpleQueue()
-        self._flying: dict[Future[list[Outcome]], tuple[Job, ...]] = {}
+        self._batches: dict[Future[list[Outcome]], tuple[Job, ...]] = {}
         self._slots = 0
         self._slots_until = 0.0
 
     def __len__(self) -> int:
-        return sum(len(jobs) for jobs in self._flying.values())
+        return sum(len(jobs) for jobs in self._batches.values())
 
     def room(self) -> int:
         """How many images may come now; 0 until a whole batch fits, as small claims cost a transaction each."""
@@ -52,7 +59,7 @@ class Flights:
             self._submit(batch)
 
     def gather(self, seconds: float) -> list[Outcome]:
-        """What has ended; waits for something to, or to be woken, at most so long."""
+        """What has ended; waits for that, or for `wake`, at most `seconds`."""
         outcomes: list[Outcome] = []
         try:
             event = self._ended.get(timeout=seconds)
@@ -70,7 +77,7 @@ class Flights:
         """Begin nothing more; what runs ends."""
         if self._order.stop_file is not None:
             self._order.stop_file.touch()
-        for future in list(self._flying):
+        for future in list(self._batches):
             future.cancel()
 
     def _slots_now(self) -> int:
@@ -81,26 +88,16 @@ class Flights:
         return self._slots
 
     def _submit(self, jobs: tuple[Job, ...]) -> None:
-        order = self._order
-        batch = Batch(
-            jobs=jobs,
-            store=order.store,
-            recipe=order.recipe,
-            limits=order.limits,
-            timeout_seconds=order.timeout_seconds,
-            stop_file=order.stop_file,
-            spool=order.spool,
-        )
         try:
-            future = self._pool.submit(render_batch, batch)
+            future = self._pool.submit(render_batch, Batch(jobs=jobs, order=self._order))
         except WorkerError as error:
             future = Future()
             future.set_exception(error)
-        self._flying[future] = jobs
+        self._batches[future] = jobs
         future.add_done_callback(lambda ended: self._ended.put((ended, jobs)))
 
     def _outcomes_of(self, future: "Future[list[Outcome]]", jobs: tuple[Job, ...]) -> list[Outcome]:
-        del self._flying[future]
+        del self._batches[future]
         try:
             return future.result()
         except CancelledError:
@@ -153,3 +150,74 @@ def cut(jobs: Sequence[Job], *, most: int) -> Iterator[tuple[Job, ...]]:
 
 def _not_begun(jobs: Sequence[Job]) -> list[Outcome]:
     return [Outcome(job=job, ending=Ending.NOT_BEGUN) for job in jobs]
+
+
+class StoreWatch:
+    """Holds back images that failed by an error of the store until the store has been checked.
+
+    Where it works, the attempt counts. An outage is waited out, and its images are returned with the attempt forgiven;
+    `fatal` is why the run must end: no permission, no bucket, no space, or an outage of more than `outage_seconds`.
+    """
+
+    def __init__(self, pool: Pool, store: StoreSettings, *, outage_seconds: float) -> None:
+        self.fatal: StoreError | None = None
+        self._pool = pool
+        self._store = store
+        self._outage_seconds = outage_seconds
+        self._undecided: list[Outcome] = []
+        self._checked: Future[None] | None = None
+        self._down_since: float | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+        self._check_at = 0.0
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the store did not answer the last check: then nothing should begin."""
+        return self._down_since is not None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether outcomes are held back."""
+        return bool(self._undecided)
+
+    def decided(self, outcomes: list[Outcome], *, stopping: bool) -> list[Outcome]:
+        """The outcomes that can be decided now: of these and of those held back."""
+        self._undecided += [one for one in outcomes if one.ending is Ending.STORE_FAILED]
+        decided = [one for one in outcomes if one.ending is not Ending.STORE_FAILED]
+        if not self._undecided:
+            return decided
+        if stopping or self.fatal is not None:
+            return decided + self._release(forgiven=True)
+        self._check()
+        if self._checked is not None and self._checked.done():
+            decided += self._decide(self._checked)
+        return decided
+
+    def _check(self) -> None:
+        if self._checked is not None or time.monotonic() < self._check_at:
+            return
+        try:
+            self._checked = self._pool.submit(check_store, self._store)
+        except WorkerError:
+            # Submitting the next images raises the same, and ends the run.
+            self._check_at = time.monotonic() + LONGEST_PAUSE_SECONDS
+
+    def _decide(self, checked: "Future[None]") -> list[Outcome]:
+        self._checked = None
+        error = checked.exception()
+        if error is None:
+            forgiven, self._down_since, self._pause = self.unreachable, None, FIRST_PAUSE_SECONDS
+            return self._release(forgiven=forgiven)
+        now = time.monotonic()
+        self._down_since = self._down_since or now
+        lasting = now - self._down_since >= self._outage_seconds
+        if isinstance(error, StoreError) and (lasting or not isinstance(error, StoreUnavailable)):
+            self.fatal = error
+            return self._release(forgiven=True)
+        log.warning("waiting for the store: %s", error)
+        self._check_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        return []
+
+    def _release(self, *, forgiven: bool) -> list[Outcome]:
+        released, self._undecided = self._undecided, []
+        return [replace(one, ending=Ending.NOT_BEGUN) if forgiven else one for one in released]
