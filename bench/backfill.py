@@ -106,7 +106,7 @@ def _walk(url: str, place: Path) -> tuple[int, int, float]:
     with open_parts(settings) as parts, backfill(order, parts, stop=Stop()) as run:
         began = time.perf_counter()
         found = sum(1 for _ in run.planned(limit=None))
-        return run.examined, found, time.perf_counter() - began
+        return run.search.examined, found, time.perf_counter() - began
 
 
 def _plan(url: str) -> str:

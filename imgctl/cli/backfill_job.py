@@ -10,9 +10,8 @@ from imgctl.cli.restore_words import outcome_record
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode
 from imgctl.model import StorageClass
-from imgctl.ops.backfill.cold import Cold, Offer
 from imgctl.ops.backfill.order import Fate, ImageOutcome
-from imgctl.ops.backfill.start import Backfill
+from imgctl.ops.backfill.start import Backfill, Cold, Offer
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.order import Fate as RestoreFate
 from imgctl.ops.restore.order import RestoreOrder
@@ -103,10 +102,10 @@ class BackfillJob:
     def _watch(self, *, failed: int) -> None:
         """The bar counts rows: few of them may need anything."""
         progress = self._run.progress
-        progress.advance(self._filling.examined - progress.items, failed=failed)
+        progress.advance(self._filling.search.examined - progress.items, failed=failed)
 
     def _say_resumed(self) -> None:
-        resumed = self._filling.resumed
+        resumed = self._filling.checkpoint.resumed
         if resumed.after.int:
             self._run.say(
                 f"going on behind {resumed.after}, where an unfinished run came to (--anew begins at the first)"
@@ -117,7 +116,7 @@ class BackfillJob:
         return self._cold.offers(self._terms.card, days=self._wishes.days) if self._cold.needs.objects else []
 
     def _say_cold(self, offers: list[Offer]) -> None:
-        needs, restoring, readable = self._cold.needs, self._cold.restoring, self._filling.readable_now
+        needs, restoring, readable = self._cold.needs, self._cold.restoring, self._filling.search.readable_now
         if not (needs.objects or restoring or readable):
             return
         self._session.text(
@@ -145,7 +144,7 @@ class BackfillJob:
         variants = counts_of(dict(sorted(self._variants.items())), none="")
         read = "to read" if self._wishes.dry_run else "read"
         built = f" ({variants}; originals of {format_bytes(self._size)} {read})" if variants else ""
-        self._session.text(f"{fates}{built}; {count_of(self._filling.examined, 'row')} examined")
+        self._session.text(f"{fates}{built}; {count_of(self._filling.search.examined, 'row')} examined")
         if self._wishes.dry_run and self._terms.bill is not Billing.NONE:
             self._session.text(f"requests: {dollars(self._requests)} by {self._terms.card.name}")
         if self._reasons:
@@ -155,7 +154,7 @@ class BackfillJob:
                 " would be requested" if self._wishes.dry_run else " requested"
             )
             self._session.text(f"{asked}, beyond the budget: {self._asked[RestoreFate.LEFT]:,}")
-        for bad in self._filling.bad:
+        for bad in self._filling.search.bad:
             self._session.error(f"{bad.where}: {bad.detail}")
 
     @property
@@ -178,12 +177,12 @@ class BackfillJob:
         return {
             "type": "summary",
             **{fate.value: count for fate, count in self._fates.items() if fate is not Fate.NEEDS_RESTORE},
-            "examined": self._filling.examined,
+            "examined": self._filling.search.examined,
             "variants": dict(self._variants),
             "bytes": self._size,
             "requests_usd": plain(self._requests),
             "reasons": dict(self._reasons),
-            "readable_now": self._filling.readable_now,
+            "readable_now": self._filling.search.readable_now,
             "needs_restore": {
                 "images": needs.objects,
                 "bytes": needs.size,
@@ -192,12 +191,12 @@ class BackfillJob:
                 "tiers": cost,
             },
             "restores": {fate.value: count for fate, count in self._asked.items()},
-            "bad_ids": len(self._filling.bad),
+            "bad_ids": len(self._filling.search.bad),
         }
 
     def _exit_code(self) -> ExitCode:
-        resumed = self._filling.resumed
-        failed = self._fates[Fate.FAILED] + resumed.failed + len(self._filling.bad)
+        resumed = self._filling.checkpoint.resumed
+        failed = self._fates[Fate.FAILED] + resumed.failed + len(self._filling.search.bad)
         failed += self._asked[RestoreFate.FAILED] + self._asked[RestoreFate.MISSING]
         cold = self._cold.needs.objects + self._cold.restoring + resumed.cold
         return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))

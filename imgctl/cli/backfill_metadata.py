@@ -8,8 +8,8 @@ from decimal import Decimal
 from imgctl.cli.base import Json, Session
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.backfill.metadata import Fate, MetadataOrder, MetadataRun, Outcome, Value
-from imgctl.ops.backfill.reading import Reading, price, reading
+from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
+from imgctl.ops.backfill.metadata_run import MetadataRun, Reading, price, reading
 from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
@@ -41,7 +41,7 @@ def run_metadata(
     order = replace(order, reads=agreed or bill is Billing.NONE, writes=not wishes.dry_run)
     looking = MetadataRun(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run)
     try:
-        found = reading(replace(order, after=looking.resumed.after), parts, stop=run.stop)
+        found = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
         cost = price(card_in_force(session.settings), found)
         job = _Job(session, run, looking, wishes=wishes)
         job.say_price(found, cost, bill)
@@ -84,7 +84,7 @@ class _Job:
 
     def run(self) -> ExitCode:
         """Look at every row that is wanted."""
-        if (after := self._looking.resumed.after).int:
+        if (after := self._looking.checkpoint.resumed.after).int:
             self._run.say(f"going on behind {after}, where an unfinished run came to (--anew begins at the first)")
         for one in self._looking.index():
             self._unreadable += 1
@@ -134,7 +134,7 @@ class _Job:
             self._session.error(f"{bad.where}: {bad.detail}")
 
     def _exit_code(self) -> ExitCode:
-        resumed = self._looking.resumed
+        resumed = self._looking.checkpoint.resumed
         failed = self._fates[Fate.FAILED] + resumed.failed + self._unreadable + len(self._looking.bad)
         cold = self._fates[Fate.NEEDS_RESTORE] + resumed.cold
         return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))

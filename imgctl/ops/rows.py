@@ -14,9 +14,8 @@ from imgctl.errors import UsageError
 from imgctl.model import Image
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, named, page
+from imgctl.store.catalog.lookups import FIRST, PAGE_ROWS, Scope, named, page
 
-FIRST = UUID(int=0)
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 

@@ -13,9 +13,9 @@ from imgctl.ops.audit import segments, start
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.segments import Segment, outside
-from imgctl.ops.rows import FIRST, Chosen
+from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.lookups import FIRST, Scope
 from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

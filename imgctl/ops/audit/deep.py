@@ -1,25 +1,23 @@
 """Originals compared with the SHA-256 of their rows: by the store's own checksum, else by reading their bytes."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import Settings
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError, StateError
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.checkpoint import load_state, save_state, state_directory
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.rows import FIRST, Chosen, pages
-from imgctl.ops.state import state_directory
-from imgctl.run.scratch import part
+from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.lookups import FIRST, by_id
 
 READS_AT_ONCE = 8
 CHUNK_BYTES = 8 * 2**20
@@ -147,24 +145,14 @@ class ScrubCursor:
         """Write down that everything up to this image is done."""
         if self._file is None:
             return
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with part(self._file) as new:
-                new.write_text(json.dumps({"after": str(image)}), "utf-8")
-                new.replace(self._file)
-        except OSError as error:
-            hint = "name another place: --checkpoint FILE"
-            raise StateError(f"{self._file} cannot be written: {error.strerror}", hint=hint) from None
+        save_state(self._file, {"after": str(image)}, hint="name another place: --checkpoint FILE")
 
     def _load(self) -> UUID:
-        if self._file is None:
-            return FIRST
-        try:
-            return UUID(json.loads(self._file.read_text("utf-8"))["after"])
-        except FileNotFoundError:
-            return FIRST
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{self._file} cannot be read: {error}", hint="delete it to begin anew") from None
+        return (load_state(self._file, _after) if self._file else None) or FIRST
+
+
+def _after(after: str) -> UUID:
+    return UUID(after)
 
 
 def _cursor_file(order: AuditOrder, settings: Settings) -> Path:

@@ -14,11 +14,10 @@ from uuid import UUID
 from imgctl.keys import first_id
 from imgctl.ops.audit.merge import BEHIND, stem_of
 from imgctl.ops.retry import StopSignal, read
-from imgctl.ops.rows import FIRST
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.lookups import FIRST, Scope
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,12 +9,12 @@ from imgctl.errors import BucketMissing, UsageError
 from imgctl.ops.audit.findings import ObservedBlob
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
-from imgctl.ops.rows import FIRST
 from imgctl.run.scratch import Scratch
 from imgctl.store.aws.inventory import open_inventory
 from imgctl.store.blobs.pages import Page, Pages
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import FIRST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

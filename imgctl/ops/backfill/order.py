@@ -1,11 +1,20 @@
-"""What a backfill is asked to do, and what it says of each image."""
+"""What a backfill is asked to do, what it reports of each image, and the rules: what is wanted, what may be deleted."""
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from imgctl.model import Variant
-from imgctl.ops.rows import FIRST, Chosen
+from imgctl.errors import KeyShapeError
+from imgctl.keys import key_of, parse_key
+from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat, is_archived
+from imgctl.ops.rows import Chosen
+from imgctl.store.catalog.backfill import SHARD_DIGITS
+
+NOTHING: frozenset[Variant] = frozenset()
+KEY_PARTS = 4
 
 
 class Mode(StrEnum):
@@ -36,18 +45,17 @@ class Selection:
 
     @property
     def forgets(self) -> bool:
-        """Whether a row that was built is wanted again by the next run: then a run must remember how far it came."""
+        """Whether the next run wants rows again that were built: then a run must note how far it came."""
         partly = self.mode is Mode.STALE and set(self.variants) != set(Variant)
         return self.mode is Mode.FORCE or partly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillOrder:
-    """What to build of which rows behind `after`, where; `lists_restores`: listings tell of restores, as AWS's do."""
+    """What to build of which rows; `lists_restores`: the store's listings show restores, as AWS's do."""
 
     selection: Selection
     chosen: Chosen = field(default_factory=Chosen)
-    after: UUID = FIRST
     variants_prefix: str = ""
     lists_restores: bool = True
 
@@ -79,3 +87,64 @@ class ImageOutcome:
     storage_class: str | None = None
     size: int = 0
     seconds: float = 0.0
+
+
+def wanted(image: Image, selection: Selection, *, gone: AbstractSet[Variant] = NOTHING) -> tuple[Variant, ...]:
+    """The variants to be built, in the selection's order; `gone` are those that the store lacks though the row names them."""
+    if image.status is not Status.READY or not in_shard(image.id, selection.shard):
+        return ()
+    stale = selection.mode is Mode.STALE and image.recipe != selection.recipe
+    if stale or selection.mode is Mode.FORCE:
+        return selection.variants
+    return tuple(one for one in selection.variants if image.variant_key(one) is None or one in gone)
+
+
+def in_shard(image_id: UUID, shard: Shard | None) -> bool:
+    """Whether an id is in a shard, as the database counts them."""
+    return shard is None or image_id.int % 16**SHARD_DIGITS % shard.count == shard.number - 1
+
+
+def recipe_after(image: Image, built: Iterable[Variant], recipe: str) -> str | None:
+    """The recipe a row has once these were built: the current one when all are of it, else None, which leaves it."""
+    return recipe if image.recipe == recipe or set(built) == set(Variant) else None
+
+
+def may_be_left(image: Image) -> bool:
+    """Whether a leased row that wants no variant may have leftovers to delete, should its holder have died.
+
+    One that says another class than STANDARD may belong to a move, which looks at it again.
+    """
+    leased = image.leased_until is not None and image.status is Status.READY
+    return leased and image.storage_class in (None, StorageClass.STANDARD)
+
+
+def is_held(image: Image, clock: datetime) -> bool:
+    """Whether somebody holds a row."""
+    return image.leased_until is not None and image.leased_until >= clock
+
+
+def unreadable(image: Image, clock: datetime) -> bool:
+    """Whether the row says that its original is archived and not restored by now."""
+    restored = image.restored_until is not None and image.restored_until > clock
+    return is_archived(image.storage_class) and not restored
+
+
+def superseded(image: Image, keys: Iterable[str]) -> list[str]:
+    """The variants' keys that the row named until `keys` took their place; never an original's, never another image's."""
+    kept = set(keys)
+    return [key for one in Variant if (key := image.variant_key(one)) and key not in kept and _is_variant(key, image)]
+
+
+def leftovers(image_id: UUID, *, named: AbstractSet[str], prefix: str) -> list[str]:
+    """Keys of an image's variants that a run which died may have put, and that are not `named` by its row."""
+    keys = (key_of(image_id, one, kind.extension, prefix=prefix) for one in Variant for kind in VariantFormat)
+    return [key for key in keys if key not in named]
+
+
+def _is_variant(key: str, image: Image) -> bool:
+    try:
+        # Whatever prefix it was put under.
+        parsed = parse_key("/".join(key.split("/")[-KEY_PARTS:]))
+    except KeyShapeError:
+        return False
+    return parsed.id == image.id and parsed.role in set(Variant)

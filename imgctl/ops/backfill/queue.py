@@ -7,46 +7,46 @@ row is wanted by both and neither waits for the other's locks; its transactions 
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.errors import StoreError, StoreUnavailable
-from imgctl.model import Image
-from imgctl.ops.backfill.ended import (
-    Ended,
-    Taken,
-    ended,
-    is_archived_after_all,
-    job_of,
-    leftovers_of,
-    once_more,
-    said_of,
-)
-from imgctl.ops.backfill.order import BackfillOrder, ImageOutcome
+from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
+from imgctl.model import Image, Variant, is_archived
+from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, leftovers, recipe_after, superseded
 from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import retry
 from imgctl.ops.work.driver import Turn
-from imgctl.ops.work.order import Ending, Outcome
+from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.backfill import finish, release, take
+from imgctl.store.catalog.backfill import Built, finish, release, take
 from imgctl.store.catalog.lease import Hold
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5
-# So many rows that others hold are remembered; then it is seen which of them are done.
+# Most rows held by others that are remembered before they are looked at again.
 MOST_HELD = 1000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Turn:
+class Ended:
+    """A taken row (`one`, as it was leased) that ended: what is written, and the blobs that no row names from then on."""
+
+    outcome: Outcome
+    one: Candidate
+    built: Built
+    delete: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
     """One transaction: what it wrote, of which `changed` was still ours, and what it took of those `picked`."""
 
     ended: list[Ended] = field(default_factory=list)
@@ -56,28 +56,20 @@ class _Turn:
 
 
 class ReadyRows:
-    """What `backfill` works through; see `ops.work.driver.Queue`."""
+    """The queue that a backfill drives; see `ops.work.driver.Queue`."""
 
-    def __init__(
-        self,
-        order: BackfillOrder,
-        *,
-        search: Search,
-        parts: Parts,
-        lease_seconds: float,
-        stop: Stop,
-    ) -> None:
+    def __init__(self, order: BackfillOrder, *, search: Search, parts: Parts, lease_seconds: float, stop: Stop) -> None:
         self._order = order
         self._search = search
         self._catalog = parts.catalog
         self._store = parts.store
         self._lease_seconds = lease_seconds
         self._stop = stop
-        self._over = False
+        self._searched = False
         self._candidates: deque[Candidate] = deque()
         self._held: set[UUID] = set()
-        self._taken: dict[UUID, Taken] = {}
-        self._turn = _Turn()
+        self._taken: dict[UUID, Candidate] = {}
+        self._written = _Written()
 
     @property
     def done(self) -> UUID:
@@ -88,50 +80,50 @@ class ReadyRows:
     @property
     def over(self) -> bool:
         """Whether everything was done."""
-        return self._over and not (self._held or self._taken or self._candidates)
+        return self._searched and not (self._held or self._taken or self._candidates)
 
     def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
-        """Walk on until enough is found, for a moment at most; then see whether what others held is done."""
-        said: list[ImageOutcome] = []
+        """Search until enough is found, for a moment at most; then see whether what others held is done."""
+        settled: list[ImageOutcome] = []
         until = time.monotonic() + LOOK_SECONDS
-        while not self._over and len(self._candidates) < room and time.monotonic() < until:
+        while not self._searched and len(self._candidates) < room and time.monotonic() < until:
             found = self._search.next()
-            self._over = found is None
-            said += self._keep(found) if found else []
+            self._searched = found is None
+            settled += self._keep(found) if found else []
             if len(self._held) >= MOST_HELD:
-                said += self._look_again()
-        if self._over and self._held and not self._candidates:
-            said += self._look_again()
-        return said, min(room, len(self._candidates))
+                settled += self._look_again()
+        if self._searched and self._held and not self._candidates:
+            settled += self._look_again()
+        return settled, min(room, len(self._candidates))
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
-        """Name what was built, let go of what was not, and lease what comes next."""
-        done = [self._ended(one) for one in outcomes]
-        changed = finish(connection, [one.built for one in done]) if done else set()
+        """Name what was built, release what was not, and lease what comes next."""
+        ended = [self._ended(one) for one in outcomes]
+        changed = finish(connection, [one.built for one in ended]) if ended else set()
         picked = list(islice(self._candidates, room))
         seen = [Hold(id=one.image.id, attempts=one.image.attempts) for one in picked]
         taken = {one.id: one for one in take(connection, seen, lease_seconds=self._lease_seconds)} if seen else {}
-        self._turn = _Turn(ended=done, changed=changed, picked=picked, taken=taken)
-        jobs = [job_of(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
-        return Turn(jobs=jobs, settled=[said_of(one, ours=one.taken.image.id in changed) for one in done])
+        self._written = _Written(ended=ended, changed=changed, picked=picked, taken=taken)
+        jobs = [_job_of(taken[one.image.id], one) for one in picked if one.image.id in taken and one.variants]
+        return Turn(jobs=jobs, settled=[_outcome_of(one, ours=one.one.image.id in changed) for one in ended])
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Keep what was taken, then clear away what no row names any more."""
-        done, self._turn = self._turn, _Turn()
-        ours = [one for one in done.ended if one.taken.image.id in done.changed]
-        clear = [(one.taken.image, one.clear) for one in ours if one.clear] + self._hold(done)
-        for one in done.ended:
-            self._taken.pop(one.taken.image.id, None)
-        if clear:
-            self._clear(clear)
-        self._candidates += [once_more(one.taken) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
+        """Keep what was taken, then delete the blobs that no row names any more."""
+        written, self._written = self._written, _Written()
+        ours = [one for one in written.ended if one.one.image.id in written.changed]
+        delete = [(one.one.image, one.delete) for one in ours if one.delete] + self._hold(written)
+        for one in written.ended:
+            self._taken.pop(one.one.image.id, None)
+        if delete:
+            self._delete(delete)
+        self._candidates += [_once_more(one.one) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
         # Not what the row said when it was taken: that is why it was tried.
-        archived = [one.taken.image for one in ours if is_archived_after_all(one.outcome)]
-        self._search.learn(archived, [seen for one in ours if (seen := one.taken.candidate.seen)])
+        archived = [one.one.image for one in ours if _is_archived_after_all(one.outcome)]
+        self._search.learn(archived, [seen for one in ours if (seen := one.one.seen)])
 
     def wait(self) -> bool:
-        """Go on at once while rows are left; wait for those that others hold; False when nothing is left."""
-        if self._candidates or not self._over:
+        """Continue at once while rows are left; wait for those that others hold; False when nothing is left."""
+        if self._candidates or not self._searched:
             return True
         if not self._held:
             return False
@@ -141,45 +133,117 @@ class ReadyRows:
 
     def _keep(self, found: Found) -> list[ImageOutcome]:
         self._candidates += found.candidates
-        self._held |= {one.id for one in found.held}
-        return found.said
+        self._held.update(found.held)
+        return found.settled
 
     def _look_again(self) -> list[ImageOutcome]:
         ids, self._held = tuple(self._held), set()
         return self._keep(self._search.again(ids))
 
-    def _hold(self, done: _Turn) -> list[tuple[Image, tuple[str, ...]]]:
-        """Remember what was taken; returns what is only to be cleared away."""
+    def _hold(self, written: _Written) -> list[tuple[Image, tuple[str, ...]]]:
+        """Remember what was taken; returns rows of which only leftovers are to be deleted."""
         empty = []
-        for one in done.picked:
+        for one in written.picked:
             self._candidates.popleft()
-            image = done.taken.get(one.image.id)
+            image = written.taken.get(one.image.id)
             if image is None:
-                # Somebody else was first.
+                # Another run was first.
                 self._held.add(one.image.id)
             elif one.variants:
-                self._taken[image.id] = Taken(image=image, candidate=one)
+                self._taken[image.id] = replace(one, image=image)
             else:
-                empty.append((image, leftovers_of(image, {}, prefix=self._order.variants_prefix)))
+                named = _named(image, {})
+                empty.append((image, tuple(leftovers(image.id, named=named, prefix=self._order.variants_prefix))))
         return empty
 
     def _ended(self, outcome: Outcome) -> Ended:
-        order = self._order
-        taken = self._taken[outcome.job.id]
-        return ended(outcome, taken, recipe=order.selection.recipe, prefix=order.variants_prefix)
+        """What is written, and what is to be deleted: only then is the row released."""
+        one = self._taken[outcome.job.id]
+        image, keys = one.image, outcome.keys if outcome.ending is Ending.RENDERED else {}
+        named = _named(image, keys)
+        delete = superseded(image, named)
+        # No row names what was put before it failed, or by a run that died.
+        if one.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.HOPELESS)):
+            left = leftovers(image.id, named=named, prefix=self._order.variants_prefix)
+            delete += [key for key in left if key not in delete]
+        built = Built(
+            id=image.id,
+            attempts=image.attempts,
+            thumb_key=keys.get(Variant.THUMB),
+            medium_key=keys.get(Variant.MEDIUM),
+            full_key=keys.get(Variant.FULL),
+            width=outcome.width,
+            height=outcome.height,
+            recipe=recipe_after(image, keys, self._order.selection.recipe) if keys else None,
+            hold=bool(delete),
+        )
+        return Ended(outcome=outcome, one=one, built=built, delete=tuple(delete))
 
-    def _clear(self, cleared: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
-        """Delete blobs while their rows are still held, then let the rows go: a run that dies here leaves a sign."""
+    def _delete(self, superseded: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
+        """Delete blobs while their rows are still held, then release the rows: the lease of a killed run is a sign."""
         try:
-            self._store.delete([key for _, keys in cleared for key in keys])
+            self._store.delete([key for _, keys in superseded for key in keys])
         except StoreUnavailable as error:
             log.warning("superseded variants were not deleted: %s; the next run does", error.line)
             return
         except StoreError as error:
             log.warning("superseded variants were not deleted: %s; an audit finds them", error.line)
-        holds = [Hold(id=image.id, attempts=image.attempts) for image, _ in cleared]
+        holds = [Hold(id=image.id, attempts=image.attempts) for image, _ in superseded]
         retry(partial(self._release, holds), stop=self._stop)
 
     def _release(self, holds: Sequence[Hold]) -> None:
         with self._catalog.write() as connection:
             release(connection, holds)
+
+
+def _named(image: Image, keys: Mapping[Variant, str]) -> set[str]:
+    """The variants' keys that a row names once it names `keys` too."""
+    return {key for one in Variant if (key := keys.get(one) or image.variant_key(one))}
+
+
+def _job_of(image: Image, one: Candidate) -> Job:
+    return Job(
+        id=image.id,
+        attempts=image.attempts,
+        # A first try: it was ready once.
+        forgiven=image.attempts - 1,
+        original_key=image.original_key or "",
+        size=image.bytes or 0,
+        variants=one.variants,
+    )
+
+
+def _once_more(one: Candidate) -> Candidate:
+    """The same again: it had not begun."""
+    return replace(one, image=replace(one.image, leased_until=None), died=False)
+
+
+def _outcome_of(ended: Ended, *, ours: bool) -> ImageOutcome:
+    """What is reported of an image; `ours` is whether its row was still held."""
+    outcome, image = ended.outcome, ended.one.image
+    archived = _is_archived_after_all(outcome)
+    fate = _fate(outcome, archived=archived) if ours else Fate.LOST
+    return ImageOutcome(
+        id=image.id,
+        fate=fate,
+        variants=ended.one.variants,
+        error=outcome.error,
+        reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
+        # Which archive class it turned out to be is not known yet: the row learns it.
+        storage_class=image.storage_class if is_archived(image.storage_class) or not archived else None,
+        size=image.bytes or 0,
+        seconds=outcome.seconds,
+    )
+
+
+def _fate(outcome: Outcome, *, archived: bool) -> Fate:
+    if outcome.ending is Ending.RENDERED:
+        return Fate.BUILT
+    if outcome.ending is Ending.NOT_BEGUN:
+        return Fate.RETURNED
+    return Fate.NEEDS_RESTORE if archived else Fate.FAILED
+
+
+def _is_archived_after_all(outcome: Outcome) -> bool:
+    """Whether an original turned out to be archived though its row does not say so."""
+    return outcome.cause == BlobArchived.__name__

@@ -1,146 +1,188 @@
-"""Finding what a backfill has to do: the walk's rows, sorted into what can be built now, what is held and what is cold."""
+"""Finding what a backfill has to do: rows in bounded windows, sorted into what can be built, what is held, what is cold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, Connection
+
 from imgctl.errors import BlobMissing, StoreUnavailable
 from imgctl.model import Image, Variant
-from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
-from imgctl.ops.backfill.walk import Window, windows
-from imgctl.ops.backfill.wanted import NOTHING, in_shard, is_held, may_be_left, unreadable, wanted
+from imgctl.ops.backfill.order import (
+    NOTHING,
+    BackfillOrder,
+    Fate,
+    ImageOutcome,
+    Mode,
+    in_shard,
+    is_held,
+    may_be_left,
+    unreadable,
+    wanted,
+)
 from imgctl.ops.joined import Joined
 from imgctl.ops.joined import Looker as StoreLooker
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.look import Looker, note
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
-from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.rows import BadId
-from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.lookups import by_ids, clock
+from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.rows import BadId, pages
+from imgctl.store.catalog.backfill import chosen, up_to
+from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids, clock, edge, page
 
 READABLE = frozenset((State.READABLE, State.RESTORED))
+# What one statement examines: tens of milliseconds, however few of the rows are chosen.
+WINDOW_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A row to be taken, and the variants to be built; none where only a dead run's leftovers are to be cleared away.
+    """A row to be taken, and the variants to be built; none where only a dead run's leftovers are to be deleted.
 
-    `seen` is its original in the cold store, where that was looked at.
+    `seen` is its original in the cold store, where that was checked; `died`: an earlier run died over this row.
     """
 
     image: Image
     variants: tuple[Variant, ...]
     seen: Seen | None = None
+    died: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A part of the walk: what can be built, what somebody holds just now, what is to be said."""
+    """A part of the walk: what can be built, the ids that others hold at this moment, what is already settled."""
 
     candidates: list[Candidate] = field(default_factory=list)
-    held: list[Image] = field(default_factory=list)
-    said: list[ImageOutcome] = field(default_factory=list)
+    held: list[UUID] = field(default_factory=list)
+    settled: list[ImageOutcome] = field(default_factory=list)
 
 
 class Search:
-    """The walk of one run; one thread's own.
+    """The walk of one run by primary key; not thread-safe.
 
     `done` is the id up to which it has come, `examined` how many rows it passed, `readable_now` how many originals that
     their rows call archived can be read, `bad` the lines of an ids file that name no row.
     """
 
-    def __init__(
-        self, order: BackfillOrder, parts: Parts, cold: BlobStore, *, pool: Executor, stop: StopSignal
-    ) -> None:
-        self.done = order.after
+    def __init__(self, order: BackfillOrder, parts: Parts, *, after: UUID, pool: Executor, stop: StopSignal) -> None:
+        self.done = after
         self.bad: list[BadId] = []
         self.readable_now = self.examined = 0
         self._order = order
         self._parts = parts
-        self._cold = cold
         self._stop = stop
         self._pool = pool
-        self._windows = windows(parts.catalog, order, stop=stop, bad=self.bad)
         chosen = order.chosen
-        listing = chosen.ids_from is None and chosen.scope.user_id is None
-        self._along = self._store_looker(listing=listing)
+        self._along = self._store_looker(listing=chosen.ids_from is None and chosen.scope.user_id is None)
+        self._windows = self._scope() if chosen.ids_from is None else self._listed()
 
     def next(self) -> Found | None:
         """What the next window holds; None at the end, or once stopped."""
-        window = next(self._windows, None)
-        if window is None:
-            return None
-        found = self._sorted(window, self._along)
-        self.done = window.done
-        self.examined += window.examined
-        return found
+        return next(self._windows, None)
 
     def again(self, ids: Sequence[UUID]) -> Found:
         """The same of these rows as they are now."""
-        images, now = retry(partial(self._read, ids), stop=self._stop)
-        window = Window(images=images, clock=now, examined=0, done=self.done)
-        return self._sorted(window, self._store_looker(listing=False))
+
+        def query(connection: Connection) -> tuple[list[Image], datetime]:
+            return list(by_ids(connection, ids).values()), clock(connection)
+
+        images, now = read(self._parts.catalog, query, stop=self._stop)
+        return self._sorted(sorted(images, key=lambda one: one.id), now, self._store_looker(listing=False))
 
     def learn(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
-        """Make rows that nobody holds true to what was `seen` of their originals, and to what is to be seen of `images`."""
+        """Write into rows that nobody holds what was `seen` of their originals, and what is now seen of `images`."""
         looked = self._seen(images) if images else []
         note(self._parts.catalog, [*seen, *looked], stop=self._stop)
 
-    def _read(self, ids: Sequence[UUID]) -> tuple[list[Image], datetime]:
-        with self._parts.catalog.read() as connection:
-            found = by_ids(connection, ids)
-            return sorted(found.values(), key=lambda one: one.id), clock(connection)
+    def _listed(self) -> Iterator[Found]:
+        catalog = self._parts.catalog
+        for images in pages(catalog, self._order.chosen, stop=self._stop, bad=self.bad):
+            found = self._sorted(images, read(catalog, clock, stop=self._stop), self._along)
+            self.examined += len(images)
+            yield found
 
-    def _sorted(self, window: Window, looker: StoreLooker) -> Found:
-        found = Found()
-        gone = self._gone(window.images, looker)
-        cold: list[Candidate] = []
-        for image in window.images:
-            variants = wanted(image, self._order.selection, gone=gone.get(image.id, NOTHING))
-            one = Candidate(image=image, variants=variants)
-            if not variants and not (may_be_left(image) and in_shard(image.id, self._order.selection.shard)):
+    def _scope(self) -> Iterator[Found]:
+        """The rows that may be wanted, of which only the chosen ones leave the database."""
+        catalog, scope, after = self._parts.catalog, self._order.chosen.scope, self.done
+
+        def window(connection: Connection) -> tuple[UUID | None, int, datetime]:
+            return *edge(connection, scope, after=after, rows=WINDOW_ROWS), clock(connection)
+
+        def rows(connection: Connection) -> list[Image]:
+            return page(connection, scope, after=after, where=self._where() & up_to(bound))
+
+        while not self._stop.is_set():
+            bound, examined, now = read(catalog, window, stop=self._stop)
+            is_whole = False
+            while not (is_whole or self._stop.is_set()):
+                images = read(catalog, rows, stop=self._stop)
+                is_whole = len(images) < PAGE_ROWS
+                found = self._sorted(images, now, self._along)
+                if is_whole and bound is not None:
+                    after = bound
+                elif images:
+                    after = images[-1].id
+                self.done = after
+                self.examined += examined if is_whole else 0
+                yield found
+            if bound is None:
+                return
+
+    def _where(self) -> ColumnElement[bool]:
+        selection = self._order.selection
+        shard = selection.shard
+        return chosen(
+            selection.variants,
+            recipe=selection.recipe if selection.mode is Mode.STALE else None,
+            every=selection.verify or selection.mode is Mode.FORCE,
+            shard=(shard.number, shard.count) if shard else None,
+        )
+
+    def _sorted(self, images: Sequence[Image], now: datetime, looker: StoreLooker) -> Found:
+        found, cold, selection = Found(), list[Candidate](), self._order.selection
+        gone = {one.image.id: _gone(one) for one in looker.look(images)} if selection.verify else {}
+        for image in images:
+            variants = wanted(image, selection, gone=gone.get(image.id, NOTHING))
+            if not variants and not (may_be_left(image) and in_shard(image.id, selection.shard)):
                 continue
-            if is_held(image, window.clock):
-                found.held.append(image)
-            elif variants and unreadable(image, window.clock):
+            one = Candidate(image=image, variants=variants, died=image.leased_until is not None)
+            if is_held(image, now):
+                found.held.append(image.id)
+            elif variants and unreadable(image, now):
                 cold.append(one)
             else:
                 found.candidates.append(one)
         self._look_into(cold, found)
         return found
 
-    def _gone(self, images: Sequence[Image], looker: StoreLooker) -> dict[UUID, frozenset[Variant]]:
-        """The variants that rows name and the store lacks, or has empty."""
-        if not self._order.selection.verify:
-            return {}
-        return {joined.image.id: _gone(joined) for joined in looker.look(images)}
-
     def _look_into(self, cold: Sequence[Candidate], found: Found) -> None:
         """Split what rows call archived by what the store says of it now."""
         if not cold:
             return
-        for one, state in zip(cold, self._seen([one.image for one in cold]), strict=True):
-            if state.state in READABLE:
+        for one, seen in zip(cold, self._seen([one.image for one in cold]), strict=True):
+            if seen.state in READABLE:
                 self.readable_now += 1
-                found.candidates.append(Candidate(image=one.image, variants=one.variants, seen=state))
+                found.candidates.append(Candidate(image=one.image, variants=one.variants, seen=seen, died=one.died))
             else:
-                found.said.append(_cold(one, state))
+                found.settled.append(_cold(one, seen))
         found.candidates.sort(key=lambda one: one.image.id)
 
     def _seen(self, images: Sequence[Image]) -> list[Seen]:
         order = RestoreOrder(lists_restores=self._order.lists_restores)
-        with Looker(self._cold, order) as looker:
+        with Looker(self._parts.store, order) as looker:
             return retry(partial(looker.look, images), stop=self._stop, on=StoreUnavailable)
 
     def _store_looker(self, *, listing: bool) -> StoreLooker:
-        return StoreLooker(self._cold, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop)
+        return StoreLooker(
+            self._parts.store, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop
+        )
 
 
 def _gone(joined: Joined) -> frozenset[Variant]:
+    """The variants that the row names and the store lacks, or has empty."""
     image = joined.image
     keys = {one: image.variant_key(one) for one in Variant}
     there = {one: joined.blob(key) for one, key in keys.items()}

@@ -1,66 +1,61 @@
-"""Backfilling with this machine's processes or on a cluster: search, queue, pool and driver put together."""
+"""One backfill: search, queue, pool and driver put together, and what restoring the originals it cannot read costs."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+from uuid import UUID
 
-from imgctl.model import Status
-from imgctl.ops.backfill.checkpoint import Checkpoint, Reached, checkpoint
+from imgctl.errors import ConfigError
+from imgctl.model import Image, Status, StorageClass, is_archived
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
+from imgctl.ops.checkpoint import Checkpoint, state_file
 from imgctl.ops.parts import Parts
-from imgctl.ops.rows import BadId
-from imgctl.ops.state import state_directory
+from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.order import Outcome, RestoreOrder
+from imgctl.ops.restore.price import Pile
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
+from imgctl.pricing.prices import Card
+from imgctl.pricing.restore import hours_until_restored, restore_estimate
+from imgctl.pricing.storage import Sized
 from imgctl.run.stop import Stop
 from imgctl.run.threads import end_threads, open_threads
+from imgctl.store.blobs.base import Tier
+from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
 
 LOOKING_THREADS = 16
 # What renders new uploads on this machine goes first.
 NICENESS = 10
+ID_BYTES = 16
 
 
 class Backfill:
-    """One run. `resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
+    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `search` counts what was examined."""
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = False) -> None:
-        self.resumed = Reached()
+        self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
+        self._order = order
         self._parts = parts
         self._stop = stop
-        self._checkpoint = self._checkpoint_of(order)
-        if self._checkpoint and not anew:
-            self.resumed = self._checkpoint.load()
-            order = replace(order, after=self.resumed.after)
-        self._order = order
-        self._looking = open_threads(LOOKING_THREADS, name="look")
-        cold = parts.store
-        self._search = Search(order, parts, cold, pool=self._looking, stop=stop)
-        self._failed = self._cold = 0
-
-    @property
-    def examined(self) -> int:
-        """How many rows were looked at."""
-        return self._search.examined
-
-    @property
-    def readable_now(self) -> int:
-        """How many originals that their rows call archived could be read."""
-        return self._search.readable_now
-
-    @property
-    def bad(self) -> list[BadId]:
-        """Lines of the ids file that name no row."""
-        return self._search.bad
+        self._threads = open_threads(LOOKING_THREADS, name="look")
+        after = self.checkpoint.resumed.after
+        self.search = Search(order, parts, after=after, pool=self._threads, stop=stop)
 
     def planned(self, *, limit: int | None) -> Iterator[ImageOutcome]:
         """What would be built, `limit` images at most; changes nothing."""
         left = limit
-        while left != 0 and (found := self._search.next()) is not None:
-            yield from found.said
+        while left != 0 and (found := self.search.next()) is not None:
+            yield from found.settled
             for one in found.candidates:
                 if not one.variants or left == 0:
                     continue
@@ -75,45 +70,23 @@ class Backfill:
 
     def outcomes(self, *, limit: int | None) -> Iterator[ImageOutcome]:
         """Build what is wanted, `limit` images at most; raises what ends the whole run."""
-        parts, settings = self._parts, self._parts.settings
+        parts, settings, stop = self._parts, self._parts.settings, self._stop
         with (
             rendering(settings, setup=partial(set_up_child, settings.log, niceness=NICENESS)) as (work, pool),
             Leases(parts.catalog, lease_seconds=work.lease_seconds, status=Status.READY) as leases,
         ):
-            queue = ReadyRows(
-                self._order, search=self._search, parts=parts, lease_seconds=work.lease_seconds, stop=self._stop
-            )
+            queue = ReadyRows(self._order, search=self.search, parts=parts, lease_seconds=work.lease_seconds, stop=stop)
             order = replace(work, limit=limit)
-            for one in drive(order, queue, catalog=parts.catalog, leases=leases, pool=pool, stop=self._stop):
-                self._remember(one, queue)
+            for one in drive(order, queue, catalog=parts.catalog, leases=leases, pool=pool, stop=stop):
+                cold = one.fate in (Fate.RESTORING, Fate.NEEDS_RESTORE)
+                self.checkpoint.count(failed=one.fate is Fate.FAILED, cold=cold)
+                self.checkpoint.save(queue.done)
                 yield one
-            self._end(queue)
+            self.checkpoint.end(queue.done, whole=queue.over)
 
     def close(self) -> None:
         """End the threads that look at the store."""
-        end_threads(self._looking)
-
-    def _checkpoint_of(self, order: BackfillOrder) -> Checkpoint | None:
-        if not order.selection.forgets or order.chosen.ids_from is not None:
-            return None
-        places = (self._parts.catalog.place, self._parts.settings.store.url)
-        return checkpoint(order, places=places, directory=state_directory())
-
-    def _remember(self, one: ImageOutcome, queue: ReadyRows) -> None:
-        self._failed += one.fate is Fate.FAILED
-        self._cold += one.fate in (Fate.RESTORING, Fate.NEEDS_RESTORE)
-        if self._checkpoint:
-            self._checkpoint.save(self._reached(queue))
-
-    def _end(self, queue: ReadyRows) -> None:
-        if self._checkpoint and queue.over:
-            self._checkpoint.remove()
-        elif self._checkpoint:
-            self._checkpoint.save(self._reached(queue), now=True)
-
-    def _reached(self, queue: ReadyRows) -> Reached:
-        failed, cold = self.resumed.failed + self._failed, self.resumed.cold + self._cold
-        return Reached(after=queue.done, failed=failed, cold=cold)
+        end_threads(self._threads)
 
 
 @contextmanager
@@ -124,3 +97,88 @@ def backfill(order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = Fal
         yield run
     finally:
         run.close()
+
+
+def _checkpoint_file(order: BackfillOrder, parts: Parts) -> Path | None:
+    if not order.selection.forgets or order.chosen.ids_from is not None:
+        return None
+    return state_file("backfill", (parts.catalog.place, parts.settings.store.url, repr(order)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What restoring everything by a tier costs in US dollars, and how many hours it takes at least and at most."""
+
+    tier: Tier
+    usd: Decimal
+    hours: tuple[Decimal, Decimal]
+
+
+class Cold:
+    """The images of one run whose originals must be restored; their ids are kept in a file, as they may be many."""
+
+    def __init__(self) -> None:
+        self.restoring = 0
+        self._needs = Pile()
+        self._ids, self._unknown = TemporaryFile(), TemporaryFile()  # noqa: SIM115 (closed by close)
+
+    @property
+    def needs(self) -> Sized:
+        """How many need a restore, of so many bytes together."""
+        return Sized(objects=sum(self._needs.objects.values()), size=sum(self._needs.size.values()))
+
+    @property
+    def classes(self) -> Counter[str]:
+        """How many need a restore, by class."""
+        return self._needs.objects
+
+    def add(self, one: ImageOutcome) -> None:
+        """Count an outcome, where it is about a cold original."""
+        self.restoring += one.fate is Fate.RESTORING
+        if one.fate is Fate.NEEDS_RESTORE:
+            (self._ids if one.storage_class else self._unknown).write(one.id.bytes)
+            if one.storage_class:
+                self._needs.add(one.storage_class, one.size)
+
+    def learn(self, parts: Parts, *, stop: StopSignal) -> None:
+        """Count those of unknown class by what their rows have learned since."""
+        for page in _pages(self._unknown, parts, stop):
+            for image in page:
+                name = image.storage_class if is_archived(image.storage_class) else None
+                self._needs.add(name or StorageClass.GLACIER, image.bytes or 0)
+                self._ids.write(image.id.bytes)
+        self._unknown.seek(0)
+        self._unknown.truncate()
+
+    def offers(self, card: Card, *, days: int) -> list[Offer]:
+        """Every tier that all of them can be restored by, the cheapest first."""
+        archived = self._needs.sized()
+        found = []
+        for tier in Tier:
+            try:
+                cost = restore_estimate(card, archived=archived, tier=tier, days=days).one_off
+                hours = [hours_until_restored(card, name, tier) for name in archived]
+            except ConfigError:
+                # A class without this tier.
+                continue
+            if hours:
+                longest = (max(one[0] for one in hours), max(one[1] for one in hours))
+                found.append(Offer(tier=tier, usd=cost, hours=longest))
+        return sorted(found, key=lambda one: one.usd)
+
+    def ask(self, order: RestoreOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
+        """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
+        yield from request(_pages(self._ids, parts, stop), order, catalog=parts.catalog, cold=parts.store, stop=stop)
+
+    def close(self) -> None:
+        """Delete the files."""
+        self._ids.close()
+        self._unknown.close()
+
+
+def _pages(file: IO[bytes], parts: Parts, stop: StopSignal) -> Iterator[list[Image]]:
+    file.seek(0)
+    while data := file.read(ID_BYTES * PAGE_ROWS):
+        ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
+        found = read(parts.catalog, partial(by_ids, ids=ids), stop=stop)
+        yield sorted(found.values(), key=lambda one: one.id)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from imgctl.config import Settings, StoreSettings
+from imgctl.ops.checkpoint import state_directory
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.retry import StopSignal
-from imgctl.ops.state import state_directory
 from imgctl.ops.upload.ahead import Ahead
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal

@@ -1,18 +1,11 @@
-"""What may be deleted once a row names something else, and how runs that rebuild remember how far they came."""
+"""What may be deleted once a row names something else."""
 
-from dataclasses import replace
-from pathlib import Path
-from uuid import UUID
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.keys import ROLES, key_of, new_id, parse_key, time_of
 from imgctl.model import Image, Status, Variant
-from imgctl.ops.backfill.checkpoint import Reached, checkpoint
-from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
-from imgctl.ops.backfill.wanted import leftovers, superseded
+from imgctl.ops.backfill.order import leftovers, superseded
 from tests.store.catalog.rows import NOON, USER
 
 MINE, OTHER = new_id(NOON), new_id(NOON)
@@ -68,28 +61,3 @@ def test_leftovers_are_every_variant_that_is_not_named() -> None:
     assert len(found) == 8
     assert named.isdisjoint(found)
     assert {parse_key(key, prefix="variants/").role for key in found} == set(Variant)
-
-
-def test_a_checkpoint_is_of_one_kind_of_run(tmp_path: Path) -> None:
-    order = BackfillOrder(selection=Selection(mode=Mode.FORCE, recipe="0badcafe"))
-    other = replace(order, selection=replace(order.selection, variants=(Variant.THUMB,)))
-    reached = Reached(after=MINE, failed=2, cold=1)
-    checkpoint(order, places=["a"], directory=tmp_path).save(reached, now=True)
-
-    again = checkpoint(replace(order, after=OTHER), places=["a"], directory=tmp_path)
-    assert again.load() == reached
-    assert checkpoint(other, places=["a"], directory=tmp_path).load() == Reached()
-    assert checkpoint(order, places=["b"], directory=tmp_path).load() == Reached()
-    again.remove()
-    assert again.load() == Reached(after=UUID(int=0))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"after": "x", "failed": 0, "cold": 0}', "\x00"])
-def test_a_damaged_checkpoint_is_none(tmp_path: Path, text: str) -> None:
-    order = BackfillOrder(selection=Selection(mode=Mode.FORCE, recipe="0badcafe"))
-    found = checkpoint(order, places=[], directory=tmp_path)
-    found.save(Reached(after=MINE), now=True)
-    [file] = tmp_path.iterdir()
-    file.write_text(text)
-
-    assert found.load() == Reached()

@@ -1,0 +1,209 @@
+"""`imgctl backfill --metadata`: what reading costs, the sidecars of a source tree, and the run over the rows."""
+
+import hashlib
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.imaging.formats import KNOWN, Format
+from imgctl.imaging.source import REMOTE_BYTES
+from imgctl.model import Image, is_archived
+from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Reader
+from imgctl.ops.checkpoint import Checkpoint, state_file
+from imgctl.ops.ingest.outcome import Fate as FileFate
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import SIDECAR_NAMES
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.rows import BadId, pages
+from imgctl.ops.upload.choose import Selection, chosen
+from imgctl.ops.upload.prepare import unreadable
+from imgctl.ops.upload.walk import Found
+from imgctl.pricing.card import Card
+from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
+from imgctl.pricing.prices import STANDARD
+from imgctl.run.threads import end_threads, open_threads
+from imgctl.store.catalog.aggregates import tally
+from imgctl.store.catalog.backfill import Metadata, incomplete, write_metadata
+from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.schema import images
+from imgctl.units import format_bytes
+
+BATCH = 64
+CONCURRENCY = 16
+
+# These keep metadata behind their pixels, which is a second read.
+_READ_TWICE = frozenset(KNOWN[kind].content_type for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF))
+_NO_OWNER = UUID(int=0)
+_SCHEMA = "CREATE TABLE photos (sha256 BLOB PRIMARY KEY, path BLOB NOT NULL) WITHOUT ROWID"
+
+
+class MetadataRun:
+    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
+
+    def __init__(self, order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> None:
+        self.bad: list[BadId] = []
+        self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
+        self.sidecars = Sidecars() if order.sidecars_from else None
+        self._order = order
+        self._parts = parts
+        self._stop = stop
+        files = self.sidecars.files if self.sidecars else None
+        self._reader = Reader(order=order, store=parts.store, sidecars=files, stop=stop)
+        self._threads = open_threads(CONCURRENCY, name="metadata")
+        self._after = self.checkpoint.resumed.after
+
+    def index(self) -> Iterator[FileOutcome]:
+        """Find the photos of the source tree that have sidecars; yields what could not be read."""
+        if self.sidecars is not None and self._order.sidecars_from is not None:
+            yield from self.sidecars.add(self._order.sidecars_from, stop=self._stop)
+
+    def outcomes(self, *, limit: int | None = None) -> Iterator[Outcome]:
+        """Look at what is wanted, `limit` rows at most; raises what ends the whole run."""
+        wanted = islice(self._wanted(), limit)
+        left, is_whole = limit, False
+        while not (self._stop.is_set() or is_whole or left == 0):
+            batch = list(islice(wanted, BATCH))
+            left = None if left is None else left - len(batch)
+            if batch:
+                yield from self._settle(batch)
+            else:
+                is_whole = not self._stop.is_set()
+        self.checkpoint.end(self._after, whole=is_whole)
+
+    def close(self) -> None:
+        """End the threads, delete the index of the source tree."""
+        end_threads(self._threads)
+        if self.sidecars is not None:
+            self.sidecars.close()
+
+    def _wanted(self) -> Iterator[Image]:
+        order, where = self._order, incomplete(self._order.overwrite)
+        found = pages(self._parts.catalog, order.chosen, stop=self._stop, after=self._after, where=where, bad=self.bad)
+        return (image for image in chain.from_iterable(found) if order.wants(image))
+
+    def _settle(self, batch: Sequence[Image]) -> Iterator[Outcome]:
+        """Read a batch in parallel, write it in one transaction, and note how far the run came."""
+        now = read(self._parts.catalog, clock, stop=self._stop)
+        paths = [self.sidecars.path_of(image.sha256) if self.sidecars else None for image in batch]
+        looked = list(self._threads.map(partial(self._reader.look, now), batch, paths))
+        new = [one.found for one in looked if one.found is not None]
+        kept = retry(partial(self._write, new), stop=self._stop) if new and self._order.writes else None
+        outcomes = [one.settled(kept) for one in looked]
+        self.checkpoint.count(
+            failed=sum(one.fate is Fate.FAILED for one in outcomes),
+            cold=sum(one.fate is Fate.NEEDS_RESTORE for one in outcomes),
+        )
+        self._after = batch[-1].id
+        self.checkpoint.save(self._after)
+        yield from outcomes
+
+    def _write(self, new: Sequence[Metadata]) -> dict[UUID, Metadata]:
+        with self._parts.catalog.write() as connection:
+            return write_metadata(connection, new, overwrite=self._order.overwrite)
+
+
+def _checkpoint_file(order: MetadataOrder, parts: Parts) -> Path | None:
+    if order.chosen.ids_from is not None or not order.writes:
+        return None
+    # A set has no order of its own.
+    facts = ",".join(sorted(order.overwrite))
+    kind = (facts, order.chosen, order.sidecars_from, order.shard, order.reads)
+    return state_file("metadata", (parts.catalog.place, parts.settings.store.url, repr(kind)))
+
+
+class Sidecars:
+    """Photos of a source tree with a sidecar, by the SHA-256 of their content, in a file that is deleted with this process.
+
+    Only files with a sidecar are hashed. For the thread that made it; `files` is for any.
+    """
+
+    def __init__(self) -> None:
+        self.files = SidecarFiles()
+        self.photos = 0
+        # A nameless database: SQLite keeps it in a temporary file that nobody else sees.
+        self._connection = sqlite3.connect("")
+        self._connection.execute(_SCHEMA)
+
+    def add(self, directory: str, *, stop: StopSignal) -> Iterator[FileOutcome]:
+        """Walk a tree; yields what could not be read."""
+        for found in chosen(Selection(paths=(directory,), user_id=_NO_OWNER)):
+            if stop.is_set():
+                return
+            if isinstance(found, FileOutcome):
+                if found.fate is FileFate.FAILED:
+                    yield found
+            elif not found.path.lower().endswith(SIDECAR_NAMES) and self.files.describes(found.path):
+                try:
+                    self._add(found)
+                except OSError as error:
+                    yield unreadable(found.path, error)
+
+    def path_of(self, sha256: bytes | None) -> str | None:
+        """The path of a photo with this content, the first one found; None where there is none."""
+        row = self._connection.execute("SELECT path FROM photos WHERE sha256 = ?", (sha256,)).fetchone()
+        return os.fsdecode(row[0]) if row else None
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._connection.close()
+
+    def _add(self, found: Found) -> None:
+        with open(found.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+            digest = hashlib.file_digest(file, "sha256").digest()
+        values = (digest, os.fsencode(found.path))
+        self.photos += self._connection.execute("INSERT OR IGNORE INTO photos VALUES (?, ?)", values).rowcount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Originals to be read, by class; archived ones are left out."""
+
+    reads: dict[str, Reads]
+
+    @property
+    def originals(self) -> int:
+        """How many are read."""
+        return sum(one.originals for one in self.reads.values())
+
+
+def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal) -> Reading:
+    """Count the rows that are wanted, behind `after`; a shard is estimated at its share of them."""
+    reads = dict[str, Reads]()
+    for storage_class, content_type, count in _counts(order, parts, after, stop):
+        if is_archived(storage_class):
+            continue
+        gets = count * (2 if content_type in _READ_TWICE else 1)
+        name = storage_class or STANDARD
+        one = reads.get(name, Reads())
+        reads[name] = Reads(originals=one.originals + count, gets=one.gets + gets, size=one.size + gets * REMOTE_BYTES)
+    return Reading(reads=reads)
+
+
+def price(card: Card, found: Reading) -> Estimate:
+    """What reading costs at most."""
+    words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF and GIF"
+    return reading_estimate(card, found.reads, assumptions=(words,))
+
+
+def _counts(
+    order: MetadataOrder, parts: Parts, after: UUID, stop: StopSignal
+) -> Iterator[tuple[str | None, str | None, int]]:
+    counted: Counter[tuple[str | None, str | None]] = Counter()
+    if order.chosen.ids_from is not None:
+        for page in pages(parts.catalog, order.chosen, stop=stop):
+            counted.update((one.storage_class, one.content_type) for one in page if order.wants(one))
+        yield from ((*key, count) for key, count in counted.items())
+        return
+    where = incomplete(order.overwrite) & (images.c.id > after)
+    with parts.catalog.read() as connection:
+        found = tally(connection, order.chosen.scope, by=(images.c.storage_class, images.c.content_type), where=where)
+    share = order.shard.count if order.shard else 1
+    yield from ((key[0], key[1], -(-count // share)) for key, count in found)
