@@ -26,16 +26,21 @@ from imgctl.ops.audit.report import csv_file
 from imgctl.ops.repair.order import Fate, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
+from imgctl.ops.rows import Chosen
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.lookups import Scope
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audited import AT_ONCE, Archive, archive_of, local
+from tests.ops.audited import AT_ONCE, USER, Archive, archive_of, local
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 
 WAYS = (AT_ONCE, replace(AT_ONCE, classes=True), replace(AT_ONCE, deep=True))
+OF_USER = replace(AT_ONCE, chosen=Chosen(scope=Scope(user_id=USER)))
+# Every audit that heads blobs one by one, or reads them.
+HEADING = (OF_USER, replace(OF_USER, classes=True), replace(OF_USER, deep=True))
 # Named one by one, for a random text seldom has them: what clients, consoles and mounts leave behind.
 PECULIAR = (
     "2024/", "a//b", "/lead", "/", "//", "../up", "./dot", "x/..", "x/./y", "tab\there", "del\x7f", "cr\rx", "esc\x1bx",
@@ -121,14 +126,18 @@ def test_every_key_in_a_bucket_is_a_finding(moto_s3: S3Server, template: Path, k
         theirs = others(moto_s3, bucket, keys)
 
         assert all(foreign(found, order) == theirs for order in WAYS)
+        assert all(foreign(found, order) == [] for order in HEADING)
 
 
-def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: Path) -> None:
+@PROPERTY
+@given(keys=st.lists(KEYS.filter(allowed), min_size=1, max_size=5, unique=True))
+@example(keys=list(PECULIAR))
+def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: Path, keys: list[str]) -> None:
     bucket = seaweed.new_bucket()
     with archive(template, seaweed.settings(bucket)) as (found, _):
-        theirs = others(seaweed, bucket, list(PECULIAR))
+        theirs = others(seaweed, bucket, keys)
 
-        assert len(theirs) > len(PECULIAR) // 2
+        assert keys != list(PECULIAR) or len(theirs) > len(PECULIAR) // 2
         assert all(foreign(found, order) == theirs for order in WAYS)
 
 
@@ -159,6 +168,38 @@ def test_every_name_in_a_directory_is_a_finding(template: Path, names: list[byte
                 theirs.append(os.fsdecode(name))
 
         assert all(foreign(found, order) == sorted(theirs) for order in WAYS)
+
+
+def named(found: Archive, keys: list[str]) -> None:
+    """Rows that name foreign keys, as a variant's and as the original's, are findings, which a repair leaves alone."""
+    for key, photo in zip(keys, found.add(len(keys)), strict=True):
+        found.set(photo, thumb_key=key)
+    for key, photo in zip(keys, found.add(len(keys)), strict=True):
+        found.set(photo, original_key=key)
+    for order in (replace(AT_ONCE, classes=True), *HEADING):
+        findings = [one for one in found.audit(order) if one.code is Code.UNKNOWN_KEY and one.id]
+        assert sorted(one.key or "" for one in findings) == sorted([*keys, *keys])
+    outcomes = repair(
+        findings, RepairOrder(apply=True), found.parts, open_store(found.parts.settings.store), stop=Event()
+    )
+    assert {one.fate for one in outcomes} == {Fate.LEFT}
+
+
+@PROPERTY
+@given(keys=st.lists(KEYS.filter(allowed), min_size=1, max_size=5, unique=True))
+@example(keys=list(PECULIAR))
+def test_every_key_that_a_row_names_is_a_finding(template: Path, keys: list[str]) -> None:
+    with archive(template) as (found, _):
+        named(found, keys)
+
+
+@pytest.mark.parametrize("kind", ["moto_s3", "seaweed"])
+def test_keys_that_rows_name_and_servers_refuse_are_findings(
+    kind: str, request: pytest.FixtureRequest, template: Path
+) -> None:
+    server: S3Server = request.getfixturevalue(kind)
+    with archive(template, server.settings(server.new_bucket())) as (found, _):
+        named(found, list(PECULIAR[:12]))
 
 
 def test_the_marker_of_the_stores_own_folder_is_not_below_it(moto_s3: S3Server, template: Path) -> None:

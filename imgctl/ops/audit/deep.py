@@ -7,8 +7,8 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.config import Settings
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, KeyShapeError
-from imgctl.keys import ORIGINAL
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
+from imgctl.keys import ORIGINAL, own_key
 from imgctl.model import Image, Status
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
@@ -84,15 +84,16 @@ class _Check:
 
     def one(self, image: Image) -> Finding | None:
         """The finding for an original of another content than its row says; None too where it cannot be told."""
-        if not _is_due(image):
+        store = self._parts.settings.store
+        # Another's key is a finding already, and its bytes are not ours to judge.
+        if not _is_due(image) or not own_key(
+            str(image.original_key), originals=store.originals_prefix, variants=store.variants_prefix
+        ):
             return None
         try:
             digest = self._digest(image)
         except BlobArchived:
             self._tally.add_work(unreadable=1)
-            return None
-        except KeyShapeError:
-            # A row that names what we would never write: that is a finding already, and its bytes are not ours to judge.
             return None
         except (BlobCorrupt, BlobMissing):
             # It changed or went while it was read: no proof of anything.

@@ -101,14 +101,14 @@ class Inspector:
         return {place: {key: headed.get(key, seen.get(key)) for key in some} for place, some in keys.items()}
 
     def _look(self, key: str, listed: ObservedBlob | None) -> ObservedBlob | None:
-        """One HEAD; what the listing showed, for a key that is not ours and that the store lists and will not show."""
+        """One HEAD; for a key that is not ours and that the store refuses, what the listing showed."""
         try:
             return self._head(key)
         except (BucketMissing, StoreUnavailable):
             raise
         except StoreError:
             # Another's key, another's rights: a refusal, or an answer that fits no request of ours, ends no audit.
-            if listed is None or self._rules.parse(key) is not None:
+            if self._rules.parse(key) is not None:
                 raise
             return listed
 

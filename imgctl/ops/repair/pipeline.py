@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError, ImgctlError
 from imgctl.model import Image
-from imgctl.ops.audit.findings import Finding
+from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
@@ -81,7 +81,9 @@ class Repairs:
         image = image_of(finding, self._order)
         row = rows.get(image) if image else None
         key, original = blob_key(finding, row), row.original_key if row else None
-        found = {one: self._cold.details(one) for one in {key, original} if one}
+        # An unknown key stays as it is, and the store may refuse to show it.
+        wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
+        found = {one: self._cold.details(one) for one in wanted if one}
         return Evidence(now=now, row=row, original=found.get(original or ""), blob=found.get(key or ""))
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
