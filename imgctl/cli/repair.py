@@ -182,7 +182,7 @@ def _repair(
     fates = dict.fromkeys(Fate, 0)
     with ExitStack() as stack:
         plan = stack.enter_context(PlanWriter(plan_file, command="repair")) if plan_file else None
-        for outcome in repair(source, order, parts, parts.store, stop=run.stop):
+        for outcome in repair(source, order, parts, stop=run.stop):
             fates[outcome.fate] += 1
             run.step(failed=outcome.fate in (Fate.FAILED, Fate.DRIFTED))
             if plan and (action := action_of(outcome.decision, order)):

@@ -1,4 +1,4 @@
-"""`imgctl serve`: the HTTP face."""
+"""`imgctl serve`: the HTTP API."""
 
 from uuid import UUID
 
@@ -31,8 +31,8 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
     this machine is served. A first SIGTERM or SIGINT finishes what is under way, a second ends at once.
     """
     try:
+        from imgctl.web.auth import Scope, new_token
         from imgctl.web.run import CONNECTIONS, serve, serving
-        from imgctl.web.tokens import Scope, new_token
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
     if make_token is not None:

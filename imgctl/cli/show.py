@@ -36,7 +36,7 @@ def command(session: Session, *, image: str) -> ExitCode:
 
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, image)
-        seen = overview(parts, parts.store, found, endpoint_url=session.endpoint_url)
+        seen = overview(parts, found, endpoint_url=session.endpoint_url)
     row = record(found)
     width = max(map(len, row))
     for name, value in row.items():

@@ -42,7 +42,7 @@ def command(
     need = Need(width=width, role=ORIGINAL if original else variant, cdn=cdn, expires_seconds=seconds)
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, image)
-        linker = Linker(session.settings, parts.store, parts.store)
+        linker = Linker(session.settings, parts.store)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         link = linker.link(found, need)
     session.text(link.url)

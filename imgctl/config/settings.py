@@ -20,7 +20,7 @@ _LARGEST = 2**50
 _DAY = 86400.0
 
 # A token is stored as its SHA-256: who reads the configuration cannot use it.
-BEARER = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F-]{36}):[0-9a-f]{64}"
+BEARER = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}):[0-9a-f]{64}"
 
 
 def setting(
@@ -187,7 +187,7 @@ class CostSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """How the HTTP face runs."""
+    """How the HTTP API runs."""
 
     host: str = setting("127.0.0.1", "where it listens; anything but loopback wants tokens")
     port: int = setting(8080, "the port it listens on; 0: any free one", least=0, most=65535)

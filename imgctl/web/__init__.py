@@ -1,1 +1,1 @@
-"""The HTTP face: the same operations for applications and browsers; the only place that knows the framework."""
+"""The HTTP API: the same operations for applications and browsers; the only place that knows the framework."""

@@ -1,13 +1,31 @@
-"""The shapes of requests and answers, for the OpenAPI document and for checking what comes in."""
+"""The shapes of requests and answers, for the OpenAPI document and for checking what comes in; and an image as one."""
 
-from datetime import datetime
-from typing import Annotated
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from operator import attrgetter
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
+from fastapi import Query, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from imgctl.model import Status, Variant
-from imgctl.web.problem import PROBLEM
+from imgctl.errors import ImageMissing, UsageError
+from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant
+from imgctl.ops.lookup import record
+from imgctl.ops.receive.direct import owned
+from imgctl.ops.support.links import offers
+from imgctl.units import parse_seconds
+from imgctl.web.auth import Caller
+from imgctl.web.problem import PROBLEM, Refusal
+from imgctl.web.state import AppState
+
+Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
+
+ENDED = (Status.READY, Status.FAILED)
+_values = attrgetter(*IMAGE_COLUMNS)
 
 CAPTION_LENGTH = 8000
 Caption = Annotated[str | None, Field(max_length=CAPTION_LENGTH, description="What is said of the picture.")]
@@ -128,3 +146,77 @@ _MEANINGS = {
     429: "Too many requests.",
     503: "The catalog or the store is down; the same request later finishes the work.",
 }
+
+
+def seen_by(state: AppState, caller: Caller, image_id: UUID) -> Image:
+    """The row of an image; ImageMissing also where it is another user's, who need not know that it exists."""
+    image = owned(state.parts, image_id)
+    if not caller.owns(image.user_id):
+        raise ImageMissing(f"no image {image_id}", hint="check the id")
+    return image
+
+
+def shown(state: AppState, image: Image) -> dict[str, Json]:
+    """What is answered of an image."""
+    variants: dict[str, Json] = {}
+    for one in offers(image, state.parts.settings.variants.recipe()):
+        url = state.links.variant(image, one.variant)
+        variants[one.variant] = {"url": url, "width": one.width or None, "height": one.height or None}
+    links: dict[str, Json] = {"self": f"/images/{image.id}", "user": f"/users/{image.user_id}/images"}
+    if image.status not in ENDED:
+        links["events"] = f"/images/{image.id}/events"
+    return {**record(image), "variants": variants, "links": links}
+
+
+def version(state: AppState, image: Image) -> str:
+    """The ETag of what is answered: another one for every change of the row, and before its links die.
+
+    Weak: signed links differ from answer to answer and mean the same.
+    """
+    text = repr((_values(image), state.links.window()))
+    return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """304 where the client has the version that `headers` name by ETag and perhaps Last-Modified, else None.
+
+    If-Modified-Since counts where there is no If-None-Match, which is compared weakly (RFC 9110, section 13).
+    """
+    tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
+    if tags is not None:
+        known = {one.strip().removeprefix("W/") for one in tags.split(",")}
+        is_known = tags.strip() == "*" or headers["ETag"].removeprefix("W/") in known
+    else:
+        is_known = _is_since(headers.get("Last-Modified"), since)
+    return Response(status_code=304, headers=dict(headers)) if is_known else None
+
+
+def _is_since(modified: str | None, since: str | None) -> bool:
+    if modified is None or since is None:
+        return False
+    try:
+        return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
+    except (ValueError, TypeError):
+        # A date that is none counts as not sent.
+        return False
+
+
+Moment = Annotated[
+    str | None, Query(max_length=40, description="2026-11-22, 2026-11-22T10:00Z, or 24h: that long ago.")
+]
+
+
+def moment(text: str | None) -> datetime | None:
+    """The time that a text means, UTC unless it says otherwise; Refusal for one that means none."""
+    if not text:
+        return None
+    try:
+        return datetime.now(UTC) - timedelta(seconds=parse_seconds(text))
+    except (UsageError, OverflowError):
+        pass
+    try:
+        # A plus in a query is a blank.
+        found = datetime.fromisoformat(text.replace(" ", "+") if text.count(":") > 2 else text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refusal(422, f"invalid time: {text[:40]!r}", hint="2026-11-22, 2026-11-22T10:00Z or 24h") from None

@@ -1,44 +1,54 @@
-"""The application: every route, how refusals are answered, and the document that describes both."""
+"""The application: its routes, the checks of operators, how errors are answered, and the OpenAPI document."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imgctl import __version__
 from imgctl.errors import ImgctlError
-from imgctl.web import blobs, events, images, operations, uploads
-from imgctl.web.face import Face
+from imgctl.web import events, images, uploads
+from imgctl.web.answers import HealthAnswer, Problem, refusals
+from imgctl.web.auth import Reader
 from imgctl.web.gallery import routes as gallery
-from imgctl.web.model import Problem
-from imgctl.web.outer import Outer
-from imgctl.web.problem import Refusal, on_bug, on_http_exception, on_imgctl_error, on_invalid, on_refusal
+from imgctl.web.middleware import Middleware
+from imgctl.web.problem import (
+    RETRY_SECONDS,
+    Refusal,
+    on_bug,
+    on_http_exception,
+    on_imgctl_error,
+    on_invalid,
+    on_refusal,
+)
+from imgctl.web.state import AppState, State
 
 DESCRIPTION = """\
 Send a picture, and it is safe once this server has answered. Workers build its variants; poll, listen to its events
 or have a webhook called to learn when. Whatever is refused says what to do next, as `application/problem+json`.
 """
 
+router = APIRouter(tags=["operations"])
+_PLAIN: dict[int | str, dict[str, object]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The text format of Prometheus."}
+}
 
-def make_app(face: Face) -> ASGIApp:
-    """The server as an ASGI application; it closes its face when it ends."""
-    app = api(face)
-    return Outer(app, face)
 
-
-def api(face: Face) -> FastAPI:
-    """The routes alone."""
+def make_app(state: AppState) -> ASGIApp:
+    """The server as an ASGI application; it closes its state when it ends."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        face.close()
+        state.close()
 
     app = FastAPI(
         title="imgctl",
@@ -50,20 +60,49 @@ def api(face: Face) -> FastAPI:
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
-    app.state.face = face
-    routers = [images.router, uploads.router, events.router, operations.router, gallery.router]
-    if face.links.own:
-        routers.append(blobs.router)
-    for router in routers:
-        app.include_router(router)
-    app.state.routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    app.state.shared = state
+    routers = [images.router, uploads.router, events.router, router, gallery.router]
+    if state.links.own:
+        routers.append(images.blobs)
+    for one in routers:
+        app.include_router(one)
+    app.state.routes = [route for one in routers for route in one.routes if isinstance(route, Route)]
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(ImgctlError, on_imgctl_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_bug)
-    app.openapi = _document(app, tokens=bool(face.tokens))  # type: ignore[method-assign]
-    return app
+    app.openapi = _document(app, tokens=bool(state.auth.tokens))  # type: ignore[method-assign]
+    return Middleware(app, state)
+
+
+@router.get("/healthz", operation_id="operations_alive", response_model=HealthAnswer)
+async def alive() -> Response:
+    """Say that this process runs."""
+    return JSONResponse({"ok": True, "why": {}}, headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/readyz",
+    operation_id="operations_ready",
+    response_model=HealthAnswer,
+    responses={503: {"model": HealthAnswer, "description": "The catalog or the store does not answer."}},
+)
+def ready(state: State) -> Response:
+    """Say whether the catalog and the store answer."""
+    wrong = state.readiness.wrong()
+    if state.stopping.is_set():
+        wrong["server"] = "stopping"
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(RETRY_SECONDS)} if wrong else {})
+    return JSONResponse({"ok": not wrong, "why": wrong}, status_code=503 if wrong else 200, headers=headers)
+
+
+@router.get("/metrics", operation_id="operations_metrics", response_class=Response, responses={**_PLAIN, **refusals()})
+def metrics(state: State, caller: Reader) -> Response:
+    """Numbers for Prometheus: requests, uploads, the backlog. A token of one user may not ask."""
+    if caller.user_id is not None:
+        raise Refusal(403, "this token is about one user only", hint="use one for all users: NAME:read:*:HASH")
+    return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -1,5 +1,12 @@
-"""Who passes: a token's scope and user, requests by other sites' pages, and how many a minute."""
+"""Authentication: bearer tokens, what each allows and how often, and refusal of requests by other sites' pages."""
 
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import ip_address
 from math import ceil
 from typing import Annotated
@@ -9,10 +16,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from imgctl.web.face import Face, OwnFace
+from imgctl.config import ServeSettings
 from imgctl.web.problem import Refusal
-from imgctl.web.tokens import ANYBODY, Caller, Scope
 
+TOKEN_BYTES = 32
+EVERYBODY = "*"
+MOST_CALLERS = 10_000
+MINUTE = 60.0
 COOKIE = "imgctl_token"
 _HOW = "Authorization: Bearer TOKEN; `imgctl serve --make-token NAME` makes one"
 _SAME_SITE = {"same-origin", "none"}
@@ -21,16 +31,104 @@ _bearer = HTTPBearer(auto_error=False, description="A token of [serve] tokens.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def reader(request: Request, face: OwnFace, credentials: _Credentials) -> Caller:
-    """Who asks to see; browsers may show a cookie instead of a header."""
+class Scope(StrEnum):
+    """What a token allows."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sends a request: a token's name, what it allows, and the only user whose images it is about (None: all users)."""
+
+    name: str
+    scopes: frozenset[Scope]
+    user_id: UUID | None = None
+
+    def owns(self, user_id: UUID) -> bool:
+        """Whether it may see the images of this user."""
+        return self.user_id is None or self.user_id == user_id
+
+
+# Without tokens everybody on the loopback interface may do everything.
+ANYBODY = Caller(name="-", scopes=frozenset(Scope))
+
+
+class Tokens:
+    """The tokens of the configuration, by their hashes."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._callers = dict(map(_parsed, lines))
+
+    def __bool__(self) -> bool:
+        return bool(self._callers)
+
+    def caller(self, token: str) -> Caller | None:
+        """Whose token this is. A look-up by its hash: how long it takes says nothing about any token."""
+        return self._callers.get(hash_of(token))
+
+
+class Rates:
+    """Counts requests by caller; `limit` a minute, 0 for no bound. For one thread."""
+
+    def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._free_at: OrderedDict[str, float] = OrderedDict()
+
+    def wait_seconds(self, caller: str) -> float:
+        """Count a request; 0 when it may pass, else in how many seconds the caller should try again."""
+        if not self._limit:
+            return 0.0
+        now, step = self._clock(), MINUTE / self._limit
+        free_at = max(self._free_at.pop(caller, 0.0), now - MINUTE + step)
+        if free_at > now:
+            self._free_at[caller] = free_at
+            return free_at - now
+        self._free_at[caller] = free_at + step
+        while len(self._free_at) > MOST_CALLERS:
+            self._free_at.popitem(last=False)
+        return 0.0
+
+
+class Auth:
+    """Admits callers by the tokens of the configuration, and so many requests a minute from each."""
+
+    def __init__(self, serve: ServeSettings) -> None:
+        self.tokens = Tokens(serve.tokens)
+        self._rates = Rates(serve.rate)
+
+    def admit(self, request: Request, token: str | None, scope: Scope) -> Caller:
+        """Who sends a request; Refusal for too many, for an unknown token, and for one without this scope."""
+        caller = ANYBODY if not self.tokens else self.tokens.caller(token) if token is not None else None
+        # Without a token a caller is known by the address alone, so that guessing is slow as well.
+        address = request.client.host if request.client else ""
+        name = f"@{address}" if caller in (None, ANYBODY) else caller.name
+        if seconds := self._rates.wait_seconds(name):
+            wait = str(ceil(seconds))
+            raise Refusal(429, "too many requests", hint=f"wait {wait} s", headers={"Retry-After": wait})
+        if caller is None:
+            challenge = {"WWW-Authenticate": 'Bearer realm="imgctl"'}
+            why = "a token is needed" if token is None else "unknown token"
+            raise Refusal(401, why, hint=_HOW, headers=challenge)
+        if scope not in caller.scopes:
+            raise Refusal(403, f"this token may not {scope}", hint=f"use one with the scope {scope}")
+        request.state.caller = caller.name
+        return caller
+
+
+async def reader(request: Request, credentials: _Credentials) -> Caller:
+    """Who sends a request that only reads; browsers may send a cookie instead of a header."""
     token = credentials.credentials if credentials is not None else request.cookies.get(COOKIE)
-    return _admit(request, face, token, Scope.READ)
+    return _auth(request).admit(request, token, Scope.READ)
 
 
-async def writer(request: Request, face: OwnFace, credentials: _Credentials) -> Caller:
-    """Who asks to change something: never by a cookie, which browsers send along unasked."""
-    if face.tokens or not from_elsewhere(request):
-        return _admit(request, face, credentials.credentials if credentials is not None else None, Scope.WRITE)
+async def writer(request: Request, credentials: _Credentials) -> Caller:
+    """Who sends a request that writes: never by a cookie, which browsers send along unasked."""
+    auth = _auth(request)
+    if auth.tokens or not from_elsewhere(request):
+        return auth.admit(request, credentials.credentials if credentials is not None else None, Scope.WRITE)
     raise Refusal(403, "a page of another site sent this", hint="send it from an application, or from this server")
 
 
@@ -39,7 +137,7 @@ Writer = Annotated[Caller, Depends(writer)]
 
 
 def check_user(caller: Caller, user_id: UUID) -> None:
-    """Refuse one user's token what belongs to another."""
+    """Refusal for a token of one user where the images of another are meant."""
     if not caller.owns(user_id):
         raise Refusal(403, f"this token is about the images of {caller.user_id} only", hint="use a token of that user")
 
@@ -62,30 +160,24 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _admit(request: Request, face: Face, token: str | None, scope: Scope) -> Caller:
-    caller = _caller(face, token)
-    _limit(request, face, caller)
-    if caller is None:
-        challenge = {"WWW-Authenticate": 'Bearer realm="imgctl"'}
-        why = "a token is needed" if token is None else "nobody knows this token"
-        raise Refusal(401, why, hint=_HOW, headers=challenge)
-    if scope not in caller.scopes:
-        raise Refusal(403, f"this token may not {scope}", hint=f"use one with the scope {scope}")
-    request.state.caller = caller.name
-    return caller
+def _auth(request: Request) -> Auth:
+    auth: Auth = request.app.state.shared.auth
+    return auth
 
 
-def _caller(face: Face, token: str | None) -> Caller | None:
-    if not face.tokens:
-        return ANYBODY
-    return face.tokens.caller(token) if token is not None else None
+def new_token(name: str, *, scopes: Iterable[Scope], user_id: UUID | None) -> tuple[str, str]:
+    """A new token and the line for `[serve] tokens` that admits it."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    allowed = "+".join(scope for scope in Scope if scope in set(scopes))
+    return token, f"{name}:{allowed}:{user_id or EVERYBODY}:{hash_of(token)}"
 
 
-def _limit(request: Request, face: Face, caller: Caller | None) -> None:
-    # Who has no token is known by his address alone, so that guessing is slow as well.
-    address = request.client.host if request.client else ""
-    name = f"@{address}" if caller in (None, ANYBODY) else caller.name
-    seconds = face.rates.wait_seconds(name)
-    if seconds:
-        wait = str(ceil(seconds))
-        raise Refusal(429, "too many requests", hint=f"wait {wait} s", headers={"Retry-After": wait})
+def hash_of(token: str) -> str:
+    """SHA-256 in hex; a token has 256 random bits, so that no slower hash would protect it better."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _parsed(line: str) -> tuple[str, Caller]:
+    name, scopes, user, digest = line.split(":")
+    user_id = None if user == EVERYBODY else UUID(user)
+    return digest, Caller(name=name, scopes=frozenset(map(Scope, scopes.split("+"))), user_id=user_id)

@@ -12,8 +12,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from imgctl.ops.receive.spool import PIECE_BYTES, Spool
 from imgctl.units import format_bytes
-from imgctl.web.face import Face
 from imgctl.web.problem import Refusal
+from imgctl.web.state import AppState
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -34,15 +34,15 @@ class Form:
     name: str = ""
 
 
-async def receive(request: Request, face: Face, spool: Spool) -> Form:
+async def receive(request: Request, state: AppState, spool: Spool) -> Form:
     """Stream the body into the spool, from a form its field `file`; Refusal for one too large, too slow or malformed."""
     form = is_form(request)
-    _check_head(request, face, form=form)
-    limit = face.settings.max_bytes + (FORM_OVERHEAD_BYTES if form else 0)
-    pieces = _bounded(_timely(request, face.settings.timeout), limit, face.settings.max_bytes)
+    _check_head(request, state, form=form)
+    limit = state.settings.max_bytes + (FORM_OVERHEAD_BYTES if form else 0)
+    pieces = _bounded(_timely(request, state.settings.timeout), limit, state.settings.max_bytes)
     if form:
-        return await _receive_form(request, face, pieces, spool)
-    writer = _Writer(face, spool)
+        return await _receive_form(request, state, pieces, spool)
+    writer = _Writer(state, spool)
     async for piece in pieces:
         await writer.write(piece)
     await writer.finish()
@@ -54,14 +54,14 @@ def is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/")
 
 
-def _check_head(request: Request, face: Face, *, form: bool) -> None:
+def _check_head(request: Request, state: AppState, *, form: bool) -> None:
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise Refusal(415, f"a body encoded as {encoding}", hint="send the picture's own bytes")
     length = request.headers.get("content-length", "")
     slack = FORM_OVERHEAD_BYTES if form else 0
-    if length.isascii() and length.isdigit() and int(length) > face.settings.max_bytes + slack:
-        raise _too_large(face.settings.max_bytes)
+    if length.isascii() and length.isdigit() and int(length) > state.settings.max_bytes + slack:
+        raise _too_large(state.settings.max_bytes)
 
 
 def _too_large(limit: int) -> Refusal:
@@ -103,8 +103,8 @@ async def _bounded(pieces: AsyncIterator[bytes], limit: int, shown: int) -> Asyn
 class _Writer:
     """Gathers what arrives into pieces worth a thread."""
 
-    def __init__(self, face: Face, spool: Spool) -> None:
-        self._face = face
+    def __init__(self, state: AppState, spool: Spool) -> None:
+        self._state = state
         self._spool = spool
         self._gathered = bytearray()
 
@@ -119,16 +119,16 @@ class _Writer:
 
     async def _flush(self) -> None:
         whole, self._gathered = bytes(self._gathered), bytearray()
-        await self._face.spool(lambda: self._spool.add(whole))
+        await self._state.spool(lambda: self._spool.add(whole))
 
 
-async def _receive_form(request: Request, face: Face, pieces: AsyncIterator[bytes], spool: Spool) -> Form:
+async def _receive_form(request: Request, state: AppState, pieces: AsyncIterator[bytes], spool: Spool) -> Form:
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if not boundary:
         raise Refusal(400, "a multipart body without a boundary", hint="curl -F file=@photo.jpg sends one")
     parts = _Parts()
-    writer, file_bytes = _Writer(face, spool), 0
+    writer, file_bytes = _Writer(state, spool), 0
     try:
         parser = MultipartParser(boundary, parts.callbacks())
         async for piece in pieces:
@@ -142,8 +142,8 @@ async def _receive_form(request: Request, face: Face, pieces: AsyncIterator[byte
     await writer.finish()
     if not parts.ended:
         raise Refusal(400, "the form ends in the middle", hint="send it again")
-    if file_bytes > face.settings.max_bytes:
-        raise _too_large(face.settings.max_bytes)
+    if file_bytes > state.settings.max_bytes:
+        raise _too_large(state.settings.max_bytes)
     if not parts.found:
         raise Refusal(422, f"the form has no field {FILE_FIELD}", hint="curl -F file=@photo.jpg")
     return Form(fields=parts.texts(), name=parts.name)

@@ -14,12 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from imgctl.model import Status
 from imgctl.store.catalog.reservations import lookup
-from imgctl.web.face import Face, OwnFace
-from imgctl.web.gate import Reader, check_user
+from imgctl.web.answers import ENDED, refusals, seen_by
+from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import ImageId, UserId
-from imgctl.web.model import refusals
 from imgctl.web.problem import Refusal
-from imgctl.web.show import ENDED, seen_by
+from imgctl.web.state import AppState, State
 
 # Proxies close what says nothing for a minute.
 ALIVE_SECONDS = 15.0
@@ -43,52 +42,54 @@ States = dict[UUID, Status]
 
 
 @router.get("/images/{image_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals(404)})
-async def of_image(image_id: ImageId, face: OwnFace, caller: Reader) -> Response:
+async def of_image(image_id: ImageId, state: State, caller: Reader) -> Response:
     """Hear of an image's states until it is `ready` or `failed`: events named `image` with its id and status."""
-    image = await run_in_threadpool(seen_by, face, caller, image_id)
-    return _stream(face, {image.id: image.status})
+    image = await run_in_threadpool(seen_by, state, caller, image_id)
+    return _stream(state, {image.id: image.status})
 
 
 @router.get("/users/{user_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals()})
 async def of_user(
     user_id: UserId,
-    face: OwnFace,
+    state: State,
     caller: Reader,
     image: Annotated[list[UUID], Query(max_length=MOST_WATCHED, description="Which images to hear of.")],
 ) -> Response:
     """Hear of the states of some of a user's images, until all have ended."""
     check_user(caller, user_id)
-    return _stream(face, await run_in_threadpool(_states, face, user_id, image))
+    return _stream(state, await run_in_threadpool(_states, state, user_id, image))
 
 
-def _states(face: Face, user_id: UUID | None, ids: Iterable[UUID]) -> States:
-    with face.parts.catalog.read() as connection:
+def _states(state: AppState, user_id: UUID | None, ids: Iterable[UUID]) -> States:
+    with state.parts.catalog.read() as connection:
         found = lookup(connection, set(ids))
     return {one: status for one, (owner, status) in found.items() if user_id in (None, owner)}
 
 
-def _stream(face: Face, states: States) -> Response:
-    if not face.streams.take():
+def _stream(state: AppState, states: States) -> Response:
+    if not state.streams.take():
         raise Refusal(503, "too many listeners", hint="ask GET /images/{id} now and then", headers={"Retry-After": "5"})
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return _Stream(face, _events(face, states), media_type="text/event-stream", headers=headers)
+    return _Stream(state, _events(state, states), media_type="text/event-stream", headers=headers)
 
 
 class _Stream(StreamingResponse):
     """Gives its place back also where nobody ever read from it."""
 
-    def __init__(self, face: Face, events: AsyncIterator[str], *, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, state: AppState, events: AsyncIterator[str], *, media_type: str, headers: dict[str, str]
+    ) -> None:
         super().__init__(events, media_type=media_type, headers=headers)
-        self._face = face
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._face.streams.give_back()
+            self._state.streams.give_back()
 
 
-async def _events(face: Face, states: States) -> AsyncIterator[str]:
+async def _events(state: AppState, states: States) -> AsyncIterator[str]:
     loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[UUID, Status]]()
 
     def tell(image: UUID, status: Status) -> None:
@@ -100,13 +101,13 @@ async def _events(face: Face, states: States) -> AsyncIterator[str]:
     left = {image: status for image, status in states.items() if status not in ENDED}
     if not left:
         return
-    watcher, ends = face.watch.add(left, tell), time.monotonic() + LONGEST_SECONDS
+    watcher, ends = state.watch.add(left, tell), time.monotonic() + LONGEST_SECONDS
     try:
         # Once more, now that nothing can be missed.
-        for image, status in (await run_in_threadpool(_states, face, None, tuple(left))).items():
+        for image, status in (await run_in_threadpool(_states, state, None, tuple(left))).items():
             tell(image, status)
-        while left and time.monotonic() < ends and not face.stopping.is_set():
-            async for image, status in _next(heard, face.stopping):
+        while left and time.monotonic() < ends and not state.stopping.is_set():
+            async for image, status in _next(heard, state.stopping):
                 if left.get(image, status) != status:
                     yield _event(image, status)
                     left[image] = status
@@ -114,7 +115,7 @@ async def _events(face: Face, states: States) -> AsyncIterator[str]:
                     left.pop(image, None)
             yield ": alive\n\n"
     finally:
-        face.watch.remove(watcher)
+        state.watch.remove(watcher)
 
 
 async def _next(

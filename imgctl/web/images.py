@@ -1,27 +1,40 @@
-"""Images: send one, look at one, list them."""
+"""Images: send one, look at one, list them; and the variants of a store that is a directory, by signed links."""
 
 import hashlib
+from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from imgctl.errors import ImgctlError
-from imgctl.model import Status
+from imgctl.errors import ImageMissing, ImgctlError
+from imgctl.model import Status, Variant, VariantFormat
 from imgctl.ops.lookup import Listed, listed
+from imgctl.ops.receive.direct import owned
 from imgctl.ops.receive.spool import Spool
 from imgctl.ops.receive.take import Sent, take
+from imgctl.store.blobs.local import LocalStore
 from imgctl.store.catalog.lookups import Scope
+from imgctl.web.answers import (
+    CAPTION_LENGTH,
+    Caption,
+    ImageAnswer,
+    Moment,
+    PageAnswer,
+    moment,
+    refusals,
+    seen_by,
+    shown,
+    unchanged,
+    version,
+)
+from imgctl.web.auth import Caller, Reader, Writer, check_user
 from imgctl.web.body import Form, receive
-from imgctl.web.face import Face, OwnFace
-from imgctl.web.gate import Reader, Writer, check_user
-from imgctl.web.model import CAPTION_LENGTH, Caption, ImageAnswer, PageAnswer, refusals
 from imgctl.web.problem import Refusal
-from imgctl.web.show import answer, seen_by, shown, unchanged, version
-from imgctl.web.times import Moment, moment
-from imgctl.web.tokens import Caller
+from imgctl.web.state import AppState, State
 
 PAGE_ROWS, MOST_ROWS = 50, 200
 
@@ -65,60 +78,49 @@ _LOCATION = {"headers": {"Location": {"schema": {"type": "string"}, "description
 )
 async def send(
     request: Request,
-    face: OwnFace,
+    state: State,
     caller: Writer,
     user_id: Annotated[UUID | None, Query(description="Whose it is; left out, the token's own user.")] = None,
     caption: Annotated[Caption, Query()] = None,
 ) -> Response:
     """Take in a picture. Answers once its bytes are safe; the same bytes again answer with the same image."""
-    if not face.receiving.take():
+    if not state.receiving.take():
         raise Refusal(503, "too many uploads at once", hint="send it again in a moment", headers={"Retry-After": "1"})
-    spool = face.spools.open()
+    spool = state.spools.open()
     try:
-        form = await receive(request, face, spool)
+        form = await receive(request, state, spool)
         sent = _sent(caller, form, user_id, caption)
-        return await face.write(lambda: _taken(face, spool, sent))
+        return await state.write(lambda: _taken(state, spool, sent))
     finally:
-        face.receiving.give_back()
+        state.receiving.give_back()
         spool.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parameters of a list of images."""
+
+    since: Moment = None
+    until: Moment = None
+    status: Status | None = None
+    before: Before = None
+    limit: Limit = PAGE_ROWS
+
+
+Which = Annotated[Asked, Depends()]
+
+
 @router.get("/images", response_model=PageAnswer, responses=refusals())
-def list_all(
-    request: Request,
-    face: OwnFace,
-    caller: Reader,
-    since: Moment = None,
-    until: Moment = None,
-    status: Status | None = None,
-    before: Before = None,
-    limit: Limit = PAGE_ROWS,
-) -> Response:
+def list_all(request: Request, state: State, caller: Reader, asked: Which) -> Response:
     """List images, newest first: everybody's, or those of the token's own user."""
-    scope = Scope(user_id=caller.user_id, since=moment(since), until=moment(until))
-    asked = {"since": since, "until": until, "status": status}
-    wanted = Listed(scope=scope, status=status, before=before, limit=limit)
-    return _page(face, request, "/images", wanted, asked)
+    return _page(state, request, caller.user_id, asked)
 
 
 @router.get("/users/{user_id}/images", response_model=PageAnswer, responses=refusals())
-def list_user(
-    user_id: UserId,
-    request: Request,
-    face: OwnFace,
-    caller: Reader,
-    since: Moment = None,
-    until: Moment = None,
-    status: Status | None = None,
-    before: Before = None,
-    limit: Limit = PAGE_ROWS,
-) -> Response:
+def list_user(user_id: UserId, request: Request, state: State, caller: Reader, asked: Which) -> Response:
     """List one user's images, newest first."""
     check_user(caller, user_id)
-    scope = Scope(user_id=user_id, since=moment(since), until=moment(until))
-    asked = {"since": since, "until": until, "status": status}
-    wanted = Listed(scope=scope, status=status, before=before, limit=limit)
-    return _page(face, request, f"/users/{user_id}/images", wanted, asked)
+    return _page(state, request, user_id, asked)
 
 
 @router.get(
@@ -134,19 +136,20 @@ def list_user(
 def get(
     image_id: ImageId,
     request: Request,
-    face: OwnFace,
+    state: State,
     caller: Reader,
     width: Annotated[int | None, Query(ge=1, le=100_000, description="Go to the smallest variant so wide.")] = None,
 ) -> Response:
     """Look at an image: its row and a link for each variant; with `width` go to the smallest variant that serves."""
-    image = seen_by(face, caller, image_id)
+    image = seen_by(state, caller, image_id)
     if width is None:
-        return answer(face, request, image)
+        headers = {"ETag": version(state, image), "Cache-Control": "private, no-cache"}
+        return unchanged(request, headers) or JSONResponse(shown(state, image), headers=headers)
     try:
-        url = face.links.serving(image, width)
+        url = state.links.serving(image, width)
     except ImgctlError as error:
         raise Refusal(409, error.message, hint=f"GET /images/{image.id}/events tells when it is ready") from None
-    headers = {"Cache-Control": f"private, max-age={face.links.seconds // 2}"}
+    headers = {"Cache-Control": f"private, max-age={state.links.seconds // 2}"}
     return RedirectResponse(url, status_code=307, headers=headers)
 
 
@@ -154,7 +157,7 @@ def owner(caller: Caller, user_id: UUID | None) -> UUID:
     """Whose an upload is: as said, else the token's own user; Refusal when nobody says or the token may not."""
     chosen = user_id or caller.user_id
     if chosen is None:
-        raise Refusal(422, "nobody says whose picture this is", hint="POST /images?user_id=UUID")
+        raise Refusal(422, "no owner given", hint="POST /images?user_id=UUID")
     check_user(caller, chosen)
     return chosen
 
@@ -163,35 +166,81 @@ def _sent(caller: Caller, form: Form, user_id: UUID | None, caption: str | None)
     try:
         user_id = user_id or (UUID(form.fields["user_id"].strip()) if form.fields.get("user_id") else None)
     except ValueError:
-        raise Refusal(422, "user_id is no UUID", hint="8-4-4-4-12 hex digits") from None
+        raise Refusal(422, "invalid UUID: user_id", hint="8-4-4-4-12 hex digits") from None
     said = caption or form.fields.get("caption")
     if said and len(said) > CAPTION_LENGTH:
         raise Refusal(422, "the caption is too long", hint=f"{CAPTION_LENGTH} characters are kept")
     return Sent(user_id=owner(caller, user_id), caption=said, name=form.name)
 
 
-def _taken(face: Face, spool: Spool, sent: Sent) -> Response:
-    taken = take(face.parts, spool, sent, budget=face.budget, recogniser=face.recogniser)
+def _taken(state: AppState, spool: Spool, sent: Sent) -> Response:
+    taken = take(state.parts, spool, sent, budget=state.budget, recogniser=state.recogniser)
     if taken.created:
-        face.metrics.received(spool.size)
-    return image_answer(face, taken.id, status=201 if taken.created else 200)
+        state.metrics.received(spool.size)
+    return image_answer(state, taken.id, status=201 if taken.created else 200)
 
 
-def image_answer(face: Face, image_id: UUID, *, status: int) -> Response:
+def image_answer(state: AppState, image_id: UUID, *, status: int) -> Response:
     """The answer to a request that made or found an image."""
-    image = seen_by(face, Caller(name="", scopes=frozenset()), image_id)
-    headers = {"Location": f"/images/{image.id}", "ETag": version(face, image), "Cache-Control": "no-store"}
-    return JSONResponse(shown(face, image), status_code=status, headers=headers)
+    image = seen_by(state, Caller(name="", scopes=frozenset()), image_id)
+    headers = {"Location": f"/images/{image.id}", "ETag": version(state, image), "Cache-Control": "no-store"}
+    return JSONResponse(shown(state, image), status_code=status, headers=headers)
 
 
-def _page(face: Face, request: Request, path: str, wanted: Listed, asked: dict[str, str | None]) -> Response:
-    images = list(listed(face.parts.catalog, wanted))
+def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked) -> Response:
+    scope = Scope(user_id=user_id, since=moment(asked.since), until=moment(asked.until))
+    wanted = Listed(scope=scope, status=asked.status, before=asked.before, limit=asked.limit)
+    images = list(listed(state.parts.catalog, wanted))
     following = None
     if len(images) == wanted.limit:
-        query = {name: value for name, value in asked.items() if value} | {"before": str(images[-1].id)}
-        following = f"{path}?{urlencode(query | {'limit': str(wanted.limit)})}"
-    tag = hashlib.sha256("".join((*(version(face, image) for image in images), following or "")).encode())
+        query = {"since": asked.since, "until": asked.until, "status": asked.status, "before": str(images[-1].id)}
+        given = {name: value for name, value in query.items() if value}
+        following = f"{request.url.path}?{urlencode(given | {'limit': str(wanted.limit)})}"
+    tag = hashlib.sha256("".join((*(version(state, image) for image in images), following or "")).encode())
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
     if (known := unchanged(request, headers)) is not None:
         return known
-    return JSONResponse({"images": [shown(face, image) for image in images], "next": following}, headers=headers)
+    return JSONResponse({"images": [shown(state, image) for image in images], "next": following}, headers=headers)
+
+
+blobs = APIRouter(tags=["images"])
+_TYPES = {one.extension: one.content_type for one in VariantFormat}
+
+
+@blobs.get(
+    "/blobs/{image_id}/{variant}",
+    operation_id="blobs_get",
+    response_class=Response,
+    responses={
+        200: {"content": {kind: {} for kind in _TYPES.values()}, "description": "The variant's bytes."},
+        206: {"description": "The bytes that Range asks for."},
+        304: {"description": "The client has it."},
+        416: {"description": "Range asks for bytes behind the end."},
+        **refusals(404),
+    },
+)
+def get_blob(
+    image_id: ImageId,
+    variant: Variant,
+    request: Request,
+    state: State,
+    expires: Annotated[int, Query(ge=0, le=2**40)],
+    signature: Annotated[str, Query(max_length=64)],
+) -> Response:
+    """Fetch a variant by a link from this server. Only the signature counts: no token is needed."""
+    left = state.links.check(image_id, variant, expires=expires, signature=signature)
+    image = owned(state.parts, image_id)
+    key = image.variant_key(variant)
+    if key is None:
+        raise ImageMissing(f"image {image_id} has no {variant}", hint="GET /images/{id} says what there is")
+    store = state.parts.store
+    assert isinstance(store, LocalStore)
+    file = store.file(key)
+    found = file.stat()
+    headers = {
+        "Cache-Control": f"private, max-age={left}, immutable",
+        "ETag": f'"{image.recipe}-{variant}"',
+        "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+    }
+    kind = _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+    return unchanged(request, headers) or FileResponse(file, media_type=kind, headers=headers, stat_result=found)

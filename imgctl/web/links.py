@@ -20,9 +20,9 @@ SECRET_BYTES = 32
 class Links:
     """Makes URLs that live for `[serve] links`, and checks those that this server signed."""
 
-    def __init__(self, settings: Settings, store: BlobStore, cold: BlobStore) -> None:
+    def __init__(self, settings: Settings, store: BlobStore) -> None:
         self.seconds = int(settings.serve.links)
-        self._linker = Linker(settings, store, cold)
+        self._linker = Linker(settings, store)
         self._recipe = settings.variants.recipe()
         self._secret = settings.serve.secret.encode() or os.urandom(SECRET_BYTES)
         self.own = settings.store.url.startswith("file://") and not settings.links.cdn

@@ -9,9 +9,9 @@ from collections.abc import Iterable, MutableMapping
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imgctl.web.face import Face
-from imgctl.web.gate import is_loopback
+from imgctl.web.auth import is_loopback
 from imgctl.web.problem import Refusal, problem
+from imgctl.web.state import AppState
 
 ACCESS = logging.getLogger("imgctl.access")
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,12 +26,12 @@ _HEADERS = {
 }
 
 
-class Outer:
+class Middleware:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, face: Face) -> None:
+    def __init__(self, app: ASGIApp, state: AppState) -> None:
         self._app = app
-        self._face = face
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -41,16 +41,16 @@ class Outer:
         request = _Answering(scope, send)
         is_head = scope["method"] == "HEAD"
         asked = {**scope, "method": "GET"} if is_head else scope
-        self._face.metrics.under_way.inc()
+        self._state.metrics.under_way.inc()
         try:
             await self._guarded(asked, request.ended if is_head else receive, request)
         finally:
-            self._face.metrics.under_way.dec()
+            self._state.metrics.under_way.dec()
             self._log({**asked, "method": scope["method"]}, request)
 
     async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         host = Request(scope).headers.get("host", "")
-        if not self._face.tokens and host and not is_loopback(host):
+        if not self._state.auth.tokens and host and not is_loopback(host):
             # A page elsewhere whose name was made to lead to this machine (DNS rebinding).
             refusal = Refusal(403, "without tokens only this machine is served", hint="[serve] tokens, or localhost")
             await problem(refusal)(scope, receive, answering.send)
@@ -61,7 +61,7 @@ class Outer:
         seconds = time.monotonic() - answering.began
         route = getattr(scope.get("route"), "path", "") or "-"
         method = scope["method"] if route != "-" else "-"
-        self._face.metrics.answered(method, route, answering.status, seconds)
+        self._state.metrics.answered(method, route, answering.status, seconds)
         level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
         if ACCESS.isEnabledFor(level):
             ACCESS.log(

@@ -14,8 +14,8 @@ from imgctl.ops.parts import Parts
 from imgctl.run.memory import reuse_large_buffers
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
-from imgctl.web.face import Face
-from imgctl.web.gate import is_loopback
+from imgctl.web.auth import is_loopback
+from imgctl.web.state import AppState
 
 # A client waits for each try: better it hears soon that it should come again.
 MOST_RETRIES = 2
@@ -39,20 +39,20 @@ def serving(settings: Settings) -> Settings:
 def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]) -> None:
     """Serve until `stop` is set, then finish what is under way; `ready` hears the address once it listens."""
     reuse_large_buffers()
-    face = Face(parts, parts.store, endpoint_url=endpoint_url)
+    state = AppState(parts, endpoint_url=endpoint_url)
     with _listening(parts.settings) as listener:
-        server = _Server(_config(face))
-        asyncio.run(_run(server, listener, face, stop, ready))
+        server = _Server(_config(state))
+        asyncio.run(_run(server, listener, state, stop, ready))
 
 
 async def _run(
-    server: "_Server", listener: socket.socket, face: Face, stop: Stop, ready: Callable[[str], None]
+    server: "_Server", listener: socket.socket, state: AppState, stop: Stop, ready: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
         loop.remove_reader(stop.requested.fileno())
-        face.stopping.set()
+        state.stopping.set()
         server.should_exit = True
 
     loop.add_reader(stop.requested.fileno(), end)
@@ -68,9 +68,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(face: Face) -> uvicorn.Config:
+def _config(state: AppState) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(face),
+        make_app(state),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -78,7 +78,7 @@ def _config(face: Face) -> uvicorn.Config:
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        timeout_keep_alive=max(5, int(face.settings.timeout)),
+        timeout_keep_alive=max(5, int(state.settings.timeout)),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 

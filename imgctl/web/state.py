@@ -1,24 +1,24 @@
-"""What every handler has at hand: the parts, the links, who may, and the bounds on what is held at once."""
+"""The app state, which every handler has: the parts, links, auth, readiness, and the bounds on what is held at once."""
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: TID251  nothing waits for these
+from threading import Lock
 from typing import Annotated, TypeVar
 
 import anyio
 from fastapi import Depends, Request
 
-from imgctl.errors import StoreError
+from imgctl.errors import ImgctlError, StoreError
+from imgctl.keys import PROBES
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.run.window import ByteBudget
-from imgctl.store.blobs.base import BlobStore
+from imgctl.web.auth import Auth
 from imgctl.web.links import Links
 from imgctl.web.metrics import Metrics
-from imgctl.web.rates import Rates
-from imgctl.web.readiness import Readiness
-from imgctl.web.tokens import Tokens
 
 T = TypeVar("T")
 
@@ -27,20 +27,21 @@ WRITERS = 32
 SPOOLERS = 8
 LEAST_RECEIVING = 16
 MOST_STREAMS = 512
+# A key that no image has; a HEAD is the cheapest request there is.
+_PROBE_KEY = f"{PROBES}ready"
+READY_SECONDS = 3.0
 
 
-class Face:
-    """One server's own state; made once, used by the event loop's thread and the threads of handlers."""
+class AppState:
+    """The state of one server; made once, used by the event loop's thread and the threads of handlers."""
 
-    def __init__(self, parts: Parts, cold: BlobStore, *, endpoint_url: str = "") -> None:
+    def __init__(self, parts: Parts, *, endpoint_url: str = "") -> None:
         serve = parts.settings.serve
         self.parts = parts
-        self.cold = cold
         self.endpoint_url = endpoint_url
         self.settings = serve
-        self.links = Links(parts.settings, parts.store, cold)
-        self.tokens = Tokens(serve.tokens)
-        self.rates = Rates(serve.rate)
+        self.links = Links(parts.settings, parts.store)
+        self.auth = Auth(serve)
         self.metrics = Metrics(parts.catalog)
         self.spools = SpoolDirectory(serve.spool)
         self.watch = Watch(parts.catalog)
@@ -56,7 +57,7 @@ class Face:
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)
 
     def origin(self) -> str:
-        """Where pictures come from when not from here; found out once, and of a store that is away not at all."""
+        """Where pictures come from if not from this server; asked once, empty while the store is unreachable."""
         if self._origin is None:
             try:
                 self._origin = self.links.origin()
@@ -73,7 +74,7 @@ class Face:
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
 
     def close(self) -> None:
-        """Give back what a server holds."""
+        """Free what the server holds."""
         self.watch.close()
         self.readiness.close()
         self.recogniser.close()
@@ -98,10 +99,54 @@ class Slots:
         self._free += 1
 
 
-async def face_of(request: Request) -> Face:
-    """The server that a request came to."""
-    face: Face = request.app.state.face
-    return face
+class Readiness:
+    """Whether catalog and store answer within three seconds; at most one check of each runs at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="ready")
+        self._open: dict[str, Future[None]] = {}
+        self._lock = Lock()
+
+    def wrong(self) -> dict[str, str]:
+        """What does not answer, and why, without names of hosts; empty when all is well."""
+        with self._lock:
+            asked = {"catalog": self._ask("catalog"), "store": self._ask("store")}
+        wait(asked.values(), timeout=READY_SECONDS)
+        return {name: text for name, future in asked.items() if (text := self._judge(future))}
+
+    def close(self) -> None:
+        """End the checks."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, name: str) -> "Future[None]":
+        known = self._open.get(name)
+        if known is None or known.done():
+            known = self._threads.submit(self._catalog if name == "catalog" else self._store)
+            self._open[name] = known
+        return known
+
+    def _judge(self, future: "Future[None]") -> str:
+        if not future.done():
+            return f"no answer within {READY_SECONDS:.0f} s"
+        error = future.exception()
+        if error is None:
+            return ""
+        # Its class and no more: the text names hosts, which are nobody's business here; the log has it.
+        return type(error).__name__ if isinstance(error, ImgctlError) else "broken"
+
+    def _catalog(self) -> None:
+        with self._parts.catalog.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def _store(self) -> None:
+        self._parts.store.head(_PROBE_KEY)
 
 
-OwnFace = Annotated[Face, Depends(face_of)]
+async def state_of(request: Request) -> AppState:
+    """The state of the server that a request came to."""
+    state: AppState = request.app.state.shared
+    return state
+
+
+State = Annotated[AppState, Depends(state_of)]

@@ -7,12 +7,11 @@ from fastapi.responses import JSONResponse, Response
 
 from imgctl.ops.receive.direct import Announced, Granted, complete, grant
 from imgctl.units import format_bytes
-from imgctl.web.face import Face, OwnFace
-from imgctl.web.gate import Writer
+from imgctl.web.answers import ImageAnswer, Json, UploadAnswer, UploadRequest, refusals, seen_by
+from imgctl.web.auth import Writer
 from imgctl.web.images import ImageId, image_answer, owner
-from imgctl.web.model import ImageAnswer, UploadAnswer, UploadRequest, refusals
 from imgctl.web.problem import Refusal
-from imgctl.web.show import Json, seen_by
+from imgctl.web.state import AppState, State
 
 router = APIRouter(tags=["direct uploads"])
 
@@ -27,12 +26,12 @@ router = APIRouter(tags=["direct uploads"])
         **refusals(400, 409, 413, 415),
     },
 )
-def announce(wanted: UploadRequest, face: OwnFace, caller: Writer) -> Response:
+def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
     """Promise an image and get a signed PUT for its bytes. The store refuses other bytes, and a second time."""
-    if not face.parts.settings.store.url.startswith("s3://"):
+    if not state.parts.settings.store.url.startswith("s3://"):
         raise Refusal(409, "this store takes no uploads from outside", hint="send the bytes to POST /images")
-    if wanted.bytes > face.settings.max_bytes:
-        limit = format_bytes(face.settings.max_bytes)
+    if wanted.bytes > state.settings.max_bytes:
+        limit = format_bytes(state.settings.max_bytes)
         raise Refusal(413, f"more than {limit}", hint="send a smaller picture, or raise [serve] max_bytes")
     announced = Announced(
         user_id=owner(caller, wanted.user_id),
@@ -41,8 +40,8 @@ def announce(wanted: UploadRequest, face: OwnFace, caller: Writer) -> Response:
         content_type=wanted.content_type,
         caption=wanted.caption,
     )
-    granted = grant(face.parts, announced, seconds=face.links.seconds)
-    body, status = _answer(face, granted), 200 if granted.put is None else 201
+    granted = grant(state.parts, announced, seconds=state.links.seconds)
+    body, status = _answer(state, granted), 200 if granted.put is None else 201
     return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})
 
 
@@ -55,17 +54,17 @@ def announce(wanted: UploadRequest, face: OwnFace, caller: Writer) -> Response:
         **refusals(404, 409, 415),
     },
 )
-async def finish(image_id: ImageId, face: OwnFace, caller: Writer) -> Response:
+async def finish(image_id: ImageId, state: State, caller: Writer) -> Response:
     """Say that the bytes were put. What arrived is checked: its size, its SHA-256, and that it is a picture."""
 
     def work() -> Response:
-        taken = complete(face.parts, seen_by(face, caller, image_id), face.recogniser)
-        return image_answer(face, taken.id, status=201 if taken.created else 200)
+        taken = complete(state.parts, seen_by(state, caller, image_id), state.recogniser)
+        return image_answer(state, taken.id, status=201 if taken.created else 200)
 
-    return await face.write(work)
+    return await state.write(work)
 
 
-def _answer(face: Face, granted: Granted) -> dict[str, Json]:
+def _answer(state: AppState, granted: Granted) -> dict[str, Json]:
     links: dict[str, Json] = {"image": f"/images/{granted.id}"}
     if granted.put is None:
         return {"id": str(granted.id), "upload": None, "links": links}
@@ -74,6 +73,6 @@ def _answer(face: Face, granted: Granted) -> dict[str, Json]:
         "method": "PUT",
         "url": granted.put.url,
         "headers": {**granted.put.headers},
-        "expires_at": (datetime.now(UTC) + timedelta(seconds=face.links.seconds)).isoformat(),
+        "expires_at": (datetime.now(UTC) + timedelta(seconds=state.links.seconds)).isoformat(),
     }
     return {"id": str(granted.id), "upload": upload, "links": links}

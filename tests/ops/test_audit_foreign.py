@@ -28,7 +28,6 @@ from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
 from imgctl.ops.rows import Chosen
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import Scope
@@ -179,9 +178,7 @@ def named(found: Archive, keys: list[str]) -> None:
     for order in (replace(AT_ONCE, classes=True), *HEADING):
         findings = [one for one in found.audit(order) if one.code is Code.UNKNOWN_KEY and one.id]
         assert sorted(one.key or "" for one in findings) == sorted([*keys, *keys])
-    outcomes = repair(
-        findings, RepairOrder(apply=True), found.parts, open_store(found.parts.settings.store), stop=Event()
-    )
+    outcomes = repair(findings, RepairOrder(apply=True), found.parts, stop=Event())
     assert {one.fate for one in outcomes} == {Fate.LEFT}
 
 
@@ -275,7 +272,7 @@ def test_repair_leaves_foreign_keys_alone(kind: str, moto_s3: S3Server, template
         findings = [from_record(json.loads(json.dumps(one.record()))) for one in found.audit()]
         order = RepairOrder(apply=True, delete_orphans=True, orphan_age_seconds=0)
 
-        outcomes = list(repair(findings, order, found.parts, open_store(found.parts.settings.store), stop=Event()))
+        outcomes = list(repair(findings, order, found.parts, stop=Event()))
 
         assert sorted(one.decision.key or "" for one in outcomes) == sorted(theirs)
         assert {one.fate for one in outcomes} == {Fate.LEFT}

@@ -1,1 +1,1 @@
-"""The HTTP face, asked by real clients over real servers."""
+"""The HTTP API, asked by real clients over real servers."""

@@ -20,8 +20,8 @@ from imgctl.ops.work.task import render_batch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.lookups import by_id
+from imgctl.web.auth import Scope, new_token
 from imgctl.web.run import serve, serving
-from imgctl.web.tokens import Scope, new_token
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")

@@ -9,7 +9,6 @@ import pytest
 from imgctl.config import Settings
 from imgctl.config.settings import LinkSettings
 from imgctl.model import Variant
-from imgctl.store.blobs.open import open_store
 from imgctl.web.links import Links
 from tests.web.server import Served, served
 from tests.whole.conftest import photo
@@ -47,7 +46,7 @@ def test_a_link_dies(local: Settings) -> None:
         image = server.row(server.send(photo(1)))
         server.work()
         ready = server.row(image.id)
-        links = Links(server.parts.settings, server.parts.store, open_store(local.store))
+        links = Links(server.parts.settings, server.parts.store)
         url = links.variant(ready, Variant.THUMB) or ""
         old = int(time.time()) - 1
         signature = links._signature(ready.id, Variant.THUMB, old)

@@ -4,11 +4,12 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from imgctl.config import LogSettings, Settings
+from imgctl.config import LogSettings, ServeSettings, Settings
 from imgctl.run.logs import configure
 from tests.web.server import USER, Served, served
 from tests.whole.conftest import photo
@@ -94,3 +95,28 @@ def test_only_known_files_are_served(shared: Served) -> None:
     assert shared.client.get("/assets/gallery.css").headers["content-type"].startswith("text/css")
     for name in ("routes.py", "..%2Fapp.py", "%2e%2e/app.py"):
         assert shared.client.get(f"/assets/{name}").status_code == 404
+
+
+BOUNDS = [field for field in fields(ServeSettings) if field.metadata["least"] is not None and field.name != "port"]
+
+
+@pytest.mark.parametrize("bound", ["least", "most"])
+def test_a_server_runs_with_every_number_at_its_bound(local: Settings, bound: str) -> None:
+    chosen = {field.name: type(getattr(ServeSettings(), field.name))(field.metadata[bound]) for field in BOUNDS}
+    with served(replace(local, serve=replace(local.serve, **chosen))) as server:
+        sent = server.client.post("/images", params={"user_id": str(USER)}, content=photo(1))
+        seen = {server.client.get(path).status_code for path in ("/images", "/readyz", f"/users/{USER}", "/metrics")}
+
+        assert sent.status_code == (413 if bound == "least" else 201), sent.text
+        assert seen == {200}
+
+
+@pytest.mark.parametrize("bound", ["least", "most"])
+def test_a_pictures_links_work_with_the_shortest_and_the_longest_life(local: Settings, bound: str) -> None:
+    (seconds,) = [field.metadata[bound] for field in BOUNDS if field.name == "links"]
+    with served(replace(local, serve=replace(local.serve, links=float(seconds)))) as server:
+        image = server.send(photo(1))
+        server.work()
+        url = server.client.get(f"/images/{image}").json()["variants"]["thumb"]["url"]
+
+        assert server.client.get(url).status_code == 200

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from imgctl.config import ServeSettings, Settings, StoreSettings, load_settings
 from imgctl.errors import ConfigError
-from imgctl.web.gate import is_loopback
-from imgctl.web.rates import Rates
+from imgctl.web.auth import Rates, Scope, Tokens, is_loopback, new_token
 from imgctl.web.run import serving
-from imgctl.web.tokens import Scope, Tokens, new_token
 from tests.web.server import OTHER, USER, Served, served, settings_for, token
 from tests.whole.conftest import photo
 
@@ -189,7 +187,17 @@ def test_a_new_token_is_admitted_by_its_line_which_does_not_hold_it() -> None:
     assert Tokens(settings.serve.tokens).caller(secret[:-1]) is None
 
 
-@pytest.mark.parametrize("line", ["phone", "phone:admin:*:" + "0" * 64, "a b:read:*:" + "0" * 64, "a:read:*:00"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "phone",
+        "phone:admin:*:" + "0" * 64,
+        "a b:read:*:" + "0" * 64,
+        "a:read:*:00",
+        f"a:read:{'-' * 36}:{'0' * 64}",
+        f"a:read:{USER}0:{'0' * 64}",
+    ],
+)
 def test_a_line_that_is_no_token_is_an_error(line: str) -> None:
     with pytest.raises(ConfigError):
         load_settings(environ={"IMGCTL_SERVE_TOKENS": line})

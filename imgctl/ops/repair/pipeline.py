@@ -20,22 +20,19 @@ from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.repair.write import write
 from imgctl.ops.retry import StopSignal, read, retry
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lookups import by_ids, clock
 
 BATCH = 64
 
 
-def repair(
-    findings: Iterable[Finding], order: RepairOrder, parts: Parts, cold: BlobStore, *, stop: StopSignal
-) -> Iterator[Outcome]:
+def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
     """Repair what findings say, or (dry) say what would be done; yields one outcome for each finding.
 
     When `stop` is set no further batch is begun. Raises what ends a whole run: no store, no catalog.
     """
     source = iter(findings)
     with thread_pool(order.concurrency, name="repair") as threads:
-        run = Repairs(order, parts, cold, threads, stop)
+        run = Repairs(order, parts, threads, stop)
         while not stop.is_set() and (batch := list(islice(source, BATCH))):
             yield from run.perform(run.decide(batch))
 
@@ -43,10 +40,9 @@ def repair(
 class Repairs:
     """Decides about findings and performs what was decided, a batch at a time."""
 
-    def __init__(self, order: RepairOrder, parts: Parts, cold: BlobStore, threads: Executor, stop: StopSignal) -> None:
+    def __init__(self, order: RepairOrder, parts: Parts, threads: Executor, stop: StopSignal) -> None:
         self._order = order
         self._parts = parts
-        self._cold = cold
         self._threads = threads
         self._stop = stop
 
@@ -83,7 +79,7 @@ class Repairs:
         key, original = blob_key(finding, row), row.original_key if row else None
         # An unknown key stays as it is, and the store may refuse to show it.
         wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
-        found = {one: self._cold.details(one) for one in wanted if one}
+        found = {one: self._parts.store.details(one) for one in wanted if one}
         return Evidence(now=now, row=row, original=found.get(original or ""), blob=found.get(key or ""))
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:

@@ -53,7 +53,7 @@ def perform_repairs(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
         variants_prefix=store.variants_prefix,
     )
     with thread_pool(order.concurrency, name="repair") as threads:
-        repairs = Repairs(order, site.parts, site.cold, threads, site.stop)
+        repairs = Repairs(order, site.parts, threads, site.stop)
         going: list[tuple[Action, Decision]] = []
         for action, decision in zip(actions, repairs.decide([_finding(one) for one in actions]), strict=True):
             if decision.do is Do.NOTHING:

@@ -38,12 +38,11 @@ class Link:
 
 
 class Linker:
-    """Makes links by the settings in force; `cold` is asked about archived originals only."""
+    """Makes links by the settings in force; asks the store about archived originals only."""
 
-    def __init__(self, settings: Settings, store: BlobStore, cold: BlobStore) -> None:
+    def __init__(self, settings: Settings, store: BlobStore) -> None:
         self._settings = settings
         self._store = store
-        self._cold = cold
 
     def link(self, image: Image, need: Need) -> Link:
         """The link that serves a need; BlobArchived or ImgctlError with the way out where there can be none."""
@@ -79,7 +78,7 @@ class Linker:
         return self._signed(key, ORIGINAL, need)
 
     def _check_readable(self, image: Image, key: str) -> None:
-        blob = self._cold.details(key)
+        blob = self._store.details(key)
         if blob is None or blob.readable:
             return
         if blob.restoring:

@@ -60,13 +60,13 @@ class Overview:
     advice: Advice
 
 
-def overview(parts: Parts, cold: BlobStore, image: Image, *, endpoint_url: str = "") -> Overview:
+def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
     """Everything about an image: one HEAD for each of its blobs, all at once."""
     settings = parts.settings
     with parts.catalog.read() as connection:
         now = clock(connection)
     with thread_pool(len(ROLES), name="head") as threads:
-        blobs = tuple(threads.map(lambda role: _observed(image, role, settings, cold), ROLES))
+        blobs = tuple(threads.map(lambda role: _observed(image, role, settings, parts.store), ROLES))
     found = {one.role: one.blob for one in blobs}
     recipe, max_attempts = digest(settings.variants.recipe()), settings.work.max_attempts
     return Overview(
@@ -80,14 +80,14 @@ def overview(parts: Parts, cold: BlobStore, image: Image, *, endpoint_url: str =
     )
 
 
-def _observed(image: Image, role: str, settings: Settings, cold: BlobStore) -> ObservedBlob:
+def _observed(image: Image, role: str, settings: Settings, store: BlobStore) -> ObservedBlob:
     named = image.key(role)
     keys = [named] if named else []
     if not named and role != ORIGINAL:
         prefix = settings.store.variants_prefix
         keys = [key_of(image.id, role, one.extension, prefix=prefix) for one in VariantFormat]
     for key in keys:
-        if blob := cold.details(key):
+        if blob := store.details(key):
             return ObservedBlob(role=role, key=key, named=bool(named), blob=blob)
     return ObservedBlob(role=role, key=named, named=bool(named), blob=None)
 

@@ -13,16 +13,13 @@ from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, listed
 from imgctl.ops.support.overview import overview
 from imgctl.store.catalog.lookups import Scope
-from imgctl.web.face import Face, OwnFace
-from imgctl.web.gallery.detail import article, detail_page
-from imgctl.web.gallery.html import bar, page, part
+from imgctl.web.answers import moment, seen_by, unchanged
+from imgctl.web.auth import COOKIE, Reader, check_user, from_elsewhere
+from imgctl.web.gallery.pages import Filter, article, bar, detail_page, gallery, page, part, tile, tiles
 from imgctl.web.gallery.reference import reference
-from imgctl.web.gallery.tiles import Filter, gallery, tile, tiles
-from imgctl.web.gate import COOKIE, Reader, check_user, from_elsewhere
 from imgctl.web.images import Before, ImageId, UserId
 from imgctl.web.problem import Refusal
-from imgctl.web.show import seen_by, unchanged
-from imgctl.web.times import moment
+from imgctl.web.state import AppState, State
 
 PAGE_TILES = 60
 COOKIE_SECONDS = 30 * 86400
@@ -40,7 +37,7 @@ Day = Annotated[str, Query(max_length=10)]
 @router.get("/users/{user_id}")
 def of_user(
     user_id: UserId,
-    face: OwnFace,
+    state: State,
     caller: Reader,
     status: str = "",
     since: Day = "",
@@ -52,53 +49,53 @@ def of_user(
     """The gallery of one user; `parts` asks for further tiles only."""
     check_user(caller, user_id)
     chosen = Filter(status=Status(status) if status in tuple(Status) else None, since=since, until=until)
-    images = _listed(face, user_id, chosen, before)
+    images = _listed(state, user_id, chosen, before)
     shown, more = images[:PAGE_TILES], len(images) > PAGE_TILES
     if parts:
-        return part(face, tiles(face, user_id, chosen, shown, more=more))
-    return page(face, "Images", gallery(face, user_id, chosen, shown, more=more))
+        return part(state, tiles(state, user_id, chosen, shown, more=more))
+    return page(state, "Images", gallery(state, user_id, chosen, shown, more=more))
 
 
 @router.get("/tiles/{image_id}")
-def one_tile(image_id: ImageId, face: OwnFace, caller: Reader) -> Response:
+def one_tile(image_id: ImageId, state: State, caller: Reader) -> Response:
     """One tile, for the script that hears of its image."""
-    return part(face, tile(face, seen_by(face, caller, image_id)))
+    return part(state, tile(state, seen_by(state, caller, image_id)))
 
 
 @router.get("/view/{image_id}")
-def view(image_id: ImageId, face: OwnFace, caller: Reader, *, parts: bool = False) -> Response:
+def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False) -> Response:
     """One image from all sides."""
-    image = seen_by(face, caller, image_id)
-    seen = overview(face.parts, face.cold, image, endpoint_url=face.endpoint_url)
+    image = seen_by(state, caller, image_id)
+    seen = overview(state.parts, image, endpoint_url=state.endpoint_url)
     if parts:
-        return part(face, article(face, seen))
-    return page(face, image.caption or "Image", detail_page(face, seen))
+        return part(state, article(state, seen))
+    return page(state, image.caption or "Image", detail_page(state, seen))
 
 
 @router.get("/docs")
-def docs(request: Request, face: OwnFace) -> Response:
+def docs(request: Request, state: State) -> Response:
     """The API's reference."""
-    return page(face, "The HTTP face of imgctl", reference(request.app.openapi()))
+    return page(state, "The HTTP state of imgctl", reference(request.app.openapi()))
 
 
 @router.get("/")
-def home(face: OwnFace, user: str = "") -> Response:
+def home(state: State, user: str = "") -> Response:
     """Where to begin: whose images?"""
     if user:
         try:
             return RedirectResponse(f"/users/{UUID(user.strip())}", status_code=303)
         except ValueError:
-            raise Refusal(422, f"{user[:60]!r} is no UUID", hint="8-4-4-4-12 hex digits") from None
+            raise Refusal(422, f"invalid UUID: {user[:60]!r}", hint="8-4-4-4-12 hex digits") from None
     body = f"""{bar()}<main class="home"><h1>Whose images?</h1>
 <form method="get" action="/"><label for="user">The user's id</label>
 <input id="user" name="user" required autofocus spellcheck="false" autocomplete="off"
  placeholder="0190b2b4-0000-7000-8000-000000000001"><button type="submit">Show</button></form>
 <p><a href="/docs">API reference</a></p></main>"""
-    return page(face, "imgctl", body)
+    return page(state, "imgctl", body)
 
 
 @router.get("/login")
-def login(face: OwnFace, next: str = "/") -> Response:  # noqa: A002  # the name of the parameter in every such form
+def login(state: State, next: str = "/") -> Response:  # noqa: A002  # the name of the parameter in every such form
     """Ask for a token."""
     from html import escape
 
@@ -108,22 +105,22 @@ def login(face: OwnFace, next: str = "/") -> Response:  # noqa: A002  # the name
 <label for="token">Your token</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password">
 <input type="hidden" name="next" value="{escape(_local(next))}"><button type="submit">Sign in</button></form></main>"""
-    return page(face, "Sign in", body)
+    return page(state, "Sign in", body)
 
 
 @router.post("/login")
 async def signed_in(
     request: Request,
-    face: OwnFace,
+    state: State,
     token: Annotated[str, Form()],
     next: Annotated[str, Form()] = "/",  # noqa: A002
 ) -> Response:
     """Keep a token in a cookie that scripts cannot read and other sites cannot send; it allows reading only."""
     if from_elsewhere(request):
         raise Refusal(403, "a page of another site sent this", hint="sign in from this server's own page")
-    caller = face.tokens.caller(token)
+    caller = state.auth.tokens.caller(token)
     if caller is None:
-        raise Refusal(401, "nobody knows this token", hint="`imgctl serve --make-token NAME` makes one")
+        raise Refusal(401, "unknown token", hint="`imgctl serve --make-token NAME` makes one")
     answer = RedirectResponse(_local(next), status_code=303)
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     answer.set_cookie(COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
@@ -140,7 +137,7 @@ def asset(name: str, request: Request) -> Response:
     return unchanged(request, headers) or Response(data, media_type=_ASSETS[name], headers=headers)
 
 
-def _listed(face: Face, user_id: UUID, chosen: Filter, before: UUID | None) -> list[Image]:
+def _listed(state: AppState, user_id: UUID, chosen: Filter, before: UUID | None) -> list[Image]:
     until = _day(chosen.until)
     scope = Scope(
         user_id=user_id,
@@ -149,14 +146,14 @@ def _listed(face: Face, user_id: UUID, chosen: Filter, before: UUID | None) -> l
         until=moment(_iso(until + timedelta(days=1))) if until and until < date.max else None,
     )
     wanted = Listed(scope=scope, status=chosen.status, before=before, limit=PAGE_TILES + 1)
-    return list(listed(face.parts.catalog, wanted))
+    return list(listed(state.parts.catalog, wanted))
 
 
 def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise Refusal(422, f"{text!r} is no day", hint="2026-11-22") from None
+        raise Refusal(422, f"invalid day: {text!r}", hint="2026-11-22") from None
 
 
 def _iso(day: date | None) -> str:

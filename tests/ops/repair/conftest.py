@@ -22,7 +22,6 @@ from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.repair.order import Outcome, RepairOrder
 from imgctl.ops.repair.pipeline import repair
 from imgctl.run.stop import Stop
-from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.reservations import confirm, promise
@@ -132,7 +131,7 @@ class Archive:
         found = self.audit() if findings is None else findings
         wanted = RepairOrder(**{"apply": True, "orphan_age_seconds": 0.0, **order})  # type: ignore[arg-type]
         with Stop() as stop:
-            return list(repair(found, wanted, self.parts, open_store(self.parts.settings.store), stop=stop))
+            return list(repair(found, wanted, self.parts, stop=stop))
 
 
 @pytest.fixture
