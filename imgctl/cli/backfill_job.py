@@ -16,10 +16,10 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.restore.order import Fate as RestoreFate
 from imgctl.ops.restore.order import RestoreOrder
 from imgctl.ops.restore.start import Terms
+from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
-from imgctl.pricing.requests import Operation, request_cost
-from imgctl.pricing.restore import hours_words
+from imgctl.pricing.moves import hours_words
 from imgctl.units import count_of, counts_of, format_bytes
 
 _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}

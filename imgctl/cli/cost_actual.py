@@ -86,8 +86,7 @@ def command(
 
 def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by: str) -> None:
     from imgctl.pricing.archive import group_of
-    from imgctl.pricing.lines import plain
-    from imgctl.pricing.modelled import added
+    from imgctl.pricing.lines import plain, total
 
     for part, lines in bill.lines.items():
         for line in lines:
@@ -105,7 +104,7 @@ def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by
         "of_unknown_size": found.unknown,
         "photos_of_30_days": bill.growth.photos,
         "grows_by": plain(bill.growth.monthly),
-        "requests_of_30_days": plain(added(bill.growth.requests)),
+        "requests_of_30_days": plain(total(bill.growth.requests)),
         "dearest_users": dearest,
         "assumptions": list(found.assumptions),
     }
@@ -119,8 +118,7 @@ def _record(share: "Share") -> dict[str, Json]:
 
 
 def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None:
-    from imgctl.pricing.lines import dollars
-    from imgctl.pricing.modelled import added
+    from imgctl.pricing.lines import dollars, total
 
     _show_shares(session, bill.shares, by)
     growth = bill.growth
@@ -128,7 +126,7 @@ def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None
     session.text(f"{dollars(bill.total)} a month for {count_of(found.archive.rows, 'image')}")
     session.text(
         f"the last 30 days brought {count_of(growth.photos, 'photo')}: {dollars(growth.monthly)} more each month, "
-        f"and {dollars(added(growth.requests))} of requests once"
+        f"and {dollars(total(growth.requests))} of requests once"
     )
     if found.promised:
         session.text(f"{count_of(found.promised, 'image is', 'images are')} still uploading and not counted")

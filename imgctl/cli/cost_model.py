@@ -10,7 +10,7 @@ from imgctl.cli.cost_types import PlanOptions, plan_of, plan_options
 from imgctl.errors import ExitCode
 
 if TYPE_CHECKING:
-    from imgctl.pricing.modelled import Modelled
+    from imgctl.pricing.plan import Modelled
 
 
 @subcommand(
@@ -86,7 +86,7 @@ def _data(session: Session, found: "Modelled") -> None:
 
 def _show_months(session: Session, found: "Modelled") -> None:
     from imgctl.pricing.lines import dollars
-    from imgctl.pricing.modelled import Group
+    from imgctl.pricing.plan import Group
 
     groups = [group for group in Group if any(month.of(group) for month in found.months)]
     rows, so_far = [], found.total * 0

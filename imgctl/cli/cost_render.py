@@ -27,9 +27,9 @@ def show_billing(session: Session) -> None:
 
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
-        session.text("- this store is a directory, which bills nothing: these are the prices of AWS for the same")
+        session.text("- this store is a directory, which bills nothing: AWS would charge the following")
     elif bill is Billing.OTHER:
-        session.text("- this endpoint has prices of its own: these are the prices of AWS for the same")
+        session.text("- price unknown for this endpoint: AWS would charge the following")
 
 
 def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None:

@@ -136,12 +136,11 @@ def _data(session: Session, card: "Card", answer: "Answer") -> None:
 
 
 def _show(session: Session, result: "WhatIf", *, explain: bool) -> None:
-    from imgctl.pricing.lines import dollars
-    from imgctl.pricing.modelled import added
+    from imgctl.pricing.lines import dollars, total
 
     rows = []
     for part in dict.fromkeys((*result.before, *result.after)):
-        before, after = added(result.before.get(part, ())), added(result.after.get(part, ()))
+        before, after = total(result.before.get(part, ())), total(result.after.get(part, ()))
         if before or after:
             rows.append((part, dollars(before), dollars(after), _signed(after - before)))
     saved = result.before_total - result.after_total

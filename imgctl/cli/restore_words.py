@@ -6,8 +6,8 @@ from imgctl.cli.base import Json
 from imgctl.model import ARCHIVE_TIERS
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
+from imgctl.pricing.moves import hours_until_restored, hours_words
 from imgctl.pricing.prices import Card
-from imgctl.pricing.restore import hours_until_restored, hours_words
 from imgctl.units import count_of, counts_of, format_bytes
 
 HEADERS = ("ID", "SIZE", "CLASS", "STATE", "READABLE UNTIL")

@@ -23,8 +23,8 @@ from imgctl.ops.transition.look import Judges, judges
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.planned import DO, action_of
 from imgctl.ops.transition.survey import Survey, bill_of, survey
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Billing, billing
-from imgctl.pricing.storage import Sized
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 

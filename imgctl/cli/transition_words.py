@@ -6,9 +6,9 @@ from decimal import Decimal
 from imgctl.cli.base import Json
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Bill, Survey
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
-from imgctl.pricing.storage import Sized
 from imgctl.units import count_of, counts_of, format_bytes
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from imgctl.model import Variant
-from imgctl.pricing.aws_model import database_lines
-from imgctl.pricing.lines import PER_THOUSAND, Line, Period, tiered
-from imgctl.pricing.modelled import Group, added
+from imgctl.pricing.costs import Sized, monthly_storage
+from imgctl.pricing.lines import PER_THOUSAND, Line, Period, tiered, total
+from imgctl.pricing.model import database_lines
+from imgctl.pricing.plan import Group
 from imgctl.pricing.prices import STANDARD, Card, ClassPrices
-from imgctl.pricing.storage import Sized, monthly_storage
 
 # What is assumed of a photo's variants where nobody said better; the catalog knows the originals' bytes only.
 TYPICAL_SIZES: Mapping[str, int] = {
@@ -79,7 +79,7 @@ def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:
         stored += held.size if name == STANDARD else 0
     for name, count in archive.variants.items():
         size = count * archive.sizes[name]
-        lines = monthly_storage(card, storage_class=STANDARD, objects=count, size=size, stored_bytes=stored)
+        lines = monthly_storage(card, STANDARD, Sized(objects=count, size=size), stored_bytes=stored)
         found[name] = tuple(replace(line, name=f"{line.name} {name}") for line in lines)
         stored += size
     return {**found, ROWS: database_lines(card, archive.rows)}
@@ -87,7 +87,7 @@ def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:
 
 def archive_bill(card: Card, archive: Archive) -> Decimal:
     """What keeping the archive costs a month."""
-    return sum((added(lines) for lines in archive_lines(card, archive).values()), Decimal(0))
+    return sum((total(lines) for lines in archive_lines(card, archive).values()), Decimal(0))
 
 
 def group_of(name: str) -> Group:
@@ -100,15 +100,15 @@ def shares(card: Card, archive: Archive, lines: Mapping[str, tuple[Line, ...]]) 
     classes = {}
     for name, held in archive.originals.items():
         prices = card.of(name)
-        size = added(tiered(card, name, _billed(prices, held), prices.storage, period=Period.MONTHLY))
+        size = total(tiered(card, name, _billed(prices, held), prices.storage, period=Period.MONTHLY))
         watch = _watched(prices, held) * prices.monitoring / PER_THOUSAND
         classes[name] = (
             _mean(size, _billed(prices, held)),
-            _mean(added(lines[name]) - size - watch, held.objects),
+            _mean(total(lines[name]) - size - watch, held.objects),
             prices.monitoring / PER_THOUSAND,
         )
-    variants = {name: _mean(added(lines[name]), count) for name, count in archive.variants.items()}
-    return Shares(card=card, classes=classes, variants=variants, row=_mean(added(lines[ROWS]), archive.rows))
+    variants = {name: _mean(total(lines[name]), count) for name, count in archive.variants.items()}
+    return Shares(card=card, classes=classes, variants=variants, row=_mean(total(lines[ROWS]), archive.rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +122,11 @@ class Shares:
 
     def of(self, part: Archive) -> Decimal:
         """What falls to a part; the shares of all parts add up to the bill."""
-        total = part.rows * self.row
+        share = part.rows * self.row
         for name, held in part.originals.items():
             prices, (byte, one, watched) = self.card.of(name), self.classes[name]
-            total += _billed(prices, held) * byte + held.objects * one + _watched(prices, held) * watched
-        return total + sum((count * self.variants[name] for name, count in part.variants.items()), Decimal(0))
+            share += _billed(prices, held) * byte + held.objects * one + _watched(prices, held) * watched
+        return share + sum((count * self.variants[name] for name, count in part.variants.items()), Decimal(0))
 
 
 def _billed(prices: ClassPrices, held: Held) -> int:
@@ -144,5 +144,6 @@ def _mean(amount: Decimal, count: int) -> Decimal:
 
 
 def _originals(card: Card, name: str, held: Held) -> tuple[Line, ...]:
-    bands = (Sized(objects=held.small, size=held.small_size),)
-    return monthly_storage(card, storage_class=name, objects=held.objects, size=held.size, bands=bands)
+    small = Sized(objects=held.small, size=held.small_size)
+    large = Sized(objects=held.objects - held.small, size=held.size - held.small_size)
+    return monthly_storage(card, name, small, large)

@@ -1,16 +1,15 @@
 """Estimates: what a command will cost once and every month, told before it acts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from imgctl.pricing.costs import INSTANT, Operation, Sized, monthly_storage, request_cost, retrieval_cost
 from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.pricing.requests import INSTANT, Operation, request_cost, retrieval_cost
-from imgctl.pricing.storage import monthly_storage
 
 
 class Billing(StrEnum):
@@ -53,7 +52,7 @@ class Estimate:
         return total(self.lines, Period.MONTHLY)
 
     def text(self, billing: Billing = Billing.AWS) -> str:
-        """The estimate in a paragraph for people; for another provider as what AWS would ask, for none that."""
+        """The estimate in a paragraph for people; for another provider what AWS would charge."""
         if billing is Billing.NONE:
             return "free: a directory bills nothing"
         parts = [
@@ -62,7 +61,9 @@ class Estimate:
         ]
         assumed = f"; assumes {', '.join(self.assumptions)}" if self.assumptions else ""
         told = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
-        return told if billing is Billing.AWS else f"this endpoint has prices of its own; on AWS it would be {told}"
+        if billing is Billing.AWS:
+            return told
+        return f"price unknown for this endpoint; {self.card.replace('aws', 'AWS', 1)} would charge {told}"
 
     def record(self, billing: Billing = Billing.AWS) -> dict[str, Json]:
         """The estimate for JSON: exact amounts as text."""
@@ -105,15 +106,10 @@ def upload_estimate(
     """
     is_standard = storage_class == STANDARD
     puts = request_cost(card, storage_class, Operation.PUT, files)
-    kept = monthly_storage(
-        card,
-        storage_class=storage_class,
-        objects=files,
-        size=size,
-        stored_bytes=stored_bytes if is_standard else 0,
-    )
+    originals = Sized(objects=files, size=size)
+    kept = monthly_storage(card, storage_class, originals, stored_bytes=stored_bytes if is_standard else 0)
     beside = stored_bytes + (size if is_standard else 0)
-    return _estimate(card, (puts, *kept, *_variants(card, files, variants, stored_bytes=beside)), variants.words)
+    return estimated(card, (puts, *kept, *_variants(card, files, variants, stored_bytes=beside)), variants.words)
 
 
 def insert_estimate(
@@ -131,9 +127,9 @@ def insert_estimate(
         request_cost(card, STANDARD, Operation.GET, files * gets),
         request_cost(card, STANDARD, Operation.COPY, files),
     )
-    kept = monthly_storage(card, storage_class=STANDARD, objects=files, size=size)
+    kept = monthly_storage(card, STANDARD, Sized(objects=files, size=size))
     lines = (*asked, *kept, *_variants(card, files, variants, stored_bytes=size))
-    return _estimate(card, lines, *assumptions, variants.words)
+    return estimated(card, lines, *assumptions, variants.words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +149,13 @@ def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tup
         lines.append(request_cost(card, name, Operation.GET, read.gets))
         if INSTANT in card.of(name).retrieval:
             lines += retrieval_cost(card, name, INSTANT, objects=read.originals, size=read.size)
-    return _estimate(card, tuple(lines), *assumptions)
+    return estimated(card, lines, *assumptions)
 
 
 def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) -> tuple[Line, ...]:
-    count, total_size = files * variants.count, files * variants.size
-    puts = request_cost(card, STANDARD, Operation.PUT, count)
-    kept = monthly_storage(card, storage_class=STANDARD, objects=count, size=total_size, stored_bytes=stored_bytes)
+    built = Sized(objects=files * variants.count, size=files * variants.size)
+    puts = request_cost(card, STANDARD, Operation.PUT, built.objects)
+    kept = monthly_storage(card, STANDARD, built, stored_bytes=stored_bytes)
     return (
         replace(puts, name="PUT of variants"),
         replace(request_cost(card, STANDARD, Operation.GET, files), name="GET to render"),
@@ -167,5 +163,6 @@ def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) 
     )
 
 
-def _estimate(card: Card, lines: tuple[Line, ...], *assumptions: str) -> Estimate:
-    return Estimate(lines=lines, card=card.name, as_of=card.as_of, assumptions=assumptions)
+def estimated(card: Card, lines: Iterable[Line], *assumptions: str) -> Estimate:
+    """The lines, with the card that they come from."""
+    return Estimate(lines=tuple(lines), card=card.name, as_of=card.as_of, assumptions=assumptions)

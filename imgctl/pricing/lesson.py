@@ -9,8 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from imgctl.pricing.lines import Line, Period, counted, dollars, plain, weighed
-from imgctl.pricing.modelled import Figures, Group, Month
-from imgctl.pricing.plan import Plan
+from imgctl.pricing.plan import Figures, Group, Month, Plan
 from imgctl.pricing.prices import STANDARD, Card
 
 DAYS_A_MONTH = 30

@@ -1,6 +1,6 @@
 """Lines of an estimate: what is paid for, how much of it, and what that comes to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -105,9 +105,9 @@ def tiered(card: Card, name: str, size: int, tiers: Tiers, *, before: int = 0, p
     return tuple(lines)
 
 
-def total(lines: tuple[Line, ...], period: Period) -> Decimal:
-    """What the lines of one period come to."""
-    return sum((line.amount for line in lines if line.period is period), Decimal(0))
+def total(lines: Iterable[Line], period: Period | None = None) -> Decimal:
+    """What lines come to: those of one period, or once and monthly alike."""
+    return sum((line.amount for line in lines if period in (None, line.period)), Decimal(0))
 
 
 def dollars(amount: Decimal) -> str:

@@ -1,9 +1,33 @@
-"""The bill of a product that does not exist yet."""
+"""The bill of a product that does not exist yet, as AWS writes it: GiB, tiers, free tiers, minimums, every request."""
 
-from imgctl.pricing import aws_model, lesson
-from imgctl.pricing.modelled import Modelled
-from imgctl.pricing.plan import VIEWED, Plan, Profile
-from imgctl.pricing.prices import Card
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+
+from imgctl.pricing import lesson
+from imgctl.pricing.costs import (
+    Operation,
+    Sized,
+    flat_plan,
+    monthly_cdn,
+    monthly_internet,
+    monthly_storage,
+    request_cost,
+)
+from imgctl.pricing.lines import Line, Period, Unit, counted, total, weighed
+from imgctl.pricing.plan import ROW_BYTES, VIEWED, Figures, Group, Modelled, Month, Plan, Profile, month_lengths
+from imgctl.pricing.prices import STANDARD, Card
+
+DAYS_A_YEAR = 365
+TYPICAL_MONTH_DAYS = 30
+KEYS_A_LIST = 1000
+
+ASSUMPTIONS = (
+    "uploads come evenly through the month, so a month's own photos are stored for half of it on average",
+    "each original is put into STANDARD, read once to render, and moved to its class by one request",
+    "the whole account's free tiers and lower tiers are this product's",
+    f"a row of the catalog is {ROW_BYTES} bytes of database storage; the database's machine is not counted",
+)
 
 
 def model(card: Card, plan: Plan, *, profile: Profile = Profile.AWS) -> Modelled:
@@ -12,7 +36,7 @@ def model(card: Card, plan: Plan, *, profile: Profile = Profile.AWS) -> Modelled
     if profile is Profile.LESSON:
         months, figures, words = lesson.lesson_months, lesson.lesson_figures, lesson.ASSUMPTIONS
     else:
-        months, figures, words = aws_model.aws_months, aws_model.aws_figures, aws_model.ASSUMPTIONS
+        months, figures, words = aws_months, aws_figures, ASSUMPTIONS
     return Modelled(
         plan=plan,
         profile=profile,
@@ -29,3 +53,130 @@ def _view(plan: Plan) -> str:
     told = f"a view loads {' and '.join(plan.viewed)}"
     missing = [name for name in VIEWED if name not in plan.variants]
     return f"{told} ({', '.join(missing)} is not built, the next size stands in)" if missing else told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What lies there on the average of a month: photos, and how many of their originals are archived by then."""
+
+    photos: int
+    variant_bytes: int
+    warm: int
+    warm_bytes: int
+    archived: int
+    archived_bytes: int
+
+
+def aws_months(card: Card, plan: Plan) -> Iterator[Month]:
+    """Each month with what is stored on its average, all months before included."""
+    begin = 0
+    starts = month_lengths(plan.start or date(card.as_of.year, card.as_of.month, 1), plan.months)
+    for number, (first, days) in enumerate(starts, start=1):
+        end = begin + days
+        stored = stored_on_average(plan, begin, end)
+        groups = {
+            Group.STORAGE: _storage(card, plan, stored),
+            Group.REQUESTS: _requests(card, plan, days=days, stored=stored),
+            Group.TRANSITIONS: _transitions(card, plan, begin, end),
+            Group.DELIVERY: delivery(card, plan, views=int(plan.views(days)), cdn=plan.cdn),
+            Group.TAGS: _tags(card, plan, stored),
+            Group.DATABASE: database_lines(card, stored.photos),
+        }
+        yield Month(number=number, first=first, days=days, groups=groups)
+        begin = end
+
+
+def aws_figures(card: Card, plan: Plan) -> Figures:
+    """The figures people quote, as AWS bills them."""
+    views = int(plan.views(TYPICAL_MONTH_DAYS))
+    return Figures(
+        year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
+        view_bytes=views * plan.view_size,
+        without_cdn=total(delivery(card, plan, views=views, cdn=False)),
+        with_cdn=total(delivery(card, plan, views=views, cdn=True)),
+        flat_plan=flat_plan(card, size=views * plan.view_size, requests=views * len(plan.viewed)),
+    )
+
+
+def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
+    """The mean from day `begin` to day `end` of what so many uploads a day have piled up since day 0."""
+    days = end - begin
+    # An even stream makes a triangle: twice its area is the difference of two squares.
+    stock = 2 * days * plan.stock
+    photos = plan.uploads_per_day * (end**2 - begin**2) + stock
+    is_archived = plan.originals != STANDARD
+    late, early = max(0, end - plan.archive_after_days), max(0, begin - plan.archive_after_days)
+    archived = plan.uploads_per_day * (late**2 - early**2) + stock if is_archived else 0
+
+    def mean(twice_the_area: int, size: int = 1) -> int:
+        return twice_the_area * size // (2 * days)
+
+    return Stored(
+        photos=mean(photos),
+        variant_bytes=mean(photos, plan.variant_size),
+        warm=mean(photos - archived),
+        warm_bytes=mean(photos - archived, plan.original_size),
+        archived=mean(archived),
+        archived_bytes=mean(archived, plan.original_size),
+    )
+
+
+def delivery(card: Card, plan: Plan, *, views: int, cdn: bool) -> tuple[Line, ...]:
+    """A month of so many views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
+    size, requests = views * plan.view_size, views * len(plan.viewed)
+    if not cdn:
+        gets = request_cost(card, STANDARD, Operation.GET, requests)
+        return (*monthly_internet(card, size), _monthly(gets, "GET by viewers"))
+    missed = int(requests * (1 - plan.hit_ratio))
+    gets = request_cost(card, STANDARD, Operation.GET, missed)
+    fetched = weighed(card, "to the CDN", int(size * (1 - plan.hit_ratio)), card.transfer.to_cdn, period=Period.MONTHLY)
+    return (*monthly_cdn(card, size=size, requests=requests), fetched, _monthly(gets, "GET by the CDN"))
+
+
+def _storage(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
+    kept = len(plan.variants) * stored.photos
+    variants = monthly_storage(card, STANDARD, Sized(objects=kept, size=stored.variant_bytes))
+    warm_originals = Sized(objects=stored.warm, size=stored.warm_bytes)
+    warm = monthly_storage(card, STANDARD, warm_originals, stored_bytes=stored.variant_bytes)
+    archived = monthly_storage(card, plan.originals, Sized(objects=stored.archived, size=stored.archived_bytes))
+    return (
+        *(replace(line, name=f"{line.name} variants") for line in variants),
+        *(replace(line, name=f"{line.name} originals") for line in warm),
+        *archived,
+    )
+
+
+def _requests(card: Card, plan: Plan, *, days: int, stored: Stored) -> tuple[Line, ...]:
+    photos = plan.uploads_per_day * days
+    objects = stored.photos * (1 + len(plan.variants))
+    lists = plan.audits * -(-objects // KEYS_A_LIST)
+    asked = (
+        ("PUT of originals", Operation.PUT, photos),
+        ("GET to render", Operation.GET, photos if plan.variants else 0),
+        ("PUT of variants", Operation.PUT, photos * len(plan.variants)),
+        ("LIST of audits", Operation.LIST, lists),
+    )
+    return tuple(_monthly(request_cost(card, STANDARD, what, count), name) for name, what, count in asked)
+
+
+def _transitions(card: Card, plan: Plan, begin: int, end: int) -> tuple[Line, ...]:
+    if plan.originals == STANDARD:
+        return ()
+    days = max(0, end - plan.archive_after_days) - max(0, begin - plan.archive_after_days)
+    stock = plan.stock if begin == 0 and plan.stock_class != plan.originals else 0
+    moved = request_cost(card, plan.originals, Operation.TRANSITION, plan.uploads_per_day * days + stock)
+    return (_monthly(moved, f"transition to {plan.originals}"),)
+
+
+def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
+    tags = plan.tags * stored.photos * (1 + len(plan.variants))
+    return (counted("tags", tags, card.extras.tags, unit=Unit.OBJECTS, period=Period.MONTHLY),) if tags else ()
+
+
+def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
+    """A month of so many rows of the catalog."""
+    return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database_gb, period=Period.MONTHLY),)
+
+
+def _monthly(line: Line, name: str) -> Line:
+    return replace(line, name=name, period=Period.MONTHLY)

@@ -2,15 +2,17 @@
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL, ROLES
 from imgctl.model import Variant
-from imgctl.pricing.prices import STANDARD
+from imgctl.pricing.lines import Line, total
+from imgctl.pricing.prices import STANDARD, Card, CdnPlan
 
 # What the lesson assumes of an average photo, in bytes.
 LESSON_SIZES: Mapping[str, int] = {
@@ -129,3 +131,93 @@ def month_lengths(start: date, months: int) -> Iterator[tuple[date, int]]:
         yield first, days
         # Month ends differ; the 32nd day always lies in the next month.
         first = date.fromordinal(first.toordinal() + days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named decision: what it changes in a plan, the rest stays."""
+
+    name: str
+    label: str
+    cdn: bool = True
+    originals: str = "STANDARD"
+    drop: tuple[str, ...] = ()
+
+    def of(self, plan: Plan) -> Plan:
+        """The plan with the decision made."""
+        sizes = {name: size for name, size in plan.sizes.items() if name not in self.drop}
+        return replace(plan, cdn=self.cdn, originals=self.originals, sizes=sizes)
+
+
+PRESETS: Final = (
+    Preset(name="baseline", label="Baseline"),
+    Preset(name="cdn-off", label="CDN off", cdn=False),
+    Preset(name="glacier", label="Originals to Glacier", originals="GLACIER"),
+    Preset(name="skip-medium", label="Skip medium", drop=(Variant.MEDIUM.value,)),
+)
+
+
+class Group(StrEnum):
+    """What a line is paid for."""
+
+    STORAGE = "storage"
+    REQUESTS = "requests"
+    TRANSITIONS = "transitions"
+    DELIVERY = "delivery"
+    TAGS = "tags"
+    DATABASE = "database"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """One month's bill: its lines by what they are paid for."""
+
+    number: int
+    first: date
+    days: int
+    groups: Mapping[Group, tuple[Line, ...]]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All lines."""
+        return tuple(line for lines in self.groups.values() for line in lines)
+
+    @property
+    def total(self) -> Decimal:
+        """What the month comes to."""
+        return total(self.lines)
+
+    def of(self, group: Group) -> Decimal:
+        """What one group comes to."""
+        return total(self.groups.get(group, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures people quote: bytes stored in 365 days and viewed in 30, delivery of those 30 both ways, in dollars.
+
+    `flat_plan` is the cheapest flat rate of a CDN that would hold it; None where none does, or nobody asked.
+    """
+
+    year_bytes: int
+    view_bytes: int
+    without_cdn: Decimal
+    with_cdn: Decimal
+    flat_plan: CdnPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modelled:
+    """A plan's bill, month by month, the card it was computed with, and what had to be assumed."""
+
+    plan: Plan
+    profile: Profile
+    card: Card
+    months: tuple[Month, ...]
+    figures: Figures
+    assumptions: tuple[str, ...]
+
+    @property
+    def total(self) -> Decimal:
+        """What all months come to."""
+        return sum((month.total for month in self.months), Decimal(0))

@@ -1,7 +1,7 @@
 """What a price card holds: the prices of one region, as of a date."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -63,8 +63,8 @@ class ClassPrices:
     overhead_standard_bytes: int = 0
     monitoring: Decimal = Decimal(0)
     monitored_bytes: int = 0
-    access_tiers: Mapping[str, Decimal]
-    retrieval: Mapping[str, Retrieval]
+    access_tiers: Mapping[str, Decimal] = field(default_factory=dict)
+    retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

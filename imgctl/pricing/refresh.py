@@ -1,11 +1,108 @@
-"""A card with the prices of today's price list: what was found is taken, what was not is kept and named."""
+"""A card with the prices of AWS's public bulk price list: what was found is taken, what was not is kept and named."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import TypeAlias, cast
 
+from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
-from imgctl.pricing.offers import WANTED, Offer
-from imgctl.pricing.prices import Card, Tiers
+from imgctl.pricing.prices import Card, Tier, Tiers
+
+Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
+Table: TypeAlias = "dict[str, Value]"
+
+OFFERS = ("AmazonS3", "AmazonGlacier", "AmazonS3GlacierDeepArchive", "AWSDataTransfer")
+PER_THOUSAND = 1000
+# Usage types begin with a short name of their region, except in us-east-1: `EUC1-TimedStorage-ByteHrs`.
+_REGION = re.compile(r"(?:[A-Z]{2,4}\d?-)?(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Where a price of the card stands in an offer: its usage type, and the operation where several share one."""
+
+    offer: str
+    usage: str
+    operation: str = ""
+    thousands: bool = False
+
+
+_S3, _FLEXIBLE, _DEEP, _TRANSFER = OFFERS
+WANTED: Mapping[str, Wanted] = {
+    "STANDARD.storage": Wanted(offer=_S3, usage="TimedStorage-ByteHrs"),
+    "STANDARD_IA.storage": Wanted(offer=_S3, usage="TimedStorage-SIA-ByteHrs"),
+    "ONEZONE_IA.storage": Wanted(offer=_S3, usage="TimedStorage-ZIA-ByteHrs"),
+    "INTELLIGENT_TIERING.storage": Wanted(offer=_S3, usage="TimedStorage-INT-FA-ByteHrs"),
+    "GLACIER_IR.storage": Wanted(offer=_S3, usage="TimedStorage-GIR-ByteHrs"),
+    "GLACIER.storage": Wanted(offer=_FLEXIBLE, usage="TimedStorage-ByteHrs"),
+    "DEEP_ARCHIVE.storage": Wanted(offer=_DEEP, usage="TimedStorage-GDA-ByteHrs"),
+    "STANDARD.put": Wanted(offer=_S3, usage="Requests-Tier1", thousands=True),
+    "STANDARD.get": Wanted(offer=_S3, usage="Requests-Tier2", thousands=True),
+    "GLACIER.put": Wanted(offer=_S3, usage="Requests-GLACIER-Tier1", operation="PostObject", thousands=True),
+    "STANDARD_IA.transition": Wanted(offer=_S3, usage="Requests-Tier4", thousands=True),
+    "GLACIER.transition": Wanted(offer=_S3, usage="Requests-Tier3", operation="S3-GlacierTransition", thousands=True),
+    "DEEP_ARCHIVE.transition": Wanted(offer=_S3, usage="Requests-Tier3", operation="S3-GDATransition", thousands=True),
+    "INTELLIGENT_TIERING.monitoring": Wanted(offer=_S3, usage="Monitoring-Automation-INT", thousands=True),
+    "transfer.internet": Wanted(offer=_TRANSFER, usage="DataTransfer-Out-Bytes"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One offer file: the day it was published, and tiers by usage type and operation; a conflict is an empty tuple."""
+
+    published: date
+    prices: Mapping[tuple[str, str], Tiers]
+
+    def find(self, wanted: Wanted) -> Tiers:
+        """The tiers of a price, of 1,000 where it counts requests; empty where the file has none or several."""
+        found = {
+            tiers
+            for (usage, operation), tiers in self.prices.items()
+            if usage == wanted.usage and wanted.operation in ("", operation)
+        }
+        tiers = found.pop() if len(found) == 1 else ()
+        factor = PER_THOUSAND if wanted.thousands else 1
+        return tuple(Tier(price=tier.price * factor, up_to_gb=tier.up_to_gb) for tier in tiers)
+
+
+def read_offer(table: Value, *, source: str) -> Offer:
+    """An offer file as AWS writes it; ConfigError for anything else."""
+    try:
+        parsed = cast("dict[str, str]", table)
+        published = date.fromisoformat(parsed["publicationDate"][:10])
+        prices: dict[tuple[str, str], Tiers] = {}
+        for key, tiers in _prices(cast("dict[str, dict[str, Table]]", table)):
+            prices[key] = tiers if prices.get(key, tiers) == tiers else ()
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+        raise ConfigError(f"{source} is no price list of AWS: {error!r}", hint="check --url") from None
+    return Offer(published=published, prices=prices)
+
+
+def _prices(table: dict[str, dict[str, Table]]) -> Iterator[tuple[tuple[str, str], Tiers]]:
+    terms = cast("dict[str, Table]", table["terms"].get("OnDemand", {}))
+    for sku, product in table["products"].items():
+        attributes = cast("dict[str, str]", product["attributes"])
+        found = _REGION.fullmatch(attributes.get("usagetype", ""))
+        for term in terms.get(sku, {}).values():
+            dimensions = cast("dict[str, dict[str, str | dict[str, str]]]", cast("Table", term)["priceDimensions"])
+            if found:
+                yield (found[1], attributes.get("operation", "")), _offered_tiers(list(dimensions.values()))
+
+
+def _offered_tiers(dimensions: list[dict[str, str | dict[str, str]]]) -> Tiers:
+    tiers = []
+    for one in sorted(dimensions, key=lambda one: Decimal(str(one.get("beginRange", "0")))):
+        price = Decimal(cast("dict[str, str]", one["pricePerUnit"])["USD"])
+        end = str(one.get("endRange", "Inf"))
+        # What is free comes first, and stands on the card by itself.
+        if price or end == "Inf":
+            tiers.append(Tier(price=price, up_to_gb=None if end == "Inf" else Decimal(end)))
+    return tuple(tiers)
+
 
 TRANSFER = "transfer"
 

@@ -53,13 +53,9 @@ class Section:
         """A number from 0 on."""
         return default if default is not None and name not in self._table else self._number(name, self._take(name))
 
-    def number_or_none(self, name: str) -> Decimal | None:
-        """A number from 0 on, or None when it isn't there."""
-        return self.number(name) if name in self._table else None
-
-    def count(self, name: str, default: int | None = None) -> int:
+    def count(self, name: str) -> int:
         """A whole number from 0 on."""
-        found = self.number(name, None if default is None else Decimal(default))
+        found = self.number(name)
         if found != int(found):
             raise self.wrong(name, "is no whole number")
         return int(found)

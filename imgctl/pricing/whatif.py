@@ -7,15 +7,12 @@ from decimal import Decimal
 from imgctl.errors import UsageError
 from imgctl.model import VariantFormat
 from imgctl.pricing.archive import Archive, Held, archive_lines
-from imgctl.pricing.aws_model import delivery
-from imgctl.pricing.lines import Line, Period, dollars
-from imgctl.pricing.modelled import added
+from imgctl.pricing.costs import DAYS_A_MONTH, Operation, Sized, request_cost, retrieval_cost
+from imgctl.pricing.lines import Line, Period, dollars, total
+from imgctl.pricing.model import delivery
+from imgctl.pricing.moves import Origin, hours_until_restored, hours_words, transition_estimate
 from imgctl.pricing.plan import VIEWED, Plan, stand_in
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.pricing.requests import Operation, request_cost, retrieval_cost
-from imgctl.pricing.restore import hours_until_restored, hours_words
-from imgctl.pricing.storage import DAYS_A_MONTH, Sized
-from imgctl.pricing.transition import Origin, transition_estimate
 from imgctl.units import count_of
 
 # Of a JPEG that looks the same: Google's WebP study says 25 to 34 % less; AVIF about half.
@@ -76,17 +73,17 @@ class WhatIf:
     @property
     def before_total(self) -> Decimal:
         """A month as it is."""
-        return sum((added(lines) for lines in self.before.values()), Decimal(0))
+        return sum((total(lines) for lines in self.before.values()), Decimal(0))
 
     @property
     def after_total(self) -> Decimal:
         """A month as it would be."""
-        return sum((added(lines) for lines in self.after.values()), Decimal(0))
+        return sum((total(lines) for lines in self.after.values()), Decimal(0))
 
     @property
     def one_off(self) -> Decimal:
         """What the change costs."""
-        return added(self.once)
+        return total(self.once)
 
     @property
     def payback_days(self) -> Decimal | None:
@@ -198,7 +195,7 @@ def _worse(card: Card, today: Today, after: Today, change: Change, moved: Mappin
 def _worse_moved(card: Card, move: Move, moved: Mapping[str, Held]) -> Iterator[str]:
     objects, size = sum(held.objects for held in moved.values()), sum(held.size for held in moved.values())
     for tier in card.of(move.to).retrieval:
-        cost = added(retrieval_cost(card, move.to, tier, objects=objects, size=size))
+        cost = total(retrieval_cost(card, move.to, tier, objects=objects, size=size))
         hours = hours_until_restored(card, move.to, tier)
         wait = hours_words(hours) if hours[1] else "at once"
         yield f"reading {count_of(objects, 'original')} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError, UsageError
 from imgctl.pricing.card import load_card
+from imgctl.pricing.costs import monthly_internet
+from imgctl.pricing.lines import total
 from imgctl.pricing.model import model
-from imgctl.pricing.modelled import Group, Month, added
-from imgctl.pricing.plan import Plan, month_lengths
-from imgctl.pricing.transfer import monthly_internet
+from imgctl.pricing.plan import Group, Month, Plan, month_lengths
 
 CARD = load_card()
 KIB, GIB, TIB = 2**10, 2**30, 2**40
@@ -190,7 +190,7 @@ def test_delivery_from_the_bucket_has_a_free_tier_and_tiers(views: str, expected
     ],
 )
 def test_egress_at_the_edges_of_its_tiers(gib: int, expected: str) -> None:
-    assert cents(added(monthly_internet(CARD, gib * GIB))) == expected
+    assert cents(total(monthly_internet(CARD, gib * GIB))) == expected
 
 
 @pytest.mark.parametrize(

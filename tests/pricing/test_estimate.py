@@ -92,7 +92,7 @@ def test_only_aws_is_said_to_ask_these_prices() -> None:
     found = upload_estimate(CARD, files=1, size=1)
 
     assert found.text(Billing.NONE) == "free: a directory bills nothing"
-    assert found.text(Billing.OTHER).startswith("this endpoint has prices of its own; on AWS it would be one-off")
+    assert found.text(Billing.OTHER).startswith("price unknown for this endpoint; AWS us-east-1 would charge one-off")
     assert found.record(Billing.OTHER)["billing"] == "other"
 
 

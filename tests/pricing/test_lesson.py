@@ -9,8 +9,7 @@ from imgctl.ops.cost.words import wrong_words
 from imgctl.pricing.card import load_card
 from imgctl.pricing.lesson import terabytes
 from imgctl.pricing.model import model
-from imgctl.pricing.modelled import Group, Modelled
-from imgctl.pricing.plan import Plan, Profile
+from imgctl.pricing.plan import Group, Modelled, Plan, Profile
 
 CARD = load_card()
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import ConfigError
-from imgctl.pricing.card import load_card
-from imgctl.pricing.offers import OFFERS, Value, read_offer
+from imgctl.pricing.card import card_toml, load_card
 from imgctl.pricing.prices import Tier
-from imgctl.pricing.refresh import refreshed
-from imgctl.pricing.write import card_toml
+from imgctl.pricing.refresh import OFFERS, Value, read_offer, refreshed
 
 CARD = load_card()
 Dimensions = list[tuple[str, str, str]]

@@ -6,10 +6,9 @@ import pytest
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.card import load_card
+from imgctl.pricing.costs import Operation, Sized, request_cost
 from imgctl.pricing.estimate import Estimate
-from imgctl.pricing.requests import Operation, request_cost
-from imgctl.pricing.restore import Leaving, hours_until_restored, hours_words, restore_estimate
-from imgctl.pricing.storage import Sized
+from imgctl.pricing.moves import Leaving, hours_until_restored, hours_words, restore_estimate
 
 GIB = 2**30
 CARD = load_card()

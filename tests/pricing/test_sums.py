@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.card import CLASSES, load_card
+from imgctl.pricing.costs import (
+    Operation,
+    Sized,
+    early_delete,
+    monthly_cdn,
+    monthly_internet,
+    monthly_storage,
+    request_cost,
+    retrieval,
+    retrieval_cost,
+    together,
+)
 from imgctl.pricing.lines import Line
-from imgctl.pricing.requests import Operation, request_cost, retrieval, retrieval_cost
-from imgctl.pricing.storage import Sized, early_delete, monthly_storage
-from imgctl.pricing.transfer import monthly_cdn, monthly_internet
 
 CARD = load_card()
 KIB, GIB, TIB = 2**10, 2**30, 2**40
@@ -19,6 +28,8 @@ KIB, GIB, TIB = 2**10, 2**30, 2**40
 sizes = st.integers(min_value=0, max_value=10**18)
 counts = st.integers(min_value=0, max_value=10**12)
 classes = st.sampled_from(CLASSES)
+
+HUNDRED = Sized(objects=100, size=100 * GIB)
 
 
 def amount(lines: tuple[Line, ...]) -> Decimal:
@@ -30,7 +41,7 @@ def cents(value: Decimal) -> str:
 
 
 def stored(storage_class: str, objects: int, size: int, *, before: int = 0) -> Decimal:
-    return amount(monthly_storage(CARD, storage_class=storage_class, objects=objects, size=size, stored_bytes=before))
+    return amount(monthly_storage(CARD, storage_class, Sized(objects=objects, size=size), stored_bytes=before))
 
 
 @pytest.mark.parametrize(
@@ -75,14 +86,9 @@ def test_what_is_stored_already_fills_the_lower_tiers() -> None:
 
 def test_small_objects_are_told_apart_by_their_band() -> None:
     # 1,000 of 1 KiB hide behind 1,000 of 1 MiB unless they are told: 128,000 KiB instead of 1,000.
-    mixed = monthly_storage(CARD, storage_class="STANDARD_IA", objects=2000, size=1000 * (KIB + 1024 * KIB))
-    told = monthly_storage(
-        CARD,
-        storage_class="STANDARD_IA",
-        objects=2000,
-        size=1000 * (KIB + 1024 * KIB),
-        bands=[Sized(objects=1000, size=1000 * KIB)],
-    )
+    small, large = Sized(objects=1000, size=1000 * KIB), Sized(objects=1000, size=1000 * 1024 * KIB)
+    mixed = monthly_storage(CARD, "STANDARD_IA", together([small, large]))
+    told = monthly_storage(CARD, "STANDARD_IA", small, large)
 
     assert amount(told) - amount(mixed) == 127_000 * KIB * Decimal("0.0125") / GIB
 
@@ -134,12 +140,9 @@ def test_retrieval_says_how_long_it_takes_and_which_tiers_there_are() -> None:
 
 def test_leaving_early_pays_the_days_that_are_left() -> None:
     # 100 GiB × .004 × 60 / 30.
-    assert (
-        cents(amount(early_delete(CARD, storage_class="GLACIER_IR", objects=100, size=100 * GIB, age_days=30)))
-        == "0.80"
-    )
-    assert early_delete(CARD, storage_class="GLACIER_IR", objects=100, size=100 * GIB, age_days=90) == ()
-    assert early_delete(CARD, storage_class="STANDARD", objects=100, size=100 * GIB, age_days=0) == ()
+    assert cents(amount(early_delete(CARD, "GLACIER_IR", HUNDRED, age_days=30))) == "0.80"
+    assert early_delete(CARD, "GLACIER_IR", HUNDRED, age_days=90) == ()
+    assert early_delete(CARD, "STANDARD", HUNDRED, age_days=0) == ()
 
 
 def test_delivery_worked_by_hand() -> None:

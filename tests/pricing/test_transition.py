@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.pricing.card import load_card
-from imgctl.pricing.storage import Sized
-from imgctl.pricing.transition import (
+from imgctl.pricing.costs import Sized
+from imgctl.pricing.moves import (
     Origin,
     break_even_bytes,
     monthly_before,
@@ -172,4 +172,6 @@ def pays(source: Origin, to: str, stay_days: int, size: int) -> bool:
     estimate = transition_estimate(CARD, to=to, moved=moved)
     looks = sum(line.amount for line in estimate.lines if line.name.startswith("HEAD"))
     days = max(stay_days, CARD.of(to).minimum_days)
-    return monthly_before(CARD, moved) * stay_days / 30 > estimate.monthly * days / 30 + estimate.one_off - looks
+    before, after = monthly_before(CARD, moved) * stay_days / 30, estimate.monthly * days / 30
+    # A byte makes a difference of 10^-13 and more, the rounding of 28 digits one far below this.
+    return before - after - estimate.one_off + looks > Decimal("1E-20")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from imgctl.pricing.card import load_card
-from imgctl.pricing.offers import OFFERS
+from imgctl.pricing.refresh import OFFERS
 from tests.pricing.test_refresh import S3, offer
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result

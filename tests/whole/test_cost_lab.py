@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.pricing.presets import PRESETS
+from imgctl.pricing.plan import PRESETS
 from tests.parts.chromium import Tab
 from tests.whole.deployment import Deployment
 

@@ -68,7 +68,7 @@ def test_what_is_billed_is_shown_and_wants_a_yes(servers: Deployment) -> None:
 
     assert refused.code == 2
     assert "20 blobs" in refused.err
-    assert "prices of its own; on AWS it would be one-off" in refused.err
+    assert "price unknown for this endpoint; AWS us-east-1 would charge one-off" in refused.err
     assert "--yes" in refused.err.splitlines()[-1]
     assert dry.code == 0
     (estimate,) = dry.of("estimate")

@@ -8,10 +8,10 @@ from imgctl.config import Settings
 from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
 from imgctl.pricing.card import load_card
+from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Period, dollars, total
 from imgctl.pricing.prices import Card
-from imgctl.pricing.requests import Operation, request_cost
 from imgctl.units import count_of, counts_of
 
 

@@ -25,9 +25,9 @@ from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
+from imgctl.pricing.costs import Sized
+from imgctl.pricing.moves import hours_until_restored, restore_estimate
 from imgctl.pricing.prices import Card
-from imgctl.pricing.restore import hours_until_restored, restore_estimate
-from imgctl.pricing.storage import Sized
 from imgctl.run.stop import Stop
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.blobs.base import Tier

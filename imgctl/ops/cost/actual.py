@@ -8,10 +8,9 @@ from enum import StrEnum
 from imgctl.model import Variant
 from imgctl.ops.cost.survey import Part, Survey
 from imgctl.pricing.archive import ROWS, Archive, archive_bill, archive_lines, shares
-from imgctl.pricing.lines import Line
-from imgctl.pricing.modelled import added
+from imgctl.pricing.costs import Operation, request_cost
+from imgctl.pricing.lines import Line, total
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.pricing.requests import Operation, request_cost
 
 OTHERS = "others"
 ORIGINAL = "original"
@@ -59,16 +58,16 @@ class Actual:
 def actual(card: Card, survey: Survey, by: By) -> Actual:
     """The bill of what the survey found, divided as asked; the shares add up to the total."""
     lines = archive_lines(card, survey.archive)
-    total = sum((added(some) for some in lines.values()), Decimal(0))
+    whole = sum((total(some) for some in lines.values()), Decimal(0))
     users = _of_parts(card, survey.archive, survey.users, lines)
     dearest = tuple(sorted(users, key=lambda one: (-one.amount, one.name)))
     divided = {
         By.CLASS: lambda: _by_class(survey.archive, lines),
         By.VARIANT: lambda: _by_variant(survey.archive, lines),
         By.MONTH: lambda: _of_parts(card, survey.archive, survey.months, lines),
-        By.USER: lambda: (*dearest, *_others(survey.archive, dearest, total)),
+        By.USER: lambda: (*dearest, *_others(survey.archive, dearest, whole)),
     }[by]()
-    return Actual(lines=lines, total=total, growth=_growth(card, survey), shares=divided, dearest=dearest)
+    return Actual(lines=lines, total=whole, growth=_growth(card, survey), shares=divided, dearest=dearest)
 
 
 def _growth(card: Card, survey: Survey) -> Growth:
@@ -87,23 +86,23 @@ def _growth(card: Card, survey: Survey) -> Growth:
 
 def _by_class(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> tuple[Share, ...]:
     originals = tuple(
-        Share(name=f"{name} originals", objects=held.objects, size=held.size, amount=added(lines[name]))
+        Share(name=f"{name} originals", objects=held.objects, size=held.size, amount=total(lines[name]))
         for name, held in archive.originals.items()
     )
-    amount = sum((added(lines[name]) for name in archive.variants), Decimal(0))
+    amount = sum((total(lines[name]) for name in archive.variants), Decimal(0))
     count = sum(archive.variants.values())
     variants = Share(name=f"{STANDARD} variants", objects=count, size=archive.variant_size, amount=amount)
     return (*originals, variants, _rows(archive, lines))
 
 
 def _by_variant(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> tuple[Share, ...]:
-    amount = sum((added(lines[name]) for name in archive.originals), Decimal(0))
+    amount = sum((total(lines[name]) for name in archive.originals), Decimal(0))
     variants = tuple(
         Share(
             name=name,
             objects=archive.variants[name],
             size=archive.variants[name] * archive.sizes[name],
-            amount=added(lines[name]),
+            amount=total(lines[name]),
         )
         for name in (one.value for one in Variant)
     )
@@ -112,7 +111,7 @@ def _by_variant(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> tupl
 
 
 def _rows(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> Share:
-    return Share(name=ROWS, objects=archive.rows, size=0, amount=added(lines[ROWS]))
+    return Share(name=ROWS, objects=archive.rows, size=0, amount=total(lines[ROWS]))
 
 
 def _of_parts(

@@ -7,10 +7,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from imgctl.errors import ImgctlError, StateError, UsageError
-from imgctl.pricing.offers import OFFERS, Offer, read_offer
+from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
-from imgctl.pricing.refresh import Refreshed, refreshed
-from imgctl.pricing.write import card_toml
+from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, read_offer, refreshed
 
 # The bulk price list, as of November 2026; a regional file of S3 has about 400 KB.
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"

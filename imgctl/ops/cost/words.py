@@ -5,8 +5,7 @@ from decimal import Decimal
 
 from imgctl.pricing.lesson import corrections
 from imgctl.pricing.model import model
-from imgctl.pricing.modelled import Group, Modelled
-from imgctl.pricing.plan import Profile
+from imgctl.pricing.plan import Group, Modelled, Profile
 from imgctl.pricing.prices import STANDARD
 
 YEAR_MONTHS = 12

@@ -9,11 +9,11 @@ from decimal import Decimal
 from imgctl.errors import UsageError
 from imgctl.model import ARCHIVE_TIERS, StorageClass
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.lines import dollars, plain
+from imgctl.pricing.moves import Leaving, restore_estimate
 from imgctl.pricing.prices import Card
-from imgctl.pricing.restore import Leaving, restore_estimate
-from imgctl.pricing.storage import Sized
 from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of
 

@@ -11,8 +11,8 @@ from imgctl.ops.restore.order import Outcome, RestoreOrder, State, Wanted
 from imgctl.ops.restore.survey import status
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import BadId
+from imgctl.pricing.moves import hours_until_restored
 from imgctl.pricing.prices import Card
-from imgctl.pricing.restore import hours_until_restored
 from imgctl.store.blobs.base import BlobStore, Tier
 from imgctl.store.catalog.engine import Catalog
 

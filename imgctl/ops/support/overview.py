@@ -10,8 +10,8 @@ from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Status, Variant, VariantFormat, is_archived
 from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
-from imgctl.pricing.estimate import Billing, Estimate, billing
-from imgctl.pricing.storage import monthly_storage
+from imgctl.pricing.costs import Sized, monthly_storage
+from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.lookups import clock
@@ -98,9 +98,9 @@ def _monthly_cost(settings: Settings, blobs: Iterable[Blob]) -> Estimate:
     lines = (
         line
         for blob in sorted(blobs, key=lambda blob: blob.storage_class)
-        for line in monthly_storage(card, storage_class=blob.storage_class, objects=1, size=blob.size)
+        for line in monthly_storage(card, blob.storage_class, Sized(objects=1, size=blob.size))
     )
-    return Estimate(lines=tuple(lines), card=card.name, as_of=card.as_of)
+    return estimated(card, lines)
 
 
 def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]:

@@ -9,8 +9,8 @@ from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass, Variant
 from imgctl.ops.joined import Joined
 from imgctl.ops.transition.order import Policy, Reason
+from imgctl.pricing.moves import Origin, break_even_bytes, origin
 from imgctl.pricing.prices import STANDARD, Card
-from imgctl.pricing.transition import Origin, break_even_bytes, origin
 from imgctl.store.blobs.base import Blob
 from imgctl.units import count_of, format_bytes
 

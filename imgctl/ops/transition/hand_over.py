@@ -15,8 +15,8 @@ from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import TransitionOrder
 from imgctl.ops.transition.rows import seen_of
 from imgctl.ops.transition.start import DAY_SECONDS
+from imgctl.pricing.moves import Origin, break_even_bytes
 from imgctl.pricing.prices import STANDARD
-from imgctl.pricing.transition import Origin, break_even_bytes
 from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
 from imgctl.store.aws.lifecycle import LifecyclePlan, planned
 from imgctl.store.catalog.storage_class import promise_moves

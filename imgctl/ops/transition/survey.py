@@ -9,9 +9,9 @@ from imgctl.errors import StoreDenied
 from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.look import Judges
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Estimate
-from imgctl.pricing.storage import Sized
-from imgctl.pricing.transition import (
+from imgctl.pricing.moves import (
     Origin,
     monthly_before,
     payback_months,

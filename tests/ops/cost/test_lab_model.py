@@ -16,9 +16,7 @@ from imgctl.ops.cost.lab.data import page_data
 from imgctl.pricing.card import load_card
 from imgctl.pricing.lines import Json, dollars
 from imgctl.pricing.model import model
-from imgctl.pricing.modelled import Group, Modelled
-from imgctl.pricing.plan import LESSON_SIZES, Plan, Profile
-from imgctl.pricing.presets import PRESETS
+from imgctl.pricing.plan import LESSON_SIZES, PRESETS, Group, Modelled, Plan, Profile
 
 CARD = load_card()
 MODEL = Path(str(files("imgctl.ops.cost.lab") / "model.js"))

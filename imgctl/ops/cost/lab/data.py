@@ -5,8 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from imgctl.pricing.lines import Json, plain
-from imgctl.pricing.plan import ROW_BYTES, Plan, Profile, month_lengths
-from imgctl.pricing.presets import PRESETS
+from imgctl.pricing.plan import PRESETS, ROW_BYTES, Plan, Profile, month_lengths
 from imgctl.pricing.prices import STANDARD, Card, ClassPrices, Tiers
 
 MONTHS_OFFERED = 36

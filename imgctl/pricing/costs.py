@@ -1,0 +1,167 @@
+"""What asking, storing and delivering cost: requests, retrieval, months of storage, and bytes to viewers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+from imgctl.errors import ConfigError
+from imgctl.pricing.lines import Line, Period, Unit, counted, tiered, total, weighed
+from imgctl.pricing.prices import STANDARD, Card, CdnPlan, ClassPrices, Retrieval
+from imgctl.units import count_of
+
+
+class Operation(StrEnum):
+    """What a request does; a copy is paid at the price of the class it puts into."""
+
+    PUT = "PUT"
+    COPY = "COPY"
+    POST = "POST"
+    LIST = "LIST"
+    GET = "GET"
+    HEAD = "HEAD"
+    DELETE = "DELETE"
+    TRANSITION = "transition"
+
+
+INSTANT = "INSTANT"
+"""The tier of classes that can be read at once, for a price a GB."""
+
+_PUTS = {Operation.PUT, Operation.COPY, Operation.POST}
+
+
+def request_cost(card: Card, storage_class: str, operation: Operation, count: int) -> Line:
+    """`count` requests of one kind, once; ConfigError where the card has no price for them."""
+    price = _price(card, card.of(storage_class), operation)
+    if price is None:
+        raise ConfigError(f"price card {card.name} has no price of {operation} into or from {storage_class}")
+    return counted(operation.value, count, price, period=Period.ONE_OFF)
+
+
+def retrieval(card: Card, storage_class: str, tier: str) -> Retrieval:
+    """The prices and hours of reading from a class by a tier; ConfigError where there is no such tier."""
+    tiers = card.of(storage_class).retrieval
+    found = tiers.get(tier)
+    if found is None:
+        known = f"it has {', '.join(tiers)}" if tiers else "reading it needs no retrieval"
+        raise ConfigError(f"price card {card.name}: {storage_class} has no retrieval tier {tier}", hint=known)
+    return found
+
+
+def retrieval_cost(card: Card, storage_class: str, tier: str, *, objects: int, size: int) -> tuple[Line, ...]:
+    """Bringing `objects` of `size` bytes in all back by a tier; without the storage of restored copies and GET requests."""
+    prices = retrieval(card, storage_class, tier)
+    name = f"{storage_class} {tier}"
+    return (
+        counted(f"{name} restored", objects, prices.requests, unit=Unit.OBJECTS, period=Period.ONE_OFF),
+        weighed(card, f"{name} retrieved", size, prices.gb, period=Period.ONE_OFF),
+    )
+
+
+def _price(card: Card, prices: ClassPrices, operation: Operation) -> Decimal | None:
+    if operation is Operation.DELETE:
+        return Decimal(0)
+    if operation is Operation.LIST:
+        return card.list_requests
+    if operation is Operation.TRANSITION:
+        return prices.transition
+    return prices.put if operation in _PUTS else prices.get
+
+
+DAYS_A_MONTH = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """So many objects of so many bytes together, all about the same size."""
+
+    objects: int
+    size: int
+
+
+def together(sizes: Iterable[Sized]) -> Sized:
+    """All of them as one."""
+    listed = list(sizes)
+    return Sized(objects=sum(one.objects for one in listed), size=sum(one.size for one in listed))
+
+
+def monthly_storage(card: Card, storage_class: str, *bands: Sized, stored_bytes: int = 0) -> tuple[Line, ...]:
+    """What objects cost a month, beside `stored_bytes` of the class that fill its lower tiers.
+
+    The objects of a band count as equally large. Where a class has a smallest billable size, bands that mix smaller and
+    larger objects come out too cheap.
+    """
+    prices, size = card.of(storage_class), sum(band.size for band in bands)
+    billed = sum(max(band.size, band.objects * prices.minimum_bytes) for band in bands)
+    name = storage_class if billed == size else f"{storage_class} (with the smallest billable size)"
+    lines = tiered(card, name, billed, prices.storage, before=stored_bytes, period=Period.MONTHLY)
+    return (*lines, *_overhead(card, prices, sum(band.objects for band in bands)), *_monitoring(prices, bands))
+
+
+def early_delete(card: Card, storage_class: str, sized: Sized, *, age_days: int) -> tuple[Line, ...]:
+    """What leaving a class before its minimum days costs: the storage of the days that are left (30 a month)."""
+    prices = card.of(storage_class)
+    left = max(0, prices.minimum_days - age_days)
+    billed = max(sized.size, sized.objects * prices.minimum_bytes) + sized.objects * prices.overhead_bytes
+    if not left or not billed:
+        return ()
+    price = prices.storage[0].price * left / DAYS_A_MONTH
+    name = f"{storage_class} left {count_of(left, 'day')} early"
+    return (weighed(card, name, billed, price, period=Period.ONE_OFF),)
+
+
+def left_early(card: Card, parts: Iterable[tuple[str, int, Sized]]) -> tuple[Line, ...]:
+    """A line for each class that parts (class, age in days, objects) leave early; its unit price is the mean."""
+    found: dict[str, list[Line]] = {}
+    for name, age_days, sized in parts:
+        found.setdefault(name, []).extend(early_delete(card, name, sized, age_days=age_days))
+    return tuple(_merged(name, lines) for name, lines in found.items() if lines)
+
+
+def _merged(name: str, lines: list[Line]) -> Line:
+    if len(lines) == 1:
+        return lines[0]
+    quantity, amount = sum((line.quantity for line in lines), Decimal(0)), total(lines)
+    formula = " + ".join(line.formula for line in lines[:3]) + (" + …" if len(lines) > 3 else "")
+    told = replace(lines[0], name=f"{name} left early", quantity=quantity, amount=amount, formula=formula)
+    return replace(told, unit_price=amount / quantity)
+
+
+def _overhead(card: Card, prices: ClassPrices, objects: int) -> tuple[Line, ...]:
+    if not objects or not prices.overhead_bytes + prices.overhead_standard_bytes:
+        return ()
+    own, standard = objects * prices.overhead_bytes, objects * prices.overhead_standard_bytes
+    rate = card.of(STANDARD).storage[0].price
+    return (
+        weighed(card, f"{prices.name} overhead", own, prices.storage[0].price, period=Period.MONTHLY),
+        weighed(card, f"{prices.name} overhead at {STANDARD}", standard, rate, period=Period.MONTHLY),
+    )
+
+
+def _monitoring(prices: ClassPrices, sized: Sequence[Sized]) -> tuple[Line, ...]:
+    if not prices.monitoring:
+        return ()
+    monitored = sum(band.objects for band in sized if band.size >= band.objects * prices.monitored_bytes)
+    if not monitored:
+        return ()
+    return (counted("objects monitored", monitored, prices.monitoring, unit=Unit.OBJECTS, period=Period.MONTHLY),)
+
+
+def monthly_internet(card: Card, size: int) -> tuple[Line, ...]:
+    """`size` bytes a month from the bucket to the internet, after what is free; GET requests come on top."""
+    paid = max(0, size - int(card.transfer.internet_free_gb * card.gb_bytes))
+    return tiered(card, "to the internet", paid, card.transfer.internet, period=Period.MONTHLY)
+
+
+def monthly_cdn(card: Card, *, size: int, requests: int) -> tuple[Line, ...]:
+    """`size` bytes in so many HTTPS requests a month from the CDN to viewers, after what is free; without origin GETs."""
+    paid = max(0, size - int(card.cdn.free_gb * card.gb_bytes))
+    asked = max(0, requests - card.cdn.free_requests)
+    lines = tiered(card, "from the CDN", paid, card.cdn.internet, period=Period.MONTHLY)
+    return (*lines, counted("CDN requests", asked, card.cdn.https, period=Period.MONTHLY))
+
+
+def flat_plan(card: Card, *, size: int, requests: int) -> CdnPlan | None:
+    """The cheapest flat plan whose allowance holds so many bytes and requests a month; None where none does."""
+    fitting = [one for one in card.cdn.plans if one.requests >= requests and one.gb * card.gb_bytes >= size]
+    return min(fitting, key=lambda one: one.monthly, default=None)

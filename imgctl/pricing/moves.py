@@ -1,0 +1,229 @@
+"""Moving originals between classes: what a transition or a restore costs once and monthly, and when it pays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Decimal
+from itertools import pairwise
+
+from imgctl.model import ARCHIVE_TIERS
+from imgctl.pricing.costs import (
+    DAYS_A_MONTH,
+    Operation,
+    Sized,
+    early_delete,
+    left_early,
+    monthly_storage,
+    request_cost,
+    retrieval,
+    retrieval_cost,
+    together,
+)
+from imgctl.pricing.estimate import Estimate, estimated
+from imgctl.pricing.lines import Line, Period, Unit, counted, dollars, total, weighed
+from imgctl.pricing.prices import STANDARD, Card
+from imgctl.units import count_of
+
+# No object is larger (S3 User Guide), and within it every class has one price.
+_LARGEST_BYTES = 50 * 2**40
+NOTHING: Mapping[str, Sized] = {}
+MINUTES_AN_HOUR = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where objects come from: their class, how many days they have been in it as far as that class minds (`origin`),
+    and whether they are smaller than what either class bills at least.
+    """
+
+    storage_class: str
+    age_days: int = 0
+    small: bool = False
+
+
+def origin(card: Card, storage_class: str, *, to: str, size: int, age_days: int) -> Origin:
+    """Where one object comes from; ages stop at the class's minimum days, so that origins are few."""
+    source = card.of(storage_class)
+    least = max(source.minimum_bytes, card.of(to).minimum_bytes)
+    age = min(max(0, age_days), source.minimum_days)
+    return Origin(storage_class=storage_class, age_days=age, small=size < least)
+
+
+def transition_estimate(
+    card: Card,
+    *,
+    to: str,
+    moved: Mapping[Origin, Sized],
+    list_requests: int = 0,
+    head_requests: int = 0,
+    old_versions: bool = False,
+) -> Estimate:
+    """Moving objects by copies in place: once the requests and early leaving, monthly what they then cost.
+
+    Each copy is looked at before and after; `list_requests` and `head_requests` (of STANDARD) are those of the look before.
+    With `old_versions` what is copied from stays and stays billed.
+    """
+    lines = [
+        request_cost(card, to, Operation.TRANSITION, together(moved.values()).objects),
+        request_cost(card, STANDARD, Operation.LIST, list_requests),
+        replace(request_cost(card, STANDARD, Operation.HEAD, head_requests), name="HEAD to look"),
+        *_heads(card, to, moved),
+        *_stored(card, to, moved),
+        *(
+            _kept(card, moved)
+            if old_versions
+            else left_early(card, ((at.storage_class, at.age_days, sized) for at, sized in moved.items()))
+        ),
+    ]
+    return estimated(card, [line for line in lines if line.quantity])
+
+
+def saving_per_month(card: Card, *, to: str, moved: Mapping[Origin, Sized], old_versions: bool = False) -> Decimal:
+    """How much less a month's storage costs afterwards; negative where it costs more, as beside old versions."""
+    after = total(_stored(card, to, moved), Period.MONTHLY)
+    return -after if old_versions else monthly_before(card, moved) - after
+
+
+def monthly_before(card: Card, moved: Mapping[Origin, Sized]) -> Decimal:
+    """What the objects cost a month where they are; afterwards the bill of the old versions, where they are kept."""
+    return total(_kept(card, moved), Period.MONTHLY)
+
+
+def payback_months(one_off: Decimal, saving: Decimal) -> Decimal | None:
+    """After how many months the saving has paid what was paid once; None for never."""
+    return one_off / saving if saving > 0 else None
+
+
+def break_even_bytes(card: Card, *, source: Origin, to: str, stay_days: int) -> int | None:
+    """The smallest object from which on a move pays if it stays so long; None where none does.
+
+    Counted are the transition, the months in either class (in `to` at least its minimum days) with overhead and
+    smallest billable sizes, and leaving `source` early.
+    """
+    # Between the sizes where billing changes its slope the gain is a straight line.
+    corners = sorted({0, card.of(source.storage_class).minimum_bytes, card.of(to).minimum_bytes, _LARGEST_BYTES})
+    found: int | None = None
+    for low, high in reversed(list(pairwise(corners))):
+        first, last = (_gain(card, source, to, stay_days, size) for size in (low, high))
+        if last <= 0:
+            return found
+        if first <= 0:
+            return _first_above(low + (high - low) * -first / (last - first))
+        found = low
+    return found
+
+
+def _first_above(size: Decimal) -> int:
+    """The smallest whole number that is larger."""
+    ceiling = int(size.to_integral_value(ROUND_CEILING))
+    return ceiling + 1 if ceiling == size else ceiling
+
+
+def _gain(card: Card, source: Origin, to: str, stay_days: int, size: int) -> Decimal:
+    one = Sized(objects=1, size=size)
+    kept = total(monthly_storage(card, source.storage_class, one)) * stay_days
+    moved = total(monthly_storage(card, to, one)) * max(stay_days, card.of(to).minimum_days)
+    once = request_cost(card, to, Operation.TRANSITION, 1).amount
+    early = early_delete(card, source.storage_class, one, age_days=source.age_days)
+    return (kept - moved) / DAYS_A_MONTH - once - total(early)
+
+
+def _heads(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
+    heads: dict[str, int] = {}
+    for source, sized in moved.items():
+        for name in (source.storage_class, to):
+            heads[name] = heads.get(name, 0) + sized.objects
+    costs = ((name, request_cost(card, name, Operation.HEAD, count)) for name, count in heads.items())
+    return tuple(replace(line, name=f"HEAD in {name}") for name, line in costs)
+
+
+def _stored(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
+    return monthly_storage(card, to, *moved.values())
+
+
+def _kept(card: Card, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for name in dict.fromkeys(source.storage_class for source in moved):
+        bands = (sized for source, sized in moved.items() if source.storage_class == name)
+        lines += monthly_storage(card, name, *bands)
+    return tuple(replace(line, name=f"{line.name} in old versions") for line in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """Archived originals that are to stay readable for good, by their class and age in days."""
+
+    ages: Mapping[tuple[str, int], Sized]
+    versioned: bool = False
+
+
+def restore_estimate(
+    card: Card,
+    *,
+    archived: Mapping[str, Sized],
+    tier: str,
+    days: int,
+    extended: Mapping[str, Sized] = NOTHING,
+    leaving: Leaving | None = None,
+) -> Estimate:
+    """Restoring `archived` (by class) for so many days, each looked at by a HEAD before and after.
+
+    `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
+    are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies
+    back to STANDARD and the fee for leaving a class early. ConfigError where a class has no such tier.
+    """
+    lines: list[Line] = []
+    for name, sized in archived.items():
+        lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects)]
+        lines += retrieval_cost(card, name, tier, objects=sized.objects, size=sized.size)
+    for name, sized in extended.items():
+        lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects), _extension(card, name, tier, sized)]
+    copied = [sized for group in (archived, extended) for name, sized in group.items() if name not in ARCHIVE_TIERS]
+    held = sum(sized.size for sized in copied)
+    lines += [_copies(card, held, days)] if held else []
+    lines += _left(card, leaving) if leaving else ()
+    assumptions = _assumptions(card, leaving) if leaving else ()
+    return estimated(card, lines, *assumptions)
+
+
+def hours_until_restored(card: Card, storage_class: str, tier: str) -> tuple[Decimal, Decimal]:
+    """How long a restore takes at least and at most, in hours; ConfigError where there is no such tier."""
+    return retrieval(card, storage_class, tier).hours
+
+
+def hours_words(hours: tuple[Decimal, Decimal]) -> str:
+    """How long a restore takes, for people: `3 to 5 hours`, `1 to 5 minutes`, `up to 48 hours`."""
+    least, most = hours
+    unit = "hours"
+    if most < 1:
+        least, most, unit = least * MINUTES_AN_HOUR, most * MINUTES_AN_HOUR, "minutes"
+    return f"{least:.0f} to {most:.0f} {unit}" if least else f"up to {most:.0f} {unit}"
+
+
+def _extension(card: Card, name: str, tier: str, sized: Sized) -> Line:
+    price = retrieval(card, name, tier).requests
+    return counted(f"{name} {tier} extended", sized.objects, price, unit=Unit.OBJECTS, period=Period.ONE_OFF)
+
+
+def _copies(card: Card, size: int, days: int) -> Line:
+    # In the dearest tier, as nobody knows how much else the account stores.
+    price = card.of(STANDARD).storage[0].price * days / DAYS_A_MONTH
+    return weighed(card, f"readable copies for {count_of(days, 'day')}", size, price, period=Period.ONE_OFF)
+
+
+def _left(card: Card, leaving: Leaving) -> tuple[Line, ...]:
+    everything = together(leaving.ages.values())
+    if not everything.objects:
+        return ()
+    copies = request_cost(card, STANDARD, Operation.COPY, everything.objects)
+    parts = ((name, age, sized) for (name, age), sized in sorted(leaving.ages.items()))
+    return (copies, *left_early(card, parts), *monthly_storage(card, STANDARD, everything))
+
+
+def _assumptions(card: Card, leaving: Leaving) -> tuple[str, ...]:
+    by_class: dict[str, list[Sized]] = {}
+    for (name, _), sized in leaving.ages.items():
+        by_class.setdefault(name, []).append(sized)
+    ended = sum((total(monthly_storage(card, name, together(all_))) for name, all_ in by_class.items()), Decimal(0))
+    if leaving.versioned:
+        return (f"the bucket keeps versions: the archived ones stay and cost {dollars(ended)} a month",)
+    return (f"the archive's {dollars(ended)} a month end",) if ended else ()
