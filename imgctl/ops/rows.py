@@ -1,9 +1,10 @@
-"""The rows a command works through: a scope of the catalog or a list of ids, page by page, through outages."""
+"""The rows a command works through: a scope of the catalog or a list of ids, page by page; outages are retried."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import FIRST, PAGE_ROWS, Scope, named, page
 
@@ -46,20 +47,14 @@ def pages(
 ) -> Iterator[list[Image]]:
     """Rows in the order of ids (in that of the file, where ids come from one), a page at a time; none is empty.
 
-    `where` chooses among a scope's rows in the database; an ids file's rows all come. `bad` takes the lines of an ids
-    file that name no row of the scope, and is emptied by nobody.
+    `where` chooses among a scope's rows in the database; all rows of an ids file come. Lines of an ids file that name
+    no row of the scope are added to `bad`.
     """
     if chosen.ids_from is not None:
         yield from _listed(catalog, chosen.scope, chosen.ids_from, stop=stop, bad=[] if bad is None else bad)
         return
     while not stop.is_set():
-        start = after
-
-        def attempt(start: UUID = start) -> list[Image]:
-            with catalog.read() as connection:
-                return page(connection, chosen.scope, after=start, where=where)
-
-        found = retry(attempt, stop=stop)
+        found = read(catalog, partial(page, scope=chosen.scope, after=after, where=where), stop=stop)
         if not found:
             return
         yield found
@@ -101,12 +96,7 @@ def _id_in(text: str) -> UUID | str | None:
 def _listed(catalog: Catalog, scope: Scope, file: Path, *, stop: StopSignal, bad: list[BadId]) -> Iterator[list[Image]]:
     numbered = read_ids(file, bad)
     while not stop.is_set() and (some := {one: number for number, one in islice(numbered, PAGE_ROWS)}):
-
-        def attempt(some: Iterable[UUID] = tuple(some)) -> list[Image]:
-            with catalog.read() as connection:
-                return named(connection, some, scope)
-
-        found = retry(attempt, stop=stop)
+        found = read(catalog, partial(named, ids=tuple(some), scope=scope), stop=stop)
         known = {image.id for image in found}
         bad += [
             BadId(where=f"{file}:{number}", detail=f"no row has the id {one} (or it lies outside the scope)")

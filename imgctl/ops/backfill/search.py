@@ -23,12 +23,11 @@ from imgctl.ops.backfill.order import (
     unreadable,
     wanted,
 )
-from imgctl.ops.joined import Joined
-from imgctl.ops.joined import Looker as StoreLooker
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.look import Looker, note
 from imgctl.ops.restore.order import RestoreOrder, Seen, State
 from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.backfill import chosen, up_to
 from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids, clock, edge, page
@@ -76,7 +75,7 @@ class Search:
         self._stop = stop
         self._pool = pool
         chosen = order.chosen
-        self._along = self._store_looker(listing=chosen.ids_from is None and chosen.scope.user_id is None)
+        self._along = self._blob_looker(listing=chosen.ids_from is None and chosen.scope.user_id is None)
         self._windows = self._scope() if chosen.ids_from is None else self._listed()
 
     def next(self) -> Found | None:
@@ -90,7 +89,7 @@ class Search:
             return list(by_ids(connection, ids).values()), clock(connection)
 
         images, now = read(self._parts.catalog, query, stop=self._stop)
-        return self._sorted(sorted(images, key=lambda one: one.id), now, self._store_looker(listing=False))
+        return self._sorted(sorted(images, key=lambda one: one.id), now, self._blob_looker(listing=False))
 
     def learn(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
         """Write into rows that nobody holds what was `seen` of their originals, and what is now seen of `images`."""
@@ -141,7 +140,7 @@ class Search:
             shard=(shard.number, shard.count) if shard else None,
         )
 
-    def _sorted(self, images: Sequence[Image], now: datetime, looker: StoreLooker) -> Found:
+    def _sorted(self, images: Sequence[Image], now: datetime, looker: BlobLooker) -> Found:
         found, cold, selection = Found(), list[Candidate](), self._order.selection
         gone = {one.image.id: _gone(one) for one in looker.look(images)} if selection.verify else {}
         for image in images:
@@ -175,17 +174,17 @@ class Search:
         with Looker(self._parts.store, order) as looker:
             return retry(partial(looker.look, images), stop=self._stop, on=StoreUnavailable)
 
-    def _store_looker(self, *, listing: bool) -> StoreLooker:
-        return StoreLooker(
+    def _blob_looker(self, *, listing: bool) -> BlobLooker:
+        return BlobLooker(
             self._parts.store, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop
         )
 
 
-def _gone(joined: Joined) -> frozenset[Variant]:
+def _gone(row: RowBlobs) -> frozenset[Variant]:
     """The variants that the row names and the store lacks, or has empty."""
-    image = joined.image
+    image = row.image
     keys = {one: image.variant_key(one) for one in Variant}
-    there = {one: joined.blob(key) for one, key in keys.items()}
+    there = {one: row.blob(key) for one, key in keys.items()}
     return frozenset(one for one, blob in there.items() if keys[one] and (blob is None or blob.size == 0))
 
 

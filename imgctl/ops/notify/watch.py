@@ -1,4 +1,4 @@
-"""Waiting for images to change state: one thread looks for all who wait, woken by Postgres, now and then elsewhere."""
+"""Waiting for images to change state: one thread reads them for all watchers, notified by Postgres, else polling."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from imgctl.store.catalog.listen import open_wait
 from imgctl.store.catalog.reservations import ENDED_CHANNEL, lookup
 from imgctl.store.catalog.schema import POSTGRES
 
-# What was not announced is found all the same, only later.
+# Without a notification changes are still found, only later.
 LISTENING_SECONDS, LOOKING_SECONDS = 5.0, 0.5
 SHORTEST_SECONDS = 0.1
 
@@ -26,14 +26,14 @@ Tell = Callable[[UUID, Status], None]
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Watcher:
-    """Who waits, for which images, and what was last told of each."""
+    """Who waits, for which images, and the last status it was sent of each."""
 
     tell: Tell
-    told: dict[UUID, Status | None] = field(default_factory=dict)
+    sent: dict[UUID, Status | None] = field(default_factory=dict)
 
 
 class Watch:
-    """Tells watchers the state of their images, first as it is and then whenever it changes."""
+    """Sends watchers the status of their images, first as it is and then whenever it changes."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -44,7 +44,7 @@ class Watch:
 
     def add(self, ids: Iterable[UUID], tell: Tell) -> Watcher:
         """Begin to watch; `tell` is called by another thread and must not block."""
-        watcher = Watcher(tell=tell, told=dict.fromkeys(ids))
+        watcher = Watcher(tell=tell, sent=dict.fromkeys(ids))
         with self._changed:
             self._watchers.add(watcher)
             if self._thread is None:
@@ -54,7 +54,7 @@ class Watch:
         return watcher
 
     def remove(self, watcher: Watcher) -> None:
-        """Watch for this one no more."""
+        """End one watcher."""
         with self._changed:
             self._watchers.discard(watcher)
 
@@ -68,32 +68,32 @@ class Watch:
 
     def _run(self) -> None:
         seconds = LISTENING_SECONDS if self._catalog.dialect == POSTGRES else LOOKING_SECONDS
-        with closing(open_wait(self._catalog, ENDED_CHANNEL)) as wake:
+        with closing(open_wait(self._catalog, ENDED_CHANNEL)) as wait:
             while not self._closed.is_set():
                 if not self._watchers:
-                    wake.busy()
+                    wait.busy()
                     with self._changed:
                         self._changed.wait_for(lambda: self._watchers or self._closed.is_set())
                 self._look()
-                wake.wait(seconds, self._closed)
+                wait.wait(seconds, self._closed)
                 # Workers finish many a second: they are looked at together.
                 self._closed.wait(SHORTEST_SECONDS)
 
     def _look(self) -> None:
         with self._changed:
             watchers = tuple(self._watchers)
-        ids = {one for watcher in watchers for one in watcher.told}
+        ids = {one for watcher in watchers for one in watcher.sent}
         if not ids:
             return
         try:
             with self._catalog.read() as connection:
                 found = lookup(connection, ids)
         except CatalogError as error:
-            log.warning("those who wait for images must wait longer: %s", error.line)
+            log.warning("cannot read the images that are watched, trying again: %s", error.line)
             return
         for watcher in watchers:
-            for image, told in watcher.told.items():
-                status = found[image][1] if image in found else told
-                if status is not None and status != told:
-                    watcher.told[image] = status
+            for image, before in watcher.sent.items():
+                status = found[image][1] if image in found else before
+                if status is not None and status != before:
+                    watcher.sent[image] = status
                     watcher.tell(image, status)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass, Variant
-from imgctl.ops.joined import Joined
+from imgctl.ops.row_blobs import RowBlobs
 from imgctl.ops.transition.order import Policy, Reason
 from imgctl.pricing.moves import Origin, break_even_bytes, origin
 from imgctl.pricing.prices import STANDARD, Card
@@ -89,12 +89,12 @@ class Gate:
         missing = [variant for variant in Variant if image.variant_key(variant) is None]
         return _refused(image, Reason.VARIANT_MISSING, f"the row has no {missing[0]}") if missing else None
 
-    def judge(self, joined: Joined) -> Verdict:
+    def judge(self, row: RowBlobs) -> Verdict:
         """The verdict over a row that `judge_row` let pass."""
-        image, blob = joined.image, joined.blob(joined.image.original_key)
+        image, blob = row.image, row.blob(row.image.original_key)
         if blob is None:
             return _refused(image, Reason.ORIGINAL_MISSING, f"the store has no {image.original_key}")
-        refusal = self._of_original(image, blob) or _of_variants(joined)
+        refusal = self._of_original(image, blob) or _of_variants(row)
         if refusal is not None:
             return Verdict(image=image, blob=blob, refusal=refusal)
         try:
@@ -147,10 +147,10 @@ def targets() -> tuple[StorageClass, ...]:
     return tuple(one for one in StorageClass if one is not StorageClass.STANDARD)
 
 
-def _of_variants(joined: Joined) -> Refusal | None:
+def _of_variants(row: RowBlobs) -> Refusal | None:
     for variant in Variant:
-        key = joined.image.variant_key(variant)
-        blob = joined.blob(key)
+        key = row.image.variant_key(variant)
+        blob = row.blob(key)
         if blob is None:
             return Refusal(Reason.VARIANT_MISSING, f"the store has no {key}")
         if not blob.size:

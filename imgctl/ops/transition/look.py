@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from imgctl.model import Image
-from imgctl.ops.joined import Looker
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.row_blobs import BlobLooker
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
@@ -35,7 +35,7 @@ class Judging(Protocol):
 class Judges:
     """The gate with what it looks at; `looker` tells how many requests that took."""
 
-    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: Looker, stop: StopSignal) -> None:
+    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: BlobLooker, stop: StopSignal) -> None:
         self.looker = looker
         self.bad: list[BadId] = []
         self._order = order
@@ -56,7 +56,7 @@ class Judges:
         now = retry(lambda: database_time(self._catalog), stop=self._stop)
         verdicts = {image.id: self._gate.judge_row(image, now=now) for image in images}
         open_rows = [image for image in images if verdicts[image.id] is None]
-        judged = {joined.image.id: self._gate.judge(joined) for joined in self.looker.look(open_rows)}
+        judged = {row.image.id: self._gate.judge(row) for row in self.looker.look(open_rows)}
         return [verdicts[image.id] or judged[image.id] for image in images]
 
 
@@ -69,7 +69,7 @@ def judges(
         listing = order.chosen.ids_from is None and order.chosen.scope.user_id is None
     with thread_pool(order.concurrency, name="look") as pool:
         rate = RateLimit(order.rate) if order.rate else None
-        looker = Looker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
+        looker = BlobLooker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
         yield Judges(order, parts=parts, looker=looker, stop=stop)
 
 

@@ -8,7 +8,8 @@ import errno
 import os
 import tempfile
 import time
-from concurrent.futures import Future, ThreadPoolExecutor  # noqa: TID251  these live as long as the process
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: TID251  these live as long as the process
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -27,7 +28,7 @@ from imgctl.errors import (
     StoreError,
     WorkerError,
 )
-from imgctl.imaging.render import Rendered, RenderedVariant, configure, render
+from imgctl.imaging.render import configure, render
 from imgctl.imaging.source import Data
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
@@ -61,10 +62,10 @@ def render_batch(batch: Batch) -> list[Outcome]:
     order = batch.order
     store, threads = _tools(order.store)
     read = partial(fetch, store, directory=order.spool)
-    fetched = [(job, threads.submit(read, job.original_key, size=job.size)) for job in batch.jobs]
+    fetched = [threads.submit(read, job.original_key, size=job.size) for job in batch.jobs]
     # A list: every put is under way before the first is waited for.
-    pending = [_begin(order, job, store, threads, future) for job, future in fetched]
-    return [one.outcome() for one in pending]
+    ends = [_render(order, job, original) for job, original in zip(batch.jobs, fetched, strict=True)]
+    return [end() for end in ends]
 
 
 def check_store(settings: StoreSettings) -> None:
@@ -120,73 +121,60 @@ def _spooled(store: BlobStore, blob: Blob, etag: str, directory: Path | None) ->
         return mmap(file.fileno(), blob.size, access=ACCESS_READ)
 
 
-def _begin(
-    order: WorkOrder, job: Job, store: BlobStore, threads: ThreadPoolExecutor, original: "Future[Original]"
-) -> "_Pending":
-    one = _Pending(job)
+def _render(order: WorkOrder, job: Job, original: "Future[Original]") -> Callable[[], Outcome]:
+    """Render one image and begin its puts; the function returned waits for these, and says how it ended."""
+    store, threads = _tools(order.store)
+    started = time.monotonic()
     if order.stop_file and order.stop_file.exists():
         original.cancel()
-        one.ended = Ending.NOT_BEGUN
-    else:
-        one.render(order, store, threads, original)
-    return one
+        return partial(Outcome, job=job, ending=Ending.NOT_BEGUN)
+    try:
+        limit = time_limit(order.timeout_seconds) if order.timeout_seconds else nullcontext()
+        with closing(original.result()) as read, limit:
+            rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits)
+    except MemoryError:
+        # Which image of the batch took it is unknown: each is tried alone.
+        raise
+    except Exception as error:
+        outcome = _failed(job, error, started)
+        return lambda: outcome
+    puts: dict[Variant, tuple[str, Future[None]]] = {}
+    for one in rendered.variants:
+        key = key_of(job.id, one.variant, one.extension, prefix=order.store.variants_prefix)
+        puts[one.variant] = key, threads.submit(store.replace, key, one.data, content_type=one.content_type)
 
-
-class _Pending:
-    """One image between its render and the end of its puts."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.ended: Ending | None = None
-        self.error: Exception | None = None
-        self.rendered: Rendered | None = None
-        self.puts: list[tuple[RenderedVariant, str, Future[None]]] = []
-        self.started = time.monotonic()
-
-    def render(
-        self, order: WorkOrder, store: BlobStore, threads: ThreadPoolExecutor, original: "Future[Original]"
-    ) -> None:
+    def end() -> Outcome:
         try:
-            with (
-                closing(original.result()) as read,
-                time_limit(order.timeout_seconds) if order.timeout_seconds else nullcontext(),
-            ):
-                self.rendered = render(read.data, _recipe(order.recipe, self.job), limits=order.limits)
+            # Every put has ended before its image is said to have.
+            wait(put for _, put in puts.values())
+            for _, put in puts.values():
+                put.result()
         except MemoryError:
-            # Which image of the batch took it is unknown: each is tried alone.
             raise
         except Exception as error:
-            self.error = error
-            return
-        for variant in self.rendered.variants:
-            key = key_of(self.job.id, variant.variant, variant.extension, prefix=order.store.variants_prefix)
-            put = threads.submit(store.replace, key, variant.data, content_type=variant.content_type)
-            self.puts.append((variant, key, put))
-
-    def outcome(self) -> Outcome:
-        keys: dict[Variant, str] = {}
-        for variant, key, put in self.puts:
-            try:
-                put.result()
-                keys[variant.variant] = key
-            except MemoryError:
-                raise
-            except Exception as error:
-                self.error = error
-        seconds, done = time.monotonic() - self.started, self.rendered
-        if self.ended is not None or self.error is not None or done is None:
-            sentence, cause = _sentence(self.error), type(self.error).__name__ if self.error else None
-            ending = self.ended or _ending(self.error)
-            return Outcome(job=self.job, ending=ending, error=sentence, cause=cause, seconds=seconds)
+            return _failed(job, error, started)
         return Outcome(
-            job=self.job,
+            job=job,
             ending=Ending.RENDERED,
-            keys=keys,
-            width=done.width,
-            height=done.height,
-            error=done.damage,
-            seconds=seconds,
+            keys={variant: key for variant, (key, _) in puts.items()},
+            width=rendered.width,
+            height=rendered.height,
+            error=rendered.damage,
+            seconds=time.monotonic() - started,
         )
+
+    return end
+
+
+def _failed(job: Job, error: Exception, started: float) -> Outcome:
+    ending = Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
+    return Outcome(
+        job=job,
+        ending=Ending.HOPELESS if isinstance(error, HOPELESS) else ending,
+        error=error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}",
+        cause=type(error).__name__,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _recipe(recipe: Recipe, job: Job) -> Recipe:
@@ -200,15 +188,3 @@ def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
     # Made once in each process: connections are kept, threads are reused. Nothing else sets up a cluster's workers.
     configure()
     return open_store(settings), ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
-
-
-def _ending(error: Exception | None) -> Ending:
-    if isinstance(error, HOPELESS):
-        return Ending.HOPELESS
-    return Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
-
-
-def _sentence(error: Exception | None) -> str | None:
-    if error is None:
-        return None
-    return error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Rows beside what the store holds of them: by a listing that runs along, or by a request for each blob."""
+"""Rows with the blobs that the store holds of them: from a listing read in parallel, or by a request for each blob."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -14,34 +14,33 @@ from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.rate import RateLimit
 from imgctl.store.blobs.base import Blob, BlobStore
 
-# So many blobs that nobody asked for, and the listing is begun anew at the next row: two requests' worth.
+# After this many blobs of no wanted row (two requests' worth) a new listing begins at the next row.
 SKIP_AT_MOST = 2000
 LISTED_A_REQUEST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
+class RowBlobs:
     """A row and those blobs that it names and the store holds, by their keys."""
 
     image: Image
     blobs: Mapping[str, Blob]
 
     def blob(self, key: str | None) -> Blob | None:
-        """What lies under one of the row's keys."""
+        """The blob under one of the row's keys, or None."""
         return None if key is None else self.blobs.get(key)
 
 
-class Looker:
+class BlobLooker:
     """Looks at the blobs of rows that come in the order of ids (in any order without `listing`).
 
-    A listing is read along with the rows and holds one page; a key that it lacks is asked for by itself before it
-    counts as missing; such requests keep `rate`. `list_requests` and `heads` count what was asked. One thread's own;
-    outages are waited for.
+    A listing is read in step with the rows and holds one page; a key that it lacks gets a HEAD before it counts as
+    missing, limited to `rate`. `list_requests` and `heads` count the requests. Not thread-safe; outages are retried.
     """
 
     def __init__(
         self,
-        cold: BlobStore,
+        store: BlobStore,
         settings: StoreSettings,
         *,
         listing: bool,
@@ -51,19 +50,19 @@ class Looker:
     ) -> None:
         prefixes = {settings.originals_prefix, settings.variants_prefix} if listing else set[str]()
         self.heads = 0
-        self._cold = cold
+        self._store = store
         self._pool = pool
         self._stop = stop
         self._rate = rate
-        self._listings = [_Listing(cold, prefix) for prefix in sorted(prefixes)]
+        self._listings = [_Listing(store, prefix) for prefix in sorted(prefixes)]
 
     @property
     def list_requests(self) -> int:
         """How many listing requests were made."""
         return sum(one.requests for one in self._listings)
 
-    def look(self, images: Sequence[Image]) -> list[Joined]:
-        """Each of the rows with its blobs; StoreUnavailable once the store was away for too long."""
+    def look(self, images: Sequence[Image]) -> list[RowBlobs]:
+        """Each of the rows with its blobs; StoreUnavailable once an outage lasted too long."""
         found = {image.id: self._listed(image) for image in images}
         missing = [(image.id, key) for image in images for key in keys_of(image) if _is_open(found[image.id].get(key))]
         self.heads += len(missing)
@@ -72,12 +71,12 @@ class Looker:
                 found[image_id][key] = blob
             else:
                 found[image_id].pop(key, None)
-        return [Joined(image=image, blobs=found[image.id]) for image in images]
+        return [RowBlobs(image=image, blobs=found[image.id]) for image in images]
 
     def _head(self, key: str) -> Blob | None:
         if self._rate is not None and (turn := self._rate.reserve(1)):
             self._stop.wait(turn)
-        return retry(partial(self._cold.details, key), stop=self._stop, on=StoreUnavailable)
+        return retry(partial(self._store.details, key), stop=self._stop, on=StoreUnavailable)
 
     def _listed(self, image: Image) -> dict[str, Blob]:
         wanted = keys_of(image)
@@ -89,7 +88,7 @@ class Looker:
 
 
 def _is_open(blob: Blob | None) -> bool:
-    """Whether a listing leaves open what lies there."""
+    """Whether a listing does not settle which blob is there."""
     return blob is None or blob.tier_unknown
 
 
@@ -102,8 +101,8 @@ def keys_of(image: Image) -> list[str]:
 class _Listing:
     """The blobs under one prefix, read forwards, by the ids in their keys."""
 
-    def __init__(self, cold: BlobStore, prefix: str) -> None:
-        self._cold = cold
+    def __init__(self, store: BlobStore, prefix: str) -> None:
+        self._store = store
         self._prefix = prefix
         self._stream: Iterator[Blob] | None = None
         self._begun = self._read = 0
@@ -126,7 +125,7 @@ class _Listing:
 
     def _open(self, image_id: UUID) -> None:
         start = key_of(image_id, ORIGINAL, "x", prefix=self._prefix).removesuffix(f"-{ORIGINAL}.x")
-        self._stream = self._cold.scan(prefix=self._prefix, after=start)
+        self._stream = self._store.scan(prefix=self._prefix, after=start)
         self._begun += 1
         self._next = self._advance()
 

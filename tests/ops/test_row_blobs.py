@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from imgctl.config import StoreSettings
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status, Variant
-from imgctl.ops import joined
-from imgctl.ops.joined import Looker
+from imgctl.ops import row_blobs
+from imgctl.ops.row_blobs import BlobLooker
 from imgctl.store.blobs.open import open_store
 from tests.soak import rounds
 from tests.store.catalog.rows import USER
@@ -28,7 +28,7 @@ IDS = [new_id(BEGINNING + timedelta(hours=7 * number)) for number in range(12)]
 def impatient_listing() -> Iterator[None]:
     """A listing that is begun anew after two blobs that nobody asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joined, "SKIP_AT_MOST", 2)
+        patch.setattr(row_blobs, "SKIP_AT_MOST", 2)
         yield
 
 
@@ -57,7 +57,7 @@ def test_a_listing_finds_what_single_requests_find(
     tmp_path_factory: pytest.TempPathFactory, held: list[tuple[UUID, str]], asked: set[UUID], prefixes: tuple[str, str]
 ) -> None:
     place = StoreSettings(
-        url=f"file://{tmp_path_factory.mktemp('joined')}/blobs",
+        url=f"file://{tmp_path_factory.mktemp('row_blobs')}/blobs",
         originals_prefix=prefixes[0],
         variants_prefix=prefixes[1],
     )
@@ -70,7 +70,7 @@ def test_a_listing_finds_what_single_requests_find(
 
     with ThreadPoolExecutor(2) as pool:
         listed, single = (
-            Looker(cold, place, listing=listing, pool=pool, stop=Event()).look(rows) for listing in (True, False)
+            BlobLooker(cold, place, listing=listing, pool=pool, stop=Event()).look(rows) for listing in (True, False)
         )
 
     assert [one.image.id for one in listed] == sorted(asked)
@@ -80,14 +80,14 @@ def test_a_listing_finds_what_single_requests_find(
 def test_only_what_a_listing_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
     place = StoreSettings(url=f"file://{tmp_path}/blobs")
     blobs, rows = open_store(place), [image(one, place) for one in IDS[:3]]
-    for key in [key for row in rows for key in joined.keys_of(row)][:-1]:
+    for key in [key for row in rows for key in row_blobs.keys_of(row)][:-1]:
         blobs.create(key, b"blob", content_type="image/jpeg")
     # A row from before originals had a prefix of their own.
     now = StoreSettings(url=place.url, originals_prefix="originals/")
 
     with ThreadPoolExecutor(2) as pool:
-        whole = Looker(open_store(place), place, listing=True, pool=pool, stop=Event())
-        moved = Looker(open_store(place), now, listing=True, pool=pool, stop=Event())
+        whole = BlobLooker(open_store(place), place, listing=True, pool=pool, stop=Event())
+        moved = BlobLooker(open_store(place), now, listing=True, pool=pool, stop=Event())
         found, again = whole.look(rows), moved.look(rows)
 
     assert (whole.heads, whole.list_requests) == (1, 1)
