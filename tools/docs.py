@@ -5,11 +5,13 @@ The command reference and the tables of docs/reference come from the commands, t
 """
 
 import argparse
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +21,7 @@ from imgctl.imaging.formats import KNOWN
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
+SCHEMA = ROOT / "docs/reference/ndjson.schema.json"
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH = 100
 HEADER = """\
@@ -144,9 +147,48 @@ def formats_table() -> str:
     return "\n".join(lines)
 
 
+def records_tables() -> str:
+    """What each command prints with --json: the records of docs/reference/ndjson.schema.json."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    parts: list[str] = []
+    for name, node in schema.items():
+        shapes = node.get("anyOf", [node])
+        parts.append(f"## `{name}`" if "anyOf" in node else f"## {name.replace('_', ' ').capitalize()}")
+        for shape in shapes:
+            fields = dict(shape["properties"])
+            kind = fields.pop("type", {}).get("const")
+            parts.append((f"**`{kind}`** " if kind else "") + shape["description"])
+            rows = [f"| `{field}` | {_kind(of, required=field in shape['required'])} |" for field, of in fields.items()]
+            parts.append("\n".join(["| field | what it is |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _kind(of: dict[str, Any], *, required: bool) -> str:
+    """A field's type in words."""
+    if "$ref" in of:
+        name = of["$ref"].rpartition("/")[2]
+        words = f"[{name.replace('_', ' ')}](#{name.replace('_', '-')})"
+    elif "anyOf" in of:
+        words = " or ".join(_kind(one, required=True) for one in of["anyOf"])
+    elif "enum" in of:
+        words = ", ".join("null" if one is None else f"`{one}`" for one in of["enum"])
+    elif of["type"] == "array" and "items" in of:
+        words = f"list of {_kind(of['items'], required=True)}"
+    elif of["type"] == "object" and isinstance(of.get("additionalProperties"), dict):
+        words = f"object of {_kind(of['additionalProperties'], required=True)}"
+    elif of.get("pattern", "").startswith("^-?"):
+        words = "decimal or null" if "null" in of["type"] else "decimal"
+    else:
+        types = of["type"] if isinstance(of["type"], list) else [of["type"]]
+        words = " or ".join(str(of.get("format", one)) if one == "string" else str(one) for one in types)
+    about = f": {of['description']}" if "description" in of and "anyOf" not in of else ""
+    return f"{words}{about}{'' if required else ' (not always there)'}"
+
+
 GENERATED = {
     "commands": command_reference,
     "formats": formats_table,
+    "records": records_tables,
     "settings": settings_table,
     "exit-codes": exit_table,
 }

@@ -7,12 +7,16 @@ within a line and, alone on a line, for any lines. Times compare equal to any ot
 names an id of the page is run with the id that was printed in its place.
 """
 
+import os
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from imgctl.config import StoreSettings
+from imgctl.ops.demo import write_samples
 from tests.whole.deployment import Deployment, Result
 
 _MARKER = re.compile(r"^<!-- session: (?P<start>fresh|ready)(?: on (?P<server>seaweed|moto))? -->$", re.MULTILINE)
@@ -22,6 +26,25 @@ _VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?"), "WHEN"),
     (re.compile(r"\b20\d\d/\d\d/\d\d/"), "DAY/"),
 )
+
+
+EMBEDDED = StoreSettings(url="file://imgctl-data/blobs")
+
+
+def at(directory: Path, store: StoreSettings = EMBEDDED) -> Deployment:
+    """A deployment as in a directory without any configuration, or with a store of its own."""
+    settings = {"IMGCTL_UPLOAD_JOURNAL": "journal.db", "IMGCTL_STORE_REGION": store.region, "COLUMNS": "120"}
+    return Deployment(
+        directory=directory, catalog_url="sqlite:///imgctl-data/catalog.db", store=store, settings=settings
+    )
+
+
+def write_photos(directory: Path) -> None:
+    """The demo's pictures, in `photos`."""
+    write_samples(directory / "photos")
+    for path in directory.rglob("*.*"):
+        # A journal remembers no file that was changed just now.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

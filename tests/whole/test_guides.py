@@ -1,6 +1,5 @@
 """The documentation's sessions: every console block does what the page shows."""
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,22 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import StoreSettings
-from imgctl.ops.demo import write_samples
 from tests.parts.seaweed import S3Server
 from tests.whole.deployment import USER, Deployment
-from tests.whole.sessions import matched, play, session_of
+from tests.whole.sessions import at, matched, play, session_of, write_photos
 from tools.docs import PAGES, ROOT
 
-EMBEDDED = ("sqlite:///imgctl-data/catalog.db", StoreSettings(url="file://imgctl-data/blobs"))
 SESSIONS = {
     str(page.relative_to(ROOT)): session for page in PAGES if (session := session_of(page.read_text(encoding="utf-8")))
 }
-
-
-def _at(directory: Path, store: StoreSettings = EMBEDDED[1]) -> Deployment:
-    settings = {"IMGCTL_UPLOAD_JOURNAL": "journal.db", "IMGCTL_STORE_REGION": store.region, "COLUMNS": "120"}
-    return Deployment(directory=directory, catalog_url=EMBEDDED[0], store=store, settings=settings)
 
 
 def _get_ready(deployment: Deployment) -> None:
@@ -41,10 +32,7 @@ def _get_ready(deployment: Deployment) -> None:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's pictures."""
     place = tmp_path_factory.mktemp("sessions")
-    write_samples(place / "photos")
-    for path in place.rglob("*.*"):
-        # A journal remembers no file that was changed just now.
-        os.utime(path, (1_700_000_000, 1_700_000_000))
+    write_photos(place)
     return place
 
 
@@ -53,7 +41,7 @@ def ready(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, uploaded into the embedded store and with variants."""
     place = tmp_path_factory.mktemp("ready")
     shutil.copytree(photos, place, dirs_exist_ok=True)
-    _get_ready(_at(place))
+    _get_ready(at(place))
     return place
 
 
@@ -73,7 +61,7 @@ def test_session_on_the_embedded_default_prints_what_the_page_shows(
     begins: Path = photos if session.start == "fresh" else request.getfixturevalue("ready")
     shutil.copytree(begins, place)
 
-    wrong = play(session, _at(place))
+    wrong = play(session, at(place))
 
     assert not wrong, "\n".join(wrong)
 
@@ -85,7 +73,7 @@ def test_session_on_a_bucket_prints_what_the_page_shows(
     session = SESSIONS[name]
     server: S3Server = request.getfixturevalue("seaweed" if session.server == "seaweed" else "moto_s3")
     shutil.copytree(photos, place)
-    deployment = _at(place, server.settings(server.new_bucket()))
+    deployment = at(place, server.settings(server.new_bucket()))
     if session.start == "ready":
         _get_ready(deployment)
 

@@ -1,0 +1,93 @@
+"""What --json prints is what docs/reference/ndjson.schema.json says: every record of every command, no field more or less."""
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from imgctl.cli.main import COMMANDS
+from tests.parts.seaweed import S3Server
+from tests.whole.deployment import USER, Deployment
+from tests.whole.records import every_command
+from tests.whole.sessions import at, write_photos
+from tools.docs import SCHEMA, commands
+
+# It serves until it is stopped.
+PRINTS_NO_RECORDS = {"serve"}
+
+
+def _strict(node: object) -> object:
+    """The schema with the fields it names and no others: a reader must allow for new ones, imgctl must not forget them."""
+    if isinstance(node, dict):
+        node = {name: _strict(below) for name, below in node.items()}
+        return node | {"additionalProperties": False} if "properties" in node else node
+    return [_strict(one) for one in node] if isinstance(node, list) else node
+
+
+def _faults(command: str, records: list[dict[str, object]]) -> list[str]:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    name = command.replace(" ", "%20")
+    valid = jsonschema_rs.validator_for(
+        {"$ref": f"#/$defs/{name}", "$defs": _strict(schema["$defs"])}, validate_formats=True
+    )
+    return [f"{command}: {json.dumps(one)}" for one in records if not valid.is_valid(one)]
+
+
+def test_schema_has_every_command() -> None:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+    leaves = {name for name in commands() if not any(other.startswith(f"{name} ") for other in commands())}
+    assert leaves - PRINTS_NO_RECORDS <= schema["$defs"].keys()
+    jsonschema_rs.meta.validate(schema)
+
+
+def test_records_of_every_command_are_as_the_schema_says(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+
+    records = every_command(at(tmp_path))
+
+    assert set(COMMANDS) - PRINTS_NO_RECORDS == {name.split()[0] for name in records}
+    faults = [fault for command, lines in records.items() for fault in _faults(command, lines)]
+    assert not faults, "\n".join(faults)
+    assert all(lines[-1]["type"] == "summary" for lines in records.values())
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, moto_s3: S3Server) -> Deployment:
+    """A bucket that knows storage classes and lifecycle rules."""
+    write_photos(tmp_path)
+    deployment = at(tmp_path, moto_s3.settings(moto_s3.new_bucket()))
+    return deployment.with_settings(STORE_ORIGINALS_PREFIX="originals/")
+
+
+def test_records_that_only_a_bucket_has_are_as_the_schema_says(bucket: Deployment) -> None:
+    bucket.run("init")
+    bucket.run("upload", "photos", "--user", str(USER))
+    bucket.run("work", "--drain")
+    [*images, _] = bucket.run("ls", "--json").records
+    store = bucket.open_store()
+    store.create("old/1.jpg", store.get(str(images[0]["original_key"])) + b"x", content_type="image/jpeg")
+    (bucket.directory / "old.csv").write_text(f"key,user_id\nold/1.jpg,{USER}\n")
+    seen: set[str] = set()
+
+    for line in (
+        "insert old.csv --yes",
+        "transition --to GLACIER --older-than 90d --min-size 0 --via lifecycle --yes",
+        "transition --to GLACIER --older-than 0d --min-size 0 --limit 1 --yes",
+        f"restore --user {USER} --yes",
+        "backfill --metadata --yes --anew",
+        "audit",
+    ):
+        command, *rest = line.split()
+        result = bucket.run(command, *rest, "--json")
+        assert not _faults(command, result.records)
+        seen |= {f"{command} {record['type']}" for record in result.records}
+
+    assert seen >= {
+        "insert estimate",
+        "transition lifecycle",
+        "transition estimate",
+        "restore estimate",
+        "backfill estimate",
+    }
