@@ -17,7 +17,6 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
 
-REQUESTS = 16
 _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 
 
@@ -57,18 +56,12 @@ def command(
     nothing twice. Variants are built by `imgctl work`.
     """
     from imgctl.ops.ingest.recognise import Recogniser
-    from imgctl.ops.insert.pipeline import InsertOrder, insert
+    from imgctl.ops.insert.pipeline import insert
     from imgctl.ops.parts import open_parts
 
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
     source = Manifest(file=manifest, store_url=store.url, own_prefixes=prefixes)
-    order = InsertOrder(
-        concurrency=settings.upload.concurrency or REQUESTS,
-        memory_bytes=settings.upload.memory,
-        originals_prefix=store.originals_prefix,
-        dry_run=dry_run,
-    )
     tally = Tally()
     with (
         open_parts(settings) as parts,
@@ -77,10 +70,7 @@ def command(
         closing(Recogniser(settings.work, leave_out=leave_out)) as recogniser,
     ):
         _show_cost(session, parts.store, source, run, agreed=yes or dry_run)
-        outcomes = insert(
-            source.entries(), order, catalog=parts.catalog, store=parts.store, recogniser=recogniser, stop=run.stop
-        )
-        for outcome in outcomes:
+        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=dry_run):
             tally.add(outcome)
             reports.add(outcome)
             _show(session, run, outcome)
@@ -91,7 +81,7 @@ def command(
 def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, *, agreed: bool) -> None:
     """Say what the whole manifest would cost; UsageError where somebody bills and nobody agreed."""
     from imgctl.ops.cost.cards import card_in_force
-    from imgctl.ops.insert.survey import estimate, survey
+    from imgctl.ops.insert.entries import estimate, survey
 
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:

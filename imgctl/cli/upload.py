@@ -14,8 +14,7 @@ from imgctl.cli.types import Formats, Moment, Seconds, Size, UserId
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason, Reports, Tally, record, unlikely_dates
-from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.selection import STDIN, Selection
+from imgctl.ops.upload.order import STDIN, Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
 
@@ -121,16 +120,7 @@ def command(
 
     settings, selection, tally = session.settings, Selection(**chosen), Tally()
     store = open_store(settings.store)
-    order = UploadOrder(
-        concurrency=settings.upload.concurrency,
-        memory_bytes=settings.upload.memory,
-        originals_prefix=settings.store.originals_prefix,
-        rate_bytes=settings.upload.bwlimit,
-        limit=limit,
-        uploaded_at=UploadedAt(uploaded_at),
-        dry_run=dry_run,
-        leave_out=leave_out,
-    )
+    order = UploadOrder(limit=limit, uploaded_at=UploadedAt(uploaded_at), dry_run=dry_run, leave_out=leave_out)
     journal = journal_file(settings.upload.journal)
     with running(session, unit="files", max_seconds=max_duration) as run:
         try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imgctl.errors import ImageMissing, UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant
 from imgctl.ops.lookup import record
-from imgctl.ops.receive.direct import owned
+from imgctl.ops.receive import owned
 from imgctl.ops.support.links import offers
 from imgctl.units import parse_seconds
 from imgctl.web.auth import Caller

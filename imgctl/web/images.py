@@ -12,10 +12,9 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 
 from imgctl.errors import ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
+from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.lookup import Listed, listed
-from imgctl.ops.receive.direct import owned
-from imgctl.ops.receive.spool import Spool
-from imgctl.ops.receive.take import Sent, take
+from imgctl.ops.receive import Sent, owned, take
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import (

@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 from imgctl.errors import ImgctlError, StoreError
 from imgctl.keys import PROBES
 from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
-from imgctl.ops.receive.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.run.window import ByteBudget
 from imgctl.web.auth import Auth
 from imgctl.web.links import Links

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from imgctl.ops.receive.direct import Announced, Granted, complete, grant
+from imgctl.ops.receive import Announced, Granted, complete, grant
 from imgctl.units import format_bytes
 from imgctl.web.answers import ImageAnswer, Json, UploadAnswer, UploadRequest, refusals, seen_by
 from imgctl.web.auth import Writer

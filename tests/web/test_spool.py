@@ -5,7 +5,7 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.ops.receive.spool import SpoolDirectory
+from imgctl.ops.ingest.spool import SpoolDirectory
 
 
 @given(pieces=st.lists(st.binary(min_size=1, max_size=50), max_size=8))

@@ -39,21 +39,22 @@ UPLOAD = (
     "imgctl.store.catalog.engine.open_catalog",
     "imgctl.store.catalog.engine.Catalog.write",
     "imgctl.store.catalog.engine.Catalog.close",
-    "imgctl.ops.upload.known.Known.split",
-    "imgctl.ops.upload.known.Known.remember",
-    "imgctl.ops.upload.readers.prepare",
-    "imgctl.ops.upload.readers.Readers.start",
-    "imgctl.ops.upload.readers.Readers.dropped",
-    "imgctl.ops.upload.readers.Readers.settled",
-    "imgctl.store.blobs.local.LocalStore.scan",
-    "imgctl.ops.upload.pipeline.new_row",
-    "imgctl.ops.upload.pipeline.settled",
+    "imgctl.ops.upload.already.AlreadyUploaded.split",
+    "imgctl.ops.upload.already.AlreadyUploaded.remember",
+    "imgctl.ops.upload.prepare.prepare",
+    "imgctl.ops.upload.prepare.new_row",
+    "imgctl.ops.ingest.readers.Readers.start",
+    "imgctl.ops.ingest.loop.Ingest._offer",
+    "imgctl.ops.ingest.loop.Ingest._gather",
+    "imgctl.ops.ingest.loop.Ingest._release",
+    "imgctl.ops.ingest.loop.Ingest._put_ended",
+    "imgctl.ops.ingest.original.Prepared.outcome",
+    "imgctl.store.blobs.local.LocalStore.reach",
     "imgctl.store.catalog.reservations.promise",
     "imgctl.store.catalog.reservations.confirm",
     "imgctl.store.catalog.reservations.keep",
-    "imgctl.ops.upload.puts.Putters.submit",
-    "imgctl.ops.upload.puts.Putters.close",
-    "imgctl.run.inbox.Inbox.take",
+    "imgctl.ops.ingest.puts.Putters.submit",
+    "imgctl.ops.ingest.puts.Putters.close",
     "imgctl.cli.upload.Reports",
     "imgctl.ops.ingest.outcome.Reports.add",
     "imgctl.ops.ingest.outcome._newlines_where_possible",
@@ -86,10 +87,10 @@ WORK = (
 )
 # Called for each file, or nearly.
 REPEATED = (
-    "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "dropped", "settled",
-    "new_row", "submit", "take",
+    "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "_release", "outcome",
+    "new_row", "submit", "_offer", "_put_ended",
 )  # fmt: skip
-WHILE_PUTS_HANG = ("imgctl.run.inbox.Inbox.take", "imgctl.ops.upload.puts.Putters.submit")
+WHILE_PUTS_HANG = ("imgctl.ops.ingest.loop.Ingest._gather", "imgctl.ops.ingest.puts.Putters.submit")
 
 
 def _ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:

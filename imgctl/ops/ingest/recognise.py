@@ -1,7 +1,6 @@
 """Recognising a file before it is taken: by its content, by the decoders where that tells nothing, by its name."""
 
 import logging
-from dataclasses import dataclass
 from threading import Lock
 
 from imgctl.config import WorkSettings
@@ -10,7 +9,7 @@ from imgctl.imaging.formats import KNOWN, Format, format_by_name
 from imgctl.imaging.probe import NAMED_BY_BYTES, Header, recognise
 from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, stranger, unsupported
 from imgctl.imaging.source import Source, source_of
-from imgctl.ops.ingest.outcome import Fate, Reason
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.limits import time_limit
 from imgctl.run.pool import ChildDied, Pool, PoolSettings, open_pool
 
@@ -28,15 +27,6 @@ class LeftOut(Exception):
 
 Unfit = NotAnImage | FormatUnsupported | LeftOut
 UNFIT = (NotAnImage, FormatUnsupported, LeftOut)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What becomes of a file that is not taken."""
-
-    fate: Fate
-    reason: Reason
-    detail: str
 
 
 class Recogniser:
@@ -94,21 +84,21 @@ class Recogniser:
             return None
 
 
-def verdict(error: Unfit, name: str, *, size: int) -> Verdict:
-    """What becomes of a file by the error that keeps it out: a lost picture fails, a stray file is skipped."""
+def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
+    """The outcome of a file that this error keeps out: a lost picture fails, a stray file is skipped."""
+    name = path.rpartition("/")[2]
+    fate, detail = Fate.SKIPPED, str(error)
     if isinstance(error, LeftOut):
-        return Verdict(fate=Fate.SKIPPED, reason=Reason.LEFT_OUT, detail=str(error))
-    if isinstance(error, FormatUnsupported):
+        reason = Reason.LEFT_OUT
+    elif isinstance(error, FormatUnsupported):
+        fate, reason = Fate.FAILED, Reason.UNSUPPORTED
         detail = f"{error.message}; {error.hint}, or --leave-out {error.format_name}"
-        return Verdict(fate=Fate.FAILED, reason=Reason.UNSUPPORTED, detail=detail)
-    lost = format_by_name(name) is not None
-    reason = Reason.SIDECAR if name.lower().endswith(SIDECAR_NAMES) else Reason.NOT_AN_IMAGE
-    step = "; named like a picture: copy it again from its source" if lost else ""
-    return Verdict(
-        fate=Fate.FAILED if lost else Fate.SKIPPED,
-        reason=reason if size else Reason.EMPTY,
-        detail=f"{error.message}{step}",
-    )
+    else:
+        reason = Reason.SIDECAR if name.lower().endswith(SIDECAR_NAMES) else Reason.NOT_AN_IMAGE
+        reason, detail = reason if size else Reason.EMPTY, error.message
+        if format_by_name(name) is not None:
+            fate, detail = Fate.FAILED, f"{detail}; named like a picture: copy it again from its source"
+    return FileOutcome(path=path, fate=fate, reason=reason, detail=detail, bytes=size)
 
 
 def _open(data: bytes) -> Format | None:

@@ -1,6 +1,7 @@
-"""The blobs a manifest names, each with whose it is; what names none comes as an outcome that says why."""
+"""The blobs a manifest names, each with its owner, and what inserting them will cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,14 @@ from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, rows, uuid_of
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.pricing.card import Card
+from imgctl.pricing.estimate import Estimate, insert_estimate
+from imgctl.store.blobs.base import BlobStore
+from imgctl.units import format_bytes
 
+# A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.
+PIECE = 8 * 2**20
+SAMPLE = 100
 _REQUIRED = frozenset(("key", "user_id"))
 _OPTIONAL = frozenset(("caption", "uploaded_at"))
 
@@ -70,6 +78,47 @@ class Manifest:
         if not key or not _is_text(key):
             return BadLine(detail=f"key {row['key']!r} is empty or no UTF-8")
         return Entry(key=key, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """How many blobs a manifest names, and how large those looked at are."""
+
+    blobs: int
+    sampled: int
+    sampled_bytes: int
+
+    @property
+    def mean_bytes(self) -> int:
+        """The average size of what was looked at."""
+        return self.sampled_bytes // self.sampled if self.sampled else 0
+
+
+def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
+    """Count a manifest's blobs, and HEAD the first hundred."""
+    blobs = sampled = size = 0
+    for entry in entries:
+        if isinstance(entry, FileOutcome):
+            continue
+        blobs += 1
+        if blobs <= SAMPLE:
+            # A key that no store can hold is told when its turn comes.
+            with suppress(KeyShapeError):
+                found = store.head(entry.key)
+                sampled += found is not None
+                size += found.size if found else 0
+    return Survey(blobs=blobs, sampled=sampled, sampled_bytes=size)
+
+
+def estimate(card: Card, found: Survey) -> Estimate:
+    """What inserting all of it costs at most: what is there already is neither read nor copied."""
+    gets = max(1, -(-found.mean_bytes // PIECE))
+    if gets > 1:
+        # Metadata may lie behind the pixels: a look there before the pieces are read.
+        gets += 1
+    mean = f"blobs of {format_bytes(found.mean_bytes)} on average, by a sample of {found.sampled:,}"
+    size = found.blobs * found.mean_bytes
+    return insert_estimate(card, files=found.blobs, size=size, gets=gets, assumptions=(mean, "none of them there yet"))
 
 
 def _is_own(key: str, prefix: str) -> bool:

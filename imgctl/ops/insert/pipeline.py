@@ -1,220 +1,279 @@
-"""The insert pipeline, a block of lines at a time: look → known? → read, hash, probe → promise → copy → confirm."""
+"""The insert of a manifest: each blob is looked at, read once, hashed and recognised, then copied by the common loop."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import Lock
 from typing import TypeVar
 from uuid import UUID
 
-from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
-from imgctl.keys import ORIGINAL, key_of, time_of
-from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.dates import filed_at, is_likely
+from imgctl.errors import (
+    BlobCorrupt,
+    BucketMissing,
+    KeyShapeError,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from imgctl.imaging.probe import Header, probe_of
+from imgctl.keys import first_id
+from imgctl.model import Image, NewImage, Status
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.loop import Ingest, IngestOrder
+from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, new_row, why
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.insert.copies import Copy, add, begun, copied, copy_one, resumed
-from imgctl.ops.insert.entries import Entry
-from imgctl.ops.insert.source import PIECE, Broken, Inspected, Source, inspect, look, peek
+from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, unfit
+from imgctl.ops.insert.entries import PIECE, Entry
+from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import in_store
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.run.threads import thread_pool
 from imgctl.run.window import ByteBudget
-from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.engine import Catalog
+from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids
-from imgctl.store.catalog.reservations import keep, promise
 
-T = TypeVar("T")
+HEADER = 64 * 2**10
+REQUESTS = 16
+"""How many requests are in flight where the settings do not say."""
+# Each entry waits for several answers of the store.
+CHUNK = 4
+_ENDS_THE_RUN = (BucketMissing, StoreFull)
+_ENDS_IT_WHEN_MANY = (StoreUnavailable, StoreDenied)
+
+T = TypeVar("T", "Entry", "Source")
 R = TypeVar("R")
-
-BLOCK = 128
-_AT_ONCE = (BucketMissing, StoreFull)
-_WHEN_MANY = (StoreUnavailable, StoreDenied)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InsertOrder:
-    """How to insert: requests in flight, bytes held at once, where originals go; a dry run changes nothing."""
-
-    concurrency: int
-    memory_bytes: int
-    originals_prefix: str = ""
-    dry_run: bool = False
 
 
 def insert(
     entries: Iterable[Entry | FileOutcome],
-    order: InsertOrder,
+    parts: Parts,
     *,
-    catalog: Catalog,
-    store: BlobStore,
     recogniser: Recogniser,
     stop: StopSignal,
-) -> Iterator[FileOutcome]:
-    """Insert every blob the entries name; yields one outcome an entry, in blocks, and leaves the sources alone.
+    dry_run: bool = False,
+) -> Generator[FileOutcome]:
+    """Insert every blob the entries name; yields one outcome an entry, and leaves the sources alone.
 
-    When `stop` is set no further block is begun. Raises what ends a whole run (no bucket, no space, no permission or no
+    When `stop` is set no further blob is begun. Raises what ends a whole run (no bucket, no space, no permission or no
     answer many times in a row, no database) after what was in flight has been settled.
     """
-    stream = iter(entries)
-    with thread_pool(order.concurrency, name="insert") as threads:
-        run = _Run(order, catalog, store, recogniser, threads, stop)
-        run.look_for_bucket()
-        while not run.hopeless and not stop.is_set() and (block := list(islice(stream, BLOCK))):
-            yield from run.block(block)
-    if run.hopeless is not None:
-        raise run.hopeless
+    requests = parts.settings.upload.concurrency or REQUESTS
+    readers = max(1, requests // 2)
+    order = IngestOrder(
+        concurrency=max(1, requests - readers),
+        memory_bytes=parts.settings.upload.memory,
+        readers=readers,
+        chunk=CHUNK,
+        finish=True,
+        dry_run=dry_run,
+    )
+    sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, most_failures=requests)
+    ingest = Ingest(entries, sources.read, order, store=parts.store, stop=stop)
+    # Before anything else: a HEAD does not tell a missing bucket from a missing blob.
+    ingest.bucket.result()
+    ingest.start()
+    yield from ingest.outcomes(parts.catalog)
 
 
-class _Run:
-    """One insert; only the thread that iterates touches the catalog."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A blob that is there; `id` is the one its image has or will have."""
 
-    def __init__(
-        self,
-        order: InsertOrder,
-        catalog: Catalog,
-        store: BlobStore,
-        recogniser: Recogniser,
-        threads: Executor,
-        stop: StopSignal,
-    ) -> None:
-        self.hopeless: StoreError | None = None
-        self._threads = threads
-        self._order = order
-        self._catalog = catalog
-        self._store = store
-        self._recogniser = recogniser
-        self._stop = stop
-        self._budget = ByteBudget(order.memory_bytes)
-        self._failures_in_a_row = 0
+    entry: Entry
+    blob: Blob
+    id: UUID
+    started: float
+    date_unlikely: bool
 
-    def look_for_bucket(self) -> None:
-        """Raise BucketMissing before anything else: a HEAD does not tell a missing bucket from a missing blob."""
-        with suppress(StoreDenied):
-            # Who may read and write need not be allowed to list.
-            self._store.reach()
+    @property
+    def key(self) -> str:
+        """Where it lies."""
+        return self.entry.key
 
-    def block(self, block: Sequence[Entry | FileOutcome]) -> Iterator[FileOutcome]:
-        """Settle a block of lines."""
-        yield from (one for one in block if isinstance(one, FileOutcome))
-        entries = [one for one in block if isinstance(one, Entry)]
-        sources, settled = self._sift(self._each(partial(look, self._store), entries))
-        yield from settled
+    def outcome(self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "") -> FileOutcome:
+        """What became of it where there is nothing to copy."""
+        seconds = time.monotonic() - self.started
+        return FileOutcome(
+            path=self.key,
+            fate=fate,
+            reason=reason,
+            detail=detail,
+            bytes=self.blob.size,
+            seconds=seconds,
+            date_unlikely=self.date_unlikely,
+        )
+
+    def prepared(self, row: NewImage, *, date_unlikely: bool = False) -> Prepared[Entry]:
+        """What it takes to copy it under the key of its row."""
+        return Prepared(
+            source=self.entry,
+            path=self.key,
+            row=row,
+            body=StoredBlob(key=self.key, etag=self.blob.etag),
+            started=self.started,
+            date_unlikely=self.date_unlikely or date_unlikely,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Sources:
+    """Finds and reads what a manifest names; safe in many threads.
+
+    A run ends where more than `most_failures` requests in a row are denied or stay without an answer.
+    """
+
+    parts: Parts
+    recogniser: Recogniser
+    stop: StopSignal
+    dry_run: bool
+    most_failures: int
+    _failures: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Prepared[Entry] | FileOutcome]:
+        """Each entry ready to be copied, or what became of it; raises the StoreError that every further one would meet."""
+        sources: list[Source] = []
+        for entry in entries:
+            found = self._try(self._look, entry)
+            if isinstance(found, Source):
+                sources.append(found)
+            else:
+                yield found
         known = self._known(sources)
-        yield from (_present(one, known[one.id]) for one in sources if _is_safe(known.get(one.id)))
-        wanted = [one for one in sources if not _is_safe(known.get(one.id))]
-        if self._order.dry_run:
-            yield from self._sift(self._each(partial(peek, self._store, recogniser=self._recogniser), wanted))[1]
-            return
-        copies: dict[UUID, Copy] = {}
-        for source in wanted:
-            if source.id in known:
-                add(copies, resumed(source, known[source.id]))
-        inspected, settled = self._sift(self._each(self._inspect, [one for one in wanted if one.id not in known]))
-        yield from settled
-        yield from self._promise(inspected, copies)
-        yield from self._copy(list(copies.values()))
+        for source in sources:
+            image = known.get(source.id)
+            if image is not None and image.status is not Status.UPLOADING:
+                yield _present(source, image)
+            elif self.dry_run:
+                yield self._try(self._peek, source)
+            elif image is not None:
+                yield source.prepared(_promised(source, image))
+            else:
+                with budget.hold(min(source.blob.size, PIECE)):
+                    yield self._try(self._inspect, source)
 
     def _known(self, sources: Sequence[Source]) -> dict[UUID, Image]:
         """The rows that earlier runs made of these very blobs."""
 
         def transaction() -> dict[UUID, Image]:
-            with self._catalog.read() as connection:
+            with self.parts.catalog.read() as connection:
                 return by_ids(connection, {source.id for source in sources})
 
-        return retry(transaction, stop=self._stop) if sources else {}
+        return retry(transaction, stop=self.stop) if sources else {}
 
-    def _inspect(self, source: Source) -> Inspected | FileOutcome | Broken:
-        with self._budget.hold(min(source.blob.size, PIECE)):
-            return inspect(self._store, source, self._recogniser)
-
-    def _promise(self, inspected: Sequence[Inspected], copies: dict[UUID, Copy]) -> Iterator[FileOutcome]:
-        rows = [_row(one, self._order.originals_prefix) for one in inspected]
-
-        def transaction() -> list[Promised]:
-            with self._catalog.write() as connection:
-                return promise(connection, rows)
-
-        promised = retry(transaction, stop=self._stop) if rows else []
-        for one, row, found in zip(inspected, rows, promised, strict=True):
-            if found.status is Status.UPLOADING:
-                add(copies, begun(one.source, row, found))
-            else:
-                detail = f"{found.status} as {found.id}"
-                yield one.source.outcome(Fate.PRESENT, Reason.ALREADY_THERE, detail, image=found.id, sha256=one.sha256)
-
-    def _copy(self, copies: Sequence[Copy]) -> Iterator[FileOutcome]:
-        """Copy what is promised and confirm what arrived; a stop does not reach here."""
-        failures = list(self._threads.map(partial(copy_one, self._store), copies))
-        arrived = {
-            copy.row.id: copy.promised for copy, failure in zip(copies, failures, strict=True) if failure is None
-        }
-
-        def transaction() -> None:
-            with self._catalog.write() as connection:
-                keep(connection, arrived)
-
-        if arrived:
-            retry(transaction, stop=self._stop)
-        for copy, failure in zip(copies, failures, strict=True):
-            self._judge(failure)
-            yield from copied(copy, failure)
-
-    def _each(self, act: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Do `act` with each item at once, in order; those that a stop came before are left out."""
-
-        def unless_stopped(item: T) -> R | None:
-            return None if self._stop.is_set() else act(item)
-
-        return [result for result in self._threads.map(unless_stopped, items) if result is not None]
-
-    def _sift(self, results: Iterable[R | FileOutcome | Broken]) -> tuple[list[R], list[FileOutcome]]:
-        """What goes on, and what is settled already."""
-        going: list[R] = []
-        settled: list[FileOutcome] = []
-        for result in results:
-            self._judge(result.error if isinstance(result, Broken) else None)
-            if isinstance(result, Broken):
-                settled.append(result.outcome)
-            elif isinstance(result, FileOutcome):
-                settled.append(result)
-            else:
-                going.append(result)
-        return going, settled
+    def _try(self, act: Callable[[T], R], item: T) -> R | FileOutcome:
+        """What `act` makes of an item; where its request fails, the item's outcome, or the end of the run."""
+        try:
+            result = act(item)
+        except StoreError as error:
+            self._judge(error)
+            reason, detail = why(error, changed=True)
+            size = item.blob.size if isinstance(item, Source) else None
+            return FileOutcome(path=item.key, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
+        self._judge(None)
+        return result
 
     def _judge(self, error: StoreError | None) -> None:
-        """End the run after an error that every further blob would meet."""
-        if not isinstance(error, _AT_ONCE + _WHEN_MANY):
-            self._failures_in_a_row = 0
-            return
-        self._failures_in_a_row += 1
-        many = self._failures_in_a_row > self._order.concurrency
-        if self.hopeless is None and (many or isinstance(error, _AT_ONCE)):
-            self.hopeless = error
+        """Raise an error that every further blob would meet."""
+        with self._lock:
+            self._failures = self._failures + 1 if isinstance(error, _ENDS_IT_WHEN_MANY) else 0
+            if isinstance(error, _ENDS_THE_RUN) or (error and self._failures > self.most_failures):
+                raise error
+
+    def _look(self, entry: Entry) -> Source | FileOutcome:
+        """Find the blob an entry names."""
+        started = time.monotonic()
+        try:
+            blob = self.parts.store.head(entry.key)
+        except KeyShapeError as error:
+            return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=str(error))
+        if blob is None:
+            detail = "there is no such blob; check the key"
+            return FileOutcome(path=entry.key, fate=Fate.FAILED, reason=Reason.MISSING, detail=detail)
+        given = [at for at in (entry.uploaded_at, blob.modified_at) if at is not None]
+        at = next(filter(is_likely, given), datetime.now(UTC))
+        image_id = derived_id(filed_at(at), user_id=entry.user_id, key=entry.key, etag=blob.etag)
+        unlikely = not is_likely(given[0])
+        return Source(entry=entry, blob=blob, id=image_id, started=started, date_unlikely=unlikely)
+
+    def _inspect(self, source: Source) -> Prepared[Entry] | FileOutcome:
+        """Read a blob once, in pieces; an outcome where it should not be inserted."""
+        digest, start = hashlib.sha256(), 0
+        header: Header | None = None
+        try:
+            while start < source.blob.size:
+                piece = self.parts.store.read(source.key, start=start, length=PIECE, etag=source.blob.etag)
+                header = header or self._recognised(source, piece)
+                digest.update(piece)
+                start += len(piece)
+                if not piece:
+                    raise BlobCorrupt(f"{source.key} ended early", hint="run the same again")
+        except UNFIT as error:
+            return unfit(error, source.key, size=source.blob.size)
+        if header is None:
+            return self._empty(source)
+        said = describe(header, path=source.key, caption=source.entry.caption)
+        content = Content(sha256=digest.digest(), size=source.blob.size, probe=probe_of(header), said=said)
+        row = new_row(source.id, source.entry.user_id, content, prefix=self.parts.settings.store.originals_prefix)
+        return source.prepared(row, date_unlikely=said.date_unlikely)
+
+    def _peek(self, source: Source) -> FileOutcome:
+        """What `_inspect` and a copy would come to, told from the header: nothing is changed."""
+        if not source.blob.size:
+            return self._empty(source)
+        try:
+            self._recognised(source, self.parts.store.read(source.key, start=0, length=HEADER, etag=source.blob.etag))
+        except UNFIT as error:
+            return unfit(error, source.key, size=source.blob.size)
+        return source.outcome(Fate.PLANNED)
+
+    def _recognised(self, source: Source, head: bytes) -> Header:
+        ranges = in_store(self.parts.store, source.key, size=source.blob.size, etag=source.blob.etag, head=head)
+        return self.recogniser.recognise(ranges, source.key.rpartition("/")[2])
+
+    def _empty(self, source: Source) -> FileOutcome:
+        try:
+            self.recogniser.recognise(b"", source.key.rpartition("/")[2])
+        except LeftOut as error:
+            return unfit(error, source.key, size=0)
+        except UNFIT:
+            pass
+        # A manifest names its blobs one by one: an empty one is missed, whatever its name.
+        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
 
 
-def _is_safe(image: Image | None) -> bool:
-    return image is not None and image.status is not Status.UPLOADING
+def derived_id(at: datetime, *, user_id: UUID, key: str, etag: str) -> UUID:
+    """The UUIDv7 of one content under one key for one user: the same in every run, its time is `at`.
+
+    So a manifest that is inserted again finds its rows by their primary key, before anything is read or copied.
+    """
+    seed = user_id.bytes + key.encode() + b"\0" + etag.encode()
+    random = int.from_bytes(hashlib.sha256(seed).digest()[:10]) & ((1 << 74) - 1)
+    return UUID(int=first_id(at).int | random >> 62 << 64 | random & ((1 << 62) - 1))
 
 
 def _present(source: Source, image: Image) -> FileOutcome:
-    detail = f"{image.status} as {image.id}"
-    return source.outcome(Fate.PRESENT, Reason.ALREADY_THERE, detail, image=image.id, sha256=image.sha256)
+    outcome = source.outcome(Fate.PRESENT, Reason.ALREADY_THERE, f"{image.status} as {image.id}")
+    return replace(outcome, id=image.id, sha256=image.sha256)
 
 
-def _row(one: Inspected, originals_prefix: str) -> NewImage:
-    source, seen = one.source, one.probe
+def _promised(source: Source, image: Image) -> NewImage:
+    """The row that an earlier run promised; its id says that the source is still the same content."""
+    assert image.original_key is not None
+    assert image.sha256 is not None
     return NewImage(
-        id=source.id,
-        user_id=source.entry.user_id,
-        uploaded_at=time_of(source.id),
-        original_key=key_of(source.id, ORIGINAL, seen.extension, prefix=originals_prefix),
-        sha256=one.sha256,
+        id=image.id,
+        user_id=image.user_id,
+        uploaded_at=image.uploaded_at,
+        original_key=image.original_key,
+        sha256=image.sha256,
         bytes=source.blob.size,
-        content_type=seen.content_type,
-        width=seen.width,
-        height=seen.height,
-        caption=one.said.caption,
-        taken_at=one.said.taken_at,
+        content_type=image.content_type or "application/octet-stream",
+        width=image.width,
+        height=image.height,
+        caption=image.caption,
+        taken_at=image.taken_at,
     )

@@ -10,11 +10,9 @@ from itertools import chain
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.upload.junk import system_junk
-from imgctl.ops.upload.listing import listed, opened
-from imgctl.ops.upload.manifest import Entry, entries
-from imgctl.ops.upload.rules import SelectionRules
-from imgctl.ops.upload.selection import STDIN, Selection, check
+from imgctl.ops.upload.lists import Entry, entries, listed, opened
+from imgctl.ops.upload.order import STDIN, Selection, check
+from imgctl.ops.upload.rules import SelectionRules, system_junk
 from imgctl.ops.upload.walk import Found, classified, name_of, refused, walk
 
 __all__ = ["Selection", "chosen"]

@@ -1,13 +1,14 @@
-"""What an upload is asked to do, beside which files."""
+"""What a user asks to be uploaded: which files, whose, within which bounds, and how."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
+from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format
 
-BATCH = 64
-"""How many images a transaction confirms or promises."""
-FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
+STDIN = "-"
 
 
 class UploadedAt(StrEnum):
@@ -20,26 +21,54 @@ class UploadedAt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadOrder:
-    """How to upload: puts in flight (0: found out), bytes held at once, bytes a second (0: no bound), and how many.
+    """How to upload: how many images at most, filed under which date, without the formats to `leave_out`."""
 
-    Files of the formats to `leave_out` are not taken.
-    """
-
-    concurrency: int
-    memory_bytes: int
-    originals_prefix: str = ""
-    rate_bytes: int = 0
     limit: int | None = None
     uploaded_at: UploadedAt = UploadedAt.NOW
     dry_run: bool = False
     leave_out: frozenset[Format] = frozenset()
 
-    @property
-    def window(self) -> int:
-        """How many files may be on their way between the walk and their fate."""
-        return 4 * BATCH + 2 * (self.concurrency or MOST_CONCURRENCY)
 
-    @property
-    def first_window(self) -> int:
-        """As many as the first puts need: to read more before the catalog is open would only hold it up."""
-        return min(self.window, 3 * (self.concurrency or FIRST_CONCURRENCY))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The choice of files of one upload; sizes in bytes, both ends included; `since` <= modification time < `until`.
+
+    Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. Owners come from the
+    manifest's line, else `user_id`, else `user_from`. Directories to `leave_out` are imgctl's own, by their real paths.
+    """
+
+    paths: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_size: int | None = None
+    max_size: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    files_from: str | None = None
+    manifest: str | None = None
+    follow_links: bool = False
+    junk_filter: bool = True
+    user_id: UUID | None = None
+    user_from: str | None = None
+    leave_out: tuple[str, ...] = ()
+
+
+def check(selection: Selection) -> None:
+    """Raise UsageError for a selection that contradicts itself, names no files or leaves them without an owner."""
+    _check_sources(selection)
+    if selection.user_id is not None and selection.user_from is not None:
+        raise UsageError("--user and --user-from both say whose the files are", hint="give one of them")
+    if selection.user_id is None and selection.user_from is None and selection.manifest is None:
+        raise UsageError("nobody is said to own the files", hint="give --user, --user-from or --manifest")
+    if selection.min_size is not None and selection.max_size is not None and selection.min_size > selection.max_size:
+        raise UsageError("--min-size is larger than --max-size", hint="swap them")
+    if selection.since is not None and selection.until is not None and selection.since >= selection.until:
+        raise UsageError("--since is not before --until", hint="swap them")
+
+
+def _check_sources(selection: Selection) -> None:
+    if selection.manifest is None:
+        if not selection.paths and selection.files_from is None:
+            raise UsageError("no files are named", hint="give a PATH, --files-from or --manifest")
+    elif selection.paths or selection.files_from is not None:
+        raise UsageError("a manifest names the files itself", hint="leave out PATH and --files-from")

@@ -3,62 +3,83 @@
 import hashlib
 import os
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from imgctl.imaging.probe import Header, Probe, probe_of
+from imgctl.dates import EPOCH, filed_at, is_likely
+from imgctl.imaging.probe import Header, probe_of
 from imgctl.imaging.source import on_disk
-from imgctl.ops.ingest.describe import describe
+from imgctl.keys import new_id
+from imgctl.ops.ingest.describe import Description, describe
+from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.ingest.recognise import UNFIT, Recogniser, Unfit, verdict
+from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.upload.order import UploadedAt
 from imgctl.ops.upload.walk import Found
+from imgctl.run.window import ByteBudget
 
 # A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
 STREAM_ABOVE = 64 * 2**20
 STREAM_HELD = 32 * 2**20
 PIECE = 2**20
-
-
-@dataclass(slots=True, kw_only=True)
-class Prepared:
-    """A file that will be promised; `body` is None where it is streamed from its path, and once its put has ended."""
-
-    found: Found
-    size: int
-    body: bytes | None
-    sha256: bytes
-    probe: Probe
-    caption: str | None
-    taken_at: datetime | None
-    date_unlikely: bool = False
-    started: float
-
-    @property
-    def held(self) -> int:
-        """How many bytes of memory it takes on its way."""
-        return held_bytes(self.size)
+# What a datetime holds, in microseconds since 1970.
+EARLIEST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Content:
-    """What was read; `body` is None where it is streamed later."""
+class Preparing:
+    """How files are prepared: what recognises and describes them, where their originals go, which date they get."""
 
-    size: int
-    body: bytes | None
-    header: Header
-    sha256: bytes
+    recogniser: Recogniser
+    sidecars: SidecarFiles
+    prefix: str
+    uploaded_at: UploadedAt
 
 
-def prepare(found: Found, sidecars: SidecarFiles, recogniser: Recogniser) -> Prepared | FileOutcome:
+def prepared(files: Sequence[Found], how: Preparing, budget: ByteBudget) -> Iterator[Prepared[Found] | FileOutcome]:
+    """Prepare one file after the other, the bytes of each held in the budget."""
+    for found in files:
+        held = held_bytes(found.size)
+        budget.acquire(held)
+        result = prepare(found, how)
+        needed = result.held if isinstance(result, Prepared) else 0
+        if needed != held:
+            # It grew or shrank since the walk, or will not be put.
+            budget.release(held)
+            if needed:
+                budget.acquire(needed)
+        yield result
+
+
+def prepare(found: Found, how: Preparing) -> Prepared[Found] | FileOutcome:
     """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
-        return _read(found, sidecars, recogniser, started)
+        read = _as_found(found, how.recogniser) or _as_it_is(found, how.recogniser)
     except UNFIT as error:
-        return _unfit(found, error)
+        return unfit(error, found.path, size=found.size)
     except OSError as error:
         return unreadable(found.path, error)
+    if read is None:
+        detail = "changed while reading; run again when nothing writes to it"
+        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+    said = describe(read.header, path=found.path, caption=found.caption, sidecars=how.sidecars)
+    at, date_unlikely = date_of(found, said, how.uploaded_at)
+    content = Content(sha256=read.sha256, size=read.size, probe=probe_of(read.header), said=said)
+    assert found.user_id is not None
+    return Prepared(
+        source=found,
+        path=found.path,
+        row=new_row(new_id(at), found.user_id, content, prefix=how.prefix),
+        body=Path(found.path) if read.body is None else read.body,
+        held=held_bytes(read.size),
+        started=started,
+        date_unlikely=date_unlikely,
+    )
 
 
 def held_bytes(size: int) -> int:
@@ -73,26 +94,34 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
-def _read(found: Found, sidecars: SidecarFiles, recogniser: Recogniser, started: float) -> Prepared | FileOutcome:
-    content = _as_found(found, recogniser) or _as_it_is(found, recogniser)
-    if content is None:
-        detail = "changed while reading; run again when nothing writes to it"
-        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
-    said = describe(content.header, path=found.path, caption=found.caption, sidecars=sidecars)
-    return Prepared(
-        found=found,
-        size=content.size,
-        body=content.body,
-        sha256=content.sha256,
-        probe=probe_of(content.header),
-        caption=said.caption,
-        taken_at=said.taken_at,
-        date_unlikely=said.date_unlikely,
-        started=started,
-    )
+def date_of(found: Found, said: Description, choice: UploadedAt) -> tuple[datetime, bool]:
+    """The date a file is filed under, and whether one that it was given cannot be and was not believed.
+
+    The manifest's, else the one chosen; a picture without a capture time was taken when its file was made. Where none of
+    these can be it is now.
+    """
+    # Some file systems keep times that no calendar has.
+    mtime = EPOCH + timedelta(microseconds=max(EARLIEST, min(found.mtime_ns // 1000, LATEST)))
+    chosen = {UploadedAt.NOW: (), UploadedAt.MTIME: (mtime,), UploadedAt.TAKEN: (said.taken_at, mtime)}[choice]
+    unlikely = said.date_unlikely
+    for moment in filter(None, (found.uploaded_at, *chosen)):
+        if is_likely(moment):
+            return filed_at(moment), unlikely
+        unlikely = True
+    return datetime.now(UTC), unlikely
 
 
-def _as_found(found: Found, recogniser: Recogniser) -> _Content | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What was read; `body` is None where it is streamed later."""
+
+    size: int
+    body: bytes | None
+    header: Header
+    sha256: bytes
+
+
+def _as_found(found: Found, recogniser: Recogniser) -> _Read | None:
     """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
     if found.size > STREAM_ABOVE:
         return None
@@ -105,10 +134,10 @@ def _as_found(found: Found, recogniser: Recogniser) -> _Content | None:
     if (len(body), after.st_size, after.st_mtime_ns) != (found.size, found.size, found.mtime_ns):
         return None
     header = recogniser.recognise(body, _name(found))
-    return _Content(size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
+    return _Read(size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
 
 
-def _as_it_is(found: Found, recogniser: Recogniser) -> _Content | None:
+def _as_it_is(found: Found, recogniser: Recogniser) -> _Read | None:
     """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
     with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
@@ -123,13 +152,8 @@ def _as_it_is(found: Found, recogniser: Recogniser) -> _Content | None:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
     size = before.st_size if large else len(head)
-    return _Content(size=size, body=None if large else head, header=header, sha256=digest.digest())
+    return _Read(size=size, body=None if large else head, header=header, sha256=digest.digest())
 
 
 def _name(found: Found) -> str:
     return found.path.rpartition("/")[2]
-
-
-def _unfit(found: Found, error: Unfit) -> FileOutcome:
-    why = verdict(error, _name(found), size=found.size)
-    return FileOutcome(path=found.path, fate=why.fate, reason=why.reason, detail=why.detail, bytes=found.size)

@@ -1,26 +1,34 @@
-"""An upload put together from the settings: the journal, the choice of files, the catalog and the pipeline."""
+"""An upload put together from the settings: the choice of files, the journal, the catalog and the loop."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgctl.config import Settings, StoreSettings
 from imgctl.ops.checkpoint import state_directory
+from imgctl.ops.ingest.loop import Ingest, IngestOrder
+from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.retry import StopSignal
-from imgctl.ops.upload.ahead import Ahead
+from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
-from imgctl.ops.upload.journal import Journal
-from imgctl.ops.upload.known import Known
-from imgctl.ops.upload.order import UploadOrder
-from imgctl.ops.upload.pipeline import upload
-from imgctl.ops.upload.selection import Selection
+from imgctl.ops.upload.journal import Entry, Journal
+from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.upload.prepare import Preparing, prepared
+from imgctl.ops.upload.walk import Found
 from imgctl.run.memory import collect_from_here, reuse_large_buffers
+from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
+
+if TYPE_CHECKING:
+    # Opened while files are being read: to import it takes longer than all else at the start.
+    from imgctl.store.catalog.engine import Catalog
 
 NO_JOURNAL = "none"
 
@@ -36,11 +44,9 @@ def uploading(
     stop: StopSignal,
     tell: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
-    """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `pipeline.upload`.
+    """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `ingest.loop`.
 
     What is wrong with the journal is told and stops nothing.
-
-    To import and open the catalog takes longer than all else at the start, so files are read meanwhile.
     """
     files = chosen(replace(selection, leave_out=own_directories(settings.store)))
     reuse_large_buffers()
@@ -48,17 +54,46 @@ def uploading(
         remembered = Journal(journal, tell=tell) if journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
-        known = Known(remembered, settings.store.url, stop)
-        sidecars = SidecarFiles(follow_links=selection.follow_links)
-        recogniser = stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out)))
-        ahead = Ahead(files, order, store=store, known=known, sidecars=sidecars, recogniser=recogniser)
-        stack.callback(ahead.abandon)
+        opened: Future[Catalog] = Future()
+        # A reader that waits for a catalog which never opens ends with CancelledError.
+        stack.callback(opened.cancel)
+        already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
+        how = Preparing(
+            recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
+            sidecars=SidecarFiles(follow_links=selection.follow_links),
+            prefix=settings.store.originals_prefix,
+            uploaded_at=order.uploaded_at,
+        )
+
+        def read(chunk: Sequence[Found], budget: ByteBudget) -> Iterator[Prepared[Found] | FileOutcome]:
+            present, unread = already.split(chunk)
+            yield from present
+            yield from prepared(unread, how, budget)
+
+        ingest = Ingest(
+            files,
+            read,
+            IngestOrder(
+                concurrency=settings.upload.concurrency,
+                memory_bytes=settings.upload.memory,
+                rate_bytes=settings.upload.bwlimit,
+                limit=order.limit,
+                dry_run=order.dry_run,
+            ),
+            store=store,
+            stop=stop,
+            safe=lambda found: already.remember(
+                Entry(found=one.source, sha256=one.row.sha256, image=image) for one, image in found
+            ),
+        )
+        stack.callback(ingest.close)
+        ingest.start()
         from imgctl.ops.parts import open_current
 
         catalog = stack.enter_context(closing(open_current(settings.catalog.url)))
         collect_from_here()
-        known.attach(catalog)
-        yield stack.enter_context(closing(upload(ahead, order, catalog=catalog, stop=stop)))
+        opened.set_result(catalog)
+        yield stack.enter_context(closing(ingest.outcomes(catalog)))
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Reservations: rows promised before their bytes are written, and confirmed after (law 1)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -80,12 +80,13 @@ def _confirm(rows: FromClause) -> Update:
     return promised.values(status=status_literal(Status.PROCESSING)).returning(images.c.id)
 
 
-def keep(connection: Connection, arrived: Mapping[UUID, Callable[[], NewImage]]) -> None:
+def keep(connection: Connection, rows: Iterable[NewImage]) -> None:
     """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised again, as it was."""
+    arrived = {row.id: row for row in rows}
     changed = confirm(connection, arrived)
     others = [one for one in arrived if one not in changed]
     known = lookup(connection, others) if others else {}
-    if dropped := [arrived[one]() for one in others if one not in known]:
+    if dropped := [arrived[one] for one in others if one not in known]:
         confirm(connection, [one.id for one in promise(connection, dropped) if one.created])
 
 

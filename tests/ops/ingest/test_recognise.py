@@ -18,7 +18,7 @@ from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render
 from imgctl.model import Recipe
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.ingest.recognise import LeftOut, Recogniser, verdict
+from imgctl.ops.ingest.recognise import LeftOut, Recogniser, unfit
 from tests.imaging.pictures import encoded, quadrants
 
 
@@ -104,8 +104,8 @@ def refused(recogniser: Recogniser, data: bytes, name: str) -> tuple[Fate, Reaso
     with pytest.raises((NotAnImage, FormatUnsupported)) as raised:
         recogniser.recognise(data, name)
     assert isinstance(raised.value, NotAnImage | FormatUnsupported)
-    why = verdict(raised.value, name, size=len(data))
-    return why.fate, why.reason
+    outcome = unfit(raised.value, name, size=len(data))
+    return outcome.fate, outcome.reason
 
 
 @pytest.mark.parametrize(("known", "data"), [(known, data) for known, all_ in OPENINGS.items() for data in all_])

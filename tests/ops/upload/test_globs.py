@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.errors import UsageError
-from imgctl.ops.upload.globs import Globs
-from imgctl.ops.upload.owner import owner_by
+from imgctl.ops.upload.globs import Globs, owner_by
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 

@@ -1,17 +1,36 @@
-"""What is read of a file before it is promised, however large it is and wherever its metadata lies."""
+"""What is read of a file before it is promised, however large it is and wherever its metadata lies; the date it gets."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imgctl.config import WorkSettings
+from imgctl.dates import EPOCH, is_likely
+from imgctl.imaging.probe import Probe
+from imgctl.keys import new_id, time_of
+from imgctl.model import NewImage
+from imgctl.ops.ingest.describe import Description
+from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.upload.prepare import STREAM_ABOVE, Prepared, prepare
+from imgctl.ops.upload.order import UploadedAt
+from imgctl.ops.upload.prepare import STREAM_ABOVE, Preparing, date_of, prepare
 from imgctl.ops.upload.walk import Found
 from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
 
+PREPARING = Preparing(
+    recogniser=Recogniser(WorkSettings()), sidecars=SidecarFiles(), prefix="", uploaded_at=UploadedAt.NOW
+)
+PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
+UNDATED = Description(caption=None, taken_at=None)
+USER = UUID(int=1)
+NOW = datetime.now(UTC)
+MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 SAID = Says(
     primary=(text_entry(0x010E, b"Grandmother, print 17"), short_entry(0x0112, 6)),
     exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
@@ -25,12 +44,77 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     path = tmp_path / "scan"
     path.write_bytes(write(Says(primary=SAID.primary, exif=SAID.exif, pixels=size)))
     info = path.stat()
-    found = Found(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
+    found = Found(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=USER)
 
-    done = prepare(found, SidecarFiles(), Recogniser(WorkSettings()))
+    done = prepare(found, PREPARING)
 
     assert isinstance(done, Prepared)
-    assert (done.body is None) is (size > STREAM_ABOVE)
-    assert done.caption == "Grandmother, print 17"
-    assert done.taken_at == datetime(1987, 6, 5, 12, tzinfo=UTC)
-    assert (done.probe.width, done.probe.height) == (HEIGHT, WIDTH)
+    assert isinstance(done.body, Path) is (size > STREAM_ABOVE)
+    assert done.row.caption == "Grandmother, print 17"
+    assert done.row.taken_at == datetime(1987, 6, 5, 12, tzinfo=UTC)
+    assert (done.row.width, done.row.height) == (HEIGHT, WIDTH)
+
+
+def found_at(mtime_ns: int) -> Found:
+    return Found(path="a.png", size=1, mtime_ns=mtime_ns, inode=1, user_id=USER)
+
+
+def row_of(found: Found, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
+    said = Description(caption=None, taken_at=taken_at)
+    content = Content(sha256=b"s" * 32, size=1, probe=PNG, said=said)
+    return new_row(new_id(date_of(found, said, choice)[0]), USER, content, prefix="")
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "year", "unlikely"),
+    [(1_700_000_000 * 10**9, 2023, False), (-1, 1970, False), (-(10**21), NOW.year, True), (10**21, NOW.year, True)],
+)
+def test_the_date_of_a_file_may_lie_beyond_every_calendar(mtime_ns: int, year: int, *, unlikely: bool) -> None:
+    found = found_at(mtime_ns)
+
+    assert row_of(found, UploadedAt.MTIME).uploaded_at.year in (year, year + 1)
+    assert date_of(found, UNDATED, UploadedAt.MTIME)[1] == unlikely
+
+
+@given(manifest=MOMENTS, taken=MOMENTS, mtime=st.datetimes(timezones=st.just(UTC)), choice=st.sampled_from(UploadedAt))
+def test_only_a_date_that_can_be_is_believed(
+    manifest: datetime | None, taken: datetime | None, mtime: datetime, choice: UploadedAt
+) -> None:
+    found = replace(found_at((mtime - EPOCH) // timedelta(microseconds=1) * 1000), uploaded_at=manifest)
+    chosen: dict[UploadedAt, list[datetime | None]] = {
+        UploadedAt.NOW: [],
+        UploadedAt.MTIME: [mtime],
+        UploadedAt.TAKEN: [taken, mtime],
+    }
+    given_dates = [one for one in (manifest, *chosen[choice]) if one is not None]
+
+    row = row_of(found, choice, taken)
+    date_unlikely = date_of(found, replace(UNDATED, taken_at=taken), choice)[1]
+
+    believed = next(filter(is_likely, given_dates), None)
+    if believed is None:
+        assert abs(row.uploaded_at - datetime.now(UTC)) < timedelta(minutes=5)
+    else:
+        assert timedelta(0) <= max(believed, EPOCH) - row.uploaded_at < timedelta(milliseconds=1)
+    assert row.uploaded_at == time_of(row.id)
+    assert date_unlikely == bool(given_dates and given_dates[0] is not believed)
+
+
+@given(moments=st.lists(st.datetimes(datetime(1826, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC)), min_size=2))  # noqa: DTZ001
+def test_photos_from_before_1970_stand_at_the_beginning(moments: list[datetime]) -> None:
+    """Ids hold no time before 1970: law 2 keeps id, date and key in one order, `taken_at` keeps the day."""
+    rows = [row_of(found_at(0), UploadedAt.TAKEN, moment) for moment in moments]
+
+    assert all(row.uploaded_at == EPOCH for row, moment in zip(rows, moments, strict=True) if moment < EPOCH)
+    by_id = sorted(rows, key=lambda row: row.id)
+    assert [row.original_key for row in by_id] == sorted(row.original_key for row in rows)
+    assert [row.uploaded_at for row in by_id] == sorted(row.uploaded_at for row in rows)
+    assert {row.taken_at for row in rows} == set(moments)
+
+
+def test_a_date_that_is_not_asked_for_hinders_nothing() -> None:
+    before = datetime.now(UTC)
+
+    row = row_of(found_at(10**21), UploadedAt.NOW)
+
+    assert (row.uploaded_at - before).total_seconds() < 3600

@@ -1,4 +1,4 @@
-"""Files that need not be read: those the journal remembers and the catalog still has."""
+"""Files that were uploaded already and need not be read: the journal remembers them, and the catalog still has them."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -18,37 +18,30 @@ if TYPE_CHECKING:
 OwnedFile = tuple[UUID | None, str]
 
 
-class Known:
+class AlreadyUploaded:
     """The journal of one destination, checked against its catalog; without a journal nothing is known.
 
-    Whoever asks waits for `attach`, unless the journal was empty when it was opened.
+    `catalog` may still be opening: whoever asks waits for it, unless the journal was empty when it was opened.
     """
 
-    def __init__(self, journal: Journal | None, store_url: str, stop: StopSignal) -> None:
+    def __init__(
+        self, journal: Journal | None, store_url: str, catalog: "Future[Catalog]", *, stop: StopSignal
+    ) -> None:
         self._journal = journal
-        self._remembers = journal is not None and not journal.is_empty()
-        self._attached: Future[Catalog] = Future()
+        self._is_empty = journal is None or journal.is_empty()
         self._store_url = store_url
+        self._catalog = catalog
         self._stop = stop
 
-    def attach(self, catalog: "Catalog") -> None:
-        """Which catalog the journal is checked against."""
-        self._attached.set_result(catalog)
-
-    def abandon(self) -> None:
-        """There will be no catalog: whoever waits for it is told so by CancelledError."""
-        self._attached.cancel()
-
     def split(self, files: Sequence[Found]) -> tuple[list[FileOutcome], list[Found]]:
-        """What is already there, and what must be read."""
-        entries = self._remembered(files)
+        """The outcomes of files that are there already, and the files that must be read."""
+        entries = self._entries(files)
         if not entries:
             return [], list(files)
         ids = [entry.image for entry in entries.values()]
         rows = retry(lambda: self._lookup(ids), stop=self._stop)
         safe = {file: entry for file, entry in entries.items() if _is_safe(entry, rows)}
-        known = [safe[_file(found)] for found in files if _file(found) in safe]
-        present = [_present(entry, rows[entry.image][1]) for entry in known]
+        present = [_present(safe[_file(found)], rows) for found in files if _file(found) in safe]
         return present, [found for found in files if _file(found) not in safe]
 
     def remember(self, entries: Iterable[Entry]) -> None:
@@ -61,9 +54,9 @@ class Known:
         for user, mine in by_user.items():
             self._journal.record(self._scope(user), mine)
 
-    def _remembered(self, files: Sequence[Found]) -> dict[OwnedFile, Entry]:
+    def _entries(self, files: Sequence[Found]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}
-        if self._journal is not None and self._remembers:
+        if self._journal is not None and not self._is_empty:
             for user in {found.user_id for found in files}:
                 mine = [found for found in files if found.user_id == user]
                 known = self._journal.known(self._scope(user), mine)
@@ -71,14 +64,14 @@ class Known:
         return entries
 
     def _lookup(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-        catalog = self._attached.result()
+        catalog = self._catalog.result()
         from imgctl.store.catalog.reservations import lookup
 
         with catalog.read() as connection:
             return lookup(connection, ids)
 
     def _scope(self, user: UUID | None) -> bytes:
-        return scope_of(self._attached.result().place, self._store_url, str(user))
+        return scope_of(self._catalog.result().place, self._store_url, str(user))
 
 
 def _file(found: Found) -> OwnedFile:
@@ -90,12 +83,12 @@ def _is_safe(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:
     return user == entry.found.user_id and status is not Status.UPLOADING
 
 
-def _present(entry: Entry, status: Status) -> FileOutcome:
+def _present(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> FileOutcome:
     return FileOutcome(
         path=entry.found.path,
         fate=Fate.PRESENT,
         reason=Reason.ALREADY_THERE,
-        detail=f"{status} as {entry.image}",
+        detail=f"{rows[entry.image][1]} as {entry.image}",
         id=entry.image,
         sha256=entry.sha256,
         bytes=entry.found.size,

@@ -1,0 +1,133 @@
+"""An original on its way in: what it was found to be, the row that promises it, the put that makes its bytes safe."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, ImgctlError, StoreError
+from imgctl.imaging.probe import Probe
+from imgctl.keys import ORIGINAL, key_of, time_of
+from imgctl.model import NewImage, Promised
+from imgctl.ops.ingest.describe import Description
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.store.blobs.base import BlobStore
+from imgctl.units import count_of
+
+# What an original is read from: a file, a line of a manifest.
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What an original was found to be; its size in bytes."""
+
+    sha256: bytes
+    size: int
+    probe: Probe
+    said: Description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlob:
+    """A blob of the same store, to be copied while it has this ETag."""
+
+    key: str
+    etag: str
+
+
+Body: TypeAlias = bytes | Path | StoredBlob
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared(Generic[S]):
+    """An original that is ready to be promised and put: `row` is its promise, `body` its bytes or where they lie.
+
+    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began.
+    """
+
+    source: S
+    path: str
+    row: NewImage
+    body: Body
+    held: int = 0
+    started: float
+    date_unlikely: bool = False
+
+    def outcome(
+        self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "", *, image: UUID | None = None
+    ) -> FileOutcome:
+        """What became of it."""
+        return FileOutcome(
+            path=self.path,
+            fate=fate,
+            reason=reason,
+            detail=detail,
+            id=image,
+            sha256=self.row.sha256,
+            bytes=self.row.bytes,
+            seconds=time.monotonic() - self.started,
+            date_unlikely=self.date_unlikely,
+        )
+
+    def failed(self, error: Exception, *, image: UUID) -> FileOutcome:
+        """The outcome of an error of the put."""
+        reason, detail = why(error, changed=not isinstance(self.body, bytes))
+        return self.outcome(Fate.FAILED, reason, detail, image=image)
+
+
+def new_row(image_id: UUID, user_id: UUID, content: Content, *, prefix: str) -> NewImage:
+    """The row that promises a content; its date is that of the id."""
+    return NewImage(
+        id=image_id,
+        user_id=user_id,
+        uploaded_at=time_of(image_id),
+        original_key=key_of(image_id, ORIGINAL, content.probe.extension, prefix=prefix),
+        sha256=content.sha256,
+        bytes=content.size,
+        content_type=content.probe.content_type,
+        width=content.probe.width,
+        height=content.probe.height,
+        caption=content.said.caption,
+        taken_at=content.said.taken_at,
+    )
+
+
+def as_promised(row: NewImage, promised: Promised) -> NewImage:
+    """The row under the id and the key that its promise has, which may be an earlier run's."""
+    if promised.created:
+        return row
+    key = promised.original_key or row.original_key
+    return replace(row, id=promised.id, uploaded_at=time_of(promised.id), original_key=key)
+
+
+def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
+    """Make an original's bytes safe under its key; raises StoreError.
+
+    A key that is taken can only hold this very content, written by an earlier run or by another one now; a size that
+    differs is refused.
+    """
+    try:
+        if isinstance(body, bytes):
+            store.create(row.original_key, body, content_type=row.content_type)
+        elif isinstance(body, Path):
+            store.create_file(row.original_key, body, size=row.bytes, content_type=row.content_type, sha256=row.sha256)
+        else:
+            store.copy(body.key, row.original_key, etag=body.etag, content_type=row.content_type)
+    except BlobExists:
+        there = store.head(row.original_key)
+        if there is None or there.size != row.bytes:
+            found = "nothing" if there is None else count_of(there.size, "byte")
+            message = f"{row.original_key} was written before, but holds {found} instead of {row.bytes}"
+            raise StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
+
+
+def why(error: Exception, *, changed: bool) -> tuple[Reason, str]:
+    """The code and the words for an error of a request; `changed`: a damaged blob means that its source was changed."""
+    if isinstance(error, BlobArchived):
+        return Reason.ARCHIVED, "lies in an archive class; restore it there, then run the same again"
+    line = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, BlobCorrupt) and changed:
+        return Reason.CHANGED, line
+    return Reason.MISSING if isinstance(error, BlobMissing) else Reason.STORE, line

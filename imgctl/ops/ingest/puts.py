@@ -1,0 +1,190 @@
+"""Threads that put promised originals into the store, as many at once as it takes; obstore waits outside the GIL."""
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from typing import Generic
+
+from imgctl.errors import StoreDenied, StoreError
+from imgctl.ops.ingest.original import Prepared, S, put_original
+from imgctl.ops.retry import StopSignal
+from imgctl.run.rate import RateLimit
+from imgctl.run.threads import ERROR_WAIT_SECONDS
+from imgctl.store.blobs.base import BlobStore
+
+FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
+INTERVAL_SECONDS = 1.0
+# What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
+PUT_WEIGHT = 64 * 2**10
+# A raise of the limit by half must bring a tenth more throughput.
+GAIN, GROWTH, SMOOTHING = 1.1, 1.5, 0.3
+SHORTEST_REST, LONGEST_REST = 4, 64
+
+
+class NotTried(Exception):
+    """The run ended before a put's turn came: the promise stands, and the next run keeps it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AdaptiveConcurrency:
+    """The number of requests in flight: raised while that brings throughput, halved when the store throttles.
+
+    Where a raise brings nothing it is taken back, and the next one waits, twice as many intervals each time: chance must
+    not raise it step by step.
+    """
+
+    limit: int
+    least: int = 1
+    most: int = MOST_CONCURRENCY
+    usual: float = 0.0
+    before: int = 0
+    resting: int = 0
+    rest: int = SHORTEST_REST
+
+    def observe(self, throughput: float, *, throttled: bool) -> int:
+        """The limit for the next interval, after one of this throughput (any unit) at the present limit."""
+        if throttled:
+            self.limit, self.before = max(self.least, self.limit // 2), 0
+            self.usual, self.resting = 0.0, 0
+        elif self.before and throughput <= self.usual * GAIN:
+            self.limit, self.before = self.before, 0
+            self.resting, self.rest = self.rest, min(2 * self.rest, LONGEST_REST)
+        elif self.resting:
+            self.resting -= 1
+            self.usual += SMOOTHING * (throughput - self.usual) if self.usual else throughput
+        else:
+            self.usual, self.before = throughput, self.limit
+            self.limit = min(self.most, max(self.limit + 1, int(self.limit * GROWTH)))
+        return self.limit
+
+
+class BucketCheck:
+    """One look whether the bucket is there, in a thread of its own: some servers create what a put misspells."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._begun = False
+        self._done: Future[None] = Future()
+
+    def begin(self) -> None:
+        """Look, unless that has begun."""
+        with self._lock:
+            begun, self._begun = self._begun, True
+        if not begun:
+            Thread(target=self._look, name="imgctl bucket", daemon=True).start()
+
+    def result(self) -> None:
+        """Raise BucketMissing where there is none, and what else kept the look from an answer."""
+        self.begin()
+        with suppress(StoreDenied):
+            # Who may put need not be allowed to list.
+            self._done.result()
+
+    def _look(self) -> None:
+        try:
+            self._store.reach()
+        except Exception as error:
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(None)
+
+
+class Putters(Generic[S]):
+    """Threads that take originals from a queue and report each to `ended`, with the error that kept it from arriving.
+
+    `limit` of them work at a time: `concurrency`, or (0) as many as the store is found to take. After a `stop` none is
+    begun.
+    """
+
+    def __init__(
+        self,
+        store: BlobStore,
+        *,
+        concurrency: int,
+        rate_bytes: int,
+        stop: StopSignal,
+        ended: Callable[[Prepared[S], Exception | None], None],
+    ) -> None:
+        self.limit = concurrency or FIRST_CONCURRENCY
+        self._store = store
+        self._stop = stop
+        self._ended = ended
+        self._queue: SimpleQueue[Prepared[S] | None] = SimpleQueue()
+        self._rate = RateLimit(rate_bytes) if rate_bytes else None
+        self._adaptive = None if concurrency else AdaptiveConcurrency(limit=self.limit)
+        self._given_up = False
+        self._lock = Lock()
+        self._threads: set[Thread] = set()
+        self._began = time.monotonic()
+        self._count = 0
+        self._weight = 0
+        self._throttled = store.pushbacks
+
+    def submit(self, prepared: Prepared[S]) -> None:
+        """Queue one put; the caller bounds how many wait."""
+        with self._lock:
+            if len(self._threads) < self.limit:
+                thread = Thread(target=self._serve, name="imgctl put", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+        self._queue.put(prepared)
+
+    def give_up(self) -> None:
+        """Try nothing more: whatever is queued ends as NotTried."""
+        self._given_up = True
+
+    def close(self) -> None:
+        """Begin nothing more, and end the threads; one that waits for the store is left to itself after a moment."""
+        self._given_up = True
+        threads = list(self._threads)
+        for _ in threads:
+            self._queue.put(None)
+        ends_at = time.monotonic() + ERROR_WAIT_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+
+    def _serve(self) -> None:
+        while (prepared := self._queue.get()) is not None:
+            error = self._put(prepared)
+            last = self._adaptive is not None and self._is_too_many(self._adaptive, prepared.row.bytes)
+            self._ended(prepared, error)
+            if last:
+                return
+
+    def _put(self, prepared: Prepared[S]) -> Exception | None:
+        if self._rate and not self._given_up:
+            self._stop.wait(self._rate.reserve(prepared.row.bytes))
+        if self._given_up or self._stop.is_set():
+            return NotTried("the run ended before")
+        try:
+            put_original(self._store, prepared.row, prepared.body)
+        except (StoreError, OSError) as error:
+            return error
+        except Exception as error:
+            # A thread that died silently would lose its file.
+            return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+        return None
+
+    def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int) -> bool:
+        """Count a put; at the end of an interval long enough to mean something, choose the next limit.
+
+        True where the limit is lower than the threads are many: the one that asks is to end.
+        """
+        with self._lock:
+            self._count += 1
+            self._weight += size + PUT_WEIGHT
+            seconds, throttled = time.monotonic() - self._began, self._store.pushbacks
+            if throttled != self._throttled or (seconds >= INTERVAL_SECONDS and self._count >= 2 * self.limit):
+                throughput = self._weight / max(seconds, math.ulp(1.0))
+                self.limit = adaptive.observe(throughput, throttled=throttled > self._throttled)
+                self._began, self._count, self._weight, self._throttled = time.monotonic(), 0, 0, throttled
+            if len(self._threads) <= self.limit:
+                return False
+            self._threads.discard(current_thread())
+            return True

@@ -1,0 +1,73 @@
+"""Threads that prepare what is to be taken in, a chunk of a walk or a manifest at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from threading import Lock, Thread
+from typing import Generic, TypeAlias
+
+from imgctl.ops.ingest.original import Prepared, S
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.run.window import ByteBudget
+
+# Few at first, so that the puts begin at once.
+FIRST_CHUNK = 8
+
+Item: TypeAlias = Prepared[S] | FileOutcome
+Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Item[S]]]
+
+
+class Readers(Generic[S]):
+    """Threads that `offer` one by one what `read` makes of the items, until none is left or none is wanted.
+
+    `ended` is called once a thread, with the error that ended it, if any. The budget holds the bytes of what is offered.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[S | FileOutcome],
+        read: Read[S],
+        budget: ByteBudget,
+        *,
+        offer: Callable[[Item[S]], bool],
+        ended: Callable[[Exception | None], None],
+        largest_chunk: int,
+    ) -> None:
+        self.stopped = False
+        self._items = iter(items)
+        self._read = read
+        self._budget = budget
+        self._offer = offer
+        self._ended = ended
+        self._largest_chunk = largest_chunk
+        self._chunk = min(FIRST_CHUNK, largest_chunk)
+        self._next = Lock()
+
+    def start(self) -> None:
+        """Read with one thread more."""
+        Thread(target=self._serve, name="imgctl read", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin nothing more; a thread that waits for its items (a pipe, a slow disk) goes on waiting."""
+        self.stopped = True
+
+    def _serve(self) -> None:
+        error: Exception | None = None
+        try:
+            while (chunk := self._next_chunk()) and all(map(self._offer, self._made_of(chunk))):
+                pass
+        except Exception as found:
+            # Raised again where the run ends.
+            error = found
+        self._ended(error)
+
+    def _made_of(self, chunk: list[S | FileOutcome]) -> Iterator[Item[S]]:
+        yield from (one for one in chunk if isinstance(one, FileOutcome))
+        for item in self._read([one for one in chunk if not isinstance(one, FileOutcome)], self._budget):
+            yield item
+            if self.stopped:
+                return
+
+    def _next_chunk(self) -> list[S | FileOutcome]:
+        with self._next:
+            size, self._chunk = self._chunk, min(self._chunk * 2, self._largest_chunk)
+            return [] if self.stopped else list(islice(self._items, size))

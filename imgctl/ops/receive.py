@@ -1,0 +1,207 @@
+"""Taking in one image over HTTP: its bytes come with the request, or are put by the client through a signed URL."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, ImageRejected, NotAnImage, StoreError, UsageError
+from imgctl.imaging.formats import SUPPORTED
+from imgctl.imaging.probe import Header, Probe, probe_of
+from imgctl.imaging.source import on_disk
+from imgctl.keys import ORIGINAL, key_of, new_id, time_of
+from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.ops.ingest.describe import describe
+from imgctl.ops.ingest.original import Body, Content, as_promised, new_row, put_original
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.spool import Spool
+from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import in_store
+from imgctl.ops.upload.prepare import STREAM_ABOVE, held_bytes
+from imgctl.run.window import ByteBudget
+from imgctl.store.blobs.base import Blob, SignedPut
+from imgctl.store.catalog.lookups import by_id
+from imgctl.store.catalog.reservations import Seen, confirm, note, promise
+from imgctl.units import count_of
+
+# The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
+COPIES = 2
+PIECE_BYTES = 4 * 2**20
+EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came with the bytes: their owner, the caption, and the name of the file they were."""
+
+    user_id: UUID
+    caption: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The image that stands for the bytes; `created` when they became safe just now, not when they were already."""
+
+    id: UUID
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """An original that its owner wants to put through a signed URL: its size in bytes and its SHA-256."""
+
+    user_id: UUID
+    sha256: bytes
+    bytes: int
+    content_type: str
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The image that stands for the announced bytes; `put` is None when they are safe already."""
+
+    id: UUID
+    put: SignedPut | None
+
+
+def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recogniser: Recogniser) -> Taken:
+    """Promise, put and confirm what a spool holds; blocks until the bytes are safe.
+
+    NotAnImage, FormatUnsupported or ImageRejected for what is no picture that is taken or too large a one;
+    CatalogUnavailable and StoreUnavailable leave a promise that the same bytes later keep. `budget` bounds what all
+    callers hold in memory at once.
+    """
+    header = _header(spool, sent, recogniser)
+    seen = probe_of(header)
+    check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
+    # Only the last name, for the date that may be in it: nothing is ever opened under a client's name.
+    name = sent.name.replace("\\", "/").rpartition("/")[2][-255:]
+    said = describe(header, path=name, caption=sent.caption)
+    content = Content(sha256=spool.sha256, size=spool.size, probe=seen, said=said)
+    row = new_row(new_id(datetime.now(UTC)), sent.user_id, content, prefix=parts.settings.store.originals_prefix)
+    with budget.hold(COPIES * held_bytes(spool.size)):
+        body = _body(spool)
+        promised = _promise(parts, row)
+        if promised.status is not Status.UPLOADING:
+            return Taken(id=promised.id, created=False)
+        put_original(parts.store, as_promised(row, promised), body)
+    with parts.catalog.write() as connection:
+        return Taken(id=promised.id, created=promised.id in confirm(connection, [promised.id]))
+
+
+def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
+    """Promise the image and sign a PUT for it, good for `seconds`.
+
+    NotAnImage for a content type imgctl does not keep, UsageError where the store takes no PUTs from outside.
+    """
+    if announced.content_type not in EXTENSIONS:
+        known = ", ".join(sorted(EXTENSIONS))
+        raise NotAnImage(f"{announced.content_type} is no type of picture imgctl keeps", hint=known)
+    row = _row(announced, prefix=parts.settings.store.originals_prefix)
+    # Signed before anything is promised: a store that cannot leaves no row behind.
+    if _sign(parts, row, seconds=seconds) is None:
+        raise UsageError("this store takes no uploads from outside", hint="send the bytes to POST /images")
+    promised = _promise(parts, row)
+    if promised.status is not Status.UPLOADING:
+        return Granted(id=promised.id, put=None)
+    return Granted(id=promised.id, put=_sign(parts, as_promised(row, promised), seconds=seconds))
+
+
+def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
+    """Look at what arrived for a promise, and confirm it.
+
+    BlobMissing while nothing is there, BlobCorrupt when it is not what was promised, NotAnImage, FormatUnsupported or
+    ImageRejected when it is no picture that is taken or too large a one: the promise stays, and is kept or dropped by
+    `repair`.
+    """
+    if image.status is not Status.UPLOADING:
+        return Taken(id=image.id, created=False)
+    key = image.original_key or ""
+    blob = parts.store.head(key)
+    if blob is None:
+        raise BlobMissing("its bytes have not arrived", hint="PUT them to the signed URL first, then complete again")
+    if blob.size != image.bytes:
+        arrived = count_of(blob.size, "byte")
+        raise BlobCorrupt(f"{arrived} arrived, promised were {image.bytes or 0:,}", hint="imgctl repair")
+    if not blob.etag:
+        raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
+    kept = parts.store.details(key, checksum=True)
+    if image.sha256 != ((kept and kept.sha256) or _sha256(parts, blob)):
+        raise BlobCorrupt("what arrived has another SHA-256 than was promised", hint="imgctl repair")
+    header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
+    seen = probe_of(header)
+    check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
+    if seen.content_type != image.content_type:
+        raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
+    said = describe(header, path="")
+    known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
+    with parts.catalog.write() as connection:
+        note(connection, known)
+        return Taken(id=image.id, created=image.id in confirm(connection, [image.id]))
+
+
+def owned(parts: Parts, image_id: UUID) -> Image:
+    """The row of an image; ImageMissing when there is none."""
+    with parts.catalog.read() as connection:
+        found = by_id(connection, image_id)
+    if found is None:
+        raise ImageMissing(f"no image {image_id}", hint="check the id")
+    return found
+
+
+def check_pixels(seen: Probe, *, max_pixels: int) -> None:
+    """Raise ImageRejected for a picture that no worker would render."""
+    if seen.width and seen.height and seen.width * seen.height > max_pixels:
+        raise ImageRejected(
+            f"the picture is {seen.width:,} × {seen.height:,}, more than {count_of(max_pixels, 'pixel')}",
+            hint="scale it down, or raise [work] max_pixels",
+        )
+
+
+def _header(spool: Spool, sent: Sent, recogniser: Recogniser) -> Header:
+    name = sent.name or None
+    if spool.whole_in_memory:
+        return recogniser.recognise(spool.head, name)
+    with spool.path.open("rb", buffering=0) as file:
+        return recogniser.recognise(on_disk(file.fileno(), spool.size, head=spool.head), name)
+
+
+def _body(spool: Spool) -> Body:
+    """All the bytes, or where they lie when they are too many to be held."""
+    if spool.whole_in_memory:
+        return spool.head
+    return spool.path.read_bytes() if spool.size <= STREAM_ABOVE else spool.path
+
+
+def _row(announced: Announced, *, prefix: str) -> NewImage:
+    image_id = new_id(datetime.now(UTC))
+    return NewImage(
+        id=image_id,
+        user_id=announced.user_id,
+        uploaded_at=time_of(image_id),
+        original_key=key_of(image_id, ORIGINAL, EXTENSIONS[announced.content_type], prefix=prefix),
+        sha256=announced.sha256,
+        bytes=announced.bytes,
+        content_type=announced.content_type,
+        caption=announced.caption,
+    )
+
+
+def _sign(parts: Parts, row: NewImage, *, seconds: int) -> SignedPut | None:
+    return parts.store.sign_create(
+        row.original_key, seconds=seconds, size=row.bytes, content_type=row.content_type, sha256=row.sha256
+    )
+
+
+def _promise(parts: Parts, row: NewImage) -> Promised:
+    with parts.catalog.write() as connection:
+        return promise(connection, [row])[0]
+
+
+def _sha256(parts: Parts, blob: Blob) -> bytes:
+    digest = hashlib.sha256()
+    for start in range(0, blob.size, PIECE_BYTES):
+        digest.update(parts.store.read(blob.key, start=start, length=PIECE_BYTES, etag=blob.etag))
+    return digest.digest()
