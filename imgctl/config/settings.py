@@ -110,7 +110,13 @@ class WorkSettings:
     """How the worker pool runs."""
 
     jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
-    timeout: float = setting(60.0, "a picture that renders longer is given up", unit="seconds", least=1, most=_DAY)
+    timeout: float = setting(
+        60.0,
+        "a picture that renders longer is given up; above 100 megapixels it has longer in proportion",
+        unit="seconds",
+        least=1,
+        most=_DAY,
+    )
     memory: int = setting(
         4 * 2**30,
         "how much memory a rendering process may take; what cannot fit is refused by its header",

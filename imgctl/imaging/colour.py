@@ -132,7 +132,7 @@ def in_range(image: pyvips.Image) -> pyvips.Image:
 
 
 def is_made_for(profile: bytes, colours: int) -> bool:
-    """Whether an ICC profile is whole and describes pixels of so many colour bands; libvips takes another in silence."""
+    """Whether an ICC profile is whole and describes pixels of `colours` bands; libvips does not check that."""
     size, kind, space = int.from_bytes(profile[:4]), profile[12:16], profile[16:20]
     if profile[36:40] != b"acsp" or size > len(profile) or kind not in _CLASSES or space != _SPACES.get(colours):
         return False

@@ -63,7 +63,7 @@ def check_memory(needed: int, memory_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a picture may have, and a decode take, by whichever decoder; `memory_bytes` 0 is no bound."""
+    """The most pixels of a picture, and the most memory of a decode (0: unbounded), for either decoder."""
 
     max_pixels: int = 500_000_000
     memory_bytes: int = 0

@@ -14,7 +14,7 @@ from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
 from imgctl.imaging.source import Contents, Data, Source, source_of
 
-# What is no picture is named by more: a file of zeros is one only if many are.
+# More is read to say what a file is instead of a picture: a file of zeros holds only zeros as far as that.
 NAMED_BY_BYTES = 2**20
 # Two letters are no proof.
 _NEEDS_SIZE = {Format.BMP}

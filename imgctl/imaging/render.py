@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imgctl.errors import ImageRejected
+from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging import pillow
 from imgctl.imaging.decode import Limits, opened_as
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.master import HINT, Master, explain, fit, master_of, resized
 from imgctl.imaging.metadata.exif import ownership_block
-from imgctl.imaging.probe import NAMED_BY_BYTES
+from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.raster import Raster, computed, encode
 from imgctl.imaging.recognise import sniff, stranger, unsupported
 from imgctl.imaging.source import Data
@@ -17,6 +17,7 @@ from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
 NO_LIMITS = Limits()
+_PIXELS_A_TIME = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,15 @@ def configure() -> None:
     pyvips.concurrency_set(1)
     pyvips.cache_set_max(0)
     pyvips.block_untrusted_set(state=True)
+
+
+def time_allowed(data: Data, seconds: float, limits: Limits = NO_LIMITS) -> float:
+    """How long a picture may render where one of up to 100 megapixels may take `seconds`: larger ones have more in proportion."""
+    try:
+        width, height = recognise(data).size or (0, 0)
+    except ImgctlError:
+        return seconds
+    return seconds * max(1.0, min(width * height, limits.max_pixels) / _PIXELS_A_TIME)
 
 
 def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendered:

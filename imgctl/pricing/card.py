@@ -76,7 +76,7 @@ def _card(section: Section) -> Card:
     classes = _classes(section)
     card = _record(Card, section, classes=classes, list_requests=list_requests, database_gb=database_gb)
     if card.gb_bytes < 1:
-        raise section.wrong("gb_bytes", "is no size")
+        raise section.wrong("gb_bytes", "must be 1 or more")
     return card
 
 
@@ -94,7 +94,7 @@ def _classes(section: Section) -> dict[str, ClassPrices]:
     with section.section("classes") as classes:
         for name in classes.names():
             if name not in CLASSES:
-                raise classes.wrong(name, f"is no storage class; there are {', '.join(CLASSES)}")
+                raise classes.wrong(name, f"is not a storage class; there are {', '.join(CLASSES)}")
             with classes.section(name) as one:
                 found[name] = _record(ClassPrices, one, name=name)
     if STANDARD not in found:

@@ -73,7 +73,7 @@ DAYS_A_MONTH = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sized:
-    """So many objects of so many bytes together, all about the same size."""
+    """A number of objects about equally large, and their bytes together."""
 
     objects: int
     size: int
@@ -154,7 +154,7 @@ def monthly_internet(card: Card, size: int) -> tuple[Line, ...]:
 
 
 def monthly_cdn(card: Card, *, size: int, requests: int) -> tuple[Line, ...]:
-    """`size` bytes in so many HTTPS requests a month from the CDN to viewers, after what is free; without origin GETs."""
+    """`size` bytes in `requests` HTTPS requests a month from the CDN to viewers, after what is free; without origin GETs."""
     paid = max(0, size - int(card.cdn.free_gb * card.gb_bytes))
     asked = max(0, requests - card.cdn.free_requests)
     lines = tiered(card, "from the CDN", paid, card.cdn.internet, period=Period.MONTHLY)
@@ -162,6 +162,6 @@ def monthly_cdn(card: Card, *, size: int, requests: int) -> tuple[Line, ...]:
 
 
 def flat_plan(card: Card, *, size: int, requests: int) -> CdnPlan | None:
-    """The cheapest flat plan whose allowance holds so many bytes and requests a month; None where none does."""
+    """The cheapest flat plan whose monthly allowance holds these bytes and requests; None where none does."""
     fitting = [one for one in card.cdn.plans if one.requests >= requests and one.gb * card.gb_bytes >= size]
     return min(fitting, key=lambda one: one.monthly, default=None)

@@ -121,7 +121,7 @@ def insert_estimate(
     assumptions: tuple[str, ...] = (),
     variants: Variants = TYPICAL_VARIANTS,
 ) -> Estimate:
-    """Copying `files` blobs of `size` bytes in all within a bucket, each after two HEADs and so many GETs, and keeping both."""
+    """Copying `files` blobs of `size` bytes in all within a bucket, each after two HEADs and `gets` GETs, and keeping both."""
     asked = (
         request_cost(card, STANDARD, Operation.HEAD, 2 * files),
         request_cost(card, STANDARD, Operation.GET, files * gets),
@@ -134,7 +134,7 @@ def insert_estimate(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """Originals of one class that are looked at: a HEAD each, so many GETs together, and the bytes these bring."""
+    """Originals of one class that are looked at: a HEAD each, `gets` GETs together, and the bytes these bring."""
 
     originals: int = 0
     gets: int = 0

@@ -99,7 +99,7 @@ def aws_figures(card: Card, plan: Plan) -> Figures:
 
 
 def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
-    """The mean from day `begin` to day `end` of what so many uploads a day have piled up since day 0."""
+    """The mean from day `begin` to day `end` of what the daily uploads have added up to since day 0."""
     days = end - begin
     # An even stream makes a triangle: twice its area is the difference of two squares.
     stock = 2 * days * plan.stock
@@ -122,7 +122,7 @@ def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
 
 
 def delivery(card: Card, plan: Plan, *, views: int, cdn: bool) -> tuple[Line, ...]:
-    """A month of so many views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
+    """A month of views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
     size, requests = views * plan.view_size, views * len(plan.viewed)
     if not cdn:
         gets = request_cost(card, STANDARD, Operation.GET, requests)
@@ -174,7 +174,7 @@ def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
 
 
 def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
-    """A month of so many rows of the catalog."""
+    """A month of `rows` rows of the catalog."""
     return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database_gb, period=Period.MONTHLY),)
 
 

@@ -165,7 +165,7 @@ def restore_estimate(
     extended: Mapping[str, Sized] = NOTHING,
     leaving: Leaving | None = None,
 ) -> Estimate:
-    """Restoring `archived` (by class) for so many days, each looked at by a HEAD before and after.
+    """Restoring `archived` (by class) for `days` days, with a HEAD of each before and after.
 
     `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
     are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies
@@ -205,7 +205,7 @@ def _extension(card: Card, name: str, tier: str, sized: Sized) -> Line:
 
 
 def _copies(card: Card, size: int, days: int) -> Line:
-    # In the dearest tier, as nobody knows how much else the account stores.
+    # At the first tier, the highest price: how much else the account stores is unknown.
     price = card.of(STANDARD).storage[0].price * days / DAYS_A_MONTH
     return weighed(card, f"readable copies for {count_of(days, 'day')}", size, price, period=Period.ONE_OFF)
 

@@ -77,7 +77,7 @@ class Plan:
             raise UsageError(f"--months {self.months} is out of range", hint=f"write 1 to {MOST_MONTHS}")
         for name, size in self.sizes.items():
             if name not in ROLES or not 0 <= size <= MOST_BYTES:
-                raise UsageError(f"--sizes {name}={size} is no size of a photo", hint=f"name {', '.join(ROLES)}")
+                raise UsageError(f"--sizes {name}={size} is not the size of a photo", hint=f"name {', '.join(ROLES)}")
         if ORIGINAL not in self.sizes:
             raise UsageError("--sizes has no original", hint="original=3MB")
 
@@ -112,7 +112,7 @@ class Plan:
         return sum(self.sizes[name] for name in self.viewed)
 
     def views(self, days: int) -> Decimal:
-        """How many views so many days bring."""
+        """The number of views in a number of days."""
         return self.uploads_per_day * days * self.views_per_upload
 
 
@@ -124,7 +124,7 @@ def stand_in(variants: tuple[str, ...], wanted: str) -> str | None:
 
 
 def month_lengths(start: date, months: int) -> Iterator[tuple[date, int]]:
-    """The first day and the days of so many months, beginning with that of `start`."""
+    """The first day and the length of each of `months` months, beginning with that of `start`."""
     first = start.replace(day=1)
     for _ in range(months):
         days = monthrange(first.year, first.month)[1]

@@ -78,7 +78,7 @@ def read_offer(table: Value, *, source: str) -> Offer:
         for key, tiers in _prices(cast("dict[str, dict[str, Table]]", table)):
             prices[key] = tiers if prices.get(key, tiers) == tiers else ()
     except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
-        raise ConfigError(f"{source} is no price list of AWS: {error!r}", hint="check --url") from None
+        raise ConfigError(f"{source} is not a price list of AWS: {error!r}", hint="check --url") from None
     return Offer(published=published, prices=prices)
 
 

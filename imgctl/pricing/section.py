@@ -39,14 +39,14 @@ class Section:
         """A text that is not empty."""
         value = self._take(name)
         if not isinstance(value, str) or not value:
-            raise self.wrong(name, "is no text")
+            raise self.wrong(name, "is not a text")
         return value
 
     def day(self, name: str) -> date:
         """A date."""
         value = self._take(name)
         if not isinstance(value, date):
-            raise self.wrong(name, "is no date like 2026-10-03")
+            raise self.wrong(name, "is not a date like 2026-10-03")
         return value
 
     def number(self, name: str, default: Decimal | None = None) -> Decimal:
@@ -57,7 +57,7 @@ class Section:
         """A whole number from 0 on."""
         found = self.number(name)
         if found != int(found):
-            raise self.wrong(name, "is no whole number")
+            raise self.wrong(name, "is not a whole number")
         return int(found)
 
     def span(self, name: str) -> tuple[Decimal, Decimal]:
@@ -72,7 +72,7 @@ class Section:
         """A table within; an absent optional one is empty."""
         value = {} if optional and name not in self._table else self._take(name)
         if not isinstance(value, dict):
-            raise self.wrong(name, "is no table")
+            raise self.wrong(name, "is not a table")
         return Section(value, card=self._card, place=self._path(name))
 
     def sections(self, name: str) -> list["Section"]:
@@ -80,7 +80,7 @@ class Section:
         value = self._take(name)
         tables = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
         if not tables or tables != value:
-            raise self.wrong(name, "is no list of tables")
+            raise self.wrong(name, "is not a list of tables")
         path = self._path(name)
         return [Section(table, card=self._card, place=f"{path}[{number}]") for number, table in enumerate(tables)]
 
@@ -95,7 +95,7 @@ class Section:
 
     def _number(self, name: str, value: Value) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
-            raise self.wrong(name, "is no number")
+            raise self.wrong(name, "is not a number")
         if value < 0:
             raise self.wrong(name, "is negative")
         return Decimal(value)

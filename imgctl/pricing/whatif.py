@@ -26,7 +26,7 @@ DELIVERY = "delivery"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """Originals older than so many days go to a class."""
+    """Originals older than a number of days go to a class."""
 
     older_than_days: int
     to: str

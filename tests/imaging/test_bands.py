@@ -1,4 +1,4 @@
-"""Only what is alpha is alpha, and a picture that would come out blank is no success."""
+"""Only what is alpha is alpha, and a picture that would come out blank is an error."""
 
 import io
 import struct

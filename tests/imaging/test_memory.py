@@ -13,7 +13,7 @@ from PIL import Image
 from imgctl.errors import ImageRejected
 from imgctl.imaging.decode import RESERVED_BYTES, Limits, libvips_bytes, pillow_bytes
 from imgctl.imaging.recognise import sniff
-from imgctl.imaging.render import render
+from imgctl.imaging.render import render, time_allowed
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 from tests.imaging.grids import TILE, heic_grid, jp2_tiled, tiff_luma_and_chroma
@@ -176,3 +176,13 @@ def test_one_limit_of_pixels_holds_for_both_decoders(name: str) -> None:
     with pytest.raises(ImageRejected, match="megapixels") as caught:
         render(data, recipe_of(edge=64), limits=Limits(max_pixels=100_000_000))
     assert caught.value.hint == "raise [work] max_pixels"
+
+
+def test_a_huge_picture_has_longer_to_render_in_proportion_to_its_pixels() -> None:
+    huge = heic_grid(40 * TILE, 40 * TILE, [Image.new("RGB", (TILE, TILE), TEAL)])
+    pixels = (40 * TILE) ** 2
+
+    assert time_allowed(huge, 60.0) == pytest.approx(60 * pixels / 100_000_000)
+    assert time_allowed(huge, 60.0, Limits(max_pixels=200_000_000)) == 120
+    assert time_allowed(encoded(rgb(64), "JPEG"), 60.0) == 60
+    assert time_allowed(b"no picture", 60.0) == 60

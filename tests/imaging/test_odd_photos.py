@@ -31,7 +31,7 @@ def test_an_odd_photo_renders(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REJECTED))
-def test_a_hopeless_file_is_accepted_by_probe_and_rejected_by_render(name: str) -> None:
+def test_a_file_beyond_repair_is_accepted_by_probe_and_rejected_by_render(name: str) -> None:
     data = (ODD / name).read_bytes()
 
     assert probe(data).format in {"png", "gif"}

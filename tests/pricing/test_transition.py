@@ -55,7 +55,7 @@ def test_a_million_originals_worked_by_hand(to: str, one_off: str, monthly: str,
     assert f"{payback_months(estimate.one_off, saved):.1f}" == months
 
 
-def test_the_requests_of_the_gate_are_part_of_the_price() -> None:
+def test_the_requests_of_the_look_before_are_part_of_the_price() -> None:
     # 4,000 LIST × .005 / 1,000 + 10,000 HEAD × .0004 / 1,000 = .02 + .004.
     bare = transition_estimate(CARD, to="GLACIER", moved={STANDARD: MILLION})
     full = transition_estimate(CARD, to="GLACIER", moved={STANDARD: MILLION}, list_requests=4000, head_requests=10_000)

@@ -63,7 +63,7 @@ def read_exif(block: Data | Source) -> Exif:
 
 
 def moment(when: bytes, offset: bytes) -> datetime | None:
-    """`2021:05:01 10:00:00` and `+02:00` (or nothing: UTC) as aware UTC; None for what is no date."""
+    """`2021:05:01 10:00:00` and `+02:00` (or nothing: UTC) as aware UTC; None if invalid."""
     try:
         text = when[:19].decode("ascii")
         local = datetime.fromisoformat(f"{text[:4]}-{text[5:7]}-{text[8:10]}T{text[11:19]}")

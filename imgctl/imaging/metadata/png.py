@@ -13,7 +13,7 @@ _PIXELS = b"IDAT"
 _XMP = "XML:com.adobe.xmp"
 _PROFILE = "Raw profile type "
 _SHORT = ("Description", "Creation Time")
-# Pixels come in chunks of 8 KiB, as libpng writes them: so many are 8 GiB.
+# With pixels in chunks of 8 KiB, as libpng writes them, these are 8 GiB.
 _MOST_CHUNKS = 2**20
 # What lies behind the pixels in a store is looked for in the last mebibyte: to get there from one chunk of pixels to
 # the next would read all of them.

@@ -45,7 +45,7 @@ def read_xmp(packet: bytes) -> Xmp:
 
 
 def w3c_moment(text: str) -> datetime | None:
-    """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or what is no date."""
+    """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or if invalid."""
     text = _EXIF_DATE.sub(r"\1-\2-\3T", text.strip(), count=1)
     try:
         moment = datetime.fromisoformat(text) if len(text) > 10 else None

@@ -28,7 +28,7 @@ from imgctl.errors import (
     StoreError,
     WorkerError,
 )
-from imgctl.imaging.render import configure, render
+from imgctl.imaging.render import configure, render, time_allowed
 from imgctl.imaging.source import Data
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
@@ -129,9 +129,10 @@ def _render(order: WorkOrder, job: Job, original: "Future[Original]") -> Callabl
         original.cancel()
         return partial(Outcome, job=job, ending=Ending.NOT_BEGUN)
     try:
-        limit = time_limit(order.timeout_seconds) if order.timeout_seconds else nullcontext()
-        with closing(original.result()) as read, limit:
-            rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits)
+        with closing(original.result()) as read:
+            seconds = time_allowed(read.data, order.timeout_seconds, order.limits)
+            with time_limit(seconds) if seconds else nullcontext():
+                rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits)
     except MemoryError:
         # Which image of the batch took it is unknown: each is tried alone.
         raise
