@@ -11,6 +11,8 @@ import pytest
 import imgctl.cli
 from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
 from imgctl.errors import ExitCode
+from imgctl.store.blobs.traits import Kept
+from tests.store.blobs.test_traits import FOUND
 from tools.docs import (
     EXAMPLE,
     GENERATED,
@@ -24,6 +26,7 @@ from tools.docs import (
     help_of,
     parse,
 )
+from tools.words import in_file
 
 STALE = "is stale: run `make docs` and commit what it wrote"
 
@@ -156,6 +159,16 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
     assert not dead
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_speaks_the_words_of_the_glossary(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it says what was, in the words of its time")
+
+    hits = [f"{hit.line}: {hit.word!r}: {hit.instead}" for hit in in_file(page)]
+    # The commands' help is the program's own text, which its own check looks after.
+    assert page.name == "commands.md" or not hits
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     reached, left = set[Path](), [README]
     while left:
@@ -165,3 +178,14 @@ def test_every_page_is_reached_from_the_readme() -> None:
             left += [page.parent / target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
 
     assert {page.resolve() for page in PAGES} <= reached | {(ROOT / "CHANGELOG.md").resolve()}
+
+
+def test_table_of_servers_is_what_the_conformance_suite_finds() -> None:
+    page = (ROOT / "docs/guides/s3-servers.md").read_text(encoding="utf-8")
+    names = {"SeaweedFS": "seaweed", "moto": "moto", "`rclone serve s3`": "rclone"}
+
+    for shown, name in names.items():
+        found = FOUND[name]
+        kept = (found.put_if_absent, found.checksum, found.order, found.if_match, found.etag)
+        row = " | ".join("yes" if one is Kept.YES else "no" for one in kept)
+        assert f"| {shown} | {row} |" in page

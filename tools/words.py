@@ -94,7 +94,9 @@ def in_file(path: Path) -> Iterator[Hit]:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         for number, line in enumerate(text.splitlines(), 1):
-            yield from (Hit(path, number, word, instead) for word, instead in in_prose(line))
+            # Code spans hold names, and those that users know are kept.
+            prose = re.sub(r"`[^`]*`", "", line)
+            yield from (Hit(path, number, word, instead) for word, instead in in_prose(prose))
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:

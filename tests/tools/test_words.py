@@ -50,3 +50,10 @@ def test_a_plain_file_passes(tmp_path: Path) -> None:
     (tmp_path / "cursor.py").write_text('"""Plain."""\n')
 
     assert main([str(tmp_path)]) == 0
+
+
+def test_a_name_in_a_document_is_kept(tmp_path: Path) -> None:
+    page = tmp_path / "records.md"
+    page.write_text("`mended` is a code; it mends nothing\n")
+
+    assert [hit.word for hit in in_file(page)] == ["mends"]
