@@ -36,7 +36,7 @@ class ShardOf(click.ParamType[Shard]):
             return value
         number, _, count = str(value).partition("/")
         if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            self.fail(f"{value!r} is no shard; write 1/8 to 8/8", param, ctx)
+            self.fail(f"invalid shard {value!r}: write 1/8 to 8/8", param, ctx)
         return Shard(number=int(number), count=int(count))
 
 
@@ -71,7 +71,7 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
 @click.option("--verify", is_flag=True, help="Also variants that the store lacks or has empty: lists the store.")
 @scope_options
 @click.option("--shard", type=ShardOf(), metavar="K/N", help="Only the K-th of N equal parts of the images.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many images.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N images.")
 @click.option("--restore", type=click.Choice(TIERS), help="Ask for restores of archived originals, by this tier.")
 @click.option("--days", type=click.IntRange(1, 3650), default=7, show_default=True, help="How long they stay readable.")
 @click.option(

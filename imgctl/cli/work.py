@@ -34,7 +34,7 @@ imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
     },
 )
 @click.option("--drain", is_flag=True, help="End when no image is processing any more.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many images.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N images.")
 @click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
 @click.option("--jobs", metavar="N", help="Pictures rendered at once; 0: one a core. [work] jobs")
 @click.option("--timeout", metavar="TIME", help="A picture that renders longer is given up. [work] timeout")
@@ -47,7 +47,7 @@ def command(
     """Build the variants of every image that is processing, until stopped.
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
-    SIGTERM or SIGINT finishes what flies and gives the rest back, a second ends at once; leases then run out by
+    SIGTERM or SIGINT finishes what is in flight and returns the rest, a second ends at once; leases then run out by
     themselves within a minute. An image whose original is archived waits, untried, until that is restored. Exit code 3
     says that images failed, or that --max-duration ended before --drain did.
     """

@@ -16,7 +16,7 @@ from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Which images to list, newest first: a scope, a state, those behind an image (`before`), at most so many."""
+    """Which images to list, newest first: a scope, a state, those behind an image (`before`), at most `limit`."""
 
     scope: Scope = field(default_factory=Scope)
     status: Status | None = None

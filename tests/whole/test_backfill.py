@@ -203,7 +203,7 @@ def test_only_the_named_images_are_built(deployment: Deployment) -> None:
     ("arguments", "word"),
     [
         (["--stale", "--force"], "--force builds the stale ones too"),
-        (["--shard", "3/2"], "is no shard"),
+        (["--shard", "3/2"], "invalid shard"),
         (["--restore", "sometime"], "bulk"),
     ],
 )

@@ -119,7 +119,7 @@ def may_be_left(image: Image) -> bool:
 
 
 def is_held(image: Image, clock: datetime) -> bool:
-    """Whether somebody holds a row."""
+    """Whether a row is leased."""
     return image.leased_until is not None and image.leased_until >= clock
 
 

@@ -163,7 +163,7 @@ class ReadyRows:
         named = _named(image, keys)
         delete = superseded(image, named)
         # No row names what was put before it failed, or by a run that died.
-        if one.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.HOPELESS)):
+        if one.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.FATAL)):
             left = leftovers(image.id, named=named, prefix=self._order.variants_prefix)
             delete += [key for key in left if key not in delete]
         built = Built(

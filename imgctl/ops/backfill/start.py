@@ -124,7 +124,7 @@ class Cold:
 
     @property
     def needs(self) -> Sized:
-        """How many need a restore, of so many bytes together."""
+        """How many need a restore, and their bytes together."""
         return Sized(objects=sum(self._needs.objects.values()), size=sum(self._needs.size.values()))
 
     @property

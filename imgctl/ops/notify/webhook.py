@@ -34,7 +34,7 @@ TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.25, 15.0
 DRAIN_SECONDS = 10.0
 _ENDED = (Status.READY.value, Status.FAILED.value)
 # Redirects too: a message meant for one place goes to no other.
-_HOPELESS = frozenset(range(300, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_NOT_RETRIED = frozenset(range(300, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
             return "", False
     except urllib.error.HTTPError as error:
         error.close()
-        return f"{host} answered {error.code}", error.code not in _HOPELESS
+        return f"{host} answered {error.code}", error.code not in _NOT_RETRIED
     except (OSError, HTTPException) as error:
         return f"{host} is unreachable: {error}", True
 

@@ -119,7 +119,7 @@ class InFlight:
         if error.reason == TOO_LARGE and len(jobs) == 1:
             # Nothing else ran there, and the next attempt would take as much.
             reason = "rendering it takes more than [work] memory allows: raise that"
-            return [Outcome(job=jobs[0], ending=Ending.HOPELESS, error=reason, cause=MemoryError.__name__)]
+            return [Outcome(job=jobs[0], ending=Ending.FATAL, error=reason, cause=MemoryError.__name__)]
         return self._one_by_one(jobs, f"rendering {error.reason}")
 
     def _one_by_one(self, jobs: tuple[Job, ...], reason: str) -> list[Outcome]:

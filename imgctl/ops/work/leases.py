@@ -79,5 +79,5 @@ class Leases:
             try:
                 self.renew_now()
             except CatalogError as error:
-                # Next time, then: what lapsed and was claimed by nobody is renewed all the same.
+                # The next renewal also covers what lapsed meanwhile and was not claimed.
                 log.warning("leases were not renewed: %s", error.line)

@@ -86,7 +86,7 @@ class Ending(StrEnum):
     """How an image's attempt ended, as far as the process can tell."""
 
     RENDERED = "rendered"
-    HOPELESS = "hopeless"
+    FATAL = "fatal"
     STORE_FAILED = "store_failed"
     CRASHED = "crashed"
     NOT_BEGUN = "not_begun"

@@ -122,7 +122,7 @@ def job_of(one: Claim) -> Job:
 
 
 def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
-    """Ready when rendered, failed when hopeless or out of tries, else tried again.
+    """Ready when rendered, failed when fatal or out of tries, else tried again.
 
     An attempt that did not begin is forgiven, and so is one of an archived original, which waits for its restore.
     """
@@ -132,8 +132,8 @@ def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
         return Fate.ARCHIVED
     if outcome.ending is Ending.NOT_BEGUN:
         return Fate.RETURNED
-    hopeless = outcome.ending is Ending.HOPELESS or outcome.job.tries >= max_attempts
-    return Fate.FAILED if hopeless else Fate.RETRY
+    fatal = outcome.ending is Ending.FATAL or outcome.job.tries >= max_attempts
+    return Fate.FAILED if fatal else Fate.RETRY
 
 
 def record(
@@ -185,7 +185,7 @@ def _finished(outcome: Outcome, recipe: str) -> Finished:
 
 def _failed(outcome: Outcome) -> FailedImage:
     job, why = outcome.job, outcome.error or "no reason was given"
-    if outcome.ending is not Ending.HOPELESS:
+    if outcome.ending is not Ending.FATAL:
         why = f"gave up after {count_of(job.tries, 'attempt')}: {why}"
     return FailedImage(id=job.id, attempts=job.attempts, error=why)
 

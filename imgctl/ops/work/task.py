@@ -43,7 +43,7 @@ IO_THREADS = 8
 SPOOL_FROM_BYTES = 64 * 2**20
 CHUNK_BYTES = 16 * 2**20
 # Another attempt would end the same.
-HOPELESS = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)
+FATAL = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived, KeyShapeError)
 
 
 def set_up_child(settings: LogSettings, *, niceness: int = 0) -> None:
@@ -171,7 +171,7 @@ def _failed(job: Job, error: Exception, started: float) -> Outcome:
     ending = Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
     return Outcome(
         job=job,
-        ending=Ending.HOPELESS if isinstance(error, HOPELESS) else ending,
+        ending=Ending.FATAL if isinstance(error, FATAL) else ending,
         error=error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}",
         cause=type(error).__name__,
         seconds=time.monotonic() - started,

@@ -44,7 +44,7 @@ _HELD = ("objects", "size", "small", "small_size")
 
 
 class By(StrEnum):
-    """What groups of images are told apart by."""
+    """What images are grouped by."""
 
     USER = "user"
     DAY = "day"
@@ -193,18 +193,18 @@ def _grain(scope: Scope, recent_since: datetime, cutoff: datetime | None, *, by_
     row = images.c
     old = row.promised_at < cutoff if cutoff else false()
     periods = dict(zip(_PERIODS, (SAFE, and_(SAFE, row.promised_at >= recent_since), and_(SAFE, old)), strict=True))
-    sums: dict[str, ColumnElement[int]] = {}
+    columns: dict[str, ColumnElement[int]] = {}
     for name, chosen in periods.items():
         small = and_(chosen, row.bytes < SMALL_BYTES)
         held = (_count(chosen), _total(chosen), _count(small), _total(small))
-        sums |= {f"{name}_{what}": value for what, value in zip(_HELD, held, strict=True)}
-    sums |= {one.value: _count(and_(SAFE, row[f"{one}_key"].is_not(None))) for one in Variant}
-    sums["unknown"] = _count(and_(SAFE, row.bytes.is_(None)))
-    sums["promised"] = _count(in_status(Status.UPLOADING))
+        columns |= {f"{name}_{what}": value for what, value in zip(_HELD, held, strict=True)}
+    columns |= {one.value: _count(and_(SAFE, row[f"{one}_key"].is_not(None))) for one in Variant}
+    columns["unknown"] = _count(and_(SAFE, row.bytes.is_(None)))
+    columns["promised"] = _count(in_status(Status.UPLOADING))
     storage_class = func.coalesce(row.storage_class, StorageClass.STANDARD.value)
     month = month_of(row.uploaded_at) if by_month else null()
     keys = (row.user_id, storage_class.label("storage_class"), month.label("month"))
-    query = select(*keys, *(value.label(name) for name, value in sums.items())).where(*within(scope))
+    query = select(*keys, *(value.label(name) for name, value in columns.items())).where(*within(scope))
     return query.group_by(row.user_id, storage_class, *([month] if by_month else [])).cte("grain")
 
 

@@ -52,7 +52,7 @@ class State(IntEnum):
     PLAIN = 0
     """Each of its four keys."""
     BUSY = 1
-    """Nothing yet: somebody is at it."""
+    """Nothing yet: it is being uploaded or worked on."""
     QUEUED = 2
     """The original."""
     LOOK = 3

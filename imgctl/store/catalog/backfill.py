@@ -127,7 +127,7 @@ def chosen(
 
 
 def up_to(last: UUID | None) -> ColumnElement[bool]:
-    """Rows no further than this one; None is no bound."""
+    """Rows no further than this one; no bound if None."""
     return true() if last is None else images.c.id <= last
 
 

@@ -1,4 +1,4 @@
-"""Opening the catalog: one small class that hands out transactions and explains what goes wrong in them."""
+"""Opening the catalog: transactions, and database errors translated into CatalogError and its kinds."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _POSTGRES_DRIVER = "postgresql+psycopg"
 _URL_HINT = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
-# What libpq is told where the URL says nothing else; seconds.
+# Defaults for libpq where the URL sets nothing else; seconds.
 _CONNECTING = {"connect_timeout": "10", "application_name": "imgctl"}
 _BUSY_SECONDS = 30
 _POOL_SIZE = 4
@@ -52,7 +52,7 @@ _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
     (r"password|authentication|pg_hba|role \S+ does not exist", CatalogError, _STATES["28"][1]),
     (r"permission denied|readonly database", CatalogError, "this user may not write there; check the rights"),
     (r"unable to open database file", CatalogError, "check that the directory exists and may be written"),
-    (r"not a database|malformed", CatalogError, "this file is no SQLite database, or it is damaged"),
+    (r"not a database|malformed", CatalogError, "this file is not a SQLite database, or it is damaged"),
     (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
     (r"is locked|is busy", CatalogUnavailable, "another process holds the file for long; " + _AGAIN),
     (r"too many (clients|connections)|connection slots", CatalogUnavailable, _AGAIN),
@@ -74,7 +74,7 @@ class Catalog:
 
     @property
     def place(self) -> str:
-        """Where it is, fit to be shown: without the password."""
+        """Where it is, without the password."""
         return _place(self.url)
 
     @contextmanager
@@ -102,9 +102,9 @@ class Catalog:
 
 
 def open_catalog(url: str, *, connections: int = _POOL_SIZE) -> Catalog:
-    """The catalog at a URL, not yet connected to; ConfigError for a URL that can be none.
+    """The catalog at a URL, not yet connected to; ConfigError for an invalid URL.
 
-    So many `connections` are kept for reuse; twice as many may be open for a moment.
+    `connections` are kept for reuse; twice as many may be open for a moment.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() == SQLITE:
@@ -122,14 +122,14 @@ def _parsed(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         # The text is not repeated: it may hold a password.
-        raise ConfigError("catalog.url is no database URL", hint=_URL_HINT) from None
+        raise ConfigError("catalog.url is not a database URL", hint=_URL_HINT) from None
     if "@" in (parsed.host or ""):
-        # What stands there is the end of a password, and every message names the host.
+        # The host then begins with the end of a password, and every message names the host.
         raise ConfigError("catalog.url has an @ in its user or password", hint="write %40 for it, or use PGPASSFILE")
     if parsed.drivername in {"postgres", POSTGRES, _POSTGRES_DRIVER}:
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername != SQLITE:
-        raise ConfigError(f"catalog.url: {parsed.drivername!r} is no database imgctl knows", hint=_URL_HINT)
+        raise ConfigError(f"catalog.url: unknown database {parsed.drivername!r}", hint=_URL_HINT)
     if parsed.database in {None, "", ":memory:"} or parsed.host:
         raise ConfigError(
             "catalog.url names no file", hint="three slashes and a path: sqlite:///imgctl-data/catalog.db"

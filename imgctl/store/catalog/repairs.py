@@ -1,4 +1,4 @@
-"""What `repair` writes: every statement says again what was seen, so that a row that changed since stays as it is."""
+"""What `repair` writes: every statement repeats what was seen, so that a row that changed since stays as it is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -92,7 +92,7 @@ def keep(connection: Connection, rows: Iterable[NewImage]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the bytes of a promised image say of it, once they are there."""
+    """What the bytes of a promised image contain, once they are there."""
 
     id: UUID
     width: int | None
@@ -102,7 +102,7 @@ class Seen:
 
 
 def note(connection: Connection, seen: Seen) -> None:
-    """Write down what was not known when an image was promised; only before it is confirmed, and no caption over one."""
+    """Write what was not known when an image was promised; only before it is confirmed, and never over a caption."""
     connection.execute(
         update(images)
         .where(images.c.id == seen.id, in_status(Status.UPLOADING))
@@ -116,13 +116,13 @@ def note(connection: Connection, seen: Seen) -> None:
 
 
 def announce_work(connection: Connection) -> None:
-    """Tell workers that wait for something to do; they hear it when this transaction commits."""
+    """Notify waiting workers when this transaction commits."""
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
 
 
 def announce_ended(connection: Connection) -> None:
-    """Tell those who wait for images to end; they hear it when this transaction commits."""
+    """Notify those who wait for images to end, when this transaction commits."""
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(ENDED_CHANNEL, "")))
 
@@ -148,5 +148,5 @@ def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, byte
         return Promised(id=row.id, original_key=row.original_key, status=Status.UPLOADING, created=True)
     existing = known.get((row.user_id, row.sha256))
     if existing is None:
-        raise CatalogError(f"image {row.id} could not be promised", hint="its row is gone meanwhile; run again")
+        raise CatalogError(f"image {row.id} could not be promised", hint="its row was deleted meanwhile; run again")
     return existing

@@ -118,7 +118,7 @@ class now(FunctionElement[datetime]):  # noqa: N801 - reads like the SQL functio
 
 
 class now_plus(FunctionElement[datetime]):  # noqa: N801
-    """The time by the database's clock, so many seconds from now."""
+    """The time by the database's clock, `seconds` from now."""
 
     type = UtcTime()
     inherit_cache = True
@@ -181,7 +181,7 @@ metadata = MetaData()
 
 
 def digest(sha256: ColumnElement[bytes] | ColumnElement[bytes | None]) -> ColumnElement[bytes]:
-    """The part of a SHA-256 that tells contents apart; numbers stand in the SQL, or the index would not be used."""
+    """The part of a SHA-256 that identifies a content; its numbers are literals, or the index would not be used."""
     return func.substr(sha256, literal_column("1"), literal_column("16"), type_=LargeBinary())
 
 
@@ -218,7 +218,7 @@ images = Table(
 )
 
 Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
-# Half a SHA-256 tells contents apart as surely and keeps the index a third smaller; NULLs never conflict.
+# Half a SHA-256 identifies a content as surely and keeps the index a third smaller; NULLs never conflict.
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 _claimable = Index("idx_claimable", images.c.id)
 
@@ -241,7 +241,7 @@ def archived(storage_class: ColumnElement[str] | ColumnElement[str | None]) -> C
 
 
 def whole_metadata() -> MetaData:
-    """The tables with what each dialect says of them beside: for migrations alone, as each dialect is slow to import."""
+    """The tables with each dialect's own options: for migrations alone, as each dialect is slow to import."""
     processing = text(f"status = '{Status.PROCESSING}'")
     for dialect in (POSTGRES, SQLITE):
         _claimable.dialect_options[dialect]["where"] = processing

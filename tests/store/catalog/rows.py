@@ -38,7 +38,7 @@ def new_image(number: int, *, user_id: UUID = USER, content: int | None = None) 
 
 
 def queued(catalog: Catalog, count: int) -> list[UUID]:
-    """So many images whose bytes are safe, in the order of their ids."""
+    """`count` images whose bytes are safe, in the order of their ids."""
     rows = [new_image(number) for number in range(count)]
     with catalog.write() as connection:
         promise(connection, rows)

@@ -26,7 +26,7 @@ def rows(catalog: Catalog) -> list[NewImage]:
     return sorted(new, key=lambda row: row.id)
 
 
-def test_sums_count_states_and_bytes(catalog: Catalog, rows: list[NewImage]) -> None:
+def test_groups_count_states_and_bytes(catalog: Catalog, rows: list[NewImage]) -> None:
     queued_ids = queued(catalog, 0)
     with catalog.read() as connection:
         [one] = groups(connection, Scope())
@@ -49,7 +49,7 @@ def test_what_is_ready_waits_for_nothing(catalog: Catalog) -> None:
     assert one.backlog_seconds is None
 
 
-def test_sums_are_told_apart(catalog: Catalog, rows: list[NewImage]) -> None:
+def test_images_are_grouped(catalog: Catalog, rows: list[NewImage]) -> None:
     with catalog.write() as connection:
         connection.execute(update(images).where(images.c.id == rows[0].id).values(storage_class="GLACIER"))
 
