@@ -9,7 +9,7 @@ from imgctl.cli.base import Json, Session
 from imgctl.cli.running import Running
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
-from imgctl.ops.backfill.metadata_run import MetadataRun, Reading, price, reading
+from imgctl.ops.backfill.metadata_run import MetadataRun, Reading, metadata_run, price, reading
 from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
 from imgctl.pricing.estimate import Billing, Estimate, billing
@@ -39,8 +39,7 @@ def run_metadata(
     bill = billing(session.settings.store.url, session.endpoint_url)
     agreed = wishes.yes or wishes.max_usd is not None
     order = replace(order, reads=agreed or bill is Billing.NONE, writes=not wishes.dry_run)
-    looking = MetadataRun(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run)
-    try:
+    with metadata_run(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run) as looking:
         found = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
         cost = price(card_in_force(session.settings), found)
         job = _Job(session, run, looking, wishes=wishes)
@@ -56,8 +55,6 @@ def run_metadata(
                 hint="raise it, or choose fewer rows: --since, --user",
             )
         return job.run()
-    finally:
-        looking.close()
 
 
 class _Job:

@@ -5,10 +5,13 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 from imgctl.imaging.formats import KNOWN, Format
@@ -29,7 +32,7 @@ from imgctl.ops.upload.walk import Found
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD
-from imgctl.run.threads import end_threads, open_threads
+from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.aggregates import tally
 from imgctl.store.catalog.backfill import Metadata, incomplete, write_metadata
 from imgctl.store.catalog.lookups import clock
@@ -48,7 +51,7 @@ _SCHEMA = "CREATE TABLE photos (sha256 BLOB PRIMARY KEY, path BLOB NOT NULL) WIT
 class MetadataRun:
     """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
 
-    def __init__(self, order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> None:
+    def __init__(self, order: MetadataOrder, parts: Parts, *, pool: Executor, stop: StopSignal, anew: bool) -> None:
         self.bad: list[BadId] = []
         self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
         self.sidecars = Sidecars() if order.sidecars_from else None
@@ -57,7 +60,7 @@ class MetadataRun:
         self._stop = stop
         files = self.sidecars.files if self.sidecars else None
         self._reader = Reader(order=order, store=parts.store, sidecars=files, stop=stop)
-        self._threads = open_threads(CONCURRENCY, name="metadata")
+        self._pool = pool
         self._after = self.checkpoint.resumed.after
 
     def index(self) -> Iterator[FileOutcome]:
@@ -78,12 +81,6 @@ class MetadataRun:
                 is_whole = not self._stop.is_set()
         self.checkpoint.end(self._after, whole=is_whole)
 
-    def close(self) -> None:
-        """End the threads, delete the index of the source tree."""
-        end_threads(self._threads)
-        if self.sidecars is not None:
-            self.sidecars.close()
-
     def _wanted(self) -> Iterator[Image]:
         order, where = self._order, incomplete(self._order.overwrite)
         found = pages(self._parts.catalog, order.chosen, stop=self._stop, after=self._after, where=where, bad=self.bad)
@@ -93,7 +90,7 @@ class MetadataRun:
         """Read a batch in parallel, write it in one transaction, and note how far the run came."""
         now = read(self._parts.catalog, clock, stop=self._stop)
         paths = [self.sidecars.path_of(image.sha256) if self.sidecars else None for image in batch]
-        looked = list(self._threads.map(partial(self._reader.look, now), batch, paths))
+        looked = list(self._pool.map(partial(self._reader.look, now), batch, paths))
         new = [one.found for one in looked if one.found is not None]
         kept = retry(partial(self._write, new), stop=self._stop) if new and self._order.writes else None
         outcomes = [one.settled(kept) for one in looked]
@@ -108,6 +105,15 @@ class MetadataRun:
     def _write(self, new: Sequence[Metadata]) -> dict[UUID, Metadata]:
         with self._parts.catalog.write() as connection:
             return write_metadata(connection, new, overwrite=self._order.overwrite)
+
+
+@contextmanager
+def metadata_run(order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> Iterator[MetadataRun]:
+    """A run to be asked for its outcomes; `anew` begins with the first row though an earlier run came further."""
+    with thread_pool(CONCURRENCY, name="metadata") as pool:
+        run = MetadataRun(order, parts, pool=pool, stop=stop, anew=anew)
+        with run.sidecars or nullcontext():
+            yield run
 
 
 def _checkpoint_file(order: MetadataOrder, parts: Parts) -> Path | None:
@@ -151,8 +157,10 @@ class Sidecars:
         row = self._connection.execute("SELECT path FROM photos WHERE sha256 = ?", (sha256,)).fetchone()
         return os.fsdecode(row[0]) if row else None
 
-    def close(self) -> None:
-        """Delete the index."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def _add(self, found: Found) -> None:
@@ -176,10 +184,21 @@ class Reading:
 
 def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal) -> Reading:
     """Count the rows that are wanted, behind `after`; a shard is estimated at its share of them."""
+    counted, share = Counter[tuple[str | None, ...]](), 1
+    if order.chosen.ids_from is not None:
+        for page in pages(parts.catalog, order.chosen, stop=stop):
+            counted.update((one.storage_class, one.content_type) for one in page if order.wants(one))
+    else:
+        by = (images.c.storage_class, images.c.content_type)
+        with parts.catalog.read() as connection:
+            where = incomplete(order.overwrite) & (images.c.id > after)
+            counted.update(dict(tally(connection, order.chosen.scope, by=by, where=where)))
+        share = order.shard.count if order.shard else 1
     reads = dict[str, Reads]()
-    for storage_class, content_type, count in _counts(order, parts, after, stop):
+    for (storage_class, content_type), rows in counted.items():
         if is_archived(storage_class):
             continue
+        count = -(-rows // share)
         gets = count * (2 if content_type in _READ_TWICE else 1)
         name = storage_class or STANDARD
         one = reads.get(name, Reads())
@@ -191,19 +210,3 @@ def price(card: Card, found: Reading) -> Estimate:
     """What reading costs at most."""
     words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF and GIF"
     return reading_estimate(card, found.reads, assumptions=(words,))
-
-
-def _counts(
-    order: MetadataOrder, parts: Parts, after: UUID, stop: StopSignal
-) -> Iterator[tuple[str | None, str | None, int]]:
-    counted: Counter[tuple[str | None, str | None]] = Counter()
-    if order.chosen.ids_from is not None:
-        for page in pages(parts.catalog, order.chosen, stop=stop):
-            counted.update((one.storage_class, one.content_type) for one in page if order.wants(one))
-        yield from ((*key, count) for key, count in counted.items())
-        return
-    where = incomplete(order.overwrite) & (images.c.id > after)
-    with parts.catalog.read() as connection:
-        found = tally(connection, order.chosen.scope, by=(images.c.storage_class, images.c.content_type), where=where)
-    share = order.shard.count if order.shard else 1
-    yield from ((key[0], key[1], -(-count // share)) for key, count in found)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -29,7 +30,7 @@ from imgctl.pricing.costs import Sized
 from imgctl.pricing.moves import hours_until_restored, restore_estimate
 from imgctl.pricing.prices import Card
 from imgctl.run.stop import Stop
-from imgctl.run.threads import end_threads, open_threads
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
 
@@ -42,14 +43,13 @@ ID_BYTES = 16
 class Backfill:
     """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `search` counts what was examined."""
 
-    def __init__(self, order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = False) -> None:
+    def __init__(self, order: BackfillOrder, parts: Parts, *, pool: Executor, stop: Stop, anew: bool) -> None:
         self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
         self._order = order
         self._parts = parts
         self._stop = stop
-        self._threads = open_threads(LOOKING_THREADS, name="look")
         after = self.checkpoint.resumed.after
-        self.search = Search(order, parts, after=after, pool=self._threads, stop=stop)
+        self.search = Search(order, parts, after=after, pool=pool, stop=stop)
 
     def planned(self, *, limit: int | None) -> Iterator[ImageOutcome]:
         """What would be built, `limit` images at most; changes nothing."""
@@ -84,19 +84,12 @@ class Backfill:
                 yield one
             self.checkpoint.end(queue.done, whole=queue.over)
 
-    def close(self) -> None:
-        """End the threads that look at the store."""
-        end_threads(self._threads)
-
 
 @contextmanager
 def backfill(order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = False) -> Iterator[Backfill]:
     """A run to be asked for its outcomes; `anew` begins with the first row though an earlier run came further."""
-    run = Backfill(order, parts, stop=stop, anew=anew)
-    try:
-        yield run
-    finally:
-        run.close()
+    with thread_pool(LOOKING_THREADS, name="look") as pool:
+        yield Backfill(order, parts, pool=pool, stop=stop, anew=anew)
 
 
 def _checkpoint_file(order: BackfillOrder, parts: Parts) -> Path | None:
