@@ -1,7 +1,12 @@
-"""Blobs read by seeking: what a reader of metadata asks for comes by range requests, a few for each blob."""
+"""Blobs read in ranges: by seeking, as readers of metadata do, and whole, a chunk at a time."""
+
+import hashlib
+from collections.abc import Iterator
 
 from imgctl.imaging.source import REMOTE_BYTES, Source
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import Blob, BlobStore
+
+CHUNK_BYTES = 8 * 2**20
 
 
 def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = b"") -> Source:
@@ -16,3 +21,23 @@ def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = 
         return store.read(key, start=at, length=length, etag=etag)
 
     return Source(size, head=head, fetch=fetch, remote=True)
+
+
+def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
+    """All bytes of a blob, 8 MiB a request, or at once where the store names no ETag; BlobCorrupt if it changed."""
+    if not blob.etag:
+        yield store.get(blob.key)
+        return
+    start = 0
+    while start < blob.size:
+        chunk = store.read(blob.key, start=start, length=min(CHUNK_BYTES, blob.size - start), etag=blob.etag)
+        yield chunk
+        start += len(chunk) or blob.size
+
+
+def sha256_of(store: BlobStore, blob: Blob) -> bytes:
+    """The SHA-256 of a blob's bytes."""
+    digest = hashlib.sha256()
+    for chunk in chunks(store, blob):
+        digest.update(chunk)
+    return digest.digest()

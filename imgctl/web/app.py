@@ -20,15 +20,7 @@ from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader
 from imgctl.web.gallery import routes as gallery
 from imgctl.web.middleware import Middleware
-from imgctl.web.problem import (
-    RETRY_SECONDS,
-    Refusal,
-    on_bug,
-    on_http_exception,
-    on_imgctl_error,
-    on_invalid,
-    on_refusal,
-)
+from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
 from imgctl.web.state import AppState, State
 
 DESCRIPTION = """\
@@ -67,11 +59,8 @@ def make_app(state: AppState) -> ASGIApp:
     for one in routers:
         app.include_router(one)
     app.state.routes = [route for one in routers for route in one.routes if isinstance(route, Route)]
-    app.add_exception_handler(Refusal, on_refusal)
-    app.add_exception_handler(ImgctlError, on_imgctl_error)
-    app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(Exception, on_bug)
+    for kind in (Refusal, ImgctlError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, on_error)
     app.openapi = _document(app, tokens=bool(state.auth.tokens))  # type: ignore[method-assign]
     return Middleware(app, state)
 

@@ -1,4 +1,4 @@
-"""Bodies streamed into spools: bounded in size, in what is held, and in how long a client may dawdle."""
+"""Bodies streamed into spools, with bounds on their size, on what is held, and on the time a client may take."""
 
 import asyncio
 import time
@@ -10,6 +10,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from imgctl.config import ServeSettings
 from imgctl.ops.ingest.spool import PIECE_BYTES, Spool
 from imgctl.units import format_bytes
 from imgctl.web.problem import Refusal
@@ -39,7 +40,7 @@ async def receive(request: Request, state: AppState, spool: Spool) -> Form:
     form = is_form(request)
     _check_head(request, state, form=form)
     limit = state.settings.max_bytes + (FORM_OVERHEAD_BYTES if form else 0)
-    pieces = _bounded(_timely(request, state.settings.timeout), limit, state.settings.max_bytes)
+    pieces = _pieces(request, limit, state.settings)
     if form:
         return await _receive_form(request, state, pieces, spool)
     writer = _Writer(state, spool)
@@ -74,8 +75,9 @@ def _too_large(limit: int) -> Refusal:
     )
 
 
-async def _timely(request: Request, patience: float) -> AsyncIterator[bytes]:
-    began, size = time.monotonic(), 0
+async def _pieces(request: Request, limit: int, settings: ServeSettings) -> AsyncIterator[bytes]:
+    """The body as it comes; Refusal for more than `limit` bytes, and for a client that is too slow."""
+    began, size, patience = time.monotonic(), 0, settings.timeout
     pieces = request.stream()
     while True:
         left = began + patience + size / LEAST_BYTES_A_SECOND - time.monotonic()
@@ -88,15 +90,8 @@ async def _timely(request: Request, patience: float) -> AsyncIterator[bytes]:
             hint = "send it again over a better connection"
             raise Refusal(408, "the body came too slowly", hint=hint, headers={"Connection": "close"}) from None
         size += len(piece)
-        yield piece
-
-
-async def _bounded(pieces: AsyncIterator[bytes], limit: int, shown: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for piece in pieces:
-        size += len(piece)
         if size > limit:
-            raise _too_large(shown)
+            raise _too_large(settings.max_bytes)
         yield piece
 
 

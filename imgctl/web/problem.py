@@ -106,48 +106,32 @@ def answered(request: Request, refusal: Refusal) -> Response:
     return on_page(request, refusal)
 
 
-async def on_refusal(request: Request, error: Exception) -> Response:
-    """Answer a Refusal."""
-    assert isinstance(error, Refusal)
-    return answered(request, error)
-
-
-async def on_imgctl_error(request: Request, error: Exception) -> Response:
-    """Answer an error of the operations."""
-    assert isinstance(error, ImgctlError)
-    refusal = refusal_of(error)
-    if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s %s: %s", request.method, request.url.path, error.line)
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer a refusal, an error of the operations, what the framework refuses, and what nobody expected."""
+    match error:
+        case Refusal():
+            refusal = error
+        case ImgctlError():
+            refusal = refusal_of(error)
+            if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.warning("%s %s: %s", request.method, request.url.path, error.line)
+        case HTTPException():
+            headers = dict(error.headers or {})
+            if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                # The framework names the methods of the first route with this path only.
+                headers["Allow"] = ", ".join(sorted(_methods(request)))
+            refusal = Refusal(error.status_code, str(error.detail), headers=headers)
+        case RequestValidationError():
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            status = 400 if first["type"] == "json_invalid" else 422
+            refusal = Refusal(status, f"{where}: {first['msg']}", hint="GET /openapi.json says what is expected")
+        case _:
+            refusal = Refusal(500, "something is wrong with this server", hint="its log says more; please report it")
     return answered(request, refusal)
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses: no such path, no such method."""
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # The framework names the methods of the first route with this path only.
-        headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return answered(request, Refusal(error.status_code, str(error.detail), headers=headers))
 
 
 def _methods(request: Request) -> set[str]:
     known: Sequence[Route] = request.app.state.routes
     found = (one for one in known if one.matches(request.scope)[0] is not Match.NONE)
     return {method for one in found for method in one.methods or ()}
-
-
-async def on_invalid(request: Request, error: Exception) -> Response:
-    """Answer a request whose parameters or body do not read as they should."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    status = 400 if first["type"] == "json_invalid" else 422
-    refusal = Refusal(status, f"{where}: {first['msg']}", hint="GET /openapi.json says what is expected")
-    return answered(request, refusal)
-
-
-async def on_bug(request: Request, _error: Exception) -> Response:
-    """Answer what nobody expected."""
-    refusal = Refusal(500, "something is wrong with this server", hint="its log says more; please report it")
-    return answered(request, refusal)

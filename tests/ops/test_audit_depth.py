@@ -70,7 +70,7 @@ def test_checksums_that_the_store_keeps_are_not_read_again(embedded: Archive, se
     archive.audit(replace(AT_ONCE, deep=True), tally=tally)
 
     assert (tally.checked, tally.hashed) == (12, 0)
-    assert cost_of(tally, archive.parts.settings).brief.startswith(f"{tally.lists} LIST + {tally.heads} HEAD")
+    assert cost_of(tally, archive.parts.settings).brief.startswith(f"{tally.lists} LIST, {tally.heads} HEAD")
 
 
 def test_an_inventory_stands_for_the_listing_and_the_store_for_second_looks(

@@ -14,13 +14,13 @@ from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.checkpoint import load_state, save_state, state_directory
 from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import chunks
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import FIRST, by_id
 
 READS_AT_ONCE = 8
-CHUNK_BYTES = 8 * 2**20
 
 
 def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
@@ -109,14 +109,11 @@ class _Check:
         found = self._parts.store.details(key, checksum=True)
         if found is None or found.size != image.bytes:
             return None
-        return found.sha256 or self._read(key, found.size, found.etag)
-
-    def _read(self, key: str, size: int, etag: str) -> bytes:
-        digest, start = hashlib.sha256(), 0
-        while start < size:
-            chunk = self._parts.store.read(key, start=start, length=min(CHUNK_BYTES, size - start), etag=etag)
+        if found.sha256:
+            return found.sha256
+        digest = hashlib.sha256()
+        for chunk in chunks(self._parts.store, found):
             digest.update(chunk)
-            start += len(chunk) or size
             self._tally.add_work(gets=1, hashed=len(chunk))
         return digest.digest()
 
@@ -140,20 +137,13 @@ class ScrubCursor:
 
     def __init__(self, order: AuditOrder, settings: Settings) -> None:
         self._file = _cursor_file(order, settings) if order.is_whole and order.budget is not None else None
-        self.start = self._load()
+        self.start = (load_state(self._file, lambda *, after: UUID(after)) if self._file else None) or FIRST
 
     def passed(self, image: UUID) -> None:
         """Write down that everything up to this image is done."""
         if self._file is None:
             return
         save_state(self._file, {"after": str(image)}, hint="name another place: --checkpoint FILE")
-
-    def _load(self) -> UUID:
-        return (load_state(self._file, _after) if self._file else None) or FIRST
-
-
-def _after(after: str) -> UUID:
-    return UUID(after)
 
 
 def _cursor_file(order: AuditOrder, settings: Settings) -> Path:

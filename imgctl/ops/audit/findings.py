@@ -1,17 +1,17 @@
 """What an audit finds: the codes, one finding, and findings as NDJSON, written and read."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
+from imgctl.store.blobs.base import Blob
 
 
 class Code(StrEnum):
@@ -56,14 +56,6 @@ class Why(StrEnum):
     FOREIGN = "foreign"
 
 
-class ObservedBlob(NamedTuple):
-    """A blob as a listing or a HEAD shows it; the class is None where it was not told."""
-
-    size: int
-    modified_at: datetime
-    storage_class: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong, confirmed by a second look.
@@ -87,20 +79,7 @@ class Finding:
 
     def record(self) -> dict[str, str | int | None]:
         """Every field as JSON knows it, for a line of `--json`."""
-        return {
-            "type": "finding",
-            "code": self.code.value,
-            "why": self.why.value if self.why else None,
-            "id": str(self.id) if self.id else None,
-            "key": self.key,
-            "role": self.role,
-            "bytes": self.bytes,
-            "user_id": str(self.user_id) if self.user_id else None,
-            "uploaded_at": _text(self.uploaded_at),
-            "promised_at": _text(self.promised_at),
-            "modified_at": _text(self.modified_at),
-            "detail": self.detail,
-        }
+        return {"type": "finding", **{name: _plain(getattr(self, name)) for name in FIELDS}}
 
 
 FIELDS = (
@@ -116,7 +95,7 @@ def about(
     role: str | None = None,
     key: str | None = None,
     why: Why | None = None,
-    blob: ObservedBlob | None = None,
+    blob: Blob | None = None,
 ) -> Finding:
     """A finding about a row, and (`role`, `key`, `blob`) about one of its blobs."""
     return Finding(
@@ -168,34 +147,33 @@ class FindingsFile:
 
 def from_record(record: Mapping[str, object]) -> Finding:
     """The finding that `record` wrote; UsageError for anything else."""
+    size = record.get("bytes")
     try:
-        size = record.get("bytes")
-        return Finding(
-            code=Code(_word(record, "code") or ""),
-            why=Why(why) if (why := _word(record, "why")) else None,
-            id=UUID(text) if (text := _word(record, "id")) else None,
-            key=_word(record, "key"),
-            role=_word(record, "role"),
-            bytes=size if isinstance(size, int) else None,
-            user_id=UUID(text) if (text := _word(record, "user_id")) else None,
-            uploaded_at=_moment(record, "uploaded_at"),
-            promised_at=_moment(record, "promised_at"),
-            modified_at=_moment(record, "modified_at"),
-            detail=_word(record, "detail") or "",
-        )
-    except ValueError as error:
+        texts = {
+            name: parse(text)
+            for name, parse in _PARSE.items()
+            if isinstance(text := record.get(name), str) and (text or name == "detail")
+        }
+        return Finding(**{"detail": "", "bytes": size if isinstance(size, int) else None} | texts)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
         raise UsageError(f"no finding of an audit: {error}", hint="imgctl audit --json writes them") from None
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+_PARSE: Mapping[str, Callable[[str], object]] = {
+    "code": Code,
+    "why": Why,
+    "id": UUID,
+    "key": str,
+    "role": str,
+    "user_id": UUID,
+    "uploaded_at": datetime.fromisoformat,
+    "promised_at": datetime.fromisoformat,
+    "modified_at": datetime.fromisoformat,
+    "detail": str,
+}
 
 
-def _moment(record: Mapping[str, object], name: str) -> datetime | None:
-    text = _word(record, name)
-    return datetime.fromisoformat(text) if text else None
-
-
-def _word(record: Mapping[str, object], name: str) -> str | None:
-    value = record.get(name)
-    return value if isinstance(value, str) and value else None
+def _plain(value: object) -> str | int | None:
+    if value is None or isinstance(value, int):
+        return value
+    return value.isoformat() if isinstance(value, datetime) else str(value)

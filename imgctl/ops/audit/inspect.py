@@ -9,18 +9,19 @@ from sqlalchemy import Connection
 
 from imgctl.errors import BucketMissing, StoreError, StoreUnavailable
 from imgctl.model import Image
-from imgctl.ops.audit.findings import Finding, ObservedBlob
+from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.merge import Candidate
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.audit.rules import Rules, judge, judge_without_row, named_keys, unnamed_keys
 from imgctl.ops.retry import StopSignal, read
 from imgctl.run.threads import end_threads, open_threads
+from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids, clock
 
-Head: TypeAlias = Callable[[str], ObservedBlob | None]
-Blobs: TypeAlias = dict[str, ObservedBlob | None]
+Head: TypeAlias = Callable[[str], Blob | None]
+Blobs: TypeAlias = dict[str, Blob | None]
 
 HEADS_AT_ONCE = 16
 BATCH = 500
@@ -100,7 +101,7 @@ class Inspector:
         headed = dict(zip(doubtful, looks, strict=True))
         return {place: {key: headed.get(key, seen.get(key)) for key in some} for place, some in keys.items()}
 
-    def _look(self, key: str, listed: ObservedBlob | None) -> ObservedBlob | None:
+    def _look(self, key: str, listed: Blob | None) -> Blob | None:
         """One HEAD; for a key that is not ours and that the store refuses, what the listing showed."""
         try:
             return self._head(key)
@@ -134,6 +135,6 @@ def _judge(one: Candidate, blobs: Blobs, view: _View) -> Iterator[Finding]:
     if image is not None:
         yield from judge(image, blobs, view.rules, busy=view.busy)
         return
-    for key, blob in blobs.items():
+    for blob in blobs.values():
         if blob:
-            yield from judge_without_row(key, blob, view.rules)
+            yield from judge_without_row(blob, view.rules)

@@ -38,21 +38,6 @@ _MOST_DRAWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookJob:
-    """One image and all that is needed to look at it; nothing but plain data."""
-
-    original_key: str
-    size: int
-    variants: tuple[tuple[str, str], ...]
-    """Each variant's role and key."""
-    store: StoreSettings
-    spool: Path | None
-    background: str
-    limits: Limits
-    timeout_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """Which variants are another picture than their original, as role and words; `gone`: nothing could be compared."""
 
@@ -70,24 +55,16 @@ def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image
     warm = [image for image in sample if not is_archived(image.storage_class)]
     tally.add_work(look_archived=len(sample) - len(warm))
     with rendering(settings, setup=partial(set_up_child, settings.log)) as (work, pool):
-        jobs = (
-            (
-                image,
-                LookJob(
-                    original_key=image.original_key or "",
-                    size=image.bytes or 0,
-                    variants=tuple((one.value, key) for one in Variant if (key := image.variant_key(one))),
-                    store=work.store,
-                    spool=work.spool,
-                    background=settings.variants.background,
-                    limits=work.limits,
-                    timeout_seconds=work.timeout_seconds,
-                ),
-            )
-            for image in warm
+        task = partial(
+            look_at,
+            store=work.store,
+            spool=work.spool,
+            background=settings.variants.background,
+            limits=work.limits,
+            timeout_seconds=work.timeout_seconds,
         )
         limit = 2 * max(1, pool.slots())
-        for (image, _), future in bounded(lambda one: pool.submit(look_at, one[1]), jobs, limit=limit, stop=stop):
+        for image, future in bounded(partial(pool.submit, task), warm, limit=limit, stop=stop):
             try:
                 looked = future.result()
             except (ChildDied, MemoryError):
@@ -109,15 +86,23 @@ def sampled(parts: Parts, order: AuditOrder, *, stop: StopSignal, draw: random.R
     return found if found is not None else _by_passing(parts, order, draw, stop)
 
 
-def look_at(job: LookJob) -> Looked:
-    """What a child does: read an image's blobs and compare them; raises nothing for one of them."""
-    store = _store(job.store)
-    see = partial(small, background=job.background, limits=job.limits)
+def look_at(
+    image: Image,
+    *,
+    store: StoreSettings,
+    spool: Path | None,
+    background: str,
+    limits: Limits,
+    timeout_seconds: float,
+) -> Looked:
+    """Read an image's blobs and compare them, in a child process; raises nothing for one of them."""
+    blobs = _store(store)
+    see = partial(small, background=background, limits=limits)
     gets, differing = 0, []
-    with time_limit(job.timeout_seconds or 1e9):
+    with time_limit(timeout_seconds or 1e9):
         try:
             gets += 1
-            fetched = fetch(store, job.original_key, size=job.size, directory=job.spool)
+            fetched = fetch(blobs, image.original_key or "", size=image.bytes or 0, directory=spool)
         except ImgctlError:
             # Gone or out of reach: other findings say so.
             return Looked(gets=gets, gone=True)
@@ -128,10 +113,11 @@ def look_at(job: LookJob) -> Looked:
             raise
         except Exception as error:
             return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_words(error)}"),))
-        for role, key in job.variants:
+        named = [(role, key) for role in Variant if (key := image.key(role))]
+        for role, key in named:
             try:
                 gets += 1
-                apart = difference(original, see(store.get(key)))
+                apart = difference(original, see(blobs.get(key)))
             except BlobMissing:
                 continue
             except MemoryError:

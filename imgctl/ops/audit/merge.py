@@ -7,7 +7,7 @@ from uuid import UUID
 from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import INTELLIGENT_TIERING
-from imgctl.ops.audit.findings import ObservedBlob
+from imgctl.store.blobs.base import UNKNOWN, Blob
 from imgctl.store.blobs.pages import Page
 from imgctl.store.catalog.audit import Line, State
 
@@ -24,7 +24,7 @@ class Candidate:
     """What must be looked at again: an image, or a blob without a known image (id None), and the blobs listed of it."""
 
     id: UUID | None
-    seen: dict[str, ObservedBlob] = field(default_factory=dict)
+    seen: dict[str, Blob] = field(default_factory=dict)
 
 
 class Cursor:
@@ -70,12 +70,12 @@ class Cursor:
         self._at = end
         return True
 
-    def before(self, key: str) -> Iterator[tuple[str, ObservedBlob]]:
+    def before(self, key: str) -> Iterator[Blob]:
         """Pass the blobs that sort before `key`, or all the rest for an empty one."""
         while (found := self._peek()) is not None and (not key or found < key):
-            yield found, self._take()
+            yield self._take()
 
-    def group(self, stem: str) -> dict[str, ObservedBlob]:
+    def group(self, stem: str) -> dict[str, Blob]:
         """Pass the next blobs whose keys begin with `stem`."""
         found = {}
         while (key := self._peek()) is not None and key.startswith(stem):
@@ -96,10 +96,11 @@ class Cursor:
             return None
         return self._page.keys[self._at]
 
-    def _take(self) -> ObservedBlob:
+    def _take(self) -> Blob:
         page, at = self._page, self._at
         self._at += 1
-        return ObservedBlob(page.sizes[at], page.times[at], page.classes[at] if page.classes else None)
+        storage_class = page.classes[at] if page.classes else UNKNOWN
+        return Blob(key=page.keys[at], size=page.sizes[at], modified_at=page.times[at], storage_class=storage_class)
 
     def _more(self) -> bool:
         """Put the next page behind what is left of this one; False if there is none."""
@@ -143,7 +144,7 @@ def stem_of(image: UUID, prefix: str) -> str | None:
 
 def _compare(line: Line, cursors: Sequence[Cursor]) -> Iterator[Candidate]:
     image = UUID(str(line[ID]))
-    seen: dict[str, ObservedBlob] = {}
+    seen: dict[str, Blob] = {}
     for cursor in cursors:
         stem = stem_of(image, cursor.prefix)
         if stem is not None:
@@ -153,7 +154,7 @@ def _compare(line: Line, cursors: Sequence[Cursor]) -> Iterator[Candidate]:
         yield Candidate(id=image, seen=seen)
 
 
-def _is_in_progress(line: Line, seen: dict[str, ObservedBlob], cursors: Sequence[Cursor]) -> bool:
+def _is_in_progress(line: Line, seen: dict[str, Blob], cursors: Sequence[Cursor]) -> bool:
     """Whether a row that a worker has, or that waits for one, has the blobs that such a row may have."""
     state = line[STATE]
     prefixes = [cursor.prefix for cursor in cursors]
@@ -165,15 +166,15 @@ def _is_in_progress(line: Line, seen: dict[str, ObservedBlob], cursors: Sequence
     if [key for key in seen if f"-{ORIGINAL}." in key] != named or len(named) != 1:
         return False
     blob = seen[named[0]]
-    same_class = blob.storage_class is None or (
+    same_class = blob.storage_class == UNKNOWN or (
         blob.storage_class != INTELLIGENT_TIERING and blob.storage_class == (line[CLASS] or "STANDARD")
     )
     return blob.size > 0 and line[BYTES] in (None, blob.size) and same_class
 
 
 def _without_row(cursor: Cursor, before: str) -> Iterator[Candidate]:
-    for key, seen in cursor.before(before):
-        yield Candidate(id=_id_in(key, (cursor.prefix,)), seen={key: seen})
+    for blob in cursor.before(before):
+        yield Candidate(id=_id_in(blob.key, (cursor.prefix,)), seen={blob.key: blob})
 
 
 def _id_in(key: str, prefixes: Iterable[str]) -> UUID | None:

@@ -1,13 +1,18 @@
-"""What an audit is asked to do, and how much it has done."""
+"""The options of an audit, its counts, and the checkpoint that keeps both for the next run."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
+from typing import TypedDict
+from uuid import UUID
 
+from imgctl.errors import StateError
 from imgctl.ops.audit.findings import Code, Finding
+from imgctl.ops.checkpoint import load_state, save_state
 from imgctl.ops.rows import Chosen
 
 EXAMPLES = 3
@@ -94,3 +99,51 @@ class Tally:
     def counts(self) -> Counter[str]:
         """How often each code was found."""
         return Counter({code.value: one.count for code, one in self.codes.items()})
+
+
+class Checkpoint:
+    """How far an audit has come, and its counts, in a file: the next audit with the same options continues there."""
+
+    def __init__(self, order: AuditOrder, tally: Tally) -> None:
+        self._file = order.checkpoint
+        self._tally = tally
+        self._question = _question(order)
+        self.after: UUID | None = None
+        if self._file is not None:
+            load_state(self._file, self._resume)
+
+    def passed(self, until: UUID | None) -> None:
+        """Note that everything up to this id is done."""
+        if self._file is None or until is None:
+            return
+        codes = {
+            code.value: {"count": one.count, "bytes": one.bytes, "examples": one.examples}
+            for code, one in self._tally.codes.items()
+        }
+        state = {"question": self._question, "after": str(until), "rows": self._tally.rows, "codes": codes}
+        save_state(self._file, state)
+
+    def done(self) -> None:
+        """Remove the file: the next audit begins at the beginning."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _resume(self, question: str, after: str, rows: int, codes: "Mapping[str, _Counted]") -> None:
+        if question != self._question:
+            hint = "delete it, or name another file"
+            raise StateError(f"the checkpoint {self._file} is of an audit with other options", hint=hint)
+        self.after, self._tally.rows = UUID(after), rows
+        self._tally.codes |= {Code(code): CodeCount(**one) for code, one in codes.items()}
+
+
+class _Counted(TypedDict):
+    count: int
+    bytes: int
+    examples: list[str]
+
+
+def _question(order: AuditOrder) -> str:
+    """A digest of the options that must be the same for two runs to be one audit."""
+    scope = order.chosen.scope
+    parts = (scope.since, scope.until, order.classes, order.stale, order.inventory)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

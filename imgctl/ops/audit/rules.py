@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from imgctl.dates import is_likely
 from imgctl.keys import ORIGINAL, ROLES, Key, key_of, own_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
-from imgctl.ops.audit.findings import Code, Finding, ObservedBlob, Why, about
+from imgctl.ops.audit.findings import Code, Finding, Why, about
+from imgctl.store.blobs.base import Blob
 from imgctl.units import count_of
 
-Blobs = Mapping[str, ObservedBlob | None]
+Blobs = Mapping[str, Blob | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,11 @@ def unnamed_keys(image: Image, rules: Rules) -> list[str]:
     ]
 
 
-def judge_without_row(key: str, blob: ObservedBlob, rules: Rules) -> Iterator[Finding]:
+def judge_without_row(blob: Blob, rules: Rules) -> Iterator[Finding]:
     """The finding about a blob that has no row."""
     if rules.is_young(blob.modified_at):
         return
-    if found := rules.parse(key):
+    if found := rules.parse(blob.key):
         code, why, detail = Code.ORPHAN_BLOB, Why.NO_ROW, f"no row has the id {found.id}"
     else:
         code, why, detail = Code.UNKNOWN_KEY, Why.SHAPE, _NO_SHAPE
@@ -71,7 +72,7 @@ def judge_without_row(key: str, blob: ObservedBlob, rules: Rules) -> Iterator[Fi
         code=code,
         why=why,
         detail=detail,
-        key=key,
+        key=blob.key,
         role=found.role if found else None,
         bytes=blob.size,
         modified_at=blob.modified_at,
@@ -224,19 +225,18 @@ class _Photo:
             why, detail = Why.NOT_THERE, f"the row names no {variant}, and none is in the store"
         yield self.finding(Code.MISSING_VARIANT, detail, role=variant, key=key, why=why)
 
-    def _content(self, role: str, key: str, blob: ObservedBlob, wanted_class: str) -> Iterator[Finding]:
+    def _content(self, role: str, key: str, blob: Blob, wanted_class: str) -> Iterator[Finding]:
         wanted = self._image.bytes if role == ORIGINAL else None
         if blob.size == 0:
             yield self.finding(Code.EMPTY_BLOB, f"the {role} has no bytes", role=role, key=key)
         elif wanted is not None and blob.size != wanted:
             detail = f"the {role} has {count_of(blob.size, 'byte')}, the row says {wanted:,}"
             yield self.finding(Code.SIZE_MISMATCH, detail, role=role, key=key)
-        actual = blob.storage_class or StorageClass.STANDARD
-        if self._rules.classes and actual != wanted_class:
-            detail = f"the {role} lies in {actual}, the row says {wanted_class}"
+        if self._rules.classes and blob.storage_class != wanted_class:
+            detail = f"the {role} lies in {blob.storage_class}, the row says {wanted_class}"
             yield self.finding(Code.CLASS_DRIFT, detail, role=role, key=key)
 
-    def _blob(self, role: str) -> ObservedBlob | None:
+    def _blob(self, role: str) -> Blob | None:
         return self._blobs.get(self._names.get(role, ""))
 
     def _is_own(self, role: str, key: str) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 from imgctl.errors import BucketMissing, UsageError
-from imgctl.ops.audit.findings import ObservedBlob
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.run.scratch import Scratch
 from imgctl.store.aws.inventory import open_inventory
+from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import Page, Pages
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
@@ -22,7 +22,7 @@ class Source:
     """How to list the store and how to look at one blob; `taken_at` is when the listing was made, None if it is live."""
 
     pages: Pages
-    head: Callable[[str], ObservedBlob | None]
+    head: Callable[[str], Blob | None]
     taken_at: datetime | None = None
     close: Callable[[], None] = lambda: None
 
@@ -30,20 +30,17 @@ class Source:
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
     """The store itself; BucketMissing for a directory that is not there, though rows name blobs in it."""
     store = parts.store
+    scheme, _, rest = parts.settings.store.url.partition("://")
+    root = Path(rest).expanduser().absolute() if scheme == "file" else None
 
     def pages(after: str, until: str) -> Iterator[Page]:
+        if root is not None and not root.is_dir() and _has_rows(parts.catalog):
+            hint = "mount it, or correct [store] url; a missing directory is not an empty store"
+            raise BucketMissing(f"there is no directory {root}", hint=hint)
         for page in store.pages(after, until, asked=lambda: tally.add_work(lists=1)):
             yield page if classes else page._replace(classes=None)
 
-    def head(key: str) -> ObservedBlob | None:
-        found = store.details(key) if classes else store.head(key)
-        return ObservedBlob(found.size, found.modified_at, found.storage_class if classes else None) if found else None
-
-    scheme, _, rest = parts.settings.store.url.partition("://")
-    if scheme == "file":
-        root = Path(rest).expanduser().absolute()
-        return Source(pages=_existing(root, pages, parts.catalog), head=head)
-    return Source(pages=pages, head=head)
+    return Source(pages=pages, head=store.details if classes else store.head)
 
 
 def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
@@ -64,16 +61,6 @@ def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> 
             yield page if classes else page._replace(classes=None)
 
     return replace(live, pages=pages, taken_at=report.taken_at, close=scratch.close)
-
-
-def _existing(root: Path, pages: Pages, catalog: Catalog) -> Pages:
-    def checked(after: str, until: str) -> Iterator[Page]:
-        if not root.is_dir() and _has_rows(catalog):
-            hint = "mount it, or correct [store] url; a missing directory is not an empty store"
-            raise BucketMissing(f"there is no directory {root}", hint=hint)
-        return pages(after, until)
-
-    return checked
 
 
 def _has_rows(catalog: Catalog) -> bool:

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from imgctl.imaging.recipe import digest
 from imgctl.keys import PROBES, TRASH
-from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.inspect import BATCH, Inspector
 from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
-from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.order import AuditOrder, Checkpoint, Tally
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
 from imgctl.ops.audit.sources import Source, open_report, open_source
@@ -118,9 +117,9 @@ class _Audit:
 
     def _outside(self, bounds: tuple[str, str]) -> Iterator[Candidate]:
         with self._counted([Cursor(self._source.pages(*bounds))]) as (cursor,):
-            for key, seen in cursor.before(""):
-                if not key.startswith(OURS):
-                    yield Candidate(id=None, seen={key: seen})
+            for blob in cursor.before(""):
+                if not blob.key.startswith(OURS):
+                    yield Candidate(id=None, seen={blob.key: blob})
 
     def _joined(self, segment: Segment) -> Iterator[Candidate]:
         cursors = [

@@ -10,8 +10,8 @@ from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant
 from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import sha256_of
 from imgctl.ops.repair.order import Decision, Do
-from imgctl.ops.repair.trash import digest_of
 from imgctl.store.blobs.base import Blob, BlobStore
 
 LARGEST_VARIANT_BYTES = 256 * 2**20
@@ -41,7 +41,7 @@ def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
     if blob is None:
         raise BlobMissing(f"there is no blob {key}", hint="audit again")
     if decision.do is Do.CONFIRM:
-        same = row.sha256 is None or digest_of(parts.store, blob) == row.sha256
+        same = row.sha256 is None or sha256_of(parts.store, blob) == row.sha256
         return "" if same else "what lies there is not the picture that was promised: its SHA-256 differs"
     return variant_doubt(parts.store, blob, row, Variant(decision.finding.role or ORIGINAL), parts)
 

@@ -3,7 +3,6 @@
 Each step leaves a blob in one place or in both, never in none, so a kill at any instant loses nothing.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,13 +13,13 @@ from imgctl.imaging.formats import SUPPORTED
 from imgctl.keys import TRASH
 from imgctl.model import VariantFormat
 from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import sha256_of
 from imgctl.ops.repair.order import Fate
 from imgctl.ops.retry import StopSignal
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
 
 BATCH = 64
-CHUNK_BYTES = 8 * 2**20
 _TYPES = {known.extension: known.content_type for known in SUPPORTED}
 _TYPES |= {one.extension: one.content_type for one in VariantFormat}
 
@@ -100,17 +99,6 @@ def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:
     return Undeleted(trashed=blob.key, key=key, bytes=blob.size, fate=fate, detail=detail)
 
 
-def digest_of(store: BlobStore, blob: Blob) -> bytes:
-    """The SHA-256 of a blob, read in chunks."""
-    digest = hashlib.sha256()
-    if not blob.etag:
-        digest.update(store.get(blob.key))
-    else:
-        for start in range(0, blob.size, CHUNK_BYTES):
-            digest.update(store.read(blob.key, start=start, length=CHUNK_BYTES, etag=blob.etag))
-    return digest.digest()
-
-
 def _content_type(key: str) -> str:
     """The content type that a key's extension stands for."""
     return _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
@@ -120,4 +108,4 @@ def _digest(store: BlobStore, key: str) -> bytes:
     blob = store.head(key)
     if blob is None:
         raise BlobMissing(f"there is no blob {key}", hint="run the same again")
-    return digest_of(store, blob)
+    return sha256_of(store, blob)

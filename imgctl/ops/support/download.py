@@ -11,11 +11,10 @@ from uuid import UUID
 from imgctl.errors import BlobCorrupt, BlobMissing, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
+from imgctl.ops.ranges import chunks
 from imgctl.run.scratch import part
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
-
-CHUNK_BYTES = 8 * 2**20
 
 
 class Fate(StrEnum):
@@ -87,26 +86,18 @@ def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, for
 
 def _download(store: BlobStore, key: str, path: Path) -> tuple[int, bytes]:
     """Write the blob to a file, chunk by chunk; returns its size and SHA-256."""
+    blob = store.head(key)
+    if blob is None:
+        raise BlobMissing(f"there is no blob {key}", hint="imgctl show says what is missing")
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
-        for chunk in _chunks(store, key):
+        for chunk in chunks(store, blob):
             digest.update(chunk)
             size += len(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
     return size, digest.digest()
-
-
-def _chunks(store: BlobStore, key: str) -> Iterator[bytes]:
-    blob = store.head(key)
-    if blob is None:
-        raise BlobMissing(f"there is no blob {key}", hint="imgctl show says what is missing")
-    if not blob.etag or blob.size <= CHUNK_BYTES:
-        yield store.get(key)
-        return
-    for start in range(0, blob.size, CHUNK_BYTES):
-        yield store.read(key, start=start, length=CHUNK_BYTES, etag=blob.etag)
 
 
 def _check(image: Image, role: str, key: str, *, size: int, digest: bytes) -> None:
