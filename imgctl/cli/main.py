@@ -98,7 +98,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     # A command's imports make a hundred thousand objects that live to the end: to search them for garbage, again at
-    # every threshold and at the exit, costs a third of a start. `run.memory` takes up the collection where work begins.
+    # every threshold and at the exit, costs a third of a start. `run.limits` takes up the collection where work begins.
     gc.disable()
     threading.excepthook = _thread_died
     try:

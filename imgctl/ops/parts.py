@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imgctl.config import Settings
-from imgctl.run.memory import collect_from_here
+from imgctl.run.limits import collect_from_here
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 

@@ -11,7 +11,7 @@ from imgctl.errors import KeyShapeError, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import Image, Variant
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.run.rate import RateLimit
+from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import Blob, BlobStore
 
 # After this many blobs of no wanted row (two requests' worth) a new listing begins at the next row.

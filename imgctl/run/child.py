@@ -1,4 +1,4 @@
-"""The other end of a local pool's pipe: what runs in a child process, and what its death meant."""
+"""Both ends of a local pool's pipe: what runs in a child process, the task it holds, and what its death meant."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from enum import IntEnum
 from multiprocessing.connection import Connection
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from imgctl.errors import WorkerError
 from imgctl.run.limits import limit_memory
+from imgctl.run.pool import ChildDied
 
 TOO_LONG = "took longer than its time limit"
 TOO_LARGE = "used more memory than allowed"
+STOPPED = "was stopped with its pool"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,6 +32,53 @@ class Said(IntEnum):
     VALUE = 1
     ERROR = 2
     MEMORY = 3
+
+
+class Job:
+    """A task as its child will read it, and the future that waits for the answer."""
+
+    def __init__(self, payload: memoryview, future: Future[object]) -> None:
+        self.payload = payload
+        self.future = future
+        self._running = False
+
+    def start(self) -> bool:
+        """Whether the task is still wanted; from then on it cannot be cancelled."""
+        self._running = self._running or self.future.set_running_or_notify_cancel()
+        return self._running
+
+    def drop(self) -> None:
+        """The pool stops before the task has begun."""
+        if self._running:
+            # It was handed to a child that died idle, and a running future cannot be cancelled.
+            self.died(STOPPED)
+        else:
+            self.future.cancel()
+            self.future.set_running_or_notify_cancel()
+
+    def died(self, reason: str) -> None:
+        """The child that held the task ended first."""
+        self.future.set_exception(ChildDied(reason))
+
+    def settle(self, message: bytes) -> Said:
+        """End the future with what the child said."""
+        said: Said = Said.ERROR
+        try:
+            said, value = ForkingPickler.loads(message)
+        except Exception as error:
+            # A value may refuse to arrive in any way it likes.
+            self.future.set_exception(error)
+            return said
+        match said:
+            case Said.VALUE:
+                self.future.set_result(value)
+            case Said.MEMORY:
+                self.died(TOO_LARGE)
+            case _:
+                failure, where = value
+                failure.add_note(where)
+                self.future.set_exception(failure)
+        return said
 
 
 def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:

@@ -61,7 +61,7 @@ class DaskPool:
         self._client = _connect(address)
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._lock = threading.Lock()
-        self._flying: set[Future[object]] = set()
+        self._in_flight: set[Future[object]] = set()
         self._closed = False
 
     def slots(self) -> int:
@@ -78,7 +78,7 @@ class DaskPool:
         future: Future[R] = Future()
         remote = self._executor.submit(task, argument)
         with self._lock:
-            self._flying.add(cast("Future[object]", remote))
+            self._in_flight.add(cast("Future[object]", remote))
         # The order matters: a remote task that is done already settles the future at once.
         future.add_done_callback(lambda done: remote.cancel() if done.cancelled() else None)
         remote.add_done_callback(lambda done: self._settle(future, done))
@@ -88,16 +88,16 @@ class DaskPool:
         """Wait for what was submitted, or (`now`) cancel it; the cluster itself stays."""
         self._closed = True
         with self._lock:
-            flying = set(self._flying)
+            in_flight = set(self._in_flight)
         if now:
-            for remote in flying:
+            for remote in in_flight:
                 remote.cancel()
-        wait(flying, ERROR_WAIT_SECONDS if now else None)
+        wait(in_flight, ERROR_WAIT_SECONDS if now else None)
         self._client.close()
 
     def _settle(self, future: Future[R], remote: Future[R]) -> None:
         with self._lock:
-            self._flying.discard(cast("Future[object]", remote))
+            self._in_flight.discard(cast("Future[object]", remote))
         if not future.set_running_or_notify_cancel():
             return
         error = PoolGone(STOPPED) if remote.cancelled() else _translate(remote.exception())

@@ -1,11 +1,19 @@
-"""What a process that decodes strangers' pictures may take: memory, and time."""
+"""What a process takes: the memory and the time that decoding may use, and how freed memory is kept."""
 
+import ctypes
+import gc
 import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# glibc, malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT_BYTES = 512 * 2**20
+LARGEST_KEPT = 32 * 2**20
+ARENAS = 2
 
 _deadlines: dict[object, float] = {}
 _lock = threading.Lock()
@@ -49,3 +57,24 @@ def _arm() -> None:
         return
     # Zero would disarm the timer.
     signal.setitimer(signal.ITIMER_REAL, max(min(_deadlines.values()) - time.monotonic(), 0.000_001))
+
+
+def collect_from_here() -> None:
+    """Take up garbage collection again, for what is made from now on."""
+    gc.freeze()
+    gc.enable()
+
+
+def reuse_large_buffers() -> None:
+    """Make glibc keep freed buffers of photo size instead of giving their pages back for each.
+
+    A fresh 2.5 MB buffer costs 600 page faults, about a third of what reading a file into it costs. Two arenas keep
+    what one thread freed within another's reach. Elsewhere than on glibc nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(M_ARENA_MAX, ARENAS)

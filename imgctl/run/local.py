@@ -23,8 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar, cast
 
 from imgctl.errors import WorkerError
-from imgctl.run.child import Said, reason_of, serve
-from imgctl.run.job import STOPPED, Job
+from imgctl.run.child import STOPPED, Job, Said, reason_of, serve
 from imgctl.run.pool import PoolSettings, cores
 
 T = TypeVar("T")
@@ -74,9 +73,9 @@ class LocalPool:
         self._now = False
         self._broken: WorkerError | None = None
         self._selector = selectors.DefaultSelector()
-        self._bell, self._ringer = socket.socketpair()
-        self._ringer.settimeout(0)
-        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._wake, self._waker = socket.socketpair()
+        self._waker.settimeout(0)
+        self._selector.register(self._wake, selectors.EVENT_READ)
         self._manager = threading.Thread(target=self._manage, name="imgctl pool", daemon=True)
         self._manager.start()
         atexit.register(self.close, now=True)
@@ -95,7 +94,7 @@ class LocalPool:
             if self._closing:
                 raise WorkerError("the pool is closed")
             self._waiting.append(job)
-            self._ring()
+            self._notify()
         return future
 
     def close(self, *, now: bool = False) -> None:
@@ -103,14 +102,14 @@ class LocalPool:
         with self._lock:
             self._closing = True
             self._now = self._now or now
-            self._ring()
+            self._notify()
         self._manager.join()
         atexit.unregister(self.close)
 
-    def _ring(self) -> None:
-        # A full pipe rings just as well, and a closed one has nobody left to wake.
+    def _notify(self) -> None:
+        # A full pipe wakes just as well, and a closed one has nobody left to wake.
         with suppress(OSError):
-            self._ringer.send(b".")
+            self._waker.send(b".")
 
     def _manage(self) -> None:
         try:
@@ -140,7 +139,7 @@ class LocalPool:
             # With others alive it is tried again when one of them has news.
             if not self._children:
                 self._broken = WorkerError(f"no worker process can be started: {error}")
-                self._ring()
+                self._notify()
 
     def _next_job(self) -> Job | None:
         while True:
@@ -157,7 +156,7 @@ class LocalPool:
             # It died idle, and never saw the task.
             with self._lock:
                 self._waiting.appendleft(job)
-            self._bury(child)
+            self._dead(child)
 
     def _start(self) -> None:
         # Children inherit the mask, so that no signal hits one before it can ignore it. The tracker starts first
@@ -184,7 +183,7 @@ class LocalPool:
     def _listen(self) -> None:
         for key, _ in self._selector.select():
             if key.data is None:
-                self._bell.recv(1 << 16)
+                self._wake.recv(1 << 16)
             else:
                 self._hear(key.data)
 
@@ -192,7 +191,7 @@ class LocalPool:
         try:
             message = child.connection.recv_bytes()
         except (EOFError, OSError):
-            self._bury(child)
+            self._dead(child)
             return
         job, child.job = child.job, None
         if job is None:
@@ -209,7 +208,7 @@ class LocalPool:
         self._children.remove(child)
         return child.end()
 
-    def _bury(self, child: _Child) -> None:
+    def _dead(self, child: _Child) -> None:
         reason = reason_of(self._remove(child))
         if child.job:
             child.job.died(reason)
@@ -237,5 +236,5 @@ class LocalPool:
             if child.job:
                 child.job.died(STOPPED)
         self._selector.close()
-        self._bell.close()
-        self._ringer.close()
+        self._wake.close()
+        self._waker.close()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,39 @@ from pathlib import Path
 from imgctl.config.settings import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.progress import say
-from imgctl.run.redact import redact
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NAME = "imgctl"
 _PLAIN = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
+
+MASK = "[redacted]"
+
+# What may stand between a name and its value: `=`, `: `, `': '`, `": b"`, `%3D`.
+_IS = r"""\\?["']?\s*(?:=>?|:|%3D)\s*b?\\?["']?"""
+_VALUE = r"""[^\s"'&,;<>)}\]\\]+"""
+
+_NAMES = (
+    "aws_?access_?key_?id",
+    "secret_?access_?key",
+    "session_?token",
+    "security_?token",
+    "x-amz-(?:security-token|signature|credential)",
+    "password",
+    "passwd",
+    "signature",
+)
+
+_RULES = (
+    # To the end of the quoted string, else of the line: its parts are separated by spaces and commas.
+    (
+        re.compile(r"""(authorization\\?["']?\s*[:=]\s*)(?:b?"[^"\n]*"?|b?'[^'\n]*'?|[^\r\n]*)""", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
+    (re.compile(rf"((?:{'|'.join(_NAMES)}){_IS}){_VALUE}", re.IGNORECASE), rf"\1{MASK}"),
+    # Greedy: a password may itself hold an @ or a slash, and too much hidden is better than a character shown.
+    (re.compile(r"""(://[^\s:/@"']*:)[^\s"'<>]*@"""), rf"\1{MASK}@"),
+    (re.compile(r"(?:AKIA|ASIA)[0-9A-Z]{12,}"), MASK),
+)
 
 
 class PlainFormatter(logging.Formatter):
@@ -119,3 +148,10 @@ def _plain(name: str, value: object) -> object:
         return value
     # The name beside the value: `password` alone says that the value is one.
     return redact(f"{name}={value}").removeprefix(f"{name}=")
+
+
+def redact(text: str) -> str:
+    """The text without AWS keys and tokens, presigned queries, passwords in URLs and Authorization headers."""
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text

@@ -1,4 +1,4 @@
-"""The seam behind which tasks run: in this thread, in this machine's processes, or on a Dask cluster."""
+"""The seam behind which tasks run; `run.open` opens what stands behind it."""
 
 import os
 from collections.abc import Callable
@@ -11,8 +11,6 @@ from imgctl.errors import ImgctlError
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-INLINE = "inline"
 
 
 class ChildDied(ImgctlError):
@@ -59,21 +57,6 @@ class Pool(Protocol):
 
     def close(self, *, now: bool = False) -> None:
         """Finish what was submitted, or (`now`) kill what runs and cancel what waits; leaves no process behind."""
-
-
-def open_pool(settings: PoolSettings) -> Pool:
-    """The pool that `settings` ask for; ConfigError or WorkerError when it cannot be had."""
-    if settings.scheduler == INLINE:
-        from imgctl.run.inline import InlinePool
-
-        return InlinePool()
-    if settings.scheduler:
-        from imgctl.run.dask import DaskPool
-
-        return DaskPool(settings.scheduler)
-    from imgctl.run.local import LocalPool
-
-    return LocalPool(settings)
 
 
 def cores() -> int:

@@ -1,7 +1,8 @@
-"""Back-pressure: a bounded number of tasks in flight, and a bounded number of bytes."""
+"""Bounds: on the tasks in flight, on the bytes held at once, on the bytes a second."""
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+BURST_SECONDS = 0.25
 
 
 class Event(Protocol):
@@ -23,36 +26,36 @@ def bounded(
 ) -> Iterator[tuple[T, Future[R]]]:
     """Submit `items`, at most `limit` unfinished or unseen at a time, and yield each with its done future.
 
-    In order of completion. Once `stop` is set no further item is taken; what flies is still yielded. Closing the
+    In order of completion. Once `stop` is set no further item is taken; what is in flight is still yielded. Closing the
     generator early cancels what has not begun.
     """
     done: queue.SimpleQueue[tuple[T, Future[R]]] = queue.SimpleQueue()
-    flying: set[Future[R]] = set()
+    in_flight: set[Future[R]] = set()
     source = iter(items)
     more = True
     try:
-        while more or flying:
+        while more or in_flight:
             more = more and (stop is None or not stop.is_set())
-            if more and len(flying) < limit:
-                more = _launch(submit, source, flying, done)
-            if flying and (not more or len(flying) >= limit or not done.empty()):
+            if more and len(in_flight) < limit:
+                more = _launch(submit, source, in_flight, done)
+            if in_flight and (not more or len(in_flight) >= limit or not done.empty()):
                 item, future = done.get()
-                flying.remove(future)
+                in_flight.remove(future)
                 yield item, future
     finally:
-        for future in flying:
+        for future in in_flight:
             future.cancel()
 
 
 def _launch(
     submit: Callable[[T], Future[R]],
     source: Iterator[T],
-    flying: set[Future[R]],
+    in_flight: set[Future[R]],
     done: "queue.SimpleQueue[tuple[T, Future[R]]]",
 ) -> bool:
     for item in source:
         future = submit(item)
-        flying.add(future)
+        in_flight.add(future)
         future.add_done_callback(partial(_report, done, item))
         return True
     return False
@@ -78,12 +81,6 @@ class ByteBudget:
             self._room.wait_for(lambda: not self._held or self._held + size <= self._limit)
             self._held += size
 
-    def resize(self, limit: int) -> None:
-        """Change the bound; a lower one takes hold as bytes are given back."""
-        with self._room:
-            self._limit = limit
-            self._room.notify()
-
     def release(self, size: int) -> None:
         """Give back what `acquire` took."""
         with self._room:
@@ -98,3 +95,22 @@ class ByteBudget:
             yield
         finally:
             self.release(size)
+
+
+class RateLimit:
+    """Lets `rate` bytes pass each second; whoever is too early waits for its turn."""
+
+    def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = clock()
+
+    def reserve(self, size: int) -> float:
+        """Take a turn for `size` bytes; returns in how many seconds it comes."""
+        with self._lock:
+            now = self._clock()
+            self._free_at = max(self._free_at, now - BURST_SECONDS)
+            turn = self._free_at
+            self._free_at += size / self._rate
+            return max(0.0, turn - now)

@@ -11,7 +11,7 @@ import uvicorn
 from imgctl.config import Settings
 from imgctl.errors import ConfigError
 from imgctl.ops.parts import Parts
-from imgctl.run.memory import reuse_large_buffers
+from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback

@@ -6,7 +6,8 @@ import sys
 import threading
 
 from imgctl.errors import WorkerError
-from imgctl.run.pool import PoolSettings, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import PoolSettings
 from imgctl.run.progress import Progress
 from imgctl.run.stop import Stop
 from tests.run import tasks

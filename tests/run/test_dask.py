@@ -7,14 +7,16 @@ import sys
 import pytest
 
 from imgctl.errors import ConfigError, WorkerError
-from imgctl.run.pool import PoolSettings, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import PoolSettings
 from tests.run.programs import ROOT
 
 WITHOUT_DASK = """
 import sys
 sys.modules["distributed"] = None
 from imgctl.errors import ConfigError
-from imgctl.run.pool import PoolSettings, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import PoolSettings
 try:
     open_pool(PoolSettings(scheduler="tcp://127.0.0.1:8786"))
 except ConfigError as error:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from imgctl.config.settings import LogSettings
 from imgctl.errors import ConfigError
-from imgctl.run.logs import JsonFormatter, PlainFormatter, configure
-from imgctl.run.redact import redact
+from imgctl.run.logs import JsonFormatter, PlainFormatter, configure, redact
 from tests.run.programs import ROOT
 
 LINES = 500

@@ -6,7 +6,8 @@ from concurrent.futures import Future, wait
 import pytest
 
 from imgctl.errors import BlobMissing, ConfigError, WorkerError
-from imgctl.run.pool import ChildDied, Pool, PoolSettings, cores, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import ChildDied, Pool, PoolSettings, cores
 from tests.run import tasks
 
 

@@ -22,16 +22,16 @@ def test_every_item_comes_back_once(items: list[int], limit: int) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 8])
 def test_never_more_than_the_limit_fly(limit: int) -> None:
-    flying, most = [0], [0]
+    in_flight, most = [0], [0]
 
     def submit(item: int) -> "Future[int]":
-        flying[0] += 1
-        most[0] = max(most[0], flying[0])
+        in_flight[0] += 1
+        most[0] = max(most[0], in_flight[0])
         return threads.submit(abs, item)
 
     with ThreadPoolExecutor(4) as threads:
         for _ in bounded(submit, range(100), limit=limit):
-            flying[0] -= 1
+            in_flight[0] -= 1
 
     assert most[0] <= limit
 
@@ -52,15 +52,15 @@ def test_a_done_item_is_yielded_before_the_next_is_taken() -> None:
 
 def test_after_a_stop_no_item_is_taken_and_the_rest_is_yielded() -> None:
     stop = threading.Event()
-    flying: list[Future[int]] = []
+    in_flight: list[Future[int]] = []
 
     def submit(item: int) -> "Future[int]":
-        flying.append(Future())
-        if len(flying) == 3:
+        in_flight.append(Future())
+        if len(in_flight) == 3:
             stop.set()
-            for number, future in enumerate(flying):
+            for number, future in enumerate(in_flight):
                 future.set_result(number)
-        return flying[-1]
+        return in_flight[-1]
 
     seen = [future.result() for _, future in bounded(submit, range(100), limit=3, stop=stop)]
 
@@ -68,19 +68,19 @@ def test_after_a_stop_no_item_is_taken_and_the_rest_is_yielded() -> None:
 
 
 def test_leaving_early_cancels_what_has_not_begun() -> None:
-    flying: list[Future[int]] = []
+    in_flight: list[Future[int]] = []
 
     def submit(item: int) -> "Future[int]":
-        flying.append(Future())
-        if len(flying) == 3:
-            flying[0].set_result(1)
-        return flying[-1]
+        in_flight.append(Future())
+        if len(in_flight) == 3:
+            in_flight[0].set_result(1)
+        return in_flight[-1]
 
     stream = bounded(submit, range(100), limit=3)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
 
-    assert [future.cancelled() for future in flying] == [False, True, True]
+    assert [future.cancelled() for future in in_flight] == [False, True, True]
 
 
 def test_a_budget_is_never_exceeded() -> None:

@@ -28,7 +28,7 @@ from imgctl.ops.retry import StopSignal, read, retry
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.prepare import unreadable
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD
@@ -163,7 +163,7 @@ class Sidecars:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def _add(self, found: Found) -> None:
+    def _add(self, found: LocalFile) -> None:
         with open(found.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
             digest = hashlib.file_digest(file, "sha256").digest()
         values = (digest, os.fsencode(found.path))

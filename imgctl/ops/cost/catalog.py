@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imgctl.config import Settings
-from imgctl.run.memory import collect_from_here
+from imgctl.run.limits import collect_from_here
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.upgrade import check_current
 

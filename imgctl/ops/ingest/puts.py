@@ -13,8 +13,8 @@ from typing import Generic
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.ops.ingest.original import Prepared, S, put_original
 from imgctl.ops.retry import StopSignal
-from imgctl.run.rate import RateLimit
 from imgctl.run.threads import ERROR_WAIT_SECONDS
+from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 
 FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256

@@ -11,7 +11,8 @@ from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, strang
 from imgctl.imaging.source import Source, source_of
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.limits import time_limit
-from imgctl.run.pool import ChildDied, Pool, PoolSettings, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import ChildDied, Pool, PoolSettings
 
 OPEN_SECONDS = 20.0
 # What decoders are given of a file that nothing else tells: a header and more.

@@ -12,7 +12,7 @@ from imgctl.ops.restore.look import Judge, Looker, note, readable_until
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.price import price_of
 from imgctl.ops.retry import StopSignal
-from imgctl.run.rate import RateLimit
+from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import Blob, BlobStore, Restore
 from imgctl.store.catalog.engine import Catalog
 

@@ -12,8 +12,8 @@ from imgctl.ops.row_blobs import BlobLooker
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import TransitionOrder
-from imgctl.run.rate import RateLimit
 from imgctl.run.threads import thread_pool
+from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock

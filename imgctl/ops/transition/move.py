@@ -9,9 +9,8 @@ from uuid import UUID
 
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
-from imgctl.run.rate import RateLimit
 from imgctl.run.threads import end_threads, open_threads
-from imgctl.run.window import bounded
+from imgctl.run.window import RateLimit, bounded
 from imgctl.store.blobs.base import Blob, BlobStore
 
 HOPELESS = (StoreDenied, BucketMissing, StoreFull)

@@ -9,7 +9,7 @@ from imgctl.model import Status
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 
 if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
@@ -33,7 +33,7 @@ class AlreadyUploaded:
         self._catalog = catalog
         self._stop = stop
 
-    def split(self, files: Sequence[Found]) -> tuple[list[FileOutcome], list[Found]]:
+    def split(self, files: Sequence[LocalFile]) -> tuple[list[FileOutcome], list[LocalFile]]:
         """The outcomes of files that are there already, and the files that must be read."""
         entries = self._entries(files)
         if not entries:
@@ -54,7 +54,7 @@ class AlreadyUploaded:
         for user, mine in by_user.items():
             self._journal.record(self._scope(user), mine)
 
-    def _entries(self, files: Sequence[Found]) -> dict[OwnedFile, Entry]:
+    def _entries(self, files: Sequence[LocalFile]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}
         if self._journal is not None and not self._is_empty:
             for user in {found.user_id for found in files}:
@@ -74,7 +74,7 @@ class AlreadyUploaded:
         return scope_of(self._catalog.result().place, self._store_url, str(user))
 
 
-def _file(found: Found) -> OwnedFile:
+def _file(found: LocalFile) -> OwnedFile:
     return found.user_id, found.path
 
 

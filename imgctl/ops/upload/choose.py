@@ -13,11 +13,11 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.order import STDIN, Selection, check
 from imgctl.ops.upload.rules import SelectionRules, system_junk
-from imgctl.ops.upload.walk import Found, classified, name_of, refused, walk
+from imgctl.ops.upload.walk import LocalFile, classified, name_of, refused, walk
 
 __all__ = ["Selection", "chosen"]
 
-Chosen = Iterator[Found | FileOutcome]
+Chosen = Iterator[LocalFile | FileOutcome]
 
 
 def chosen(selection: Selection) -> Chosen:
@@ -115,7 +115,7 @@ def _from_manifest(name: str, rules: SelectionRules, *, owned: bool) -> Chosen:
             yield _bad(where, entry.detail) if isinstance(entry, BadLine) else _entered(entry, base, where, rules)
 
 
-def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> Found | FileOutcome:
+def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> LocalFile | FileOutcome:
     path, place = os.path.join(base, entry.path), _place(entry.path)  # noqa: PTH118
     try:
         path, info = _found(path, follow_links=rules.follow_links)

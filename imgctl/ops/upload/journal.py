@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 
 _Row: TypeAlias = "tuple[bytes | int, ...]"
 
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS files (
 class Entry:
     """A file as it was when its content was known to be this image."""
 
-    found: Found
+    found: LocalFile
     sha256: bytes
     image: UUID
 
@@ -73,7 +73,7 @@ class Journal:
         """Whether nothing is remembered of any destination."""
         return not self._ask("SELECT 1 FROM files LIMIT 1", ())
 
-    def known(self, scope: bytes, files: Sequence[Found]) -> dict[str, Entry]:
+    def known(self, scope: bytes, files: Sequence[LocalFile]) -> dict[str, Entry]:
         """Those of `files` that are unchanged since they were recorded, by path."""
         paths = [_key(found) for found in files]
         marks = ",".join("?" * len(paths))
@@ -190,7 +190,7 @@ def _check_ours(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("another program's database")
 
 
-def _key(found: Found) -> bytes:
+def _key(found: LocalFile) -> bytes:
     return os.fsencode(os.path.abspath(found.path))  # noqa: PTH100  # a str keeps bytes that are no UTF-8
 
 

@@ -18,7 +18,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.order import UploadedAt
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 from imgctl.run.window import ByteBudget
 
 # A larger file is hashed in pieces first and streamed afterwards, so that it never fills the memory budget.
@@ -40,7 +40,9 @@ class Preparing:
     uploaded_at: UploadedAt
 
 
-def prepared(files: Sequence[Found], how: Preparing, budget: ByteBudget) -> Iterator[Prepared[Found] | FileOutcome]:
+def prepared(
+    files: Sequence[LocalFile], how: Preparing, budget: ByteBudget
+) -> Iterator[Prepared[LocalFile] | FileOutcome]:
     """Prepare one file after the other, the bytes of each held in the budget."""
     for found in files:
         held = held_bytes(found.size)
@@ -55,7 +57,7 @@ def prepared(files: Sequence[Found], how: Preparing, budget: ByteBudget) -> Iter
         yield result
 
 
-def prepare(found: Found, how: Preparing) -> Prepared[Found] | FileOutcome:
+def prepare(found: LocalFile, how: Preparing) -> Prepared[LocalFile] | FileOutcome:
     """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
@@ -94,7 +96,7 @@ def unreadable(path: str, error: OSError) -> FileOutcome:
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
-def date_of(found: Found, said: Description, choice: UploadedAt) -> tuple[datetime, bool]:
+def date_of(found: LocalFile, said: Description, choice: UploadedAt) -> tuple[datetime, bool]:
     """The date a file is filed under, and whether one that it was given cannot be and was not believed.
 
     The manifest's, else the one chosen; a picture without a capture time was taken when its file was made. Where none of
@@ -121,7 +123,7 @@ class _Read:
     sha256: bytes
 
 
-def _as_found(found: Found, recogniser: Recogniser) -> _Read | None:
+def _as_found(found: LocalFile, recogniser: Recogniser) -> _Read | None:
     """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
     if found.size > STREAM_ABOVE:
         return None
@@ -137,7 +139,7 @@ def _as_found(found: Found, recogniser: Recogniser) -> _Read | None:
     return _Read(size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
 
 
-def _as_it_is(found: Found, recogniser: Recogniser) -> _Read | None:
+def _as_it_is(found: LocalFile, recogniser: Recogniser) -> _Read | None:
     """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
     with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
@@ -155,5 +157,5 @@ def _as_it_is(found: Found, recogniser: Recogniser) -> _Read | None:
     return _Read(size=size, body=None if large else head, header=header, sha256=digest.digest())
 
 
-def _name(found: Found) -> str:
+def _name(found: LocalFile) -> str:
     return found.path.rpartition("/")[2]

@@ -8,7 +8,7 @@ from uuid import UUID
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.upload.globs import Globs, owner_by
 from imgctl.ops.upload.order import Selection
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 from imgctl.units import format_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,7 +96,9 @@ class SelectionRules:
             return None
         return _skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
 
-    def judge(self, path: str, place: str, info: os.stat_result, *, user_id: UUID | None = None) -> Found | FileOutcome:
+    def judge(
+        self, path: str, place: str, info: os.stat_result, *, user_id: UUID | None = None
+    ) -> LocalFile | FileOutcome:
         """The file with its owner (`user_id` where that is known), or why it is not taken."""
         if (away := self._outside(path, place, info)) is not None:
             return away
@@ -104,7 +106,7 @@ class SelectionRules:
             user_id = self._owner(place) if self._owner else self._user_id
         if user_id is None:
             return self._ownerless(path, info.st_size)
-        return Found(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=user_id)
+        return LocalFile(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=user_id)
 
     def _ownerless(self, path: str, size: int) -> FileOutcome:
         """The outcome of a file that nobody is said to own."""

@@ -21,8 +21,8 @@ from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
-from imgctl.ops.upload.walk import Found
-from imgctl.run.memory import collect_from_here, reuse_large_buffers
+from imgctl.ops.upload.walk import LocalFile
+from imgctl.run.limits import collect_from_here, reuse_large_buffers
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
@@ -65,7 +65,7 @@ def uploading(
             uploaded_at=order.uploaded_at,
         )
 
-        def read(chunk: Sequence[Found], budget: ByteBudget) -> Iterator[Prepared[Found] | FileOutcome]:
+        def read(chunk: Sequence[LocalFile], budget: ByteBudget) -> Iterator[Prepared[LocalFile] | FileOutcome]:
             present, unread = already.split(chunk)
             yield from present
             yield from prepared(unread, how, budget)

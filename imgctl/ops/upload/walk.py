@@ -18,7 +18,7 @@ Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class LocalFile:
     """A regular file, as it was when the walk passed: size in bytes, and whatever is said of it beside the file."""
 
     path: str
@@ -38,11 +38,11 @@ class Rules(Protocol):
     def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
         """What the name alone decides: the outcome of what is left out, None to go on."""
 
-    def judge(self, path: str, place: str, info: os.stat_result) -> Found | FileOutcome:
+    def judge(self, path: str, place: str, info: os.stat_result) -> LocalFile | FileOutcome:
         """A regular file taken, or why it is not."""
 
 
-def walk(directory: str, rules: Rules, *, place: str = "") -> Iterator[Found | FileOutcome]:
+def walk(directory: str, rules: Rules, *, place: str = "") -> Iterator[LocalFile | FileOutcome]:
     """Every regular file below a directory that the rules take; whatever else is there comes as one outcome each.
 
     The directory stands at `place`: empty for a root, else with a slash at its end. Memory is one open directory a
@@ -82,7 +82,7 @@ class _Walk:
         self._rules = rules
         self._levels: list[_Level] = []
 
-    def below(self, directory: str, place: str) -> Iterator[Found | FileOutcome]:
+    def below(self, directory: str, place: str) -> Iterator[LocalFile | FileOutcome]:
         try:
             if (why := self._enter(directory, place)) is not None:
                 yield why
@@ -101,7 +101,7 @@ class _Walk:
             for level in self._levels:
                 level.close()
 
-    def _pass(self, entry: os.DirEntry[str], place: str) -> Found | FileOutcome | None:
+    def _pass(self, entry: os.DirEntry[str], place: str) -> LocalFile | FileOutcome | None:
         """What there is to say of one entry; None for a directory, which is entered."""
         rules, path = self._rules, entry.path
         try:
@@ -132,7 +132,7 @@ def _identity(directory: str) -> Identity:
     return info.st_dev, info.st_ino
 
 
-def classified(path: str, place: str, info: os.stat_result, rules: Rules) -> Found | FileOutcome:
+def classified(path: str, place: str, info: os.stat_result, rules: Rules) -> LocalFile | FileOutcome:
     """What is no directory, as the rules judge it."""
     if stat.S_ISREG(info.st_mode):
         return rules.judge(path, place, info)

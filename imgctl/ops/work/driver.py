@@ -18,7 +18,8 @@ from imgctl.ops.retry import retry
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Job, Outcome, WorkOrder, order_of
-from imgctl.run.pool import Pool, PoolSettings, cores, open_pool
+from imgctl.run.open import open_pool
+from imgctl.run.pool import Pool, PoolSettings, cores
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import Catalog

@@ -48,8 +48,8 @@ FATAL = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived
 
 def set_up_child(settings: LogSettings, *, niceness: int = 0) -> None:
     """Prepare a rendering process before its first task; a `niceness` above 0 lets others go first."""
+    from imgctl.run.limits import reuse_large_buffers
     from imgctl.run.logs import configure as configure_log
-    from imgctl.run.memory import reuse_large_buffers
 
     os.nice(niceness)
     reuse_large_buffers()

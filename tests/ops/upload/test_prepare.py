@@ -20,7 +20,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.upload.order import UploadedAt
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Preparing, date_of, prepare
-from imgctl.ops.upload.walk import Found
+from imgctl.ops.upload.walk import LocalFile
 from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
 
 PREPARING = Preparing(
@@ -44,7 +44,7 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     path = tmp_path / "scan"
     path.write_bytes(write(Says(primary=SAID.primary, exif=SAID.exif, pixels=size)))
     info = path.stat()
-    found = Found(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=USER)
+    found = LocalFile(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=USER)
 
     done = prepare(found, PREPARING)
 
@@ -55,11 +55,11 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     assert (done.row.width, done.row.height) == (HEIGHT, WIDTH)
 
 
-def found_at(mtime_ns: int) -> Found:
-    return Found(path="a.png", size=1, mtime_ns=mtime_ns, inode=1, user_id=USER)
+def found_at(mtime_ns: int) -> LocalFile:
+    return LocalFile(path="a.png", size=1, mtime_ns=mtime_ns, inode=1, user_id=USER)
 
 
-def row_of(found: Found, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
+def row_of(found: LocalFile, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
     said = Description(caption=None, taken_at=taken_at)
     content = Content(sha256=b"s" * 32, size=1, probe=PNG, said=said)
     return new_row(new_id(date_of(found, said, choice)[0]), USER, content, prefix="")

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgctl.run.meter import meter
+from imgctl.run.progress import meter
 
 
 def test_a_total_shows_per_cent_a_bar_and_the_time_left() -> None:
