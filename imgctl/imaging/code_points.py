@@ -5,7 +5,7 @@ import struct
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.heif import primary_properties
@@ -15,57 +15,9 @@ from imgctl.imaging.vips import pyvips
 Point = tuple[float, float]
 Chromaticities = tuple[Point, Point, Point, Point]
 """Red, green, blue and white in CIE x and y."""
-Vector = tuple[float, float, float]
-Matrix = tuple[Vector, Vector, Vector]
 
 SRGB: Chromaticities = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290))
-_BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
-
-
-def to_srgb_matrix(primaries: Chromaticities) -> Matrix:
-    """What linear red, green and blue are multiplied by."""
-    seen, wanted = (_times(_BRADFORD, _tristimulus(one[3])) for one in (primaries, SRGB))
-    gain: Matrix = ((wanted[0] / seen[0], 0, 0), (0, wanted[1] / seen[1], 0), (0, 0, wanted[2] / seen[2]))
-    adapted = _product(_inverse(_BRADFORD), _product(gain, _product(_BRADFORD, _to_xyz(primaries))))
-    return _product(_inverse(_to_xyz(SRGB)), adapted)
-
-
-def _to_xyz(primaries: Chromaticities) -> Matrix:
-    red, green, blue, white = (_tristimulus(point) for point in primaries)
-    columns = _transposed((red, green, blue))
-    scale = _times(_inverse(columns), white)
-    return _product(columns, ((scale[0], 0, 0), (0, scale[1], 0), (0, 0, scale[2])))
-
-
-def _tristimulus(point: Point) -> Vector:
-    x, y = point
-    return x / y, 1.0, (1 - x - y) / y
-
-
-def _times(matrix: Matrix, vector: Vector) -> Vector:
-    first, second, third = (sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix)
-    return first, second, third
-
-
-def _transposed(matrix: Matrix) -> Matrix:
-    (a, b, c), (d, e, f), (g, h, i) = matrix
-    return (a, d, g), (b, e, h), (c, f, i)
-
-
-def _product(left: Matrix, right: Matrix) -> Matrix:
-    first, second, third = (_times(left, column) for column in _transposed(right))
-    return _transposed((first, second, third))
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    (a, b, c), (d, e, f), (g, h, i) = matrix
-    size = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
-    return (
-        ((e * i - f * h) / size, (c * h - b * i) / size, (b * f - c * e) / size),
-        ((f * g - d * i) / size, (a * i - c * g) / size, (c * d - a * f) / size),
-        ((d * h - e * g) / size, (b * g - a * h) / size, (a * e - b * d) / size),
-    )
-
+_BRADFORD = [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 
 SDR_WHITE_NITS = 203.0
 """The luminance of diffuse white in HDR (ITU-R BT.2408, 2.1): it becomes SDR's white, what is brighter is clipped."""
@@ -125,10 +77,7 @@ def to_light(image: pyvips.Image, points: CodePoints) -> pyvips.Image:
     size = 65536 if image.format == "ushort" else 256
     curve = pyvips.Image.new_from_memory(_table(points.transfer, size), size, 1, 1, "float")
     light = image.maplut(curve)
-    if light.bands == 1:
-        light = light.bandjoin([light, light])
-    else:
-        light = light.recomb([list(row) for row in to_srgb_matrix(_primaries(points))])
+    light = light.bandjoin([light, light]) if light.bands == 1 else light.recomb(_to_srgb_matrix(_primaries(points)))
     return light.copy(interpretation="scrgb")
 
 
@@ -141,6 +90,35 @@ def _table(transfer: int, size: int) -> bytes:
     curve = _CURVES.get(transfer, _srgb)
     # What is brighter than SDR's white is clipped before colours are mixed: a bright lamp stays white.
     return array("f", (min(1.0, curve(at / (size - 1))) for at in range(size))).tobytes()
+
+
+def _to_srgb_matrix(primaries: Chromaticities) -> pyvips.Image:
+    """What linear red, green and blue are multiplied by (SMPTE RP 177; whites adapted by Bradford's matrix)."""
+    bradford = pyvips.Image.new_from_array(_BRADFORD)
+    seen, wanted = (_times(bradford, _tristimulus(one[3])) for one in (primaries, SRGB))
+    gain = _diagonal([after / before for before, after in zip(seen, wanted, strict=True)])
+    steps = (_to_xyz(primaries), bradford, gain, bradford.matrixinvert(), _to_xyz(SRGB).matrixinvert())
+    return reduce(lambda done, step: step.matrixmultiply(done), steps)
+
+
+def _to_xyz(primaries: Chromaticities) -> pyvips.Image:
+    *colours, white = (_tristimulus(point) for point in primaries)
+    columns = pyvips.Image.new_from_array([list(row) for row in zip(*colours, strict=True)])
+    return columns.matrixmultiply(_diagonal(_times(columns.matrixinvert(), white)))
+
+
+def _tristimulus(point: Point) -> list[float]:
+    x, y = point
+    return [x / y, 1.0, (1 - x - y) / y]
+
+
+def _times(matrix: pyvips.Image, vector: list[float]) -> list[float]:
+    column = matrix.matrixmultiply(pyvips.Image.new_from_array([[one] for one in vector]))
+    return [column(0, row)[0] for row in range(3)]
+
+
+def _diagonal(values: list[float]) -> pyvips.Image:
+    return pyvips.Image.new_from_array([[one if at == row else 0 for at in range(3)] for row, one in enumerate(values)])
 
 
 def _cicp(data: Data) -> CodePoints | None:

@@ -146,10 +146,8 @@ def _value(card: Card, name: str) -> Tiers:
     prices = card.of(where)
     if what == "storage":
         return prices.storage
-    price = {"put": prices.put, "get": prices.get, "transition": prices.transition, "monitoring": prices.monitoring}[
-        what
-    ]
-    return () if price is None else (replace(prices.storage[-1], price=price, up_to_gb=None),)
+    price: Decimal | None = getattr(prices, what)
+    return () if price is None else (Tier(price=price),)
 
 
 def _with(card: Card, name: str, tiers: Tiers) -> Card:

@@ -83,5 +83,5 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     "wrong", [{}, [], None, {"publicationDate": "soon"}, {"publicationDate": "2027-01-01", "products": {}}]
 )
 def test_what_is_no_price_list_is_refused_in_one_line(wrong: Value) -> None:
-    with pytest.raises(ConfigError, match="no price list"):
+    with pytest.raises(ConfigError, match="not a price list"):
         read_offer(wrong, source="somewhere")
