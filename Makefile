@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := imgctl tests bench tools
 
-.PHONY: demo test soak check bench docs docs-serve lock clean
+.PHONY: demo test soak check bench docs docs-serve picture lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/imgctl demo
@@ -31,6 +31,10 @@ bench: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python -m tools.docs --write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Apart from `docs`: ids and times differ in each session.
+picture: $(VENV)/ready
+	$(BIN)/python -m tools.picture
 
 docs-serve: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -159,14 +159,16 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
     assert not dead
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+# The commands' help is the program's own text, which its own check looks after; the changelog says what was.
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in {"commands.md", "CHANGELOG.md"}],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_page_speaks_the_words_of_the_glossary(page: Path) -> None:
-    if page.name == "CHANGELOG.md":
-        pytest.skip("it says what was, in the words of its time")
-
     hits = [f"{hit.line}: {hit.word!r}: {hit.instead}" for hit in in_file(page)]
-    # The commands' help is the program's own text, which its own check looks after.
-    assert page.name == "commands.md" or not hits
+
+    assert not hits
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
