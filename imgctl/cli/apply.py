@@ -2,67 +2,66 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import click
-
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.running import Running, running
-from imgctl.cli.types import Seconds
+from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.options import Options, file_argument, flag, option
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.plan.perform import Applied, Fate
+from imgctl.ops.plan import Applied, Fate
 from imgctl.pricing.lines import Json
 from imgctl.units import count_of, counts_of
 
 REQUESTS = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    plan: Path = file_argument("PLAN")
+    yes: bool = flag("Do it, and spend what the plan's estimate says.")
+    dry_run: bool = flag("Do nothing; say of each action whether it still could be done.")
+    rate: int | None = option(None, "Requests a second at most.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the same goes on.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl apply moves.jsonl --dry-run
 imgctl apply moves.jsonl --yes
 imgctl apply restores.jsonl --yes --rate 500 --json
 """,
-    flags={"concurrency": "upload.concurrency"},
+    settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
-@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN")
-@click.option("--yes", is_flag=True, help="Do it, and spend what the plan's estimate says.")
-@click.option("--dry-run", is_flag=True, help="Do nothing; say of each action whether it still could be done.")
-@click.option("--rate", type=click.IntRange(min=1), metavar="N", help="Requests a second at most.")
-@click.option("--concurrency", metavar="N", help="Requests in flight; 0: 16. [upload] concurrency")
-@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the same goes on.")
-def command(
-    session: Session, *, plan: Path, yes: bool, dry_run: bool, rate: int | None, max_duration: float | None
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Do exactly what PLAN says, a file that --plan of another command wrote.
 
     An action whose original or row is no longer as the plan saw it is refused and named; exit code 3 says that there
     were such. What was done before is skipped: the same plan may be applied again after an interruption.
     """
+    from imgctl.ops.apply import apply, check
     from imgctl.ops.parts import open_parts
-    from imgctl.ops.plan.apply import apply, check
-    from imgctl.ops.plan.file import read_plan
-    from imgctl.ops.plan.perform import Site
+    from imgctl.ops.plan import Site, read_plan
 
-    read = read_plan(plan)
+    read = read_plan(asked.plan)
     check(read)
     _show_estimate(
         session,
         read.summary,
         f"{read.command} of {read.created_at:%Y-%m-%d %H:%M}Z, {count_of(read.actions, 'action')}",
     )
-    if not (yes or dry_run):
-        raise UsageError(f"{plan} was not agreed to", hint="add --yes, or --dry-run to look first")
+    if not (asked.yes or asked.dry_run or _is_free(read.summary)):
+        raise UsageError(f"{asked.plan} needs --yes", hint="add --yes, or --dry-run to look first")
     fates: Counter[Fate] = Counter()
-    with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=max_duration) as run:
+    with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=asked.max_duration) as run:
         site = Site(
             parts=parts,
             cold=parts.store,
             stop=run.stop,
             concurrency=session.settings.upload.concurrency or REQUESTS,
-            rate=rate,
-            dry_run=dry_run,
+            rate=asked.rate,
+            dry_run=asked.dry_run,
         )
         run.progress.expect(read.actions)
         for applied in apply(read, site):
@@ -74,7 +73,7 @@ def command(
 
 def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> None:
     estimate = summary.get("estimate")
-    if not isinstance(estimate, dict) or estimate.get("billing") == "none":
+    if not isinstance(estimate, dict) or _is_free(summary):
         session.note(f"plan: {what}")
         return
     from imgctl.pricing.lines import dollars
@@ -84,25 +83,23 @@ def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> 
     session.note(f"plan: {what}: {told}")
 
 
+def _is_free(summary: Mapping[str, Json]) -> bool:
+    """Whether the plan's own estimate says that nobody bills it."""
+    estimate = summary.get("estimate")
+    return isinstance(estimate, dict) and estimate.get("billing") == "none"
+
+
 def _show(session: Session, run: Running, applied: Applied) -> None:
     wrong = applied.fate in (Fate.REFUSED, Fate.FAILED)
     run.step(failed=wrong)
     action = applied.action
-    session.data(
-        {
-            "type": "action",
-            "do": action.do,
-            "id": str(action.id),
-            "key": action.key,
-            "fate": applied.fate.value,
-            "detail": applied.detail,
-        }
-    )
+    about = {"do": action.do, "id": action.id, "key": action.key, "fate": applied.fate, "detail": applied.detail}
+    session.data({"type": "action", **about})
     if wrong:
         run.say(f"{applied.fate} {action.do} {action.key}: {applied.detail}", always=True)
 
 
 def _conclude(session: Session, fates: Counter[Fate], *, actions: int) -> None:
-    counts = {fate.value: fates[fate] for fate in Fate}
-    session.text(counts_of(counts, named={"planned": "would be done"}, none="nothing to do"))
-    session.data({"type": "summary", **counts, "actions": actions})
+    counts = {fate: fates[fate] for fate in Fate}
+    session.text(counts_of(counts, named={Fate.PLANNED: "would be done"}, none="nothing to do"))
+    session.summary(counts, actions=actions)

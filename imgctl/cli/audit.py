@@ -1,19 +1,18 @@
-"""`imgctl audit`: catalog against store, both ways; finds, never mends."""
+"""`imgctl audit`: catalog against store, both ways; finds, changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.running import Running, running
-from imgctl.cli.scope import chosen, scope_options
-from imgctl.cli.table import table
-from imgctl.cli.types import Seconds, Size
+from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.options import ScopeOptions, flag, option, order_of
+from imgctl.cli.render import table
+from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.units import count_of, format_bytes
 
@@ -27,21 +26,33 @@ if TYPE_CHECKING:
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
 
 
-class _Asked(TypedDict):
-    """The options that say how to audit, as typed."""
-
-    grace: float
-    stuck_after: float
-    storage_class: bool
-    stale: bool
-    deep: bool
-    budget: int | None
-    look: int
-    inventory: str | None
-    checkpoint: Path | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(ScopeOptions):
+    grace: float = option(3600.0, "What is younger is in flight.", text="1h")
+    stuck_after: float = option(900.0, "Uploading or processing for longer is stuck.", text="15m")
+    storage_class: bool = flag("Also compare storage classes (slower to list).")
+    stale: bool = flag("Also find variants built by other settings than those in force.")
+    deep: bool = flag("Also compare checksums: stored ones, else the bytes are read.")
+    budget: int | None = option(
+        None, "Read that many bytes with --deep; the next run continues where this one ended.", kind=SIZE
+    )
+    look: int = option(
+        0,
+        "Also render N random ready images again, small, and compare their variants.",
+        kind=click.IntRange(0, 100_000),
+        metavar="N",
+    )
+    inventory: str | None = option(
+        None, "List by an S3 Inventory report: its manifest.json, a path or s3://.", metavar="MANIFEST"
+    )
+    checkpoint: Path | None = option(None, "Resume from here; an interrupted audit goes on.")
+    fail_on: str | None = option(None, "Only these end with exit code 4.", metavar="CODE,…")
+    csv: Path | None = option(None, "Write the findings as CSV.")
+    html: Path | None = option(None, "Write a page to look at and to forward.")
 
 
 @subcommand(
+    Asked,
     examples="""
 imgctl audit
 imgctl audit --json > findings.ndjson
@@ -53,67 +64,7 @@ imgctl audit --deep --budget 20GiB
 imgctl audit --look 200 --since 7d
 """,
 )
-@scope_options
-@click.option(
-    "--grace", type=Seconds(), default="1h", metavar="TIME", show_default=True, help="What is younger is in flight."
-)
-@click.option(
-    "--stuck-after",
-    type=Seconds(),
-    default="15m",
-    metavar="TIME",
-    show_default=True,
-    help="Uploading or processing for longer is stuck.",
-)
-@click.option("--storage-class", is_flag=True, help="Also compare storage classes (slower to list).")
-@click.option("--stale", is_flag=True, help="Also find variants built by other settings than those in force.")
-@click.option("--deep", is_flag=True, help="Also compare checksums: stored ones, else the bytes are read.")
-@click.option(
-    "--budget", type=Size(), metavar="SIZE", help="Read so many bytes with --deep; the next run goes on behind."
-)
-@click.option(
-    "--look",
-    type=click.IntRange(0, 100_000),
-    default=0,
-    metavar="N",
-    help="Also render N random ready images again, small, and compare their variants.",
-)
-@click.option(
-    "--inventory", metavar="MANIFEST", help="List by an S3 Inventory report: its manifest.json, a path or s3://."
-)
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Resume from here; an interrupted audit goes on.",
-)
-@click.option("--fail-on", metavar="CODE,…", help="Only these end with exit code 4.")
-@click.option(
-    "--csv",
-    "csv_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the findings as CSV.",
-)
-@click.option(
-    "--html",
-    "html_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a page to look at and to forward.",
-)
-def command(
-    session: Session,
-    *,
-    user: UUID | None,
-    since: datetime | None,
-    until: datetime | None,
-    ids_from: Path | None,
-    fail_on: str | None,
-    csv_path: Path | None,
-    html_path: Path | None,
-    **asked: Unpack[_Asked],
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or nobody's.
 
     Nothing is changed. Each finding was looked at twice; what is in flight is none. With --user or --ids-from the
@@ -123,14 +74,14 @@ def command(
     from imgctl.ops.audit.order import Tally
     from imgctl.ops.parts import open_parts
 
-    wanted = _codes(fail_on)
+    wanted = _codes(asked.fail_on)
     with (
-        chosen(user=user, since=since, until=until, ids_from=ids_from) as scope,
+        asked.chosen() as scope,
         open_parts(session.settings) as parts,
         running(session, unit="images") as run,
     ):
         order, tally = _order(session, scope, asked), Tally()
-        with _sinks(csv_path) as sinks, _page(html_path, parts, order, tally, run) as page:
+        with _sinks(asked.csv) as sinks, _page(asked.html, parts, order, tally, run) as page:
             return _audit(session, run, parts, order, wanted, [*sinks, *page], tally)
 
 
@@ -242,25 +193,21 @@ def _page(
         yield [sink]
 
 
-def _order(session: Session, scope: "Chosen", asked: _Asked) -> "AuditOrder":
+def _order(session: Session, scope: "Chosen", asked: Asked) -> "AuditOrder":
     from imgctl.ops.audit.order import AuditOrder
 
     on_aws = session.settings.store.url.startswith("s3://") and not session.endpoint_url
-    if asked["budget"] is not None and not asked["deep"]:
+    if asked.budget is not None and not asked.deep:
         raise UsageError("--budget is of --deep alone", hint="imgctl audit --deep --budget 20GiB")
-    if asked["deep"] and asked["budget"] is None and on_aws and scope.ids_from is None and scope.scope.user_id is None:
+    if asked.deep and asked.budget is None and on_aws and scope.ids_from is None and scope.scope.user_id is None:
         raise UsageError("--deep may read the whole archive, which costs", hint="say how much: --budget 20GiB")
-    return AuditOrder(
+    return order_of(
+        AuditOrder,
+        asked,
         chosen=scope,
-        grace=timedelta(seconds=asked["grace"]),
-        stuck_after=timedelta(seconds=asked["stuck_after"]),
-        classes=asked["storage_class"],
-        stale=asked["stale"],
-        deep=asked["deep"],
-        budget=asked["budget"],
-        look=asked["look"],
-        inventory=asked["inventory"],
-        checkpoint=asked["checkpoint"],
+        grace=timedelta(seconds=asked.grace),
+        stuck_after=timedelta(seconds=asked.stuck_after),
+        classes=asked.storage_class,
     )
 
 

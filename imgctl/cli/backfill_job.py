@@ -2,39 +2,31 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session
-from imgctl.cli.restore_words import outcome_record
-from imgctl.cli.running import Running
+from imgctl.cli.base import Json, Running, Session
+from imgctl.cli.restore import outcome_record
 from imgctl.errors import ExitCode
 from imgctl.model import StorageClass
 from imgctl.ops.backfill.order import Fate, ImageOutcome
 from imgctl.ops.backfill.start import Backfill, Cold, Offer
 from imgctl.ops.parts import Parts
+from imgctl.ops.restore.order import CONCURRENCY, RestoreOrder
 from imgctl.ops.restore.order import Fate as RestoreFate
-from imgctl.ops.restore.order import RestoreOrder
-from imgctl.ops.restore.start import Terms
+from imgctl.ops.spend import Terms
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.moves import hours_words
+from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of, counts_of, format_bytes
+
+if TYPE_CHECKING:
+    from imgctl.cli.backfill import Asked
 
 _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}
 ASKED = (RestoreFate.REQUESTED, RestoreFate.EXTENDED, RestoreFate.PLANNED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the command line asks for beside the selection."""
-
-    dry_run: bool
-    limit: int | None
-    days: int
-    restores: bool
-    require_all: bool
 
 
 class BackfillJob:
@@ -47,21 +39,19 @@ class BackfillJob:
         parts: Parts,
         filling: Backfill,
         *,
-        wishes: Wishes,
-        terms: Terms,
-        restoring: RestoreOrder,
+        asked: "Asked",
+        who: Terms,
     ) -> None:
         self._session = session
         self._run = run
         self._parts = parts
         self._filling = filling
-        self._wishes = wishes
-        self._terms = terms
-        self._restoring = restoring
+        self._asked = asked
+        self._who = who
         self._fates = dict.fromkeys(Fate, 0)
         self._reasons: Counter[str] = Counter()
         self._variants: Counter[str] = Counter()
-        self._asked: Counter[RestoreFate] = Counter()
+        self._requested: Counter[RestoreFate] = Counter()
         self._size = 0
         self._cold = Cold()
 
@@ -74,7 +64,7 @@ class BackfillJob:
             self._watch(failed=0)
             offers = self._offers()
             self._say_cold(offers)
-            if self._wishes.restores and not self._run.stop.is_set():
+            if self._asked.restore and not self._run.stop.is_set():
                 self._ask()
             self._end(offers)
             return self._exit_code()
@@ -82,8 +72,8 @@ class BackfillJob:
             self._cold.close()
 
     def _outcomes(self) -> Iterator[ImageOutcome]:
-        limit = self._wishes.limit
-        return self._filling.planned(limit=limit) if self._wishes.dry_run else self._filling.outcomes(limit=limit)
+        limit = self._asked.limit
+        return self._filling.planned(limit=limit) if self._asked.dry_run else self._filling.outcomes(limit=limit)
 
     def _hear(self, one: ImageOutcome) -> None:
         self._fates[one.fate] += 1
@@ -113,7 +103,7 @@ class BackfillJob:
 
     def _offers(self) -> list[Offer]:
         self._cold.learn(self._parts, stop=self._run.stop)
-        return self._cold.offers(self._terms.card, days=self._wishes.days) if self._cold.needs.objects else []
+        return self._cold.offers(self._who.card, days=self._asked.days) if self._cold.needs.objects else []
 
     def _say_cold(self, offers: list[Offer]) -> None:
         needs, restoring, readable = self._cold.needs, self._cold.restoring, self._filling.search.readable_now
@@ -124,16 +114,28 @@ class BackfillJob:
             + (f" ({format_bytes(needs.size)})" if needs.objects else "")
         )
         for offer in offers:
-            price = "free" if self._terms.bill is Billing.NONE else dollars(offer.usd)
+            price = "free" if self._who.bill is Billing.NONE else dollars(offer.usd)
             self._session.text(f"  {offer.tier.lower()}: {price}, {hours_words(offer.hours)}")
-        if offers and not self._wishes.restores:
+        if offers and not self._asked.restore:
             self._session.text(
                 "  the same command with --restore bulk --max-usd N asks for them; the next run builds them"
             )
 
+    def _restoring(self) -> RestoreOrder:
+        asked, who = self._asked, self._who
+        return RestoreOrder(
+            tier=Tier((asked.restore or "bulk").upper()),
+            days=asked.days,
+            concurrency=self._session.settings.upload.concurrency or CONCURRENCY,
+            dry_run=asked.dry_run,
+            lists_restores=who.bill is not Billing.OTHER,
+            budget=asked.max_usd,
+            card=None if who.bill is Billing.NONE else who.card,
+        )
+
     def _ask(self) -> None:
-        for outcome in self._cold.ask(self._restoring, self._parts, stop=self._run.stop):
-            self._asked[outcome.fate] += 1
+        for outcome in self._cold.ask(self._restoring(), self._parts, stop=self._run.stop):
+            self._requested[outcome.fate] += 1
             self._session.data({"type": "restore", **outcome_record(outcome)})
             if outcome.fate in (RestoreFate.FAILED, RestoreFate.MISSING):
                 self._run.say(f"restore of {outcome.seen.image.id}: {outcome.detail}", always=True)
@@ -142,31 +144,31 @@ class BackfillJob:
         self._session.data(self._summary(offers))
         fates = counts_of(self._fates, named=_NAMED, none="nothing to build")
         variants = counts_of(dict(sorted(self._variants.items())), none="")
-        read = "to read" if self._wishes.dry_run else "read"
+        read = "to read" if self._asked.dry_run else "read"
         built = f" ({variants}; originals of {format_bytes(self._size)} {read})" if variants else ""
         self._session.text(f"{fates}{built}; {count_of(self._filling.search.examined, 'row')} examined")
-        if self._wishes.dry_run and self._terms.bill is not Billing.NONE:
-            self._session.text(f"requests: {dollars(self._requests)} by {self._terms.card.name}")
+        if self._asked.dry_run and self._who.bill is not Billing.NONE:
+            self._session.text(f"requests: {dollars(self._requests)} by {self._who.card.name}")
         if self._reasons:
             self._session.text(f"failed: {counts_of(dict(self._reasons.most_common()))}")
-        if self._wishes.restores:
+        if self._asked.restore:
             asked = count_of(self._restores, "restore") + (
-                " would be requested" if self._wishes.dry_run else " requested"
+                " would be requested" if self._asked.dry_run else " requested"
             )
-            self._session.text(f"{asked}, beyond the budget: {self._asked[RestoreFate.LEFT]:,}")
+            self._session.text(f"{asked}, beyond the budget: {self._requested[RestoreFate.LEFT]:,}")
         for bad in self._filling.search.bad:
             self._session.error(f"{bad.where}: {bad.detail}")
 
     @property
     def _requests(self) -> Decimal:
         """What reading the originals and putting the variants costs; they stay as large as they were."""
-        card, images = self._terms.card, self._fates[Fate.BUILT] + self._fates[Fate.PLANNED]
+        card, images = self._who.card, self._fates[Fate.BUILT] + self._fates[Fate.PLANNED]
         asked = ((Operation.GET, images), (Operation.PUT, sum(self._variants.values())))
         return sum((request_cost(card, StorageClass.STANDARD, one, count).amount for one, count in asked), Decimal(0))
 
     @property
     def _restores(self) -> int:
-        return sum(self._asked[fate] for fate in ASKED)
+        return sum(self._requested[fate] for fate in ASKED)
 
     def _summary(self, offers: list[Offer]) -> dict[str, Json]:
         cost: dict[str, Json] = {
@@ -187,29 +189,21 @@ class BackfillJob:
                 "images": needs.objects,
                 "bytes": needs.size,
                 "classes": dict(self._cold.classes),
-                "billing": self._terms.bill.value,
+                "billing": self._who.bill.value,
                 "tiers": cost,
             },
-            "restores": {fate.value: count for fate, count in self._asked.items()},
+            "restores": {fate.value: count for fate, count in self._requested.items()},
             "bad_ids": len(self._filling.search.bad),
         }
 
     def _exit_code(self) -> ExitCode:
         resumed = self._filling.checkpoint.resumed
         failed = self._fates[Fate.FAILED] + resumed.failed + len(self._filling.search.bad)
-        failed += self._asked[RestoreFate.FAILED] + self._asked[RestoreFate.MISSING]
+        failed += self._requested[RestoreFate.FAILED] + self._requested[RestoreFate.MISSING]
         cold = self._cold.needs.objects + self._cold.restoring + resumed.cold
-        return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
+        return self._run.exit_code(partly=failed > 0 or (self._asked.require_all and cold > 0))
 
 
-def _record(one: ImageOutcome) -> dict[str, Json]:
-    return {
-        "id": str(one.id),
-        "fate": one.fate.value,
-        "variants": list(one.variants),
-        "error": one.error,
-        "reason": one.reason,
-        "storage_class": one.storage_class,
-        "bytes": one.size,
-        "seconds": round(one.seconds, 3),
-    }
+def _record(one: ImageOutcome) -> dict[str, object]:
+    about = {"id": one.id, "fate": one.fate, "variants": one.variants, "error": one.error, "reason": one.reason}
+    return {**about, "storage_class": one.storage_class, "bytes": one.size, "seconds": round(one.seconds, 3)}

@@ -1,70 +1,49 @@
 """`imgctl backfill --metadata` as its user sees it: the price, each row, and what changed."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session
-from imgctl.cli.running import Running
-from imgctl.errors import ExitCode, UsageError
+from imgctl.cli.base import Json, Running, Session
+from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, Reading, metadata_run, price, reading
-from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
-from imgctl.pricing.estimate import Billing, Estimate, billing
-from imgctl.pricing.lines import dollars
+from imgctl.ops.spend import agree, terms
+from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact
 from imgctl.units import count_of, counts_of, format_bytes
+
+if TYPE_CHECKING:
+    from imgctl.cli.backfill import Asked
 
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataWishes:
-    """What the command line asks for beside the rows."""
-
-    dry_run: bool
-    yes: bool
-    max_usd: Decimal | None
-    limit: int | None
-    require_all: bool
-    anew: bool
-
-
-def run_metadata(
-    session: Session, run: Running, parts: Parts, order: MetadataOrder, wishes: MetadataWishes
-) -> ExitCode:
+def run_metadata(session: Session, run: Running, parts: Parts, order: MetadataOrder, asked: "Asked") -> ExitCode:
     """Show what reading costs, and read; UsageError where somebody bills and nobody agreed."""
-    bill = billing(session.settings.store.url, session.endpoint_url)
-    agreed = wishes.yes or wishes.max_usd is not None
-    order = replace(order, reads=agreed or bill is Billing.NONE, writes=not wishes.dry_run)
-    with metadata_run(order, parts, stop=run.stop, anew=wishes.anew or wishes.dry_run) as looking:
+    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    agreed = asked.yes or asked.max_usd is not None
+    order = replace(order, reads=agreed or who.bill is Billing.NONE, writes=not asked.dry_run)
+    with metadata_run(order, parts, stop=run.stop, anew=asked.anew or asked.dry_run) as looking:
         found = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
-        cost = price(card_in_force(session.settings), found)
-        job = _Job(session, run, looking, wishes=wishes)
-        job.say_price(found, cost, bill)
-        if not (order.reads or wishes.dry_run):
-            raise UsageError(
-                f"reading {count_of(found.originals, 'original')} is billed",
-                hint="add --yes, or --dry-run to look first",
-            )
-        if wishes.max_usd is not None and bill is Billing.AWS and cost.one_off > wishes.max_usd:
-            raise UsageError(
-                f"reading them costs {dollars(cost.one_off)}, more than --max-usd {wishes.max_usd}",
-                hint="raise it, or choose fewer rows: --since, --user",
-            )
+        cost = price(who.card, found)
+        job = _Job(session, run, looking, asked=asked)
+        job.say_price(found, cost, who.bill)
+        what = f"reading {count_of(found.originals, 'original')}"
+        agree(what, cost.one_off, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=asked.dry_run and not agreed)
         return job.run()
 
 
 class _Job:
     """One run of the command."""
 
-    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, wishes: MetadataWishes) -> None:
+    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, asked: "Asked") -> None:
         self._session = session
         self._run = run
         self._looking = looking
-        self._wishes = wishes
+        self._asked = asked
         self._fates: Counter[Fate] = Counter()
         self._facts: Counter[Fact] = Counter()
         self._unreadable = 0
@@ -86,7 +65,7 @@ class _Job:
         for one in self._looking.index():
             self._unreadable += 1
             self._run.say(f"{one.fate} {one.path}: {one.detail}", always=True)
-        for outcome in self._looking.outcomes(limit=self._wishes.limit):
+        for outcome in self._looking.outcomes(limit=self._asked.limit):
             self._hear(outcome)
         self._end()
         return self._exit_code()
@@ -103,7 +82,7 @@ class _Job:
             self._run.say(f"{one.fate} {one.id}: {_words(one)}")
 
     def _end(self) -> None:
-        fates, dry = self._fates, self._wishes.dry_run
+        fates, dry = self._fates, self._asked.dry_run
         sidecars = self._looking.sidecars
         summary: dict[str, Json] = {fate.value: fates[fate] for fate in Fate}
         summary |= {
@@ -134,7 +113,7 @@ class _Job:
         resumed = self._looking.checkpoint.resumed
         failed = self._fates[Fate.FAILED] + resumed.failed + self._unreadable + len(self._looking.bad)
         cold = self._fates[Fate.NEEDS_RESTORE] + resumed.cold
-        return self._run.exit_code(partly=failed > 0 or (self._wishes.require_all and cold > 0))
+        return self._run.exit_code(partly=failed > 0 or (self._asked.require_all and cold > 0))
 
 
 def _words(one: Outcome) -> str:

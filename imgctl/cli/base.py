@@ -1,33 +1,38 @@
 """What every command shares: the common options, the settings in force, and how results are printed."""
 
-import functools
+import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
+from uuid import UUID
 
 import click
 
 from imgctl.cli.main import EXIT_CODES, ReaderLeft
+from imgctl.cli.options import Options, option_name, parameters, setting_option
 from imgctl.config import Settings, load_settings
 from imgctl.config.endpoint import endpoint_of
 from imgctl.errors import ExitCode
+from imgctl.run.progress import Progress, aside
+from imgctl.run.stop import Stop
 
-P = ParamSpec("P")
-T = TypeVar("T")
-Json: TypeAlias = "str | int | float | bool | list[Json] | Mapping[str, Json] | None"
-Command: TypeAlias = Callable[Concatenate["Session", P], ExitCode]
+Chosen = TypeVar("Chosen", bound=Options)
+C = TypeVar("C", bound=StrEnum)
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
-# Flag → the setting it overrides; each has its environment twin by name (`IMGCTL_STORE_URL`).
-SETTING_FLAGS = {
-    "catalog": "catalog.url",
-    "store": "store.url",
-    "store_endpoint_url": "store.endpoint_url",
-    "log_file": "log.file",
+COMMON_SETTINGS = {
+    "catalog.url": "",
+    "store.url": "",
+    "store.endpoint_url": "",
+    "log.file": "Write a rotating log here.",
 }
 
 
@@ -45,10 +50,15 @@ class Session:
         """The S3 endpoint in force, the AWS chain's own variables included; empty for AWS."""
         return endpoint_of(self.settings.store, os.environ)
 
-    def data(self, record: Mapping[str, Json]) -> None:
-        """One NDJSON line on stdout, when JSON was asked for."""
+    def data(self, record: Mapping[str, object]) -> None:
+        """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""
         if self.json:
-            self._print(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace"))
+            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_plain)
+            self._print(line.encode(errors="backslashreplace"))
+
+    def summary(self, counts: Mapping[C, int] | None = None, **more: object) -> None:
+        """The last line of NDJSON: how many ended how, by code, and what else there is to say."""
+        self.data({"type": "summary", **{code.value: count for code, count in (counts or {}).items()}, **more})
 
     def text(self, line: str) -> None:
         """One line for people on stdout, unless JSON or silence was asked for."""
@@ -62,8 +72,6 @@ class Session:
 
     def error(self, line: str) -> None:
         """One line on stderr that even `-q` lets through; a stderr that is full or gone stops nothing."""
-        from imgctl.run.progress import aside
-
         with aside(), suppress(OSError):
             click.echo(printable(line), err=True)
 
@@ -72,8 +80,6 @@ class Session:
         self._print(text.removesuffix("\n"))
 
     def _print(self, line: str | bytes) -> None:
-        from imgctl.run.progress import aside
-
         # A bar is in nobody's way but on the same terminal.
         with aside() if sys.stdout.isatty() else nullcontext():
             try:
@@ -82,75 +88,112 @@ class Session:
                 raise ReaderLeft from None
 
 
+def _plain(value: object) -> str:
+    """A value that JSON has no notation for: ids and paths as they are written, times in ISO 8601, amounts exact."""
+    if isinstance(value, Decimal):
+        from imgctl.pricing.lines import plain
+
+        return plain(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if not isinstance(value, UUID | Path):
+        raise TypeError(f"{value!r} cannot be written as JSON")
+    return str(value)
+
+
 def printable(text: str) -> str:
     """The text as one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
     kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return "".join(kept).encode(errors="backslashreplace").decode()
 
 
-def subcommand(*, examples: str, flags: Mapping[str, str] | None = None) -> Callable[[Command[P]], click.Command]:
-    """Make a function a command: common options added, errors given codes, `--help` ended with `examples`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A run that can be stopped and watched."""
 
-    `flags` names further options that override settings: `{"jobs": "work.jobs"}`.
+    stop: Stop
+    progress: Progress
+    quiet: bool
+
+    def step(self, *, failed: bool, size: int = 0) -> None:
+        """One item is done."""
+        self.progress.advance(size=size, failed=int(failed))
+
+    def say(self, line: str, *, always: bool = False) -> None:
+        """A line on stderr that leaves the bar whole; with `-q` only what must `always` be said."""
+        if always or not self.quiet:
+            self.progress.say(printable(line))
+
+    def exit_code(self, *, partly: bool) -> ExitCode:
+        """130 when somebody stopped the run, 3 when items failed or time ran out, else 0."""
+        if self.stop.requested.is_set():
+            return ExitCode.INTERRUPTED
+        if self.stop.expired:
+            self.say("the time is up; the same command goes on from here", always=True)
+        return ExitCode.PARTLY if partly or self.stop.expired else ExitCode.DONE
+
+
+@contextmanager
+def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
+    """Catch signals and draw progress for the length of a command; quiet commands draw none."""
+    shown = False if session.verbosity < 0 and session.progress is None else session.progress
+    with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
+        yield Running(stop=stop, progress=progress, quiet=session.verbosity < 0)
+
+
+def subcommand(
+    options: type[Chosen], *, examples: str, settings: Mapping[str, str] | None = None
+) -> Callable[[Callable[[Session, Chosen], ExitCode]], click.Command]:
+    """Make a function a command: its options, those of `settings`, and the common ones; errors are given their codes.
+
+    `settings` names settings that an option overrides, each with its help: `{"work.jobs": ""}` for the setting's own.
     """
-    setting_flags = SETTING_FLAGS | dict(flags or {})
+    settings = {**(settings or {}), **COMMON_SETTINGS}
 
-    def decorate(function: Command[P]) -> click.Command:
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> int:
-            options = cast("dict[str, object]", kwargs)
-            session = _session(options, setting_flags)
-            return _guarded(session, lambda: function(session, *args, **kwargs))
+    def decorate(function: Callable[[Session, Chosen], ExitCode]) -> click.Command:
+        def run(**typed: object) -> int:
+            session = _session(typed, settings)
+            own = {one.name: typed[one.name] for one in fields(options)}
+            return _guarded(session, lambda: function(session, options(**own)))
 
-        _append_options(run, _common_options())
+        overriding = [setting_option(setting, doc) for setting, doc in settings.items()]
         listed = "\n".join(f"  {line}" for line in examples.strip().splitlines())
-        epilog = f"\b\nExamples:\n{listed}\n\n{EXIT_CODES}"
-        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        return click.command(epilog=epilog, context_settings=settings)(run)
+        return click.Command(
+            None,
+            callback=run,
+            params=[*parameters(options), *overriding, *_common_options()],
+            help=inspect.cleandoc(function.__doc__ or ""),
+            epilog=f"\b\nExamples:\n{listed}\n\n{EXIT_CODES}",
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
 
     return decorate
 
 
-def _append_options(function: Callable[..., int], options: list[Callable[..., object]]) -> None:
-    """Add options so that `--help` lists them after the command's own: click keeps them in reverse."""
-    own = function.__dict__.pop("__click_params__", [])
-    for option in reversed(options):
-        option(function)
-    function.__dict__["__click_params__"] += own
+def _common_options() -> tuple[click.Option, ...]:
+    return (
+        click.Option(["--config", "config_file"], metavar="FILE", type=Path, help="The configuration file."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print NDJSON: an object an item, a summary last."),
+        click.Option(["--progress/--no-progress"], default=None, help="Show progress (default: on a terminal)."),
+        click.Option(["-v", "--verbose"], count=True, help="Say more; errors come with their traceback."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say errors only."),
+    )
 
 
-def _common_options() -> list[Callable[..., object]]:
-    return [
-        click.option("--catalog", metavar="URL", help="Where the rows are. [catalog] url"),
-        click.option("--store", metavar="URL", help="Where the bytes are. [store] url"),
-        click.option("--store-endpoint-url", metavar="URL", help="The S3 endpoint, when not AWS. [store] endpoint_url"),
-        click.option("--config", "config_file", metavar="FILE", type=Path, help="The configuration file."),
-        click.option("--log-file", metavar="FILE", help="Write a rotating log here. [log] file"),
-        click.option("--json", "as_json", is_flag=True, help="Print NDJSON: an object an item, a summary last."),
-        click.option("--progress/--no-progress", default=None, help="Show progress (default: on a terminal)."),
-        click.option("-v", "--verbose", count=True, help="Say more; errors come with their traceback."),
-        click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
-    ]
-
-
-def _session(options: dict[str, object], setting_flags: Mapping[str, str]) -> Session:
-    taken = {name: options.pop(name) for name in ("config_file", "as_json", "progress", "verbose", "quiet")}
-    given = {setting: options.pop(flag) for flag, setting in setting_flags.items()}
-    overrides = {setting: cast("str | int | float", value) for setting, value in given.items() if value is not None}
-    file = taken["config_file"]
-    settings = load_settings(
+def _session(typed: Mapping[str, object], settings: Mapping[str, str]) -> Session:
+    given = {setting: typed[setting.replace(".", "_")] for setting in settings}
+    file, progress = typed["config_file"], cast("bool | None", typed["progress"])
+    loaded = load_settings(
         file=file if isinstance(file, Path) else None,
         environ=os.environ,
-        flags=overrides,
-        flag_names={setting: f"--{flag.replace('_', '-')}" for flag, setting in setting_flags.items()},
+        flags={setting: str(value) for setting, value in given.items() if value is not None},
+        flag_names={setting: option_name(setting) for setting in settings},
     )
-    verbosity = -1 if taken["quiet"] else int(cast("int", taken["verbose"]))
-    progress = cast("bool | None", taken["progress"])
-    session = Session(settings=settings, json=bool(taken["as_json"]), verbosity=verbosity, progress=progress)
+    verbosity = -1 if typed["quiet"] else int(cast("int", typed["verbose"]))
     from imgctl.run.logs import configure
 
-    configure(settings.log, verbosity=verbosity)
-    return session
+    configure(loaded.log, verbosity=verbosity)
+    return Session(settings=loaded, json=bool(typed["as_json"]), verbosity=verbosity, progress=progress)
 
 
 def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:

@@ -1,15 +1,14 @@
 """`imgctl cost actual`: the monthly bill of the archive as it stands."""
 
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
-from imgctl.cli.cost_types import Sizes
-from imgctl.cli.scope import range_options
+from imgctl.cli.options import RangeOptions, flag, option
+from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.types import SIZES
 from imgctl.errors import ExitCode
 from imgctl.units import count_of, format_bytes
 
@@ -19,63 +18,46 @@ if TYPE_CHECKING:
     from imgctl.pricing.prices import Card
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(RangeOptions):
+    by: str = option("class", "Divide by.", kind=click.Choice(["class", "user", "month", "variant"]))
+    top: int = option(10, "How many of the users who cost most.", kind=click.IntRange(0, 10_000))
+    sizes: dict[str, int] | None = option(
+        None, "Average sizes of variants: thumb=20KB,medium=150KB,full=500KB.", kind=SIZES
+    )
+    explain: bool = flag("Show every line with its formula.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl cost actual
 imgctl cost actual --by user --top 50
 imgctl cost actual --by month --json
 imgctl cost actual --by variant --sizes thumb=18KB,medium=140KB,full=600KB --explain
 """,
-    flags={"card": "cost.card"},
+    settings={"cost.card": ""},
 )
-@click.option(
-    "--by",
-    type=click.Choice(["class", "user", "month", "variant"]),
-    default="class",
-    show_default=True,
-    help="Divide by.",
-)
-@click.option(
-    "--top", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many of the dearest users."
-)
-@click.option(
-    "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
-)
-@range_options
-@click.option("--explain", is_flag=True, help="Show every line with its formula.")
-@click.option("--card", metavar="FILE", help="The price card. [cost] card")
-def command(
-    session: Session,
-    *,
-    by: str,
-    top: int,
-    sizes: dict[str, int] | None,
-    user: UUID | None,
-    since: datetime | None,
-    until: datetime | None,
-    explain: bool,
-) -> ExitCode:
-    """Show what the archive costs a month, what it grows by, and its dearest users.
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Show what the archive costs a month, what it grows by, and which users cost most.
 
-    Everything comes from the catalog in one statement; the store is not asked. The catalog knows what originals weigh;
-    variants are counted and taken to weigh what --sizes says.
+    Everything comes from the catalog in one statement; the store is not asked. The catalog knows the sizes of
+    originals; variants are counted and estimated at --sizes.
     """
     from imgctl.ops.cost.actual import By, actual
-    from imgctl.ops.cost.cards import card_in_force
-    from imgctl.ops.cost.catalog import catalog_of
     from imgctl.ops.cost.survey import Question, survey
-    from imgctl.store.catalog.lookups import Scope
+    from imgctl.ops.parts import catalog_of
+    from imgctl.ops.spend import card_in_force
 
     card = card_in_force(session.settings)
-    question = Question(
-        scope=Scope(user_id=user, since=since, until=until), sizes=sizes, top=top, by_month=by == By.MONTH
-    )
+    by = asked.by
+    question = Question(scope=asked.scope, sizes=asked.sizes, top=asked.top, by_month=by == By.MONTH)
     with catalog_of(session.settings) as catalog:
         found = survey(catalog, card, question)
     bill = actual(card, found, By(by))
     _data(session, card, found, bill, by=by)
     _show(session, found, bill, by=by)
-    if explain:
+    if asked.explain:
         show_lines(session, [line for lines in bill.lines.values() for line in lines], title="every line of a month")
     for one in found.assumptions:
         session.text(f"- {one}")
@@ -136,7 +118,7 @@ def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None
         )
     if bill.dearest and by != "user":
         session.text("")
-        _show_shares(session, bill.dearest, "dearest users")
+        _show_shares(session, bill.dearest, "top users by cost")
 
 
 def _show_shares(session: Session, shares: "tuple[Share, ...]", title: str) -> None:

@@ -1,12 +1,14 @@
 """`imgctl cost cards`: the price card in force, and a fresh one from the public price list."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.cost_render import card_record, show_table
+from imgctl.cli.options import Options, argument, option
+from imgctl.cli.render import card_record, show_table
 from imgctl.errors import ExitCode, UsageError
 from imgctl.units import count_of, format_bytes
 
@@ -18,62 +20,58 @@ if TYPE_CHECKING:
 HEADERS = ("CLASS", "GB-MONTH", "PUT", "GET", "MOVE IN", "DAYS", "LEAST", "OVERHEAD")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    action: str = argument("[refresh]", kind=click.Choice(["show", "refresh"]))
+    out: Path | None = option(None, "Where refresh writes the new card.")
+    region: str | None = option(None, "The region whose prices refresh asks for (default: the card's).", metavar="NAME")
+    url: str | None = option(None, "The bulk price list, or a mirror of it.", metavar="URL")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl cost cards
 imgctl cost cards --card ours.toml --json
 imgctl cost cards refresh --out today.toml
 imgctl cost cards refresh --out frankfurt.toml --region eu-central-1
 """,
-    flags={"card": "cost.card"},
+    settings={"cost.card": ""},
 )
-@click.argument("action", type=click.Choice(["show", "refresh"]), default="show", metavar="[refresh]")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where refresh writes the new card.")
-@click.option("--region", metavar="NAME", help="Whose prices refresh asks for (default: the card's own region).")
-@click.option("--url", metavar="URL", help="The bulk price list, or a mirror of it.")
-@click.option("--card", metavar="FILE", help="The price card. [cost] card")
-def command(session: Session, *, action: str, out: Path | None, region: str | None, url: str | None) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Show the price card in force, its date and its source; `refresh` writes one with today's prices.
 
-    Refreshing asks AWS's public bulk price list, without credentials. What the list does not tell (the CDN, retrieval,
+    Refreshing asks AWS's public bulk price list, without credentials. What the list does not hold (the CDN, retrieval,
     minimums) stays as on the card in force, and is named. Use the new card with --card or [cost] card.
     """
-    from imgctl.ops.cost.cards import card_in_force
+    from imgctl.ops.spend import card_in_force
 
     card = card_in_force(session.settings)
-    if action == "refresh":
-        return _refresh(session, card, out=out, region=region or card.region, url=url)
-    if out or region or url:
+    if asked.action == "refresh":
+        return _refresh(session, card, asked)
+    if asked.out or asked.region or asked.url:
         raise UsageError("--out, --region and --url are for refresh", hint="imgctl cost cards refresh --out FILE")
     _show(session, card)
     return ExitCode.DONE
 
 
-def _refresh(session: Session, card: "Card", *, out: Path | None, region: str, url: str | None) -> ExitCode:
+def _refresh(session: Session, card: "Card", asked: Asked) -> ExitCode:
     from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card
 
+    out = asked.out
     if out is None:
         raise UsageError("refresh writes no card without --out", hint="imgctl cost cards refresh --out today.toml")
-    found = refresh_card(card, out=out, region=region, url=url or PRICE_LIST_URL)
+    found = refresh_card(card, out=out, region=asked.region or card.region, url=asked.url or PRICE_LIST_URL)
     for name, before, after in found.changed:
         session.data({"type": "price", "name": name, "before": before, "after": after})
         session.text(f"{name}: {before} -> {after}")
-    kept: list[Json] = list(found.kept)
-    session.data(
-        {
-            "type": "summary",
-            "out": str(out),
-            "changed": len(found.changed),
-            "confirmed": len(found.confirmed),
-            "kept": kept,
-            **card_record(found.card),
-        }
-    )
+    counts = {"changed": len(found.changed), "confirmed": len(found.confirmed)}
+    session.data({"type": "summary", "out": out, **counts, "kept": found.kept, **card_record(found.card)})
     session.text(
         f"{count_of(len(found.changed), 'price')} changed, confirmed: {len(found.confirmed)}; {out} is written"
     )
     if found.kept:
-        session.note(f"not told by the price list and kept: {', '.join(found.kept)}")
+        session.note(f"not in the price list and kept: {', '.join(found.kept)}")
     session.text(f"prices: {found.card.name} as of {found.card.as_of}")
     return ExitCode.DONE
 

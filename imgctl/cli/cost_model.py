@@ -1,19 +1,68 @@
 """`imgctl cost model`: the bill of a product that does not exist yet."""
 
-from typing import TYPE_CHECKING, Unpack
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.cost_render import card_record, show_card, show_lines, show_table
-from imgctl.cli.cost_types import PlanOptions, plan_of, plan_options
+from imgctl.cli.options import Options, flag, option, order_of, switch
+from imgctl.cli.render import card_record, show_card, show_lines, show_table
+from imgctl.cli.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
+from imgctl.model import Variant
 
 if TYPE_CHECKING:
-    from imgctl.pricing.plan import Modelled
+    from imgctl.pricing.plan import Modelled, Plan
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions(Options):
+    """A planned product; `cost lab` starts from the same."""
+
+    uploads_per_day: int = option(100_000, "Photos a day.", kind=ANY_COUNT)
+    views_per_upload: Decimal = option(Decimal(10), "Views a photo.")
+    sizes: dict[str, int] | None = option(None, "thumb=50KB,medium=200KB,full=1MB,original=3MB.", kind=SIZES)
+    drop_variant: tuple[Variant, ...] = option((), "Build no such variant.")
+    originals: str = option("STANDARD", "Class of originals.", metavar="CLASS")
+    archive_after: float = option(0.0, "Originals first stay in STANDARD for this long: 90d.")
+    cdn: bool = switch("--cdn/--no-cdn", "Deliver through a CDN (default) or from the bucket.")
+    hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
+    months: int = option(12, "How many months.", kind=click.INT)
+    tags: int = option(0, "Tags an object.", kind=ANY_COUNT)
+    audits: int = option(0, "Audits a month, each a LIST of everything.", kind=ANY_COUNT)
+    stock: int = option(0, "Photos that are there already.", kind=ANY_COUNT)
+    stock_class: str = option("STANDARD", "Where their originals lie.", metavar="CLASS")
+    start: date | None = option(None, "First month: 2026-11 (default: the card's).", kind=MONTH)
+    profile: str = option("aws", "AWS's arithmetic, or the lesson's.", kind=click.Choice(["aws", "lesson"]))
+
+    @property
+    def plan(self) -> "Plan":
+        """The plan that the options describe; UsageError for what can be none."""
+        from imgctl.pricing.plan import LESSON_SIZES, Plan
+
+        sizes = {**LESSON_SIZES, **(self.sizes or {})}
+        return order_of(
+            Plan,
+            self,
+            sizes={name: size for name, size in sizes.items() if name not in self.drop_variant},
+            originals=self.originals.upper(),
+            archive_after_days=int(self.archive_after // DAY_SECONDS),
+            stock_class=self.stock_class.upper(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(PlanOptions):
+    explain: bool = flag("Show every line of the first and last month with its formula.")
 
 
 @subcommand(
+    Asked,
     examples="""
 imgctl cost model
 imgctl cost model --uploads-per-day 5000 --views-per-upload 40 --originals GLACIER --archive-after 90d
@@ -21,29 +70,23 @@ imgctl cost model --sizes original=8MB --drop-variant full --no-cdn --explain
 imgctl cost model --profile lesson --explain
 imgctl cost model --months 36 --json
 """,
-    flags={"card": "cost.card"},
+    settings={"cost.card": ""},
 )
-@plan_options
-@click.option(
-    "--profile", type=click.Choice(["aws", "lesson"]), default="aws", show_default=True, help="Whose arithmetic."
-)
-@click.option("--explain", is_flag=True, help="Show every line of the first and last month with its formula.")
-@click.option("--card", metavar="FILE", help="The price card. [cost] card")
-def command(session: Session, *, profile: str, explain: bool, **options: Unpack[PlanOptions]) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Show what a planned product will cost, month by month and in all.
 
     Profile `aws` bills as AWS does: GiB, tiers, free tiers, smallest billable sizes, overhead, every request, months of
     their true length. Profile `lesson` is the arithmetic on the back of an envelope; --explain says where it is wrong.
     """
-    from imgctl.ops.cost.cards import card_in_force
+    from imgctl.ops.spend import card_in_force
     from imgctl.pricing.model import model
     from imgctl.pricing.plan import Profile
 
-    found = model(card_in_force(session.settings), plan_of(**options), profile=Profile(profile))
+    found = model(card_in_force(session.settings), asked.plan, profile=Profile(asked.profile))
     _data(session, found)
     _show_months(session, found)
     _show_figures(session, found)
-    if explain:
+    if asked.explain:
         for month in dict.fromkeys((found.months[0].number, found.months[-1].number)):
             show_lines(session, found.months[month - 1].lines, title=f"month {month}")
         _show_words(session, found)
@@ -57,8 +100,8 @@ def _data(session: Session, found: "Modelled") -> None:
     for month in found.months:
         for group, lines in month.groups.items():
             for line in lines:
-                about: dict[str, Json] = {"type": "line", "month": month.number, "group": group.value}
-                session.data(about | line.record())
+                about: dict[str, object] = {"type": "line", "month": month.number, "group": group.value}
+                session.data({**about, **line.record()})
     months: list[Json] = [
         {"month": month.number, "first": month.first.isoformat(), "days": month.days, "total": plain(month.total)}
         for month in found.months

@@ -1,16 +1,13 @@
 """`imgctl cost what-if`: what a change would do to the bill of the archive at hand."""
 
-from datetime import datetime
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from uuid import UUID
-
-import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.cost_render import card_record, show_billing, show_card, show_lines, show_table
-from imgctl.cli.cost_types import Amount, Sizes
-from imgctl.cli.scope import range_options
+from imgctl.cli.options import RangeOptions, flag, option
+from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.types import ANY_COUNT, SIZES, amount
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
 
@@ -20,68 +17,51 @@ if TYPE_CHECKING:
     from imgctl.pricing.whatif import Change, WhatIf
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(RangeOptions):
+    transition: str | None = option(None, "Move originals: older-than=90d,to=GLACIER.", metavar="POLICY")
+    drop_variant: tuple[Variant, ...] = option((), "Build and keep no such variant.")
+    format: str | None = option(None, "Render all as webp or avif; RATIO of today's bytes.", metavar="NAME[=RATIO]")
+    cdn: bool | None = option(None, "Deliver through a CDN, or from the bucket.", name="--cdn/--no-cdn")
+    views: int | None = option(None, "Views a month (default: 10 of each new photo).", kind=ANY_COUNT, metavar="N")
+    hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
+    sizes: dict[str, int] | None = option(
+        None, "Average sizes of variants: thumb=20KB,medium=150KB,full=500KB.", kind=SIZES
+    )
+    explain: bool = flag("Show every line with its formula.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl cost what-if --transition 'older-than=90d,to=GLACIER'
 imgctl cost what-if --drop-variant full --format webp
 imgctl cost what-if --cdn --views 3000000 --explain
 imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
 """,
-    flags={"card": "cost.card"},
+    settings={"cost.card": ""},
 )
-@click.option("--transition", metavar="POLICY", help="Move originals: older-than=90d,to=GLACIER.")
-@click.option(
-    "--drop-variant",
-    type=click.Choice([one.value for one in Variant]),
-    multiple=True,
-    help="Build and keep no such variant.",
-)
-@click.option("--format", "format_", metavar="NAME[=RATIO]", help="Render all as webp or avif; RATIO of today's bytes.")
-@click.option("--cdn/--no-cdn", default=None, help="Deliver through a CDN, or from the bucket.")
-@click.option("--views", type=click.IntRange(min=0), metavar="N", help="Views a month (default: 10 of each new photo).")
-@click.option("--hit-ratio", type=Amount(), default="0.9", show_default=True, help="What the CDN need not fetch.")
-@click.option(
-    "--sizes", type=Sizes(), metavar="ROLE=SIZE,…", help="What variants weigh: thumb=20KB,medium=150KB,full=500KB."
-)
-@range_options
-@click.option("--explain", is_flag=True, help="Show every line with its formula.")
-@click.option("--card", metavar="FILE", help="The price card. [cost] card")
-def command(
-    session: Session,
-    *,
-    transition: str | None,
-    drop_variant: tuple[str, ...],
-    format_: str | None,
-    cdn: bool | None,
-    views: int | None,
-    hit_ratio: Decimal,
-    sizes: dict[str, int] | None,
-    user: UUID | None,
-    since: datetime | None,
-    until: datetime | None,
-    explain: bool,
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Show the bill before and after a change, what it costs once, when it has paid for itself, and what gets worse.
 
     Computed from the catalog's own sizes and ages; nothing is asked of the store and nothing is changed.
     """
-    from imgctl.ops.cost.cards import card_in_force
-    from imgctl.ops.cost.catalog import catalog_of
     from imgctl.ops.cost.proposal import Proposal, propose
-    from imgctl.store.catalog.lookups import Scope
+    from imgctl.ops.parts import catalog_of
+    from imgctl.ops.spend import card_in_force
 
     card = card_in_force(session.settings)
     proposal = Proposal(
-        change=_change(transition, drop_variant, format_, cdn=cdn),
-        scope=Scope(user_id=user, since=since, until=until),
-        sizes=sizes,
-        views=views,
-        hit_ratio=_ratio(hit_ratio, "--hit-ratio"),
+        change=_change(asked),
+        scope=asked.scope,
+        sizes=asked.sizes,
+        views=asked.views,
+        hit_ratio=_ratio(asked.hit_ratio, "--hit-ratio"),
     )
     with catalog_of(session.settings) as catalog:
         answer = propose(catalog, card, session.settings, proposal)
     _data(session, card, answer)
-    _show(session, answer.result, explain=explain)
+    _show(session, answer.result, explain=asked.explain)
     for one in answer.assumptions:
         session.text(f"- {one}")
     show_billing(session)
@@ -89,27 +69,27 @@ def command(
     return ExitCode.DONE
 
 
-def _change(transition: str | None, drop: tuple[str, ...], format_: str | None, *, cdn: bool | None) -> "Change":
+def _change(asked: Asked) -> "Change":
     from imgctl.ops.cost.proposal import parse_move
     from imgctl.pricing.whatif import Change
 
-    if not transition and not drop and not format_ and cdn is None:
+    if not asked.transition and not asked.drop_variant and not asked.format and asked.cdn is None:
         raise UsageError("nothing is proposed", hint="--transition, --drop-variant, --format or --cdn/--no-cdn")
-    name, _, ratio = (format_ or "").partition("=")
-    if format_ and name not in set(VariantFormat):
-        raise UsageError(f"--format {name!r} is no format", hint=f"write one of {', '.join(VariantFormat)}")
+    name, _, ratio = (asked.format or "").partition("=")
+    if asked.format and name not in set(VariantFormat):
+        raise UsageError(f"unknown --format {name!r}", hint=f"write one of {', '.join(VariantFormat)}")
     return Change(
-        move=parse_move(transition) if transition else None,
-        drop=drop,
+        move=parse_move(asked.transition) if asked.transition else None,
+        drop=asked.drop_variant,
         format=name or None,
-        ratio=_ratio(Amount().convert(ratio, None, None), "--format") if ratio else None,
-        cdn=cdn,
+        ratio=_ratio(amount(ratio), "--format") if ratio else None,
+        cdn=asked.cdn,
     )
 
 
 def _ratio(value: Decimal, option: str) -> Decimal:
     if value > 1:
-        raise UsageError(f"{option} {value} is no ratio", hint="write 0 to 1, such as 0.7")
+        raise UsageError(f"{option} {value} is out of range", hint="write 0 to 1, such as 0.7")
     return value
 
 

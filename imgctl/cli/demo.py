@@ -5,12 +5,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-import click
-
 from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import Options, option
+from imgctl.cli.types import DIRECTORY
 from imgctl.config import ServeSettings
 from imgctl.errors import ExitCode, ImgctlError
 
@@ -18,21 +19,28 @@ USER = "0190b2b4-0000-7000-8000-000000000001"
 PORT = ServeSettings().port
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    directory: Path | None = option(
+        None, "Where to work; default: a new temporary one.", kind=DIRECTORY, metavar="DIRECTORY"
+    )
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl demo
 imgctl demo --directory /tmp/album
 """,
 )
-@click.option("--directory", type=click.Path(path_type=Path), help="Where to work; default: a new temporary one.")
-def command(session: Session, directory: Path | None) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Run the whole cycle on sample photos: doctor, upload, work, ls, and the same again, which changes nothing.
 
     Everything happens in one directory, with the embedded catalog and store; nothing else is read or written.
     """
     from imgctl.ops.demo import write_samples
 
-    place = (directory or Path(mkdtemp(prefix="imgctl-demo-"))).resolve()
+    place = (asked.directory or Path(mkdtemp(prefix="imgctl-demo-"))).resolve()
     photos = place / "photos"
     if photos.exists():
         raise ImgctlError(f"{photos} is there already", hint="choose an empty --directory")

@@ -1,21 +1,27 @@
 """`imgctl doctor`: is everything there?"""
 
+from typing import TYPE_CHECKING
+
 from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import Options
 from imgctl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from imgctl.ops.doctor import Check
 
 
 @subcommand(
+    Options,
     examples="""
 imgctl doctor
 imgctl doctor --json --config /etc/imgctl.toml
 """,
 )
-def command(session: Session) -> ExitCode:
+def command(session: Session, _: Options) -> ExitCode:
     """Check configuration, database, schema, clock, store, codecs and limits; exit 1 when one of them is wrong.
 
     What imgctl relies on of the store is tried on small blobs below .imgctl-check/, which are deleted again.
     """
-    from imgctl.cli.checks import show_check
     from imgctl.ops.doctor import examine
 
     wrong = 0
@@ -24,3 +30,12 @@ def command(session: Session) -> ExitCode:
         show_check(session, check)
     session.data({"type": "summary", "failed": wrong})
     return ExitCode.ERROR if wrong else ExitCode.DONE
+
+
+def show_check(session: Session, check: "Check") -> None:
+    """A line for people, a record for programs; `init` shows its checks so too."""
+    about = {"name": check.name, "ok": check.ok, "level": check.level, "detail": check.detail}
+    session.data({"type": "check", **about, "hint": check.hint or None})
+    level = check.level.upper() if check.level == "fail" else check.level
+    hint = f"; {check.hint}" if check.hint else ""
+    session.text(f"{level:<4}  {check.name:<13} {check.detail}{hint}")

@@ -1,26 +1,30 @@
 """`imgctl get`: a picture's blobs as files."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import Options, arguments, flag, required
+from imgctl.cli.types import DIRECTORY
 from imgctl.errors import ExitCode, ImgctlError
 from imgctl.units import format_bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    images: tuple[str, ...] = arguments("ID|KEY|URL...")
+    out: Path = required(Path, "The directory to write to.", kind=DIRECTORY)
+    force: bool = flag("Write over files that differ.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl get 0190b2b4-0000-7000-8000-000000000001 --out case-4711
 imgctl get 0190b2b4 0190b2b5 --out . --json
 """,
 )
-@click.argument("images", metavar="ID|KEY|URL...", nargs=-1, required=True)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The directory to write to."
-)
-@click.option("--force", is_flag=True, help="Write over files that differ.")
-def command(session: Session, *, images: tuple[str, ...], out: Path, force: bool) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Download originals and the variants that exist, and check them.
 
     An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
@@ -31,28 +35,18 @@ def command(session: Session, *, images: tuple[str, ...], out: Path, force: bool
     from imgctl.ops.support.download import Fate, fetch, make_directory
 
     fates = dict.fromkeys(Fate, 0)
-    make_directory(out)
+    make_directory(asked.out)
     with open_parts(session.settings) as parts:
-        for text in images:
-            for one in fetch(parts.store, find_image(parts.catalog, text), out, force=force):
+        for text in asked.images:
+            for one in fetch(parts.store, find_image(parts.catalog, text), asked.out, force=asked.force):
                 fates[one.fate] += 1
-                session.data(
-                    {
-                        "type": "blob",
-                        "id": str(one.image),
-                        "role": one.role,
-                        "key": one.key,
-                        "path": str(one.path),
-                        "fate": one.fate.value,
-                        "bytes": one.bytes,
-                        "detail": one.detail or None,
-                    }
-                )
+                about = {"id": one.image, "role": one.role, "key": one.key, "path": one.path, "fate": one.fate}
+                session.data({"type": "blob", **about, "bytes": one.bytes, "detail": one.detail or None})
                 if one.fate is Fate.FAILED:
                     session.error(f"{one.role} of {one.image}: {one.detail}")
                 else:
                     session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {one.path}")
-    session.data({"type": "summary", **{fate.value: count for fate, count in fates.items()}})
+    session.summary(fates)
     if not any(fates.values()):
-        raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {images[0]} says why")
+        raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {asked.images[0]} says why")
     return ExitCode.PARTLY if fates[Fate.FAILED] else ExitCode.DONE

@@ -1,20 +1,26 @@
 """`imgctl init`: the catalog's tables and a look at the store."""
 
-import click
+from dataclasses import dataclass
 
 from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import Options, flag
 from imgctl.errors import ExitCode
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    sql: bool = flag("Print the DDL for a DBA and change nothing.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl init
 imgctl init --catalog postgresql+psycopg://imgctl@db/photos --store s3://photos
 imgctl init --sql --catalog postgresql+psycopg://imgctl@db/photos > schema.sql
 """,
 )
-@click.option("--sql", is_flag=True, help="Print the DDL for a DBA and change nothing.")
-def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
+def command(session: Session, asked: Asked) -> ExitCode:
     """Create or upgrade the catalog's tables, and check that the store does what imgctl relies on.
 
     Safe to run again. Writes no secrets anywhere. Exit 1 when the store cannot be used.
@@ -22,10 +28,10 @@ def command(session: Session, sql: bool) -> ExitCode:  # noqa: FBT001
     from imgctl.store.catalog.upgrade import ddl, upgrade
 
     settings = session.settings
-    if sql:
+    if asked.sql:
         session.verbatim(ddl(settings.catalog.url))
         return ExitCode.DONE
-    from imgctl.cli.checks import show_check
+    from imgctl.cli.doctor import show_check
     from imgctl.ops.doctor import examine_store
     from imgctl.store.blobs.open import open_store
     from imgctl.store.catalog.engine import open_catalog

@@ -1,18 +1,17 @@
 """`imgctl insert`: rows for blobs that already lie in the store."""
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.running import Running, running
-from imgctl.cli.types import Formats, Seconds
-from imgctl.errors import ExitCode, UsageError
+from imgctl.cli.base import Json, Running, Session, running, subcommand
+from imgctl.cli.options import Options, file_argument, flag, option
+from imgctl.cli.types import FORMATS
+from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reports, Tally, record, unlikely_dates
 from imgctl.ops.insert.entries import Manifest
-from imgctl.pricing.estimate import Billing, billing
+from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
@@ -20,34 +19,26 @@ from imgctl.units import count_of, counts_of, format_bytes
 _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    manifest: Path = file_argument("MANIFEST")
+    dry_run: bool = flag("Change nothing; look at each blob and say what would be inserted.")
+    yes: bool = flag("Spend what the estimate says.")
+    leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+    report: Path | None = option(None, "A line for each blob, CSV or JSONL by its ending.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl insert old-bucket.csv --dry-run
 imgctl insert old-bucket.csv --yes --report inserted.csv
 imgctl insert keys.jsonl --yes --store s3://photos --concurrency 64 --json
 """,
-    flags={"concurrency": "upload.concurrency", "memory": "upload.memory"},
+    settings={"upload.concurrency": "Requests in flight; 0: 16.", "upload.memory": ""},
 )
-@click.argument("manifest", type=Path)
-@click.option("--dry-run", is_flag=True, help="Change nothing; look at each blob and say what would be inserted.")
-@click.option("--yes", is_flag=True, help="Spend what the estimate says.")
-@click.option(
-    "--leave-out", metavar="FORMAT,…", type=Formats(), default=frozenset(), help="Not these formats: raw,video,psd."
-)
-@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
-@click.option("--concurrency", metavar="N", help="Requests in flight; 0: 16. [upload] concurrency")
-@click.option("--memory", metavar="SIZE", help="Bytes of photos held at once. [upload] memory")
-@click.option("--report", metavar="FILE", type=Path, help="A line for each blob, CSV or JSONL by its ending.")
-def command(
-    session: Session,
-    *,
-    manifest: Path,
-    dry_run: bool,
-    yes: bool,
-    leave_out: frozenset[Format],
-    max_duration: float | None,
-    report: Path | None,
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Insert the blobs that MANIFEST names: a copy under a key of imgctl's, and a row to the catalog.
 
     MANIFEST is CSV with a header or JSON lines, with key and user_id, and where known caption and uploaded_at (else the
@@ -61,39 +52,36 @@ def command(
 
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
-    source = Manifest(file=manifest, store_url=store.url, own_prefixes=prefixes)
+    source = Manifest(file=asked.manifest, store_url=store.url, own_prefixes=prefixes)
     tally = Tally()
     with (
         open_parts(settings) as parts,
-        running(session, unit="blobs", max_seconds=max_duration) as run,
-        Reports(report, None, inputs=[manifest]) as reports,
-        closing(Recogniser(settings.work, leave_out=leave_out)) as recogniser,
+        running(session, unit="blobs", max_seconds=asked.max_duration) as run,
+        Reports(asked.report, None, inputs=[asked.manifest]) as reports,
+        closing(Recogniser(settings.work, leave_out=asked.leave_out)) as recogniser,
     ):
-        _show_cost(session, parts.store, source, run, agreed=yes or dry_run)
-        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=dry_run):
+        _show_cost(session, parts.store, source, run, asked)
+        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=asked.dry_run):
             tally.add(outcome)
             reports.add(outcome)
             _show(session, run, outcome)
-        _conclude(session, tally, put_if_absent=parts.store.put_if_absent, dry_run=dry_run)
+        _conclude(session, tally, put_if_absent=parts.store.put_if_absent, dry_run=asked.dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 
-def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, *, agreed: bool) -> None:
+def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, asked: Asked) -> None:
     """Say what the whole manifest would cost; UsageError where somebody bills and nobody agreed."""
-    from imgctl.ops.cost.cards import card_in_force
     from imgctl.ops.insert.entries import estimate, survey
+    from imgctl.ops.spend import agree, terms
 
-    bill = billing(session.settings.store.url, session.endpoint_url)
-    if bill is Billing.NONE:
+    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    if who.bill is Billing.NONE:
         return
     found = survey(source.entries(), store)
-    cost = estimate(card_in_force(session.settings), found)
-    session.data({"type": "estimate", "blobs": found.blobs, **cost.record(bill)})
-    run.say(f"to insert {count_of(found.blobs, 'blob')} costs at most: {cost.text(bill)}")
-    if not agreed:
-        raise UsageError(
-            f"inserting {count_of(found.blobs, 'blob')} is billed", hint="add --yes, or --dry-run to look first"
-        )
+    cost, what = estimate(who.card, found), count_of(found.blobs, "blob")
+    session.data({"type": "estimate", "blobs": found.blobs, **cost.record(who.bill)})
+    run.say(f"to insert {what} costs at most: {cost.text(who.bill)}")
+    agree(f"inserting {what}", cost.one_off, who, yes=asked.yes, dry_run=asked.dry_run)
 
 
 def _show(session: Session, run: Running, outcome: FileOutcome) -> None:

@@ -4,60 +4,30 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from imgctl.cli.running import Running
-from imgctl.cli.scope import chosen
+from imgctl.cli.base import Running
 from imgctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgctl.cli.repair import Asked
     from imgctl.ops.audit.findings import FindingsFile
     from imgctl.ops.parts import Parts
     from imgctl.ops.rows import Chosen
-    from imgctl.store.catalog.lookups import Scope
 
 
 GRACE = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the command line says of where findings come from."""
-
-    findings: str | None
-    ids: tuple[str, ...]
-    user: UUID | None
-    since: datetime | None
-    until: datetime | None
-    ids_from: Path | None
-    grace_seconds: float | None
-    stuck_seconds: float
-    storage_class: bool
-
-    @property
-    def scope(self) -> "Scope":
-        """The rows in scope; a file of findings may be about all."""
-        from imgctl.store.catalog.lookups import Scope
-
-        return Scope(user_id=self.user, since=self.since, until=self.until)
-
-
-def has_scope(asked: Asked) -> bool:
-    """Whether any rows were chosen."""
-    return bool(asked.ids or asked.user or asked.since or asked.until or asked.ids_from)
-
-
 @contextmanager
-def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[FindingsFile]":
+def findings_of(parts: "Parts", asked: "Asked", run: Running) -> "Iterator[FindingsFile]":
     """The findings as a file that can be read twice: a pipe's and an audit's are kept in a temporary one."""
     from imgctl.ops.audit.findings import FindingsFile
 
-    if asked.findings and has_scope(asked):
+    if asked.findings and asked.has_scope:
         raise UsageError("FINDINGS say themselves what they are about", hint="leave the scope out, or FINDINGS")
     if asked.findings and asked.findings != "-":
         yield FindingsFile(file=Path(asked.findings))
@@ -75,7 +45,7 @@ def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[Finding
         yield FindingsFile(file=file)
 
 
-def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, str | int | None]]:
+def _audited(parts: "Parts", asked: "Asked", run: Running) -> Iterator[dict[str, str | int | None]]:
     from imgctl.ops.audit.order import AuditOrder, Tally
     from imgctl.ops.audit.start import audit
     from imgctl.ops.rows import BadId
@@ -85,7 +55,7 @@ def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, s
         order = AuditOrder(
             chosen=scope,
             grace=_grace(asked),
-            stuck_after=timedelta(seconds=asked.stuck_seconds),
+            stuck_after=timedelta(seconds=asked.stuck_after),
             classes=asked.storage_class,
         )
         for finding in audit(parts, order, tally=Tally(), stop=run.stop, bad=bad):
@@ -94,22 +64,25 @@ def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, s
         run.say(f"{one.where}: {one.detail}", always=True)
 
 
-def _grace(asked: Asked) -> timedelta:
+def _grace(asked: "Asked") -> timedelta:
     # Who names an image wants it looked at now; leases and --stuck-after still tell what is in flight.
-    usual = timedelta(0) if asked.ids else GRACE
-    return usual if asked.grace_seconds is None else timedelta(seconds=asked.grace_seconds)
+    usual = timedelta(0) if asked.id else GRACE
+    return usual if asked.grace is None else timedelta(seconds=asked.grace)
 
 
 @contextmanager
-def _chosen(parts: "Parts", asked: Asked) -> "Iterator[Chosen]":
+def _chosen(parts: "Parts", asked: "Asked") -> "Iterator[Chosen]":
     from imgctl.ops.lookup import find_image
+    from imgctl.ops.rows import Chosen
     from imgctl.run.scratch import Scratch
 
-    with ExitStack() as stack:
-        ids_from = asked.ids_from
-        if asked.ids:
-            if ids_from:
-                raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
-            ids_from = stack.enter_context(Scratch("ids")).path / "ids.txt"
-            ids_from.write_text("".join(f"{find_image(parts.catalog, one).id}\n" for one in asked.ids))
-        yield stack.enter_context(chosen(user=asked.user, since=asked.since, until=asked.until, ids_from=ids_from))
+    if not asked.id:
+        with asked.chosen() as chosen:
+            yield chosen
+        return
+    if asked.ids_from:
+        raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
+    with Scratch("ids") as scratch:
+        file = scratch.path / "ids.txt"
+        file.write_text("".join(f"{find_image(parts.catalog, one).id}\n" for one in asked.id))
+        yield Chosen(scope=asked.scope, ids_from=file)

@@ -4,8 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Session
-from imgctl.cli.running import Running
+from imgctl.cli.base import Running, Session
 from imgctl.errors import ExitCode, UsageError
 from imgctl.units import counts_of
 

@@ -1,30 +1,34 @@
 """`imgctl serve`: the HTTP API."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import click
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.types import UserId
+from imgctl.cli.options import Options, option
 from imgctl.errors import ConfigError, ExitCode
 
 SCOPES = {"read": ("read",), "write": ("write",), "read+write": ("read", "write")}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    make_token: str | None = option(None, "Print a new token and the line that admits it, and end.", metavar="NAME")
+    scope: str = option("read+write", "What the new token may do.", kind=click.Choice(list(SCOPES)))
+    user: UUID | None = option(None, "The only owner whose images the new token may see.")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl serve
 imgctl serve --port 9000 --log-file /var/log/imgctl.log
 imgctl serve --make-token phone --scope read+write --user 0190b2b4-0000-7000-8000-000000000001
 """,
-    flags={"host": "serve.host", "port": "serve.port"},
+    settings={"serve.host": "", "serve.port": ""},
 )
-@click.option("--host", metavar="ADDRESS", help="Where to listen; anything but loopback wants tokens. [serve] host")
-@click.option("--port", metavar="N", help="The port; 0: any free one. [serve] port")
-@click.option("--make-token", metavar="NAME", help="Print a new token and the line that admits it, and end.")
-@click.option("--scope", type=click.Choice(list(SCOPES)), default="read+write", help="What the new token may do.")
-@click.option("--user", type=UserId(), help="Whose images alone the new token is about.")
-def command(session: Session, *, make_token: str | None, scope: str, user: UUID | None) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Serve applications and browsers: POST and GET /images, galleries at /users/UUID, metrics, docs at /docs.
 
     A picture is safe once POST has answered; `imgctl work` builds its variants, here or elsewhere. Without tokens only
@@ -35,8 +39,8 @@ def command(session: Session, *, make_token: str | None, scope: str, user: UUID 
         from imgctl.web.run import CONNECTIONS, serve, serving
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
-    if make_token is not None:
-        token, line = new_token(_checked(make_token), scopes=map(Scope, SCOPES[scope]), user_id=user)
+    if asked.make_token is not None:
+        token, line = new_token(_checked(asked.make_token), scopes=map(Scope, SCOPES[asked.scope]), user_id=asked.user)
         session.text(f"token:   {token}")
         session.text(f'setting: [serve] tokens = ["{line}"]')
         session.data({"type": "token", "token": token, "setting": line})

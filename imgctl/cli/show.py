@@ -1,11 +1,11 @@
 """`imgctl show`: all that is known of one image."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.table import table
+from imgctl.cli.options import Options, argument
+from imgctl.cli.render import table
 from imgctl.errors import ExitCode
 from imgctl.units import format_bytes
 
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    image: str = argument("ID|KEY|URL")
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl show 0190b2b4-0000-7000-8000-000000000001
 imgctl show 0190b2b4 --json
@@ -23,19 +29,18 @@ imgctl show 2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg
 imgctl show https://images.example.org/2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg?v=3f2a9c11
 """,
 )
-@click.argument("image", metavar="ID|KEY|URL")
-def command(session: Session, *, image: str) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Show all that is known of an image: its row, its blobs as they are now, its history, its cost.
 
     Named by its id, the beginning of one, one of its keys, or a URL of one of its blobs. Says last what is wrong with
-    it, and the command that would mend it.
+    it, and the command that would repair it.
     """
     from imgctl.ops.lookup import find_image, record
     from imgctl.ops.parts import open_parts
     from imgctl.ops.support.overview import overview
 
     with open_parts(session.settings) as parts:
-        found = find_image(parts.catalog, image)
+        found = find_image(parts.catalog, asked.image)
         seen = overview(parts, found, endpoint_url=session.endpoint_url)
     row = record(found)
     width = max(map(len, row))

@@ -1,15 +1,14 @@
 """`imgctl stats`: how many images, how many bytes, what failed, how long the oldest waits."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
 from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.scope import range_options
-from imgctl.cli.table import table
+from imgctl.cli.options import RangeOptions, option
+from imgctl.cli.render import table
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.units import format_bytes, format_seconds
@@ -21,7 +20,13 @@ GROUPS = ("user", "day", "status", "class")
 HEADERS = ("IMAGES", "BYTES", *(status.upper() for status in Status), "OLDEST UNFINISHED")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(RangeOptions):
+    by: str | None = option(None, "A line for each user, day (UTC), state or storage class.", kind=click.Choice(GROUPS))
+
+
 @subcommand(
+    Asked,
     examples="""
 imgctl stats
 imgctl stats --by day --since 30d
@@ -29,17 +34,12 @@ imgctl stats --by user --json
 imgctl stats --by class --user 0190b2b4-0000-7000-8000-000000000001
 """,
 )
-@click.option("--by", type=click.Choice(GROUPS), help="A line for each user, day (UTC), state or storage class.")
-@range_options
-def command(
-    session: Session, *, by: str | None, user: UUID | None, since: datetime | None, until: datetime | None
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Count images by state, and the bytes of their originals: one query over the catalog, none to the store."""
     from imgctl.ops.parts import open_parts
     from imgctl.store.catalog.aggregates import By, groups
-    from imgctl.store.catalog.lookups import Scope
 
-    total, size = 0, 0
+    by, total, size = asked.by, 0, 0
 
     def rows() -> Iterator[tuple[str, ...]]:
         nonlocal total, size
@@ -49,9 +49,8 @@ def command(
             session.data({"type": "group", by or "group": one.group, **_record(one)})
             yield (one.group, *_cells(one)) if by else _cells(one)
 
-    scope = Scope(user_id=user, since=since, until=until)
     with open_parts(session.settings) as parts, parts.catalog.read() as connection:
-        found = groups(connection, scope, by=By(by) if by else None)
+        found = groups(connection, asked.scope, by=By(by) if by else None)
         for line in table((by.upper(), *HEADERS) if by else HEADERS, rows()):
             session.text(line)
     session.data({"type": "summary", "images": total, "bytes": size})

@@ -1,82 +1,125 @@
-"""Option types with errors that name the value and the way out: ids, durations, moments."""
+"""How options read their text: ids, times, durations, sizes, amounts; errors name the value and the way out."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic, TypeVar, cast
 from uuid import UUID
 
 import click
 
 from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format, format_names, formats_named
+from imgctl.keys import ROLES
 from imgctl.units import parse_bytes, parse_seconds
 
+T = TypeVar("T")
 
-class UserId(click.ParamType[UUID]):
-    """A UUID in any of its spellings."""
 
-    name = "uuid"
+class Parsed(click.ParamType[T], Generic[T]):
+    """A type whose text `parse` reads, raising UsageError for what it is not."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+    def __init__(self, metavar: str, parse: Callable[[str], T]) -> None:
+        self.name = metavar.lower()
+        self._metavar = metavar
+        self._parse = parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self._metavar
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> T:
         try:
-            return value if isinstance(value, UUID) else UUID(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no UUID; write 8-4-4-4-12 hex digits", param, ctx)
-
-
-class Moment(click.ParamType[datetime]):
-    """A point in time: `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC unless said), or `24h`, that long ago."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.now(UTC) - timedelta(seconds=parse_seconds(str(value)))
-        except (UsageError, OverflowError):
-            pass
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-class Seconds(click.ParamType[float]):
-    """A duration: `6h`, `15m`, `90d`."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return value if isinstance(value, float) else parse_seconds(str(value))
+            return self._parse(value) if isinstance(value, str) else cast("T", value)
         except UsageError as error:
             self.fail(error.line, param, ctx)
 
 
-class Size(click.ParamType[int]):
-    """A size: `500KB`, `1MiB`."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return value if isinstance(value, int) else parse_bytes(str(value))
-        except UsageError as error:
-            self.fail(error.line, param, ctx)
+def _user_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"invalid UUID: {text!r}; write 8-4-4-4-12 hex digits") from None
 
 
-class Formats(click.ParamType[frozenset[Format]]):
+def _moment(text: str) -> datetime:
+    """`2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC unless said), or `24h`, that long ago."""
+    try:
+        return datetime.now(UTC) - timedelta(seconds=parse_seconds(text))
+    except (UsageError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"invalid time: {text!r}; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _formats(text: str) -> frozenset[Format]:
     """Formats as users name them: `raw`, `video`, `cr3,psd`."""
+    formats: frozenset[Format] = frozenset()
+    for name in filter(None, map(str.strip, text.split(","))):
+        named = formats_named(name)
+        if not named:
+            raise UsageError(f"unknown format {name!r}; known: {', '.join(format_names())}")
+        formats |= named
+    return formats
 
-    name = "formats"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Format]:
-        if isinstance(value, frozenset):
-            return value
-        formats: frozenset[Format] = frozenset()
-        for name in filter(None, map(str.strip, str(value).split(","))):
-            named = formats_named(name)
-            if not named:
-                self.fail(f"unknown format {name!r}; known: {', '.join(format_names())}", param, ctx)
-            formats |= named
-        return formats
+def amount(text: str) -> Decimal:
+    """A number from 0 on, to the last digit."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"invalid number: {text!r}") from None
+    if not found.is_finite() or found < 0:
+        raise UsageError(f"invalid number: {text!r}; write 0 or more")
+    return found
+
+
+def _sizes(text: str) -> dict[str, int]:
+    """Bytes by role: `thumb=50KB,original=3MB`."""
+    found = {}
+    for part in text.split(","):
+        name, _, size = part.partition("=")
+        if name.strip() not in ROLES:
+            known = ", ".join(ROLES)
+            raise UsageError(f"unknown role {name.strip()!r}, known: {known}; write thumb=50KB,original=3MB")
+        found[name.strip()] = parse_bytes(size)
+    return found
+
+
+def _month(text: str) -> date:
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise UsageError(f"invalid month: {text!r}; write 2026-11") from None
+
+
+USER = Parsed("UUID", _user_id)
+TIME = Parsed("TIME", _moment)
+DURATION = Parsed("DURATION", parse_seconds)
+SIZE = Parsed("SIZE", parse_bytes)
+AMOUNT = Parsed("N", amount)
+FORMATS = Parsed("FORMAT,…", _formats)
+SIZES = Parsed("ROLE=SIZE,…", _sizes)
+MONTH = Parsed("MONTH", _month)
+FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+ANY_COUNT = click.IntRange(min=0)
+
+
+class OneOf(click.ParamType[StrEnum]):
+    """One of a closed set of values, as typed in lower or upper case."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        self.name = kind.__name__.lower()
+        self._kind = kind
+        self._choice = click.Choice([one.value for one in kind], case_sensitive=False)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._choice.get_metavar(param, ctx)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        return self._kind(self._choice.convert(str(value), param, ctx))

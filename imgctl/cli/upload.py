@@ -1,16 +1,14 @@
 """`imgctl upload`: directories to the store, rows to the catalog."""
 
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
 from uuid import UUID
 
-import click
-
-from imgctl.cli.base import Json, Session, subcommand
-from imgctl.cli.running import Running, running
-from imgctl.cli.types import Formats, Moment, Seconds, Size, UserId
+from imgctl.cli.base import Json, Running, Session, running, subcommand
+from imgctl.cli.options import Options, arguments, flag, option, order_of, switch
+from imgctl.cli.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason, Reports, Tally, record, unlikely_dates
@@ -19,22 +17,28 @@ from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
 
 
-class Chosen(TypedDict):
-    """The options that choose files, named as the fields of Selection."""
-
-    paths: tuple[str, ...]
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    min_size: int | None
-    max_size: int | None
-    since: datetime | None
-    until: datetime | None
-    files_from: str | None
-    manifest: str | None
-    follow_links: bool
-    junk_filter: bool
-    user_id: UUID | None
-    user_from: str | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    paths: tuple[str, ...] = arguments("[PATH]...")
+    user_id: UUID | None = option(None, "The owner of these images.", name="--user")
+    user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
+    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at.", metavar="FILE")
+    files_from: str | None = option(None, "Take paths from a list, a line each; - is stdin.", metavar="FILE")
+    include: tuple[str, ...] = option((), "Only files that match; repeatable.", metavar="GLOB")
+    exclude: tuple[str, ...] = option((), "Not what matches; wins over --include.", metavar="GLOB")
+    min_size: int | None = option(None, "No smaller files: 10KiB.", kind=SIZE)
+    max_size: int | None = option(None, "No larger files: 2GiB.", kind=SIZE)
+    since: datetime | None = option(None, "Modified at or after: 24h (ago), 2026-11-22.")
+    until: datetime | None = option(None, "Modified before.")
+    leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
+    follow_links: bool = flag("Follow symbolic links; loops are found.")
+    junk_filter: bool = switch("--junk-filter/--no-junk-filter", "Leave out hidden and system files (default).")
+    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The image's date.")
+    limit: int | None = option(None, "Upload at most N files.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+    report: Path | None = option(None, "A line for each file, CSV or JSONL by its ending.")
+    failed_out: Path | None = option(None, "The files that failed, for --files-from.")
+    dry_run: bool = flag("Say what would be put and cost; upload nothing.")
 
 
 # Left out because the user said so, or no photo of anybody's: counted and reported, named on the screen with -v only.
@@ -50,15 +54,10 @@ EXPECTED = frozenset(
         Reason.NOT_TRIED,
     )
 )
-FLAGS = {
-    "concurrency": "upload.concurrency",
-    "memory": "upload.memory",
-    "bwlimit": "upload.bwlimit",
-    "journal": "upload.journal",
-}
 
 
 @subcommand(
+    Asked,
     examples="""
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload /mnt/nas --user-from '{user}/**' --exclude '*.gif' --report nas.csv --failed-out again.txt
@@ -66,48 +65,14 @@ imgctl upload --files-from again.txt --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload --manifest album.csv --uploaded-at taken --dry-run
 imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50MiB --max-duration 6h
 """,
-    flags=FLAGS,
+    settings={
+        "upload.bwlimit": "",
+        "upload.concurrency": "Puts in flight; 0: found out.",
+        "upload.memory": "",
+        "upload.journal": "What was uploaded before; none: no journal.",
+    },
 )
-@click.argument("paths", nargs=-1, type=click.Path(path_type=str), metavar="[PATH]...")
-@click.option("--user", "user_id", type=UserId(), help="Whose images these are.")
-@click.option("--user-from", metavar="PATTERN", help="Take the user from the path: '{user}/**'.")
-@click.option("--manifest", metavar="FILE", help="CSV or JSONL: path, user_id, caption, uploaded_at.")
-@click.option("--files-from", metavar="FILE", help="Take paths from a list, a line each; - is stdin.")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only files that match; repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="Not what matches; wins over --include.")
-@click.option("--min-size", metavar="SIZE", type=Size(), help="No smaller files: 10KiB.")
-@click.option("--max-size", metavar="SIZE", type=Size(), help="No larger files: 2GiB.")
-@click.option("--since", metavar="TIME", type=Moment(), help="Modified at or after: 24h (ago), 2026-11-22.")
-@click.option("--until", metavar="TIME", type=Moment(), help="Modified before.")
-@click.option(
-    "--leave-out", metavar="FORMAT,…", type=Formats(), default=frozenset(), help="Not these formats: raw,video,psd."
-)
-@click.option("--follow-links", is_flag=True, help="Follow symbolic links; loops are found.")
-@click.option("--junk-filter/--no-junk-filter", default=True, help="Leave out hidden and system files (default).")
-@click.option(
-    "--uploaded-at", type=click.Choice([one.value for one in UploadedAt]), default="now", help="The image's date."
-)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Upload at most so many.")
-@click.option("--max-duration", metavar="TIME", type=Seconds(), help="Stop cleanly after: 6h; the next run goes on.")
-@click.option("--bwlimit", metavar="SIZE", help="Bytes put a second. [upload] bwlimit")
-@click.option("--concurrency", metavar="N", help="Puts in flight; 0: found out. [upload] concurrency")
-@click.option("--memory", metavar="SIZE", help="Bytes of photos held at once. [upload] memory")
-@click.option("--journal", metavar="FILE", help="What was uploaded before; none: no journal. [upload] journal")
-@click.option("--report", metavar="FILE", type=Path, help="A line for each file, CSV or JSONL by its ending.")
-@click.option("--failed-out", metavar="FILE", type=Path, help="The files that failed, for --files-from.")
-@click.option("--dry-run", is_flag=True, help="Say what would be put and cost; upload nothing.")
-def command(
-    session: Session,
-    *,
-    uploaded_at: str,
-    limit: int | None,
-    max_duration: float | None,
-    report: Path | None,
-    failed_out: Path | None,
-    dry_run: bool,
-    leave_out: frozenset[Format],
-    **chosen: Unpack[Chosen],
-) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Upload every image at or below PATH: the original to the store, a row to the catalog.
 
     What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
@@ -118,17 +83,17 @@ def command(
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
-    settings, selection, tally = session.settings, Selection(**chosen), Tally()
+    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), Tally()
     store = open_store(settings.store)
-    order = UploadOrder(limit=limit, uploaded_at=UploadedAt(uploaded_at), dry_run=dry_run, leave_out=leave_out)
+    order = order_of(UploadOrder, asked)
     journal = journal_file(settings.upload.journal)
-    with running(session, unit="files", max_seconds=max_duration) as run:
+    with running(session, unit="files", max_seconds=asked.max_duration) as run:
         try:
             with (
                 uploading(
                     settings, selection, order, store=store, journal=journal, stop=run.stop, tell=run.say
                 ) as outcomes,
-                Reports(report, failed_out, inputs=_lists(selection)) as reports,
+                Reports(asked.report, asked.failed_out, inputs=_lists(selection)) as reports,
             ):
                 for outcome in outcomes:
                     tally.add(outcome)
@@ -137,7 +102,7 @@ def command(
         finally:
             # To people, a run that could not begin says why and nothing else.
             if tally.fates or session.json or sys.exception() is None:
-                _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=dry_run)
+                _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=asked.dry_run)
         return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
 
 
@@ -171,14 +136,13 @@ def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry
     if told := warning(put_if_absent):
         session.text(told)
     if dry_run:
-        from imgctl.ops.cost.cards import card_in_force
-        from imgctl.pricing.estimate import billing, upload_estimate
+        from imgctl.ops.spend import terms
+        from imgctl.pricing.estimate import upload_estimate
 
-        bill = billing(session.settings.store.url, session.endpoint_url)
-        card = card_in_force(session.settings)
-        estimate = upload_estimate(card, files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
-        session.text(f"nothing was changed; to upload these would cost: {estimate.text(bill)}")
-        summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(bill)}
+        who = terms(session.settings, endpoint_url=session.endpoint_url)
+        estimate = upload_estimate(who.card, files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
+        session.text(f"nothing was changed; to upload these would cost: {estimate.text(who.bill)}")
+        summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(who.bill)}
     session.data({"type": "summary", **summary})
 
 

@@ -65,6 +65,15 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def setting_field(name: str) -> Field[object]:
+    """The field of a setting by its path: `work.jobs`; ConfigError where there is no such setting."""
+    *sections, last = name.split(".")
+    node: object = Settings()
+    for section in sections:
+        node = getattr(node, section)
+    return _field(node, last, name)
+
+
 def variables(settings: Settings) -> dict[str, list[str]]:
     """Each environment twin and the path of the setting it names: `IMGCTL_WORK_JOBS` → `["work", "jobs"]`."""
     return {PREFIX + "_".join(path).upper(): path for path in _paths(settings, [])}

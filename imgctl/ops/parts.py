@@ -52,3 +52,18 @@ def open_current(url: str, *, connections: int = 4) -> Catalog:
         catalog.close()
         raise
     return catalog
+
+
+@contextmanager
+def catalog_of(settings: Settings) -> Iterator[Catalog]:
+    """The catalog alone, for bills, which ask no store; SchemaNotCurrent where its tables are missing or others."""
+    from imgctl.store.catalog.engine import open_catalog
+    from imgctl.store.catalog.upgrade import check_current
+
+    catalog = open_catalog(settings.catalog.url)
+    try:
+        check_current(catalog)
+        collect_from_here()
+        yield catalog
+    finally:
+        catalog.close()

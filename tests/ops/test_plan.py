@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from imgctl.errors import UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status
-from imgctl.ops.plan.file import Action, PlanWriter, read_plan
-from imgctl.ops.plan.version import row_version
+from imgctl.ops.plan import Action, PlanWriter, read_plan, row_version
 from tests.store.catalog.rows import NOON, USER
 
 IMAGE = Image(

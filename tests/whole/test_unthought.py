@@ -17,7 +17,7 @@ LINE = f"imgctl: unexpected Unthought: {MESSAGE} (-v shows where; please report 
 UPLOAD = (
     "imgctl.cli.base.load_settings",
     "imgctl.cli.base._session",
-    "imgctl.cli.running.Stop",
+    "imgctl.cli.base.Stop",
     "imgctl.run.stop.Stop.is_set",
     "imgctl.run.progress._draw",
     "imgctl.run.progress.Progress.advance",
@@ -63,7 +63,7 @@ WORK = (
     "imgctl.run.progress.Progress.expect",
     "imgctl.run.progress.Progress.advance",
     "tqdm.std.tqdm.update",
-    "imgctl.cli.work._record",
+    "imgctl.cli.work._label",
     "imgctl.cli.base.Session.data",
     "imgctl.ops.work.driver.open_pool",
     "imgctl.ops.work.processing.work",
@@ -83,7 +83,7 @@ WORK = (
     "imgctl.ops.work.driver.end_if_frozen",
     "imgctl.store.catalog.engine.Catalog.write",
     "imgctl.store.catalog.engine.Catalog.close",
-    "imgctl.ops.restore.queue.waiting",
+    "imgctl.ops.restore.wait.waiting",
 )
 # Called for each file, or nearly.
 REPEATED = (

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from imgctl.config import Settings
 from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
-from imgctl.pricing.card import load_card
+from imgctl.ops.spend import card_in_force
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Period, dollars, total
-from imgctl.pricing.prices import Card
 from imgctl.units import count_of, counts_of
 
 
@@ -36,7 +34,7 @@ def cost_of(tally: Tally, settings: Settings) -> AuditCost:
     """What was asked so far; a variant's or an unarchived original's HEAD is priced as STANDARD."""
     if not settings.store.url.startswith("s3://"):
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
-    card = _card(settings)
+    card = card_in_force(settings)
     counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
     lines = tuple(request_cost(card, StorageClass.STANDARD, what, count) for what, count in counts)
     amount = total(lines, Period.ONE_OFF)
@@ -49,14 +47,10 @@ def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
     bill = billing(settings.store.url, endpoint_url)
     if bill is Billing.NONE:
         return ""
-    card, count = _card(settings), images * (1 + len(Variant))
+    card, count = card_in_force(settings), images * (1 + len(Variant))
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
     whose = "" if bill is Billing.AWS else "price unknown for this endpoint; AWS would charge "
     return (
         f"--look {images} reads up to {count_of(count, 'blob')}: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
         "and by the GB for originals in STANDARD_IA or GLACIER_IR, and for what leaves the region"
     )
-
-
-def _card(settings: Settings) -> Card:
-    return load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)

@@ -21,7 +21,7 @@ from imgctl.ops.checkpoint import Checkpoint, state_file
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.order import Outcome, RestoreOrder
-from imgctl.ops.restore.price import Pile
+from imgctl.ops.restore.survey import Pile
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imgctl.ops.audit.findings import Finding, from_record
-from imgctl.ops.plan.file import Action
-from imgctl.ops.plan.perform import Applied, Fate, Site
-from imgctl.ops.plan.version import row_version
+from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
 from imgctl.ops.repair.decide import image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, RepairOrder
 from imgctl.ops.repair.order import Fate as Repaired

@@ -3,14 +3,13 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from imgctl.errors import StoreError
 from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
-from imgctl.ops.restore.look import Judge, Looker, note, readable_until
+from imgctl.ops.restore.look import Judge, Looker, is_wanted, note
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
-from imgctl.ops.restore.price import price_of
+from imgctl.ops.restore.survey import price_of
 from imgctl.ops.retry import StopSignal
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import Blob, BlobStore, Restore
@@ -46,18 +45,6 @@ def move_back(
     for outcome in _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=False):
         if outcome.fate in (Fate.MOVED, Fate.FAILED):
             yield outcome
-
-
-def is_wanted(one: Seen, order: RestoreOrder) -> bool:
-    """Whether an original must be asked for: it is archived, or restored for less long than wanted."""
-    if one.state in (State.ARCHIVED, State.EXPIRED):
-        return True
-    if one.state is not State.RESTORED or order.permanent or one.blob is None:
-        return False
-    until = readable_until(one.blob)
-    # Stores round up to midnight: the same command again on the same day finds it restored for long enough.
-    day = (datetime.now(UTC) + timedelta(days=order.days)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return until is None or until < day
 
 
 def _through(

@@ -1,7 +1,7 @@
 """Looking at originals: by a listing where they lie close together, else one by one."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Self
@@ -128,6 +128,18 @@ def readable_until(blob: Blob) -> datetime | None:
     """When the readable copy of an archived blob expires; None where there is none, or no more."""
     until = blob.restored_until
     return until if is_archived(blob.storage_class) and until is not None and until > datetime.now(UTC) else None
+
+
+def is_wanted(one: Seen, order: RestoreOrder) -> bool:
+    """Whether an original must be asked for: it is archived, or restored for less long than wanted."""
+    if one.state in (State.ARCHIVED, State.EXPIRED):
+        return True
+    if one.state is not State.RESTORED or order.permanent or one.blob is None:
+        return False
+    until = readable_until(one.blob)
+    # Stores round up to midnight: the same command again on the same day finds it restored for long enough.
+    day = (datetime.now(UTC) + timedelta(days=order.days)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return until is None or until < day
 
 
 def note(catalog: Catalog, looked: Sequence[Seen], *, stop: StopSignal) -> None:

@@ -8,10 +8,8 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
-from imgctl.ops.plan.file import Action, PlanWriter
-from imgctl.ops.plan.perform import Applied, Site
-from imgctl.ops.plan.perform import Fate as Performed
-from imgctl.ops.plan.version import row_version
+from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
+from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
 from imgctl.ops.retry import retry

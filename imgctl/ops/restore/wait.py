@@ -9,12 +9,14 @@ from imgctl.ops.restore.ask import move_back
 from imgctl.ops.restore.look import rows
 from imgctl.ops.restore.order import Outcome, RestoreOrder, State, Wanted
 from imgctl.ops.restore.survey import status
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId
 from imgctl.pricing.moves import hours_until_restored
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore, Tier
+from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.store.catalog.engine import Catalog
+from imgctl.units import count_of
 
 SECONDS_AN_HOUR = 3600
 # Where a price card gives no least time, as for DEEP_ARCHIVE, a quarter of the most.
@@ -73,3 +75,19 @@ def wait(
 
 def _jittered(seconds: float) -> float:
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def waiting(catalog: Catalog, *, stop: StopSignal) -> int:
+    """How many of the oldest 10,000 processing images wait for their originals to be restored."""
+
+    def attempt() -> int:
+        with catalog.read() as connection:
+            return awaiting_restore(connection)
+
+    return retry(attempt, stop=stop)
+
+
+def waiting_words(count: int) -> str:
+    """A sentence that says so, and the way out."""
+    what = count_of(count, "image waits for its original", "images wait for their originals")
+    return f"{what} to be restored (imgctl restore --status shows them, imgctl restore ID brings one back)"

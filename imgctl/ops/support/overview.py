@@ -8,8 +8,8 @@ from imgctl.config import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Status, Variant, VariantFormat, is_archived
-from imgctl.ops.cost.cards import card_in_force
 from imgctl.ops.parts import Parts
+from imgctl.ops.spend import card_in_force
 from imgctl.pricing.costs import Sized, monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool

@@ -15,11 +15,9 @@ from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.transition.gate import Verdict
-from imgctl.ops.transition.look import Judging, database_time
-from imgctl.ops.transition.move import Job, Moved, Mover
+from imgctl.ops.transition.move import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-from imgctl.ops.transition.rows import found_of, job_of, seen_of, settled_of
-from imgctl.ops.transition.survey import outcome
+from imgctl.ops.transition.survey import Judging, database_time, outcome
 from imgctl.ops.work.leases import Leases
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lease import Hold, end_if_frozen

@@ -1,4 +1,4 @@
-"""Leaving the moves to AWS: a lifecycle rule of the bucket, or a job of S3 Batch Operations."""
+"""Hands the moves over to AWS: a lifecycle rule of the bucket, or a job of S3 Batch Operations."""
 
 import math
 from collections.abc import Iterator
@@ -11,10 +11,9 @@ from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.transition.gate import Verdict
-from imgctl.ops.transition.look import Judges
-from imgctl.ops.transition.order import TransitionOrder
-from imgctl.ops.transition.rows import seen_of
-from imgctl.ops.transition.start import DAY_SECONDS
+from imgctl.ops.transition.move import seen_of
+from imgctl.ops.transition.order import DAY_SECONDS, TransitionOrder
+from imgctl.ops.transition.survey import Judges
 from imgctl.pricing.moves import Origin, break_even_bytes
 from imgctl.pricing.prices import STANDARD
 from imgctl.store.aws.batch import Job, create_copy_job, write_manifest

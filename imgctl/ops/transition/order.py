@@ -1,7 +1,7 @@
 """What a transition is asked to do, and what it says of each original."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from imgctl.model import Image, StorageClass
@@ -9,6 +9,8 @@ from imgctl.ops.rows import Chosen
 from imgctl.pricing.card import Card
 
 STAY_DAYS = 365
+DAY_SECONDS = 86_400
+REQUESTS = 16
 
 
 class Reason(StrEnum):
@@ -60,7 +62,7 @@ class TransitionOrder:
     policy: Policy
     chosen: Chosen = field(default_factory=Chosen)
     limit: int | None = None
-    concurrency: int = 16
+    concurrency: int = REQUESTS
     rate: int | None = None
     lease_seconds: float = 60.0
     delete_noncurrent: bool = False
@@ -75,3 +77,12 @@ class Outcome:
     reason: Reason | None = None
     detail: str = ""
     storage_class: str | None = None
+
+
+def older(chosen: Chosen, seconds: float | None, at: datetime) -> Chosen:
+    """The rows promised longer ago than `seconds` before `at`; without an age those promised before `at`.
+
+    Fixed once, so that survey and acting see the same rows: what is uploaded meanwhile is for the next run.
+    """
+    cutoff = at if seconds is None else at - timedelta(seconds=seconds)
+    return replace(chosen, scope=replace(chosen.scope, promised_before=cutoff))

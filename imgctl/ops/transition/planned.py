@@ -7,17 +7,14 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image, StorageClass
-from imgctl.ops.cost.cards import card_in_force
-from imgctl.ops.plan.file import Action
-from imgctl.ops.plan.perform import Applied, Fate, Site
-from imgctl.ops.plan.version import row_version
+from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
 from imgctl.ops.retry import retry
+from imgctl.ops.spend import card_in_force
 from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.gate import Refusal, Verdict, targets
-from imgctl.ops.transition.look import BLOCK, Judges, judges
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
-from imgctl.ops.transition.survey import foreseen
+from imgctl.ops.transition.survey import BLOCK, Judges, foreseen, judges
 from imgctl.store.catalog.lookups import by_ids
 
 DO = "transition"

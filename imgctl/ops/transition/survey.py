@@ -1,29 +1,92 @@
-"""The survey: what a transition would move, what that costs and saves, and what it leaves out; nothing is kept a photo."""
+"""Looks at every row of an order with the gate's verdict, in blocks, and sums up what would move and what that costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from imgctl.errors import StoreDenied
-from imgctl.ops.transition.gate import Verdict
-from imgctl.ops.transition.look import Judges
+from imgctl.model import Image
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.row_blobs import BlobLooker
+from imgctl.ops.rows import BadId, pages
+from imgctl.ops.transition.gate import Gate, Verdict
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Estimate
-from imgctl.pricing.moves import (
-    Origin,
-    monthly_before,
-    payback_months,
-    saving_per_month,
-    transition_estimate,
-)
+from imgctl.pricing.moves import Origin, monthly_before, payback_months, saving_per_month, transition_estimate
+from imgctl.run.threads import thread_pool
+from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import clock
 
 K = TypeVar("K", Origin, Reason)
 
 # The survey looks, and acting looks again.
 LOOKS = 2
+# So few rows are looked at together that what was seen of them is fresh when it is acted on.
+BLOCK = 256
+
+
+class Judging(Protocol):
+    """Who says what may move."""
+
+    def blocks(self) -> Iterator[list[Verdict]]:
+        """Verdicts over every row, each block looked at when it is asked for."""
+
+    def judge(self, images: Sequence[Image]) -> list[Verdict]:
+        """Verdicts over these rows, in their order."""
+
+
+class Judges:
+    """The gate with what it looks at; `looker` tells how many requests that took."""
+
+    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: BlobLooker, stop: StopSignal) -> None:
+        self.looker = looker
+        self.bad: list[BadId] = []
+        self._order = order
+        self._catalog = parts.catalog
+        self._gate = Gate(order.policy)
+        self._stop = stop
+
+    def blocks(self) -> Iterator[list[Verdict]]:
+        """Verdicts over every row of the order, each block looked at when it is asked for."""
+        for page in pages(self._catalog, self._order.chosen, stop=self._stop, bad=self.bad):
+            for start in range(0, len(page), BLOCK):
+                if self._stop.is_set():
+                    return
+                yield self.judge(page[start : start + BLOCK])
+
+    def judge(self, images: Sequence[Image]) -> list[Verdict]:
+        """Verdicts over these rows, in their order."""
+        now = retry(lambda: database_time(self._catalog), stop=self._stop)
+        verdicts = {image.id: self._gate.judge_row(image, now=now) for image in images}
+        open_rows = [image for image in images if verdicts[image.id] is None]
+        judged = {row.image.id: self._gate.judge(row) for row in self.looker.look(open_rows)}
+        return [verdicts[image.id] or judged[image.id] for image in images]
+
+
+@contextmanager
+def judges(
+    order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal, listing: bool | None = None
+) -> Iterator[Judges]:
+    """Look by listing where the scope is a range of days; by a request each for one user's and for named rows."""
+    if listing is None:
+        listing = order.chosen.ids_from is None and order.chosen.scope.user_id is None
+    with thread_pool(order.concurrency, name="look") as pool:
+        rate = RateLimit(order.rate) if order.rate else None
+        looker = BlobLooker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
+        yield Judges(order, parts=parts, looker=looker, stop=stop)
+
+
+def database_time(catalog: Catalog) -> datetime:
+    """What time the database has."""
+    with catalog.read() as connection:
+        return clock(connection)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,9 +124,9 @@ class Survey:
         self.recorded += verdict.is_misnamed and verdict.refusal is not None
         self.pending += verdict.under_way
         if verdict.origin is not None and verdict.blob is not None and verdict.refusal is None:
-            _add(self.planned, verdict.origin, verdict.blob.size)
+            add_to(self.planned, verdict.origin, verdict.blob.size)
         elif verdict.refusal is not None:
-            _add(self.left_out, verdict.refusal.reason, verdict.image.bytes or 0)
+            add_to(self.left_out, verdict.refusal.reason, verdict.image.bytes or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +189,8 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
     )
 
 
-def _add(sums: dict[K, Sized], key: K, size: int) -> None:
+def add_to(sums: dict[K, Sized], key: K, size: int) -> None:
+    """Count one more original of so many bytes."""
     before = sums.get(key, Sized(objects=0, size=0))
     sums[key] = Sized(objects=before.objects + 1, size=before.size + size)
 

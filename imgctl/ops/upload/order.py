@@ -59,7 +59,7 @@ def check(selection: Selection) -> None:
     if selection.user_id is not None and selection.user_from is not None:
         raise UsageError("--user and --user-from both say whose the files are", hint="give one of them")
     if selection.user_id is None and selection.user_from is None and selection.manifest is None:
-        raise UsageError("nobody is said to own the files", hint="give --user, --user-from or --manifest")
+        raise UsageError("no owner given", hint="use --user, --user-from or --manifest")
     if selection.min_size is not None and selection.max_size is not None and selection.min_size > selection.max_size:
         raise UsageError("--min-size is larger than --max-size", hint="swap them")
     if selection.since is not None and selection.until is not None and selection.since >= selection.until:

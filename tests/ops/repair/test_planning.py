@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from imgctl.model import Status
-from imgctl.ops.plan.apply import apply
-from imgctl.ops.plan.file import PlanWriter, read_plan
-from imgctl.ops.plan.perform import Fate, Site
+from imgctl.ops.apply import apply
+from imgctl.ops.plan import Fate, PlanWriter, Site, read_plan
 from imgctl.ops.repair.order import RepairOrder
 from imgctl.ops.repair.planning import action_of
 from imgctl.run.stop import Stop

@@ -12,8 +12,8 @@ from botocore.stub import Stubber
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status
-from imgctl.ops.restore.ask import is_wanted, request
-from imgctl.ops.restore.look import seen
+from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.look import is_wanted, seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Wanted
 from imgctl.ops.restore.wait import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
 from imgctl.pricing.card import load_card

@@ -16,8 +16,8 @@ from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.gate import Verdict
 from imgctl.ops.transition.hand_over import by_batch
-from imgctl.ops.transition.look import Judging, judges
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
+from imgctl.ops.transition.survey import Judging, judges
 from imgctl.pricing.card import load_card
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store

@@ -209,7 +209,7 @@ def test_a_walk_that_is_given_up_closes_its_directories(tmp_path: Path) -> None:
     ("selection", "words"),
     [
         (Selection(user_id=USER), "no files are named"),
-        (Selection(paths=("a",)), "nobody is said to own"),
+        (Selection(paths=("a",)), "no owner given"),
         (Selection(paths=("a",), user_id=USER, user_from="{user}"), "both"),
         (Selection(paths=("a",), user_from="user"), "once"),
         (Selection(paths=("a",), user_id=USER, min_size=2, max_size=1), "--min-size"),

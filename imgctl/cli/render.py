@@ -1,14 +1,34 @@
-"""How bills are shown: the card they come from, tables of groups, and lines with their formulas."""
+"""Tables for people, and what every bill shows: the card, who bills, lines with their formulas."""
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session
-from imgctl.cli.table import table
+from imgctl.cli.base import Json, Session, printable
 
 if TYPE_CHECKING:
     from imgctl.pricing.lines import Line
     from imgctl.pricing.prices import Card
+
+PAGE = 200
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table; widths are taken from each page of 200 rows, so that any number streams."""
+    stream = iter(rows)
+    page = list(islice(stream, PAGE))
+    header: Sequence[str] | None = headers
+    limit = shutil.get_terminal_size((160, 24)).columns
+    while page:
+        cells = [[printable(cell) for cell in row] for row in page]
+        shown = [list(headers), *cells] if header else cells
+        widths = [max(len(row[index]) for row in [list(headers), *cells]) for index in range(len(headers))]
+        for row in shown:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            yield line if len(line) <= limit else line[: limit - 1] + "…"
+        header = None
+        page = list(islice(stream, PAGE))
 
 
 def card_record(card: "Card") -> dict[str, Json]:
@@ -27,7 +47,7 @@ def show_billing(session: Session) -> None:
 
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
-        session.text("- this store is a directory, which bills nothing: AWS would charge the following")
+        session.text("- this store is a directory, which bills nothing: these are the prices of AWS for the same")
     elif bill is Billing.OTHER:
         session.text("- price unknown for this endpoint: AWS would charge the following")
 

@@ -1,21 +1,28 @@
-"""Plan files: JSON lines, a head first, an action an object, and a summary last that says the file is whole."""
+"""Plans: what a command would do, written down with what it saw, read back whole, and performed action by action."""
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.model import Image
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal
 from imgctl.pricing.lines import Json
+from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
 FORMAT = 1
+DIGEST_BYTES = 8
 _OWN = ("type", "do", "id", "key", "etag", "row")
 
 
@@ -60,6 +67,43 @@ class Plan:
         for number, record in _records(self.file):
             if record["type"] == "action":
                 yield _action(self.file, number, record)
+
+
+class Fate(StrEnum):
+    """What became of an action: done, done before, refused because something drifted, failed, or (dry) only looked at."""
+
+    DONE = "done"
+    ALREADY = "already"
+    REFUSED = "refused"
+    FAILED = "failed"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """An action's fate, and why in words."""
+
+    action: Action
+    fate: Fate
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where actions are performed: requests in flight, requests a second (None: unbounded); a dry run only looks."""
+
+    parts: Parts
+    cold: BlobStore
+    stop: StopSignal
+    concurrency: int
+    rate: int | None = None
+    dry_run: bool = False
+
+
+class Performer(Protocol):
+    """Performs some actions of one kind, in any order; raises only what ends the whole run."""
+
+    def __call__(self, actions: Sequence[Action], site: Site) -> Iterator[Applied]: ...
 
 
 class PlanWriter:
@@ -192,3 +236,23 @@ def _action(file: Path, number: int, record: Mapping[str, Json]) -> Action:
 
 def _wrong(file: Path, number: int, what: str) -> UsageError:
     return UsageError(f"{file}:{number} {what}", hint="give a file that --plan wrote")
+
+
+def row_version(image: Image) -> str:
+    """A digest of the columns that decide what may be done to an image, in 16 hex digits.
+
+    Leases and attempts are not among them: they say who works on a row and not what it is.
+    """
+    columns = (
+        image.status,
+        image.original_key,
+        image.thumb_key,
+        image.medium_key,
+        image.full_key,
+        image.storage_class,
+        image.bytes,
+        None if image.sha256 is None else image.sha256.hex(),
+        image.recipe,
+    )
+    text = "\0".join("" if one is None else f"={one}" for one in columns)
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

@@ -1,11 +1,10 @@
-"""Applying a plan: its actions, some at a time, handed to the command that knows how."""
+"""Applies a plan: hands its actions, a batch at a time, to the operation that performs them."""
 
 from collections.abc import Iterator
 from itertools import groupby, islice
 
 from imgctl.errors import UsageError
-from imgctl.ops.plan.file import Plan
-from imgctl.ops.plan.perform import Applied, Performer, Site
+from imgctl.ops.plan import Applied, Performer, Plan, Site
 
 BATCH = 1000
 

@@ -1,0 +1,236 @@
+"""Options as the fields of a frozen dataclass: what a command is asked, said once; click's parameters are made of it."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, TypeVar, cast, get_args, get_origin
+from uuid import UUID
+
+import click
+
+from imgctl.cli.types import AMOUNT, DURATION, FILE, TIME, USER, OneOf
+from imgctl.config.load import setting_field
+
+if TYPE_CHECKING:
+    from imgctl.ops.rows import Chosen
+    from imgctl.store.catalog.lookups import Scope
+
+T = TypeVar("T")
+
+# What a field's annotation says of its text, where no `kind` does.
+_KINDS: Mapping[object, click.ParamType[object]] = {
+    UUID: USER,
+    datetime: TIME,
+    float: DURATION,
+    Decimal: AMOUNT,
+    Path: FILE,
+    int: click.IntRange(min=1),
+    str: click.STRING,
+}
+
+
+def option(
+    default: T,
+    doc: str,
+    *,
+    kind: click.ParamType[object] | None = None,
+    name: str = "",
+    metavar: str = "",
+    text: str = "",
+) -> T:
+    """One option: its default, which `text` writes as people do, and a line of help.
+
+    The name is the field's (`--older-than`) unless `name` says another; a bool is a flag, a tuple may be repeated.
+    """
+    rules = {"doc": doc, "kind": kind, "name": name, "metavar": metavar, "text": text}
+    value: T = field(default=default, metadata=rules)
+    return value
+
+
+def flag(doc: str) -> bool:
+    """An option that is given or not."""
+    return option(default=False, doc=doc)
+
+
+def switch(name: str, doc: str) -> bool:
+    """An option that is on unless its `--no-…` is given."""
+    return option(default=True, doc=doc, name=name)
+
+
+def required(_: type[T], doc: str, *, kind: click.ParamType[object] | None = None, metavar: str = "") -> T:
+    """An option that has to be given."""
+    value: T = field(metadata={"doc": doc, "kind": kind, "name": "", "metavar": metavar, "text": ""})
+    return value
+
+
+def argument(metavar: str, *, kind: click.ParamType[object] | None = None) -> str:
+    """A positional argument that has to be given."""
+    value: str = field(metadata={"argument": metavar, "kind": kind})
+    return value
+
+
+def optional(metavar: str) -> str | None:
+    """A positional argument that may be left out."""
+    value: str | None = field(default=None, metadata={"argument": metavar, "kind": None})
+    return value
+
+
+def file_argument(metavar: str) -> Path:
+    """A positional argument that names a file."""
+    value: Path = field(metadata={"argument": metavar, "kind": FILE})
+    return value
+
+
+def arguments(metavar: str) -> tuple[str, ...]:
+    """Positional arguments, any number of them; at least one where the metavar is not in brackets."""
+    value: tuple[str, ...] = field(metadata={"argument": metavar, "kind": None})
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """No options but those that every command has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeOptions(Options):
+    """Which rows: one user's, or those of a time."""
+
+    user: UUID | None = option(None, "Only this user's images.")
+    since: datetime | None = option(None, "Uploaded then or later: 24h, 2026-11-22.")
+    until: datetime | None = option(None, "Uploaded before: 90d, 2026-11-22.")
+
+    @property
+    def scope(self) -> "Scope":
+        """The same as the catalog understands it."""
+        from imgctl.store.catalog.lookups import Scope
+
+        return Scope(user_id=self.user, since=self.since, until=self.until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeOptions(RangeOptions):
+    """Which rows: one user's, those of a time, or those that a file names."""
+
+    ids_from: Path | None = option(
+        None,
+        "Only the images named here: an id, a key or a JSON object with an id a line.",
+        kind=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        metavar="FILE|-",
+    )
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether any rows were chosen."""
+        return bool(self.user or self.since or self.until or self.ids_from)
+
+    @contextmanager
+    def chosen(self) -> "Iterator[Chosen]":
+        """The same as operations understand it; standard input is kept in a temporary file: it is read twice."""
+        from imgctl.ops.rows import Chosen
+
+        if self.ids_from is None or str(self.ids_from) != "-":
+            yield Chosen(scope=self.scope, ids_from=self.ids_from)
+            return
+        from imgctl.run.scratch import Scratch
+
+        with Scratch("ids") as scratch:
+            file = scratch.path / "stdin"
+            with file.open("wb") as kept:
+                shutil.copyfileobj(sys.stdin.buffer, kept)
+            yield Chosen(scope=self.scope, ids_from=file)
+
+
+def order_of(kind: type[T], asked: Options, **more: object) -> T:
+    """An order of an operation, its fields those that `asked` has under the same name, and `more`."""
+    names = {one.name for one in fields(asked)}
+    same = {one.name: getattr(asked, one.name) for one in fields(cast("type[Options]", kind)) if one.name in names}
+    return cast("Callable[..., T]", kind)(**{**same, **more})
+
+
+def parameters(options: type[Options]) -> Iterator[click.Parameter]:
+    """Click's parameters for the fields of a command's options, in their order."""
+    for one in fields(options):
+        rules = one.metadata
+        if "argument" in rules:
+            optional = str(rules["argument"]).startswith("[")
+            several = get_origin(one.type) is tuple
+            yield click.Argument(
+                [one.name],
+                type=rules["kind"],
+                metavar=rules["argument"],
+                nargs=-1 if several else 1,
+                required=not optional,
+            )
+        else:
+            yield _option(one)
+
+
+def _option(one: Field[object]) -> click.Option:
+    rules, annotation = one.metadata, _inner(one.type)
+    several = get_origin(annotation) is tuple
+    default = None if one.default is MISSING else rules["text"] or one.default
+    default = default.value if isinstance(default, StrEnum) else default
+    flag = annotation is bool
+    kind = rules["kind"] or _kind(get_args(annotation)[0] if several else annotation)
+    shown = bool(default) and not flag and not several and not isinstance(default, frozenset)
+    # Click takes a default of None for one that is given.
+    make = click.Option if one.default is MISSING else partial(click.Option, default=default)
+    return make(
+        [rules["name"] or f"--{one.name.replace('_', '-')}", one.name],
+        required=one.default is MISSING,
+        type=None if flag else kind,
+        is_flag=flag,
+        multiple=several,
+        metavar=rules["metavar"] or ("N" if isinstance(kind, click.IntRange) else "FILE" if kind is FILE else None),
+        show_default=shown,
+        help=rules["doc"],
+    )
+
+
+def _kind(annotation: object) -> click.ParamType[object] | None:
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return OneOf(annotation)
+    return _KINDS.get(annotation)
+
+
+def _inner(annotation: object) -> object:
+    """`T` of `T | None`."""
+    rest = [one for one in get_args(annotation) if one is not NoneType]
+    return rest[0] if NoneType in get_args(annotation) else annotation
+
+
+def setting_option(setting: str, doc: str) -> click.Option:
+    """The option that overrides a setting: `--max-attempts` for `work.max_attempts`; its help is the setting's own."""
+    found, last = setting_field(setting), setting.rpartition(".")[2]
+    said = doc or f"{found.metadata['doc'][:1].upper()}{found.metadata['doc'][1:]}."
+    metavar = _UNITS.get(found.metadata["unit"]) or (
+        "N" if isinstance(found.default, int) else _TEXTS.get(last, "FILE")
+    )
+    section, name = setting.split(".")
+    return click.Option(
+        [option_name(setting), setting.replace(".", "_")], metavar=metavar, help=f"{said} [{section}] {name}"
+    )
+
+
+def option_name(setting: str) -> str:
+    """What is typed to override a setting."""
+    return _FLAGS.get(setting, f"--{setting.rpartition('.')[2].replace('_', '-')}")
+
+
+_UNITS = {"seconds": "DURATION", "bytes": "SIZE"}
+_TEXTS = {"url": "URL", "endpoint_url": "URL", "scheduler": "URL", "host": "ADDRESS"}
+_FLAGS = {
+    "catalog.url": "--catalog",
+    "store.url": "--store",
+    "store.endpoint_url": "--store-endpoint-url",
+    "log.file": "--log-file",
+}
