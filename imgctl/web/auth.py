@@ -167,8 +167,8 @@ def _auth(request: Request) -> Auth:
 
 def new_token(name: str, *, scopes: Iterable[Scope], user_id: UUID | None) -> tuple[str, str]:
     """A new token and the line for `[serve] tokens` that admits it."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    allowed = "+".join(scope for scope in Scope if scope in set(scopes))
+    token, wanted = secrets.token_urlsafe(TOKEN_BYTES), set(scopes)
+    allowed = "+".join(scope for scope in Scope if scope in wanted)
     return token, f"{name}:{allowed}:{user_id or EVERYBODY}:{hash_of(token)}"
 
 

@@ -201,3 +201,9 @@ def test_a_new_token_is_admitted_by_its_line_which_does_not_hold_it() -> None:
 def test_a_line_that_is_no_token_is_an_error(line: str) -> None:
     with pytest.raises(ConfigError):
         load_settings(environ={"IMGCTL_SERVE_TOKENS": line})
+
+
+def test_a_new_token_has_every_scope_that_was_asked_for() -> None:
+    _, line = new_token("phone", scopes=iter((Scope.READ, Scope.WRITE)), user_id=None)
+
+    assert line.startswith("phone:read+write:*:")

@@ -1,0 +1,31 @@
+"""One agreement to money: a store that bills nothing needs none, any other needs --yes or a budget that covers it."""
+
+from decimal import Decimal
+
+import pytest
+
+from imgctl.config import Settings
+from imgctl.errors import UsageError
+from imgctl.ops.spend import Terms, agree, terms
+from imgctl.pricing.estimate import Billing
+
+WHO = terms(Settings(), endpoint_url="")
+
+
+@pytest.mark.parametrize("bill", [Billing.AWS, Billing.OTHER])
+def test_what_is_billed_needs_yes_or_a_budget_that_covers_it(bill: Billing) -> None:
+    who = Terms(bill=bill, card=WHO.card)
+    agree("moving", Decimal(5), who, yes=True)
+    agree("moving", Decimal(5), who, yes=False, max_usd=Decimal(5))
+    agree("moving", Decimal(5), who, yes=False, dry_run=True)
+
+    with pytest.raises(UsageError, match="needs --yes"):
+        agree("moving", Decimal(5), who, yes=False)
+    with pytest.raises(UsageError, match="more than --max-usd 4"):
+        agree("moving", Decimal(5), who, yes=True, max_usd=Decimal(4))
+    with pytest.raises(UsageError, match="needs --yes"):
+        agree("moving", None, who, yes=False)
+
+
+def test_a_store_that_bills_nothing_needs_no_agreement() -> None:
+    agree("moving", Decimal(5), WHO, yes=False, max_usd=Decimal(0))
