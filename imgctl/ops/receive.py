@@ -69,7 +69,7 @@ class Granted:
 def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recogniser: Recogniser) -> Taken:
     """Promise, put and confirm what a spool holds; blocks until the bytes are safe.
 
-    NotAnImage, FormatUnsupported or ImageRejected for what is no picture that is taken or too large a one;
+    NotAnImage, FormatUnsupported or ImageRejected for what is not a picture, not taken or too large;
     CatalogUnavailable and StoreUnavailable leave a promise that the same bytes later keep. `budget` bounds what all
     callers hold in memory at once.
     """
@@ -98,7 +98,7 @@ def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
     """
     if announced.content_type not in EXTENSIONS:
         known = ", ".join(sorted(EXTENSIONS))
-        raise NotAnImage(f"{announced.content_type} is no type of picture imgctl keeps", hint=known)
+        raise NotAnImage(f"{announced.content_type} is not a content type imgctl keeps", hint=known)
     row = _row(announced, prefix=parts.settings.store.originals_prefix)
     # Signed before anything is promised: a store that cannot leaves no row behind.
     if _sign(parts, row, seconds=seconds) is None:
@@ -113,8 +113,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     """Look at what arrived for a promise, and confirm it.
 
     BlobMissing while nothing is there, BlobCorrupt when it is not what was promised, NotAnImage, FormatUnsupported or
-    ImageRejected when it is no picture that is taken or too large a one: the promise stays, and is kept or dropped by
-    `repair`.
+    ImageRejected when it is not a picture, not taken or too large: the promise stays, for `repair` to keep or drop.
     """
     if image.status is not Status.UPLOADING:
         return Taken(id=image.id, created=False)

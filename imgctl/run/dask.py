@@ -124,7 +124,9 @@ def _connect(address: str) -> _Client:
     try:
         client = connect(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except ValueError as error:
-        raise ConfigError(f"{address!r} is no address of a Dask scheduler: {error}", hint="tcp://HOST:8786") from None
+        raise ConfigError(
+            f"invalid address of a Dask scheduler: {address!r}: {error}", hint="tcp://HOST:8786"
+        ) from None
     except OSError as error:
         raise WorkerError(f"no Dask scheduler answers at {address}: {error}", hint="dask scheduler") from None
     try:

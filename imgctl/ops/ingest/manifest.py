@@ -20,7 +20,7 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line that is no row, and what is wrong with it."""
+    """A line that cannot be read as a row, and why."""
 
     detail: str
 
@@ -55,6 +55,19 @@ def rows(
     yield from _json_rows(lines, columns) if first.startswith(b"{") else _csv_rows(lines, columns)
 
 
+def owner_and_date(row: Row) -> tuple[UUID | None, datetime | None] | BadLine:
+    """The `user_id` and the `uploaded_at` of a row, None where it has none."""
+    owner, when = row.get("user_id"), row.get("uploaded_at")
+    try:
+        user_id = uuid_of(owner.strip()) if owner else None
+    except ValueError:
+        return BadLine(detail=f"user_id: invalid UUID: {owner!r}")
+    try:
+        return user_id, moment_of(when.strip()) if when else None
+    except (ValueError, OverflowError):
+        return BadLine(detail=f"uploaded_at: invalid time: {when!r}; write 2026-11-22T10:00Z")
+
+
 @lru_cache(maxsize=256)
 def uuid_of(text: str) -> UUID:
     """The UUID a field holds; ValueError when it is none. Manifests repeat their users, so the last ones are kept."""
@@ -64,7 +77,7 @@ def uuid_of(text: str) -> UUID:
 def moment_of(text: str) -> datetime:
     """The ISO 8601 time a field holds as aware UTC to the millisecond, UTC where it names no offset.
 
-    Raises ValueError for what is no time, OverflowError for one that UTC cannot say.
+    Raises ValueError for an invalid time, OverflowError for one outside the years 1 to 9999 in UTC.
     """
     moment = datetime.fromisoformat(text)
     aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -95,7 +108,7 @@ class _Lines:
             yield line
 
     def text(self) -> Iterator[str]:
-        """The lines as text; what is no UTF-8 becomes lone surrogates."""
+        """The lines as text; what is not UTF-8 becomes lone surrogates."""
         for line in self:
             yield line.decode(errors="surrogateescape")
 
@@ -132,7 +145,7 @@ def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
         if name not in columns.known or item is None or item == "":
             continue
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            return BadLine(detail=f"{name} is no text")
+            return BadLine(detail=f"{name} is not text")
         row[name] = str(item)
     return _complete(row, columns, given=frozenset(value))
 
@@ -162,7 +175,7 @@ def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | Bad
     row = {name: field for name, field in zip(names, fields, strict=True) if name in columns.known and field}
     for name, field in row.items():
         if not _is_text(field):
-            return BadLine(detail=f"{name} is no UTF-8")
+            return BadLine(detail=f"{name} is not UTF-8")
     return _complete(row, columns, given=frozenset(names))
 
 
@@ -191,7 +204,7 @@ def _complete(row: Row, columns: Columns, *, given: frozenset[str]) -> Row | Bad
 
 @lru_cache(maxsize=64)
 def _misspelt(given: frozenset[str], columns: Columns) -> str:
-    """What names a column nobody knows, nearly like one that is not there; empty when none does."""
+    """An unknown column that is nearly spelt like a missing one; empty when there is none."""
     from difflib import get_close_matches
 
     absent = columns.known - given

@@ -64,7 +64,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """One file's fate; `path` may hold surrogates for bytes that are no UTF-8, `seconds` is from read to confirm.
+    """One file's fate; `path` may hold surrogates for bytes that are not UTF-8, `seconds` is from read to confirm.
 
     `date_unlikely` where something gave it a date that cannot be, and the next source was taken.
     """
@@ -127,7 +127,7 @@ class Reports:
     """The files of `--report` (by its ending CSV or JSON lines) and `--failed-out`, written as outcomes come.
 
     Paths keep their bytes: invalid UTF-8 as it is in CSV and lists, as lone surrogates in JSON. A path that holds a
-    newline makes the list of failed files NUL-separated. Raises UsageError for an ending nobody knows and for a file
+    newline makes the list of failed files NUL-separated. Raises UsageError for an unknown ending and for a file
     that is also among the `inputs` of the run, StateError when a file cannot be written.
     """
 
@@ -173,7 +173,7 @@ class Reports:
             writer = csv.DictWriter(self._open(report), COLUMNS)
             writer.writeheader()
             return writer.writerow
-        raise UsageError(f"--report {report}: nobody knows this ending", hint="end it in .csv or .jsonl")
+        raise UsageError(f"--report {report}: unknown ending", hint="end it in .csv or .jsonl")
 
     def _open(self, file: Path) -> TextIO:
         try:

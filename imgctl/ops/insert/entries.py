@@ -10,7 +10,7 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import parse_key
-from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, rows, uuid_of
+from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, insert_estimate
@@ -65,19 +65,15 @@ class Manifest:
                 yield found
 
     def _entry(self, row: Row) -> Entry | BadLine:
-        try:
-            owner = uuid_of(row["user_id"].strip())
-        except ValueError:
-            return BadLine(detail=f"user_id {row['user_id']!r} is no UUID")
-        when = row.get("uploaded_at")
-        try:
-            uploaded_at = moment_of(when.strip()) if when else None
-        except (ValueError, OverflowError):
-            return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
+        found = owner_and_date(row)
+        if isinstance(found, BadLine):
+            return found
         key = row["key"].removeprefix(f"{self.store_url.rstrip('/')}/")
         if not key or not _is_text(key):
-            return BadLine(detail=f"key {row['key']!r} is empty or no UTF-8")
-        return Entry(key=key, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+            return BadLine(detail=f"key {row['key']!r} is empty or not UTF-8")
+        user_id, uploaded_at = found
+        assert user_id is not None
+        return Entry(key=key, user_id=user_id, caption=row.get("caption"), uploaded_at=uploaded_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

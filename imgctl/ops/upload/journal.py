@@ -145,7 +145,7 @@ class Journal:
             self._guarded(lambda: self._renew(why))
 
     def _renew(self, why: str) -> None:
-        """Keep the file that is no journal of ours: it may be somebody's own, named by mistake."""
+        """Move the file aside and begin a new journal: it may be another program's, named by mistake."""
         aside = _free_name(Path(f"{self._file}.damaged"))
         self._file.replace(aside)
         for name in ("-wal", "-shm"):

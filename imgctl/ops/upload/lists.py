@@ -10,7 +10,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import UsageError
-from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, rows, uuid_of
+from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.upload.order import STDIN
 from imgctl.units import count_of
 
@@ -42,10 +42,10 @@ def _standard_input(option: str) -> BinaryIO:
 
 
 def listed(file: BinaryIO) -> Iterator[str]:
-    """The paths in a list; bytes that are no UTF-8 become lone surrogates, empty paths are passed over.
+    """The paths in a list; bytes that are not UTF-8 become lone surrogates, empty paths are passed over.
 
     A NUL in the first 8 KiB says that NULs separate, else line feeds do, and carriage returns before them go where the
-    first line has one. Raises UsageError for what is no list of paths.
+    first line has one. Raises UsageError for what is not a list of paths.
     """
     first = _sample(file).removeprefix(_BOM)
     separator = b"\0" if b"\0" in first else b"\n"
@@ -94,20 +94,14 @@ def entries(file: BinaryIO, *, owned: bool) -> Iterator[tuple[int, Entry | BadLi
 
 
 def _entry(row: Row) -> Entry | BadLine:
-    path, user_id, when = row["path"], row.get("user_id"), row.get("uploaded_at")
+    path, found = row["path"], owner_and_date(row)
     if "\0" in path:
         return BadLine(detail="the path holds a NUL")
     if not _is_name(path):
         return BadLine(detail=f"the path {path!r} can name no file")
-    try:
-        owner = uuid_of(user_id.strip()) if user_id else None
-    except ValueError:
-        return BadLine(detail=f"user_id {user_id!r} is no UUID")
-    try:
-        uploaded_at = moment_of(when.strip()) if when else None
-    except (ValueError, OverflowError):
-        return BadLine(detail=f"uploaded_at {when!r} is no time; write 2026-11-22T10:00Z")
-    return Entry(path=path, user_id=owner, caption=row.get("caption"), uploaded_at=uploaded_at)
+    if isinstance(found, BadLine):
+        return found
+    return Entry(path=path, user_id=found[0], caption=row.get("caption"), uploaded_at=found[1])
 
 
 def _is_name(path: str) -> bool:

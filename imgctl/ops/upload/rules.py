@@ -109,7 +109,7 @@ class SelectionRules:
         return LocalFile(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=user_id)
 
     def _ownerless(self, path: str, size: int) -> FileOutcome:
-        """The outcome of a file that nobody is said to own."""
+        """The outcome of a file without an owner."""
         said = f"its path has no UUID where --user-from {self._user_from} has {{user}}"
         detail = f"{said if self._user_from else 'no user_id'}; move it or give --user"
         return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)

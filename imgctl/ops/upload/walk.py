@@ -133,12 +133,12 @@ def _identity(directory: str) -> Identity:
 
 
 def classified(path: str, place: str, info: os.stat_result, rules: Rules) -> LocalFile | FileOutcome:
-    """What is no directory, as the rules judge it."""
+    """A file as the rules judge it, or the outcome of a link, a pipe or a device."""
     if stat.S_ISREG(info.st_mode):
         return rules.judge(path, place, info)
     if stat.S_ISLNK(info.st_mode):
         return _link(path)
-    detail = f"a {_kind(info.st_mode)} is no file"
+    detail = f"a {_kind(info.st_mode)} is not a file"
     return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail=detail)
 
 

@@ -60,9 +60,9 @@ def test_bad_lines_are_told_and_the_others_are_read() -> None:
 
     assert [number for number, _ in found] == [2, 3, 4, 5, 6, 7, 8]
     assert [number for number, detail in found if not detail] == [2, 7]
-    assert "1 fields where the header has 2" in found[1][1]
+    assert "1 field where the header has 2" in found[1][1]
     assert "user_id is missing" in found[2][1]
-    assert "key is no UTF-8" in found[4][1]
+    assert "key is not UTF-8" in found[4][1]
 
 
 def test_bad_json_lines_are_told_and_the_others_are_read() -> None:

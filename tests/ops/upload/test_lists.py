@@ -153,8 +153,8 @@ def test_bad_manifest_lines_are_named_by_number_and_the_rest_is_read(tmp_path: P
 
     bad = {path.rpartition(":")[2]: detail for path, _, reason, detail in left(selection) if reason is Reason.BAD_LINE}
     assert set(bad) == {"3", "4", "5", "6", "7", "8"}
-    assert "'nobody' is no UUID" in bad["3"]
-    assert "'yesterday' is no time" in bad["4"]
+    assert "invalid UUID: 'nobody'" in bad["3"]
+    assert "invalid time: 'yesterday'" in bad["4"]
     assert "is a directory" in bad["8"]
     assert all(path.startswith(str(tmp_path / "m.csv:")) for path, *_ in left(selection))
     assert len(taken(selection)) == 2
