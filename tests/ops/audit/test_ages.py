@@ -18,7 +18,7 @@ from imgctl.store.catalog.aggregates import groups
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.lookups import Scope, page
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audited import AT_ONCE, Archive, Photo, archive_of, local
+from tests.ops.audit.archive import AT_ONCE, Archive, Photo, archive_of, local
 from tests.soak import rounds
 
 DATES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001

@@ -16,7 +16,7 @@ from imgctl.ops.audit.segments import Segment, outside
 from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import FIRST, Scope
-from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
+from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 

@@ -16,8 +16,8 @@ from imgctl.ops.audit.order import AuditOrder
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audited import AT_ONCE, Archive, archive_of, local, said
-from tests.ops.damages import DAMAGES
+from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
+from tests.ops.audit.damages import DAMAGES
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 

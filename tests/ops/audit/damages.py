@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Status, Variant
 from imgctl.ops.audit.findings import Code
-from tests.ops.audited import Archive, Photo, Said
+from tests.ops.audit.archive import Archive, Photo, Said
 
 Damage = Callable[[Archive, Photo, int], list[Said]]
 

@@ -15,8 +15,10 @@ from urllib.parse import quote_plus
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from imgctl.config import StoreSettings
 from imgctl.errors import StoreDenied
@@ -32,7 +34,7 @@ from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import Scope
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audited import AT_ONCE, USER, Archive, archive_of, local
+from tests.ops.audit.archive import AT_ONCE, USER, Archive, archive_of, local
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 
@@ -135,6 +137,10 @@ def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: 
     bucket = seaweed.new_bucket()
     with archive(template, seaweed.settings(bucket)) as (found, _):
         theirs = others(seaweed, bucket, keys)
+        pages = seaweed.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        listed = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        # It lists `a-b` behind `a/b`, which an audit refuses to compare.
+        assume(listed == sorted(listed))
 
         assert keys != list(PECULIAR) or len(theirs) > len(PECULIAR) // 2
         assert all(foreign(found, order) == theirs for order in WAYS)
@@ -225,7 +231,10 @@ def test_a_folder_marker_hides_no_loss(moto_s3: S3Server, template: Path) -> Non
 def test_foreign_keys_of_a_list_by_many_pages_are_all_found(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
-        theirs = others(moto_s3, bucket, [f"{top}{number:04}/" for top in ("1/", "x") for number in range(700)])
+        theirs = [f"{top}{number:04}/" for top in ("1/", "x") for number in range(700)]
+        # Past HTTP, which takes a minute for so many.
+        for key in theirs:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"x")
         tally = Tally()
 
         assert sorted(one.key or "" for one in found.audit(tally=tally)) == theirs

@@ -15,7 +15,7 @@ from imgctl.ops.audit.findings import Code, Why
 from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.upgrade import upgrade
-from tests.ops.audited import AT_ONCE, HOUR, Archive, archive_of, local, said
+from tests.ops.audit.archive import AT_ONCE, HOUR, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
 from tests.store.aws.test_inventory import write_report
 
