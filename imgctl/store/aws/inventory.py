@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 from urllib.parse import unquote_plus
 
 from imgctl.config.settings import StoreSettings
@@ -201,69 +201,21 @@ def _csv_rows(body: bytes, columns: Sequence[str]) -> Iterator[Mapping[str, obje
         yield named | {"Key": unquote_plus(str(named.get("Key", "")))}
 
 
-class _Batch(Protocol):
-    """What is used of pyarrow's RecordBatch."""
-
-    num_rows: int
-
-    def slice(self, offset: int, length: int) -> "_Batch": ...
-
-    def to_pylist(self) -> list[dict[str, object]]: ...
-
-
-class _Schema(Protocol):
-    """What is used of pyarrow's Schema."""
-
-    names: list[str]
-
-
-class _ParquetFile(Protocol):
-    """What is used of pyarrow's ParquetFile."""
-
-    schema_arrow: _Schema
-
-    def iter_batches(self, batch_size: int, *, columns: list[str]) -> Iterable[_Batch]: ...
-
-
-class _OrcFile(Protocol):
-    """What is used of pyarrow's ORCFile."""
-
-    schema: _Schema
-    nstripes: int
-
-    def read_stripe(self, n: int, columns: list[str]) -> _Batch: ...
-
-
-class _Reader(Protocol):
-    """What is used of the modules pyarrow.parquet and pyarrow.orc."""
-
-    def ParquetFile(self, source: io.BytesIO) -> _ParquetFile: ...  # noqa: N802 (pyarrow's name)
-
-    def ORCFile(self, source: io.BytesIO) -> _OrcFile: ...  # noqa: N802 (pyarrow's name)
-
-
 def _arrow_rows(body: bytes, kind: str, name: str) -> Iterator[Mapping[str, object]]:
     try:
-        reader = cast("_Reader", import_module(_MODULES[kind]))
+        reader = import_module(_MODULES[kind])
     except ImportError:
         hint = "pip install 'imgctl[inventory]', or let S3 write CSV"
         raise UsageError(f"{name} is {kind}, which needs pyarrow", hint=hint) from None
-    source = io.BytesIO(body)
-    batches = _parquet(reader.ParquetFile(source)) if kind == "Parquet" else _orc(reader.ORCFile(source))
+    if kind == "Parquet":
+        file = reader.ParquetFile(io.BytesIO(body))
+        known = [one for one in file.schema_arrow.names if one in _SNAKE.values()]
+        batches = file.iter_batches(_ROWS, columns=known)
+    else:
+        file = reader.ORCFile(io.BytesIO(body))
+        known = [one for one in file.schema.names if one in _SNAKE.values()]
+        batches = (file.read_stripe(number, known) for number in range(file.nstripes))
     for batch in batches:
         for at in range(0, batch.num_rows, _ROWS):
             for row in batch.slice(at, _ROWS).to_pylist():
                 yield {ours: row.get(theirs) for ours, theirs in _SNAKE.items()}
-
-
-def _parquet(file: _ParquetFile) -> Iterable[_Batch]:
-    return file.iter_batches(_ROWS, columns=_known(file.schema_arrow))
-
-
-def _orc(file: _OrcFile) -> Iterator[_Batch]:
-    for number in range(file.nstripes):
-        yield file.read_stripe(number, _known(file.schema))
-
-
-def _known(schema: _Schema) -> list[str]:
-    return [name for name in schema.names if name in _SNAKE.values()]

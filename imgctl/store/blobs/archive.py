@@ -22,7 +22,7 @@ from zlib import crc32
 from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, sync_directory, unchanged
-from imgctl.store.blobs.walk import Range, walk
+from imgctl.store.blobs.walk import Range, files_below, walk
 
 _RESTORED = ".restored"
 _LOCKS = ".locks"
@@ -152,8 +152,10 @@ class Archive:
     def _walk(
         self, rank: int, storage_class: StorageClass, wanted: Range
     ) -> Iterator[tuple[str, int, os.stat_result, StorageClass]]:
-        for key, found in walk(self._directory(storage_class), wanted):
-            yield key, rank, found, storage_class
+        for key, path in walk(files_below(self._directory(storage_class)), wanted):
+            # A file that is deleted meanwhile is no longer listed.
+            with suppress(FileNotFoundError):
+                yield key, rank, os.stat(path), storage_class  # noqa: PTH116 (a Path a file costs more than the stat)
 
     def _directory(self, storage_class: StorageClass) -> Path:
         return self.root if storage_class is StorageClass.STANDARD else self.archive / storage_class

@@ -26,7 +26,7 @@ from imgctl.store.blobs.base import (
     known_class,
 )
 from imgctl.store.blobs.files import read_checked, replaced
-from imgctl.store.blobs.pages import Page, bare, within
+from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
 from imgctl.store.blobs.s3_bucket import Bucket
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
@@ -150,11 +150,10 @@ class S3Store:
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """A page that fails is asked for again from the last key on."""
-        pages = pages_of(self.bucket, prefix=prefix, after=after, asked=lambda: None)
-        return blobs_of(within(pages, after=after, until=until))
+        return blobs_of(pages_of(self.bucket, prefix=prefix, after=after, until=until))
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        return within(pages_of(self.bucket, prefix="", after=after, asked=asked), after=after, until=until)
+        return pages_of(self.bucket, after=after, until=until, asked=asked)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, a thousand a request; one that is already gone is no error."""

@@ -8,36 +8,108 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from heapq import heappop, heappush
+from itertools import chain, count, islice
+from operator import itemgetter
 
 from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare
+from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare, within
 from imgctl.store.blobs.s3_bucket import Bucket, HeadAnswer, ListAnswer, Listed
+from imgctl.store.blobs.walk import Range, walk
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 _SHA256_BYTES = 32
 _RESTORES = {"OptionalObjectAttributes": ["RestoreStatus"]}
 
 
-def pages_of(bucket: Bucket, *, prefix: str, after: str, asked: Callable[[], None]) -> Iterator[Page]:
-    """Pages of the objects whose keys begin with `prefix`, behind `after`, in the server's order; none is empty.
+def pages_of(
+    bucket: Bucket, *, prefix: str = "", after: str = "", until: str = "", asked: Callable[[], None] = lambda: None
+) -> Iterator[Page]:
+    """The objects whose keys begin with `prefix`, `after` < key <= `until`, in byte order; `asked` hears of each request.
 
-    `asked` is called for each request.
+    StoreError where the server's order is neither that of bytes nor that of path segments (see `_sorts_segments`).
     """
+    pages = _flat(bucket, prefix, after, asked)
+    first = next(pages, None)
+    if first is None:
+        return
+    if not bucket.is_aws and _sorts_segments(bucket, first, asked):
+        wanted = Range(prefix=prefix, after=after, until=until)
+        rows = walk(partial(_entries, bucket, wanted, asked), wanted, prefix[: prefix.rfind("/") + 1])
+        while some := tuple(islice(rows, PAGE_KEYS)):
+            yield Page(tuple([key for key, _ in some]), *zip(*[row for _, row in some], strict=True))
+        return
+    yield from within(chain((first,), pages), after=after, until=until)
+
+
+def _flat(bucket: Bucket, prefix: str, after: str, asked: Callable[[], None]) -> Iterator[Page]:
+    """Pages in the server's own order; none is empty."""
     last, token = after, ""
     while True:
         # By the last key, not the token: a page is the same whoever asks for it, and when.
-        behind = bucket.prefix + last if last else ""
-        start: dict[str, object] = {"ContinuationToken": token} if token else {"StartAfter": behind}
-        answer = bucket.call("", partial(_page, bucket, prefix, start, asked))
-        page = _below(bucket.prefix, answer.get("Columns") or _columns(answer.get("Contents", [])))
+        start: dict[str, object] = {"ContinuationToken": token} if token else _behind(bucket, last)
+        answer, page = _page(bucket, prefix, start, asked)
         if page.keys:
             last = page.keys[-1]
             yield page
         if not answer.get("IsTruncated"):
             return
         token = "" if page.keys else _onward(answer, token, last)
+
+
+def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bool:
+    """Whether the server sorts `a/b` before `a-b`, as SeaweedFS does: it compares keys segment by segment.
+
+    For keys of one shape (`YYYY/MM/DD/…`) that is one order, for others a merge with the catalog would find what is not
+    there. Asked once, of the first key with a slash: behind `2024.~` a server of S3's order still lists `2024/…`.
+    """
+    key = next((key for key in page.keys if "/" in key), None)
+    if bucket.sorts_segments is None and key is not None:
+        start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
+        _, behind = _page(bucket, "", start, asked)
+        bucket.sorts_segments = not (behind.keys and behind.keys[0] <= key)
+    return bool(bucket.sorts_segments)
+
+
+def _entries(
+    bucket: Bucket, wanted: Range, asked: Callable[[], None], under: str
+) -> Iterator[tuple[str, tuple[object, ...] | None]]:
+    """What lies directly below `under` in byte order: of a server that sorts names without their slash.
+
+    A directory is held back until no name can come that sorts before it, which are few.
+    """
+    held: list[tuple[str, int, tuple[object, ...] | None]] = []
+    start, token = _behind(bucket, _start(wanted.after, under)), ""
+    for number in count():
+        answer, page = _page(bucket, under, start, asked, Delimiter="/")
+        restored = page.restored or (Restored(),) * len(page.keys)
+        rows = zip(page.sizes, page.times, page.classes or (), page.etags, restored, strict=True)
+        found: list[tuple[str, str, tuple[object, ...] | None]]
+        found = [(key, key, row) for key, row in zip(page.keys, rows, strict=True)]
+        skip = len(bucket.prefix)
+        found += [(one["Prefix"][skip:-1], one["Prefix"][skip:], None) for one in answer.get("CommonPrefixes", ())]
+        for name, key, row in sorted(found, key=itemgetter(0, 1)):
+            while held and held[0][0] < name:
+                yield held[0][0], heappop(held)[2]
+            heappush(held, (key, number, row))
+        if not answer.get("IsTruncated"):
+            break
+        token = _onward(answer, token, under)
+        start = {"ContinuationToken": token}
+    while held:
+        yield held[0][0], heappop(held)[2]
+
+
+def _start(after: str, under: str) -> str:
+    """Behind what a directory need not be listed to hold all that sorts behind `after`: `a/` does, behind `a-b`."""
+    if not after.startswith(under):
+        return ""
+    name = after[len(under) :].partition("/")[0]
+    short = next((at for at, sign in enumerate(name) if sign < "/"), len(name))
+    # A server may pass over a directory that is itself named as the start.
+    return under + name[: short - 1] if short > 1 else ""
 
 
 def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
@@ -56,8 +128,20 @@ def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
             )
 
 
-def _page(bucket: Bucket, prefix: str, start: dict[str, object], asked: Callable[[], None]) -> ListAnswer:
-    wanted = {"Bucket": bucket.name, "Prefix": bucket.prefix + prefix, "MaxKeys": PAGE_KEYS, **start}
+def _behind(bucket: Bucket, key: str) -> dict[str, object]:
+    return {"StartAfter": bucket.prefix + key if key else ""}
+
+
+def _page(
+    bucket: Bucket, prefix: str, start: dict[str, object], asked: Callable[[], None], **more: object
+) -> tuple[ListAnswer, Page]:
+    """One answer of the server, and the objects in it by their keys."""
+    wanted = {"Bucket": bucket.name, "Prefix": bucket.prefix + prefix, "MaxKeys": PAGE_KEYS, **more, **start}
+    answer = bucket.call("", partial(_asked, bucket, wanted, asked))
+    return answer, _below(bucket.prefix, answer.get("Columns") or _columns(answer.get("Contents", [])))
+
+
+def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> ListAnswer:
     asked()
     if bucket.lists_restores:
         try:

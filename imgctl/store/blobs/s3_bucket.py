@@ -58,6 +58,7 @@ class ListAnswer(TypedDict, total=False):
 
     Columns: Page
     Contents: list[Listed]
+    CommonPrefixes: list[Mapping[str, str]]
     IsTruncated: bool
     NextContinuationToken: str
 
@@ -122,8 +123,9 @@ class Bucket:
         self.name = name
         self.prefix = prefix
         self.pushbacks = 0
-        # Until the server refuses to (see `Listing`).
+        # Until a listing finds out otherwise.
         self.lists_restores = True
+        self.sorts_segments: bool | None = None
         self._settings = settings
         self._lock = threading.Lock()
         self._where: Connection | None = None

@@ -1,10 +1,17 @@
-"""A directory tree listed the way S3 lists a bucket: file paths in UTF-8 byte order, one directory in memory at a time."""
+"""A tree of directories listed the way S3 lists a bucket: in UTF-8 byte order of whole keys, one directory at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Entries: TypeAlias = Callable[[str], Iterable[tuple[str, T | None]]]
+"""What lies directly below a directory, in byte order: keys with what is known of them; None for a directory's key,
+which ends with a slash, so that `a.txt` comes before `a/b`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,34 +39,35 @@ class Range:
         return related and (directory > self.after or self.after.startswith(directory))
 
 
-def walk(root: Path, wanted: Range) -> Iterator[tuple[str, os.stat_result]]:
-    """Each regular file's path below `root` in slashes, and its stat; hidden entries of the root itself are left out.
+def walk(entries: Entries[T], wanted: Range, under: str = "") -> Iterator[tuple[str, T]]:
+    """The keys of a range and what is known of them."""
+    for key, found in entries(under):
+        if wanted.is_past(key):
+            return
+        if found is None:
+            if wanted.touches(key):
+                yield from walk(entries, wanted, key)
+        elif wanted.holds(key):
+            yield key, found
+
+
+def files_below(root: Path) -> Entries[str]:
+    """The paths of regular files; hidden entries of the root itself are left out.
 
     Any name a file system holds: bytes that are not UTF-8 become lone surrogates, as Python reads names everywhere.
     """
-    yield from _walk(str(root), "", wanted)
 
+    def entries(under: str) -> Iterator[tuple[str, str | None]]:
+        for name in _names(f"{root}/{under}", hidden=bool(under)):
+            yield under + name, None if name.endswith("/") else f"{root}/{under}{name}"
 
-def _walk(directory: str, under: str, wanted: Range) -> Iterator[tuple[str, os.stat_result]]:
-    for name in _names(directory, hidden=bool(under)):
-        key = under + name
-        if wanted.is_past(key):
-            return
-        path = f"{directory}/{name}"
-        if name.endswith("/"):
-            if wanted.touches(key):
-                yield from _walk(path.rstrip("/"), key, wanted)
-        elif wanted.holds(key):
-            # A file that is deleted meanwhile is no longer listed.
-            with suppress(FileNotFoundError):
-                yield key, os.stat(path)  # noqa: PTH116 (a Path a file costs more than the stat)
+    return entries
 
 
 def _names(directory: str, *, hidden: bool) -> list[str]:
-    """Sorted as parts of keys: a directory counts with its slash, so that `a.txt` comes before `a/b`."""
     names = []
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
-        for entry in entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
+        for entry in found:
             if not hidden and entry.name.startswith("."):
                 continue
             # Links that lead round in a circle are no files.

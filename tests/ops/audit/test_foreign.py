@@ -205,6 +205,32 @@ def test_keys_that_rows_name_and_servers_refuse_are_findings(
         named(found, list(PECULIAR[:12]))
 
 
+def test_a_server_that_sorts_segments_is_audited_in_byte_order(seaweed: S3Server, template: Path) -> None:
+    bucket = seaweed.new_bucket()
+    with archive(template, seaweed.settings(bucket, prefix="one")) as (found, _):
+        day, name = found.photos[0].keys["thumb"].removesuffix("-thumb.jpg").rsplit("/", 1)
+        theirs = others(
+            seaweed,
+            bucket,
+            ["one/a/b", "one/a-b", "one/a.txt", f"one/{day}/{name}/x", f"one/{day}.txt", f"one/{day}/{name[:8]}/y"],
+        )
+
+        assert all(foreign(found, order) == [key.removeprefix("one/") for key in theirs] for order in WAYS)
+
+
+@pytest.mark.parametrize("body", [b"", b"x"])
+def test_a_name_of_ours_with_a_slash_behind_it_is_not_ours(body: bytes, moto_s3: S3Server, template: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    with archive(template, moto_s3.settings(bucket)) as (found, _):
+        lost = found.photos[0].keys["thumb"]
+        found.delete(lost)
+        moto_s3.client().put_object(Bucket=bucket, Key=f"{lost}/", Body=body)
+
+        said = {(one.code, one.key) for one in found.audit()}
+
+        assert said == {(Code.MISSING_VARIANT, lost), (Code.UNKNOWN_KEY, f"{lost}/")}
+
+
 def test_the_marker_of_the_stores_own_folder_is_not_below_it(moto_s3: S3Server, template: Path) -> None:
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket, prefix="archive/one")) as (found, _):
