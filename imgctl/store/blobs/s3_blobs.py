@@ -84,6 +84,9 @@ def _entries(
     start, token = _behind(bucket, _start(wanted.after, under)), ""
     for number in count():
         answer, page = _page(bucket, under, start, asked, Delimiter="/")
+        # An empty directory of SeaweedFS lists itself; only where it is an object is it one without delimiter too.
+        if page.keys[:1] == (under,) and _page(bucket, under, {"MaxKeys": 1}, asked)[1].keys[:1] != (under,):
+            page = page.cut(1, len(page.keys))
         restored = page.restored or (Restored(),) * len(page.keys)
         rows = zip(page.sizes, page.times, page.classes or (), page.etags, restored, strict=True)
         found: list[tuple[str, str, tuple[object, ...] | None]]

@@ -193,6 +193,15 @@ def test_empty_store_has_nothing_to_scan(store: BlobStore) -> None:
     assert keys_of(store) == []
 
 
+@pytest.mark.parametrize("kind", ["file", "seaweed", "moto"], indirect=True)
+def test_directories_of_deleted_blobs_are_no_blobs(store: BlobStore) -> None:
+    put(store, "a/1", "b/c/1", "d/1")
+
+    store.delete(["a/1", "b/c/1"])
+
+    assert keys_of(store) == ["d/1"]
+
+
 def test_deleted_blobs_are_gone_and_absent_ones_are_no_error(store: BlobStore) -> None:
     put(store, "a/1", "a/2", "a/3")
 
