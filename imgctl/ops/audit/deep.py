@@ -1,4 +1,11 @@
-"""Originals compared with the SHA-256 of their rows: by the store's own checksum, else by reading their bytes."""
+"""Originals compared with the SHA-256 of their rows: by the store's own checksum, else by reading their bytes.
+
+What S3 keeps of most originals is a CRC64NVME, which no column holds to compare with. A column costs nothing: 432 bytes
+of heap a row and 589 with its indexes, with and without it (Postgres 18, 60,000 rows). Filling it does: obstore does not
+hand out the CRC that it sends, so each photo would need a HEAD after its put ($0.40 a million, and a round trip) or a
+second pass over its bytes by another library. Reading a million originals of 2.5 MB costs $0.40 of GETs within the
+region, $210 of transfer from outside.
+"""
 
 import hashlib
 from collections.abc import Iterator
