@@ -13,7 +13,7 @@ from imgctl.errors import StoreError
 
 PAGE_KEYS = 1000
 _FIELDS = tuple(
-    re.compile(rb"<%s>([^<]*)</%s>" % (name, name))
+    re.compile(rb"<%s>([^<]+)</%s>" % (name, name))
     for name in (b"Key", b"Size", b"LastModified", b"StorageClass", b"ETag")
 )
 
@@ -87,29 +87,26 @@ def columns_of(body: bytes) -> Page | None:
     None for what only a parser reads right: a field that some objects lack, escaped text, restores, common prefixes.
     """
     count = body.count(b"<Contents>")
-    columns = [_text(field.findall(body)) for field in _FIELDS]
+    columns = [field.findall(body) for field in _FIELDS]
     sizes = [len(column) for column in columns]
     if sizes[:3] != [count] * 3 or not {*sizes[3:]} <= {0, count} or not count:
         return None
-    keys, lengths, times, classes, etags = columns
-    if b"<RestoreStatus" in body or b"<CommonPrefixes>" in body or any("&" in key for key in keys):
+    # Decoded all at once: no text of XML holds the separator.
+    keys, lengths, times, classes, etags = (b"\0".join(column).decode() for column in columns)
+    if b"<RestoreStatus" in body or b"<CommonPrefixes>" in body or "&" in keys:
         return None
+    names = keys.split("\0")
     if b"<EncodingType>url</EncodingType>" in body:
-        keys = [unquote_plus(key) if "%" in key or "+" in key else key for key in keys]
+        names = [unquote_plus(name) if "%" in name or "+" in name else name for name in names]
     return Page(
-        tuple(keys),
-        tuple(map(int, lengths)),
-        tuple(map(datetime.fromisoformat, times)),
-        tuple(classes) or ("STANDARD",) * count,
-        tuple([bare(etag) for etag in etags]) or ("",) * count,
+        tuple(names),
+        tuple(map(int, lengths.split("\0"))),
+        tuple(map(datetime.fromisoformat, times.split("\0"))),
+        tuple(classes.split("\0")) if classes else ("STANDARD",) * count,
+        tuple(bare(etags).split("\0")) if etags else ("",) * count,
     )
 
 
 def bare(etag: str) -> str:
     """An ETag without its quotes, for some servers send none."""
-    return etag.replace("&quot;", "").replace("&#34;", "").strip('"')
-
-
-def _text(found: list[bytes]) -> list[str]:
-    """Decoded all at once; no text of XML holds the separator."""
-    return b"\0".join(found).decode().split("\0") if found else []
+    return etag.replace("&quot;", "").replace("&#34;", "").replace('"', "")

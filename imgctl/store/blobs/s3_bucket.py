@@ -297,7 +297,8 @@ def open_boto3(where: Connection, service: str = "s3") -> object:
     )
     if service == "s3":
         client.meta.events.register("provide-client-params.s3", partial(_add_options, where))
-        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_columns)
+        # By this name it comes before botocore's own look for an error in a 200, which parses the whole page.
+        client.meta.events.register("before-parse.*.ListObjectsV2", _read_columns)
     made: object = client
     return made
 
