@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from imgctl.cli.backfill_options import Asked
 from imgctl.cli.base import Json, Running, Session
 from imgctl.cli.restore import outcome_record
 from imgctl.errors import ExitCode
@@ -22,9 +22,6 @@ from imgctl.pricing.moves import hours_words
 from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of, counts_of, format_bytes
 
-if TYPE_CHECKING:
-    from imgctl.cli.backfill import Asked
-
 _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"}
 ASKED = (RestoreFate.REQUESTED, RestoreFate.EXTENDED, RestoreFate.PLANNED)
 
@@ -39,7 +36,7 @@ class BackfillJob:
         parts: Parts,
         filling: Backfill,
         *,
-        asked: "Asked",
+        asked: Asked,
         who: Terms,
     ) -> None:
         self._session = session

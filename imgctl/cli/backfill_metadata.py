@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from imgctl.cli.backfill_options import Asked
 from imgctl.cli.base import Json, Running, Session
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
@@ -15,13 +15,10 @@ from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact
 from imgctl.units import count_of, counts_of, format_bytes
 
-if TYPE_CHECKING:
-    from imgctl.cli.backfill import Asked
-
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
 
-def run_metadata(session: Session, run: Running, parts: Parts, order: MetadataOrder, asked: "Asked") -> ExitCode:
+def run_metadata(session: Session, run: Running, parts: Parts, order: MetadataOrder, asked: Asked) -> ExitCode:
     """Show what reading costs, and read; UsageError where somebody bills and nobody agreed."""
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     agreed = asked.yes or asked.max_usd is not None
@@ -39,7 +36,7 @@ def run_metadata(session: Session, run: Running, parts: Parts, order: MetadataOr
 class _Job:
     """One run of the command."""
 
-    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, asked: "Asked") -> None:
+    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, asked: Asked) -> None:
         self._session = session
         self._run = run
         self._looking = looking
