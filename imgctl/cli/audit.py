@@ -30,7 +30,7 @@ HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
 class Asked(ScopeOptions):
     grace: float = option(3600.0, "What is younger is in flight.", text="1h")
     stuck_after: float = option(900.0, "Uploading or processing for longer is stuck.", text="15m")
-    storage_class: bool = flag("Also compare storage classes (slower to list).")
+    storage_class: bool = flag("Also compare storage classes.")
     stale: bool = flag("Also find variants built by other settings than those in force.")
     deep: bool = flag("Also compare checksums: stored ones, else the bytes are read.")
     budget: int | None = option(
