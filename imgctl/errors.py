@@ -3,12 +3,12 @@
 ImgctlError                 1  something went wrong; the message says what, the hint says what to do
 ├── UsageError              2  the command line asks for something that makes no sense
 ├── ConfigError             2  a setting is missing, misspelt or impossible
-├── CatalogError            1  the database said no
-│   ├── CatalogUnavailable  1  nobody answers; the same command later finishes the work
+├── CatalogError            1  database error
+│   ├── CatalogUnavailable  1  unreachable; the same command later finishes the work
 │   ├── ImageMissing        1  no row has this id
 │   └── SchemaNotCurrent    5  the tables are missing or of another version
 ├── StoreError              1  the object store said no
-│   ├── StoreUnavailable    1  nobody answers, or it asks for patience
+│   ├── StoreUnavailable    1  unreachable, or throttled (503 SlowDown)
 │   ├── StoreDenied         1  credentials or policy forbid it
 │   ├── BucketMissing       1  there is no such bucket or directory
 │   ├── StoreFull           1  no space left where the blobs go
@@ -79,7 +79,7 @@ class ConfigError(ImgctlError):
 
 
 class CatalogError(ImgctlError):
-    """The database said no."""
+    """Database error."""
 
 
 class CatalogUnavailable(CatalogError):
@@ -101,7 +101,7 @@ class StoreError(ImgctlError):
 
 
 class StoreUnavailable(StoreError):
-    """The object store does not answer, or asks for patience."""
+    """The object store is unreachable, or throttles (503 SlowDown)."""
 
 
 class StoreDenied(StoreError):

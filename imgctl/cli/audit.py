@@ -220,5 +220,5 @@ def _codes(text: str | None) -> "frozenset[Code]":
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise UsageError(f"--fail-on: {name!r} is no code", hint=f"one of {', '.join(known)}")
+            raise UsageError(f"--fail-on: {name!r} is not a code", hint=f"one of {', '.join(known)}")
     return frozenset(known[name] for name in names)

@@ -87,4 +87,4 @@ def _day(text: str) -> str | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date().isoformat()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise UsageError(f"--undelete {text!r} is no day", hint="write 2026-11-22, or all") from None
+        raise UsageError(f"--undelete {text!r} is not a day", hint="write 2026-11-22, or all") from None

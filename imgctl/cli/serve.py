@@ -67,5 +67,5 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 def _checked(name: str) -> str:
     if not name or any(char.isspace() or char in ":," for char in name):
-        raise ConfigError(f"{name!r} is no name for a token", hint="a word without colons, commas and blanks")
+        raise ConfigError(f"{name!r} is not a name for a token", hint="a word without colons, commas and blanks")
     return name

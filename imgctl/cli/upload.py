@@ -77,7 +77,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
     journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content;
-    what is no image is named and skipped. A picture, camera raw or film of a format that is not taken fails, and the
+    what is not an image is named and skipped. A picture, camera raw or film of a format that is not taken fails, and the
     run exits 3, unless --leave-out names its format. Variants are built by `imgctl work`.
     """
     from imgctl.ops.upload.start import journal_file, uploading

@@ -42,7 +42,7 @@ def parse_move(text: str) -> Move:
     parts = dict(part.strip().partition("=")[::2] for part in text.split(","))
     target, age = parts.pop("to", ""), parts.pop("older-than", "0d")
     if parts or not target:
-        raise UsageError(f"--transition {text!r} is no policy", hint="write older-than=90d,to=GLACIER")
+        raise UsageError(f"--transition {text!r} is not a policy", hint="write older-than=90d,to=GLACIER")
     days = timedelta(seconds=parse_seconds(age)).days
     return Move(older_than_days=days, to=target.upper())
 

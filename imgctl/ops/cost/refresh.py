@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 30
 def refresh_card(card: Card, *, out: Path, region: str, url: str = PRICE_LIST_URL) -> Refreshed:
     """Write to `out` the card with today's prices of a region; ImgctlError without a network or a price list there."""
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {url!r} is no address", hint="write https://…/offers/v1.0/aws")
+        raise UsageError(f"--url {url!r} is not an address", hint="write https://…/offers/v1.0/aws")
     offers = {name: _offer(f"{url.rstrip('/')}/{name}/current/{region}/index.json") for name in OFFERS}
     found = refreshed(card, offers, region=region, source=url)
     try:

@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """All that one statement says: the archive, what the last 30 days brought, the dearest users, months where asked for.
+    """All that one statement says: the archive, what the last 30 days brought, the users who cost most, months where asked for.
 
     `movable` are the originals from before the cutoff; `promised` rows may have no bytes yet, `unknown` ones no size.
     """
@@ -43,7 +43,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a survey is about; `older_than` sets the cutoff of what is movable, `sizes` what a variant is taken to weigh."""
+    """What a survey is about; `older_than` sets the cutoff of what is movable, `sizes` the estimated bytes of a variant."""
 
     scope: Scope = field(default_factory=Scope)
     sizes: Mapping[str, int] | None = None

@@ -57,7 +57,7 @@ class Wanted:
 class RestoreOrder:
     """How to restore: `days` the readable copy stays, at most `limit` requests, `rate` of them a second.
 
-    `lists_restores`: the store's listings tell of restores, as those of AWS do. `permanent` moves what is restored back
+    `lists_restores`: the store's listings report restores, as those of AWS do. `permanent` moves what is restored back
     to STANDARD. With a `card`, what goes beyond the `budget` in dollars is left; without one all is free.
     An original that has not its ETag in `etags` has changed, and so has a row in `held`: neither is asked for.
     """

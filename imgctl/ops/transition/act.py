@@ -24,7 +24,7 @@ from imgctl.store.catalog.lease import Hold, end_if_frozen
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
 
-# So many rows of other transitions are looked at once more at the end; the rest is the next run's.
+# Up to N rows of other transitions are looked at once more at the end; the rest is the next run's.
 MOST_PENDING = 4096
 PENDING_LEASES = 3
 LONGEST_STEP_SECONDS = 1.0
@@ -36,7 +36,7 @@ def transition(
     """Move what the gate lets pass; yields an outcome for each row of the order.
 
     When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
-    nobody answers, no database) after what was in flight has been settled.
+    unreachable, no database) after what was in flight has been settled.
     """
     mover = Mover(
         cold,

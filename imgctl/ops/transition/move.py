@@ -92,7 +92,7 @@ def _class_of(image: Image, found: str) -> str | None:
 
 
 class Mover:
-    """Moves jobs to one class; `gone` is why the run must end. A store that asks for patience gets fewer at once."""
+    """Moves jobs to one class; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
 
 def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurrent: bool) -> TransitionOrder:
     if to not in {one.value for one in targets()}:
-        raise UsageError(f"the plan moves to {to}, which is no class to move to", hint="write the plan anew")
+        raise UsageError(f"the plan moves to {to}, which is not a class to move to", hint="write the plan anew")
     settings = site.parts.settings
     # Whether it pays was decided by who wrote the plan.
     policy = Policy(to=StorageClass(to), card=card_in_force(settings), at=datetime.now(UTC), min_size=0)

@@ -190,7 +190,7 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
 
 
 def add_to(sums: dict[K, Sized], key: K, size: int) -> None:
-    """Count one more original of so many bytes."""
+    """Count one more original of `size` bytes."""
     before = sums.get(key, Sized(objects=0, size=0))
     sums[key] = Sized(objects=before.objects + 1, size=before.size + size)
 
