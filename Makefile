@@ -21,6 +21,7 @@ check: $(VENV)/ready
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.words imgctl README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs config.example.toml
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench.startup

@@ -66,7 +66,7 @@ def time_of(image_id: UUID) -> datetime:
     try:
         return EPOCH + timedelta(milliseconds=image_id.int >> 80)
     except OverflowError:
-        raise KeyShapeError(f"{image_id} is no id of imgctl: its time lies past the year 9999") from None
+        raise KeyShapeError(f"{image_id} is not an id of imgctl: its time lies past the year 9999") from None
 
 
 def first_id(at: datetime) -> UUID:

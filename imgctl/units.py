@@ -22,7 +22,7 @@ def parse_seconds(text: str) -> float:
     found = _QUANTITY.fullmatch(text)
     unit = _SECONDS.get(found[2] or "s") if found else None
     if found is None or unit is None:
-        raise UsageError(f"{text!r} is no duration", hint="write 30s, 15m, 24h, 90d or 2w")
+        raise UsageError(f"{text!r} is not a duration", hint="write 30s, 15m, 24h, 90d or 2w")
     return float(found[1]) * unit
 
 
@@ -31,7 +31,7 @@ def parse_bytes(text: str) -> int:
     found = _QUANTITY.fullmatch(text)
     unit = _BYTES.get(found[2].upper()) if found else None
     if found is None or unit is None:
-        raise UsageError(f"{text!r} is no size", hint="write 500KB, 1MiB or 2GiB")
+        raise UsageError(f"{text!r} is not a size", hint="write 500KB, 1MiB or 2GiB")
     return int(float(found[1]) * unit)
 
 

@@ -59,6 +59,8 @@ PHRASES = {
     r"\btells? of\b": "report",
     r"\baloft\b|\b(?:in mid-)?flights?\b(?<!in flight)": "in flight",
 }
+# Values of --json that scripts rely on.
+STABLE = {"mend", "mended"}
 _PHRASES = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in PHRASES.items()]
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -101,6 +103,8 @@ def in_file(path: Path) -> Iterator[Hit]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
             yield from (Hit(path, token.start[0], word, instead) for word, instead in in_name(token.string))
+        elif token.string.strip("\"'") in STABLE:
+            continue
         elif token.type in {tokenize.STRING, tokenize.COMMENT} or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
             for offset, line in enumerate(token.string.splitlines()):
                 yield from (Hit(path, token.start[0] + offset, word, instead) for word, instead in in_prose(line))

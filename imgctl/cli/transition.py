@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from imgctl.store.blobs.base import BlobStore
 
 CLASSES = tuple(one.value for one in StorageClass if one is not StorageClass.STANDARD)
-_NO_GATE = (
+_NOT_CHECKED = (
     "a lifecycle rule does not look at variants: it also moves originals whose variants are missing, about a day after "
     "they are old enough; rows learn of it when `imgctl transition` runs again"
 )
@@ -265,7 +265,7 @@ class _Run:
         if not settings.store.url.startswith("s3://"):
             raise UsageError("a directory has no lifecycle rules", hint="leave --via out")
         plan = rule_of(settings, self.order, older_than_seconds=self.asked.older_than or 0.0)
-        self.session.note(_NO_GATE)
+        self.session.note(_NOT_CHECKED)
         for line in (plan.diff or "the bucket has this rule already").splitlines():
             self.session.text(line)
         if self._acts:

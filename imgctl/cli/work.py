@@ -93,7 +93,7 @@ def _metrics(parts: "Parts", port: int | None) -> Iterator[Callable[[str, float]
 
 def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:
     if run.stop.requested.is_set() and not run.stop.interrupted:
-        # Asked by a service manager, to whom a clean stop is no failure.
+        # Asked by a service manager, for which a clean stop is not a failure.
         return ExitCode.DONE
     if run.stop.expired and not drain:
         return ExitCode.PARTLY if failed else ExitCode.DONE

@@ -214,7 +214,7 @@ def _parse_number(kind: object, value: str | float) -> int | float:
 def _parse_names(value: Value) -> tuple[str, ...]:
     names = [name for name in value.split(",") if name] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{value!r} is no list of names")
+        raise ValueError(f"{value!r} is not a list of names")
     return tuple(str(name) for name in names)
 
 

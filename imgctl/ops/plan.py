@@ -184,7 +184,7 @@ def read_plan(file: Path) -> Plan:
         else:
             raise _wrong(file, number, "is out of place")
     if head is None:
-        raise _wrong(file, 1, "is no plan")
+        raise _wrong(file, 1, "is not a plan")
     if summary is None or summary.get("actions") != actions:
         raise UsageError(
             f"{file} is cut short: it has {count_of(actions, 'action')} and no end", hint="write the plan anew"
@@ -205,13 +205,13 @@ def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
             except ValueError:
                 raise _wrong(file, number, "is not JSON") from None
             if not isinstance(record, dict) or not isinstance(record.get("type"), str):
-                raise _wrong(file, number, "is no line of a plan")
+                raise _wrong(file, number, "is not a line of a plan")
             yield number, record
 
 
 def _head(file: Path, record: Mapping[str, Json]) -> Mapping[str, Json]:
     if record["type"] != "plan" or not isinstance(record.get("command"), str):
-        raise _wrong(file, 1, "is no head of a plan")
+        raise _wrong(file, 1, "is not the head of a plan")
     if record.get("version") != FORMAT:
         raise UsageError(f"{file} is a plan of version {record.get('version')}", hint="write the plan anew")
     try:

@@ -53,7 +53,7 @@ class DaskPool:
 
     Workers belong under their nanny (the default) with `--nthreads 1`: the end of a process ends every task it holds.
     The scheduler's settings decide who else pays for a death: `distributed.scheduler.allowed-failures` (3 by default)
-    gives the picture that killed one worker to so many more, and with 0 a `worker-saturation` above 1.0 (1.1 by
+    gives the picture that killed one worker to as many more, and with 0 a `worker-saturation` above 1.0 (1.1 by
     default) blames the task that only waited on the dead worker. Best are 0 and 1.0; the defaults also work.
     """
 

@@ -29,7 +29,7 @@ from imgctl.run.pool import PoolSettings, cores
 T = TypeVar("T")
 R = TypeVar("R")
 
-# So many deaths in a row before the first word are no accident.
+# This many deaths in a row before the first answer are no accident.
 _MOST_STILLBORN = 10
 _SECONDS_TO_EXIT = 5.0
 

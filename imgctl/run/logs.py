@@ -79,7 +79,7 @@ class StderrHandler(logging.Handler):
     """Records as lines on stderr that leave a progress bar whole."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record; a closed stderr is no error."""
+        """Print the record; a closed stderr is ignored."""
         say(self.format(record))
 
 

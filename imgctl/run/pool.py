@@ -30,7 +30,7 @@ class PoolGone(ChildDied):
 class PoolSettings:
     """How many tasks run at once, where, and within which limits.
 
-    `jobs` 0 is one for each core this process may use; `memory_bytes` 0 is no limit. `scheduler` is None for local
+    `jobs` 0 is one for each core this process may use; `memory_bytes` 0 sets no limit. `scheduler` is None for local
     processes, `inline` for the calling thread, else the address of a Dask scheduler (which brings its own workers and
     memory limits). A process is replaced after `recycle_after` tasks (0: never), so that leaks of C libraries stay
     small. `setup` runs once in each local process before its first task: a module-level function, or a partial of one.

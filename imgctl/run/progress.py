@@ -55,7 +55,7 @@ class Progress:
                 _shown.append(self)
 
     def advance(self, items: int = 1, *, size: int = 0, failed: int = 0) -> None:
-        """So many more items are done, of so many bytes together; `failed` of them did not work."""
+        """Count finished items and their bytes; `failed` of them did not work."""
         with self._drawing():
             self.items += items
             self.size += size
@@ -122,7 +122,7 @@ class Progress:
 
 
 def say(line: str) -> None:
-    """Print a line on stderr and leave a bar that is drawn there whole; a stderr that is gone is no error."""
+    """Print a line on stderr and leave a bar that is drawn there whole; a closed stderr is ignored."""
     with aside():
         _write(line)
 

@@ -11,7 +11,7 @@ ERROR_WAIT_SECONDS = 1.0
 
 @contextmanager
 def thread_pool(count: int, *, name: str) -> Iterator[Executor]:
-    """So many threads for the length of a block; see `end_threads`."""
+    """A pool of threads for the length of a block; see `end_threads`."""
     pool = open_threads(count, name=name)
     try:
         yield pool
@@ -20,7 +20,7 @@ def thread_pool(count: int, *, name: str) -> Iterator[Executor]:
 
 
 def open_threads(count: int, *, name: str) -> Executor:
-    """So many threads, to be ended by `end_threads`."""
+    """A pool of threads, to be ended by `end_threads`."""
     return ThreadPoolExecutor(count, thread_name_prefix=f"imgctl {name}")
 
 

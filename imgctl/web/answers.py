@@ -141,7 +141,7 @@ _MEANINGS = {
     408: "The body came too slowly.",
     409: "Not in this state.",
     413: "The body is too large.",
-    415: "This is no picture imgctl keeps.",
+    415: "This is not a picture imgctl keeps.",
     422: "A parameter or the picture itself is beyond what is allowed.",
     429: "Too many requests.",
     503: "The catalog or the store is down; the same request later finishes the work.",

@@ -93,7 +93,7 @@ class Rates:
 
 
 class Auth:
-    """Admits callers by the tokens of the configuration, and so many requests a minute from each."""
+    """Admits callers by the tokens of the configuration, and a bounded number of requests a minute from each."""
 
     def __init__(self, serve: ServeSettings) -> None:
         self.tokens = Tokens(serve.tokens)

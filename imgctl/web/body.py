@@ -19,7 +19,7 @@ from imgctl.web.state import AppState
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# Slower than an old modem is no client but an attack, or a connection that would not make it anyway.
+# Slower than an old modem is an attack, or a connection that would not make it anyway.
 LEAST_BYTES_A_SECOND = 4096
 FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
@@ -77,12 +77,12 @@ def _too_large(limit: int) -> Refusal:
 
 async def _pieces(request: Request, limit: int, settings: ServeSettings) -> AsyncIterator[bytes]:
     """The body as it comes; Refusal for more than `limit` bytes, and for a client that is too slow."""
-    began, size, patience = time.monotonic(), 0, settings.timeout
+    began, size, timeout_seconds = time.monotonic(), 0, settings.timeout
     pieces = request.stream()
     while True:
-        left = began + patience + size / LEAST_BYTES_A_SECOND - time.monotonic()
+        left = began + timeout_seconds + size / LEAST_BYTES_A_SECOND - time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, min(left, patience))):
+            async with asyncio.timeout(max(0.0, min(left, timeout_seconds))):
                 piece = await anext(pieces)
         except StopAsyncIteration:
             return

@@ -90,7 +90,7 @@ def test_a_plan_that_lost_lines_is_refused(tmp_path_factory: pytest.TempPathFact
     ("line", "complaint"),
     [
         ("not json", ":2 is not JSON"),
-        ("[]", ":2 is no line of a plan"),
+        ("[]", ":2 is not a line of a plan"),
         ('{"type":"action"}', ":2 has no id"),
         ('{"type":"action","id":"00000000-0000-0000-0000-000000000001"}', ":2 has no do"),
         ('{"type":"plan"}', ":2 is out of place"),

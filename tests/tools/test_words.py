@@ -57,3 +57,9 @@ def test_a_name_in_a_document_is_kept(tmp_path: Path) -> None:
     page.write_text("`mended` is a code; it mends nothing\n")
 
     assert [hit.word for hit in in_file(page)] == ["mends"]
+
+
+def test_values_that_scripts_rely_on_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "fate.py").write_text('MENDED = 1\nvalue = "mended"\n')
+
+    assert main([str(tmp_path)]) == 0

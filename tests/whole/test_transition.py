@@ -1,4 +1,4 @@
-"""`imgctl transition` as its users run it: the gate, the bill, what moves and what it keeps."""
+"""`imgctl transition` as its users run it: who is eligible, the bill, what moves and what it keeps."""
 
 import json
 import re

@@ -43,7 +43,7 @@ def cost_of(tally: Tally, settings: Settings) -> AuditCost:
 
 
 def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
-    """What looking at so many images may cost at most, in a sentence; empty for a store that charges nothing."""
+    """What looking at this many images may cost at most, in a sentence; empty for a store that charges nothing."""
     bill = billing(settings.store.url, endpoint_url)
     if bill is Billing.NONE:
         return ""

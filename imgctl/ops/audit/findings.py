@@ -120,7 +120,7 @@ class FindingsFile:
     file: Path
 
     def __iter__(self) -> Iterator[Finding]:
-        """Its findings, one in memory at a time; UsageError with the line number for a line that is no record."""
+        """Its findings, one in memory at a time; UsageError with the line number for an invalid line."""
         try:
             lines = self.file.open(encoding="utf-8", errors="replace")
         except OSError as error:
@@ -136,7 +136,7 @@ class FindingsFile:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise UsageError(f"{self.file}:{number} is no finding", hint="give what imgctl audit --json printed")
+            raise UsageError(f"{self.file}:{number} is not a finding", hint="give what imgctl audit --json printed")
         if record.get("type") != "finding":
             return
         try:

@@ -25,7 +25,7 @@ Blobs: TypeAlias = dict[str, Blob | None]
 
 HEADS_AT_ONCE = 16
 BATCH = 500
-# An image that changes during each of so many looks is in flight.
+# An image that changes during each of these looks is in flight.
 MOST_LOOKS = 4
 
 

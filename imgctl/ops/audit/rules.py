@@ -184,7 +184,7 @@ class _Photo:
     def others(self) -> Iterator[Finding]:
         """What lies beside the image's blobs, or is named and not its own."""
         for role in sorted(self._foreign):
-            detail = f"the row's {role}_key is no key of this image"
+            detail = f"the row's {role}_key is not a key of this image"
             yield self.finding(Code.UNKNOWN_KEY, detail, role=role, key=self._names[role], why=Why.FOREIGN)
         for key, blob in self._blobs.items():
             if blob is None or key in self._names.values() or self._rules.is_young(blob.modified_at):

@@ -27,7 +27,7 @@ ROWS = 10_000
 PREFETCH = 4
 CANCEL_CHECK_SECONDS = 0.2
 # Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours. All bounds are plain
-# ASCII and begin with no slash: some servers list nothing behind a start that is no key.
+# ASCII and begin with no slash: some servers list nothing behind a start that is not a key.
 _FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
 
 

@@ -111,7 +111,7 @@ class _Audit:
             checkpoint.done()
 
     def _segment(self, segment: Segment) -> Iterator[list[Finding]]:
-        candidates = self._outside(segment.outside) if segment.outside else self._joined(segment)
+        candidates = self._outside(segment.outside) if segment.outside else self._merged(segment)
         while not self._stop.is_set() and (some := list(islice(candidates, BATCH))):
             yield self._inspector.look(some)
 
@@ -121,7 +121,7 @@ class _Audit:
                 if not blob.key.startswith(OURS):
                     yield Candidate(id=None, seen={blob.key: blob})
 
-    def _joined(self, segment: Segment) -> Iterator[Candidate]:
+    def _merged(self, segment: Segment) -> Iterator[Candidate]:
         cursors = [
             Cursor(
                 self._source.pages(*segment.bounds(prefix)),

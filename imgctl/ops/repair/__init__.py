@@ -1,1 +1,1 @@
-"""Mending what an audit found: looked at again at the moment of acting, dry unless told otherwise."""
+"""Repairing what an audit found: looked at again at the moment of acting, dry unless told otherwise."""

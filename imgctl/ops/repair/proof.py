@@ -47,7 +47,7 @@ def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
 
 
 def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, parts: Parts) -> str:
-    """Why a blob is no such variant of an image, or nothing: it must decode, in the size that the recipe gives it."""
+    """Why a blob is not that variant of an image, or nothing: it must decode, in the size that the recipe gives it."""
     if blob.size > LARGEST_VARIANT_BYTES:
         return "too large for a variant"
     if row.width is None or row.height is None:

@@ -30,7 +30,7 @@ def trash_key(key: str, day: date) -> str:
 
 
 def key_before(trashed: str) -> str | None:
-    """Where a blob in the trash came from; None for what is no key of the trash."""
+    """Where a blob in the trash came from; None for a key outside the trash."""
     day, _, key = trashed.removeprefix(TRASH).partition("/")
     return key if trashed.startswith(TRASH) and day and key else None
 

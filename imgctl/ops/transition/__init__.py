@@ -1,1 +1,1 @@
-"""Moving originals to a colder storage class: gate, survey, act."""
+"""Moving originals to a colder storage class: eligibility, survey, act."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judging, database_time, outcome
@@ -33,7 +33,7 @@ LONGEST_STEP_SECONDS = 1.0
 def transition(
     judges: Judging, order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Move what the gate lets pass; yields an outcome for each row of the order.
+    """Move what is eligible; yields an outcome for each row of the order.
 
     When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
     unreachable, no database) after what was in flight has been settled.

@@ -10,7 +10,7 @@ from imgctl.config import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import seen_of
 from imgctl.ops.transition.order import DAY_SECONDS, TransitionOrder
 from imgctl.ops.transition.survey import Judges

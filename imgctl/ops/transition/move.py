@@ -10,14 +10,14 @@ from uuid import UUID
 from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.model import Image
 from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
-from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.eligibility import Verdict
 from imgctl.pricing.prices import STANDARD
 from imgctl.run.threads import end_threads, open_threads
 from imgctl.run.window import RateLimit, bounded
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.catalog.storage_class import Seen, Settled
 
-HOPELESS = (StoreDenied, BucketMissing, StoreFull)
+FATAL = (StoreDenied, BucketMissing, StoreFull)
 # A look before the copy, the copy, a look after it.
 REQUESTS_A_MOVE = 3
 
@@ -53,7 +53,7 @@ def seen_of(image: Image) -> Seen:
 
 
 def job_of(verdict: Verdict, attempts: int) -> Job:
-    """The move of an original that the gate let pass."""
+    """The move of an eligible original."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None and image.original_key is not None
     return Job(
@@ -103,7 +103,7 @@ class Mover:
         rate: int | None,
         delete_noncurrent: bool,
         stop: StopSignal,
-        patience_seconds: float = RETRY_SECONDS,
+        outage_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
         self._cold = cold
@@ -112,7 +112,7 @@ class Mover:
         self._rate = RateLimit(rate) if rate else None
         self._delete_noncurrent = delete_noncurrent
         self._stop = stop
-        self._patience_seconds = patience_seconds
+        self._outage_seconds = outage_seconds
         self._pool = open_threads(concurrency, name="move")
         # The versions that moves under way copy from.
         self._sources: dict[UUID, str] = {}
@@ -151,14 +151,14 @@ class Mover:
         end_threads(self._pool)
 
     def _hear(self, error: StoreError | None) -> None:
-        if self.gone is None and isinstance(error, HOPELESS):
+        if self.gone is None and isinstance(error, FATAL):
             self.gone = error
 
     def _be_patient(self, unsure: Moved, pause: float, away_seconds: float) -> float:
         """Wait before the next round, with fewer requests at once; the next pause."""
         self._limit = max(1, self._limit // 2)
         log.warning("waiting for the store: %s", unsure.error)
-        if away_seconds + pause > self._patience_seconds:
+        if away_seconds + pause > self._outage_seconds:
             self.gone = unsure.error
         else:
             self._stop.wait(pause)

@@ -11,7 +11,7 @@ from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
 from imgctl.ops.retry import retry
 from imgctl.ops.spend import card_in_force
 from imgctl.ops.transition.act import transition
-from imgctl.ops.transition.gate import Refusal, Verdict, targets
+from imgctl.ops.transition.eligibility import Refusal, Verdict, targets
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import BLOCK, Judges, foreseen, judges
@@ -21,7 +21,7 @@ DO = "transition"
 
 
 def action_of(verdict: Verdict, *, to: StorageClass, delete_noncurrent: bool) -> Action:
-    """A move that the gate lets pass, as an action."""
+    """The move of an eligible original, as an action."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None
     parameters = {
@@ -77,7 +77,7 @@ def _outcomes(planned: "PlannedJudges", order: TransitionOrder, site: Site) -> I
 
 
 class PlannedJudges:
-    """The gate over the rows of a plan's actions: besides all else, nothing may have changed since."""
+    """The eligibility of the rows of a plan's actions: besides all else, nothing may have changed since."""
 
     def __init__(self, actions: dict[UUID, Action], looking: Judges, site: Site) -> None:
         self.missing: list[Action] = []

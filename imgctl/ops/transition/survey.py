@@ -1,4 +1,4 @@
-"""Looks at every row of an order with the gate's verdict, in blocks, and sums up what would move and what that costs."""
+"""Looks at every row of an order with its verdict, in blocks, and sums up what would move and what that costs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.row_blobs import BlobLooker
 from imgctl.ops.rows import BadId, pages
-from imgctl.ops.transition.gate import Gate, Verdict
+from imgctl.ops.transition.eligibility import Eligibility, Verdict
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.pricing.costs import Sized
 from imgctl.pricing.estimate import Estimate
@@ -43,14 +43,14 @@ class Judging(Protocol):
 
 
 class Judges:
-    """The gate with what it looks at; `looker` tells how many requests that took."""
+    """The eligibility of rows with what it looks at; `looker` tells how many requests that took."""
 
     def __init__(self, order: TransitionOrder, *, parts: Parts, looker: BlobLooker, stop: StopSignal) -> None:
         self.looker = looker
         self.bad: list[BadId] = []
         self._order = order
         self._catalog = parts.catalog
-        self._gate = Gate(order.policy)
+        self._eligibility = Eligibility(order.policy)
         self._stop = stop
 
     def blocks(self) -> Iterator[list[Verdict]]:
@@ -64,9 +64,9 @@ class Judges:
     def judge(self, images: Sequence[Image]) -> list[Verdict]:
         """Verdicts over these rows, in their order."""
         now = retry(lambda: database_time(self._catalog), stop=self._stop)
-        verdicts = {image.id: self._gate.judge_row(image, now=now) for image in images}
+        verdicts = {image.id: self._eligibility.judge_row(image, now=now) for image in images}
         open_rows = [image for image in images if verdicts[image.id] is None]
-        judged = {row.image.id: self._gate.judge(row) for row in self.looker.look(open_rows)}
+        judged = {row.image.id: self._eligibility.judge(row) for row in self.looker.look(open_rows)}
         return [verdicts[image.id] or judged[image.id] for image in images]
 
 
@@ -189,10 +189,10 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
     )
 
 
-def add_to(sums: dict[K, Sized], key: K, size: int) -> None:
+def add_to(totals: dict[K, Sized], key: K, size: int) -> None:
     """Count one more original of `size` bytes."""
-    before = sums.get(key, Sized(objects=0, size=0))
-    sums[key] = Sized(objects=before.objects + 1, size=before.size + size)
+    before = totals.get(key, Sized(objects=0, size=0))
+    totals[key] = Sized(objects=before.objects + 1, size=before.size + size)
 
 
 def _keeps_versions(cold: BlobStore) -> bool | None:

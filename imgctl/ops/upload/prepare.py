@@ -145,7 +145,7 @@ def _as_it_is(found: LocalFile, recogniser: Recogniser) -> _Read | None:
         before = os.fstat(file.fileno())
         large = before.st_size > STREAM_ABOVE
         head = file.read(PIECE) if large else file.read()
-        # Wherever in the file its metadata lies, it is read before all of it is hashed: what is no picture is not.
+        # Wherever in the file its metadata lies, it is read before all of it is hashed: what is not a picture is not hashed.
         source = on_disk(file.fileno(), before.st_size, head=head) if large else head
         header, digest = recogniser.recognise(source, _name(found)), hashlib.sha256(head)
         while large and (piece := file.read(PIECE)):

@@ -111,14 +111,14 @@ def read_manifest(body: bytes, where: str) -> Manifest:
             files=tuple((str(one["key"]), str(one.get("MD5checksum", ""))) for one in read["files"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{where} is no manifest of an inventory: {error!r}", hint=_HINT) from None
+        raise UsageError(f"{where} is not a manifest of an inventory: {error!r}", hint=_HINT) from None
 
 
 def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[str, int, float, str]]:
     for row in rows:
         key = str(row["Key"])
         gone = _is(row.get("IsDeleteMarker"), "true") or _is(row.get("IsLatest"), "false")
-        # The prefix itself may be there as a folder marker: it is no blob below it.
+        # The prefix itself may be there as a folder marker: it is not a blob below it.
         if gone or not key.startswith(prefix) or key == prefix:
             continue
         modified = row.get("LastModifiedDate")

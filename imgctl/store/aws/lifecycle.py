@@ -20,13 +20,13 @@ Rule: TypeAlias = Mapping[str, object]
 MOST_RULES = 1000
 _ABORT_DAYS = 7
 _SMALLEST = "TransitionDefaultMinimumObjectSize"
-# What it is where nobody set it: told only by the server's answer, so that it is no difference.
+# What it is where nobody set it: told only by the server's answer, so that it does not count as a difference.
 _DEFAULT_SMALLEST = "all_storage_classes_128K"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """What is to become of the objects under `prefix`: after so many days this class; from `min_size` bytes on, 0 is all.
+    """What is to become of the objects under `prefix`: the class after a number of days; from `min_size` bytes on, 0 is all.
 
     With 0 the bucket's default holds: nothing below 128 KiB is moved, unless it says `varies_by_storage_class`.
     """

@@ -136,7 +136,7 @@ class BlobStore(Protocol):
         """The same blobs as `scan` in columns, up to a thousand a page; `asked` is called for each request."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs; one that is already gone is no error."""
+        """Delete blobs; one that is already gone is ignored."""
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
         """Give a blob another class, its metadata, tags and encryption kept, and look at it after; free if it has it.
@@ -146,7 +146,7 @@ class BlobStore(Protocol):
         """
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
-        """Ask for a readable copy for so many days; StoreUnavailable where the tier has no capacity now.
+        """Ask for a readable copy for `days` days; StoreUnavailable where the tier has no capacity now.
 
         None for what lies in an archive tier of Intelligent-Tiering, which comes back to frequent access for good.
         """

@@ -132,7 +132,7 @@ class LocalStore:
         return moved
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
-        """Let it be read at once, until the midnight (UTC) that so many days reach, as AWS rounds."""
+        """Let it be read at once, until midnight (UTC) after that many days, as AWS rounds."""
         path = self._path(key)
         with translated(key, path), self._archive.locked(key):
             held = self._archive.find(key)

@@ -21,7 +21,7 @@ Pages = Callable[[str, str], Iterator["Page"]]
 
 
 class Restored(NamedTuple):
-    """What a listing tells of a restore: whether it is under way, and when the readable copy expires."""
+    """The state of a restore in a listing: whether it is under way, and when the readable copy expires."""
 
     restoring: bool = False
     until: datetime | None = None

@@ -156,7 +156,7 @@ class S3Store:
         return pages_of(self.bucket, after=after, until=until, asked=asked)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs, a thousand a request; one that is already gone is no error."""
+        """Delete blobs, a thousand a request; one that is already gone is ignored."""
         names = (self.bucket.prefix + checked(key) for key in keys)
         while batch := list(islice(names, _DELETE_BATCH)):
             about = batch[0] if len(batch) == 1 else ""

@@ -36,7 +36,7 @@ _MOST_CONNECTIONS = 128
 
 
 class RestoreStatus(TypedDict, total=False):
-    """How a listing tells of a restore, where it was asked to."""
+    """The state of a restore in a listing that was asked for it."""
 
     IsRestoreInProgress: bool
     RestoreExpiryDate: datetime

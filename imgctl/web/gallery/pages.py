@@ -176,8 +176,8 @@ def _picture(state: AppState, image: Image) -> str:
 
 def _advice(seen: Overview) -> str:
     advice = seen.advice
-    mend = f'<code class="mend">{escape(advice.command)}</code>' if advice.command else ""
-    return f'<span class="{"fine" if advice.ok else "wrong"}">{escape(advice.text)}</span>{mend}'
+    command = f'<code class="repair">{escape(advice.command)}</code>' if advice.command else ""
+    return f'<span class="{"fine" if advice.ok else "wrong"}">{escape(advice.text)}</span>{command}'
 
 
 def _facts(image: Image) -> str:

@@ -1,4 +1,4 @@
-"""Acting on what the gate lets pass: promises that were cut short, originals that change meanwhile, jobs handed over."""
+"""Acting on eligible originals: promises that were cut short, originals that change meanwhile, jobs handed over."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.transition.act import transition
-from imgctl.ops.transition.gate import Verdict
+from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.hand_over import by_batch
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judging, judges

@@ -1,4 +1,4 @@
-"""The archive gate: an original may leave the fast classes only when nobody will miss it there, and when that pays."""
+"""Eligibility for a move: an original may leave the fast classes only when nobody will miss it there, and when that pays."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +43,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the gate says of an original: `refusal` None lets it move; `origin` is where it would come from.
+    """Whether an original may move: `refusal` None lets it move; `origin` is where it would come from.
 
     `under_way` where another transition holds it. `blob` is None where the row alone decided.
     """
@@ -65,7 +65,7 @@ class Verdict:
         )
 
 
-class Gate:
+class Eligibility:
     """Judges rows and what the store holds of them by one policy; pure."""
 
     def __init__(self, policy: Policy) -> None:
