@@ -94,5 +94,5 @@ def test_there_is_at_least_one_core() -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     pytest.importorskip("distributed")
 
-    with pytest.raises(ConfigError, match="no address"):
+    with pytest.raises(ConfigError, match="invalid address"):
         open_pool(PoolSettings(scheduler="spam://nowhere"))

@@ -15,7 +15,7 @@ WIDE = Window(columns=120)
 UPLOAD = ("upload", "photos", "--user", OWNER)
 # A photo of three kilobytes takes seconds.
 SLOWLY = ("--bwlimit", "1KiB", "--concurrency", "1")
-SUMMARY = re.compile(r"\d+ files?: \d+ uploaded, .* put")
+SUMMARY = re.compile(r"\d+ files?: .*\d .*; .* put")
 
 
 def _whole_after(deployment: Deployment) -> None:

@@ -128,7 +128,7 @@ def test_one_image_opens_in_place_by_keyboard_and_closes_again(gallery: tuple[Se
         tab.until(f"document.querySelector('dialog h2').textContent === {json.dumps(title)}")
     tab.press("ArrowLeft")
     tab.until("document.querySelector('dialog h2').textContent === 'Number 1'")
-    assert "imgctl repair" in str(tab.evaluate("document.querySelector('.mend').textContent"))
+    assert "imgctl repair" in str(tab.evaluate("document.querySelector('.repair').textContent"))
     for kind in ("keyDown", "keyUp"):
         # Dialogs are closed by the key's number.
         tab.send("Input.dispatchKeyEvent", type=kind, key="Escape", code="Escape", windowsVirtualKeyCode=27)

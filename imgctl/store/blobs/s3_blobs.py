@@ -63,11 +63,13 @@ def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bo
     """Whether the server sorts `a/b` before `a-b`, as SeaweedFS does: it compares keys segment by segment.
 
     For keys of one shape (`YYYY/MM/DD/…`) that is one order, for others a merge with the catalog would find what is not
-    there. Asked once, of the first key with a slash: behind `2024.~` a server of S3's order still lists `2024/…`.
+    there. Asked once, of the first key with a plain name before a slash: behind `2024.~` a server of S3's order still lists `2024/…`.
     """
-    key = next((key for key in page.keys if "/" in key), None)
-    if bucket.sorts_segments is None and key is not None:
-        start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
+    names = (key.partition("/") for key in page.keys if bucket.sorts_segments is None)
+    # Not every server takes a control character in a query.
+    if found := next((parts for parts in names if parts[1] and parts[0].isprintable() and parts[0]), None):
+        key = "".join(found)
+        start = _behind(bucket, f"{found[0]}.~") | {"MaxKeys": 1}
         _, behind = _page(bucket, "", start, asked)
         bucket.sorts_segments = not (behind.keys and behind.keys[0] <= key)
     return bool(bucket.sorts_segments)

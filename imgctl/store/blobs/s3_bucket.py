@@ -149,7 +149,8 @@ class Bucket:
         """The client for bytes."""
         if self._bytes is None:
             with self._lock:
-                self._bytes = self._bytes or open_obstore(self.where)
+                if self._bytes is None:
+                    self._bytes = open_obstore(self.where)
         return self._bytes
 
     @property
@@ -157,7 +158,8 @@ class Bucket:
         """The client for multipart uploads, listings and AWS-only control, on the same credentials."""
         if self._client is None:
             with self._lock:
-                self._client = self._client or cast("S3Client", open_boto3(self.where))
+                if self._client is None:
+                    self._client = cast("S3Client", open_boto3(self.where))
         return self._client
 
     def place(self, key: str) -> dict[str, object]:

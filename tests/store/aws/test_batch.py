@@ -143,7 +143,7 @@ def test_arns_follow_the_role_into_its_partition() -> None:
 def test_what_batch_jobs_cannot_do_is_said_before_anything_is_asked() -> None:
     with pytest.raises(UsageError, match="bulk or standard"):
         restore_operation(tier=Tier.EXPEDITED, days=7)
-    with pytest.raises(UsageError, match="0 days"):
+    with pytest.raises(UsageError, match="--days 0"):
         restore_operation(tier=Tier.BULK, days=0)
     with pytest.raises(UsageError, match="invalid role ARN"):
         create_copy_job(AWS, MANIFEST, Job(role_arn="batch", report_prefix="r"), to=StorageClass.GLACIER)

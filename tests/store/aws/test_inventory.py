@@ -140,7 +140,7 @@ def test_a_report_of_another_bucket_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
 
-    with pytest.raises(UsageError, match="is no manifest"):
+    with pytest.raises(UsageError, match="is not a manifest"):
         open_inventory(str(tmp_path / "manifest.json"), STORE, directory=tmp_path)
 
 

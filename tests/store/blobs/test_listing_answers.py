@@ -60,6 +60,14 @@ def test_a_page_that_repeats_or_goes_backwards_is_an_error(again: tuple[str, ...
         list(store.scan())
 
 
+def test_a_page_out_of_byte_order_is_an_error() -> None:
+    store, stubber = stubbed()
+    page(stubber, {"Key": "b"}, {"Key": "a"}, start={"StartAfter": ""}, IsTruncated=False)
+
+    with pytest.raises(StoreError, match="out of byte order"):
+        list(store.scan())
+
+
 def test_a_listing_that_stands_still_is_an_error() -> None:
     store, stubber = stubbed()
     page(stubber, start={"StartAfter": ""}, IsTruncated=True, NextContinuationToken="t")

@@ -15,7 +15,6 @@ from imgctl.errors import (
     BucketMissing,
     ConfigError,
     StoreDenied,
-    StoreError,
     StoreUnavailable,
 )
 from imgctl.store.blobs.base import BlobStore
@@ -197,15 +196,6 @@ def test_foreign_names_are_listed_too(moto_s3: S3Server) -> None:
         moto_s3.client().put_object(Bucket=bucket, Key=name, Body=b"x")
 
     assert [blob.key for blob in at(moto_s3.endpoint_url, bucket).scan()] == names
-
-
-def test_listing_out_of_byte_order_is_refused(seaweed: S3Server) -> None:
-    store = at(seaweed.endpoint_url, seaweed.new_bucket())
-    for key in ("a/b", "a-b"):
-        store.create(key, b"x", content_type=JPEG)
-
-    with pytest.raises(StoreError, match="out of byte order"):
-        list(store.scan())
 
 
 def test_stores_under_two_prefixes_do_not_see_each_other(seaweed: S3Server) -> None:
