@@ -19,8 +19,8 @@ UNKNOWN = "UNKNOWN"
 
 # What one kind of store would alter, strip or refuse in silence: empty, `.` and `..` segments, control characters, and
 # what is not UTF-8 (a lone surrogate stands for each such byte of a file name).
-_REFUSED = re.compile(r"^/|//|/$|(?:^|/)\.{1,2}(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]|^$")
-_NO_PATH = re.compile(r"^/|//|/$|(?:^|/)\.{1,2}(?:/|$)|\x00|^$")
+_REFUSED = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f\ud800-\udfff]|^\Z")
+_NO_PATH = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|\x00|^\Z")
 
 
 class Tier(StrEnum):

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain, count, islice
-from operator import itemgetter
+from operator import gt, itemgetter
 
 from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
@@ -36,12 +36,17 @@ def pages_of(
     if first is None:
         return
     if not bucket.is_aws and _sorts_segments(bucket, first, asked):
-        wanted = Range(prefix=prefix, after=after, until=until)
-        rows = walk(partial(_entries, bucket, wanted, asked), wanted, prefix[: prefix.rfind("/") + 1])
-        while some := tuple(islice(rows, PAGE_KEYS)):
-            yield Page(tuple([key for key, _ in some]), *zip(*[row for _, row in some], strict=True))
-        return
-    yield from within(chain((first,), pages), after=after, until=until)
+        pages = _walked(bucket, Range(prefix=prefix, after=after, until=until), asked)
+    else:
+        pages = chain((first,), pages)
+    yield from within(pages, after=after, until=until)
+
+
+def _walked(bucket: Bucket, wanted: Range, asked: Callable[[], None]) -> Iterator[Page]:
+    """Pages of a server that sorts path segments, directory by directory."""
+    rows = walk(partial(_entries, bucket, wanted, asked), wanted, wanted.prefix[: wanted.prefix.rfind("/") + 1])
+    while some := tuple(islice(rows, PAGE_KEYS)):
+        yield Page(tuple([key for key, _ in some]), *zip(*[row for _, row in some], strict=True))
 
 
 def _flat(bucket: Bucket, prefix: str, after: str, asked: Callable[[], None]) -> Iterator[Page]:
@@ -63,15 +68,18 @@ def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bo
     """Whether the server sorts `a/b` before `a-b`, as SeaweedFS does: it compares keys segment by segment.
 
     For keys of one shape (`YYYY/MM/DD/…`) that is one order, for others a merge with the catalog would find what is not
-    there. Asked once, of the first key with a plain name before a slash: behind `2024.~` a server of S3's order still lists `2024/…`.
+    there. Told by the first page, or asked once of a key with a slash: behind `2024.~` a server of S3's order still lists
+    `2024/…`.
     """
-    names = (key.partition("/") for key in page.keys if bucket.sorts_segments is None)
-    # Not every server takes a control character in a query.
-    if found := next((parts for parts in names if parts[1] and parts[0].isprintable() and parts[0]), None):
-        key = "".join(found)
-        start = _behind(bucket, f"{found[0]}.~") | {"MaxKeys": 1}
-        _, behind = _page(bucket, "", start, asked)
-        bucket.sorts_segments = not (behind.keys and behind.keys[0] <= key)
+    if bucket.sorts_segments is None and any(map(gt, page.keys, islice(page.keys, 1, None))):
+        bucket.sorts_segments = True
+    if bucket.sorts_segments is None:
+        # Not every server takes a control character in a query.
+        keys = (key for key in page.keys if "/" in key and key.partition("/")[0].isprintable())
+        if (key := next(keys, None)) is not None:
+            start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
+            _, behind = _page(bucket, "", start, asked)
+            bucket.sorts_segments = not (behind.keys and behind.keys[0] <= key)
     return bool(bucket.sorts_segments)
 
 

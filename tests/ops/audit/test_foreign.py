@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
@@ -133,14 +133,13 @@ def test_every_key_in_a_bucket_is_a_finding(moto_s3: S3Server, template: Path, k
 @PROPERTY
 @given(keys=st.lists(KEYS.filter(allowed), min_size=1, max_size=5, unique=True))
 @example(keys=list(PECULIAR))
+# SeaweedFS sorts segment by segment: `a/b` before `a-b`.
+@example(keys=["a/b", "a-b", "a", "2024/01-x", "2024/01/x", "2024/01/é"])
+@example(keys=["\x08/b", "\x08-b"])
 def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: Path, keys: list[str]) -> None:
     bucket = seaweed.new_bucket()
     with archive(template, seaweed.settings(bucket)) as (found, _):
         theirs = others(seaweed, bucket, keys)
-        pages = seaweed.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        listed = [one["Key"] for page in pages for one in page.get("Contents", ())]
-        # It lists `a-b` behind `a/b`, which an audit refuses to compare.
-        assume(listed == sorted(listed))
 
         assert keys != list(PECULIAR) or len(theirs) > len(PECULIAR) // 2
         assert all(foreign(found, order) == theirs for order in WAYS)
@@ -158,6 +157,7 @@ def test_every_key_that_seaweed_takes_is_a_finding(seaweed: S3Server, template: 
         b"a-b",
         b"2024/01/\xff",
         b"tab\t",
+        b"\n",
         b"x" * 255,
     ]
 )
