@@ -29,9 +29,9 @@ def test_sizes_read_as_written(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-1d", "5 parsecs", "1e3"])
 def test_what_is_no_duration_or_size_is_refused_by_name(text: str) -> None:
-    with pytest.raises(UsageError, match="no duration"):
+    with pytest.raises(UsageError, match="not a duration"):
         parse_seconds(text)
-    with pytest.raises(UsageError, match="no size"):
+    with pytest.raises(UsageError, match="not a size"):
         parse_bytes(text)
 
 

@@ -87,9 +87,10 @@ class Terminal:
         """Wait until something has been drawn."""
         deadline = time.monotonic() + FOREVER
         while text not in self.drawn:
-            assert self._process.exitcode is None, self.drawn
+            ended = self._process.exitcode is not None
             assert time.monotonic() < deadline, self.drawn
-            self._take(1.0)
+            # What it drew last may still be on its way when it has ended.
+            assert self._take(1.0) or not ended, self.drawn
 
     def read_until_silent(self, seconds: float = 0.3) -> None:
         """Read until nothing more comes, from a command that has not ended."""

@@ -1,5 +1,6 @@
 """Threads that prepare what is to be taken in, a chunk of a walk or a manifest at a time."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Lock, Thread
@@ -41,14 +42,23 @@ class Readers(Generic[S]):
         self._largest_chunk = largest_chunk
         self._chunk = min(FIRST_CHUNK, largest_chunk)
         self._next = Lock()
+        self._threads: list[Thread] = []
 
     def start(self) -> None:
         """Read with one thread more."""
-        Thread(target=self._serve, name="imgctl read", daemon=True).start()
+        thread = Thread(target=self._serve, name="imgctl read", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def stop(self) -> None:
         """Begin nothing more; a thread that waits for its items (a pipe, a slow disk) goes on waiting."""
         self.stopped = True
+
+    def join(self, seconds: float) -> None:
+        """Wait at most `seconds` for stopped threads to let go of the catalog and the store."""
+        ends_at = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
 
     def _serve(self) -> None:
         error: Exception | None = None
