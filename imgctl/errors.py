@@ -7,7 +7,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 │   ├── CatalogUnavailable  1  unreachable; the same command later finishes the work
 │   ├── ImageMissing        1  no row has this id
 │   └── SchemaNotCurrent    5  the tables are missing or of another version
-├── StoreError              1  the object store said no
+├── StoreError              1  the object store refused or failed
 │   ├── StoreUnavailable    1  unreachable, or throttled (503 SlowDown)
 │   ├── StoreDenied         1  credentials or policy forbid it
 │   ├── BucketMissing       1  there is no such bucket or directory
@@ -97,7 +97,7 @@ class SchemaNotCurrent(CatalogError):
 
 
 class StoreError(ImgctlError):
-    """The object store said no."""
+    """The object store refused or failed."""
 
 
 class StoreUnavailable(StoreError):

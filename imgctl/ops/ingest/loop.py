@@ -22,7 +22,6 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
-from imgctl.run.threads import ERROR_WAIT_SECONDS
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
@@ -146,7 +145,7 @@ class Ingest(Generic[S]):
             self._room.notify_all()
         self._drop_prepared()
         self._putters.close()
-        self._readers.join(ERROR_WAIT_SECONDS)
+        self._readers.join()
 
     def _read_more(self) -> None:
         with self._enough:

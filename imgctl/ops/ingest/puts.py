@@ -13,7 +13,7 @@ from typing import Generic
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.ops.ingest.original import Prepared, S, put_original
 from imgctl.ops.retry import StopSignal
-from imgctl.run.threads import ERROR_WAIT_SECONDS
+from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 
@@ -145,9 +145,7 @@ class Putters(Generic[S]):
         threads = list(self._threads)
         for _ in threads:
             self._queue.put(None)
-        ends_at = time.monotonic() + ERROR_WAIT_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, ends_at - time.monotonic()))
+        join_for_a_moment(threads)
 
     def _serve(self) -> None:
         while (prepared := self._queue.get()) is not None:

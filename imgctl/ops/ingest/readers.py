@@ -1,6 +1,5 @@
 """Threads that prepare what is to be taken in, a chunk of a walk or a manifest at a time."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Lock, Thread
@@ -8,6 +7,7 @@ from typing import Generic, TypeAlias
 
 from imgctl.ops.ingest.original import Prepared, S
 from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import ByteBudget
 
 # Few at first, so that the puts begin at once.
@@ -54,11 +54,9 @@ class Readers(Generic[S]):
         """Begin nothing more; a thread that waits for its items (a pipe, a slow disk) goes on waiting."""
         self.stopped = True
 
-    def join(self, seconds: float) -> None:
-        """Wait at most `seconds` for stopped threads to let go of the catalog and the store."""
-        ends_at = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, ends_at - time.monotonic()))
+    def join(self) -> None:
+        """Wait a moment for stopped threads to let go of the catalog and the store."""
+        join_for_a_moment(self._threads)
 
     def _serve(self) -> None:
         error: Exception | None = None

@@ -17,7 +17,6 @@ from imgctl.ops.audit.order import AuditOrder
 from imgctl.store.catalog.aggregates import groups
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.lookups import Scope, page
-from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audit.archive import AT_ONCE, Archive, Photo, archive_of, local
 from tests.soak import rounds
 
@@ -25,16 +24,6 @@ DATES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.
 AGES = st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
 # How long a test may take between writing a row and looking at it.
 MARGIN = timedelta(minutes=10)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite catalog without rows."""
-    file = tmp_path_factory.mktemp("template") / "catalog.db"
-    catalog = open_catalog(f"sqlite:///{file}")
-    upgrade(catalog)
-    catalog.close()
-    return file
 
 
 @pytest.fixture

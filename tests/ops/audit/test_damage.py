@@ -15,7 +15,6 @@ from imgctl.ops.audit.findings import Code
 from imgctl.ops.audit.order import AuditOrder
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
-from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
 from tests.ops.audit.damages import DAMAGES
 from tests.parts.seaweed import S3Server
@@ -23,16 +22,6 @@ from tests.soak import rounds
 
 CHOICES = st.lists(st.tuples(st.integers(0, len(DAMAGES) - 1), st.integers(0, 1000)), min_size=1, max_size=8)
 FULL = AuditOrder(grace=AT_ONCE.grace, classes=True, stale=True, deep=True)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite catalog without rows."""
-    file = tmp_path_factory.mktemp("template") / "catalog.db"
-    catalog = open_catalog(f"sqlite:///{file}")
-    upgrade(catalog)
-    catalog.close()
-    return file
 
 
 @contextmanager

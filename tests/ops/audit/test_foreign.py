@@ -33,7 +33,6 @@ from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import Scope
-from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.audit.archive import AT_ONCE, USER, Archive, archive_of, local
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
@@ -73,15 +72,6 @@ PROPERTY = settings(
 def allowed(key: str) -> bool:
     """Whether S3 takes this key (User Guide: 1 to 1,024 bytes of UTF-8) and it is not below what audits pass over."""
     return 0 < len(key.encode(errors="replace")) <= 1024 and not key.startswith(("trash/", ".imgctl-check/"))
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite catalog without rows."""
-    file = tmp_path_factory.mktemp("foreign") / "catalog.db"
-    with closing(open_catalog(f"sqlite:///{file}")) as catalog:
-        upgrade(catalog)
-    return file
 
 
 @contextmanager

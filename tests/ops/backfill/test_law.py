@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +14,6 @@ from imgctl.config import Settings, StoreSettings
 from imgctl.keys import key_of
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.backfill.order import Fate, Mode, Selection, Shard
-from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.upgrade import upgrade
 from tests.ops.backfill.archive import CURRENT, STALE, Snapshot, Sort, archive_of, fill, settings_for, snapshot
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
@@ -119,16 +116,6 @@ def _keys(row: Image, after: Snapshot, before: Snapshot) -> list[str]:
     """The keys that may hold something: those named, but for what was missing and not built."""
     named = [row.original_key, *(row.variant_key(one) for one in Variant)]
     return [key for key in named if key and key in after.blobs]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite catalog to be copied."""
-    file = tmp_path_factory.mktemp("template") / "catalog.db"
-    catalog = open_catalog(f"sqlite:///{file}")
-    upgrade(catalog)
-    catalog.close()
-    return file
 
 
 @settings(

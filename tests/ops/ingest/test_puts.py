@@ -66,4 +66,8 @@ def test_a_bucket_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
 
 
 def test_who_may_not_list_may_still_put(tmp_path: Path) -> None:
-    BucketCheck(Reached(tmp_path, StoreDenied("not allowed to list"))).result()
+    store = Reached(tmp_path, StoreDenied("not allowed to list"))
+
+    BucketCheck(store).result()
+
+    assert store.times == 1
