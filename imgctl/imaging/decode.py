@@ -87,7 +87,11 @@ def opened_as(data: Data) -> Format | None:
     Takes what decoders take, so for child processes only.
     """
     by_libvips = (kind for kind in _LOADERS if _opens(data, kind))
-    by_pillow = (row.format for row in SUPPORTED if row.format is not Format.MPO and pillow.size_of(data, row.format))
+    by_pillow = (
+        row.format
+        for row in SUPPORTED
+        if row.format in pillow.PLUGIN and row.format is not Format.MPO and pillow.size_of(data, row.format)
+    )
     return next(by_libvips, None) or next(by_pillow, None)
 
 

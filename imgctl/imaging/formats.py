@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from importlib.util import find_spec
 
 
 class Kind(StrEnum):
@@ -92,7 +94,7 @@ class KnownFormat:
     """One format: its title, the names of its files (the first is a key's), and whether imgctl takes it.
 
     `magic` are openings that tell it alone; `brands` are those of an ISO base media file's `ftyp` box (ISO/IEC
-    14496-12, 4.3). What other content tells it by is in `recognise`.
+    14496-12, 4.3). What other content tells it by is in `recognise`. `extra` is what `pip install imgctl[…]` must bring.
     """
 
     format: Format
@@ -103,6 +105,12 @@ class KnownFormat:
     magic: tuple[bytes, ...] = ()
     brands: tuple[bytes, ...] = ()
     supported: bool = False
+    extra: str = ""
+
+    @property
+    def taken(self) -> bool:
+        """Whether this installation takes it."""
+        return self.supported and (not self.extra or is_installed(self.extra))
 
     @property
     def extension(self) -> str:
@@ -120,9 +128,20 @@ def _row(  # a line of the table
     magic: tuple[bytes, ...] = (),
     brands: str = "",
     supported: bool = False,
+    extra: str = "",
 ) -> KnownFormat:
     names = tuple(one.ljust(4).encode() for one in brands.split())
-    return KnownFormat(format_, kind, title, content_type, tuple(extensions.split()), magic, names, supported)
+    return KnownFormat(format_, kind, title, content_type, tuple(extensions.split()), magic, names, supported, extra)
+
+
+VIDEO = "video"
+_BROUGHT_BY = {VIDEO: "av"}
+
+
+@cache
+def is_installed(extra: str) -> bool:
+    """Whether the package that an extra brings can be imported; finds it, and imports nothing."""
+    return find_spec(_BROUGHT_BY[extra]) is not None
 
 
 _P, _R, _F = Kind.PICTURE, Kind.RAW, Kind.FILM

@@ -15,7 +15,7 @@ from imgctl.imaging.source import Data, as_file
 # imgctl checks the header's pixel count itself, with a limit the operator sets.
 Image.MAX_IMAGE_PIXELS = None
 
-_PLUGIN = {
+PLUGIN = {
     Format.JPEG: "JPEG",
     Format.MPO: "MPO",
     Format.PNG: "PNG",
@@ -28,6 +28,7 @@ _PLUGIN = {
     Format.JPEG2000: "JPEG2000",
     Format.PSD: "PSD",
 }
+"""The plugin that opens a format, of which no other is ever tried."""
 _LINES_A_TIME = 64
 _GLOBALS = threading.RLock()
 
@@ -51,7 +52,7 @@ def _open(data: Data, kind: Format) -> Image.Image:
 
         pillow_heif.register_heif_opener(thumbnails=False)
     # Only the plugin of the sniffed format: an upload must never choose a decoder by its content alone.
-    return Image.open(as_file(data), formats=[_PLUGIN[kind]])
+    return Image.open(as_file(data), formats=[PLUGIN[kind]])
 
 
 def size_of(data: Data, kind: Format) -> tuple[int, int] | None:

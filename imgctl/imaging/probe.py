@@ -104,7 +104,7 @@ def recognise(what: Data | Source, kind: Format | None = None) -> Header:
     """
     source = source_of(what)
     kind = kind or sniff(source)
-    if kind is not None and not KNOWN[kind].supported:
+    if kind is not None and not KNOWN[kind].taken:
         raise unsupported(kind)
     header = read_header(source, kind) if kind else None
     if header is None or (header.size is None and kind in _NEEDS_SIZE):

@@ -121,7 +121,8 @@ def unsupported(known: Format, *, by_name: bool = False) -> FormatUnsupported:
     """The error that names a picture, raw or film that is not taken."""
     row = KNOWN[known]
     told = f"by its name {_ARTICLE[row.kind]}" if by_name else _ARTICLE[row.kind]
-    return FormatUnsupported(f"unsupported: {told} ({row.title})", hint=_WAY_OUT[row.kind], format_name=known.value)
+    way_out = f"pip install 'imgctl[{row.extra}]'" if row.supported and row.extra else _WAY_OUT[row.kind]
+    return FormatUnsupported(f"unsupported: {told} ({row.title})", hint=way_out, format_name=known.value)
 
 
 def stranger(data: bytes) -> NotAnImage:

@@ -63,7 +63,7 @@ def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendere
     kind = sniff(data) or opened_as(data)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(data[:NAMED_BY_BYTES])
-    if not KNOWN[kind].supported:
+    if not KNOWN[kind].taken:
         raise unsupported(kind)
     master = master_of(data, kind, recipe, limits)
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""

@@ -48,7 +48,7 @@ class Recogniser:
         source = source_of(what)
         found = sniff_named(source, said)
         head = source.read(0, NAMED_BY_BYTES) if found is None else b""
-        if found is None and not is_other(head) and (name is None or (said and KNOWN[said].supported)):
+        if found is None and not is_other(head) and (name is None or (said and KNOWN[said].taken)):
             found = self._opened(source.read(0, TRIED_BYTES))
         if (found or said) in self._leave_out:
             raise LeftOut(f"--leave-out {found or said}")
@@ -60,7 +60,7 @@ class Recogniser:
             return header
         if is_other(head):
             raise stranger(head)
-        if said and not KNOWN[said].supported:
+        if said and not KNOWN[said].taken:
             raise unsupported(said, by_name=True)
         if said is None and is_iso_media(head):
             raise unsupported(Format.MP4)

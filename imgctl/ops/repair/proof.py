@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from imgctl.errors import BlobMissing, StoreError
-from imgctl.imaging.formats import KNOWN
 from imgctl.imaging.master import fit
-from imgctl.imaging.pillow import decode, size_of
+from imgctl.imaging.pillow import PLUGIN, decode, size_of
 from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant
@@ -54,7 +53,7 @@ def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, pa
         return "how large the picture is was never noted"
     data = store.get(blob.key)
     kind = sniff(data)
-    if kind is None or not KNOWN[kind].supported:
+    if kind is None or kind not in PLUGIN:
         return "what lies there is no picture"
     size = size_of(data, kind)
     if size is None:
