@@ -4,16 +4,19 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError, UsageError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Tier, checked, known_class
-from imgctl.store.blobs.s3_bucket import Bucket, Request, bucket_of, open_boto3
+from imgctl.store.blobs.s3_bucket import Bucket, bucket_of, open_boto3
 from imgctl.store.blobs.s3_put import put_chunks
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3control import S3ControlClient
+    from mypy_boto3_sts import STSClient
 
 _PART_BYTES = 16 * 2**20
 _ROLE = re.compile(r"arn:(?P<partition>[^:]+):iam::\d{12}:role/.+")
@@ -41,18 +44,6 @@ class Job:
     confirm: bool = True
     failures_only: bool = False
     description: str = "imgctl"
-
-
-class Sts(Protocol):
-    """The part of boto3's STS client that is called."""
-
-    get_caller_identity: Request[Mapping[str, str]]
-
-
-class S3Control(Protocol):
-    """The part of boto3's S3 Control client that is called."""
-
-    create_job: Request[Mapping[str, str]]
 
 
 def write_manifest(
@@ -145,11 +136,11 @@ def _create(settings: StoreSettings, manifest: Manifest, job: Job, operation: Ma
         raise ConfigError(
             f"{bucket.where.endpoint} runs no batch jobs", hint="S3 Batch Operations are AWS's own; leave --via out"
         )
-    sts = cast("Sts", open_boto3(bucket.where, "sts"))
-    control = cast("S3Control", open_boto3(bucket.where, "s3control"))
+    sts = cast("STSClient", open_boto3(bucket.where, "sts"))
+    control = cast("S3ControlClient", open_boto3(bucket.where, "s3control"))
     account = bucket.call("", sts.get_caller_identity)["Account"]
     arguments = job_arguments(bucket.name, manifest, job, operation, account)
-    return bucket.call("", partial(control.create_job, **arguments))["JobId"]
+    return bucket.call("", control.create_job, **arguments)["JobId"]
 
 
 def _arn(job: Job, bucket: str) -> str:

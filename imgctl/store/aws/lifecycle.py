@@ -82,7 +82,7 @@ def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
     bucket = bucket_of(settings)
     if not same(read(bucket), plan.before):
         raise StoreError(f"the lifecycle rules of {bucket.name} changed since they were planned", hint="plan again")
-    bucket.call("", partial(_write, bucket, plan.after))
+    _write(bucket, plan.after)
     if difference := LifecyclePlan(before=plan.after, after=read(bucket)).diff:
         hint = f"look at them: aws s3api get-bucket-lifecycle-configuration --bucket {bucket.name}"
         changed = "; ".join(line for line in difference.splitlines()[2:] if line[:1] in ("-", "+"))
@@ -151,11 +151,11 @@ def _read(bucket: Bucket) -> Mapping[str, object]:
         raise
 
 
-def _write(bucket: Bucket, wanted: Lifecycle) -> object:
+def _write(bucket: Bucket, wanted: Lifecycle) -> None:
     smallest = {_SMALLEST: wanted.smallest} if wanted.smallest else {}
-    return bucket.client.put_bucket_lifecycle_configuration(
-        Bucket=bucket.name, LifecycleConfiguration={"Rules": list(wanted.rules)}, **smallest
-    )
+    configuration = {"Rules": list(wanted.rules)}
+    put = bucket.client.put_bucket_lifecycle_configuration
+    bucket.call("", put, Bucket=bucket.name, LifecycleConfiguration=configuration, **smallest)
 
 
 def _lines(lifecycle: Lifecycle) -> list[str]:

@@ -28,7 +28,7 @@ from imgctl.store.blobs.base import (
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
-from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
 from imgctl.store.blobs.s3_put import IF_ABSENT, put_file, sign_put
@@ -181,8 +181,8 @@ class S3Store:
 
     def keeps_versions(self) -> bool:
         """Whether versioning is, or once was, switched on: then overwritten objects may stay."""
-        ask = partial(self.bucket.client.get_bucket_versioning, Bucket=self.bucket.name)
-        return bool(self.bucket.call("", ask).get("Status"))
+        answer = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=self.bucket.name)
+        return bool(answer.get("Status"))
 
     def delete_version(self, key: str, version_id: str) -> None:
         current = self.details(key)
@@ -244,7 +244,7 @@ class S3Store:
     def _restore(self, key: str, wanted: dict[str, object]) -> object:
         """The HTTP status; None where it is being restored already."""
         try:
-            answer = self.bucket.client.restore_object(**self.bucket.place(key), RestoreRequest=wanted)
+            answer = once(self.bucket.client.restore_object, **self.bucket.place(key), RestoreRequest=wanted)
         except Exception as error:
             if code_of(error) == "RestoreAlreadyInProgress":
                 return None

@@ -11,13 +11,19 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import chain, count, islice
 from operator import gt, itemgetter
+from typing import TYPE_CHECKING
 
 from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare, within
-from imgctl.store.blobs.s3_bucket import Bucket, HeadAnswer, ListAnswer, Listed
+from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
 from imgctl.store.blobs.walk import Range, walk
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef as HeadAnswer
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListAnswer
+    from mypy_boto3_s3.type_defs import ObjectTypeDef as Listed
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 _SHA256_BYTES = 32
@@ -147,28 +153,28 @@ def _behind(bucket: Bucket, key: str) -> dict[str, object]:
 
 def _page(
     bucket: Bucket, prefix: str, start: dict[str, object], asked: Callable[[], None], **more: object
-) -> tuple[ListAnswer, Page]:
+) -> tuple["ListAnswer", Page]:
     """One answer of the server, and the objects in it by their keys."""
     wanted = {"Bucket": bucket.name, "Prefix": bucket.prefix + prefix, "MaxKeys": PAGE_KEYS, **more, **start}
-    answer = bucket.call("", partial(_asked, bucket, wanted, asked))
-    return answer, _below(bucket.prefix, answer.get("Columns") or _columns(answer.get("Contents", [])))
+    answer = bucket.call("", _asked, bucket=bucket, wanted=wanted, asked=asked)
+    return answer, _below(bucket.prefix, columns_in(answer) or _columns(answer.get("Contents", [])))
 
 
-def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> ListAnswer:
+def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> "ListAnswer":
     asked()
     if bucket.lists_restores:
         try:
-            return bucket.client.list_objects_v2(**wanted, **_RESTORES)
+            return once(bucket.client.list_objects_v2, **wanted, **_RESTORES)
         except Exception as error:
             # A server that knows no optional attributes calls the request bad, or not implemented.
             if type(bucket.judged(error)) not in (StoreError, StoreUnsupported):
                 raise
-    answer = bucket.client.list_objects_v2(**wanted)
+    answer = once(bucket.client.list_objects_v2, **wanted)
     bucket.lists_restores = False
     return answer
 
 
-def _columns(found: list[Listed]) -> Page:
+def _columns(found: list["Listed"]) -> Page:
     now = datetime.now(UTC)
     return Page(
         tuple([one["Key"] for one in found]),
@@ -180,7 +186,7 @@ def _columns(found: list[Listed]) -> Page:
     )
 
 
-def _restored(one: Listed, now: datetime) -> Restored:
+def _restored(one: "Listed", now: datetime) -> Restored:
     status = one.get("RestoreStatus", {})
     until = status.get("RestoreExpiryDate")
     return Restored(status.get("IsRestoreInProgress", False), until if until is not None and until > now else None)
@@ -195,7 +201,7 @@ def _below(prefix: str, page: Page) -> Page:
     return below if all(below.keys[:1]) else below.cut(1, len(below.keys))
 
 
-def _onward(answer: ListAnswer, token: str, last: str) -> str:
+def _onward(answer: "ListAnswer", token: str, last: str) -> str:
     """The token to go on by from a page without keys, which says nothing else of where it ended."""
     onward = answer.get("NextContinuationToken", "")
     if not onward or onward == token:
@@ -204,7 +210,7 @@ def _onward(answer: ListAnswer, token: str, last: str) -> str:
     return onward
 
 
-def blob_of(key: str, answer: HeadAnswer) -> Blob:
+def blob_of(key: str, answer: "HeadAnswer") -> Blob:
     """A HEAD's answer as a blob."""
     said = answer.get("Restore", "")
     return Blob(
@@ -220,9 +226,10 @@ def blob_of(key: str, answer: HeadAnswer) -> Blob:
     )
 
 
-def class_of(answer: HeadAnswer) -> str:
+def class_of(answer: "HeadAnswer") -> str:
     """The class a HEAD tells; of Intelligent-Tiering the archive tier, where the object lies in one."""
-    return answer.get("ArchiveStatus") or answer.get("StorageClass") or StorageClass.STANDARD
+    told = (answer.get("ArchiveStatus"), answer.get("StorageClass"))
+    return next(filter(None, told), StorageClass.STANDARD)
 
 
 def _expiry(said: str) -> datetime | None:
@@ -235,7 +242,7 @@ def _expiry(said: str) -> datetime | None:
     return None
 
 
-def _sha256(answer: HeadAnswer) -> bytes | None:
+def _sha256(answer: "HeadAnswer") -> bytes | None:
     """The checksum of a whole object; None for one put without, or in parts (`…-3`: a checksum of checksums)."""
     with suppress(binascii.Error):
         digest = base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True)

@@ -3,10 +3,10 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from obstore.store import S3Store as ObstoreS3
 
@@ -25,95 +25,15 @@ from imgctl.store.blobs.s3_errors import Target, failure_of
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListAnswer
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 T = TypeVar("T")
-A_co = TypeVar("A_co", covariant=True)
 
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
 # Of boto3 alone, whose default is 10: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128
-
-
-class RestoreStatus(TypedDict, total=False):
-    """The state of a restore in a listing that was asked for it."""
-
-    IsRestoreInProgress: bool
-    RestoreExpiryDate: datetime
-
-
-class Listed(TypedDict):
-    """One object in boto3's answer to `list_objects_v2`."""
-
-    Key: str
-    Size: int
-    LastModified: datetime
-    ETag: NotRequired[str]
-    StorageClass: NotRequired[str]
-    RestoreStatus: NotRequired[RestoreStatus]
-
-
-class ListAnswer(TypedDict, total=False):
-    """What is read of boto3's answer to `list_objects_v2`; `Columns` are in place of `Contents` where they could be read."""
-
-    Columns: Page
-    Contents: list[Listed]
-    CommonPrefixes: list[Mapping[str, str]]
-    IsTruncated: bool
-    NextContinuationToken: str
-
-
-class HeadAnswer(TypedDict, total=False):
-    """What of boto3's answer to `head_object` is read by name; the rest is taken along as it is."""
-
-    ContentLength: int
-    LastModified: datetime
-    ETag: str
-    StorageClass: str
-    ArchiveStatus: str
-    Restore: str
-    VersionId: str
-    MissingMeta: int
-    ChecksumSHA256: str
-    ChecksumType: str
-
-
-class ObjectBody(Protocol):
-    """What boto3 hands over of an object's bytes."""
-
-    def read(self) -> bytes:
-        """All of them."""
-
-
-class Request(Protocol[A_co]):
-    """One of boto3's methods, by the name of its operation; its arguments are those of the S3 API Reference."""
-
-    def __call__(self, **arguments: object) -> A_co:
-        """Make the request."""
-
-
-class S3Client(Protocol):
-    """The part of boto3's S3 client that is called."""
-
-    list_objects_v2: Request[ListAnswer]
-    head_object: Request[HeadAnswer]
-    get_object: Request[Mapping[str, ObjectBody]]
-    put_object: Request[Mapping[str, str]]
-    delete_object: Request[object]
-    copy_object: Request[object]
-    restore_object: Request[Mapping[str, Mapping[str, object]]]
-    get_object_tagging: Request[Mapping[str, Sequence[Mapping[str, str]]]]
-    create_multipart_upload: Request[Mapping[str, str]]
-    upload_part: Request[Mapping[str, str]]
-    upload_part_copy: Request[Mapping[str, Mapping[str, str]]]
-    complete_multipart_upload: Request[Mapping[str, str]]
-    abort_multipart_upload: Request[object]
-    get_bucket_versioning: Request[Mapping[str, object]]
-    get_bucket_lifecycle_configuration: Request[Mapping[str, object]]
-    put_bucket_lifecycle_configuration: Request[object]
-
-    def generate_presigned_url(self, method: str, **arguments: object) -> str:
-        """A URL whose bearer may make one request."""
 
 
 class Bucket:
@@ -154,7 +74,7 @@ class Bucket:
         return self._bytes
 
     @property
-    def client(self) -> S3Client:
+    def client(self) -> "S3Client":
         """The client for multipart uploads, listings and AWS-only control, on the same credentials."""
         if self._client is None:
             with self._lock:
@@ -170,18 +90,18 @@ class Bucket:
             raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}") from None
         return {"Bucket": self.name, "Key": self.prefix + key}
 
-    def ask(self, request: Request[T], key: str, **arguments: object) -> T:
+    def ask(self, request: Callable[..., T], key: str, **arguments: object) -> T:
         """Make one of boto3's requests about a key's object."""
-        return self.call(key, partial(request, **self.place(key), **arguments))
+        return self.call(key, request, **self.place(key), **arguments)
 
-    def call(self, key: str, request: Callable[[], T]) -> T:
+    def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
         """Ask until answered, at most `retries` times again, with full jitter: the clients themselves never retry.
 
         Raises the StoreError that fits; `key` is for its text, empty for the bucket.
         """
         for attempt in range(self._settings.retries + 1):
             try:
-                return request()
+                return request(**arguments)
             except Exception as error:
                 failure = failure_of(error, self._target(key))
                 if failure is None:
@@ -210,6 +130,11 @@ def bucket_of(settings: StoreSettings) -> Bucket:
         raise ConfigError("lifecycle rules and batch jobs exist for buckets only", hint=hint)
     name, prefix = bucket_and_prefix(rest)
     return Bucket(settings, name=name, prefix=prefix)
+
+
+def once(request: Callable[..., T], **arguments: object) -> T:
+    """Make one of boto3's requests, whose stubs know no arguments out of a dictionary; nothing is retried."""
+    return request(**arguments)
 
 
 def open_obstore(where: Connection) -> ObstoreS3:
@@ -269,10 +194,9 @@ def open_boto3(where: Connection, service: str = "s3") -> object:
     """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries."""
     from botocore.config import Config
 
-    checksums = "when_supported"
-    if service == "s3" and where.endpoint_url:
-        # Servers other than AWS may refuse the checksums that boto3 adds unasked.
-        checksums = "when_required"
+    endpoint_url = where.endpoint_url if service == "s3" else ""
+    # Servers other than AWS may refuse the checksums that boto3 adds unasked.
+    checksums = "when_required" if endpoint_url else "when_supported"
     config = Config(
         connect_timeout=where.connect_timeout,
         read_timeout=where.options.timeout,
@@ -282,18 +206,19 @@ def open_boto3(where: Connection, service: str = "s3") -> object:
         response_checksum_validation=checksums,
     )
     if service == "s3":
-        own = Config(
-            s3={"addressing_style": "virtual" if where.is_virtual_hosted else "path"},
-            use_dualstack_endpoint=where.options.dual_stack,
-            use_fips_endpoint=where.options.fips,
-            # Said, because links would else be signed as in 2006.
-            signature_version="s3v4",
+        config = config.merge(
+            Config(
+                s3={"addressing_style": "virtual" if where.is_virtual_hosted else "path"},
+                use_dualstack_endpoint=where.options.dual_stack,
+                use_fips_endpoint=where.options.fips,
+                # Said, because links would else be signed as in 2006.
+                signature_version="s3v4",
+            )
         )
-        config = config.merge(own)
     client = session().client(
         service,
         region_name=where.region,
-        endpoint_url=(where.endpoint_url or None) if service == "s3" else None,
+        endpoint_url=endpoint_url or None,
         config=config,
         verify=where.ca_bundle or None,
     )
@@ -322,6 +247,11 @@ def leave_out_checksums(params: dict[str, object]) -> None:
     if isinstance(done, dict):
         for part in done["Parts"]:
             part.pop("ChecksumSHA256", None)
+
+
+def columns_in(answer: "ListAnswer") -> Page | None:
+    """The objects of a listing where `_read_columns` could read them; else they are its `Contents`."""
+    return cast("Mapping[str, Page]", answer).get("Columns")
 
 
 def _read_columns(response_dict: dict[str, bytes], customized_response_dict: dict[str, Page], **_: object) -> None:

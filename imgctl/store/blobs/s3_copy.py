@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.model import is_archived
 from imgctl.store.blobs.files import replaced
 from imgctl.store.blobs.s3_blobs import class_of
-from imgctl.store.blobs.s3_bucket import Bucket, HeadAnswer
+from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_put import MOST_PARTS, Part, in_parts
 from imgctl.units import count_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef as HeadAnswer
 
 # What a copy that keeps the metadata still forgets: by HEAD's name, which is CopyObject's too.
 _FORGOTTEN = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation",
@@ -57,16 +60,16 @@ def copy(
     same = found.get("ContentType") == content_type
     said = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}
     wanted = bucket.place(key) | source | said | {"StorageClass": "STANDARD"} | dict(condition)
-    bucket.call(source_key, partial(bucket.client.copy_object, **wanted))
+    bucket.call(source_key, bucket.client.copy_object, **wanted)
 
 
-def move(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> HeadAnswer:
+def move(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> "HeadAnswer":
     """The object's HEAD once it is `to`; each try begins by looking, for one before it may have been done unheard."""
     return bucket.call(key, partial(_moved, bucket, key, to=to, etag=etag, limits=limits))
 
 
-def _moved(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> HeadAnswer:
-    head = partial(bucket.client.head_object, **bucket.place(key))
+def _moved(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> "HeadAnswer":
+    head = partial(once, bucket.client.head_object, **bucket.place(key))
     found = head()
     if class_of(found) == to:
         return found
@@ -88,21 +91,21 @@ def _moved(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) 
     return _arrived(key, found, head(), to)
 
 
-def _at_once(bucket: Bucket, key: str, found: HeadAnswer, to: str) -> None:
+def _at_once(bucket: Bucket, key: str, found: "HeadAnswer", to: str) -> None:
     wanted = bucket.place(key) | _same(bucket, key, found) | _unsaid(found)
     wanted |= {"StorageClass": to, "TaggingDirective": "COPY"}
     if bucket.is_aws:
         wanted["IfMatch"] = found["ETag"]
     try:
-        bucket.client.copy_object(**wanted, MetadataDirective="COPY")
+        once(bucket.client.copy_object, **wanted, MetadataDirective="COPY")
     except Exception as error:
         # SeaweedFS takes a copy onto itself for a mistake unless the metadata are replaced.
         if bucket.is_aws or type(bucket.judged(error, key)) is not StoreError:
             raise
-        bucket.client.copy_object(**wanted, **_said(key, found), MetadataDirective="REPLACE")
+        once(bucket.client.copy_object, **wanted, **_said(key, found), MetadataDirective="REPLACE")
 
 
-def _in_parts(bucket: Bucket, key: str, found: HeadAnswer, to: str, *, part_bytes: int) -> None:
+def _in_parts(bucket: Bucket, key: str, found: "HeadAnswer", to: str, *, part_bytes: int) -> None:
     """Copied in parts an object keeps nothing but its bytes: all else is said again."""
     tags = bucket.ask(bucket.client.get_object_tagging, key)["TagSet"]
     tagged = {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
@@ -126,32 +129,32 @@ def _source(bucket: Bucket, key: str, etag: str) -> dict[str, object]:
     return {"CopySource": bucket.place(key), "CopySourceIfMatch": f'"{etag}"'}
 
 
-def _same(bucket: Bucket, key: str, found: HeadAnswer) -> dict[str, object]:
+def _same(bucket: Bucket, key: str, found: "HeadAnswer") -> dict[str, object]:
     """The source of a copy onto itself: the very version that was looked at."""
     version = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
     source = _source(bucket, key, found["ETag"].strip('"'))
     return source | {"CopySource": bucket.place(key) | version}
 
 
-def _said(key: str, found: HeadAnswer) -> dict[str, object]:
+def _said(key: str, found: "HeadAnswer") -> dict[str, object]:
     if found.get("MissingMeta"):
         raise StoreError(f"{key} has metadata that no header can say, and would lose it", hint="it was left as it is")
     return _kept(found, _METADATA)
 
 
-def _unsaid(found: HeadAnswer) -> dict[str, object]:
+def _unsaid(found: "HeadAnswer") -> dict[str, object]:
     until = cast("Mapping[str, object]", found).get("ObjectLockRetainUntilDate")
     # S3 takes no retention that has ended.
     lasts = isinstance(until, datetime) and until > datetime.now(UTC)
     return _kept(found, _FORGOTTEN + _RETENTION if lasts else _FORGOTTEN)
 
 
-def _kept(found: HeadAnswer, names: tuple[str, ...]) -> dict[str, object]:
+def _kept(found: "HeadAnswer", names: tuple[str, ...]) -> dict[str, object]:
     answer = cast("Mapping[str, object]", found)
     return {name: answer[name] for name in names if answer.get(name)}
 
 
-def _moved_by_another(key: str, before: HeadAnswer, now: HeadAnswer, to: str, error: StoreError) -> HeadAnswer:
+def _moved_by_another(key: str, before: "HeadAnswer", now: "HeadAnswer", to: str, error: StoreError) -> "HeadAnswer":
     """What a refused copy means: somebody else moved it meanwhile, or changed it, or what the store says."""
     if class_of(now) == to and now["ContentLength"] == before["ContentLength"]:
         return now
@@ -159,7 +162,7 @@ def _moved_by_another(key: str, before: HeadAnswer, now: HeadAnswer, to: str, er
     raise replaced(key) if isinstance(error, BlobExists) else error
 
 
-def _arrived(key: str, before: HeadAnswer, now: HeadAnswer, to: str) -> HeadAnswer:
+def _arrived(key: str, before: "HeadAnswer", now: "HeadAnswer", to: str) -> "HeadAnswer":
     if class_of(now) != to or now["ContentLength"] != before["ContentLength"]:
         what = f"{count_of(now['ContentLength'], 'byte')} of {class_of(now)}"
         raise BlobCorrupt(

@@ -11,7 +11,7 @@ import obstore
 
 from imgctl.errors import BlobExists, StoreDenied, StoreError, StoreUnavailable, StoreUnsupported
 from imgctl.keys import PROBES
-from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
 from imgctl.store.blobs.traits import Kept, Traits, warning
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,12 @@ class _Prober:
 
     def etag(self) -> Kept:
         """Whether an answer to PUT names the object's ETag."""
-        return Kept.YES if self._put("etag").get("ETag") else Kept.IGNORED
+        return Kept.YES if self._put("etag") else Kept.IGNORED
 
     def checksum(self) -> Kept:
         """Whether a body that differs from its CRC64NVME is refused."""
         wrong = {**self._object("wrong"), "Body": _OTHER, "ChecksumCRC64NVME": _CRC64NVME}
-        return Kept.YES if self._refuses(partial(self._bucket.client.put_object, **wrong)) else Kept.IGNORED
+        return Kept.YES if self._refuses(partial(once, self._bucket.client.put_object, **wrong)) else Kept.IGNORED
 
     def order(self) -> Kept:
         """Whether a listing is in byte order, and begins behind what it is told to."""
@@ -111,28 +111,29 @@ class _Prober:
         self._put("range")
         get, ranged = self._bucket.client.get_object, {**self._object("range"), "Range": "bytes=2-4"}
 
-        def part() -> bytes:
-            return get(**ranged)["Body"].read()
+        def is_part() -> bool:
+            return bool(once(get, **ranged)["Body"].read() == _BODY[2:5])
 
-        if self._bucket.call("", part) != _BODY[2:5]:
+        if not self._bucket.call("", is_part):
             return Kept.NOT_IMPLEMENTED
         other = '"00000000000000000000000000000000"'
-        return Kept.YES if self._refuses(partial(get, **ranged, IfMatch=other)) else Kept.IGNORED
+        return Kept.YES if self._refuses(partial(once, get, **ranged, IfMatch=other)) else Kept.IGNORED
 
     def _object(self, name: str) -> dict[str, object]:
         if (whole := self._name + name) not in self.put:
             self.put.append(whole)
         return {"Bucket": self._bucket.name, "Key": whole}
 
-    def _put(self, name: str) -> dict[str, str]:
-        put = partial(self._bucket.client.put_object, **self._object(name), Body=_BODY)
-        return dict(self._bucket.call("", put))
+    def _put(self, name: str) -> str:
+        """The ETag that the answer names, or nothing."""
+        answer = self._bucket.call("", self._bucket.client.put_object, **self._object(name), Body=_BODY)
+        return answer.get("ETag", "")
 
     def _listed(self, after: str) -> list[str]:
         wanted = {"Bucket": self._bucket.name, "Prefix": f"{self._name}order/", "StartAfter": after}
-        answer = self._bucket.call("", partial(self._bucket.client.list_objects_v2, **wanted))
-        if "Columns" in answer:
-            return list(answer["Columns"].keys)
+        answer = self._bucket.call("", self._bucket.client.list_objects_v2, **wanted)
+        if (columns := columns_in(answer)) is not None:
+            return list(columns.keys)
         return [found["Key"] for found in answer.get("Contents", ())]
 
     def _refuses(self, request: Callable[[], object]) -> bool:
