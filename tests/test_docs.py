@@ -9,7 +9,8 @@ import click
 import pytest
 
 import imgctl.cli
-from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
+from imgctl.cli.layout import EXIT_CODES, Command
+from imgctl.cli.main import COMMANDS, cli
 from imgctl.errors import ExitCode
 from imgctl.store.blobs.traits import Kept
 from tests.store.blobs.test_traits import FOUND
@@ -82,7 +83,11 @@ def test_generated_help_depends_on_neither_terminal_nor_environment(monkeypatch:
 
 def test_every_command_file_is_a_command_and_every_command_has_a_file() -> None:
     folder = Path(next(iter(imgctl.cli.__path__)))
-    files = {path.stem for path in folder.glob("*.py") if re.search(r"^@subcommand", path.read_text(), re.MULTILINE)}
+    files = {
+        path.stem
+        for path in folder.glob("*.py")
+        if re.search(r"^@subcommand|^command = Command", path.read_text(), re.MULTILINE)
+    }
 
     names = {
         name.replace(" ", "_").replace("-", "_") for name, one in commands().items() if not isinstance(one, click.Group)
@@ -99,6 +104,31 @@ def test_command_loads_and_its_help_ends_with_examples_and_exit_codes(name: str)
     assert text.rstrip().endswith(EXIT_CODES.splitlines()[-1].strip())
 
 
+@pytest.mark.parametrize("name", ["", *commands()])
+def test_main_part_of_a_help_fits_one_screen(name: str) -> None:
+    command = commands()[name] if name else cli
+    text = help_of(name, command, columns=80)
+
+    end = re.search(r"^(Description|More|Options of|  Exit)", text, re.MULTILINE)
+    assert end
+    lines = text[: end.start()].rstrip().splitlines()
+    assert len(lines) <= 24
+    assert not [line for line in lines if len(line) > 80]
+    assert lines.index("Examples:") < next((lines.index(one) for one in ("Options:", "Commands:") if one in lines), 24)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_stands_under_one_heading(name: str) -> None:
+    command = commands()[name]
+    if isinstance(command, Command):
+        context = click.Context(command, help_option_names=["-h", "--help"])
+        shown = [option.name for options in command.sections(context).values() for option in options]
+
+        assert sorted(shown) == sorted(
+            one.name for one in command.get_params(context) if one.param_type_name == "option"
+        )
+
+
 def test_short_helps_are_sentences_of_one_line() -> None:
     wrong = [name for name, text in COMMANDS.items() if not re.fullmatch(r"[A-Z].{10,78}\.", text)]
 
@@ -107,8 +137,7 @@ def test_short_helps_are_sentences_of_one_line() -> None:
 
 @pytest.mark.parametrize("name", ["", *commands()])
 def test_examples_of_a_command_parse(name: str) -> None:
-    command = commands()[name] if name else cli
-    lines = list(command_lines(command.epilog or ""))
+    lines = list(command_lines((commands()[name] if name else cli).examples))
 
     parsed = [parse(line) for line in lines]
 

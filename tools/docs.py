@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from imgctl.cli.main import COMMANDS, EXIT_CODES, cli
+from imgctl.cli.layout import EXIT_CODES, Command, Group
+from imgctl.cli.main import COMMANDS, cli
 from imgctl.config import Settings
 from imgctl.imaging.formats import KNOWN
 
@@ -24,6 +25,8 @@ README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
 SCHEMA = ROOT / "docs/reference/ndjson.schema.json"
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH = 100
+# A bar within a cell of a table.
+BAR = "\\|"
 HEADER = """\
 # Every setting of imgctl with its default. Copy what you change to ./imgctl.toml or ~/.config/imgctl/config.toml;
 # `make docs` writes this file. Durations read 30s, 15m, 24h or 90d, sizes 500KB, 1MiB or 2GiB.
@@ -102,29 +105,32 @@ def settings_table() -> str:
 
 def exit_table() -> str:
     """The exit codes and what they mean."""
-    rows = [f"| {code} | {meaning} |" for code, meaning in re.findall(r"^ +(\d+)  (.+)$", EXIT_CODES, re.MULTILINE)]
+    rows = [
+        f"| {code} | {meaning.replace('|', BAR)} |"
+        for code, meaning in re.findall(r"^ +(\d+)  (.+)$", EXIT_CODES, re.MULTILINE)
+    ]
     return "\n".join(["| code | meaning |", "|---:|---|", *rows])
 
 
-def commands() -> dict[str, click.Command]:
+def commands() -> dict[str, Command | Group]:
     """Every command by its name, loaded; those of a group by two: `cost model`."""
     return {name: command for name in COMMANDS for name, command in _loaded(cli, name)}
 
 
-def _loaded(group: click.Group, name: str, above: str = "") -> Iterator[tuple[str, click.Command]]:
+def _loaded(group: click.Group, name: str, above: str = "") -> Iterator[tuple[str, Command | Group]]:
     with click.Context(group) as context:
         command = group.get_command(context, name)
-        assert command is not None
+        assert isinstance(command, Command | Group)
         yield f"{above}{name}", command
         if isinstance(command, click.Group):
             for below in command.list_commands(context):
                 yield from _loaded(command, below, f"{above}{name} ")
 
 
-def help_of(name: str, command: click.Command) -> str:
-    """What `imgctl NAME --help` prints on a terminal of 100 columns."""
+def help_of(name: str, command: click.Command, *, columns: int = WIDTH) -> str:
+    """What `imgctl NAME --help` prints on a terminal that is so wide."""
     title = f"imgctl {name}".strip()
-    context = command.make_context(title, [], resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH)
+    context = command.make_context(title, [], resilient_parsing=True, terminal_width=columns, max_content_width=WIDTH)
     return command.get_help(context)
 
 

@@ -56,13 +56,13 @@ class Asked(ScopeOptions):
     examples="""
 imgctl audit
 imgctl audit --json > findings.ndjson
-imgctl audit --storage-class --stale --checkpoint audit.state --csv findings.csv
-imgctl audit --since 30d --html audit.html
+imgctl audit --storage-class --stale --csv findings.csv
 imgctl audit --user 0190b2b4-0000-7000-8000-000000000001
 imgctl audit --since 24h --fail-on missing_original,size_mismatch
 imgctl audit --deep --budget 20GiB
 imgctl audit --look 200 --since 7d
 """,
+    main="--user --since --ids-from --deep --fail-on --csv --html",
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or nobody's.

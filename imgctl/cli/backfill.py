@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     examples="""
 imgctl backfill --dry-run
 imgctl backfill --stale --max-duration 6h
-imgctl backfill --force --variant thumb --user 0190b2b4-0000-7000-8000-000000000001
+imgctl backfill --force --variant thumb --since 30d
 imgctl backfill --verify --since 30d --json
 imgctl backfill --shard 1/4 --restore bulk --max-usd 20
 """,
+    main="--dry-run --stale --force --variant --verify --metadata --user",
     settings={"work.jobs": "", "work.timeout": "", "work.scheduler": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -16,7 +16,8 @@ from uuid import UUID
 
 import click
 
-from imgctl.cli.main import EXIT_CODES, ReaderLeft
+from imgctl.cli.layout import Command
+from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
 from imgctl.config import Settings, load_settings
 from imgctl.config.endpoint import endpoint_of
@@ -142,10 +143,11 @@ def running(session: Session, *, unit: str, max_seconds: float | None = None) ->
 
 
 def subcommand(
-    options: type[Chosen], *, examples: str, settings: Mapping[str, str] | None = None
+    options: type[Chosen], *, examples: str, main: str = "", settings: Mapping[str, str] | None = None
 ) -> Callable[[Callable[[Session, Chosen], ExitCode]], click.Command]:
     """Make a function a command: its options, those of `settings`, and the common ones; errors are given their codes.
 
+    `main` names the options that the help shows first, as they are typed, most used first; without it all of `options`.
     `settings` names settings that an option overrides, each with its help: `{"work.jobs": ""}` for the setting's own.
     """
     settings = {**(settings or {}), **COMMON_SETTINGS}
@@ -156,15 +158,16 @@ def subcommand(
             own = {one.name: typed[one.name] for one in fields(options)}
             return _guarded(session, lambda: function(session, options(**own)))
 
+        asked = list(parameters(options))
         overriding = [setting_option(setting, doc) for setting, doc in settings.items()]
-        listed = "\n".join(f"  {line}" for line in examples.strip().splitlines())
-        return click.Command(
-            None,
+        every = _common_options()
+        return Command(
             callback=run,
-            params=[*parameters(options), *overriding, *_common_options()],
-            help=inspect.cleandoc(function.__doc__ or ""),
-            epilog=f"\b\nExamples:\n{listed}\n\n{EXIT_CODES}",
-            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            params=[*asked, *overriding, *every],
+            text=inspect.cleandoc(function.__doc__ or ""),
+            examples=examples,
+            main=main.split() or [one.opts[0] for one in asked if isinstance(one, click.Option)],
+            common=[*map(option_name, COMMON_SETTINGS), *(one.opts[-1] for one in every)],
         )
 
     return decorate

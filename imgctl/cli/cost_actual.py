@@ -34,8 +34,9 @@ class Asked(RangeOptions):
 imgctl cost actual
 imgctl cost actual --by user --top 50
 imgctl cost actual --by month --json
-imgctl cost actual --by variant --sizes thumb=18KB,medium=140KB,full=600KB --explain
+imgctl cost actual --by variant --sizes thumb=18KB,full=600KB --explain
 """,
+    main="--by --top --user --since --sizes --explain",
     settings={"cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -26,8 +26,9 @@ class Asked(PlanOptions):
     examples="""
 imgctl cost lab --out lab.html
 imgctl cost lab --out lab.html --from-catalog
-imgctl cost lab --out lab.html --uploads-per-day 5000 --views-per-upload 40
+imgctl cost lab --out lab.html --uploads-per-day 5000
 """,
+    main="--out --from-catalog --uploads-per-day --views-per-upload --originals --archive-after --months",
     settings={"cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -65,11 +65,12 @@ class Asked(PlanOptions):
     Asked,
     examples="""
 imgctl cost model
-imgctl cost model --uploads-per-day 5000 --views-per-upload 40 --originals GLACIER --archive-after 90d
+imgctl cost model --uploads-per-day 5000 --originals GLACIER
 imgctl cost model --sizes original=8MB --drop-variant full --no-cdn --explain
 imgctl cost model --profile lesson --explain
 imgctl cost model --months 36 --json
 """,
+    main="--uploads-per-day --views-per-upload --sizes --originals --archive-after --months --stock --profile --explain",
     settings={"cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -39,6 +39,7 @@ imgctl cost what-if --drop-variant full --format webp
 imgctl cost what-if --cdn --views 3000000 --explain
 imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
 """,
+    main="--transition --drop-variant --format --cdn --views --sizes --explain",
     settings={"cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -16,8 +16,8 @@ class Asked(Options):
     Asked,
     examples="""
 imgctl init
-imgctl init --catalog postgresql+psycopg://imgctl@db/photos --store s3://photos
-imgctl init --sql --catalog postgresql+psycopg://imgctl@db/photos > schema.sql
+imgctl init --catalog postgresql+psycopg://db/photos --store s3://photos
+imgctl init --sql --catalog postgresql+psycopg://db/photos > schema.sql
 """,
 )
 def command(session: Session, asked: Asked) -> ExitCode:

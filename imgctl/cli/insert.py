@@ -34,7 +34,7 @@ class Asked(Options):
     examples="""
 imgctl insert old-bucket.csv --dry-run
 imgctl insert old-bucket.csv --yes --report inserted.csv
-imgctl insert keys.jsonl --yes --store s3://photos --concurrency 64 --json
+imgctl insert keys.jsonl --yes --store s3://photos --json
 """,
     settings={"upload.concurrency": "Requests in flight; 0: 16.", "upload.memory": ""},
 )

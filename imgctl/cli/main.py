@@ -6,12 +6,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from typing import Final, NoReturn
 
 import click
 
 from imgctl import __version__
+from imgctl.cli.layout import Group
 from imgctl.errors import ExitCode, ImgctlError
 
 # The short helps stand here so that `imgctl --help` imports click and nothing else.
@@ -35,57 +35,25 @@ COMMANDS: Final = {
     "apply": "Do what a --plan file says, refusing what drifted.",
     "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
+    "help": "Show a page of the manual, or a command's help.",
 }
 
-EXIT_CODES: Final = """\b
-Exit codes:
-  0  done
-  1  error
-  2  usage or configuration
-  3  partly done (some items failed)
-  4  audit found something
-  5  schema not current (imgctl init)
-  130  interrupted
-  141  the reader of its output went away (| head)"""
+# Those that a first day needs; the help shows the others below.
+FIRST: Final = ("demo", "init", "doctor", "upload", "work", "ls", "show", "audit", "repair", "cost", "serve", "help")
 
-EXAMPLES: Final = """\b
-Examples:
-  imgctl demo
-  imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
-  imgctl work --drain
-  imgctl ls --user 0190b2b4-0000-7000-8000-000000000001"""
+EXAMPLES: Final = """
+imgctl demo
+imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
+imgctl work --drain
+imgctl help settings
+"""
 
 
 class ReaderLeft(Exception):
     """Whoever read stdout went away (`| head -1`); what was begun is settled, and no more is printed."""
 
 
-class Commands(click.Group):
-    """A group that imports a subcommand's module only when it runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            from difflib import get_close_matches
-
-            near = get_close_matches(cmd_name, COMMANDS, n=1)
-            ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {near[0]}?" if near else ""))
-        found = import_module(f"imgctl.cli.{cmd_name}").command
-        assert isinstance(found, click.Command)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.command(
-    cls=Commands,
-    epilog=f"{EXAMPLES}\n\n{EXIT_CODES}",
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGCTL", "max_content_width": 100},
-)
+@click.command(cls=Group, parts=COMMANDS, module="imgctl.cli.{}", examples=EXAMPLES, main=FIRST)
 @click.version_option(__version__, prog_name="imgctl")
 def cli() -> None:
     """Move photo archives into object storage and keep them healthy there.

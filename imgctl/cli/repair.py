@@ -62,9 +62,9 @@ imgctl repair --apply
 imgctl audit --json | imgctl repair - --apply
 imgctl repair findings.ndjson --plan repairs.jsonl
 imgctl repair --id 0190b2b4-0000-7000-8000-000000000001 --failed --apply
-imgctl repair findings.ndjson --delete-orphans --orphan-age 30d --max-delete 500 --apply
-imgctl repair --undelete 2026-11-22 --apply
+imgctl repair findings.ndjson --delete-orphans --orphan-age 30d --apply
 """,
+    main="--apply --user --ids-from --id --failed --delete-orphans --plan --undelete",
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Repair what an audit found: the lines that `imgctl audit --json` printed, or a fresh audit of the same scope.

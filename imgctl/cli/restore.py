@@ -58,10 +58,11 @@ class Asked(ScopeOptions):
     examples="""
 imgctl restore 0190b2b4-0000-7000-8000-000000000001 --tier standard --yes
 imgctl restore --user 0190b2b4-0000-7000-8000-000000000001 --dry-run
-imgctl restore --since 2026-01-01 --until 2026-02-01 --days 14 --max-usd 20 --wait
+imgctl restore --since 2026-01-01 --days 14 --max-usd 20 --wait
 imgctl restore --ids-from wanted.txt --permanent --yes
 imgctl restore --since 30d --status --json
 """,
+    main="--user --tier --days --max-usd --yes --dry-run --wait",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

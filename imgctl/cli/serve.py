@@ -24,7 +24,7 @@ class Asked(Options):
     examples="""
 imgctl serve
 imgctl serve --port 9000 --log-file /var/log/imgctl.log
-imgctl serve --make-token phone --scope read+write --user 0190b2b4-0000-7000-8000-000000000001
+imgctl serve --make-token phone --user 0190b2b4-0000-7000-8000-000000000001
 """,
     settings={"serve.host": "", "serve.port": ""},
 )

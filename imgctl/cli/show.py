@@ -26,7 +26,6 @@ class Asked(Options):
 imgctl show 0190b2b4-0000-7000-8000-000000000001
 imgctl show 0190b2b4 --json
 imgctl show 2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg
-imgctl show https://images.example.org/2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg?v=3f2a9c11
 """,
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -84,10 +84,10 @@ class Asked(ScopeOptions):
     examples="""
 imgctl transition --older-than 90d --to GLACIER --dry-run
 imgctl transition --older-than 90d --to DEEP_ARCHIVE --yes
-imgctl transition --older-than 30d --to GLACIER_IR --min-size 1MiB --rate 300 --yes --json
-imgctl transition --user 0190b2b4-0000-7000-8000-000000000001 --to GLACIER --plan moves.jsonl
+imgctl transition --older-than 90d --to GLACIER --plan moves.jsonl
 imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
 """,
+    main="--to --older-than --dry-run --yes --plan --user --max-duration",
     settings={"upload.concurrency": "Requests in flight; 0: 16.", "cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

@@ -60,11 +60,12 @@ EXPECTED = frozenset(
     Asked,
     examples="""
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
-imgctl upload /mnt/nas --user-from '{user}/**' --exclude '*.gif' --report nas.csv --failed-out again.txt
-imgctl upload --files-from again.txt --user 0190b2b4-0000-7000-8000-000000000001
+imgctl upload /mnt/nas --user-from '{user}/**' --failed-out again
+imgctl upload --files-from again --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload --manifest album.csv --uploaded-at taken --dry-run
-imgctl upload /mnt/nas --user 0190b2b4-0000-7000-8000-000000000001 --bwlimit 50MiB --max-duration 6h
+imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
 """,
+    main="--user --user-from --manifest --files-from --exclude --dry-run --report --failed-out",
     settings={
         "upload.bwlimit": "",
         "upload.concurrency": "Puts in flight; 0: found out.",

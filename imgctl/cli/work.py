@@ -37,6 +37,7 @@ imgctl work --jobs 8 --log-file /var/log/imgctl.log
 imgctl work --drain --limit 1000 --json
 imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
 """,
+    main="--drain --limit --max-duration --jobs --metrics-port",
     settings={"work.jobs": "", "work.timeout": "", "work.max_attempts": "", "work.scheduler": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:

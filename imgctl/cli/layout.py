@@ -1,0 +1,123 @@
+"""How `--help` is laid out: what a command does, examples and its main options on one screen of 24 × 80, then the rest."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from inspect import cleandoc
+from typing import Final
+
+import click
+
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EXIT_CODES: Final = """\b
+Exit codes:
+  0  done
+  1  error
+  2  usage or configuration
+  3  partly done (some items failed)
+  4  audit found something
+  5  schema not current (imgctl init)
+  130  interrupted
+  141  the reader of its output went away (| head)"""
+
+
+class Command(click.Command):
+    """A command whose help shows the options of `main`, as they are typed, first; those of `common` last."""
+
+    def __init__(
+        self,
+        *,
+        callback: Callable[..., object],
+        params: Sequence[click.Parameter],
+        text: str,
+        examples: str,
+        main: Sequence[str],
+        common: Sequence[str],
+    ) -> None:
+        super().__init__(
+            None, callback=callback, params=list(params), help=text, epilog=EXIT_CODES, context_settings=dict(CONTEXT)
+        )
+        self.examples = examples
+        self._main, self._common = main, common
+
+    def sections(self, ctx: click.Context) -> dict[str, list[click.Option]]:
+        """Its options by heading, in the order they are shown in."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        by_name = {name: one for one in options for name in one.opts}
+        main = [by_name[name] for name in self._main]
+        common = [by_name[name] for name in (*self._common, "--help")]
+        more = [one for one in options if one not in main and one not in common]
+        return {"Options": main, "More options": more, "Options of every command": common}
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _open(self.help, self.examples, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        (heading, main), *rest = self.sections(ctx).items()
+        _list(heading, main, ctx, formatter)
+        _describe(self.help, formatter)
+        for heading, options in rest:
+            _list(heading, options, ctx, formatter)
+
+
+class Group(click.Group):
+    """Commands by name, each with a line of help; the module of one is imported when it runs.
+
+    `parts` has every name, `main` those that are shown first, `module` is the path of a command's module with `{}` for
+    its name.
+    """
+
+    def __init__(
+        self, *, parts: Mapping[str, str], module: str, examples: str, main: Sequence[str] = (), **rest: object
+    ) -> None:
+        super().__init__(epilog=EXIT_CODES, context_settings=dict(CONTEXT), **rest)  # type: ignore[arg-type]
+        self.examples = examples
+        self._parts, self._module, self._main = parts, module, main or tuple(parts)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._parts)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._parts:
+            from difflib import get_close_matches
+
+            near = get_close_matches(cmd_name, self._parts, n=1)
+            ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+        found = import_module(self._module.format(cmd_name.replace("-", "_"))).command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _open(self.help, self.examples, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        more = [name for name in self._parts if name not in self._main]
+        for heading, names in (("Commands", self._main), ("More commands", more)):
+            if names:
+                with formatter.section(heading):
+                    formatter.write_dl([(name, self._parts[name]) for name in names])
+        _describe(self.help, formatter)
+        _list("Options", [one for one in self.get_params(ctx) if isinstance(one, click.Option)], ctx, formatter)
+
+
+def _open(text: str | None, examples: str, formatter: click.HelpFormatter) -> None:
+    """What the command does, and examples."""
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(cleandoc(text or "").partition("\n\n")[0])
+    with formatter.section("Examples"):
+        formatter.write("".join(f"  {line}\n" for line in examples.strip().splitlines()))
+
+
+def _describe(text: str | None, formatter: click.HelpFormatter) -> None:
+    """What else there is to know."""
+    if rest := cleandoc(text or "").partition("\n\n")[2]:
+        with formatter.section("Description"):
+            formatter.write_text(rest)
+
+
+def _list(heading: str, options: Iterable[click.Option], ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """A heading and its options; nothing where there are none."""
+    records = [record for one in options if (record := one.get_help_record(ctx))]
+    if records:
+        with formatter.section(heading):
+            formatter.write_dl(records)
