@@ -20,6 +20,9 @@ ROLES = (ORIGINAL, *Variant)
 DAY_MILLISECONDS = 86_400_000
 _RANDOM_BYTES, _RANDOM_BATCH = 10, 256
 
+FIRST = UUID(int=0)
+"""The id before all others."""
+
 _KEY = re.compile(
     r"(?P<date>\d{4}/\d{2}/\d{2})/"
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"

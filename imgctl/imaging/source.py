@@ -29,22 +29,27 @@ class Source:
     `remote` says that each fetch is a request: then there are no more than MOST_REMOTE. One thread at a time.
     """
 
-    __slots__ = ("_fetch", "_head", "_pieces", "fetches", "remote", "size")
+    __slots__ = ("_fetch", "_head", "_known", "_pieces", "fetches", "remote", "size")
 
     def __init__(self, size: int, *, head: Data = b"", fetch: Fetch | None = None, remote: bool = False) -> None:
         self.size = size
         self.remote = remote
         self.fetches = 0
         self._head = head
+        self._known = min(len(head), size)
         self._fetch = fetch
         self._pieces: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
 
     def read(self, at: int, length: int) -> bytes:
         """The bytes from `at` on: fewer where the file ends, none outside it; raises whatever fetching raises."""
-        end = min(at + length, self.size)
+        # What is in memory comes first: a header is read in twenty pieces.
+        end = at + length
+        if 0 <= at < end <= self._known:
+            return self._head[at:end]
+        end = min(end, self.size)
         if at < 0 or at >= end:
             return b""
-        if end <= len(self._head):
+        if end <= self._known:
             return self._head[at:end]
         for start, piece in self._pieces:
             if start <= at and end <= start + len(piece):

@@ -12,8 +12,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from imgctl.errors import StateError
+from imgctl.keys import FIRST
 from imgctl.run.scratch import part
-from imgctl.store.catalog.lookups import FIRST
 
 T = TypeVar("T")
 

@@ -12,10 +12,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement
 
 from imgctl.errors import UsageError
+from imgctl.keys import FIRST
 from imgctl.model import Image
 from imgctl.ops.retry import StopSignal, read
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import FIRST, PAGE_ROWS, Scope, named, page
+from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, named, page
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 

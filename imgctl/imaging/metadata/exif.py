@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from imgctl.imaging.metadata.tiff import directories
 from imgctl.imaging.source import Data, Source, in_memory
@@ -72,6 +73,7 @@ def moment(when: bytes, offset: bytes) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=64)
 def _zone(offset: bytes) -> timezone:
     try:
         sign = {43: 1, 45: -1}[offset[0]]

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from imgctl.config import Settings
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
-from imgctl.keys import ORIGINAL, own_key
+from imgctl.keys import FIRST, ORIGINAL, own_key
 from imgctl.model import Image, Status
 from imgctl.ops.audit.findings import Code, Finding, about
 from imgctl.ops.audit.order import AuditOrder, Tally
@@ -25,7 +25,7 @@ from imgctl.ops.ranges import chunks
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
-from imgctl.store.catalog.lookups import FIRST, by_id
+from imgctl.store.catalog.lookups import by_id
 
 READS_AT_ONCE = 8
 

@@ -11,13 +11,13 @@ from threading import Event
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from imgctl.keys import first_id
+from imgctl.keys import FIRST, first_id
 from imgctl.ops.audit.merge import BEHIND, stem_of
 from imgctl.ops.retry import StopSignal, read
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import FIRST, Scope
+from imgctl.store.catalog.lookups import Scope
 
 T = TypeVar("T")
 R = TypeVar("R")

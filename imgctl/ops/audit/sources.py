@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from imgctl.errors import BucketMissing, UsageError
+from imgctl.keys import FIRST
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.parts import Parts
 from imgctl.run.scratch import Scratch
@@ -14,7 +15,6 @@ from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import Page, Pages
 from imgctl.store.catalog.audit import split
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import FIRST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, tuple_
 
-from imgctl.keys import first_id, time_of
+from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import COLUMNS, images, in_status, now
 
 PAGE_ROWS = 1000
-FIRST = UUID(int=0)
-"""The id before all others."""
 
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.keys import ORIGINAL, first_id, key_of
+from imgctl.keys import FIRST, ORIGINAL, first_id, key_of
 from imgctl.model import Variant
 from imgctl.ops.audit import segments, start
 from imgctl.ops.audit.findings import Code
@@ -15,7 +15,7 @@ from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.segments import Segment, outside
 from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import FIRST, Scope
+from imgctl.store.catalog.lookups import Scope
 from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds

@@ -1,5 +1,7 @@
 """What is read of a file before it is promised, however large it is and wherever its metadata lies; the date it gets."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,3 +120,11 @@ def test_a_date_that_is_not_asked_for_hinders_nothing() -> None:
     row = row_of(found_at(10**21), UploadedAt.NOW)
 
     assert (row.uploaded_at - before).total_seconds() < 3600
+
+
+def test_reading_begins_before_the_database_client_is_imported() -> None:
+    program = "import sys, imgctl.ops.upload.start, imgctl.store.blobs.s3; print('sqlalchemy' in sys.modules)"
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert said == "False\n"
