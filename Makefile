@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := imgctl tests bench tools
 
-.PHONY: demo test soak check bench docs docs-serve picture lock clean
+.PHONY: demo test soak check bench docs docs-serve man picture lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/imgctl demo
@@ -32,6 +32,11 @@ bench: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python -m tools.docs --write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# `man imgctl` finds them where $(VENV)/bin is on PATH; packagers give MANDIR=/usr/share/man.
+MANDIR ?= $(VENV)/share/man
+man: $(VENV)/ready
+	$(BIN)/python -m tools.man $(MANDIR)
 
 # Apart from `docs`: ids and times differ in each session.
 picture: $(VENV)/ready

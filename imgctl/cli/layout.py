@@ -71,16 +71,16 @@ class Group(click.Group):
     ) -> None:
         super().__init__(epilog=EXIT_CODES, context_settings=dict(CONTEXT), **rest)  # type: ignore[arg-type]
         self.examples = examples
-        self._parts, self._module, self._main = parts, module, main or tuple(parts)
+        self.parts, self._module, self._main = parts, module, main or tuple(parts)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._parts)
+        return list(self.parts)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._parts:
+        if cmd_name not in self.parts:
             from difflib import get_close_matches
 
-            near = get_close_matches(cmd_name, self._parts, n=1)
+            near = get_close_matches(cmd_name, self.parts, n=1)
             ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {near[0]}?" if near else ""))
         found = import_module(self._module.format(cmd_name.replace("-", "_"))).command
         assert isinstance(found, click.Command)
@@ -90,11 +90,11 @@ class Group(click.Group):
         _open(self.help, self.examples, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        more = [name for name in self._parts if name not in self._main]
+        more = [name for name in self.parts if name not in self._main]
         for heading, names in (("Commands", self._main), ("More commands", more)):
             if names:
                 with formatter.section(heading):
-                    formatter.write_dl([(name, self._parts[name]) for name in names])
+                    formatter.write_dl([(name, self.parts[name]) for name in names])
         _describe(self.help, formatter)
         _list("Options", [one for one in self.get_params(ctx) if isinstance(one, click.Option)], ctx, formatter)
 
