@@ -88,6 +88,7 @@ class Recipe:
 class Image:
     """One row of the catalog, column for column; times are aware UTC, `bytes` is the original's size.
 
+    `name` is the file name it came with, without directories, at most 255 bytes of UTF-8; None where none is known.
     `uploaded_at` may be a camera's or a manifest's; `promised_at` is the database's: ages are judged by it alone.
     """
 
@@ -114,6 +115,7 @@ class Image:
     forgiven: int = 0
     leased_until: datetime | None = None
     error: str | None = None
+    name: str | None = None
 
     def key(self, role: str) -> str | None:
         """The key that the row names for `role` (`original`, `thumb`, `medium`, `full`), or None."""
@@ -143,6 +145,7 @@ class NewImage:
     height: int | None = None
     caption: str | None = None
     taken_at: datetime | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,14 @@ from imgctl.errors import ExitCode
 from imgctl.model import Image, Status
 from imgctl.units import format_bytes
 
-HEADERS = ("ID", "UPLOADED", "STATUS", "SIZE", "PIXELS", "CLASS", "ERROR")
+HEADERS = ("ID", "UPLOADED", "STATUS", "SIZE", "PIXELS", "CLASS", "NAME", "ERROR")
 USER_HEADERS = ("ID", "USER", *HEADERS[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(RangeOptions):
     status: Status | None = option(None, "Only images in this state.")
+    name: str | None = option(None, "Only files of this name, in any case; * and ? stand for others.", metavar="GLOB")
     before: str | None = option(None, "Go on behind this image: the last one of the page before.", metavar="ID")
     limit: int | None = option(None, "At most N images.")
 
@@ -28,6 +29,7 @@ class Asked(RangeOptions):
 imgctl ls --limit 20
 imgctl ls --user 0190b2b4-0000-7000-8000-000000000001
 imgctl ls --status failed --since 24h
+imgctl ls --user 0190b2b4-0000-7000-8000-000000000001 --name 'IMG_47*'
 imgctl ls --user 0190b2b4-0000-7000-8000-000000000001 --limit 100 --json
 imgctl ls --limit 100 --before 0190b2b4-0000-7000-8000-000000000001
 """,
@@ -55,6 +57,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         wanted = Listed(
             scope=asked.scope,
             status=asked.status,
+            name=asked.name,
             before=page_mark(parts.catalog, asked.before) if asked.before else None,
             limit=asked.limit,
         )
@@ -65,7 +68,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     if full:
         session.note(f"there may be more: --before {full}")
     if not count:
-        session.note(f"user {asked.user} has no such images here" if asked.user else "there are no such images here")
+        session.note(f"user {asked.user} has no images that match" if asked.user else "no images match")
     return ExitCode.DONE
 
 
@@ -77,6 +80,7 @@ def _cells(image: Image) -> tuple[str, ...]:
         format_bytes(image.bytes) if image.bytes is not None else "",
         f"{image.width}×{image.height}" if image.width else "",
         image.storage_class or "STANDARD",
+        image.name or "",
         image.error or "",
     )
 

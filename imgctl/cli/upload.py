@@ -22,7 +22,7 @@ class Asked(Options):
     paths: tuple[str, ...] = arguments("[PATH]...")
     user_id: UUID | None = option(None, "The owner of these images.", name="--user")
     user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
-    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at.", metavar="FILE")
+    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at, name.", metavar="FILE")
     files_from: str | None = option(None, "Take paths from a list, a line each; - is stdin.", metavar="FILE")
     include: tuple[str, ...] = option((), "Only files that match; repeatable.", metavar="GLOB")
     exclude: tuple[str, ...] = option((), "Not what matches; wins over --include.", metavar="GLOB")

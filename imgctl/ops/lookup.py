@@ -16,10 +16,11 @@ from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Which images to list, newest first: a scope, a state, those behind an image (`before`), at most `limit`."""
+    """Which images to list, newest first: a scope, a state, a file name, those behind an image (`before`), at most `limit`."""
 
     scope: Scope = field(default_factory=Scope)
     status: Status | None = None
+    name: str | None = None
     before: UUID | None = None
     limit: int | None = None
 
@@ -30,7 +31,7 @@ def listed(catalog: Catalog, wanted: Listed) -> Iterator[Image]:
     while left is None or left > 0:
         size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
         with catalog.read() as connection:
-            page = newest(connection, wanted.scope, status=wanted.status, before=before, limit=size)
+            page = newest(connection, wanted.scope, status=wanted.status, name=wanted.name, before=before, limit=size)
         yield from page
         if len(page) < size:
             return

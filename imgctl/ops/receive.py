@@ -12,7 +12,7 @@ from imgctl.imaging.source import on_disk
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
 from imgctl.ops.ingest.describe import describe
-from imgctl.ops.ingest.original import Body, Content, as_promised, new_row, put_original
+from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, new_row, put_original
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.parts import Parts
@@ -56,6 +56,7 @@ class Announced:
     bytes: int
     content_type: str
     caption: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +77,10 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
     header = _header(spool, sent, recogniser)
     seen = probe_of(header)
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
-    # Only the last name, for the date that may be in it: nothing is ever opened under a client's name.
-    name = sent.name.replace("\\", "/").rpartition("/")[2][-255:]
-    said = describe(header, path=name, caption=sent.caption)
-    content = Content(sha256=spool.sha256, size=spool.size, probe=seen, said=said)
+    # Nothing is ever opened under a client's name.
+    name = file_name(sent.name)
+    said = describe(header, path=name or "", caption=sent.caption)
+    content = Content(sha256=spool.sha256, size=spool.size, probe=seen, said=said, name=name)
     row = new_row(new_id(datetime.now(UTC)), sent.user_id, content, prefix=parts.settings.store.originals_prefix)
     with budget.hold(COPIES * held_bytes(spool.size)):
         body = _body(spool)
@@ -134,7 +135,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     if seen.content_type != image.content_type:
         raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
-    said = describe(header, path="")
+    said = describe(header, path=image.name or "")
     known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
     with parts.catalog.write() as connection:
         note(connection, known)
@@ -185,6 +186,7 @@ def _row(announced: Announced, *, prefix: str) -> NewImage:
         bytes=announced.bytes,
         content_type=announced.content_type,
         caption=announced.caption,
+        name=file_name(announced.name or ""),
     )
 
 

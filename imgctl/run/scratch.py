@@ -70,7 +70,7 @@ def _sweep_parts(place: Path) -> None:
 
 def _locked_part(file: Path) -> tuple[Path, int]:
     while True:
-        path = file.with_name(f".{file.name}.{os.urandom(4).hex()}{PART}")
+        path = file.with_name(f".{file.name[:48]}.{os.urandom(4).hex()}{PART}")
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with suppress(OSError):
             # Where files cannot be locked, sweeps cannot lock them either.

@@ -74,6 +74,7 @@ class ImageAnswer(BaseModel):
     forgiven: int
     leased_until: datetime | None
     error: str | None
+    name: str | None
     variants: dict[Variant, VariantLink]
     links: dict[str, str]
 
@@ -95,6 +96,7 @@ class UploadRequest(BaseModel):
     bytes: Annotated[int, Field(ge=1, le=2**53)]
     content_type: Annotated[str, Field(min_length=1, max_length=100)]
     caption: Caption = None
+    name: Annotated[str | None, Field(max_length=255, description="The file name it had.")] = None
 
 
 class PutAnswer(BaseModel):

@@ -39,6 +39,7 @@ def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
         bytes=wanted.bytes,
         content_type=wanted.content_type,
         caption=wanted.caption,
+        name=wanted.name,
     )
     granted = grant(state.parts, announced, seconds=state.links.seconds)
     body, status = _answer(state, granted), 200 if granted.put is None else 201

@@ -47,6 +47,7 @@ def test_a_form_brings_its_owner_its_caption_and_the_date_in_its_name(either: Se
     body = answer.json()
     assert (body["user_id"], body["caption"]) == (str(OTHER), "from a phone")
     assert body["taken_at"] == "2024-02-29T12:00:00+00:00"
+    assert body["name"] == "IMG_20240229_120000.jpg"
 
 
 def test_what_a_large_picture_says_behind_its_pixels_is_noted(either: Served) -> None:

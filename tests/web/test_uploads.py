@@ -31,7 +31,7 @@ def complete(server: Served, granted: httpx.Response) -> httpx.Response:
 
 
 def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> None:
-    granted = announce(server, photo(1), caption="passed by")
+    granted = announce(server, photo(1), caption="passed by", name="IMG_4711.jpg")
     early = complete(server, granted)
     stored = put(granted, photo(1))
     done = complete(server, granted)
@@ -42,7 +42,8 @@ def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> No
     assert (done.status_code, again.status_code, known.status_code) == (201, 200, 200)
     assert known.json()["upload"] is None
     body = done.json()
-    assert (body["status"], body["caption"], body["width"]) == ("processing", "passed by", 96)
+    assert (body["status"], body["caption"], body["name"]) == ("processing", "passed by", "IMG_4711.jpg")
+    assert body["width"] == 96
     assert server.parts.store.get(body["original_key"]) == photo(1)
     assert server.client.post("/images", params={"user_id": str(USER)}, content=photo(1)).json()["id"] == body["id"]
 

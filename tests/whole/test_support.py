@@ -167,7 +167,7 @@ def test_get_brings_every_blob_verified_and_a_second_time_changes_nothing(either
     assert first.summary == {"type": "summary", "saved": 4, "present": 0, "failed": 0}
     assert second.summary == {"type": "summary", "saved": 0, "present": 4, "failed": 0}
     files = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert sha256(files[f"{image.id}-original.jpg"]).digest() == image.sha256
+    assert sha256(files[image.name or ""]).digest() == image.sha256
     assert files[f"{image.id}-thumb.jpg"] == either.open_store().get(image.thumb_key or "")
     assert len(files) == 4
 
@@ -188,6 +188,30 @@ def test_get_leaves_a_file_that_differs_unless_forced(filled: Deployment, tmp_pa
     assert mine.read_bytes() == filled.open_store().get(image.thumb_key or "")
 
 
+def test_photos_are_found_by_the_name_they_came_with_and_get_it_back(embedded: Deployment, tmp_path: Path) -> None:
+    names = ["a/IMG_0001.JPG", "b/IMG_0001.JPG", "b/.hidden.jpg", "b/\udcff.jpg"]
+    for number, name in enumerate(names):
+        path = tmp_path / "cards" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo(number))
+    out = tmp_path / "out"
+    out.mkdir()
+
+    embedded.run("upload", tmp_path / "cards", "--user", str(USER), "--no-junk-filter")
+    listed = embedded.run("ls", "--user", str(USER), "--name", "img_0*", "--json").of("image")
+    ids = [str(image.id) for image in embedded.images()]
+    first = embedded.run("get", *ids, "--out", out, "--json")
+    again = embedded.run("get", *ids, "--out", out, "--json")
+
+    assert [record["name"] for record in listed] == ["IMG_0001.JPG"] * 2
+    assert first.summary == {"type": "summary", "saved": 4, "present": 0, "failed": 0}
+    assert again.summary == {"type": "summary", "saved": 0, "present": 4, "failed": 0}
+    second = next(path.name for path in out.iterdir() if path.name.endswith("-original.jpg"))
+    assert second.removesuffix("-original.jpg") in ids
+    assert {path.name for path in out.iterdir()} == {"IMG_0001.JPG", "hidden.jpg", "\ufffd.jpg", second}
+    assert {path.read_bytes() for path in out.iterdir()} == {photo(number) for number in range(4)}
+
+
 def test_get_refuses_an_original_that_is_not_what_was_uploaded(filled: Deployment, tmp_path: Path) -> None:
     image = filled.images()[0]
     data = filled.open_store().get(image.original_key or "")
@@ -198,7 +222,7 @@ def test_get_refuses_an_original_that_is_not_what_was_uploaded(filled: Deploymen
     fates = {str(blob["role"]): blob["fate"] for blob in result.of("blob")}
     assert result.code == 3
     assert fates == {"original": "failed", "thumb": "saved", "medium": "saved", "full": "saved"}
-    assert not list((tmp_path / "out").glob("*original*"))
+    assert not (tmp_path / "out" / (image.name or "")).exists()
     assert not list((tmp_path / "out").glob(".*"))
 
 

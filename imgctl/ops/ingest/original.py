@@ -21,12 +21,13 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What an original was found to be; its size in bytes."""
+    """What an original was found to be; its size in bytes; `name` is that of its file, or None."""
 
     sha256: bytes
     size: int
     probe: Probe
     said: Description
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,9 @@ class StoredBlob:
     key: str
     etag: str
 
+
+_LONGEST_NAME = 255
+_LONGEST_EXTENSION = 16
 
 Body: TypeAlias = bytes | Path | StoredBlob
 
@@ -91,7 +95,24 @@ def new_row(image_id: UUID, user_id: UUID, content: Content, *, prefix: str) -> 
         height=content.probe.height,
         caption=content.said.caption,
         taken_at=content.said.taken_at,
+        name=content.name,
     )
+
+
+def file_name(path: str) -> str | None:
+    """The file name in a path of any system, as every database and file system takes it; None where there is none.
+
+    At most 255 bytes of UTF-8, cut before the extension; no control characters; bytes that are not UTF-8 become U+FFFD.
+    """
+    last = path.replace("\\", "/").rpartition("/")[2].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in last)
+    if printable in {"", ".", ".."}:
+        return None
+    stem, dot, extension = printable.rpartition(".")
+    if not stem or len(extension.encode()) > _LONGEST_EXTENSION:
+        stem, dot, extension = printable, "", ""
+    ending = dot + extension
+    return stem.encode()[: _LONGEST_NAME - len(ending.encode())].decode(errors="ignore") + ending
 
 
 def as_promised(row: NewImage, promised: Promised) -> NewImage:

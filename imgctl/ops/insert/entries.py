@@ -21,7 +21,7 @@ from imgctl.units import format_bytes
 PIECE = 8 * 2**20
 SAMPLE = 100
 _REQUIRED = frozenset(("key", "user_id"))
-_OPTIONAL = frozenset(("caption", "uploaded_at"))
+_OPTIONAL = frozenset(("caption", "uploaded_at", "name"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Entry:
     key: str
     user_id: UUID
     caption: str | None = None
+    name: str | None = None
     uploaded_at: datetime | None = None
 
 
@@ -73,7 +74,9 @@ class Manifest:
             return BadLine(detail=f"key {row['key']!r} is empty or not UTF-8")
         user_id, uploaded_at = found
         assert user_id is not None
-        return Entry(key=key, user_id=user_id, caption=row.get("caption"), uploaded_at=uploaded_at)
+        return Entry(
+            key=key, user_id=user_id, caption=row.get("caption"), name=row.get("name"), uploaded_at=uploaded_at
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

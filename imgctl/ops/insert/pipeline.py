@@ -24,7 +24,7 @@ from imgctl.keys import first_id
 from imgctl.model import Image, NewImage, Status
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
-from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, new_row, why
+from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, file_name, new_row, why
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, unfit
 from imgctl.ops.insert.entries import PIECE, Entry
@@ -216,7 +216,9 @@ class Sources:
         if header is None:
             return self._empty(source)
         said = describe(header, path=source.key, caption=source.entry.caption)
-        content = Content(sha256=digest.digest(), size=source.blob.size, probe=probe_of(header), said=said)
+        name = file_name(source.entry.name or source.key)
+        probe = probe_of(header)
+        content = Content(sha256=digest.digest(), size=source.blob.size, probe=probe, said=said, name=name)
         row = new_row(source.id, source.entry.user_id, content, prefix=self.parts.settings.store.originals_prefix)
         return source.prepared(row, date_unlikely=said.date_unlikely)
 
@@ -276,4 +278,5 @@ def _promised(source: Source, image: Image) -> NewImage:
         height=image.height,
         caption=image.caption,
         taken_at=image.taken_at,
+        name=image.name,
     )

@@ -39,14 +39,15 @@ class Fetched:
 
 
 def fetch(store: BlobStore, image: Image, out: Path, *, force: bool = False) -> Iterator[Fetched]:
-    """Download the original and the variants that the row knows to be safe, each to a file named as its key ends.
+    """Download the original and the variants that the row knows to be safe.
 
-    The original must have the row's size and SHA-256. A file that is there and the same counts as done; one that
-    differs stays, and fails the download, unless `force`.
+    The original gets the file name it came with, where that is known and not taken by another content in `out`; the
+    others are named as their keys end. The original must have the row's size and SHA-256. A file that is there and the
+    same counts as done; one that differs stays, and fails the download, unless `force`.
     """
     make_directory(out)
     for role, key in _keys(image):
-        path = out / key.rpartition("/")[2]
+        path = _path(out, image, role, key)
         try:
             size, fate = _one(store, image, role, key, path, force=force)
         except ImgctlError as error:
@@ -69,6 +70,18 @@ def _keys(image: Image) -> Iterator[tuple[str, str]]:
     for variant in Variant:
         if key := image.variant_key(variant):
             yield variant, key
+
+
+def _path(out: Path, image: Image, role: str, key: str) -> Path:
+    own = out / key.rpartition("/")[2]
+    # Without the dots that would hide it.
+    name = (image.name or "").lstrip(".")
+    if role != ORIGINAL or not name:
+        return own
+    path = out / name
+    # Cameras count from 1 again: a second photo of that name keeps the name of its key.
+    same = not os.path.lexists(path) or (path.is_file() and _digest(path) == image.sha256)
+    return path if same else own
 
 
 def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, force: bool) -> tuple[int, Fate]:

@@ -130,7 +130,7 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> Loca
     found = rules.judge(path, place, info, user_id=entry.user_id)
     if isinstance(found, FileOutcome):
         return found
-    return replace(found, caption=entry.caption, uploaded_at=entry.uploaded_at)
+    return replace(found, caption=entry.caption, name=entry.name, uploaded_at=entry.uploaded_at)
 
 
 def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:

@@ -19,7 +19,7 @@ PIECE = 2**16
 _SAMPLE = 2**13
 _LONGEST = 2**16
 _BOM = b"\xef\xbb\xbf"
-_OPTIONAL = frozenset(("user_id", "caption", "uploaded_at"))
+_OPTIONAL = frozenset(("user_id", "caption", "uploaded_at", "name"))
 
 
 def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
@@ -83,6 +83,7 @@ class Entry:
     path: str
     user_id: UUID | None = None
     caption: str | None = None
+    name: str | None = None
     uploaded_at: datetime | None = None
 
 
@@ -101,7 +102,7 @@ def _entry(row: Row) -> Entry | BadLine:
         return BadLine(detail=f"the path {path!r} can name no file")
     if isinstance(found, BadLine):
         return found
-    return Entry(path=path, user_id=found[0], caption=row.get("caption"), uploaded_at=found[1])
+    return Entry(path=path, user_id=found[0], caption=row.get("caption"), name=row.get("name"), uploaded_at=found[1])
 
 
 def _is_name(path: str) -> bool:

@@ -13,7 +13,7 @@ from imgctl.imaging.probe import Header, probe_of
 from imgctl.imaging.source import on_disk
 from imgctl.keys import new_id
 from imgctl.ops.ingest.describe import Description, describe
-from imgctl.ops.ingest.original import Content, Prepared, new_row
+from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
@@ -71,7 +71,13 @@ def prepare(found: LocalFile, how: Preparing) -> Prepared[LocalFile] | FileOutco
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
     said = describe(read.header, path=found.path, caption=found.caption, sidecars=how.sidecars)
     at, date_unlikely = date_of(found, said, how.uploaded_at)
-    content = Content(sha256=read.sha256, size=read.size, probe=probe_of(read.header), said=said)
+    content = Content(
+        sha256=read.sha256,
+        size=read.size,
+        probe=probe_of(read.header),
+        said=said,
+        name=file_name(found.name or found.path),
+    )
     assert found.user_id is not None
     return Prepared(
         source=found,

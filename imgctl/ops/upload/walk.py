@@ -27,6 +27,7 @@ class LocalFile:
     inode: int
     user_id: UUID | None = None
     caption: str | None = None
+    name: str | None = None
     uploaded_at: datetime | None = None
 
 

@@ -106,16 +106,20 @@ def newest(
     scope: Scope,
     *,
     status: Status | None = None,
+    name: str | None = None,
     before: UUID | None = None,
     limit: int = PAGE_ROWS,
 ) -> list[Image]:
     """A page of a scope's images, newest first; `before` is the last one of the page before.
 
+    `name` is a file name, whatever its case, in which `*` stands for any text and `?` for one character.
     One user's come from the user's index, all users' from the primary key backwards.
     """
     query = select(*COLUMNS).where(*within(scope))
     if status is not None:
         query = query.where(in_status(status))
+    if name is not None:
+        query = query.where(images.c.name.ilike(_like(name), escape="\\"))
     if before is not None and scope.user_id:
         row = by_id(connection, before)
         moment: datetime = time_of(before) if row is None else row.uploaded_at
@@ -143,6 +147,11 @@ def _behind(scope: Scope, after: UUID) -> Select[*tuple[object, ...]]:
 
 def _images(connection: Connection, query: Select[*tuple[object, ...]]) -> list[Image]:
     return [Image(**row._asdict()) for row in connection.execute(query)]
+
+
+def _like(pattern: str) -> str:
+    """A pattern of file names as LIKE writes it."""
+    return re.sub(r"[\\%_]", r"\\\g<0>", pattern).replace("*", "%").replace("?", "_")
 
 
 def _first_id(at: datetime) -> UUID:

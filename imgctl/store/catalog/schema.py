@@ -212,8 +212,10 @@ images = Table(
     Column("full_key", String(255)),
     Column("caption", Text),
     Column("error", Text),
-    # When the row was written, by the database's clock. Last, because Postgres adds a column behind all others.
+    # Postgres adds a column behind all others. When the row was written, by the database's clock:
     Column("promised_at", UtcTime, nullable=False, server_default=now()),
+    # The file name it came with, at most 255 bytes.
+    Column("name", Text),
     CheckConstraint(f"status IN ({', '.join(repr(status.value) for status in Status)})", name="ck_status"),
 )
 

@@ -184,6 +184,7 @@ def _facts(image: Image) -> str:
     pixels = f"{image.width:,} × {image.height:,}" if image.width and image.height else None
     facts = {
         "Id": f"<code>{image.id}</code>",
+        "Name": escape(image.name) if image.name else None,
         "Owner": f'<a href="/users/{image.user_id}"><code>{image.user_id}</code></a>',
         "Uploaded": f"{image.uploaded_at:%Y-%m-%d %H:%M:%S} UTC",
         "Taken": f"{image.taken_at:%Y-%m-%d %H:%M:%S} UTC" if image.taken_at else None,

@@ -77,7 +77,7 @@ def parts_of(catalog: Catalog, store: BlobStore) -> Parts:
 def written(place: Path, lines: Iterable[Line]) -> Path:
     file = place / "manifest.csv"
     with file.open("w", newline="") as opened:
-        writer = csv.DictWriter(opened, ["key", "user_id", "caption", "uploaded_at"])
+        writer = csv.DictWriter(opened, ["key", "user_id", "caption", "uploaded_at", "name"])
         writer.writeheader()
         writer.writerows(lines)
     return file
@@ -110,12 +110,12 @@ def test_what_a_blob_says_of_itself_is_read_wherever_it_lies(run: Insert, store:
     )
     store.replace("in box/é0.jpg", tiff_file(far), content_type="image/tiff")
 
-    run([line(0), line(1, caption="by hand")])
+    run([line(0), line(1, caption="by hand", name="IMG_4711.jpg")])
 
     first, second = sorted(rows(catalog), key=lambda image: image.taken_at is None)
     assert (first.caption, first.taken_at) == ("Print 17", datetime(1987, 6, 5, 12, tzinfo=UTC))
     assert (first.width, first.height) == (HEIGHT, WIDTH)
-    assert second.caption == "by hand"
+    assert (second.caption, second.name, first.name) == ("by hand", "IMG_4711.jpg", "é0.jpg")
 
 
 def test_blobs_become_originals_with_rows_and_stay_where_they_were(

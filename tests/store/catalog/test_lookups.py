@@ -1,6 +1,7 @@
 """Reading rows back, in the one order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -68,6 +69,34 @@ def test_pages_go_from_the_newest_to_the_oldest_without_gap_or_repeat(
             found += [image.id for image in page]
 
     assert found == [row.id for row in reversed(listed) if user in (None, row.user_id)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("img_47*", [0, 1]),
+        ("IMG_471?.JPG", [0]),
+        ("IMG?4711.jpg", [0, 3]),
+        ("IMG_4711.jpg", [0]),
+        ("*100%*", [2]),
+        ("*\\*", [4]),
+        ("*", [0, 1, 2, 3, 4]),
+        ("4711", []),
+    ],
+)
+@pytest.mark.parametrize("user", [None, USER])
+def test_a_name_is_found_in_any_case_and_only_by_its_wildcards(
+    catalog: Catalog, user: UUID | None, pattern: str, found: list[int]
+) -> None:
+    names = ["IMG_4711.jpg", "img_4799.HEIC", "100% sun_set.png", "IMG-4711.jpg", "odd\\name.gif", None]
+    new = [replace(new_image(number), name=name) for number, name in enumerate(names)]
+    with catalog.write() as connection:
+        promise(connection, new)
+
+    with catalog.read() as connection:
+        listed = newest(connection, Scope(user_id=user), name=pattern)
+
+    assert sorted(numbers([image.id for image in listed], new)) == found
 
 
 @pytest.mark.parametrize("user", [None, USER])

@@ -16,13 +16,12 @@ from imgctl.keys import new_id
 from imgctl.model import IMAGE_COLUMNS
 from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.reservations import promise
 from imgctl.store.catalog.schema import Id, UtcTime, images, whole_metadata
 from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, ddl, state, upgrade
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
-REVISIONS = ["0001", HEAD]
+REVISIONS = ["0001", "0002", HEAD]
 OLD = """
 INSERT INTO images (id, user_id, uploaded_at, status)
 VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
@@ -160,7 +159,7 @@ def test_rows_that_exist_were_promised_at_their_date_but_not_in_the_future(empty
             old = text(OLD).bindparams(bindparam("id", type_=Id()), bindparam("uploaded_at", type_=UtcTime()))
             connection.execute(old, {"id": one, "uploaded_at": at, "status": "ready"})
 
-    assert upgrade(catalog) == [HEAD]
+    assert upgrade(catalog) == REVISIONS[1:]
 
     with catalog.read() as connection:
         found = {image.id: image for image in walk(connection)}
@@ -180,10 +179,10 @@ def test_an_upgrade_that_was_killed_while_it_filled_the_column_goes_on(empty_pos
         connection.execute(
             text("ALTER TABLE images ADD COLUMN promised_at timestamptz NOT NULL DEFAULT statement_timestamp()")
         )
-    with catalog.write() as connection:
-        promise(connection, [later])
+        # Dated like any other, promised now.
+        connection.execute(old, {"id": later.id, "uploaded_at": later.uploaded_at, "status": "uploading"})
 
-    assert upgrade(catalog) == [HEAD]
+    assert upgrade(catalog) == REVISIONS[1:]
 
     with catalog.read() as connection:
         found = {image.id: image.promised_at - image.uploaded_at for image in walk(connection)}
