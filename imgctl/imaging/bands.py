@@ -15,6 +15,7 @@ from imgctl.imaging.metadata.tiff import (
     Entries,
     directories,
 )
+from imgctl.imaging.psd import has_transparency
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 
@@ -80,7 +81,10 @@ def alpha_is_named(data: Data, kind: Format, image: pyvips.Image) -> bool:
     if kind is Format.BMP:
         # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
         return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
-    return _psd_has_transparency(data) if kind is Format.PSD else True
+    if kind is Format.TGA:
+        # Its descriptor counts the bits of transparency, and some that say 8 leave them zero.
+        return bool(data[17] & 0x0F and image[image.bands - 1].max() > 0)
+    return has_transparency(data) if kind is Format.PSD else True
 
 
 def _first_directory(data: Data) -> tuple[Directories | None, Entries]:
@@ -103,18 +107,3 @@ def _taken_plainly(data: Data, found: Directories, first: Entries, *, grey_apart
         if extra is not None and what == _ASSOCIATED:
             struct.pack_into(f"{found.order}H", changed, found.place(extra) + 2 * at, _UNASSOCIATED)
     return bytes(changed)
-
-
-def _psd_has_transparency(data: Data) -> bool:
-    """Whether the fourth channel of a Photoshop file is transparency and no saved selection.
-
-    It is where the count of layers is negative (Adobe Photoshop File Formats, "Layer info").
-    """
-    try:
-        at = 26
-        for _ in range(2):  # Colour mode data, image resources.
-            at += 4 + struct.unpack_from(">I", data, at)[0]
-        whole, layers, count = struct.unpack_from(">IIh", data, at)
-    except struct.error:
-        return False
-    return bool(whole and layers and count < 0)

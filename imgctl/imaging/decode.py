@@ -7,9 +7,11 @@ from imgctl.imaging import pillow
 from imgctl.imaging.bands import alpha_is_named, is_bare_ycbcr, load_tiff, only_alpha
 from imgctl.imaging.code_points import CodePoints, code_points, is_grey_avif, says_srgb
 from imgctl.imaging.colour import PROFILE, colour_bands, without_profile
-from imgctl.imaging.formats import SUPPORTED, Format
+from imgctl.imaging.formats import Format
+from imgctl.imaging.jxl import decode_jxl
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.probe import read_header
+from imgctl.imaging.psd import load_psd
 from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
 from imgctl.units import format_bytes
@@ -25,6 +27,9 @@ _LOADERS = {
     Format.TIFF: "tiffload_source",
     Format.AVIF: "heifload_source",
 }
+# Pillow opens much else as one of these.
+_WEAK = frozenset((Format.MPO, Format.TGA, Format.PCX, Format.ICO, Format.SGI, Format.PNM))
+_BY_BANDS = {Format.TIFF: load_tiff, Format.PSD: load_psd, Format.PSB: load_psd}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
 # Bytes a pixel at the peak, measured with VmData; what is not named streams. A test holds them to be enough.
@@ -87,11 +92,7 @@ def opened_as(data: Data) -> Format | None:
     Takes what decoders take, so for child processes only.
     """
     by_libvips = (kind for kind in _LOADERS if _opens(data, kind))
-    by_pillow = (
-        row.format
-        for row in SUPPORTED
-        if row.format in pillow.PLUGIN and row.format is not Format.MPO and pillow.size_of(data, row.format)
-    )
+    by_pillow = (kind for kind in pillow.PLUGIN if kind not in _WEAK and pillow.size_of(data, kind))
     return next(by_libvips, None) or next(by_pillow, None)
 
 
@@ -112,13 +113,14 @@ def can_libvips(data: Data, kind: Format) -> bool:
         return not is_bare_ycbcr(data)
     if kind is Format.AVIF:
         return not is_grey_avif(data)
-    return kind in _LOADERS
+    return kind in _LOADERS or kind in _BY_BANDS
 
 
 def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, lenient: bool) -> Decoded:
     """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
     options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
-    image = load_tiff(data, options) if kind is Format.TIFF else _load(data, kind, options)
+    load = _BY_BANDS.get(kind)
+    image = load(data, options) if load else _load(data, kind, options)
     width, height = image.width, image.height
     _check_pixels(width, height, limits.max_pixels)
     interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
@@ -142,11 +144,23 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
     """Decode whole; raises ImageRejected, or whatever Pillow raises."""
     size = pillow.size_of(data, kind)
     if size is not None:
-        width, height = size
-        _check_pixels(width, height, limits.max_pixels)
-        copied = 0 if isinstance(data, bytes) else len(data)
-        check_memory(pillow_bytes(kind, width * height, copied_bytes=copied), limits.memory_bytes)
-    pixels = pillow.decode(data, kind, lenient=lenient)
+        _check_size(size, data, kind, limits)
+    return _of_pixels(pillow.decode(data, kind, lenient=lenient), data, kind)
+
+
+def with_libjxl(data: Data, *, max_edge_px: int, limits: Limits) -> Decoded:
+    """Decode whole, or as the JPEG that it was; raises ImageRejected, RuntimeError or ValueError."""
+    header = read_header(in_memory(data), Format.JXL)
+    if header.size is None:
+        raise ValueError("bad header")
+    _check_size(header.size, data, Format.JXL, limits)
+    pixels = decode_jxl(data)
+    if isinstance(pixels, bytes):
+        return with_libvips(pixels, Format.JPEG, max_edge_px=max_edge_px, limits=limits, lenient=False)
+    return _of_pixels(pixels, data, Format.JXL)
+
+
+def _of_pixels(pixels: pillow.Pixels, data: Data, kind: Format) -> Decoded:
     width, height = pixels.size
     image = pyvips.Image.new_from_memory(
         pixels.data, width, height, _BANDS[pixels.mode], _SAMPLE.get(pixels.mode, "uchar")
@@ -165,6 +179,13 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
         exif=header.exif,
         points=points,
     )
+
+
+def _check_size(size: tuple[int, int], data: Data, kind: Format, limits: Limits) -> None:
+    width, height = size
+    _check_pixels(width, height, limits.max_pixels)
+    copied = 0 if isinstance(data, bytes) else len(data)
+    check_memory(pillow_bytes(kind, width * height, copied_bytes=copied), limits.memory_bytes)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -1,13 +1,14 @@
 """The largest variant's pixels: the first decode that succeeds, shrunk, coloured, turned and held in memory."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging.bands import WHOLE
 from imgctl.imaging.colour import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
-from imgctl.imaging.decode import Decoded, Limits, MemoryNeeded, can_libvips, with_libvips, with_pillow
+from imgctl.imaging.decode import Decoded, Limits, MemoryNeeded
+from imgctl.imaging.decoders import decodes
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.raster import Raster, computed
@@ -81,7 +82,7 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
     """The first decode that succeeds, strict ones before lenient ones; ImageRejected when none does."""
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
-    for lenient, decode in _decodes(data, kind, edge, limits):
+    for lenient, decode in decodes(data, kind, edge, limits):
         try:
             master = _finished(decode(), recipe.background, edge)
         except MemoryNeeded as error:
@@ -107,31 +108,11 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
 
 
-def _decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
-    """The ways to decode, in the order to try them, each with whether it overlooks damage."""
-
-    def libvips(*, lenient: bool) -> Callable[[], Decoded]:
-        return lambda: with_libvips(data, kind, max_edge_px=edge, limits=limits, lenient=lenient)
-
-    def second(*, lenient: bool) -> Callable[[], Decoded]:
-        return lambda: with_pillow(data, kind, limits=limits, lenient=lenient)
-
-    first = can_libvips(data, kind)
-    if first:
-        yield False, libvips(lenient=False)
-    # Pillow overlooks corrupt JPEG data, so its strict decode would hide what libvips saw.
-    if kind is not Format.JPEG:
-        yield False, second(lenient=False)
-    if first:
-        yield True, libvips(lenient=True)
-    yield True, second(lenient=True)
-
-
 def _is_hidden(data: Data, kind: Format, raster: Raster, limits: Limits) -> bool:
     """Whether the original, decoded once more in every way and small, is not flat."""
     # So small that a difference must show in what was rendered too.
     edge = min(_LOOK_EDGE_PX, max(1, max(raster.width, raster.height) // 2))
-    return any(_varies(decode, edge) for _, decode in _decodes(data, kind, edge, limits))
+    return any(_varies(decode, edge) for _, decode in decodes(data, kind, edge, limits))
 
 
 def _hidden(master: Master, background: str) -> ImageRejected:

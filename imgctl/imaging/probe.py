@@ -7,7 +7,9 @@ from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
 from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
+from imgctl.imaging.metadata.jxl import read_jxl
 from imgctl.imaging.metadata.photoshop import read_psd
+from imgctl.imaging.metadata.plain import read_dds, read_icon, read_pcx, read_pnm, read_qoi, read_sgi, read_tga
 from imgctl.imaging.metadata.png import read_png
 from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
@@ -16,8 +18,8 @@ from imgctl.imaging.source import Contents, Data, Source, source_of
 
 # More is read to say what a file is instead of a picture: a file of zeros holds only zeros as far as that.
 NAMED_BY_BYTES = 2**20
-# Two letters are no proof.
-_NEEDS_SIZE = {Format.BMP}
+# A few bytes are no proof.
+_NEEDS_SIZE = {Format.BMP, Format.PCX, Format.ICO, Format.SGI, Format.TGA}
 _TURNED_BY_EXIF = frozenset((Format.JPEG, Format.MPO, Format.PNG, Format.WEBP, Format.TIFF))
 _MOST_EDGE = 1 << 31
 
@@ -83,6 +85,15 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.BMP: read_bmp,
     Format.JPEG2000: read_jp2,
     Format.PSD: read_psd,
+    Format.PSB: read_psd,
+    Format.JXL: read_jxl,
+    Format.PNM: read_pnm,
+    Format.TGA: read_tga,
+    Format.PCX: read_pcx,
+    Format.ICO: read_icon,
+    Format.SGI: read_sgi,
+    Format.DDS: read_dds,
+    Format.QOI: read_qoi,
 }
 
 

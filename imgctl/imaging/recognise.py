@@ -1,6 +1,7 @@
 """Which format a file is by its first bytes, and what it is instead where it is none."""
 
 import re
+import struct
 
 from imgctl.errors import FormatUnsupported, NotAnImage
 from imgctl.imaging.formats import KNOWN, Format, Kind
@@ -23,10 +24,15 @@ _SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"aax ", b"aaxc")
 _QUICKTIME_ATOMS = frozenset((b"moov", b"mdat", b"wide", b"pnot"))
 _RIFF = {b"WEBP": Format.WEBP, b"AVI ": Format.AVI}
 _TRANSPORT_PACKETS = ((0, 188), (4, 192))
-_PNM = re.compile(rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\nWIDTH |P[Ff]\n\d{1,9} \d{1,9}\n")
+_PNM = re.compile(
+    rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\n(?:#|[A-Z])|P[Ff]\s\d{1,9}\s\d{1,9}\s"
+)
 _PCX = re.compile(rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]", re.DOTALL)
 _ICON = re.compile(rb"\0\0[\x01\x02]\0[\x01-\xff]\0...\0", re.DOTALL)
 _SGI = re.compile(rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]")
+_TGA_END = b"TRUEVISION-XFILE.\0"
+_TGA_PLAIN, _TGA_MAPPED, _TGA_BITS = (1, 2, 3), (1, 9), (8, 15, 16, 24, 32)
+_TGA_TYPES = (*_TGA_PLAIN, 9, 10, 11)
 _SVG = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg[\s>]", re.DOTALL
 )
@@ -87,7 +93,9 @@ def sniff(what: Data | Source) -> Format | None:
     """The format whose signature the data opens with, or None; an MPO is found out later and is a JPEG here."""
     source = source_of(what)
     found = _by_opening(source.read(0, _HEAD_READ))
-    return _in_tiff(source) if found is Format.TIFF else found
+    if found is Format.TIFF:
+        return _in_tiff(source)
+    return found or (Format.TGA if is_tga(source) else None)
 
 
 def _by_opening(data: bytes) -> Format | None:
@@ -106,6 +114,8 @@ def _by_opening(data: bytes) -> Format | None:
 def sniff_named(what: Data | Source, said: Format | None) -> Format | None:
     """The same; where content alone cannot tell a maker's formats apart, the name does."""
     found = sniff(what)
+    if found is None and said is Format.TGA:
+        return said if is_tga(what, by_name=True) else None
     if said is None or found is None:
         return found
     shared = _IN_TIFF if found in _IN_TIFF else _RW2_NAMES if found in _RW2_NAMES else frozenset[Format]()
@@ -182,6 +192,25 @@ def _in_tiff(source: Source) -> Format:
         return Format.TIFF
     make = found.text(first.get(_MAKE)).decode("latin-1").lower()
     return next((known for name, known in _MAKERS if make.startswith(name)), Format.OTHER_RAW)
+
+
+def is_tga(what: Data | Source, *, by_name: bool = False) -> bool:
+    """Whether it is a Targa by its footer, else by fields that fit each other and the file's size (Truevision TGA 2.0).
+
+    Run-length coded pixels have no size that could fit; `by_name` says that the file's name stands in for it.
+    """
+    source = source_of(what)
+    head = source.read(0, 18)
+    if len(head) < 18 or head[1] > 1 or head[2] not in _TGA_TYPES:
+        return False
+    length, mapped, kind, _, colours, colour_bits, _, _, width, height, bits, _ = struct.unpack("<3B2HB4H2B", head)
+    if not width or not height or bits not in _TGA_BITS or mapped != (kind in _TGA_MAPPED):
+        return False
+    if source.read(source.size - len(_TGA_END), len(_TGA_END)) == _TGA_END:
+        return True
+    if kind not in _TGA_PLAIN:
+        return by_name
+    return bool(source.size == 18 + length + mapped * colours * -(-colour_bits // 8) + width * height * -(-bits // 8))
 
 
 def _by_structure(data: bytes) -> Format | None:

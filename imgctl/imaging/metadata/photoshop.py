@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from imgctl.imaging.source import MOST_BLOCK, MOST_PARTS, Contents, Source, in_memory
 
-IPTC, EXIF, XMP = 0x0404, 0x0422, 0x0424
+IPTC, ICC, EXIF, XMP = 0x0404, 0x040F, 0x0422, 0x0424
 _WANTED = frozenset((IPTC, EXIF, XMP))
 _SIGNATURE = b"8BIM"
 _NAME = 0xFF
@@ -19,8 +19,10 @@ _UTF8 = b"\x1b%G"
 _WHOLE_TIME = re.compile(r"(\d{6})([+-]\d{4})?")
 
 
-def resources(source: Source, at: int = 0, end: int | None = None) -> dict[int, bytes]:
-    """The metadata among the resources from `at` on, by number; each is `8BIM`, a number, a padded name, a size, padded data."""
+def resources(
+    source: Source, at: int = 0, end: int | None = None, *, wanted: frozenset[int] = _WANTED
+) -> dict[int, bytes]:
+    """The `wanted` among the resources from `at` on, by number; each is `8BIM`, a number, a padded name, a size, padded data."""
     found: dict[int, bytes] = {}
     end = source.size if end is None else min(end, source.size)
     for _ in range(MOST_PARTS):
@@ -30,7 +32,7 @@ def resources(source: Source, at: int = 0, end: int | None = None) -> dict[int, 
         number = int.from_bytes(here[4:6])
         start = 6 + (here[6] + 2) // 2 * 2
         size = int.from_bytes(here[start : start + 4])
-        if number in _WANTED and size <= MOST_BLOCK:
+        if number in wanted and size <= MOST_BLOCK:
             found.setdefault(number, source.read(at + start + 4, size))
         at += start + 4 + (size + 1) // 2 * 2
     return found

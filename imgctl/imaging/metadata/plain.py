@@ -1,0 +1,66 @@
+"""Formats that say their size in their first bytes and nothing else: PNM, TGA, PCX, ICO, SGI, DDS and QOI."""
+
+import re
+import struct
+from collections.abc import Callable
+
+from imgctl.imaging.source import Contents, Source
+
+_HEAD_BYTES = 4096
+_PNM = re.compile(rb"P[1-6fF]\s(?:\s|#[^\n]*\n)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s")
+_PAM = re.compile(rb"P7\n(?:[^\n]*\n)*?WIDTH (\d{1,9})\n(?:[^\n]*\n)*?HEIGHT (\d{1,9})\n")
+_ICON_ENTRY = 16
+
+Size = tuple[int, int]
+
+
+def _sized(measure: Callable[[bytes], Size | None]) -> Callable[[Source], Contents]:
+    """A reader of the size alone; a header that is cut off has none."""
+
+    def read(source: Source) -> Contents:
+        try:
+            return Contents(size=measure(source.read(0, _HEAD_BYTES)))
+        except struct.error:
+            return Contents()
+
+    return read
+
+
+def _pnm(head: bytes) -> Size | None:
+    found = _PNM.match(head) or _PAM.match(head)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _two(layout: str, at: int) -> Callable[[bytes], Size]:
+    def measure(head: bytes) -> Size:
+        width, height = struct.unpack_from(layout, head, at)
+        return width, height
+
+    return measure
+
+
+def _pcx(head: bytes) -> Size:
+    left, top, right, bottom = struct.unpack_from("<4H", head, 4)
+    return right - left + 1, bottom - top + 1
+
+
+def _icon(head: bytes) -> Size | None:
+    """The largest picture, which is the one that shows; 0 is 256."""
+    (count,) = struct.unpack_from("<H", head, 4)
+    places = range(6, min(6 + _ICON_ENTRY * count, len(head) - _ICON_ENTRY + 1), _ICON_ENTRY)
+    sizes = [(head[at] or 256, head[at + 1] or 256) for at in places]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _dds(head: bytes) -> Size:
+    height, width = struct.unpack_from("<2I", head, 12)
+    return width, height
+
+
+read_pnm = _sized(_pnm)
+read_tga = _sized(_two("<2H", 12))
+read_pcx = _sized(_pcx)
+read_icon = _sized(_icon)
+read_sgi = _sized(_two(">2H", 6))
+read_dds = _sized(_dds)
+read_qoi = _sized(_two(">2I", 4))

@@ -1,0 +1,89 @@
+"""Files of the formats that scanners and painting programs write, of four colours each, made on the spot."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import pillow_jxl  # noqa: F401  Pillow's plugin, to write with
+from PIL import Image, ImageCms
+
+from imgctl.imaging.formats import Format
+from tests.imaging.pictures import quadrants
+
+SMALL = quadrants()
+
+
+def saved(kind: str, mode: str = "RGB", image: Image.Image = SMALL, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.convert(mode).save(out, kind, **options)
+    return out.getvalue()
+
+
+def linear(value: int) -> float:
+    """A byte of sRGB as light, 0 to 1 (IEC 61966-2-1)."""
+    part = value / 255
+    return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+
+def photoshop(
+    image: Image.Image, *, mode: int = 3, bits: int = 8, big: bool = False, packed: bool = True, layers: bytes = b""
+) -> bytes:
+    """A PSD, or a `big` PSB, of its composite alone."""
+    planes = [_samples(band.tobytes(), bits) for band in image.split()]
+    line = len(planes[0]) // image.height
+    rows = [plane[at : at + line] for plane in planes for at in range(0, len(plane), line)]
+    length = ">Q" if big else ">I"
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1 + big, len(planes), image.height, image.width, bits, mode) + bytes(8)
+    head += struct.pack(length, len(layers)) + layers
+    if not packed:
+        return head + b"\0\0" + b"".join(rows)
+    rows = [_packed(row) for row in rows]
+    return head + b"\0\1" + b"".join(struct.pack(">I" if big else ">H", len(row)) for row in rows) + b"".join(rows)
+
+
+def _samples(plane: bytes, bits: int) -> bytes:
+    if bits == 16:
+        return bytes(byte for one in plane for byte in (one, one))
+    return struct.pack(f">{len(plane)}f", *map(linear, plane)) if bits == 32 else plane
+
+
+def _packed(row: bytes) -> bytes:
+    """PackBits without runs (TIFF 6.0, section 9)."""
+    pieces = (row[at : at + 128] for at in range(0, len(row), 128))
+    return b"".join(bytes([len(piece) - 1]) + piece for piece in pieces)
+
+
+def in_lab(image: Image.Image) -> Image.Image:
+    made = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert made is not None
+    return made
+
+
+STILLS: dict[str, tuple[Format, Callable[[], bytes]]] = {
+    "jxl": (Format.JXL, lambda: saved("JXL", lossless=True)),
+    "jxl in boxes": (Format.JXL, lambda: saved("JXL", lossless=True, use_container=True)),
+    "jxl with alpha": (Format.JXL, lambda: saved("JXL", "RGBA", lossless=True)),
+    "jp2": (Format.JPEG2000, lambda: saved("JPEG2000")),
+    "j2k": (Format.JPEG2000, lambda: saved("JPEG2000", no_jp2=True)),
+    "psd": (Format.PSD, lambda: photoshop(SMALL)),
+    "psd as it is": (Format.PSD, lambda: photoshop(SMALL, packed=False)),
+    "psd of 16 bits": (Format.PSD, lambda: photoshop(SMALL, bits=16)),
+    "psd of floats": (Format.PSD, lambda: photoshop(SMALL, bits=32, packed=False)),
+    "psd in lab": (Format.PSD, lambda: photoshop(in_lab(SMALL), mode=9)),
+    "psb": (Format.PSB, lambda: photoshop(SMALL, big=True)),
+    "psb of 16 bits": (Format.PSB, lambda: photoshop(SMALL, big=True, bits=16)),
+    "ppm": (Format.PNM, lambda: saved("PPM")),
+    "ppm in text": (Format.PNM, lambda: b"P3\n# by hand\n96 64 255\n" + " ".join(map(str, SMALL.tobytes())).encode()),
+    "tga": (Format.TGA, lambda: saved("TGA")),
+    "tga without its footer": (Format.TGA, lambda: saved("TGA")[:-26]),
+    "tga of runs": (Format.TGA, lambda: saved("TGA", compression="tga_rle")),
+    "pcx": (Format.PCX, lambda: saved("PCX")),
+    "ico": (Format.ICO, lambda: saved("ICO", sizes=[(48, 32), (96, 64)])),
+    "ico of bitmaps": (Format.ICO, lambda: saved("ICO", sizes=[(96, 64)], bitmap_format="bmp")),
+    "sgi": (Format.SGI, lambda: saved("SGI")),
+    "dds": (Format.DDS, lambda: saved("DDS")),
+    "dds with alpha": (Format.DDS, lambda: saved("DDS", "RGBA")),
+    "qoi": (Format.QOI, lambda: saved("QOI")),
+}

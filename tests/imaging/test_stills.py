@@ -1,0 +1,100 @@
+"""Each format of scanners and painting programs: recognised by content, and rendered in the colours it was made of."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from imgctl.imaging.formats import KNOWN, Format
+from imgctl.imaging.pillow import PLUGIN
+from imgctl.imaging.probe import probe
+from imgctl.imaging.render import render
+from tests.imaging.pictures import FINE, distance, full, middles, patches, quadrants
+from tests.imaging.stills import SMALL, STILLS, photoshop, saved
+
+# Of 255, on average over all channels and pixels, beside what Pillow was given to write.
+TOLERANCE = 1.0
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_a_still_is_recognised_and_shows_its_colours(name: str) -> None:
+    kind, made = STILLS[name]
+    data = made()
+
+    rendered = render(data, FINE)
+
+    assert (probe(data).format, probe(data).width, probe(data).height) == (kind, *SMALL.size)
+    assert (rendered.width, rendered.height, rendered.damage) == (*SMALL.size, None)
+    assert distance(full(rendered), SMALL) < TOLERANCE
+
+
+def test_the_list_of_plugins_is_explicit() -> None:
+    starts_programs = {"EPS", "WMF"}
+
+    assert starts_programs.isdisjoint(name for names in PLUGIN.values() for name in names)
+    assert {KNOWN[kind].kind for kind in PLUGIN} == {"picture"}
+
+
+def test_a_jpeg_in_a_jxl_is_the_jpeg_again(tmp_path: object) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = f"{tmp_path}/a.jpg"
+    SMALL.save(path, quality=98, subsampling=0, exif=turned)
+    with Image.open(path) as picture, pytest.warns(UserWarning, match="JPEG reconstruction"):
+        data = saved_jxl(picture)
+
+    rendered = render(data, FINE)
+
+    assert (probe(data).format, probe(data).width, probe(data).height) == (Format.JXL, 64, 96)
+    assert (rendered.width, rendered.height) == (64, 96)
+    assert distance(full(rendered), SMALL.transpose(Image.Transpose.ROTATE_270)) < 2
+
+
+def saved_jxl(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "JXL")
+    return out.getvalue()
+
+
+def test_grey_of_16_bits_keeps_its_depth_however_dark() -> None:
+    dark = b"P5 2 1 65535\n" + b"\0\x10\0\xf0"
+
+    assert max(full(render(dark, FINE)).convert("L").tobytes()) < 3
+
+
+@pytest.mark.parametrize(("layers", "seen"), [(1, False), (-1, True)])
+@pytest.mark.parametrize("big", [False, True])
+def test_a_photoshop_channel_is_transparency_where_its_layers_say_so(layers: int, seen: bool, big: bool) -> None:
+    picture = patches([(200, 30, 30, 255), (200, 30, 30, 0)], mode="RGBA")
+    size = 8 if big else 4
+    section = (2).to_bytes(size) + layers.to_bytes(2, signed=True)
+
+    shown = middles(full(render(photoshop(picture, layers=section, big=big), FINE)), 2)
+
+    assert (shown[1] == (255, 255, 255)) is seen
+    assert max(abs(one - two) for one, two in zip(shown[0], (200, 30, 30), strict=True)) <= 3
+
+
+def test_merged_transparency_of_16_bits_is_seen() -> None:
+    picture = patches([(200, 30, 30, 255), (200, 30, 30, 0)], mode="RGBA")
+    section = bytes(4) + bytes(4) + b"8BIMMt16" + bytes(4)
+
+    shown = middles(full(render(photoshop(picture, layers=section, bits=16), FINE)), 2)
+
+    assert shown[1] == (255, 255, 255)
+
+
+def test_a_targa_whose_alpha_is_empty_has_none() -> None:
+    clear = quadrants()
+    clear.putalpha(0)
+
+    assert distance(full(render(saved("TGA", "RGBA", clear), FINE)), SMALL) < TOLERANCE
+
+
+def test_a_cut_off_photoshop_file_is_shown_and_reported() -> None:
+    data = photoshop(SMALL, bits=16, packed=False)
+
+    rendered = render(data[: len(data) * 9 // 10], FINE)
+
+    assert rendered.damage is not None
+    assert (rendered.width, rendered.height) == SMALL.size
