@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from imgctl.errors import BlobCorrupt, BlobMissing, ImageMissing, ImageRejected, NotAnImage, StoreError, UsageError
 from imgctl.imaging.formats import SUPPORTED
 from imgctl.imaging.probe import Header, Probe, probe_of
@@ -43,7 +45,7 @@ class Sent:
 class Taken:
     """The image that stands for the bytes; `created` when they became safe just now, not when they were already."""
 
-    id: UUID
+    image: Image
     created: bool
 
 
@@ -86,10 +88,10 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
         body = _body(spool)
         promised = _promise(parts, row)
         if promised.status is not Status.UPLOADING:
-            return Taken(id=promised.id, created=False)
+            return Taken(image=owned(parts, promised.id), created=False)
         put_original(parts.store, as_promised(row, promised), body)
     with parts.catalog.write() as connection:
-        return Taken(id=promised.id, created=promised.id in confirm(connection, [promised.id]))
+        return _confirmed(connection, promised.id)
 
 
 def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
@@ -117,7 +119,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     ImageRejected when it is not a picture, not taken or too large: the promise stays, for `repair` to keep or drop.
     """
     if image.status is not Status.UPLOADING:
-        return Taken(id=image.id, created=False)
+        return Taken(image=image, created=False)
     key = image.original_key or ""
     blob = parts.store.head(key)
     if blob is None:
@@ -139,16 +141,18 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
     with parts.catalog.write() as connection:
         note(connection, known)
-        return Taken(id=image.id, created=image.id in confirm(connection, [image.id]))
+        return _confirmed(connection, image.id)
 
 
 def owned(parts: Parts, image_id: UUID) -> Image:
     """The row of an image; ImageMissing when there is none."""
     with parts.catalog.read() as connection:
-        found = by_id(connection, image_id)
-    if found is None:
-        raise ImageMissing(f"no image {image_id}", hint="check the id")
-    return found
+        return _row_of(connection, image_id)
+
+
+def missing(image_id: UUID) -> ImageMissing:
+    """The error of an id that no image has."""
+    return ImageMissing(f"no image {image_id}", hint="check the id")
 
 
 def check_pixels(seen: Probe, *, max_pixels: int) -> None:
@@ -158,6 +162,18 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
             f"the picture is {seen.width:,} × {seen.height:,}, more than {count_of(max_pixels, 'pixel')}",
             hint="scale it down, or raise [work] max_pixels",
         )
+
+
+def _confirmed(connection: Connection, image_id: UUID) -> Taken:
+    created = image_id in confirm(connection, [image_id])
+    return Taken(image=_row_of(connection, image_id), created=created)
+
+
+def _row_of(connection: Connection, image_id: UUID) -> Image:
+    found = by_id(connection, image_id)
+    if found is None:
+        raise missing(image_id)
+    return found
 
 
 def _header(spool: Spool, sent: Sent, recogniser: Recogniser) -> Header:

@@ -5,24 +5,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from operator import attrgetter
-from typing import Annotated, TypeAlias
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from imgctl.errors import ImageMissing, UsageError
+from imgctl.errors import UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant
 from imgctl.ops.lookup import record
-from imgctl.ops.receive import owned
-from imgctl.ops.support.links import offers
+from imgctl.ops.receive import missing, owned
 from imgctl.units import parse_seconds
 from imgctl.web.auth import Caller
+from imgctl.web.links import Json, Variants
 from imgctl.web.problem import PROBLEM, Refusal
 from imgctl.web.state import AppState
-
-Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 
 ENDED = (Status.READY, Status.FAILED)
 _values = attrgetter(*IMAGE_COLUMNS)
@@ -154,16 +152,12 @@ def seen_by(state: AppState, caller: Caller, image_id: UUID) -> Image:
     """The row of an image; ImageMissing also where it is another user's, who need not know that it exists."""
     image = owned(state.parts, image_id)
     if not caller.owns(image.user_id):
-        raise ImageMissing(f"no image {image_id}", hint="check the id")
+        raise missing(image_id)
     return image
 
 
-def shown(state: AppState, image: Image) -> dict[str, Json]:
+def shown(image: Image, variants: Variants) -> dict[str, Json]:
     """What is answered of an image."""
-    variants: dict[str, Json] = {}
-    for one in offers(image, state.parts.settings.variants.recipe()):
-        url = state.links.variant(image, one.variant)
-        variants[one.variant] = {"url": url, "width": one.width or None, "height": one.height or None}
     links: dict[str, Json] = {"self": f"/images/{image.id}", "user": f"/users/{image.user_id}/images"}
     if image.status not in ENDED:
         links["events"] = f"/images/{image.id}/events"

@@ -14,7 +14,8 @@ from imgctl.errors import ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.lookup import Listed, listed
-from imgctl.ops.receive import Sent, owned, take
+from imgctl.ops.receive import Sent, Taken, missing, owned, take
+from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import (
@@ -25,7 +26,6 @@ from imgctl.web.answers import (
     PageAnswer,
     moment,
     refusals,
-    seen_by,
     shown,
     unchanged,
     version,
@@ -132,7 +132,7 @@ def list_user(user_id: UserId, request: Request, state: State, caller: Reader, a
         **refusals(404, 409),
     },
 )
-def get(
+async def get(
     image_id: ImageId,
     request: Request,
     state: State,
@@ -140,12 +140,15 @@ def get(
     width: Annotated[int | None, Query(ge=1, le=100_000, description="Go to the smallest variant so wide.")] = None,
 ) -> Response:
     """Look at an image: its row and a link for each variant; with `width` go to the smallest variant that serves."""
-    image = seen_by(state, caller, image_id)
+    found = await state.lookups.get(image_id)
+    if found is None or not caller.owns(found[0].user_id):
+        raise missing(image_id)
+    image, variants = found
     if width is None:
         headers = {"ETag": version(state, image), "Cache-Control": "private, no-cache"}
-        return unchanged(request, headers) or JSONResponse(shown(state, image), headers=headers)
+        return unchanged(request, headers) or JSONResponse(shown(image, variants), headers=headers)
     try:
-        url = state.links.serving(image, width)
+        url = str(variants[serving(image, state.links.recipe, width=width)]["url"])
     except ImgctlError as error:
         raise Refusal(409, error.message, hint=f"GET /images/{image.id}/events tells when it is ready") from None
     headers = {"Cache-Control": f"private, max-age={state.links.seconds // 2}"}
@@ -176,14 +179,15 @@ def _taken(state: AppState, spool: Spool, sent: Sent) -> Response:
     taken = take(state.parts, spool, sent, budget=state.budget, recogniser=state.recogniser)
     if taken.created:
         state.metrics.received(spool.size)
-    return image_answer(state, taken.id, status=201 if taken.created else 200)
+    return image_answer(state, taken)
 
 
-def image_answer(state: AppState, image_id: UUID, *, status: int) -> Response:
+def image_answer(state: AppState, taken: Taken) -> Response:
     """The answer to a request that made or found an image."""
-    image = seen_by(state, Caller(name="", scopes=frozenset()), image_id)
+    image = taken.image
     headers = {"Location": f"/images/{image.id}", "ETag": version(state, image), "Cache-Control": "no-store"}
-    return JSONResponse(shown(state, image), status_code=status, headers=headers)
+    body = shown(image, state.links.variants(image))
+    return JSONResponse(body, status_code=201 if taken.created else 200, headers=headers)
 
 
 def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked) -> Response:
@@ -199,7 +203,8 @@ def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked)
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
     if (known := unchanged(request, headers)) is not None:
         return known
-    return JSONResponse({"images": [shown(state, image) for image in images], "next": following}, headers=headers)
+    found = [shown(image, state.links.variants(image)) for image in images]
+    return JSONResponse({"images": found, "next": following}, headers=headers)
 
 
 blobs = APIRouter(tags=["images"])

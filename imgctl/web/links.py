@@ -4,14 +4,19 @@ import hashlib
 import hmac
 import os
 import time
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from imgctl.config import Settings
 from imgctl.model import Image, Variant
-from imgctl.ops.support.links import Linker, Need, serving
+from imgctl.ops.support.links import cdn_url, offers
 from imgctl.store.blobs.base import BlobStore
 from imgctl.web.problem import Refusal
+
+Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
+Variants: TypeAlias = dict[str, dict[str, str | int | None]]
 
 _PROBE_KEY = "1970/01/01/probe"
 SECRET_BYTES = 32
@@ -22,8 +27,7 @@ class Links:
 
     def __init__(self, settings: Settings, store: BlobStore) -> None:
         self.seconds = int(settings.serve.links)
-        self._linker = Linker(settings, store)
-        self._recipe = settings.variants.recipe()
+        self.recipe = settings.variants.recipe()
         self._secret = settings.serve.secret.encode() or os.urandom(SECRET_BYTES)
         self.own = settings.store.url.startswith("file://") and not settings.links.cdn
         self._cdn = settings.links.cdn
@@ -31,17 +35,23 @@ class Links:
 
     def variant(self, image: Image, variant: Variant) -> str | None:
         """Where a variant can be fetched, None while it is not there."""
-        if image.variant_key(variant) is None:
+        key = image.variant_key(variant)
+        if key is None:
             return None
         if self.own:
             return self._signed(image, variant)
-        return self._linker.link(image, Need(role=variant, expires_seconds=self.seconds)).url
+        return cdn_url(self._cdn, key, image.recipe) if self._cdn else self._store.sign(key, seconds=self.seconds)
 
-    def serving(self, image: Image, width: int) -> str:
-        """Where the smallest variant that serves a width can be fetched; ImgctlError where there is none."""
-        url = self.variant(image, serving(image, self._recipe, width=width))
-        assert url is not None
-        return url
+    def variants(self, image: Image) -> Variants:
+        """Where each variant that is there can be fetched, and its width and height where they are known."""
+        return {
+            one.variant.value: {
+                "url": self.variant(image, one.variant),
+                "width": one.width or None,
+                "height": one.height or None,
+            }
+            for one in offers(image, self.recipe)
+        }
 
     def window(self) -> int:
         """A number that changes before any link handed out under it dies: part of the version of what holds links."""

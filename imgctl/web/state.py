@@ -1,23 +1,26 @@
 """The app state, which every handler has: the parts, links, auth, readiness, and the bounds on what is held at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: TID251  nothing waits for these
 from threading import Lock
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 import anyio
 from fastapi import Depends, Request
 
 from imgctl.errors import ImgctlError, StoreError
 from imgctl.keys import PROBES
+from imgctl.model import Image
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.run.window import ByteBudget
+from imgctl.store.catalog.lookups import by_ids
 from imgctl.web.auth import Auth
-from imgctl.web.links import Links
+from imgctl.web.links import Links, Variants
 from imgctl.web.metrics import Metrics
 
 T = TypeVar("T")
@@ -45,6 +48,7 @@ class AppState:
         self.metrics = Metrics(parts.catalog)
         self.spools = SpoolDirectory(serve.spool)
         self.watch = Watch(parts.catalog)
+        self.lookups = Lookups(self._look)
         self.readiness = Readiness(parts)
         self.recogniser = Recogniser(parts.settings.work)
         # A quarter for pieces on their way into spools, the rest for what is on its way to the store.
@@ -73,12 +77,56 @@ class AppState:
         """Do what waits for the store in a thread of its own kind; a client that leaves does not interrupt it."""
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
 
+    def _look(self, ids: Collection[UUID]) -> dict[UUID, tuple[Image, Variants]]:
+        with self.parts.catalog.read() as connection:
+            found = by_ids(connection, ids)
+        # Signed here: a store whose credentials have expired asks for new ones first.
+        return {image_id: (image, self.links.variants(image)) for image_id, image in found.items()}
+
     def close(self) -> None:
         """Free what the server holds."""
         self.watch.close()
         self.readiness.close()
         self.recogniser.close()
         self.spools.close()
+
+
+class Lookups(Generic[T]):
+    """Looks up images for the event loop's thread: ids that come while one look-up runs share the next one.
+
+    A statement and a thread's turn cost as much as all else that a request needs (measured: 2 of 4 ms).
+    """
+
+    def __init__(self, look: Callable[[Collection[UUID]], Mapping[UUID, T]]) -> None:
+        self._look = look
+        self._asked: list[tuple[UUID, asyncio.Future[T | None]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def get(self, image_id: UUID) -> T | None:
+        """What is found of an image, None where there is none; raises what the look-up raises."""
+        answer: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((image_id, answer))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await answer
+
+    async def _run(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, []
+            found: Mapping[UUID, T] | Exception
+            try:
+                found = await anyio.to_thread.run_sync(self._look, {image_id for image_id, _ in asked})
+            except Exception as error:
+                found = error
+            for image_id, answer in asked:
+                if answer.done():
+                    # Its request was cancelled.
+                    continue
+                if isinstance(found, Exception):
+                    answer.set_exception(found)
+                else:
+                    answer.set_result(found.get(image_id))
+        self._running = None
 
 
 class Slots:

@@ -7,9 +7,10 @@ from fastapi.responses import JSONResponse, Response
 
 from imgctl.ops.receive import Announced, Granted, complete, grant
 from imgctl.units import format_bytes
-from imgctl.web.answers import ImageAnswer, Json, UploadAnswer, UploadRequest, refusals, seen_by
+from imgctl.web.answers import ImageAnswer, UploadAnswer, UploadRequest, refusals, seen_by
 from imgctl.web.auth import Writer
 from imgctl.web.images import ImageId, image_answer, owner
+from imgctl.web.links import Json
 from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, State
 
@@ -60,7 +61,7 @@ async def finish(image_id: ImageId, state: State, caller: Writer) -> Response:
 
     def work() -> Response:
         taken = complete(state.parts, seen_by(state, caller, image_id), state.recogniser)
-        return image_answer(state, taken.id, status=201 if taken.created else 200)
+        return image_answer(state, taken)
 
     return await state.write(work)
 
