@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imgctl import __version__
@@ -49,16 +48,16 @@ def make_app(state: AppState) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
     app.state.shared = state
     routers = [images.router, uploads.router, events.router, router, gallery.router]
     if state.links.own:
         routers.append(images.blobs)
-    for one in routers:
-        app.include_router(one)
-    app.state.routes = [route for one in routers for route in one.routes if isinstance(route, Route)]
+    for route in (route for one in routers for route in one.routes if isinstance(route, APIRoute)):
+        route.operation_id = route.operation_id or f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
+        # Not include_router, which looks for the route of a request twice.
+        app.router.routes.append(route)
     for kind in (Refusal, ImgctlError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
     app.openapi = _document(app, tokens=bool(state.auth.tokens))  # type: ignore[method-assign]
@@ -92,10 +91,6 @@ def metrics(state: State, caller: Reader) -> Response:
     if caller.user_id is not None:
         raise Refusal(403, "this token is about one user only", hint="use one for all users: NAME:read:*:HASH")
     return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _operation_id(route: APIRoute) -> str:
-    return f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
 
 
 def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]]") -> None:

@@ -33,7 +33,7 @@ from imgctl.web.answers import (
 from imgctl.web.auth import Caller, Reader, Writer, check_user
 from imgctl.web.body import Form, receive
 from imgctl.web.problem import Refusal
-from imgctl.web.state import AppState, State
+from imgctl.web.state import AppState, State, state_of
 
 PAGE_ROWS, MOST_ROWS = 50, 200
 
@@ -77,12 +77,12 @@ _LOCATION = {"headers": {"Location": {"schema": {"type": "string"}, "description
 )
 async def send(
     request: Request,
-    state: State,
     caller: Writer,
     user_id: Annotated[UUID | None, Query(description="Whose it is; left out, the token's own user.")] = None,
     caption: Annotated[Caption, Query()] = None,
 ) -> Response:
     """Take in a picture. Answers once its bytes are safe; the same bytes again answer with the same image."""
+    state = state_of(request)
     if not state.receiving.take():
         raise Refusal(503, "too many uploads at once", hint="send it again in a moment", headers={"Retry-After": "1"})
     spool = state.spools.open()
@@ -135,11 +135,11 @@ def list_user(user_id: UserId, request: Request, state: State, caller: Reader, a
 async def get(
     image_id: ImageId,
     request: Request,
-    state: State,
     caller: Reader,
     width: Annotated[int | None, Query(ge=1, le=100_000, description="Go to the smallest variant so wide.")] = None,
 ) -> Response:
     """Look at an image: its row and a link for each variant; with `width` go to the smallest variant that serves."""
+    state = state_of(request)
     found = await state.lookups.get(image_id)
     if found is None or not caller.owns(found[0].user_id):
         raise missing(image_id)

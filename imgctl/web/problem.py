@@ -132,6 +132,6 @@ async def on_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    known: Sequence[Route] = request.app.state.routes
+    known: Sequence[Route] = request.app.routes
     found = (one for one in known if one.matches(request.scope)[0] is not Match.NONE)
     return {method for one in found for method in one.methods or ()}

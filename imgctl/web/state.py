@@ -191,10 +191,15 @@ class Readiness:
         self._parts.store.head(_PROBE_KEY)
 
 
-async def state_of(request: Request) -> AppState:
+def state_of(request: Request) -> AppState:
     """The state of the server that a request came to."""
     state: AppState = request.app.state.shared
     return state
 
 
-State = Annotated[AppState, Depends(state_of)]
+async def _state_of(request: Request) -> AppState:
+    # FastAPI would call another than a coroutine in a thread.
+    return state_of(request)
+
+
+State = Annotated[AppState, Depends(_state_of)]
