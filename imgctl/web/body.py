@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Slower than an old modem is an attack, or a connection that would not make it anyway.
 LEAST_BYTES_A_SECOND = 4096
+# A body up to here never touches the disk while there is room.
+WHOLE_BYTES = 16 * PIECE_BYTES
 FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
 MOST_FIELDS = 16
@@ -35,15 +38,18 @@ class Form:
     name: str = ""
 
 
-async def receive(request: Request, state: AppState, spool: Spool) -> Form:
-    """Stream the body into the spool, from a form its field `file`; Refusal for one too large, too slow or malformed."""
+async def receive(request: Request, state: AppState, spool: Spool, held: ExitStack) -> Form:
+    """Stream the body into the spool, from a form its field `file`; Refusal for one too large, too slow or malformed.
+
+    What it takes of `state.receiving` it gives back when `held` is closed.
+    """
     form = is_form(request)
     _check_head(request, state, form=form)
     limit = state.settings.max_bytes + (FORM_OVERHEAD_BYTES if form else 0)
     pieces = _pieces(request, limit, state.settings)
+    writer = _Writer(state, spool, held)
     if form:
-        return await _receive_form(request, state, pieces, spool)
-    writer = _Writer(state, spool)
+        return await _receive_form(request, state, pieces, writer)
     async for piece in pieces:
         await writer.write(piece)
     await writer.finish()
@@ -96,34 +102,43 @@ async def _pieces(request: Request, limit: int, settings: ServeSettings) -> Asyn
 
 
 class _Writer:
-    """Gathers what arrives into pieces worth a thread."""
+    """Gathers what arrives: a photo whole while half the server's room is free, else pieces worth a thread."""
 
-    def __init__(self, state: AppState, spool: Spool) -> None:
+    def __init__(self, state: AppState, spool: Spool, held: ExitStack) -> None:
         self._state = state
         self._spool = spool
-        self._gathered = bytearray()
+        self._held = held
+        self._room = PIECE_BYTES
+        self._gathered: list[bytes] = []
+        self._size = 0
 
     async def write(self, piece: bytes) -> None:
-        self._gathered += piece
-        if len(self._gathered) >= PIECE_BYTES:
-            await self._flush()
+        self._gathered.append(piece)
+        self._size += len(piece)
+        while self._size >= self._room:
+            if self._spool.size or self._room >= WHOLE_BYTES or not self._state.receiving.take(least_left=0.5):
+                self._room = PIECE_BYTES
+                await self._flush()
+                return
+            self._held.callback(self._state.receiving.give_back)
+            self._room += PIECE_BYTES
 
     async def finish(self) -> None:
         if self._gathered:
             await self._flush()
 
     async def _flush(self) -> None:
-        whole, self._gathered = bytes(self._gathered), bytearray()
-        await self._state.spool(lambda: self._spool.add(whole))
+        gathered, self._gathered, self._size = self._gathered, [], 0
+        await self._state.spool(lambda: self._spool.add(b"".join(gathered)))
 
 
-async def _receive_form(request: Request, state: AppState, pieces: AsyncIterator[bytes], spool: Spool) -> Form:
+async def _receive_form(request: Request, state: AppState, pieces: AsyncIterator[bytes], writer: "_Writer") -> Form:
     _, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if not boundary:
         raise Refusal(400, "a multipart body without a boundary", hint="curl -F file=@photo.jpg sends one")
     parts = _Parts()
-    writer, file_bytes = _Writer(state, spool), 0
+    file_bytes = 0
     try:
         parser = MultipartParser(boundary, parts.callbacks())
         async for piece in pieces:

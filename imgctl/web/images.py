@@ -1,6 +1,7 @@
 """Images: send one, look at one, list them; and the variants of a store that is a directory, by signed links."""
 
 import hashlib
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Annotated
@@ -85,14 +86,12 @@ async def send(
     state = state_of(request)
     if not state.receiving.take():
         raise Refusal(503, "too many uploads at once", hint="send it again in a moment", headers={"Retry-After": "1"})
-    spool = state.spools.open()
-    try:
-        form = await receive(request, state, spool)
+    with ExitStack() as held:
+        held.callback(state.receiving.give_back)
+        spool = held.enter_context(closing(state.spools.open()))
+        form = await receive(request, state, spool, held)
         sent = _sent(caller, form, user_id, caption)
         return await state.write(lambda: _taken(state, spool, sent))
-    finally:
-        state.receiving.give_back()
-        spool.close()
 
 
 @dataclass(frozen=True, slots=True)

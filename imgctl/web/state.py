@@ -133,11 +133,11 @@ class Slots:
     """A bounded number of places, for the event loop's thread alone; who finds none is told so instead of queued."""
 
     def __init__(self, limit: int) -> None:
-        self._free = limit
+        self._limit = self._free = limit
 
-    def take(self) -> bool:
-        """Whether a place was free; give it back after."""
-        if not self._free:
+    def take(self, *, least_left: float = 0.0) -> bool:
+        """Whether a place was free, and more than the share `least_left` of all; give it back after."""
+        if self._free <= self._limit * least_left:
             return False
         self._free -= 1
         return True

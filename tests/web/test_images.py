@@ -1,5 +1,6 @@
 """Sending pictures, looking at them, listing them: every answer, over real parts and a real client."""
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -62,12 +63,20 @@ def test_what_a_large_picture_says_behind_its_pixels_is_noted(either: Served) ->
 
 
 def test_a_large_picture_comes_whole_through_the_spool(either: Served, tmp_path: Path) -> None:
-    data = photo(3) + bytes(3 * 2**20)
+    data = photo(3) + bytes(9 * 2**20)
     image = either.send(data)
 
     assert either.parts.store.get(either.row(image).original_key or "") == data
     assert list((tmp_path / "spool").rglob("*")) != []
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+
+
+def test_a_photo_never_touches_the_disk_while_there_is_room(local_server: Served, tmp_path: Path) -> None:
+    data = photo(3) + bytes(3 * 2**20)
+    shutil.rmtree(tmp_path / "spool")
+    image = local_server.send(data)
+
+    assert local_server.parts.store.get(local_server.row(image).original_key or "") == data
 
 
 @pytest.mark.parametrize(

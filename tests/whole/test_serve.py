@@ -120,7 +120,7 @@ def test_a_server_killed_in_the_midst_of_a_body_leaves_neither_row_nor_blob_nor_
     there = embedded.with_settings(SERVE_SPOOL=str(spool))
     run = there.start(*SERVE)
     place = urlsplit(address(run))
-    data = photo(1) + bytes(2**21)
+    data = photo(1) + bytes(2**24)
     with socket.create_connection((place.hostname or "", place.port or 0)) as client:
         head = f"POST /images?user_id={USER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         client.sendall(head.encode() + data[:-1])
