@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.parts.seaweed import S3Server
+from tests.whole.blocks import Shell, blocks_of, lines_of, write_stage
 from tests.whole.deployment import USER, Deployment
 from tests.whole.sessions import at, matched, play, session_of, write_photos
 from tools.docs import PAGES, ROOT
 
 SESSIONS = {
     str(page.relative_to(ROOT)): session for page in PAGES if (session := session_of(page.read_text(encoding="utf-8")))
+}
+BLOCKS = {
+    str(page.relative_to(ROOT)): blocks for page in PAGES if (blocks := blocks_of(page.read_text(encoding="utf-8")))
 }
 
 
@@ -78,6 +82,45 @@ def test_session_on_a_bucket_prints_what_the_page_shows(
         _get_ready(deployment)
 
     wrong = play(session, deployment)
+
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_shell_block_runs_line_by_line(
+    name: str, place: Path, ready: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\n".join(BLOCKS[name])
+    shutil.copytree(ready, place)
+    monkeypatch.chdir(place)
+    deployment = at(place)
+    images = deployment.images()
+    stand_ins = {
+        r"0190b2b4-0000-7000-8000-00000000abcd|\b0190b2b4\b(?!-)": str(images[0].id),
+        "/mnt/": f"{place}/",
+        "~/": f"{place}/",
+        "/tmp/case": f"{place}/case",
+        "/var/lib/node_exporter": f"{place}/node_exporter",
+        "/var/lib/imgctl": f"{place}/state",
+    }
+    if "postgresql" in text:
+        stand_ins["postgresql.psycopg://imgctl@db.example.org/photos"] = request.getfixturevalue("postgres_url")
+    if "s3://" in text:
+        server: S3Server = request.getfixturevalue("moto_s3")
+        stand_ins |= {
+            r"s3://(my-)?photos": server.settings(server.new_bucket()).url,
+            r"IMGCTL_STORE_ENDPOINT_URL=": f"IMGCTL_STORE_ENDPOINT_URL={server.endpoint_url}",
+            "http://127.0.0.1:8333": server.endpoint_url,
+        }
+        deployment = deployment.with_settings(STORE_ENDPOINT_URL=server.endpoint_url)
+    store = deployment.open_store()
+    store.create("old/1.jpg", (place / "photos/summer/beach-0.jpg").read_bytes() + b"old", content_type="image/jpeg")
+    write_stage(place, ["old/1.jpg"])
+    (place / "wanted.txt").write_text(f"{images[0].id}\n")
+    shell = Shell(deployment=deployment, stand_ins=stand_ins)
+
+    wrong = [said for block in BLOCKS[name] for line in lines_of(block) if (said := shell.run(line))]
+    wrong += shell.close()
 
     assert not wrong, "\n".join(wrong)
 
