@@ -76,7 +76,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A picture not yet upright: lazy pixels, the EXIF orientation still to apply, its full size as stored."""
+    """A picture not yet upright: lazy pixels, the EXIF orientation still to apply, its full size as stored.
+
+    `seen` is the size as a person sees it where that is another picture's: a raw's, of which these pixels are a preview.
+    """
 
     image: pyvips.Image
     orientation: int
@@ -84,13 +87,12 @@ class Decoded:
     height: int
     exif: Exif
     points: CodePoints | None = None
+    seen: tuple[int, int] | None = None
+    damage: str | None = None
 
 
-def opened_as(data: Data) -> Format | None:
-    """The first format whose decoder opens the data, or None: a damaged signature need not stop one.
-
-    Takes what decoders take, so for child processes only.
-    """
+def picture_opened_as(data: Data) -> Format | None:
+    """The first format whose decoder opens the data, or None: a damaged signature need not stop one."""
     by_libvips = (kind for kind in _LOADERS if _opens(data, kind))
     by_pillow = (kind for kind in pillow.PLUGIN if kind not in _WEAK and pillow.size_of(data, kind))
     return next(by_libvips, None) or next(by_pillow, None)
@@ -122,7 +124,7 @@ def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, 
     load = _BY_BANDS.get(kind)
     image = load(data, options) if load else _load(data, kind, options)
     width, height = image.width, image.height
-    _check_pixels(width, height, limits.max_pixels)
+    check_pixels(width, height, limits.max_pixels)
     interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
     check_memory(libvips_bytes(kind, width * height, interlaced=interlaced), limits.memory_bytes)
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
@@ -183,12 +185,13 @@ def _of_pixels(pixels: pillow.Pixels, data: Data, kind: Format) -> Decoded:
 
 def _check_size(size: tuple[int, int], data: Data, kind: Format, limits: Limits) -> None:
     width, height = size
-    _check_pixels(width, height, limits.max_pixels)
+    check_pixels(width, height, limits.max_pixels)
     copied = 0 if isinstance(data, bytes) else len(data)
     check_memory(pillow_bytes(kind, width * height, copied_bytes=copied), limits.memory_bytes)
 
 
-def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageRejected for more pixels than the operator allows."""
     if width * height > max_pixels:
         raise ImageRejected(
             f"the picture has {width} × {height} = {width * height / 1e6:,.0f} megapixels,"

@@ -2,18 +2,43 @@
 
 from collections.abc import Callable, Iterator
 
-from imgctl.imaging.decode import Decoded, Limits, can_libvips, with_libjxl, with_libvips, with_pillow
-from imgctl.imaging.formats import Format
+from imgctl.imaging.decode import (
+    Decoded,
+    Limits,
+    can_libvips,
+    picture_opened_as,
+    with_libjxl,
+    with_libvips,
+    with_pillow,
+)
+from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.pillow import PLUGIN
+from imgctl.imaging.raw import Way, is_raw, raw_decodes
+from imgctl.imaging.recognise import sniff_named
 from imgctl.imaging.source import Data
 
-Way = tuple[bool, Callable[[], Decoded]]
-"""Whether it overlooks damage, and the decode; that raises whatever its library raises."""
+
+def recognised(data: Data, said: Format | None = None) -> Format | None:
+    """What the data is: by content, by what opens it where that tells nothing, and by LibRaw where a TIFF is named a raw.
+
+    Takes what decoders take, so for child processes only.
+    """
+    found = sniff_named(data, said)
+    if found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
+        return said if is_raw(data) else found
+    return found or opened_as(data)
+
+
+def opened_as(data: Data) -> Format | None:
+    """The format of the first decoder that opens the data, or None; for child processes only."""
+    return picture_opened_as(data) or (Format.OTHER_RAW if is_raw(data) else None)
 
 
 def decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[Way]:
     """The ways to decode towards a longest edge of `edge` pixels, strict ones first."""
-    if kind is Format.JXL:
+    if KNOWN[kind].kind is Kind.RAW:
+        yield from raw_decodes(data, kind, edge, limits)
+    elif kind is Format.JXL:
         yield False, lambda: with_libjxl(data, max_edge_px=edge, limits=limits)
     else:
         yield from _by_libvips_and_pillow(data, kind, edge, limits)

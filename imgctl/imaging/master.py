@@ -68,11 +68,15 @@ _TURNS: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Master:
-    """The largest variant's pixels in memory, upright sRGB, and the facts of its original as seen."""
+    """The largest variant's pixels in memory, upright sRGB, and the facts of its original as seen.
+
+    `shape` is the size that variants are fitted to: the original's, or that of the smaller preview they are made of.
+    """
 
     raster: Raster
     width: int
     height: int
+    shape: tuple[int, int]
     exif: Exif
     see_through: bool = False
     damage: str | None = None
@@ -130,7 +134,8 @@ def _finished(decoded: Decoded, background: str, edge: int) -> Master:
         return _computed(decoded, background, edge)
     except ProfileUnusable:
         plain = replace(decoded, image=without_profile(decoded.image))
-        return replace(_computed(plain, background, edge), damage=PROFILE_LEFT_OUT)
+        damage = "; ".join(filter(None, (PROFILE_LEFT_OUT, decoded.damage)))
+        return replace(_computed(plain, background, edge), damage=damage)
 
 
 def _computed(decoded: Decoded, background: str, edge: int) -> Master:
@@ -140,13 +145,24 @@ def _computed(decoded: Decoded, background: str, edge: int) -> Master:
     see_through = has_alpha(image)
     if see_through:
         image, points = on_background(image, background, points), None
-    width, height = fit(decoded.width, decoded.height, edge)
+    swapped = decoded.orientation >= 5
+    shape = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
+    seen = decoded.seen or shape
+    if max(shape) >= min(edge, max(seen)):
+        shape = seen
+    fitted = fit(*shape, edge)
+    width, height = fitted[::-1] if swapped else fitted
     raster = computed(to_srgb(resized(image, width, height), points))
     turn = _TURNS.get(decoded.orientation)
-    upright = computed(turn(raster.image)) if turn else raster
-    swapped = decoded.orientation >= 5
-    seen = (decoded.height, decoded.width) if swapped else (decoded.width, decoded.height)
-    return Master(raster=upright, width=seen[0], height=seen[1], exif=decoded.exif, see_through=see_through)
+    return Master(
+        raster=computed(turn(raster.image)) if turn else raster,
+        width=seen[0],
+        height=seen[1],
+        shape=shape,
+        exif=decoded.exif,
+        see_through=see_through,
+        damage=decoded.damage,
+    )
 
 
 def fit(width: int, height: int, edge: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from imgctl.imaging.formats import KNOWN, Format
+from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
 from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
@@ -11,6 +11,7 @@ from imgctl.imaging.metadata.jxl import read_jxl
 from imgctl.imaging.metadata.photoshop import read_psd
 from imgctl.imaging.metadata.plain import read_dds, read_icon, read_pcx, read_pnm, read_qoi, read_sgi, read_tga
 from imgctl.imaging.metadata.png import read_png
+from imgctl.imaging.metadata.raws import read_raw
 from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
@@ -94,6 +95,7 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.SGI: read_sgi,
     Format.DDS: read_dds,
     Format.QOI: read_qoi,
+    **dict.fromkeys((row.format for row in KNOWN.values() if row.kind is Kind.RAW), read_raw),
 }
 
 

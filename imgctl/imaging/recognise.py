@@ -5,7 +5,15 @@ import struct
 
 from imgctl.errors import FormatUnsupported, NotAnImage
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.imaging.metadata.tiff import PHOTOMETRIC, RAW_VERSION, REDUCED_COPY, SUB_IMAGES, directories
+from imgctl.imaging.metadata.tiff import (
+    PHOTOMETRIC,
+    RAW_VERSION,
+    REDUCED_COPY,
+    SUB_IMAGES,
+    Directories,
+    Entries,
+    directories,
+)
 from imgctl.imaging.source import Data, Source, source_of
 
 _ARTICLE = {Kind.PICTURE: "a picture", Kind.RAW: "a camera raw", Kind.FILM: "a film"}
@@ -49,6 +57,7 @@ _HEAD_READ = 4096
 
 _MAKE = 0x010F
 # Colour filter array and LinearRaw (DNG 1.7, PhotometricInterpretation).
+_MOST_SUB_IMAGES = 8
 _SENSOR_PIXELS = frozenset((32803, 34892))
 
 # Makers whose raws are TIFFs (by the Make tag), and what their files are called today.
@@ -185,12 +194,12 @@ def _in_tiff(source: Source) -> Format:
     if found is None:
         return Format.TIFF
     first = found.at(found.first)
-    if RAW_VERSION in first:
-        return Format.DNG
-    preview = found.number(first.get(REDUCED_COPY)) & 1 and SUB_IMAGES in first
-    if not preview and found.number(first.get(PHOTOMETRIC)) not in _SENSOR_PIXELS:
-        return Format.TIFF
     make = found.text(first.get(_MAKE)).decode("latin-1").lower()
+    if RAW_VERSION in first:
+        return Format.GPR if make.startswith("gopro") else Format.DNG
+    preview = found.number(first.get(REDUCED_COPY)) & 1 and SUB_IMAGES in first
+    if not preview and not _holds_a_sensor(found, first):
+        return Format.TIFF
     return next((known for name, known in _MAKERS if make.startswith(name)), Format.OTHER_RAW)
 
 
@@ -211,6 +220,14 @@ def is_tga(what: Data | Source, *, by_name: bool = False) -> bool:
     if kind not in _TGA_PLAIN:
         return by_name
     return bool(source.size == 18 + length + mapped * colours * -(-colour_bits // 8) + width * height * -(-bits // 8))
+
+
+def _holds_a_sensor(found: Directories, first: Entries) -> bool:
+    """Whether the first directory, or one below it, is of a sensor's pixels."""
+    below = found.numbers(first.get(SUB_IMAGES))[:_MOST_SUB_IMAGES]
+    return any(
+        found.number(entries.get(PHOTOMETRIC)) in _SENSOR_PIXELS for entries in (first, *(found.at(at) for at in below))
+    )
 
 
 def _by_structure(data: bytes) -> Format | None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging import pillow
-from imgctl.imaging.decode import Limits, opened_as
+from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders import recognised
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.master import HINT, Master, explain, fit, master_of, resized
 from imgctl.imaging.metadata.exif import ownership_block
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.raster import Raster, computed, encode
-from imgctl.imaging.recognise import sniff, stranger, unsupported
+from imgctl.imaging.recognise import stranger, unsupported
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
@@ -58,9 +59,12 @@ def time_allowed(data: Data, seconds: float, limits: Limits = NO_LIMITS) -> floa
     return seconds * max(1.0, min(width * height, limits.max_pixels) / _PIXELS_A_TIME)
 
 
-def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendered:
-    """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render."""
-    kind = sniff(data) or opened_as(data)
+def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS, said: Format | None = None) -> Rendered:
+    """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render.
+
+    `said` is the format that the original is named by, for raws that content alone does not tell from a TIFF.
+    """
+    kind = recognised(data, said)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(data[:NAMED_BY_BYTES])
     if not KNOWN[kind].taken:
@@ -80,7 +84,7 @@ def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS) -> Rendere
 def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[RenderedVariant]:
     raster = master.raster
     for spec in sorted(recipe.variants, key=lambda spec: -spec.max_edge_px):
-        width, height = fit(master.width, master.height, spec.max_edge_px)
+        width, height = fit(*master.shape, spec.max_edge_px)
         if (width, height) != (raster.width, raster.height):
             raster = computed(resized(raster.image, width, height))
         yield _variant(raster, spec, exif)

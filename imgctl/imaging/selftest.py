@@ -8,12 +8,24 @@ from imgctl.errors import ImgctlError
 from imgctl.imaging.render import render
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
 
-INPUTS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "HEIF")
+INPUTS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "HEIF", "JPEG2000", "JXL")
 
 
 def missing_codecs() -> list[str]:
     """The formats that cannot be taken in or put out, by trying each on a tiny picture."""
-    return [*(name for name in INPUTS if not _decodes(name)), *(str(one) for one in VariantFormat if not _encodes(one))]
+    return [
+        *(name for name in INPUTS if not _decodes(name)),
+        *(() if _loads_libraw() else ("camera raws",)),
+        *(str(one) for one in VariantFormat if not _encodes(one)),
+    ]
+
+
+def _loads_libraw() -> bool:
+    try:
+        import rawpy
+    except ImportError:
+        return False
+    return bool(rawpy.libraw_version)
 
 
 def _decodes(name: str) -> bool:
@@ -40,6 +52,8 @@ def _sample(name: str) -> bytes | None:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    elif name == "JXL":
+        import pillow_jxl  # noqa: F401  Pillow's plugin, to write with
     elif name == "AVIF" and not features.check("avif"):
         return None
     buffer = BytesIO()

@@ -5,7 +5,7 @@ from threading import Lock
 
 from imgctl.config import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage, WorkerError
-from imgctl.imaging.formats import KNOWN, Format, format_by_name
+from imgctl.imaging.formats import KNOWN, Format, Kind, format_by_name
 from imgctl.imaging.probe import NAMED_BY_BYTES, Header, recognise
 from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, stranger, unsupported
 from imgctl.imaging.source import Source, source_of
@@ -49,7 +49,9 @@ class Recogniser:
         found = sniff_named(source, said)
         head = source.read(0, NAMED_BY_BYTES) if found is None else b""
         if found is None and not is_other(head) and (name is None or (said and KNOWN[said].taken)):
-            found = self._opened(source.read(0, TRIED_BYTES))
+            found = self._opened(source.read(0, TRIED_BYTES), said)
+        elif found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
+            found = self._opened(source.read(0, TRIED_BYTES), said) or found
         if (found or said) in self._leave_out:
             raise LeftOut(f"--leave-out {found or said}")
         if found is not None:
@@ -73,12 +75,12 @@ class Recogniser:
                 self._pool.close(now=True)
                 self._pool = None
 
-    def _opened(self, data: bytes) -> Format | None:
+    def _opened(self, data: bytes, said: Format | None) -> Format | None:
         try:
             with self._lock:
                 if self._pool is None:
                     self._pool = open_pool(self._settings)
-                future = self._pool.submit(_open, data)
+                future = self._pool.submit(_open, (data, said))
             return future.result()
         except (ChildDied, WorkerError, MemoryError) as error:
             log.warning("a file that no signature tells could not be tried: %s", error)
@@ -102,10 +104,10 @@ def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
     return FileOutcome(path=path, fate=fate, reason=reason, detail=detail, bytes=size)
 
 
-def _open(data: bytes) -> Format | None:
-    from imgctl.imaging.decode import opened_as
+def _open(asked: tuple[bytes, Format | None]) -> Format | None:
+    from imgctl.imaging.decoders import recognised
     from imgctl.imaging.render import configure
 
     configure()
     with time_limit(OPEN_SECONDS):
-        return opened_as(data)
+        return recognised(*asked)

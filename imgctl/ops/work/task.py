@@ -28,6 +28,7 @@ from imgctl.errors import (
     StoreError,
     WorkerError,
 )
+from imgctl.imaging.formats import format_by_name
 from imgctl.imaging.render import configure, render, time_allowed
 from imgctl.imaging.source import Data
 from imgctl.keys import key_of
@@ -132,7 +133,8 @@ def _render(order: WorkOrder, job: Job, original: "Future[Original]") -> Callabl
         with closing(original.result()) as read:
             seconds = time_allowed(read.data, order.timeout_seconds, order.limits)
             with time_limit(seconds) if seconds else nullcontext():
-                rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits)
+                said = format_by_name(job.original_key)
+                rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits, said=said)
     except MemoryError:
         # Which image of the batch took it is unknown: each is tried alone.
         raise
