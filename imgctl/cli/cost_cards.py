@@ -78,9 +78,9 @@ def _refresh(session: Session, card: "Card", asked: Asked) -> ExitCode:
 
 def _show(session: Session, card: "Card") -> None:
     rows = []
-    for prices in card.classes.values():
-        session.data(_record(prices))
-        rows.append(_row(prices))
+    for name, prices in card.classes.items():
+        session.data(_record(name, prices))
+        rows.append(_row(name, prices))
     show_table(session, HEADERS, rows)
     session.text("")
     session.text(
@@ -90,7 +90,7 @@ def _show(session: Session, card: "Card") -> None:
     session.data({"type": "summary", "region": card.region, "gb_bytes": card.gb_bytes, **card_record(card)})
 
 
-def _record(prices: "ClassPrices") -> dict[str, Json]:
+def _record(name: str, prices: "ClassPrices") -> dict[str, Json]:
     from imgctl.pricing.lines import plain
 
     def told(price: "Decimal | None") -> str | None:
@@ -98,7 +98,7 @@ def _record(prices: "ClassPrices") -> dict[str, Json]:
 
     return {
         "type": "class",
-        "class": prices.name,
+        "class": name,
         "storage": [{"price": plain(tier.price), "up_to_gb": told(tier.up_to_gb)} for tier in prices.storage],
         "put": told(prices.put),
         "get": told(prices.get),
@@ -109,7 +109,7 @@ def _record(prices: "ClassPrices") -> dict[str, Json]:
     }
 
 
-def _row(prices: "ClassPrices") -> tuple[str, ...]:
+def _row(name: str, prices: "ClassPrices") -> tuple[str, ...]:
     from imgctl.pricing.lines import plain
 
     def told(price: "Decimal | None") -> str:
@@ -117,7 +117,7 @@ def _row(prices: "ClassPrices") -> tuple[str, ...]:
 
     overhead = prices.overhead_bytes + prices.overhead_standard_bytes
     return (
-        prices.name,
+        name,
         " / ".join(f"${plain(tier.price)}" for tier in prices.storage),
         told(prices.put),
         told(prices.get),

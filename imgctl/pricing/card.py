@@ -1,43 +1,27 @@
-"""Price cards as TOML files: read strictly, and written."""
+"""Price cards as TOML files: read strictly into the dataclasses they are made of, and written from them."""
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from decimal import Decimal
 from importlib.resources import files
-from inspect import Parameter, signature
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args, get_origin
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
-from imgctl.pricing.prices import (
-    CLASSES,
-    STANDARD,
-    Card,
-    Cdn,
-    CdnPlan,
-    ClassPrices,
-    Extras,
-    Retrieval,
-    Tier,
-    Tiers,
-    Transfer,
-)
-from imgctl.pricing.section import Section
+from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 
-__all__ = ["CLASSES", "DEFAULT", "STANDARD", "Card", "card_toml", "load_card"]
-
-DEFAULT = "aws-us-east-1.toml"
+_DEFAULT = "aws-us-east-1.toml"
 T = TypeVar("T")
 
 
 def load_card(path: Path | None = None) -> Card:
     """The card in a TOML file, or the one that comes with imgctl; ConfigError says what is wrong with it, and where."""
-    name = DEFAULT if path is None else str(path)
-    packaged = files("imgctl.pricing") / "cards" / DEFAULT
+    name = _DEFAULT if path is None else str(path)
+    packaged = files("imgctl.pricing") / "cards" / _DEFAULT
     try:
         text = packaged.read_text("utf-8") if path is None else path.read_text("utf-8")
         # Decimals, so that a price is what the card says to the last digit.
@@ -46,114 +30,100 @@ def load_card(path: Path | None = None) -> Card:
         raise ConfigError(f"price card {name}: {(error.strerror or str(error)).lower()}", hint="check --card") from None
     except ValueError as error:
         raise ConfigError(f"price card {name}: not TOML: {error}", hint="see the card that comes with imgctl") from None
-    with Section(table, card=name) as section:
-        return _card(section)
+    place = f"price card {name}: "
+    card = _record(Card, table, place)
+    if card.gb_bytes < 1:
+        raise _wrong(f"{place}gb_bytes", "must be 1 or more")
+    if unknown := [one for one in card.classes if one not in CLASSES]:
+        raise _wrong(f"{place}classes.{unknown[0]}", f"is not a storage class; there are {', '.join(CLASSES)}")
+    if STANDARD not in card.classes:
+        raise _wrong(f"{place}classes.{STANDARD}", "is missing")
+    return card
 
 
 def card_toml(card: Card) -> str:
     """The whole card; reading it again gives the same card."""
-    sections: dict[str, Mapping[str, object]] = {
-        **{f"classes.{name}": _fields(prices) for name, prices in card.classes.items()},
-        "requests": {"list": card.list_requests},
-        "transfer": _fields(card.transfer),
-        "cdn": _fields(card.cdn),
-        "extras": _fields(card.extras),
-        "database": {"gb": card.database_gb},
-    }
-    top = {name: getattr(card, name) for name in ("name", "region", "as_of", "source", "gb_bytes")}
-    lines = list(_assignments(top))
-    for title, values in sections.items():
-        # A class is named by its section.
-        lines += ["", f"[{title}]", *_assignments({name: one for name, one in values.items() if name != "name"})]
+    found = _fields(card)
+    sections: dict[str, object] = {f"classes.{name}": prices for name, prices in card.classes.items()}
+    sections |= {name: value for name, value in found.items() if is_dataclass(value)}
+    lines = list(_assignments({name: value for name, value in found.items() if name not in {*sections, "classes"}}))
+    for title, record in sections.items():
+        lines += ["", f"[{title}]", *_assignments(_fields(record))]
     return "\n".join(lines) + "\n"
 
 
-def _card(section: Section) -> Card:
-    with section.section("requests") as requests:
-        list_requests = requests.number("list")
-    with section.section("database", optional=True) as database:
-        database_gb = database.number("gb", Decimal(0))
-    classes = _classes(section)
-    card = _record(Card, section, classes=classes, list_requests=list_requests, database_gb=database_gb)
-    if card.gb_bytes < 1:
-        raise section.wrong("gb_bytes", "must be 1 or more")
-    return card
+def _record(make: type[T], value: object, place: str) -> T:
+    """A dataclass from a table that has what has no default, and nothing that is no field.
 
-
-def _record(make: Callable[..., T], section: Section, **given: object) -> T:
-    """A dataclass: what is not given is taken from the section by the name and the type of each field."""
-    left = set(section.names())
-    for name, field in signature(make).parameters.items():
-        if name not in given and (name in left or field.default is Parameter.empty):
-            given[name] = _TAKE[field.annotation](section, name)
+    A misspelt name must not pass: its price would be missing from every sum.
+    """
+    table, given = dict(_table(value, place)), {}
+    assert is_dataclass(make)
+    for field in fields(make):
+        where = f"{place}{field.name}"
+        if field.name in table:
+            given[field.name] = _value(field.type, table.pop(field.name), where)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise _wrong(where, "is missing")
+    if table:
+        raise _wrong(f"{place}{next(iter(table))}", "is unknown")
     return make(**given)
 
 
-def _classes(section: Section) -> dict[str, ClassPrices]:
-    found = {}
-    with section.section("classes") as classes:
-        for name in classes.names():
-            if name not in CLASSES:
-                raise classes.wrong(name, f"is not a storage class; there are {', '.join(CLASSES)}")
-            with classes.section(name) as one:
-                found[name] = _record(ClassPrices, one, name=name)
-    if STANDARD not in found:
-        raise section.wrong(f"classes.{STANDARD}", "is missing")
+def _value(kind: object, value: object, place: str) -> object:
+    """A value of the type that a field has."""
+    inner = get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _record(kind, value, f"{place}.")
+    if get_origin(kind) is Mapping:
+        return {name: _value(inner[1], one, f"{place}.{name}") for name, one in _table(value, place).items()}
+    if get_origin(kind) is tuple:
+        return _tuple(inner, value if isinstance(value, list) else [], place)
+    if kind is str and not (isinstance(value, str) and value):
+        raise _wrong(place, "is not a text")
+    if kind is date and not isinstance(value, date):
+        raise _wrong(place, "is not a date like 2026-10-03")
+    if kind in (str, date):
+        return value
+    number = _number(value, place)
+    if kind is int and number != int(number):
+        raise _wrong(place, "is not a whole number")
+    return int(number) if kind is int else number
+
+
+def _tuple(inner: tuple[object, ...], value: list[object], place: str) -> tuple[object, ...]:
+    """A list of tables, or a pair of numbers: the least and the most."""
+    if inner[1] is not Ellipsis:
+        span = tuple(_number(one, place) for one in value)
+        if len(span) != 2 or span[0] > span[1]:
+            raise _wrong(place, "is not [least, most]")
+        return span
+    if not value or not all(isinstance(one, dict) for one in value):
+        raise _wrong(place, "is not a list of tables")
+    found = tuple(_value(inner[0], one, f"{place}[{number}]") for number, one in enumerate(value))
+    bounds = [one.up_to_gb for one in found if isinstance(one, Tier)]
+    rising = [bound for bound in bounds[:-1] if bound is not None]
+    if bounds and (bounds[-1] is not None or len(rising) != len(bounds) - 1 or rising != sorted(set(rising))):
+        raise _wrong(place, "must rise by up_to_gb, and its last tier have none")
     return found
 
 
-def _tiers(section: Section, name: str) -> Tiers:
-    found = _list(Tier)(section, name)
-    bounds = [tier.up_to_gb for tier in found[:-1] if tier.up_to_gb is not None]
-    if found[-1].up_to_gb is not None or len(bounds) != len(found) - 1 or bounds != sorted(set(bounds)):
-        raise section.wrong(name, "must rise by up_to_gb, and its last tier have none")
-    return found
+def _table(value: object, place: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _wrong(place, "is not a table")
+    return value
 
 
-def _numbers(section: Section, name: str) -> dict[str, Decimal]:
-    with section.section(name) as one:
-        return {inner: one.number(inner) for inner in one.names()}
+def _number(value: object, place: str) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
+        raise _wrong(place, "is not a number")
+    if value < 0:
+        raise _wrong(place, "is negative")
+    return Decimal(value)
 
 
-def _retrievals(section: Section, name: str) -> dict[str, Retrieval]:
-    with section.section(name) as tiers:
-        return {inner: _one(Retrieval)(tiers, inner) for inner in tiers.names()}
-
-
-def _one(make: Callable[..., T]) -> Callable[[Section, str], T]:
-    def take(section: Section, name: str) -> T:
-        with section.section(name) as one:
-            return _record(make, one)
-
-    return take
-
-
-def _list(make: Callable[..., T]) -> Callable[[Section, str], tuple[T, ...]]:
-    def take(section: Section, name: str) -> tuple[T, ...]:
-        found = []
-        for one in section.sections(name):
-            with one:
-                found.append(_record(make, one))
-        return tuple(found)
-
-    return take
-
-
-_TAKE: dict[object, Callable[[Section, str], object]] = {
-    str: Section.text,
-    int: Section.count,
-    date: Section.day,
-    Decimal: Section.number,
-    Decimal | None: Section.number,
-    tuple[Decimal, Decimal]: Section.span,
-    Tiers: _tiers,
-    Mapping[str, Decimal]: _numbers,
-    Mapping[str, Retrieval]: _retrievals,
-    tuple[CdnPlan, ...]: _list(CdnPlan),
-    Transfer: _one(Transfer),
-    Cdn: _one(Cdn),
-    Extras: _one(Extras),
-}
+def _wrong(place: str, what: str) -> ConfigError:
+    return ConfigError(f"{place.removesuffix('.')} {what}", hint="correct the card")
 
 
 def _fields(record: object) -> dict[str, object]:

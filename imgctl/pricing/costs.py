@@ -62,7 +62,7 @@ def _price(card: Card, prices: ClassPrices, operation: Operation) -> Decimal | N
     if operation is Operation.DELETE:
         return Decimal(0)
     if operation is Operation.LIST:
-        return card.list_requests
+        return card.requests.list
     if operation is Operation.TRANSITION:
         return prices.transition
     return prices.put if operation in _PUTS else prices.get
@@ -95,7 +95,7 @@ def monthly_storage(card: Card, storage_class: str, *bands: Sized, stored_bytes:
     billed = sum(max(band.size, band.objects * prices.minimum_bytes) for band in bands)
     name = storage_class if billed == size else f"{storage_class} (with the smallest billable size)"
     lines = tiered(card, name, billed, prices.storage, before=stored_bytes, period=Period.MONTHLY)
-    return (*lines, *_overhead(card, prices, sum(band.objects for band in bands)), *_monitoring(prices, bands))
+    return (*lines, *_overhead(card, storage_class, sum(band.objects for band in bands)), *_monitoring(prices, bands))
 
 
 def early_delete(card: Card, storage_class: str, sized: Sized, *, age_days: int) -> tuple[Line, ...]:
@@ -127,14 +127,15 @@ def _merged(name: str, lines: list[Line]) -> Line:
     return replace(told, unit_price=amount / quantity)
 
 
-def _overhead(card: Card, prices: ClassPrices, objects: int) -> tuple[Line, ...]:
+def _overhead(card: Card, storage_class: str, objects: int) -> tuple[Line, ...]:
+    prices = card.of(storage_class)
     if not objects or not prices.overhead_bytes + prices.overhead_standard_bytes:
         return ()
     own, standard = objects * prices.overhead_bytes, objects * prices.overhead_standard_bytes
     rate = card.of(STANDARD).storage[0].price
     return (
-        weighed(card, f"{prices.name} overhead", own, prices.storage[0].price, period=Period.MONTHLY),
-        weighed(card, f"{prices.name} overhead at {STANDARD}", standard, rate, period=Period.MONTHLY),
+        weighed(card, f"{storage_class} overhead", own, prices.storage[0].price, period=Period.MONTHLY),
+        weighed(card, f"{storage_class} overhead at {STANDARD}", standard, rate, period=Period.MONTHLY),
     )
 
 

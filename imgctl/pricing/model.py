@@ -175,7 +175,7 @@ def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
 
 def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
     """A month of `rows` rows of the catalog."""
-    return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database_gb, period=Period.MONTHLY),)
+    return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database.gb, period=Period.MONTHLY),)
 
 
 def _monthly(line: Line, name: str) -> Line:

@@ -52,7 +52,6 @@ class ClassPrices:
     `overhead_bytes` are billed at this class's rate, `overhead_standard_bytes` at that of STANDARD.
     """
 
-    name: str
     storage: Tiers
     put: Decimal | None = None
     get: Decimal | None = None
@@ -65,6 +64,20 @@ class ClassPrices:
     monitored_bytes: int = 0
     access_tiers: Mapping[str, Decimal] = field(default_factory=dict)
     retrieval: Mapping[str, Retrieval] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """1,000 requests that have one price in all classes."""
+
+    list: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A GB-month of database storage; nothing where a card doesn't say."""
+
+    gb: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +134,10 @@ class Extras:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All prices of one region as of a date, in US dollars; `gb_bytes` is what the provider calls a GB."""
+    """All prices of one region as of a date, in US dollars; `gb_bytes` is what the provider calls a GB.
+
+    A card's file has these fields by these names.
+    """
 
     name: str
     region: str
@@ -129,12 +145,11 @@ class Card:
     source: str
     gb_bytes: int
     classes: Mapping[str, ClassPrices]
-    list_requests: Decimal
+    requests: Requests
     transfer: Transfer
     cdn: Cdn
     extras: Extras
-    # A GB-month of database storage; nothing where a card doesn't say.
-    database_gb: Decimal = Decimal(0)
+    database: Database = Database()
 
     def of(self, storage_class: str) -> ClassPrices:
         """The prices of a class; ConfigError where the card has none."""
@@ -160,4 +175,4 @@ class Card:
             for tier, one in self.classes[like].retrieval.items()
             if tier in whole.retrieval
         }
-        return replace(whole, name=name, storage=(Tier(price=whole.access_tiers[access]),), retrieval=restores)
+        return replace(whole, storage=(Tier(price=whole.access_tiers[access]),), retrieval=restores)

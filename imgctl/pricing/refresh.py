@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
-from imgctl.pricing.prices import Card, Tier, Tiers
+from imgctl.pricing.prices import Card, Requests, Tier, Tiers
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
 Table: TypeAlias = "dict[str, Value]"
@@ -164,7 +164,7 @@ def _with(card: Card, name: str, tiers: Tiers) -> Card:
     }[what]()
     card = replace(card, classes={**card.classes, where: new})
     # A LIST costs what a PUT into STANDARD costs, whatever the class.
-    return replace(card, list_requests=price) if name == "STANDARD.put" else card
+    return replace(card, requests=Requests(list=price)) if name == "STANDARD.put" else card
 
 
 def _words(tiers: Tiers) -> str:

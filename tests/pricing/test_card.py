@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from imgctl.errors import ConfigError
-from imgctl.pricing.card import CLASSES, load_card
+from imgctl.pricing.card import load_card
+from imgctl.pricing.prices import CLASSES
 
 PACKAGED = (files("imgctl.pricing") / "cards" / "aws-us-east-1.toml").read_text("utf-8")
 

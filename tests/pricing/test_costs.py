@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError
-from imgctl.pricing.card import CLASSES, load_card
+from imgctl.pricing.card import load_card
 from imgctl.pricing.costs import (
     Operation,
     Sized,
@@ -21,6 +21,7 @@ from imgctl.pricing.costs import (
     together,
 )
 from imgctl.pricing.lines import Line
+from imgctl.pricing.prices import CLASSES
 
 CARD = load_card()
 KIB, GIB, TIB = 2**10, 2**30, 2**40

@@ -22,7 +22,7 @@ def prices_of(card: Card) -> set[float]:
     found = [tier.price for one in card.classes.values() for tier in one.storage]
     found += [price for one in card.classes.values() for price in (one.put, one.get, one.transition) if price]
     found += [tier.price for tiers in (card.transfer.internet, card.cdn.internet) for tier in tiers]
-    found += [card.list_requests, card.cdn.https, card.cdn.http, card.database_gb]
+    found += [card.requests.list, card.cdn.https, card.cdn.http, card.database.gb]
     found += [getattr(card.extras, name) for name in type(card.extras).__slots__]
     telling = (price for price in found if len(price.normalize().as_tuple().digits) > 1 or 0 < price < THOUSANDTH)
     return {float(price) for price in telling} - CHANCE

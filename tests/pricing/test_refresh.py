@@ -57,7 +57,7 @@ def test_what_the_list_tells_is_taken_and_what_not_is_kept() -> None:
 
     standard = found.card.of("STANDARD")
     assert [tier.price for tier in standard.storage] == [Decimal("0.024"), Decimal("0.023"), Decimal("0.022")]
-    assert (standard.put, found.card.list_requests) == (Decimal("0.006"), Decimal("0.006"))
+    assert (standard.put, found.card.requests.list) == (Decimal("0.006"), Decimal("0.006"))
     assert found.card.of("GLACIER").transition == Decimal("0.036")
     assert found.card.of("DEEP_ARCHIVE").transition == Decimal("0.06")
     assert found.card.transfer.internet == (

@@ -29,9 +29,8 @@ from imgctl.ops.rows import BadId, pages
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.prepare import unreadable
 from imgctl.ops.upload.walk import LocalFile
-from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
-from imgctl.pricing.prices import STANDARD
+from imgctl.pricing.prices import STANDARD, Card
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.aggregates import tally
 from imgctl.store.catalog.backfill import Metadata, incomplete, write_metadata

@@ -12,8 +12,8 @@ from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.pricing.card import Card
 from imgctl.pricing.estimate import Estimate, insert_estimate
+from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import format_bytes
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from imgctl.model import Image, StorageClass
 from imgctl.ops.rows import Chosen
-from imgctl.pricing.card import Card
+from imgctl.pricing.prices import Card
 
 STAY_DAYS = 365
 DAY_SECONDS = 86_400

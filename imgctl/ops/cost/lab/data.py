@@ -60,7 +60,7 @@ def card_data(card: Card) -> dict[str, Json]:
         "source": card.source,
         "gb_bytes": str(card.gb_bytes),
         "classes": classes,
-        "list": plain(card.list_requests),
+        "list": plain(card.requests.list),
         "transfer": {
             "internet": _tiers(card.transfer.internet),
             "internet_free_gb": plain(card.transfer.internet_free_gb),
@@ -73,7 +73,7 @@ def card_data(card: Card) -> dict[str, Json]:
             "https": plain(card.cdn.https),
         },
         "tags": plain(card.extras.tags),
-        "database_gb": plain(card.database_gb),
+        "database_gb": plain(card.database.gb),
         "row_bytes": ROW_BYTES,
     }
 
