@@ -16,10 +16,9 @@ _STORAGE = {
 _PROCESSING = sa.text("status = 'processing'")
 
 
-def upgrade() -> None:
-    """Make what was not there."""
-    op.create_table(
-        "images",
+def columns() -> list[sa.Column[object]]:
+    """The columns of this revision, which later ones begin with."""
+    return [
         sa.Column("id", Id, primary_key=True),
         sa.Column("user_id", Id, nullable=False),
         sa.Column("uploaded_at", UtcTime, nullable=False),
@@ -42,9 +41,22 @@ def upgrade() -> None:
         sa.Column("full_key", sa.String(255)),
         sa.Column("caption", sa.Text),
         sa.Column("error", sa.Text),
-        sa.CheckConstraint("status IN ('uploading', 'processing', 'ready', 'failed')", name="ck_status"),
-        postgresql_with=_STORAGE,
-    )
+    ]
+
+
+def is_a_status() -> sa.CheckConstraint:
+    """Whether a row is in one of the four states."""
+    return sa.CheckConstraint("status IN ('uploading', 'processing', 'ready', 'failed')", name="ck_status")
+
+
+def index() -> None:
+    """Make the indexes."""
     op.create_index("idx_user_recent", "images", ["user_id", sa.text("uploaded_at DESC")])
     op.create_index("uq_user_digest", "images", ["user_id", sa.text("substr(sha256, 1, 16)")], unique=True)
     op.create_index("idx_claimable", "images", ["id"], postgresql_where=_PROCESSING, sqlite_where=_PROCESSING)
+
+
+def upgrade() -> None:
+    """Make what was not there."""
+    op.create_table("images", *columns(), is_a_status(), postgresql_with=_STORAGE)
+    index()

@@ -5,13 +5,14 @@ rows by the primary key, each its own transaction: no lock is held, old programs
 starts again where nothing is lost. SQLite has one writer at a time and copies the table in one transaction.
 """
 
-from collections.abc import Sequence
+from datetime import datetime
+from importlib import import_module
 from uuid import UUID
 
 import sqlalchemy as sa
 from alembic import op
 
-from imgctl.store.catalog.schema import SQLITE, Id, UtcTime, now
+from imgctl.store.catalog.schema import SQLITE, UtcTime, now
 
 revision = "0002"
 down_revision = "0001"
@@ -33,17 +34,6 @@ WITH page AS (SELECT id FROM images WHERE id > :after ORDER BY id LIMIT :rows),
      )
 SELECT id FROM page ORDER BY id DESC LIMIT 1
 """
-_PROCESSING = sa.text("status = 'processing'")
-_COPY = """
-INSERT INTO images (
-    id, user_id, uploaded_at, bytes, taken_at, leased_until, restored_until, attempts, forgiven, width, height, status,
-    sha256, content_type, recipe, storage_class, original_key, thumb_key, medium_key, full_key, caption, error
-)
-SELECT
-    id, user_id, uploaded_at, bytes, taken_at, leased_until, restored_until, attempts, forgiven, width, height, status,
-    sha256, content_type, recipe, storage_class, original_key, thumb_key, medium_key, full_key, caption, error
-FROM images_0001
-"""
 
 
 def upgrade() -> None:
@@ -53,7 +43,7 @@ def upgrade() -> None:
         _rebuild()
         return
     op.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-    op.add_column("images", sa.Column("promised_at", UtcTime, nullable=False, server_default=now()), if_not_exists=True)
+    op.add_column("images", _promised_at(), if_not_exists=True)
     if context.as_sql:
         op.execute(_EARLIER)
         return
@@ -72,42 +62,17 @@ def _fill() -> None:
 
 def _rebuild() -> None:
     """SQLite adds no column whose default is a clock's: a new table takes the old one's rows and name."""
+    earlier = import_module("imgctl.store.catalog.migrations.versions.0001_images")
+    names = ", ".join(column.name for column in earlier.columns())
     for index in ("idx_user_recent", "uq_user_digest", "idx_claimable"):
         op.drop_index(index, "images")
     op.rename_table("images", "images_0001")
-    op.create_table("images", *_columns())
-    op.execute(_COPY)
+    op.create_table("images", *earlier.columns(), _promised_at(), earlier.is_a_status())
+    op.execute(f"INSERT INTO images ({names}) SELECT {names} FROM images_0001")  # noqa: S608 - names of 0001
     op.execute(_EARLIER)
     op.drop_table("images_0001")
-    op.create_index("idx_user_recent", "images", ["user_id", sa.text("uploaded_at DESC")])
-    op.create_index("uq_user_digest", "images", ["user_id", sa.text("substr(sha256, 1, 16)")], unique=True)
-    op.create_index("idx_claimable", "images", ["id"], sqlite_where=_PROCESSING)
+    earlier.index()
 
 
-def _columns() -> Sequence[sa.Column[object] | sa.CheckConstraint]:
-    return (
-        sa.Column("id", Id, primary_key=True),
-        sa.Column("user_id", Id, nullable=False),
-        sa.Column("uploaded_at", UtcTime, nullable=False),
-        sa.Column("bytes", sa.BigInteger),
-        sa.Column("taken_at", UtcTime),
-        sa.Column("leased_until", UtcTime),
-        sa.Column("restored_until", UtcTime),
-        sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
-        sa.Column("forgiven", sa.Integer, nullable=False, server_default=sa.text("0")),
-        sa.Column("width", sa.Integer),
-        sa.Column("height", sa.Integer),
-        sa.Column("status", sa.String(20), nullable=False),
-        sa.Column("sha256", sa.LargeBinary),
-        sa.Column("content_type", sa.Text),
-        sa.Column("recipe", sa.CHAR(8)),
-        sa.Column("storage_class", sa.Text),
-        sa.Column("original_key", sa.String(255)),
-        sa.Column("thumb_key", sa.String(255)),
-        sa.Column("medium_key", sa.String(255)),
-        sa.Column("full_key", sa.String(255)),
-        sa.Column("caption", sa.Text),
-        sa.Column("error", sa.Text),
-        sa.Column("promised_at", UtcTime, nullable=False, server_default=now()),
-        sa.CheckConstraint("status IN ('uploading', 'processing', 'ready', 'failed')", name="ck_status"),
-    )
+def _promised_at() -> sa.Column[datetime]:
+    return sa.Column("promised_at", UtcTime, nullable=False, server_default=now())
