@@ -13,7 +13,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError
 from imgctl.keys import FIRST
-from imgctl.run.scratch import part
+from imgctl.run.scratch import atomic_write
 
 T = TypeVar("T")
 
@@ -46,9 +46,8 @@ def save_state(file: Path, state: Mapping[str, object], *, hint: str = "check th
     """Replace the file by this state; StateError where that is not possible."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with part(file) as new:
+        with atomic_write(file) as new:
             new.write_text(json.dumps(state), "utf-8")
-            new.replace(file)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
 

@@ -1,9 +1,8 @@
 """Plans: what a command would do, written down with what it saw, read back whole, and performed action by action."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +17,7 @@ from imgctl.model import Image
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.pricing.lines import Json
+from imgctl.run.scratch import atomic_write
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
@@ -114,21 +114,15 @@ class PlanWriter:
 
     def __init__(self, file: Path, *, command: str) -> None:
         if file.exists():
-            raise UsageError(f"{file} exists", hint="give --plan another name, or delete it")
-        # One name, so that what a killed run left is written over by the next.
-        self._part_file = file.with_name(f".{file.name}.part")
+            raise _exists(file)
+        self._stack = ExitStack()
         try:
-            self._part = self._part_file.open("a", encoding="utf-8")
-            fcntl.flock(self._part.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._part.truncate(0)
-        except BlockingIOError:
-            self._part.close()
-            raise UsageError(f"{file} is being written by another run", hint="give --plan another name") from None
+            self._new = self._stack.enter_context(atomic_write(file, anew=True))
+            self._out = self._stack.enter_context(self._new.open("w", encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
         self.actions = 0
         self._file = file
-        self._is_wanted = True
         self._summary: Mapping[str, Json] = {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._write({"type": "plan", "version": FORMAT, "command": command, "created_at": now})
@@ -145,7 +139,7 @@ class PlanWriter:
 
     def abandon(self) -> None:
         """Leave no file behind: what was added is not the whole."""
-        self._is_wanted = False
+        self._new.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -153,19 +147,19 @@ class PlanWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        whole = kind is None and self._is_wanted
-        with self._part:
-            if whole:
-                self._write({"type": "summary", **self._summary, "actions": self.actions})
-                self._part.flush()
-                os.fsync(self._part.fileno())
-            if whole:
-                self._part_file.replace(self._file)
-            else:
-                self._part_file.unlink()
+        if kind is None:
+            self._write({"type": "summary", **self._summary, "actions": self.actions})
+        try:
+            self._stack.__exit__(kind, error, where)
+        except FileExistsError:
+            raise _exists(self._file) from None
 
     def _write(self, record: Mapping[str, Json]) -> None:
-        self._part.write(json.dumps(record, separators=(",", ":")) + "\n")
+        self._out.write(json.dumps(record, separators=(",", ":")) + "\n")
+
+
+def _exists(file: Path) -> UsageError:
+    return UsageError(f"{file} exists", hint="give --plan another name, or delete it")
 
 
 def read_plan(file: Path) -> Plan:

@@ -1,5 +1,6 @@
 """Temporary directories and files: each is locked while its process lives, and removed by a later run when that was killed."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -47,19 +48,42 @@ class Scratch:
 
 
 @contextmanager
-def part(file: Path) -> Iterator[Path]:
-    """A new, empty file beside another, to be written and put in its place; what is not put there is removed.
+def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
+    """A new, empty file to be written, which takes the place of `file`, whole and on the disk, when the block ends well.
 
-    Once in this process and directory, those that killed processes of the same user left there go first.
+    It lies beside it, and is gone when the block fails; a block that deletes it leaves `file` as it is. With `anew`
+    FileExistsError where anything has its name by then; else a link's target is replaced, and a device or a pipe is
+    handed over itself. Once in this process and directory, what killed processes of the same user left goes first.
     """
-    _sweep_parts(file.parent.absolute())
-    path, lock = _locked_part(file)
+    if not anew and file.exists() and not file.is_file():
+        yield file
+        return
+    file = file.absolute() if anew else file.resolve()
+    _sweep_parts(file.parent)
+    new, lock = _locked_part(file)
     try:
-        yield path
+        yield new
+        if new.exists():
+            os.fsync(lock)
+            _publish(new, file, anew=anew)
     finally:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _publish(new: Path, file: Path, *, anew: bool) -> None:
+    if anew:
+        # A link and not a rename: what is there stays.
+        try:
+            os.link(new, file)
+        except OSError:
+            # Or there are no hard links, as on exFAT.
+            if os.path.lexists(file):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file)) from None
+        else:
+            return
+    new.replace(file)
 
 
 @cache

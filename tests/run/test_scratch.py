@@ -1,12 +1,14 @@
 """Temporary directories go with their process: at once when it ends, at the next run when it was killed."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from imgctl.run.scratch import KINDS, Scratch, part, sweep
+from imgctl.run.scratch import KINDS, Scratch, atomic_write, sweep
 from tests.run.programs import ROOT
 
 _HOLD = """
@@ -81,8 +83,8 @@ def test_two_that_start_at_once_never_share_or_lose_a_directory(tmp_path: Path) 
 _HOLD_PART = """
 import sys
 from pathlib import Path
-from imgctl.run.scratch import part
-with part(Path(sys.argv[1])) as new:
+from imgctl.run.scratch import atomic_write
+with atomic_write(Path(sys.argv[1])) as new:
     new.write_text("half")
     print(new, flush=True)
     sys.stdin.read()
@@ -107,18 +109,61 @@ def test_a_file_under_way_goes_with_its_process(tmp_path: Path) -> None:
     assert not left.exists()
     assert (held.read_text(), foreign.read_text()) == ("half", "somebody's own")
     living.communicate("")
-    assert list(tmp_path.iterdir()) == [foreign]
+    assert {one.name: one.read_text() for one in tmp_path.iterdir() if one != foreign} == {"living.csv": "half"}
 
 
 def test_a_whole_file_takes_its_place_with_usual_rights(tmp_path: Path) -> None:
     (usual := tmp_path / "usual").touch()
 
-    with part(tmp_path / "report.csv") as new:
+    with atomic_write(tmp_path / "report.csv") as new:
         new.write_text("whole")
-        new.replace(tmp_path / "report.csv")
 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["report.csv", "usual"]
     assert (tmp_path / "report.csv").stat().st_mode == usual.stat().st_mode
+
+
+def test_a_block_that_fails_or_deletes_the_new_file_leaves_the_old_one(tmp_path: Path) -> None:
+    (file := tmp_path / "report.csv").write_text("old")
+
+    with pytest.raises(ZeroDivisionError), atomic_write(file) as new:
+        new.write_text("half")
+        raise ZeroDivisionError
+    with atomic_write(file) as new:
+        new.unlink()
+
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("report.csv", "old")]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_must_be_new_never_replaces_one(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "plan.jsonl"
+    if not has_links:
+        monkeypatch.setattr(os, "link", _no_links)
+
+    with atomic_write(file, anew=True) as new:
+        new.write_text("first")
+    with pytest.raises(FileExistsError), atomic_write(file, anew=True) as new:
+        new.write_text("second")
+
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("plan.jsonl", "first")]
+
+
+def _no_links(_source: Path, _target: Path) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_link_stays_and_a_device_is_written_to(tmp_path: Path) -> None:
+    (target := tmp_path / "target").write_text("old")
+    (link := tmp_path / "link").symlink_to(target)
+
+    for file in (link, Path("/dev/null")):
+        with atomic_write(file) as new:
+            new.write_text("new")
+
+    assert link.is_symlink() and target.read_text() == "new"
+    assert Path("/dev/null").is_char_device()
 
 
 def test_what_killed_tests_left_is_swept_by_tests_alone(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.support.links import cdn_url
 from imgctl.pricing.lines import dollars
-from imgctl.run.scratch import part
+from imgctl.run.scratch import atomic_write
 from imgctl.store.catalog.lookups import by_ids
 
 BATCH = 256
@@ -74,10 +74,11 @@ def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
 @contextmanager
 def _whole(file: Path) -> Iterator[TextIO]:
     try:
-        with part(file) as new:
-            with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
-                yield out
-            new.replace(file)
+        with (
+            atomic_write(file) as new,
+            new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out,
+        ):
+            yield out
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror}", hint="check the rights and the space") from None
 

@@ -10,6 +10,7 @@ from imgctl.errors import ImgctlError, StateError, UsageError
 from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
 from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, read_offer, refreshed
+from imgctl.run.scratch import atomic_write
 
 # The bulk price list, as of November 2026; a regional file of S3 has about 400 KB.
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"
@@ -24,7 +25,8 @@ def refresh_card(card: Card, *, out: Path, region: str, url: str = PRICE_LIST_UR
     offers = {name: _offer(f"{url.rstrip('/')}/{name}/current/{region}/index.json") for name in OFFERS}
     found = refreshed(card, offers, region=region, source=url)
     try:
-        out.write_text(card_toml(found.card), encoding="utf-8")
+        with atomic_write(out) as new:
+            new.write_text(card_toml(found.card), encoding="utf-8")
     except OSError as error:
         raise StateError(f"{out}: {(error.strerror or str(error)).lower()}", hint="choose another --out") from None
     return found

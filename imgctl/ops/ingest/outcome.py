@@ -14,7 +14,7 @@ from typing import Self, TextIO
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
-from imgctl.run.scratch import part
+from imgctl.run.scratch import atomic_write
 from imgctl.units import count_of
 
 COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds", "date_unlikely")
@@ -212,17 +212,14 @@ def _is_a_failed_file(outcome: FileOutcome) -> bool:
 def _newlines_where_possible(file: Path) -> None:
     """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it holds one.
 
-    What a link leads to is rewritten, and a device or a pipe keeps its NULs.
+    A device or a pipe keeps its NULs.
     """
-    file = file.resolve()
     if not file.is_file():
         return
     with file.open("rb") as old:
         if any(b"\n" in piece for piece in iter(lambda: old.read(2**20), b"")):
             return
         old.seek(0)
-        with part(file) as fresh:
-            with fresh.open("wb") as new:
-                for piece in iter(lambda: old.read(2**20), b""):
-                    new.write(piece.replace(b"\0", b"\n"))
-            fresh.replace(file)
+        with atomic_write(file) as fresh, fresh.open("wb") as new:
+            for piece in iter(lambda: old.read(2**20), b""):
+                new.write(piece.replace(b"\0", b"\n"))

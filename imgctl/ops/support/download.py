@@ -12,7 +12,7 @@ from imgctl.errors import BlobCorrupt, BlobMissing, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.ranges import chunks
-from imgctl.run.scratch import part
+from imgctl.run.scratch import atomic_write
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
@@ -88,13 +88,19 @@ def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, for
     wanted = image.sha256 if role == ORIGINAL else None
     if wanted is not None and not force and path.is_file() and _digest(path) == wanted:
         return path.stat().st_size, Fate.PRESENT
+    size, digest = 0, b""
     try:
-        with part(path) as temporary:
-            size, digest = _download(store, key, temporary)
+        # Anew: what is there stays, also what came while this was downloading.
+        with atomic_write(path, anew=not force) as new:
+            size, digest = _download(store, key, new)
             _check(image, role, key, size=size, digest=digest)
-            return size, _publish(temporary, path, digest, force=force)
+    except FileExistsError:
+        if path.is_file() and _digest(path) == digest:
+            return size, Fate.PRESENT
+        raise UsageError(f"{path} is there and differs", hint="--force writes over it") from None
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check --out") from None
+    return size, Fate.SAVED
 
 
 def _download(store: BlobStore, key: str, path: Path) -> tuple[int, bytes]:
@@ -108,8 +114,6 @@ def _download(store: BlobStore, key: str, path: Path) -> tuple[int, bytes]:
             digest.update(chunk)
             size += len(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     return size, digest.digest()
 
 
@@ -126,20 +130,6 @@ def _check(image: Image, role: str, key: str, *, size: int, digest: bytes) -> No
         raise BlobCorrupt(
             f"{key} is not the picture that was uploaded: its SHA-256 differs", hint="imgctl audit --deep"
         )
-
-
-def _publish(temporary: Path, path: Path, digest: bytes, *, force: bool) -> Fate:
-    if force:
-        temporary.replace(path)
-        return Fate.SAVED
-    try:
-        # A link and not a rename: what is there stays, also what came while this was downloading.
-        os.link(temporary, path)
-    except FileExistsError:
-        if path.is_file() and _digest(path) == digest:
-            return Fate.PRESENT
-        raise UsageError(f"{path} is there and differs", hint="--force writes over it") from None
-    return Fate.SAVED
 
 
 def _digest(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from imgctl.errors import StateError
 from imgctl.ops.cost.lab.data import page_data
 from imgctl.pricing.plan import Plan, Profile
 from imgctl.pricing.prices import Card
+from imgctl.run.scratch import atomic_write
 
 PARTS = {"style": "style.css", "model": "model.js", "drawing": "drawing.js", "page": "page.js"}
 
@@ -26,6 +27,7 @@ def lab_page(card: Card, plan: Plan, *, profile: Profile = Profile.AWS, origin: 
 def write_page(file: Path, page: str) -> None:
     """Write the page; StateError when it cannot be written."""
     try:
-        file.write_text(page, encoding="utf-8")
+        with atomic_write(file) as new:
+            new.write_text(page, encoding="utf-8")
     except OSError as error:
         raise StateError(f"{file}: {(error.strerror or str(error)).lower()}", hint="choose another --out") from None
