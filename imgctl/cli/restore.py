@@ -184,13 +184,14 @@ def _say_cost(session: Session, run: Running, job: "RestoreJob", cost: "Estimate
 
 def _hours(job: "RestoreJob") -> str:
     """When what is asked for will be readable, by class."""
+    from imgctl.pricing.costs import retrieval
     from imgctl.pricing.estimate import Billing
-    from imgctl.pricing.moves import hours_until_restored, hours_words
+    from imgctl.pricing.moves import hours_words
 
     classes, order, card = sorted(job.found.needs.archived.objects), job.order, job.who.card
     if job.who.bill is Billing.NONE or not classes:
         return ""
-    times = [f"{name} in {hours_words(hours_until_restored(card, name, order.tier))}" for name in classes]
+    times = [f"{name} in {hours_words(retrieval(card, name, order.tier).hours)}" for name in classes]
     days = f" for {count_of(order.days, 'day')}" if set(classes) - set(ARCHIVE_TIERS) else ""
     return f"; readable{days}: {', '.join(times)}"
 

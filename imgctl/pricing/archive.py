@@ -1,11 +1,11 @@
 """The monthly bill of an archive that exists: its originals by class, its variants at stated sizes, its rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from imgctl.model import Variant
-from imgctl.pricing.costs import Sized, monthly_storage
+from imgctl.pricing.costs import NONE, Sized, billed_bytes, monthly_storage
 from imgctl.pricing.lines import PER_THOUSAND, Line, Period, tiered, total
 from imgctl.pricing.model import database_lines
 from imgctl.pricing.plan import Group
@@ -22,27 +22,21 @@ ROWS = "rows"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Originals of one class: how many, their bytes in all, and those of them below 128 KiB."""
+    """Originals of one class: those of 128 KiB or more, and the smaller ones."""
 
-    objects: int = 0
-    size: int = 0
-    small: int = 0
-    small_size: int = 0
+    large: Sized = NONE
+    small: Sized = NONE
 
-    def plus(self, other: "Held") -> "Held":
+    @property
+    def both(self) -> Sized:
         """Both together."""
-        return Held(
-            objects=self.objects + other.objects,
-            size=self.size + other.size,
-            small=self.small + other.small,
-            small_size=self.small_size + other.small_size,
-        )
+        return self.large + self.small
 
-    def minus(self, other: "Held") -> "Held":
-        """What is left without the others."""
-        return self.plus(
-            Held(objects=-other.objects, size=-other.size, small=-other.small, small_size=-other.small_size)
-        )
+    def __add__(self, other: "Held") -> "Held":
+        return Held(large=self.large + other.large, small=self.small + other.small)
+
+    def __sub__(self, other: "Held") -> "Held":
+        return Held(large=self.large - other.large, small=self.small - other.small)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +50,12 @@ class Archive:
     @property
     def rows(self) -> int:
         """How many images there are."""
-        return sum(held.objects for held in self.originals.values())
+        return sum(held.both.objects for held in self.originals.values())
 
     @property
     def size(self) -> int:
         """Bytes of all originals."""
-        return sum(held.size for held in self.originals.values())
+        return sum(held.both.size for held in self.originals.values())
 
     @property
     def variant_size(self) -> int:
@@ -74,13 +68,12 @@ def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:
     found: dict[str, tuple[Line, ...]] = {}
     stored = 0
     for name, held in archive.originals.items():
-        lines = _originals(card, name, held)
-        found[name] = tuple(replace(line, name=f"{line.name} originals") for line in lines)
-        stored += held.size if name == STANDARD else 0
+        found[name] = monthly_storage(card, name, held.small, held.large, of="originals")
+        stored += held.both.size if name == STANDARD else 0
     for name, count in archive.variants.items():
         size = count * archive.sizes[name]
-        lines = monthly_storage(card, STANDARD, Sized(objects=count, size=size), stored_bytes=stored)
-        found[name] = tuple(replace(line, name=f"{line.name} {name}") for line in lines)
+        sized = Sized(objects=count, size=size)
+        found[name] = monthly_storage(card, STANDARD, sized, stored_bytes=stored, of=name)
         stored += size
     return {**found, ROWS: database_lines(card, archive.rows)}
 
@@ -99,12 +92,12 @@ def shares(card: Card, archive: Archive, lines: Mapping[str, tuple[Line, ...]]) 
     """The archive's bill (`archive_lines`) as mean prices, to say what of it falls to a part."""
     classes = {}
     for name, held in archive.originals.items():
-        prices = card.of(name)
-        size = total(tiered(card, name, _billed(prices, held), prices.storage, period=Period.MONTHLY))
+        prices, billed = card.of(name), billed_bytes(card, name, held.small, held.large)
+        size = total(tiered(card, name, billed, prices.storage, period=Period.MONTHLY))
         watch = _watched(prices, held) * prices.monitoring / PER_THOUSAND
         classes[name] = (
-            _mean(size, _billed(prices, held)),
-            _mean(total(lines[name]) - size - watch, held.objects),
+            _mean(size, billed),
+            _mean(total(lines[name]) - size - watch, held.both.objects),
             prices.monitoring / PER_THOUSAND,
         )
     variants = {name: _mean(total(lines[name]), count) for name, count in archive.variants.items()}
@@ -125,25 +118,14 @@ class Shares:
         share = part.rows * self.row
         for name, held in part.originals.items():
             prices, (byte, one, watched) = self.card.of(name), self.classes[name]
-            share += _billed(prices, held) * byte + held.objects * one + _watched(prices, held) * watched
+            billed = billed_bytes(self.card, name, held.small, held.large)
+            share += billed * byte + held.both.objects * one + _watched(prices, held) * watched
         return share + sum((count * self.variants[name] for name, count in part.variants.items()), Decimal(0))
 
 
-def _billed(prices: ClassPrices, held: Held) -> int:
-    large, large_size = held.objects - held.small, held.size - held.small_size
-    least = prices.minimum_bytes
-    return max(held.small_size, held.small * least) + max(large_size, large * least)
-
-
 def _watched(prices: ClassPrices, held: Held) -> int:
-    return held.objects - held.small if prices.monitoring else 0
+    return held.large.objects if prices.monitoring else 0
 
 
 def _mean(amount: Decimal, count: int) -> Decimal:
     return amount / count if count else Decimal(0)
-
-
-def _originals(card: Card, name: str, held: Held) -> tuple[Line, ...]:
-    small = Sized(objects=held.small, size=held.small_size)
-    large = Sized(objects=held.objects - held.small, size=held.size - held.small_size)
-    return monthly_storage(card, name, small, large)

@@ -30,12 +30,20 @@ INSTANT = "INSTANT"
 _PUTS = {Operation.PUT, Operation.COPY, Operation.POST}
 
 
-def request_cost(card: Card, storage_class: str, operation: Operation, count: int) -> Line:
-    """`count` requests of one kind, once; ConfigError where the card has no price for them."""
+def request_cost(
+    card: Card,
+    storage_class: str,
+    operation: Operation,
+    count: int,
+    *,
+    name: str = "",
+    period: Period = Period.ONE_OFF,
+) -> Line:
+    """`count` requests of one kind, named after it unless `name` says more; ConfigError where the card has no price."""
     price = _price(card, card.of(storage_class), operation)
     if price is None:
         raise ConfigError(f"price card {card.name} has no price of {operation} into or from {storage_class}")
-    return counted(operation.value, count, price, period=Period.ONE_OFF)
+    return counted(name or operation.value, count, price, period=period)
 
 
 def retrieval(card: Card, storage_class: str, tier: str) -> Retrieval:
@@ -48,13 +56,13 @@ def retrieval(card: Card, storage_class: str, tier: str) -> Retrieval:
     return found
 
 
-def retrieval_cost(card: Card, storage_class: str, tier: str, *, objects: int, size: int) -> tuple[Line, ...]:
-    """Bringing `objects` of `size` bytes in all back by a tier; without the storage of restored copies and GET requests."""
+def retrieval_cost(card: Card, storage_class: str, tier: str, sized: "Sized") -> tuple[Line, ...]:
+    """Bringing objects back by a tier; without the storage of restored copies and GET requests."""
     prices = retrieval(card, storage_class, tier)
     name = f"{storage_class} {tier}"
     return (
-        counted(f"{name} restored", objects, prices.requests, unit=Unit.OBJECTS, period=Period.ONE_OFF),
-        weighed(card, f"{name} retrieved", size, prices.gb, period=Period.ONE_OFF),
+        counted(f"{name} restored", sized.objects, prices.requests, unit=Unit.OBJECTS, period=Period.ONE_OFF),
+        weighed(card, f"{name} retrieved", sized.size, prices.gb, period=Period.ONE_OFF),
     )
 
 
@@ -75,34 +83,49 @@ DAYS_A_MONTH = 30
 class Sized:
     """A number of objects about equally large, and their bytes together."""
 
-    objects: int
-    size: int
+    objects: int = 0
+    size: int = 0
+
+    def __add__(self, other: "Sized") -> "Sized":
+        return Sized(objects=self.objects + other.objects, size=self.size + other.size)
+
+    def __sub__(self, other: "Sized") -> "Sized":
+        return Sized(objects=self.objects - other.objects, size=self.size - other.size)
 
 
-def together(sizes: Iterable[Sized]) -> Sized:
-    """All of them as one."""
-    listed = list(sizes)
-    return Sized(objects=sum(one.objects for one in listed), size=sum(one.size for one in listed))
+NONE = Sized()
+"""No objects."""
 
 
-def monthly_storage(card: Card, storage_class: str, *bands: Sized, stored_bytes: int = 0) -> tuple[Line, ...]:
-    """What objects cost a month, beside `stored_bytes` of the class that fill its lower tiers.
+def monthly_storage(
+    card: Card, storage_class: str, *bands: Sized, stored_bytes: int = 0, of: str = ""
+) -> tuple[Line, ...]:
+    """What objects cost a month, beside `stored_bytes` of the class that fill its lower tiers; `of` says what they are.
 
     The objects of a band count as equally large. Where a class has a smallest billable size, bands that mix smaller and
     larger objects come out too cheap.
     """
-    prices, size = card.of(storage_class), sum(band.size for band in bands)
-    billed = sum(max(band.size, band.objects * prices.minimum_bytes) for band in bands)
-    name = storage_class if billed == size else f"{storage_class} (with the smallest billable size)"
-    lines = tiered(card, name, billed, prices.storage, before=stored_bytes, period=Period.MONTHLY)
-    return (*lines, *_overhead(card, storage_class, sum(band.objects for band in bands)), *_monitoring(prices, bands))
+    prices, every, billed = card.of(storage_class), sum(bands, NONE), billed_bytes(card, storage_class, *bands)
+    name = storage_class if billed == every.size else f"{storage_class} (with the smallest billable size)"
+    lines = (
+        *tiered(card, name, billed, prices.storage, before=stored_bytes, period=Period.MONTHLY),
+        *_overhead(card, storage_class, every.objects),
+        *_monitoring(prices, bands),
+    )
+    return tuple(replace(line, name=f"{line.name} {of}") for line in lines) if of else lines
+
+
+def billed_bytes(card: Card, storage_class: str, *bands: Sized) -> int:
+    """Bytes of objects as a class counts them: each band at its smallest billable size or larger."""
+    least = card.of(storage_class).minimum_bytes
+    return sum(max(band.size, band.objects * least) for band in bands)
 
 
 def early_delete(card: Card, storage_class: str, sized: Sized, *, age_days: int) -> tuple[Line, ...]:
     """What leaving a class before its minimum days costs: the storage of the days that are left (30 a month)."""
     prices = card.of(storage_class)
     left = max(0, prices.minimum_days - age_days)
-    billed = max(sized.size, sized.objects * prices.minimum_bytes) + sized.objects * prices.overhead_bytes
+    billed = billed_bytes(card, storage_class, sized) + sized.objects * prices.overhead_bytes
     if not left or not billed:
         return ()
     price = prices.storage[0].price * left / DAYS_A_MONTH

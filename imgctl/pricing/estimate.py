@@ -1,7 +1,7 @@
 """Estimates: what a command will cost once and every month, told before it acts."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -148,18 +148,16 @@ def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tup
         lines.append(request_cost(card, name, Operation.HEAD, read.originals))
         lines.append(request_cost(card, name, Operation.GET, read.gets))
         if INSTANT in card.of(name).retrieval:
-            lines += retrieval_cost(card, name, INSTANT, objects=read.originals, size=read.size)
+            lines += retrieval_cost(card, name, INSTANT, Sized(objects=read.originals, size=read.size))
     return estimated(card, lines, *assumptions)
 
 
 def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) -> tuple[Line, ...]:
     built = Sized(objects=files * variants.count, size=files * variants.size)
-    puts = request_cost(card, STANDARD, Operation.PUT, built.objects)
-    kept = monthly_storage(card, STANDARD, built, stored_bytes=stored_bytes)
     return (
-        replace(puts, name="PUT of variants"),
-        replace(request_cost(card, STANDARD, Operation.GET, files), name="GET to render"),
-        *(replace(line, name=f"{STANDARD} variants") for line in kept),
+        request_cost(card, STANDARD, Operation.PUT, built.objects, name="PUT of variants"),
+        request_cost(card, STANDARD, Operation.GET, files, name="GET to render"),
+        *monthly_storage(card, STANDARD, built, stored_bytes=stored_bytes, of="variants"),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from imgctl.pricing.lines import Line, Period, counted, dollars, plain, weighed
+from imgctl.pricing.lines import Line, Period, counted, dollars, plain, total, weighed
 from imgctl.pricing.plan import Figures, Group, Month, Plan
 from imgctl.pricing.prices import STANDARD, Card
 
@@ -44,8 +44,8 @@ def lesson_figures(card: Card, plan: Plan) -> Figures:
     return Figures(
         year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
         view_bytes=int(plan.views(DAYS_A_MONTH) * plan.view_size),
-        without_cdn=_sum(delivery(card, plan, cdn=False)),
-        with_cdn=_sum(delivery(card, plan, cdn=True)),
+        without_cdn=total(delivery(card, plan, cdn=False)),
+        with_cdn=total(delivery(card, plan, cdn=True)),
     )
 
 
@@ -119,7 +119,3 @@ def _requests(card: Card, plan: Plan) -> tuple[Line, ...]:
 
 def _put(card: Card) -> Decimal:
     return card.of(STANDARD).put or Decimal(0)
-
-
-def _sum(lines: tuple[Line, ...]) -> Decimal:
-    return sum((line.amount for line in lines), Decimal(0))

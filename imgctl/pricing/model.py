@@ -1,7 +1,7 @@
 """The bill of a product that does not exist yet, as AWS writes it: GiB, tiers, free tiers, minimums, every request."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from imgctl.pricing import lesson
@@ -125,24 +125,22 @@ def delivery(card: Card, plan: Plan, *, views: int, cdn: bool) -> tuple[Line, ..
     """A month of views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
     size, requests = views * plan.view_size, views * len(plan.viewed)
     if not cdn:
-        gets = request_cost(card, STANDARD, Operation.GET, requests)
-        return (*monthly_internet(card, size), _monthly(gets, "GET by viewers"))
+        return (*monthly_internet(card, size), _asked(card, "GET by viewers", Operation.GET, requests))
     missed = int(requests * (1 - plan.hit_ratio))
-    gets = request_cost(card, STANDARD, Operation.GET, missed)
+    gets = _asked(card, "GET by the CDN", Operation.GET, missed)
     fetched = weighed(card, "to the CDN", int(size * (1 - plan.hit_ratio)), card.transfer.to_cdn, period=Period.MONTHLY)
-    return (*monthly_cdn(card, size=size, requests=requests), fetched, _monthly(gets, "GET by the CDN"))
+    return (*monthly_cdn(card, size=size, requests=requests), fetched, gets)
 
 
 def _storage(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
     kept = len(plan.variants) * stored.photos
-    variants = monthly_storage(card, STANDARD, Sized(objects=kept, size=stored.variant_bytes))
-    warm_originals = Sized(objects=stored.warm, size=stored.warm_bytes)
-    warm = monthly_storage(card, STANDARD, warm_originals, stored_bytes=stored.variant_bytes)
-    archived = monthly_storage(card, plan.originals, Sized(objects=stored.archived, size=stored.archived_bytes))
+    variants = Sized(objects=kept, size=stored.variant_bytes)
+    warm = Sized(objects=stored.warm, size=stored.warm_bytes)
+    archived = Sized(objects=stored.archived, size=stored.archived_bytes)
     return (
-        *(replace(line, name=f"{line.name} variants") for line in variants),
-        *(replace(line, name=f"{line.name} originals") for line in warm),
-        *archived,
+        *monthly_storage(card, STANDARD, variants, of="variants"),
+        *monthly_storage(card, STANDARD, warm, stored_bytes=stored.variant_bytes, of="originals"),
+        *monthly_storage(card, plan.originals, archived),
     )
 
 
@@ -150,13 +148,12 @@ def _requests(card: Card, plan: Plan, *, days: int, stored: Stored) -> tuple[Lin
     photos = plan.uploads_per_day * days
     objects = stored.photos * (1 + len(plan.variants))
     lists = plan.audits * -(-objects // KEYS_A_LIST)
-    asked = (
-        ("PUT of originals", Operation.PUT, photos),
-        ("GET to render", Operation.GET, photos if plan.variants else 0),
-        ("PUT of variants", Operation.PUT, photos * len(plan.variants)),
-        ("LIST of audits", Operation.LIST, lists),
+    return (
+        _asked(card, "PUT of originals", Operation.PUT, photos),
+        _asked(card, "GET to render", Operation.GET, photos if plan.variants else 0),
+        _asked(card, "PUT of variants", Operation.PUT, photos * len(plan.variants)),
+        _asked(card, "LIST of audits", Operation.LIST, lists),
     )
-    return tuple(_monthly(request_cost(card, STANDARD, what, count), name) for name, what, count in asked)
 
 
 def _transitions(card: Card, plan: Plan, begin: int, end: int) -> tuple[Line, ...]:
@@ -164,8 +161,8 @@ def _transitions(card: Card, plan: Plan, begin: int, end: int) -> tuple[Line, ..
         return ()
     days = max(0, end - plan.archive_after_days) - max(0, begin - plan.archive_after_days)
     stock = plan.stock if begin == 0 and plan.stock_class != plan.originals else 0
-    moved = request_cost(card, plan.originals, Operation.TRANSITION, plan.uploads_per_day * days + stock)
-    return (_monthly(moved, f"transition to {plan.originals}"),)
+    moved, name = plan.uploads_per_day * days + stock, f"transition to {plan.originals}"
+    return (request_cost(card, plan.originals, Operation.TRANSITION, moved, name=name, period=Period.MONTHLY),)
 
 
 def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
@@ -178,5 +175,5 @@ def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
     return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database.gb, period=Period.MONTHLY),)
 
 
-def _monthly(line: Line, name: str) -> Line:
-    return replace(line, name=name, period=Period.MONTHLY)
+def _asked(card: Card, name: str, operation: Operation, count: int) -> Line:
+    return request_cost(card, STANDARD, operation, count, name=name, period=Period.MONTHLY)

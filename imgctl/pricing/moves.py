@@ -1,13 +1,15 @@
 """Moving originals between classes: what a transition or a restore costs once and monthly, and when it pays."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 
 from imgctl.model import ARCHIVE_TIERS
 from imgctl.pricing.costs import (
     DAYS_A_MONTH,
+    NONE,
     Operation,
     Sized,
     early_delete,
@@ -16,7 +18,6 @@ from imgctl.pricing.costs import (
     request_cost,
     retrieval,
     retrieval_cost,
-    together,
 )
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.lines import Line, Period, Unit, counted, dollars, total, weighed
@@ -63,11 +64,11 @@ def transition_estimate(
     With `old_versions` what is copied from stays and stays billed.
     """
     lines = [
-        request_cost(card, to, Operation.TRANSITION, together(moved.values()).objects),
+        request_cost(card, to, Operation.TRANSITION, sum(moved.values(), NONE).objects),
         request_cost(card, STANDARD, Operation.LIST, list_requests),
-        replace(request_cost(card, STANDARD, Operation.HEAD, head_requests), name="HEAD to look"),
+        request_cost(card, STANDARD, Operation.HEAD, head_requests, name="HEAD to look"),
         *_heads(card, to, moved),
-        *_stored(card, to, moved),
+        *monthly_storage(card, to, *moved.values()),
         *(
             _kept(card, moved)
             if old_versions
@@ -79,13 +80,13 @@ def transition_estimate(
 
 def saving_per_month(card: Card, *, to: str, moved: Mapping[Origin, Sized], old_versions: bool = False) -> Decimal:
     """How much less a month's storage costs afterwards; negative where it costs more, as beside old versions."""
-    after = total(_stored(card, to, moved), Period.MONTHLY)
+    after = total(monthly_storage(card, to, *moved.values()))
     return -after if old_versions else monthly_before(card, moved) - after
 
 
 def monthly_before(card: Card, moved: Mapping[Origin, Sized]) -> Decimal:
     """What the objects cost a month where they are; afterwards the bill of the old versions, where they are kept."""
-    return total(_kept(card, moved), Period.MONTHLY)
+    return total(_kept(card, moved))
 
 
 def payback_months(one_off: Decimal, saving: Decimal) -> Decimal | None:
@@ -128,24 +129,21 @@ def _gain(card: Card, source: Origin, to: str, stay_days: int, size: int) -> Dec
 
 
 def _heads(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
-    heads: dict[str, int] = {}
+    heads = Counter[str]()
     for source, sized in moved.items():
         for name in (source.storage_class, to):
-            heads[name] = heads.get(name, 0) + sized.objects
-    costs = ((name, request_cost(card, name, Operation.HEAD, count)) for name, count in heads.items())
-    return tuple(replace(line, name=f"HEAD in {name}") for name, line in costs)
-
-
-def _stored(card: Card, to: str, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
-    return monthly_storage(card, to, *moved.values())
+            heads[name] += sized.objects
+    return tuple(
+        request_cost(card, name, Operation.HEAD, count, name=f"HEAD in {name}") for name, count in heads.items()
+    )
 
 
 def _kept(card: Card, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
     lines: list[Line] = []
     for name in dict.fromkeys(source.storage_class for source in moved):
         bands = (sized for source, sized in moved.items() if source.storage_class == name)
-        lines += monthly_storage(card, name, *bands)
-    return tuple(replace(line, name=f"{line.name} in old versions") for line in lines)
+        lines += monthly_storage(card, name, *bands, of="in old versions")
+    return tuple(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +167,12 @@ def restore_estimate(
 
     `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
     are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies
-    back to STANDARD and the fee for leaving a class early. ConfigError where a class has no such tier.
+    back to STANDARD and the fee for leaving a class early. ConfigError where a class cannot be restored by `tier`.
     """
     lines: list[Line] = []
     for name, sized in archived.items():
         lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects)]
-        lines += retrieval_cost(card, name, tier, objects=sized.objects, size=sized.size)
+        lines += retrieval_cost(card, name, tier, sized)
     for name, sized in extended.items():
         lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects), _extension(card, name, tier, sized)]
     copied = [sized for group in (archived, extended) for name, sized in group.items() if name not in ARCHIVE_TIERS]
@@ -183,11 +181,6 @@ def restore_estimate(
     lines += _left(card, leaving) if leaving else ()
     assumptions = _assumptions(card, leaving) if leaving else ()
     return estimated(card, lines, *assumptions)
-
-
-def hours_until_restored(card: Card, storage_class: str, tier: str) -> tuple[Decimal, Decimal]:
-    """How long a restore takes at least and at most, in hours; ConfigError where there is no such tier."""
-    return retrieval(card, storage_class, tier).hours
 
 
 def hours_words(hours: tuple[Decimal, Decimal]) -> str:
@@ -211,7 +204,7 @@ def _copies(card: Card, size: int, days: int) -> Line:
 
 
 def _left(card: Card, leaving: Leaving) -> tuple[Line, ...]:
-    everything = together(leaving.ages.values())
+    everything = sum(leaving.ages.values(), NONE)
     if not everything.objects:
         return ()
     copies = request_cost(card, STANDARD, Operation.COPY, everything.objects)
@@ -220,10 +213,10 @@ def _left(card: Card, leaving: Leaving) -> tuple[Line, ...]:
 
 
 def _assumptions(card: Card, leaving: Leaving) -> tuple[str, ...]:
-    by_class: dict[str, list[Sized]] = {}
+    by_class: dict[str, Sized] = {}
     for (name, _), sized in leaving.ages.items():
-        by_class.setdefault(name, []).append(sized)
-    ended = sum((total(monthly_storage(card, name, together(all_))) for name, all_ in by_class.items()), Decimal(0))
+        by_class[name] = by_class.get(name, NONE) + sized
+    ended = sum((total(monthly_storage(card, name, sized)) for name, sized in by_class.items()), Decimal(0))
     if leaving.versioned:
         return (f"the bucket keeps versions: the archived ones stay and cost {dollars(ended)} a month",)
     return (f"the archive's {dollars(ended)} a month end",) if ended else ()

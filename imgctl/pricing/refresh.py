@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias, cast
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
-from imgctl.pricing.prices import Card, Requests, Tier, Tiers
+from imgctl.pricing.prices import Card, ClassPrices, Requests, Tier, Tiers
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
 Table: TypeAlias = "dict[str, Value]"
@@ -155,13 +155,8 @@ def _with(card: Card, name: str, tiers: Tiers) -> Card:
     if where == TRANSFER:
         return replace(card, transfer=replace(card.transfer, internet=tiers))
     prices, price = card.of(where), tiers[0].price
-    new = {
-        "storage": lambda: replace(prices, storage=tiers),
-        "put": lambda: replace(prices, put=price),
-        "get": lambda: replace(prices, get=price),
-        "transition": lambda: replace(prices, transition=price),
-        "monitoring": lambda: replace(prices, monitoring=price),
-    }[what]()
+    found = {field.name: getattr(prices, field.name) for field in fields(prices)}
+    new = ClassPrices(**found | {what: tiers if what == "storage" else price})
     card = replace(card, classes={**card.classes, where: new})
     # A LIST costs what a PUT into STANDARD costs, whatever the class.
     return replace(card, requests=Requests(list=price)) if name == "STANDARD.put" else card

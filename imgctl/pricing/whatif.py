@@ -7,10 +7,10 @@ from decimal import Decimal
 from imgctl.errors import UsageError
 from imgctl.model import VariantFormat
 from imgctl.pricing.archive import Archive, Held, archive_lines
-from imgctl.pricing.costs import DAYS_A_MONTH, Operation, Sized, request_cost, retrieval_cost
+from imgctl.pricing.costs import DAYS_A_MONTH, NONE, Operation, Sized, request_cost, retrieval, retrieval_cost
 from imgctl.pricing.lines import Line, Period, dollars, total
 from imgctl.pricing.model import delivery
-from imgctl.pricing.moves import Origin, hours_until_restored, hours_words, transition_estimate
+from imgctl.pricing.moves import Origin, hours_words, transition_estimate
 from imgctl.pricing.plan import VIEWED, Plan, stand_in
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.units import count_of
@@ -104,7 +104,7 @@ def what_if(card: Card, today: Today, change: Change) -> WhatIf:
     )
 
 
-def _moved(card: Card, today: Today, move: Move | None) -> dict[str, Held]:
+def _moved(card: Card, today: Today, move: Move | None) -> dict[str, Sized]:
     """What moves: old originals of dearer classes that are at least as large as every class bills."""
     if move is None:
         return {}
@@ -112,9 +112,9 @@ def _moved(card: Card, today: Today, move: Move | None) -> dict[str, Held]:
     if card.of(move.to).transition is None or move.to == STANDARD:
         raise UsageError(f"nothing is moved to {move.to} by a transition", hint="to=GLACIER_IR, GLACIER, DEEP_ARCHIVE")
     return {
-        name: Held(objects=held.objects - held.small, size=held.size - held.small_size)
+        name: held.large
         for name, held in today.movable.items()
-        if card.of(name).storage[0].price > target and held.objects > held.small and not _frozen(card, name)
+        if card.of(name).storage[0].price > target and held.large.objects and not _frozen(card, name)
     }
 
 
@@ -123,12 +123,12 @@ def _frozen(card: Card, name: str) -> bool:
     return any(tier.hours[1] > 0 for tier in card.of(name).retrieval.values()) and not card.of(name).access_tiers
 
 
-def _changed(today: Today, change: Change, moved: Mapping[str, Held]) -> Today:
+def _changed(today: Today, change: Change, moved: Mapping[str, Sized]) -> Today:
     originals = dict(today.archive.originals)
-    for name, held in moved.items():
+    for name, sized in moved.items():
         assert change.move is not None
-        originals[name] = originals[name].minus(held)
-        originals[change.move.to] = originals.get(change.move.to, Held()).plus(held)
+        originals[name] -= Held(large=sized)
+        originals[change.move.to] = originals.get(change.move.to, Held()) + Held(large=sized)
     variants = {name: count for name, count in today.archive.variants.items() if name not in change.drop}
     sizes = {name: int(size * change.size_ratio) for name, size in today.archive.sizes.items()}
     archive = Archive(originals=originals, variants=variants, sizes=sizes)
@@ -145,13 +145,10 @@ def _delivery(card: Card, today: Today) -> tuple[Line, ...]:
     return delivery(card, plan, views=today.views, cdn=today.cdn)
 
 
-def _moving(card: Card, move: Move | None, moved: Mapping[str, Held]) -> tuple[Line, ...]:
+def _moving(card: Card, move: Move | None, moved: Mapping[str, Sized]) -> tuple[Line, ...]:
     if move is None or not moved:
         return ()
-    origins = {
-        Origin(storage_class=name, age_days=move.older_than_days): Sized(objects=held.objects, size=held.size)
-        for name, held in moved.items()
-    }
+    origins = {Origin(storage_class=name, age_days=move.older_than_days): sized for name, sized in moved.items()}
     estimate = transition_estimate(card, to=move.to, moved=origins)
     return tuple(line for line in estimate.lines if line.period is Period.ONE_OFF)
 
@@ -162,11 +159,12 @@ def _rebuilding(card: Card, after: Today, change: Change) -> tuple[Line, ...]:
         return ()
     lines: list[Line] = []
     for name, held in after.archive.originals.items():
-        lines.append(replace(request_cost(card, name, Operation.GET, held.objects), name=f"GET in {name} to render"))
+        every = held.both
+        lines.append(request_cost(card, name, Operation.GET, every.objects, name=f"GET in {name} to render"))
         tier = _cheapest_tier(card, name)
-        lines += retrieval_cost(card, name, tier, objects=held.objects, size=held.size) if tier else ()
+        lines += retrieval_cost(card, name, tier, every) if tier else ()
     count = sum(after.archive.variants.values())
-    return (*lines, replace(request_cost(card, STANDARD, Operation.PUT, count), name="PUT of variants"))
+    return (*lines, request_cost(card, STANDARD, Operation.PUT, count, name="PUT of variants"))
 
 
 def _cheapest_tier(card: Card, name: str) -> str | None:
@@ -174,7 +172,7 @@ def _cheapest_tier(card: Card, name: str) -> str | None:
     return min(tiers, key=lambda tier: (tiers[tier].gb, tiers[tier].requests), default=None)
 
 
-def _worse(card: Card, today: Today, after: Today, change: Change, moved: Mapping[str, Held]) -> Iterator[str]:
+def _worse(card: Card, today: Today, after: Today, change: Change, moved: Mapping[str, Sized]) -> Iterator[str]:
     if change.move and moved:
         yield from _worse_moved(card, change.move, moved)
     for name in change.drop:
@@ -192,13 +190,13 @@ def _worse(card: Card, today: Today, after: Today, change: Change, moved: Mappin
         yield "viewers wait for the bucket's region, and every view is a GET"
 
 
-def _worse_moved(card: Card, move: Move, moved: Mapping[str, Held]) -> Iterator[str]:
-    objects, size = sum(held.objects for held in moved.values()), sum(held.size for held in moved.values())
+def _worse_moved(card: Card, move: Move, moved: Mapping[str, Sized]) -> Iterator[str]:
+    every = sum(moved.values(), NONE)
     for tier in card.of(move.to).retrieval:
-        cost = total(retrieval_cost(card, move.to, tier, objects=objects, size=size))
-        hours = hours_until_restored(card, move.to, tier)
+        cost = total(retrieval_cost(card, move.to, tier, every))
+        hours = retrieval(card, move.to, tier).hours
         wait = hours_words(hours) if hours[1] else "at once"
-        yield f"reading {count_of(objects, 'original')} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"
+        yield f"reading {count_of(every.objects, 'original')} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"
     days = card.of(move.to).minimum_days
     if days:
         yield f"who deletes or rewrites one within {count_of(days, 'day')} of {move.to} pays for all {days}"

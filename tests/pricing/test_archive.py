@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imgctl.errors import ConfigError, UsageError
 from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held, archive_bill, archive_lines, shares
 from imgctl.pricing.card import load_card
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.whatif import Change, Move, Today, what_if
 
 CARD = load_card()
@@ -17,7 +18,7 @@ GIB = 2**30
 MILLION = 1_000_000
 CLASSES = ("STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING")
 # A million originals of a MiB each, all in STANDARD, without variants: 976.5625 GiB.
-WARM = Held(objects=MILLION, size=MILLION * 2**20)
+WARM = Held(large=Sized(objects=MILLION, size=MILLION * 2**20))
 
 
 def cents(value: Decimal) -> str:
@@ -39,7 +40,7 @@ def test_an_archive_is_billed_by_class_and_its_variants_at_their_stated_sizes() 
 
 def test_small_objects_are_billed_at_their_smallest_size_whatever_the_others() -> None:
     # 500,000 of a KiB become 128 KiB: 61.03516 GiB; 500,000 of 2 MiB are 976.5625: × .0125.
-    held = Held(objects=MILLION, size=500_000 * (2**10 + 2**21), small=500_000, small_size=500_000 * 2**10)
+    held = Held(large=Sized(objects=500_000, size=500_000 * 2**21), small=Sized(objects=500_000, size=500_000 * 2**10))
 
     assert cents(archive_bill(CARD, archive(STANDARD_IA=held))) == cents(
         Decimal("1037.59766") * Decimal("0.0125") + Decimal("0.06426")
@@ -53,7 +54,7 @@ def holdings(draw: st.DrawFn) -> Archive:
         small, large = draw(st.integers(0, 10**6)), draw(st.integers(0, 10**6))
         small_size = draw(st.integers(0, small * 131_071))
         large_size = draw(st.integers(large * 131_072, large * 10**8))
-        originals[name] = Held(objects=small + large, size=small_size + large_size, small=small, small_size=small_size)
+        originals[name] = Held(large=Sized(objects=large, size=large_size), small=Sized(objects=small, size=small_size))
     variants = {name: draw(st.integers(0, 10**6)) for name in TYPICAL_SIZES}
     return Archive(originals=originals, variants=variants, sizes=TYPICAL_SIZES)
 
@@ -62,7 +63,7 @@ def together(parts: list[Archive]) -> Archive:
     originals: dict[str, Held] = {}
     for part in parts:
         for name, held in part.originals.items():
-            originals[name] = originals.get(name, Held()).plus(held)
+            originals[name] = originals.get(name, Held()) + held
     variants = {name: sum(part.variants[name] for part in parts) for name in TYPICAL_SIZES}
     return Archive(originals=originals, variants=variants, sizes=TYPICAL_SIZES)
 
@@ -110,7 +111,7 @@ def test_leaving_a_class_before_its_minimum_days_is_paid() -> None:
 
 
 def test_small_and_archived_originals_stay() -> None:
-    small = Held(objects=10, size=10_000, small=10, small_size=10_000)
+    small = Held(small=Sized(objects=10, size=10_000))
     today = Today(archive=archive(STANDARD=small, GLACIER=WARM), movable={"STANDARD": small, "GLACIER": WARM})
     found = what_if(CARD, today, Change(move=Move(older_than_days=0, to="DEEP_ARCHIVE")))
 

@@ -18,7 +18,6 @@ from imgctl.pricing.costs import (
     request_cost,
     retrieval,
     retrieval_cost,
-    together,
 )
 from imgctl.pricing.lines import Line
 from imgctl.pricing.prices import CLASSES
@@ -88,7 +87,7 @@ def test_what_is_stored_already_fills_the_lower_tiers() -> None:
 def test_small_objects_are_told_apart_by_their_band() -> None:
     # 1,000 of 1 KiB hide behind 1,000 of 1 MiB unless they are told: 128,000 KiB instead of 1,000.
     small, large = Sized(objects=1000, size=1000 * KIB), Sized(objects=1000, size=1000 * 1024 * KIB)
-    mixed = monthly_storage(CARD, "STANDARD_IA", together([small, large]))
+    mixed = monthly_storage(CARD, "STANDARD_IA", small + large)
     told = monthly_storage(CARD, "STANDARD_IA", small, large)
 
     assert amount(told) - amount(mixed) == 127_000 * KIB * Decimal("0.0125") / GIB
@@ -126,7 +125,7 @@ def test_requests_worked_by_hand(storage_class: str, operation: Operation, count
     ],
 )
 def test_retrieval_worked_by_hand(storage_class: str, tier: str, expected: str) -> None:
-    lines = retrieval_cost(CARD, storage_class, tier, objects=100_000, size=100_000 * 3_000_000)
+    lines = retrieval_cost(CARD, storage_class, tier, Sized(objects=100_000, size=100_000 * 3_000_000))
 
     assert cents(amount(lines)) == expected
 

@@ -6,9 +6,9 @@ import pytest
 
 from imgctl.errors import ConfigError
 from imgctl.pricing.card import load_card
-from imgctl.pricing.costs import Operation, Sized, request_cost
+from imgctl.pricing.costs import Operation, Sized, request_cost, retrieval
 from imgctl.pricing.estimate import Estimate
-from imgctl.pricing.moves import Leaving, hours_until_restored, hours_words, restore_estimate
+from imgctl.pricing.moves import Leaving, hours_words, restore_estimate
 
 GIB = 2**30
 CARD = load_card()
@@ -122,7 +122,7 @@ def test_a_tier_that_a_class_has_not_is_refused() -> None:
     ],
 )
 def test_how_long_it_takes_is_said(storage_class: str, tier: str, words: str) -> None:
-    assert hours_words(hours_until_restored(CARD, storage_class, tier)) == words
+    assert hours_words(retrieval(CARD, storage_class, tier).hours) == words
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_archive_tiers_of_intelligent_tiering_come_back_without_a_fee(name: str,
 
     # Nothing but the HEADs: no retrieval, and no readable copy beside the object.
     assert found.one_off == request_cost(CARD, name, Operation.HEAD, 2000).amount
-    assert hours_until_restored(CARD, name, tier)[1] == hours
+    assert retrieval(CARD, name, tier).hours[1] == hours
     assert "EXPEDITED" in CARD.of("ARCHIVE_ACCESS").retrieval
     assert "EXPEDITED" not in CARD.of("DEEP_ARCHIVE_ACCESS").retrieval

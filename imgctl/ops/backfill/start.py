@@ -26,8 +26,8 @@ from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
-from imgctl.pricing.costs import Sized
-from imgctl.pricing.moves import hours_until_restored, restore_estimate
+from imgctl.pricing.costs import Sized, retrieval
+from imgctl.pricing.moves import restore_estimate
 from imgctl.pricing.prices import Card
 from imgctl.run.stop import Stop
 from imgctl.run.threads import thread_pool
@@ -150,7 +150,7 @@ class Cold:
         for tier in Tier:
             try:
                 cost = restore_estimate(card, archived=archived, tier=tier, days=days).one_off
-                hours = [hours_until_restored(card, name, tier) for name in archived]
+                hours = [retrieval(card, name, tier).hours for name in archived]
             except ConfigError:
                 # A class without this tier.
                 continue

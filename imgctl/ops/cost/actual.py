@@ -72,7 +72,7 @@ def actual(card: Card, survey: Survey, by: By) -> Actual:
 
 def _growth(card: Card, survey: Survey) -> Growth:
     recent, whole = survey.recent, survey.archive
-    originals = {name: held.minus(recent.originals[name]) for name, held in whole.originals.items()}
+    originals = {name: held - recent.originals[name] for name, held in whole.originals.items()}
     variants = {name: count - recent.variants[name] for name, count in whole.variants.items()}
     before = replace(whole, originals=originals, variants=variants)
     puts = recent.rows + sum(recent.variants.values())
@@ -86,7 +86,7 @@ def _growth(card: Card, survey: Survey) -> Growth:
 
 def _by_class(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> tuple[Share, ...]:
     originals = tuple(
-        Share(name=f"{name} originals", objects=held.objects, size=held.size, amount=total(lines[name]))
+        Share(name=f"{name} originals", objects=held.both.objects, size=held.both.size, amount=total(lines[name]))
         for name, held in archive.originals.items()
     )
     amount = sum((total(lines[name]) for name in archive.variants), Decimal(0))

@@ -17,7 +17,7 @@ def plan_from(found: Survey, plan: Plan) -> Plan:
     archive = found.archive
     if not archive.rows:
         raise UsageError("the catalog has no images to start from", hint="leave --from-catalog out, or upload some")
-    dearest = max(archive.originals, key=lambda name: archive.originals[name].size)
+    dearest = max(archive.originals, key=lambda name: archive.originals[name].both.size)
     built = {name: archive.sizes[name] for name, count in archive.variants.items() if count}
     return replace(
         plan,

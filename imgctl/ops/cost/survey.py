@@ -72,7 +72,7 @@ def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
     return Survey(
         archive=_archive(totals, sizes),
         recent=_recent(totals, sizes),
-        movable={one.storage_class: one.old for one in totals if one.old.objects},
+        movable={one.storage_class: one.old for one in totals if one.old.both.objects},
         users=_parts((one for one in found if one.kind == USER), sizes),
         months=tuple(sorted(_parts((one for one in found if one.kind == MONTH), sizes), key=lambda one: one.name)),
         promised=sum(one.promised for one in totals),
@@ -94,7 +94,7 @@ def _archive(rows: Iterable[Stored], sizes: Mapping[str, int]) -> Archive:
     originals: dict[str, Held] = {}
     variants = {one.value: 0 for one in Variant}
     for one in rows:
-        originals[one.storage_class] = originals.get(one.storage_class, Held()).plus(one.all)
+        originals[one.storage_class] = originals.get(one.storage_class, Held()) + one.all
         for name in variants:
             variants[name] += one.variants[name]
     return Archive(originals=originals, variants=variants, sizes=dict(sizes))
@@ -106,7 +106,7 @@ def _recent(rows: list[Stored], sizes: Mapping[str, int]) -> Archive:
     for one in rows:
         originals[one.storage_class] = one.recent
         for name in variants:
-            variants[name] += one.variants[name] * one.recent.objects // (one.all.objects or 1)
+            variants[name] += one.variants[name] * one.recent.both.objects // (one.all.both.objects or 1)
     return Archive(originals=originals, variants=variants, sizes=dict(sizes))
 
 

@@ -12,7 +12,7 @@ from imgctl.ops.restore.look import Judge, Looker, is_wanted, note, rows
 from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import BadId
-from imgctl.pricing.costs import Sized
+from imgctl.pricing.costs import NONE, Sized
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Leaving, restore_estimate
 from imgctl.pricing.prices import Card
@@ -61,8 +61,8 @@ class Needs:
             self.archived.add(name, size)
         if order.permanent and name not in ARCHIVE_TIERS:
             key = (name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days))
-            before = self.leaving.get(key, Sized(objects=0, size=0))
-            self.leaving[key] = Sized(objects=before.objects + 1, size=before.size + size)
+            before = self.leaving.get(key, NONE)
+            self.leaving[key] = before + Sized(objects=1, size=size)
 
     def estimate(self, card: Card, order: RestoreOrder) -> Estimate:
         """What all of it costs; UsageError where a class has no such tier."""

@@ -11,7 +11,7 @@ from imgctl.ops.restore.order import Outcome, RestoreOrder, State, Wanted
 from imgctl.ops.restore.survey import status
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.ops.rows import BadId
-from imgctl.pricing.moves import hours_until_restored
+from imgctl.pricing.costs import retrieval
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore, Tier
 from imgctl.store.catalog.claims import awaiting_restore
@@ -38,7 +38,7 @@ class Round:
 
 def first_look_seconds(card: Card, storage_class: str, tier: Tier) -> float:
     """How long after asking it is worth looking: the least time the tier takes."""
-    least, most = hours_until_restored(card, storage_class, tier)
+    least, most = retrieval(card, storage_class, tier).hours
     return float(max(least, most * SHARE_OF_MOST)) * SECONDS_AN_HOUR
 
 

@@ -15,7 +15,7 @@ from imgctl.ops.row_blobs import BlobLooker
 from imgctl.ops.rows import BadId, pages
 from imgctl.ops.transition.eligibility import Eligibility, Verdict
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-from imgctl.pricing.costs import Sized
+from imgctl.pricing.costs import NONE, Sized
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Origin, monthly_before, payback_months, saving_per_month, transition_estimate
 from imgctl.run.threads import thread_pool
@@ -191,8 +191,8 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
 
 def add_to(totals: dict[K, Sized], key: K, size: int) -> None:
     """Count one more original of `size` bytes."""
-    before = totals.get(key, Sized(objects=0, size=0))
-    totals[key] = Sized(objects=before.objects + 1, size=before.size + size)
+    before = totals.get(key, NONE)
+    totals[key] = before + Sized(objects=1, size=size)
 
 
 def _keeps_versions(cold: BlobStore) -> bool | None:

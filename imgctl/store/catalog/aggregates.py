@@ -33,6 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from imgctl.model import Status, StorageClass, Variant
 from imgctl.pricing.archive import Held
+from imgctl.pricing.costs import Sized
 from imgctl.store.catalog.lookups import Scope, within
 from imgctl.store.catalog.schema import POSTGRES, SAFE, SQLITE, Id, images, in_status, seconds_until
 
@@ -231,7 +232,9 @@ def _weight(grain: CTE, weights: Weights) -> ColumnElement[float]:
 def _stored(row: Row[*tuple[object, ...]]) -> Stored:
     found = row._asdict()
     for period in _PERIODS:
-        found[period] = Held(**{what: int(found.pop(f"{period}_{what}")) for what in _HELD})
+        objects, size, small, small_size = (int(found.pop(f"{period}_{what}")) for what in _HELD)
+        below = Sized(objects=small, size=small_size)
+        found[period] = Held(large=Sized(objects=objects, size=size) - below, small=below)
     variants = {one.value: int(found.pop(one.value)) for one in Variant}
     unknown, promised = int(found.pop("unknown")), int(found.pop("promised"))
     return Stored(**found, variants=variants, unknown=unknown, promised=promised)

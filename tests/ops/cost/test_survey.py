@@ -17,6 +17,7 @@ from imgctl.ops.cost.start import plan_from
 from imgctl.ops.cost.survey import Question, survey
 from imgctl.pricing.archive import Held
 from imgctl.pricing.card import load_card
+from imgctl.pricing.costs import Sized
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change
 from imgctl.store.catalog.engine import Catalog
@@ -91,19 +92,21 @@ def test_originals_are_summed_by_class_and_variants_by_their_keys(stocked: Catal
     found = survey(stocked, CARD, Question())
 
     assert found.archive.originals == {
-        "STANDARD": Held(objects=5, size=6 * MB + 51_000, small=2, small_size=51_000),
-        "GLACIER": Held(objects=1, size=5 * MB, small=0, small_size=0),
+        "STANDARD": Held(large=Sized(objects=3, size=6 * MB), small=Sized(objects=2, size=51_000)),
+        "GLACIER": Held(large=Sized(objects=1, size=5 * MB)),
     }
     assert found.archive.variants == {"thumb": 6, "medium": 5, "full": 6}
     assert (found.promised, found.unknown) == (1, 1)
-    assert found.recent.originals["STANDARD"] == Held(objects=2, size=3 * MB + 50_000, small=1, small_size=50_000)
+    assert found.recent.originals["STANDARD"] == Held(
+        large=Sized(objects=1, size=3 * MB), small=Sized(objects=1, size=50_000)
+    )
 
 
 def test_what_is_old_enough_to_move_is_told_apart(stocked: Catalog) -> None:
     found = survey(stocked, CARD, Question(older_than=timedelta(days=90)))
 
-    assert found.movable["STANDARD"] == Held(objects=3, size=3 * MB + 1000, small=1, small_size=1000)
-    assert found.movable["GLACIER"].objects == 1
+    assert found.movable["STANDARD"] == Held(large=Sized(objects=2, size=3 * MB), small=Sized(objects=1, size=1000))
+    assert found.movable["GLACIER"].both.objects == 1
 
 
 def test_the_dearest_user_comes_first_and_no_more_than_asked_for(stocked: Catalog) -> None:
