@@ -53,7 +53,7 @@ def card_toml(card: Card) -> str:
 
 
 def _record(make: type[T], value: object, place: str) -> T:
-    """A dataclass from a table that has what has no default, and nothing that is no field.
+    """A dataclass from a table that has what has no default, and nothing else.
 
     A misspelt name must not pass: its price would be missing from every sum.
     """
