@@ -9,18 +9,18 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from heapq import merge
 from io import FileIO
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from stat import S_ISREG
 from zlib import crc32
 
 from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import StorageClass, is_archived
+from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, sync_directory, unchanged
 from imgctl.store.blobs.walk import Range, files_below, walk
 
@@ -32,21 +32,6 @@ _CHUNK = 4 * 2**20
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """Where a blob lies, in which class, and until when a restore lets it be read."""
-
-    path: Path
-    storage_class: StorageClass
-    stat: os.stat_result
-    restored_until: datetime | None = None
-
-    @property
-    def readable(self) -> bool:
-        """Whether its bytes may be read now."""
-        return not is_archived(self.storage_class) or self.restored_until is not None
-
-
 class Archive:
     """Both roots of a store: `root` for STANDARD, `archive` for the rest; raises OSError, and BlobArchived."""
 
@@ -55,12 +40,12 @@ class Archive:
         self.archive = archive
         self._sidecars = DurableDirectory(archive)
 
-    def place(self, key: str, storage_class: StorageClass) -> Path:
+    def place(self, key: str, storage_class: str) -> Path:
         """Where a blob of that class lies."""
-        return self._directory(storage_class) / key
+        return (self.root if storage_class == StorageClass.STANDARD else self.archive / storage_class) / key
 
-    def find(self, key: str) -> Held | None:
-        """Where the blob lies, or None."""
+    def find(self, key: str) -> Blob | None:
+        """The blob, or None."""
         # Twice: a move may take it from where was not yet looked to where was looked already.
         for _ in range(2):
             found = next(self.places(key), None)
@@ -68,62 +53,50 @@ class Archive:
                 return found
         return None
 
-    def places(self, key: str) -> Iterator[Held]:
+    def get(self, key: str) -> Blob:
+        """The blob; FileNotFoundError when it lies nowhere."""
+        found = self.find(key)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
+        return found
+
+    def places(self, key: str) -> Iterator[Blob]:
         """Everywhere it lies: one place, but for moves under way or cut short."""
-        classes = StorageClass if self.archive.is_dir() else (StorageClass.STANDARD,)
-        for storage_class in classes:
-            path = self.place(key, storage_class)
-            found = _stat(path)
+        for storage_class in self._classes():
+            found = _stat(self.place(key, storage_class))
             if found is not None and S_ISREG(found.st_mode):
-                yield self._held(key, path, storage_class, found)
+                yield self._blob(key, storage_class, found)
 
     def is_archived(self, key: str) -> bool:
         """Whether it lies under the archive root."""
-        return any(held.storage_class is not StorageClass.STANDARD for held in self.places(key))
+        return any(blob.storage_class != StorageClass.STANDARD for blob in self.places(key))
 
     def open(self, key: str) -> FileIO:
         """Open for reading; FileNotFoundError when it lies nowhere, BlobArchived when it must be restored first."""
         for _ in range(_TRIES):
-            held = self.readable(key)
+            blob = self.get(key)
+            refuse_archived(blob)
             # Moved since it was found.
             with suppress(FileNotFoundError):
-                return held.path.open("rb", buffering=0)
+                return self.place(key, blob.storage_class).open("rb", buffering=0)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
 
-    def readable(self, key: str) -> Held:
-        """Where a blob lies that may be read; raises as `open` does."""
-        held = self.find(key)
-        if held is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
-        refuse_archived(key, held)
-        return held
-
-    def scan(self, wanted: Range) -> Iterator[tuple[str, Held]]:
+    def scan(self, wanted: Range) -> Iterator[Blob]:
         """All blobs in the range in byte order of their keys, whatever their class."""
         last = ""
-        for key, _, found, storage_class in self._walks(wanted):
-            if key != last:
-                last = key
-                yield key, self._held(key, self.place(key, storage_class), storage_class, found)
+        # Of one key the earlier class comes first.
+        for blob in merge(*(self._walk(one, wanted) for one in self._classes()), key=attrgetter("key")):
+            if blob.key != last:
+                last = blob.key
+                yield blob
 
-    def delete(self, key: str) -> None:
-        """Delete it wherever it lies; nothing there is no error."""
-        if self.archive.is_dir():
-            self._drop(key, tuple(StorageClass))
-            return
-        with suppress(FileNotFoundError, NotADirectoryError):
-            (self.root / key).unlink()
-
-    def drop(self, key: str) -> None:
-        """Delete what of it lies under the archive root: it was overwritten."""
-        if self.archive.is_dir():
-            self._drop(key, tuple(one for one in StorageClass if one is not StorageClass.STANDARD))
-
-    def _drop(self, key: str, classes: tuple[StorageClass, ...]) -> None:
-        with self.locked(key):
-            for storage_class in classes:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    self.place(key, storage_class).unlink()
+    def delete(self, key: str, *, but: StorageClass | None = None) -> None:
+        """Delete it wherever it lies, but for one class; nothing there is no error."""
+        with self.locked(key) if self.archive.is_dir() else nullcontext():
+            for storage_class in self._classes():
+                if storage_class is not but:
+                    with suppress(FileNotFoundError, NotADirectoryError):
+                        self.place(key, storage_class).unlink()
             self.forget_restore(key)
 
     def note_restore(self, key: str, until: datetime) -> None:
@@ -144,25 +117,24 @@ class Archive:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _walks(self, wanted: Range) -> Iterator[tuple[str, int, os.stat_result, StorageClass]]:
-        classes = tuple(StorageClass) if self.archive.is_dir() else (StorageClass.STANDARD,)
-        walks = [self._walk(rank, storage_class, wanted) for rank, storage_class in enumerate(classes)]
-        return iter(walks[0]) if len(walks) == 1 else merge(*walks, key=itemgetter(0, 1))
+    def _classes(self) -> tuple[StorageClass, ...]:
+        return tuple(StorageClass) if self.archive.is_dir() else (StorageClass.STANDARD,)
 
-    def _walk(
-        self, rank: int, storage_class: StorageClass, wanted: Range
-    ) -> Iterator[tuple[str, int, os.stat_result, StorageClass]]:
-        for key, path in walk(files_below(self._directory(storage_class)), wanted):
+    def _walk(self, storage_class: StorageClass, wanted: Range) -> Iterator[Blob]:
+        for key, path in walk(files_below(self.place("", storage_class)), wanted):
             # A file that is deleted meanwhile is no longer listed.
             with suppress(FileNotFoundError):
-                yield key, rank, os.stat(path), storage_class  # noqa: PTH116 (a Path a file costs more than the stat)
+                yield self._blob(key, storage_class, os.stat(path))  # noqa: PTH116 (a Path a file costs more than the stat)
 
-    def _directory(self, storage_class: StorageClass) -> Path:
-        return self.root if storage_class is StorageClass.STANDARD else self.archive / storage_class
-
-    def _held(self, key: str, path: Path, storage_class: StorageClass, found: os.stat_result) -> Held:
-        until = self._restored_until(key) if is_archived(storage_class) else None
-        return Held(path=path, storage_class=storage_class, stat=found, restored_until=until)
+    def _blob(self, key: str, storage_class: StorageClass, found: os.stat_result) -> Blob:
+        return Blob(
+            key=key,
+            size=found.st_size,
+            modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+            etag=etag_of(found),
+            storage_class=storage_class,
+            restored_until=self._restored_until(key) if is_archived(storage_class) else None,
+        )
 
     def _restored_until(self, key: str) -> datetime | None:
         with suppress(FileNotFoundError, NotADirectoryError, ValueError):
@@ -184,64 +156,58 @@ def _stat(path: Path) -> os.stat_result | None:
         raise
 
 
-def refuse_archived(key: str, held: Held) -> None:
+def refuse_archived(blob: Blob) -> None:
     """BlobArchived unless it may be read now."""
-    if not held.readable:
-        hint = f"restore it first: imgctl restore {key}"
-        raise BlobArchived(f"{key} lies in an archive storage class ({held.storage_class})", hint=hint)
+    if not blob.readable:
+        hint = f"restore it first: imgctl restore {blob.key}"
+        raise BlobArchived(f"{blob.key} lies in an archive storage class ({blob.storage_class})", hint=hint)
 
 
-def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Held:
+def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Blob:
     """Give it its name in the new class, then take the old one away; FileNotFoundError when it lies nowhere.
 
     Where both roots are on one file system nothing of it changes; else it is copied, looked at again, and keeps its
     ETag if the other file system keeps times as exactly.
     """
     with archive.locked(key):
-        held = archive.find(key)
-        if held is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(archive.root / key))
-        if held.storage_class is not to:
-            held = _taken(archive, key, _movable(archive, key, held, etag), to)
+        blob = archive.get(key)
+        if blob.storage_class != to:
+            refuse_archived(blob)
+            if blob.etag != etag:
+                raise replaced(key)
+            _take(archive, blob, to)
             archive.forget_restore(key)
         for left in list(archive.places(key)):
-            if left.storage_class is not to:
-                _refuse_different(left.path, held.path)
-                left.path.unlink(missing_ok=True)
-                sync_directory(left.path.parent)
-        return held
+            if left.storage_class != to:
+                path = archive.place(key, left.storage_class)
+                _refuse_different(path, archive.place(key, to))
+                path.unlink(missing_ok=True)
+                sync_directory(path.parent)
+        return archive.get(key)
 
 
-def _movable(archive: Archive, key: str, held: Held, etag: str) -> Held:
-    refuse_archived(key, held)
-    if etag_of(held.stat) != etag:
-        raise replaced(key)
-    return held
-
-
-def _taken(archive: Archive, key: str, held: Held, to: StorageClass) -> Held:
-    path = archive.place(key, to)
+def _take(archive: Archive, blob: Blob, to: StorageClass) -> None:
+    source, path = archive.place(blob.key, blob.storage_class), archive.place(blob.key, to)
     directory = DurableDirectory(archive.root if to is StorageClass.STANDARD else archive.archive)
     try:
-        _link_or_copy(directory, key, held, path)
+        _link_or_copy(directory, source, path, blob)
     except FileExistsError:
         # Left by a move that was cut short, perhaps before its name was on the disk.
         directory.settle(path.parent)
-    _refuse_different(held.path, path)
-    return Held(path=path, storage_class=to, stat=path.stat())
+    _refuse_different(source, path)
 
 
-def _link_or_copy(directory: DurableDirectory, key: str, held: Held, path: Path) -> None:
+def _link_or_copy(directory: DurableDirectory, source: Path, path: Path, blob: Blob) -> None:
     try:
-        directory.link(held.path, path)
+        directory.link(source, path)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
     else:
         return
-    with held.path.open("rb", buffering=0) as source:
-        chunks = unchanged(source, key, etag=etag_of(held.stat), chunk_size=_CHUNK)
-        directory.create(path, chunks, modified_ns=held.stat.st_mtime_ns)
+    with source.open("rb", buffering=0) as opened:
+        chunks = unchanged(opened, blob.key, etag=blob.etag, chunk_size=_CHUNK)
+        directory.create(path, chunks, modified_ns=source.stat().st_mtime_ns)
 
 
 def _refuse_different(one: Path, other: Path) -> None:

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
+from imgctl.errors import BlobCorrupt, BlobExists, StoreError
 from imgctl.keys import PROBES
-from imgctl.model import is_archived
-from imgctl.store.blobs.archive import Archive, Held, move
+from imgctl.model import StorageClass, is_archived
+from imgctl.store.blobs.archive import Archive, move
 from imgctl.store.blobs.base import IMMUTABLE, Blob, Restore, Tier, beside, checked, is_path, known_class
-from imgctl.store.blobs.files import DurableDirectory, checked_chunks, etag_of, translated, unchanged, writing
+from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
@@ -71,7 +71,7 @@ class LocalStore:
         path = self._path(key)
         with writing(key, path):
             self._files.replace(path, (body,))
-            self._archive.drop(key)
+            self._archive.delete(key, but=StorageClass.STANDARD)
 
     def get(self, key: str) -> bytes:
         """The whole blob; BlobMissing when there is none, BlobArchived when it must be restored first."""
@@ -92,8 +92,7 @@ class LocalStore:
     def head(self, key: str) -> Blob | None:
         """The blob with its class and restore, or None; any name that a file may have, also one we'd never write."""
         with translated(key, self._root):
-            held = self._archive.find(key) if is_path(key) else None
-        return _blob(key, held) if held is not None else None
+            return self._archive.find(key) if is_path(key) else None
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         """The same: a file system keeps no checksums."""
@@ -102,8 +101,7 @@ class LocalStore:
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """Blobs in UTF-8 byte order of their keys, archived ones too; an absent root holds none."""
         with translated("", self._root):
-            for key, held in self._archive.scan(Range(prefix=prefix, after=after, until=until)):
-                yield _blob(key, held)
+            yield from self._archive.scan(Range(prefix=prefix, after=after, until=until))
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
         """A directory is asked nothing that costs."""
@@ -126,7 +124,7 @@ class LocalStore:
         """Move the file to the class's directory; its ETag stays where the file system keeps times as exactly."""
         wanted = known_class(to)
         with translated(key, self._path(key)):
-            moved = _blob(key, move(self._archive, key, to=wanted, etag=etag))
+            moved = move(self._archive, key, to=wanted, etag=etag)
         if moved.storage_class != to:
             raise BlobCorrupt(f"{key} did not arrive in {to}", hint="run the same again")
         return moved
@@ -135,13 +133,11 @@ class LocalStore:
         """Let it be read at once, until midnight (UTC) after that many days, as AWS rounds."""
         path = self._path(key)
         with translated(key, path), self._archive.locked(key):
-            held = self._archive.find(key)
-            if held is None:
-                raise BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
-            if not is_archived(held.storage_class):
-                raise StoreError(f"{key} is {held.storage_class}: there is nothing to restore", hint="read it as it is")
+            blob = self._archive.get(key)
+            if not is_archived(blob.storage_class):
+                raise StoreError(f"{key} is {blob.storage_class}: there is nothing to restore", hint="read it as it is")
             self._archive.note_restore(key, midnight_after(datetime.now(UTC) + (days or 1) * _DAY))
-            return Restore.STARTED if held.restored_until is None else Restore.EXTENDED
+            return Restore.STARTED if blob.restored_until is None else Restore.EXTENDED
 
     def keeps_versions(self) -> bool:
         """Never: a directory has one version of a file."""
@@ -155,8 +151,8 @@ class LocalStore:
         """The file's URL, wherever it lies; what it allows is the file system's to say."""
         path = self._path(key)
         with translated(key, path):
-            held = self._archive.find(key)
-        return (held.path if held is not None else path).as_uri()
+            blob = self._archive.find(key)
+        return (self._archive.place(key, blob.storage_class) if blob is not None else path).as_uri()
 
     def file(self, key: str) -> Path:
         """The file of a blob of the standard class; BlobMissing where there is none."""
@@ -213,14 +209,3 @@ def midnight_after(at: datetime) -> datetime:
     """The first midnight (UTC) at or after a time: when a restore that lasts until then ends (S3 User Guide)."""
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight if midnight == at else midnight + _DAY
-
-
-def _blob(key: str, held: Held) -> Blob:
-    return Blob(
-        key=key,
-        size=held.stat.st_size,
-        modified_at=datetime.fromtimestamp(held.stat.st_mtime, UTC),
-        etag=etag_of(held.stat),
-        storage_class=held.storage_class,
-        restored_until=held.restored_until,
-    )
