@@ -32,7 +32,7 @@ from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
 from imgctl.store.blobs.s3_put import IF_ABSENT, put_file, sign_put
-from imgctl.store.blobs.s3_traits import LACKING, PutIfAbsent, traits_of
+from imgctl.store.blobs.s3_traits import LACKING, all_traits, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class S3Store:
         self.bucket = Bucket(settings, name=bucket, prefix=prefix)
         self._settings = settings
         self._limits = limits or CopyLimits()
-        self._absent = PutIfAbsent(self.bucket)
 
     @property
     def pushbacks(self) -> int:
@@ -66,14 +65,14 @@ class S3Store:
 
     @property
     def put_if_absent(self) -> Kept | None:
-        return self._absent.found
+        return self.bucket.traits.put_if_absent
 
     def traits(self) -> Traits:
-        return traits_of(self.bucket, self._absent.find(""), checksum=self._settings.checksum != "none")
+        return all_traits(self.bucket, checksum=self._settings.checksum != "none")
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put if absent, with a CRC64NVME that the server checks; a server that lacks it is asked by HEAD first."""
-        kept = self._absent.find(checked(key))
+        kept = put_if_absent(self.bucket, checked(key))
         if kept in LACKING and self.head(key) is not None:
             raise _taken(key)
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
@@ -181,8 +180,11 @@ class S3Store:
 
     def keeps_versions(self) -> bool:
         """Whether versioning is, or once was, switched on: then overwritten objects may stay."""
-        answer = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=self.bucket.name)
-        return bool(answer.get("Status"))
+        traits, name = self.bucket.traits, self.bucket.name
+        if traits.versions is None:
+            answer = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=name)
+            traits.versions = bool(answer.get("Status"))
+        return traits.versions
 
     def delete_version(self, key: str, version_id: str) -> None:
         current = self.details(key)
@@ -199,7 +201,7 @@ class S3Store:
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None where it could overwrite."""
-        if self._absent.find(checked(key)) in LACKING:
+        if put_if_absent(self.bucket, checked(key)) in LACKING:
             return None
         return sign_put(self.bucket, key, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
 
@@ -230,7 +232,7 @@ class S3Store:
 
     def _condition(self, key: str) -> Mapping[str, str]:
         """Put-if-absent as boto3 takes it; nothing for a server that would refuse the header."""
-        return {} if self._absent.find(key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
+        return {} if put_if_absent(self.bucket, key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
     def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode") -> None:
         name = self.bucket.prefix + checked(key)

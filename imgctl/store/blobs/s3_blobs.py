@@ -77,16 +77,16 @@ def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bo
     there. Told by the first page, or asked once of a key with a slash: behind `2024.~` a server of S3's order still lists
     `2024/…`.
     """
-    if bucket.sorts_segments is None and any(map(gt, page.keys, islice(page.keys, 1, None))):
-        bucket.sorts_segments = True
-    if bucket.sorts_segments is None:
+    if bucket.traits.sorts_segments is None and any(map(gt, page.keys, islice(page.keys, 1, None))):
+        bucket.traits.sorts_segments = True
+    if bucket.traits.sorts_segments is None:
         # Not every server takes a control character in a query.
         keys = (key for key in page.keys if "/" in key and key.partition("/")[0].isprintable())
         if (key := next(keys, None)) is not None:
             start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
             _, behind = _page(bucket, "", start, asked)
-            bucket.sorts_segments = not (behind.keys and behind.keys[0] <= key)
-    return bool(bucket.sorts_segments)
+            bucket.traits.sorts_segments = not (behind.keys and behind.keys[0] <= key)
+    return bool(bucket.traits.sorts_segments)
 
 
 def _entries(
@@ -162,7 +162,7 @@ def _page(
 
 def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> "ListAnswer":
     asked()
-    if bucket.lists_restores:
+    if bucket.traits.lists_restores:
         try:
             return once(bucket.client.list_objects_v2, **wanted, **_RESTORES)
         except Exception as error:
@@ -170,7 +170,7 @@ def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None])
             if type(bucket.judged(error)) not in (StoreError, StoreUnsupported):
                 raise
     answer = once(bucket.client.list_objects_v2, **wanted)
-    bucket.lists_restores = False
+    bucket.traits.lists_restores = False
     return answer
 
 

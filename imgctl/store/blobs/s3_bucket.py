@@ -22,6 +22,7 @@ from imgctl.store.blobs.s3_connect import (
     session,
 )
 from imgctl.store.blobs.s3_errors import Target, failure_of
+from imgctl.store.blobs.traits import Traits
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -43,11 +44,9 @@ class Bucket:
         self.name = name
         self.prefix = prefix
         self.pushbacks = 0
-        # Until a listing finds out otherwise.
-        self.lists_restores = True
-        self.sorts_segments: bool | None = None
+        self.traits = Traits()
+        self.lock = threading.RLock()
         self._settings = settings
-        self._lock = threading.Lock()
         self._where: Connection | None = None
         self._bytes: ObstoreS3 | None = None
         self._client: S3Client | None = None
@@ -68,7 +67,7 @@ class Bucket:
     def bytes(self) -> ObstoreS3:
         """The client for bytes."""
         if self._bytes is None:
-            with self._lock:
+            with self.lock:
                 if self._bytes is None:
                     self._bytes = open_obstore(self.where)
         return self._bytes
@@ -77,7 +76,7 @@ class Bucket:
     def client(self) -> "S3Client":
         """The client for multipart uploads, listings and AWS-only control, on the same credentials."""
         if self._client is None:
-            with self._lock:
+            with self.lock:
                 if self._client is None:
                     self._client = cast("S3Client", open_boto3(self.where))
         return self._client

@@ -1,7 +1,6 @@
 """A bucket's traits, found out by requests that it should refuse or obey; the probes are deleted again."""
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -25,60 +24,50 @@ _BODY, _OTHER, _CRC64NVME = b"123456789", b"987654321", "rosUhgp5mIg="
 _ORDERED = ("B", "a", "a1", "b", "é")
 
 
-class PutIfAbsent:
-    """Whether one bucket refuses a put under a key that is taken; `found` is None until somebody asked."""
+def put_if_absent(bucket: Bucket, key: str) -> Kept:
+    """Whether a put under a key that is taken is refused: a small object is put twice under one new name, and deleted.
 
-    def __init__(self, bucket: Bucket) -> None:
-        self.found: Kept | None = None
-        self._bucket = bucket
-        self._lock = threading.Lock()
-
-    def find(self, key: str) -> Kept:
-        """Put a small object twice under one new name, and delete it; raises StoreError, and asks again the next time.
-
-        UNKNOWN where these puts are forbidden. What a run lacks is said once in the log. `key` is what errors name.
-        """
-        if self.found is None:
-            with self._lock:
-                if self.found is None:
-                    self.found = self._tried(key)
-                    if said := warning(self.found):
-                        log.warning("bucket %s: %s", self._bucket.name, said)
-        return self.found
-
-    def _tried(self, key: str) -> Kept:
-        bucket, name = self._bucket, f"{self._bucket.prefix}{PROBES}{uuid4()}"
-        put = partial(obstore.put, bucket.bytes, name, b"imgctl", mode="create", use_multipart=False)
-        try:
-            bucket.call(key, put)
-            bucket.call(key, put)
-        except StoreUnsupported:
-            return Kept.NOT_IMPLEMENTED
-        except StoreDenied:
-            return Kept.UNKNOWN
-        except BlobExists:
-            kept = Kept.YES
-        else:
-            kept = Kept.IGNORED
-        with suppress(StoreError):
-            bucket.call(key, partial(obstore.delete, bucket.bytes, name))
-        return kept
+    UNKNOWN where these puts are forbidden. What a run lacks is said once in the log. Raises StoreError, and asks again
+    the next time; `key` is what errors name.
+    """
+    with bucket.lock:
+        if (kept := bucket.traits.put_if_absent) is None:
+            kept = bucket.traits.put_if_absent = _put_twice(bucket, key)
+            if said := warning(kept):
+                log.warning("bucket %s: %s", bucket.name, said)
+    return kept
 
 
-def traits_of(bucket: Bucket, put_if_absent: Kept, *, checksum: bool) -> Traits:
-    """All traits of a bucket, its put-if-absent being known; `checksum` says whether puts carry one."""
-    prober = _Prober(bucket)
+def _put_twice(bucket: Bucket, key: str) -> Kept:
+    name = f"{bucket.prefix}{PROBES}{uuid4()}"
+    put = partial(obstore.put, bucket.bytes, name, b"imgctl", mode="create", use_multipart=False)
     try:
-        return Traits(
-            put_if_absent=put_if_absent,
-            checksum=prober.checksum() if checksum else Kept.UNKNOWN,
-            order=prober.order(),
-            if_match=prober.if_match(),
-            etag=prober.etag(),
-        )
+        bucket.call(key, put)
+        bucket.call(key, put)
+    except StoreUnsupported:
+        return Kept.NOT_IMPLEMENTED
+    except StoreDenied:
+        return Kept.UNKNOWN
+    except BlobExists:
+        kept = Kept.YES
+    else:
+        kept = Kept.IGNORED
+    with suppress(StoreError):
+        bucket.call(key, partial(obstore.delete, bucket.bytes, name))
+    return kept
+
+
+def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:
+    """The bucket's traits, each tried that was not yet; `checksum` says whether puts carry one."""
+    put_if_absent(bucket, "")
+    traits, prober = bucket.traits, _Prober(bucket)
+    try:
+        traits.checksum = prober.checksum() if checksum else Kept.UNKNOWN
+        traits.order, traits.if_match, traits.etag = prober.order(), prober.if_match(), prober.etag()
     finally:
         with suppress(StoreError):
             bucket.call("", partial(obstore.delete, bucket.bytes, prober.put))
+    return traits
 
 
 class _Prober:

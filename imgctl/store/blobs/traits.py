@@ -1,6 +1,6 @@
 """What a store was found to do of what imgctl's laws rest on: one value, and what each answer means to an operator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -22,16 +22,20 @@ class Level(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Traits:
-    """What one store does, each found out by trying it.
+    """What one store does, each found out by trying it: once in a run, when it is needed first. None is not yet tried.
 
     `put_if_absent`: refuses `If-None-Match: *` for a key that is taken. `checksum`: refuses a body whose CRC64NVME
     differs. `order`: lists in UTF-8 byte order from start-after on. `if_match`: answers a ranged GET with that range,
-    and refuses it under another ETag. `etag`: names one in its answer to PUT.
+    and refuses it under another ETag. `etag`: names one in its answer to PUT. `versions`: keeps what is overwritten.
+    `lists_restores`: tells of restores in listings. `sorts_segments`: lists `a/b` before `a-b`.
     """
 
-    put_if_absent: Kept
+    put_if_absent: Kept | None = None
+    versions: bool | None = field(default=None, compare=False)
+    lists_restores: bool = field(default=True, compare=False)
+    sorts_segments: bool | None = field(default=None, compare=False)
     checksum: Kept = Kept.NOT_APPLICABLE
     order: Kept = Kept.NOT_APPLICABLE
     if_match: Kept = Kept.NOT_APPLICABLE
@@ -115,7 +119,7 @@ def verdicts(traits: Traits) -> list[Verdict]:
         ("if-match", traits.if_match),
         ("etag", traits.etag),
     )
-    return [verdict(name, kept) for name, kept in found if kept is not Kept.NOT_APPLICABLE]
+    return [verdict(name, kept) for name, kept in found if kept not in (None, Kept.NOT_APPLICABLE)]
 
 
 def verdict(name: str, kept: Kept) -> Verdict:
