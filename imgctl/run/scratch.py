@@ -4,9 +4,9 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from types import TracebackType
@@ -29,7 +29,8 @@ class Scratch:
         place.mkdir(parents=True, exist_ok=True)
         # A kind of its own, as the tests', is nobody else's business: what they leave may be large.
         sweep(place, KINDS if kind in KINDS else (kind,))
-        self.path, self._lock = _locked(kind, place)
+        self.path, lock = _locked(lambda: Path(mkdtemp(prefix=f"imgctl-{kind}-", dir=place)), directory=True)
+        self._lock: int | None = lock
 
     def close(self) -> None:
         """Remove the directory and what is in it; what cannot be removed is left to a later sweep."""
@@ -60,7 +61,7 @@ def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
         return
     file = file.absolute() if anew else file.resolve()
     _sweep_parts(file.parent)
-    new, lock = _locked_part(file)
+    new, lock = _locked(partial(_new_part, file), directory=False)
     try:
         yield new
         if new.exists():
@@ -92,17 +93,10 @@ def _sweep_parts(place: Path) -> None:
         _remove_if_dead(left, directory=False)
 
 
-def _locked_part(file: Path) -> tuple[Path, int]:
-    while True:
-        path = file.with_name(f".{file.name[:48]}.{os.urandom(4).hex()}{PART}")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):
-            # Where files cannot be locked, sweeps cannot lock them either.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return path, lock
-        # A sweep came between the making and the locking.
-        os.close(lock)
+def _new_part(file: Path) -> Path:
+    path = file.with_name(f".{file.name[:48]}.{os.urandom(4).hex()}{PART}")
+    path.touch(exist_ok=False)
+    return path
 
 
 def sweep(place: Path, kinds: Iterable[str] = KINDS) -> None:
@@ -112,23 +106,19 @@ def sweep(place: Path, kinds: Iterable[str] = KINDS) -> None:
             _remove_if_dead(left, directory=True)
 
 
-def _locked(kind: str, place: Path) -> tuple[Path, int | None]:
+def _locked(make: Callable[[], Path], *, directory: bool) -> tuple[Path, int]:
+    """What `make` makes anew, locked for as long as this process keeps the number open."""
     while True:
-        path = Path(mkdtemp(prefix=f"imgctl-{kind}-", dir=place))
-        try:
-            lock = _open(path)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            # A file system that locks no directories; sweeps cannot lock it either, and leave it.
+        path = make()
+        # It is gone where a sweep came between the making and the locking.
+        with suppress(FileNotFoundError):
+            lock = _open(path, directory=directory)
+            with suppress(OSError):
+                # Where nothing can be locked, sweeps cannot lock it either, and leave it.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return path, lock
             os.close(lock)
-            return path, None
-        if path.is_dir():
-            return path, lock
-        # A sweep came between the making and the locking.
-        os.close(lock)
 
 
 def _remove_if_dead(left: Path, *, directory: bool) -> None:
@@ -147,6 +137,6 @@ def _remove_if_dead(left: Path, *, directory: bool) -> None:
         os.close(lock)
 
 
-def _open(path: Path, *, directory: bool = True) -> int:
+def _open(path: Path, *, directory: bool) -> int:
     kind = os.O_DIRECTORY if directory else os.O_NONBLOCK
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind)
