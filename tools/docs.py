@@ -17,7 +17,7 @@ import click
 
 from imgctl.cli.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.imaging.formats import KNOWN
 
 ROOT = Path(__file__).parent.parent

@@ -19,8 +19,8 @@ import click
 from imgctl.cli.layout import Command
 from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
-from imgctl.config import Settings, load_settings
-from imgctl.config.endpoint import endpoint_of
+from imgctl.config.load import load_settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode
 from imgctl.run.progress import Progress, aside
 from imgctl.run.stop import Stop
@@ -49,7 +49,7 @@ class Session:
     @property
     def endpoint_url(self) -> str:
         """The S3 endpoint in force, the AWS chain's own variables included; empty for AWS."""
-        return endpoint_of(self.settings.store, os.environ)
+        return self.settings.store.endpoint(os.environ)
 
     def data(self, record: Mapping[str, object]) -> None:
         """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""

@@ -3,6 +3,7 @@
 A field's metadata says what it means and how its text reads: `seconds` (`60s`, `15m`), `bytes` (`512MiB`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -87,6 +88,11 @@ class StoreSettings:
     retries: int = setting(
         8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0, most=100
     )
+
+    def endpoint(self, environ: Mapping[str, str]) -> str:
+        """The URL of the endpoint in force: this one, or what the AWS chain's variables name; empty for AWS itself."""
+        named = (environ.get(name, "").strip() for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+        return self.endpoint_url or next(filter(None, named), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

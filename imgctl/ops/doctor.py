@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.traits import Level, verdicts

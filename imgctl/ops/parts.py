@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.run.limits import collect_from_here
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.errors import KeyShapeError, StoreUnavailable
 from imgctl.keys import ORIGINAL, key_of, parse_key
 from imgctl.model import Image, Variant

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing, billing

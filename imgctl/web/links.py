@@ -9,7 +9,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.model import Image, Variant
 from imgctl.ops.support.links import cdn_url, offers
 from imgctl.store.blobs.base import BlobStore

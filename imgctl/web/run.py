@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import uvicorn
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 from imgctl.ops.parts import Parts
 from imgctl.run.limits import reuse_large_buffers

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config import Settings, StoreSettings, WorkSettings, load_settings
-from imgctl.config.load import Value, variables
+from imgctl.config.load import Value, load_settings, variables
+from imgctl.config.settings import Settings, StoreSettings, WorkSettings
 from imgctl.errors import ConfigError, ExitCode
 from imgctl.model import Recipe
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.spend import Terms, agree, terms
 from imgctl.pricing.estimate import Billing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from tests.whole.cold import archive_all
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment

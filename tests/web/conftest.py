@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import Settings, StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from tests.parts.seaweed import S3Server
 from tests.web.server import Served, served, settings_for
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from imgctl.config import CatalogSettings, ServeSettings, Settings, StoreSettings
+from imgctl.config.settings import CatalogSettings, ServeSettings, Settings, StoreSettings
 from imgctl.imaging.decode import Limits
 from imgctl.model import Image
 from imgctl.ops.parts import Parts, open_parts

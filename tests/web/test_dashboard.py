@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import AggregateExpr, Expr, MatchOp, VectorSelector
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.ops.parts import open_parts
 from imgctl.ops.work.order import Fate
 from imgctl.store.catalog.upgrade import upgrade

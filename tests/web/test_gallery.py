@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import update
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import NewImage, Variant
 from imgctl.store.catalog.reservations import confirm, promise

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.imaging.probe import probe
 from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file

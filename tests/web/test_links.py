@@ -6,8 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from imgctl.config import Settings
-from imgctl.config.settings import LinkSettings
+from imgctl.config.settings import LinkSettings, Settings
 from imgctl.model import Variant
 from imgctl.web.links import Links
 from tests.web.server import Served, served

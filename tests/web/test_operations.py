@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import LogSettings, ServeSettings, Settings
+from imgctl.config.settings import LogSettings, ServeSettings, Settings
 from imgctl.run.logs import configure
 from tests.web.server import USER, Served, served
 from tests.whole.conftest import photo

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config import ServeSettings, Settings, StoreSettings, load_settings
+from imgctl.config.load import load_settings
+from imgctl.config.settings import ServeSettings, Settings, StoreSettings
 from imgctl.errors import ConfigError
 from imgctl.web.auth import Rates, Scope, Tokens, is_loopback, new_token
 from imgctl.web.run import serving

@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
 from tests.web.server import OTHER, USER, Served, digest_of, served

@@ -16,7 +16,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.keys import PROBES
 from imgctl.model import Image, Status, Variant
 from imgctl.store.blobs.base import BlobStore

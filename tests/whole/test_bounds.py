@@ -5,7 +5,8 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from imgctl.config import Settings, load_settings
+from imgctl.config.load import load_settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 from imgctl.model import Status
 from tests.imaging.pictures import encoded, quadrants

@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 from PIL import Image, ImageOps
 
-from imgctl.config import CatalogSettings, Settings, StoreSettings
+from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
 from imgctl.model import Variant
 from imgctl.ops.audit.cost import look_price
 from imgctl.ops.audit.look import sampled

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.model import StorageClass, Variant
 from imgctl.ops.audit.order import Tally
 from imgctl.ops.spend import card_in_force

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
 from imgctl.keys import FIRST, ORIGINAL, own_key
 from imgctl.model import Image, Status

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobMissing, ImgctlError
 from imgctl.imaging.compare import THRESHOLD, difference, small
 from imgctl.imaging.decode import Limits

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.cost.survey import Question, Survey, survey
 from imgctl.pricing.prices import Card

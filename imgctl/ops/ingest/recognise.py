@@ -3,7 +3,7 @@
 import logging
 from threading import Lock
 
-from imgctl.config import WorkSettings
+from imgctl.config.settings import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage, WorkerError
 from imgctl.imaging.formats import KNOWN, Format, Kind, format_by_name
 from imgctl.imaging.probe import NAMED_BY_BYTES, Header, recognise

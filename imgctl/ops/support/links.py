@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import BlobArchived, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Status, Variant, is_archived

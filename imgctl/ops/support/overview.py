@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Status, Variant, VariantFormat, is_archived

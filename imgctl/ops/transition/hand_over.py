@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, retry

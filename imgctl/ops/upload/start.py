@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.config import Settings, StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from imgctl.ops.checkpoint import state_directory
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Prepared

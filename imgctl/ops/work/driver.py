@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.ops.retry import retry
 from imgctl.ops.work.in_flight import InFlight, StoreWatch

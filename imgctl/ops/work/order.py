@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.config import Settings, StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe, Variant
 

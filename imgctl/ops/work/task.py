@@ -16,7 +16,7 @@ from functools import cache, partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from imgctl.config import LogSettings, StoreSettings
+from imgctl.config.settings import LogSettings, StoreSettings
 from imgctl.errors import (
     BlobArchived,
     BlobMissing,

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imgctl.config.endpoint import endpoint_of
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
 
@@ -90,7 +89,7 @@ class Connection:
 
 def connection(settings: StoreSettings, bucket: str) -> Connection:
     """Where `settings` lead: they come first, then the environment, then the AWS config file, then us-east-1."""
-    endpoint_url = endpoint_of(settings, os.environ)
+    endpoint_url = settings.endpoint(os.environ)
     if endpoint_url and (not endpoint_url.startswith(("http://", "https://")) or "@" in endpoint_url):
         raise ConfigError(
             "invalid [store] endpoint_url: not a plain http:// or https:// url", hint="http://127.0.0.1:8333"

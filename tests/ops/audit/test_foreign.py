@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.ops.audit.findings import Code, from_record
 from imgctl.ops.audit.order import AuditOrder, Tally

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgctl.config import Settings, StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from imgctl.keys import key_of
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.backfill.order import Fate, Mode, Selection, Shard

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
-from imgctl.config import Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.keys import new_id
 from imgctl.ops.cost.actual import By, actual

@@ -10,7 +10,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from imgctl.config import WorkSettings
+from imgctl.config.settings import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage
 from imgctl.imaging.decoders import opened_as
 from imgctl.imaging.formats import KNOWN, SUPPORTED, Format, Kind, format_by_name, format_names, formats_named

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from imgctl.config import Settings, StoreSettings, UploadSettings, WorkSettings
+from imgctl.config.settings import Settings, StoreSettings, UploadSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
 from imgctl.keys import parse_key, time_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from imgctl.config import CatalogSettings, Settings, StoreSettings
+from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
 from imgctl.imaging.recipe import digest
 from imgctl.imaging.render import Rendered, render
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of

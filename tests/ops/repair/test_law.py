@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.config import CatalogSettings, Settings, StoreSettings
+from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.parts import open_parts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import Settings, StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from imgctl.ops.support.links import link_warning
 
 BUCKET = Settings(store=StoreSettings(url="s3://bucket"))

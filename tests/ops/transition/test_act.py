@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from sqlalchemy import update
 
-from imgctl.config import CatalogSettings, LogSettings, Settings
+from imgctl.config.settings import CatalogSettings, LogSettings, Settings
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts

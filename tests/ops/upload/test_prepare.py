@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config import WorkSettings
+from imgctl.config.settings import WorkSettings
 from imgctl.dates import EPOCH, is_likely
 from imgctl.imaging.probe import Probe
 from imgctl.keys import new_id, time_of

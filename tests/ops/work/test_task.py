@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobMissing
 from imgctl.ops.work import task
 from imgctl.ops.work.task import fetch
@@ -24,7 +24,7 @@ RENDERS_LARGE = """
 import sys
 from pathlib import Path
 from uuid import UUID
-from imgctl.config import StoreSettings
+from imgctl.config.settings import StoreSettings
 from imgctl.imaging.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.order import Batch, Job, WorkOrder
