@@ -29,7 +29,7 @@ class Traits:
     `put_if_absent`: refuses `If-None-Match: *` for a key that is taken. `checksum`: refuses a body whose CRC64NVME
     differs. `order`: lists in UTF-8 byte order from start-after on. `if_match`: answers a ranged GET with that range,
     and refuses it under another ETag. `etag`: names one in its answer to PUT. `versions`: keeps what is overwritten.
-    `lists_restores`: tells of restores in listings. `sorts_segments`: lists `a/b` before `a-b`.
+    `lists_restores`: reports restores in listings. `sorts_segments`: lists `a/b` before `a-b`.
     """
 
     put_if_absent: Kept | None = None
