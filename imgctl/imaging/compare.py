@@ -3,7 +3,7 @@
 from imgctl.errors import ImageRejected
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.render import NO_LIMITS, render
-from imgctl.imaging.source import Data
+from imgctl.imaging.source import Data, Source
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
@@ -20,7 +20,7 @@ series): then nobody sees a difference either.
 """
 
 
-def small(data: Data, *, background: str, limits: Limits = NO_LIMITS) -> pyvips.Image:
+def small(data: Data | Source, *, background: str, limits: Limits = NO_LIMITS) -> pyvips.Image:
     """A picture upright, in sRGB, on the background, `EDGE_PX` large at most; raises what `render` does."""
     spec = VariantSpec(variant=Variant.THUMB, max_edge_px=EDGE_PX, quality=100)
     (one,) = render(data, Recipe(variants=(spec,), background=background), limits=limits).variants

@@ -234,8 +234,8 @@ _TABLE = (
     _row(Format.MRW, _R, "Minolta MRW", "image/x-minolta-mrw", "mrw", magic=(b"\0MRM",), supported=True),
     _row(Format.ERF, _R, "Epson ERF", "image/x-epson-erf", "erf", supported=True),
     _row(Format.OTHER_RAW, _R, "of another maker", "image/x-dcraw", "raw", supported=True),
-    _row(Format.MOV, _F, "QuickTime", "video/quicktime", "mov qt", brands="qt"),
-    _row(Format.M4V, _F, "M4V", "video/x-m4v", "m4v", brands="M4V M4VH M4VP"),
+    _row(Format.MOV, _F, "QuickTime", "video/quicktime", "mov qt", brands="qt", supported=True, extra=VIDEO),
+    _row(Format.M4V, _F, "M4V", "video/x-m4v", "m4v", brands="M4V M4VH M4VP", supported=True, extra=VIDEO),
     _row(
         Format.THREE_GP,
         _F,
@@ -243,6 +243,8 @@ _TABLE = (
         "video/3gpp",
         "3gp 3g2 3gpp",
         brands="3gp4 3gp5 3gp6 3gp7 3gs7 3gr6 3ge6 3ge7 3gg6 3g2a 3g2b 3g2c",
+        supported=True,
+        extra=VIDEO,
     ),
     _row(
         Format.MP4,
@@ -251,9 +253,11 @@ _TABLE = (
         "video/mp4",
         "mp4 insv lrv",
         brands="isom iso2 iso3 iso4 iso5 iso6 mp41 mp42 avc1 dash MSNV XAVC f4v mmp4 niko",
+        supported=True,
+        extra=VIDEO,
     ),
-    _row(Format.AVI, _F, "AVI", "video/x-msvideo", "avi divx"),
-    _row(Format.MTS, _F, "AVCHD", "video/mp2t", "mts m2ts m2t"),
+    _row(Format.AVI, _F, "AVI", "video/x-msvideo", "avi divx", supported=True, extra=VIDEO),
+    _row(Format.MTS, _F, "AVCHD", "video/mp2t", "mts m2ts m2t", supported=True, extra=VIDEO),
     _row(
         Format.MPEG,
         _F,
@@ -261,9 +265,11 @@ _TABLE = (
         "video/mpeg",
         "mpg mpeg vob mpe m2v mod tod",
         magic=(b"\0\0\x01\xba", b"\0\0\x01\xb3"),
+        supported=True,
+        extra=VIDEO,
     ),
-    _row(Format.WEBM, _F, "WebM", "video/webm", "webm"),
-    _row(Format.MKV, _F, "Matroska", "video/x-matroska", "mkv", magic=(b"\x1aE\xdf\xa3",)),
+    _row(Format.WEBM, _F, "WebM", "video/webm", "webm", supported=True, extra=VIDEO),
+    _row(Format.MKV, _F, "Matroska", "video/x-matroska", "mkv", magic=(b"\x1aE\xdf\xa3",), supported=True, extra=VIDEO),
     _row(Format.WMV, _F, "WMV", "video/x-ms-wmv", "wmv asf", magic=(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",)),
     _row(Format.FLV, _F, "FLV", "video/x-flv", "flv f4v", magic=(b"FLV\x01",)),
     _row(Format.OGV, _F, "Ogg video", "video/ogg", "ogv"),
@@ -280,6 +286,12 @@ _BY_EXTENSION = {name: row.format for row in reversed(_TABLE) for name in row.ex
 def format_by_name(name: str) -> Format | None:
     """The format that a file's name says, by its ending; None where it says none that is known."""
     return _BY_EXTENSION.get(name.rpartition(".")[2].lower()) if "." in name else None
+
+
+def is_film(name: str) -> bool:
+    """Whether a file's name says that it is a film."""
+    said = format_by_name(name)
+    return said is not None and KNOWN[said].kind is Kind.FILM
 
 
 def formats_named(name: str) -> frozenset[Format]:

@@ -9,10 +9,11 @@ from imgctl.imaging.bands import WHOLE
 from imgctl.imaging.colour import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
 from imgctl.imaging.decode import Decoded, Limits, MemoryNeeded
 from imgctl.imaging.decoders import decodes
+from imgctl.imaging.film import with_film
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.raster import Raster, computed
-from imgctl.imaging.source import Data
+from imgctl.imaging.source import Data, Source
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 
@@ -110,6 +111,18 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
         raise complaints[0]
     reason = explain(*complaints, otherwise="no decoder here can read it")
     raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
+
+
+def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits) -> Master:
+    """A film's poster; ImageRejected where none can be decoded, and what reading the source raises."""
+    edge = max(spec.max_edge_px for spec in recipe.variants)
+    try:
+        return _finished(with_film(source, kind, limits=limits), recipe.background, edge)
+    except ImgctlError:
+        raise
+    except Exception as error:  # PyAV raises Python's own errors too.
+        reason = explain(error, otherwise="no decoder here can read it")
+        raise ImageRejected(f"the film cannot be decoded: {reason}", hint=HINT) from error
 
 
 def _is_hidden(data: Data, kind: Format, raster: Raster, limits: Limits) -> bool:

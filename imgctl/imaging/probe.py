@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
+from imgctl.imaging.metadata.films import read_avi, read_matroska, read_mpeg, read_transport
 from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.jxl import read_jxl
 from imgctl.imaging.metadata.photoshop import read_psd
 from imgctl.imaging.metadata.plain import read_dds, read_icon, read_pcx, read_pnm, read_qoi, read_sgi, read_tga
 from imgctl.imaging.metadata.png import read_png
+from imgctl.imaging.metadata.quicktime import read_quicktime
 from imgctl.imaging.metadata.raws import read_raw
 from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
@@ -31,6 +34,7 @@ class Header:
 
     `size` is as a person sees it, None where the header cannot be read; `orientation` is the turn (1-8, as EXIF counts)
     that is left to do once a decoder has applied what the container itself says. The blocks of XMP and IPTC are as found.
+    `taken_at` and `created_at` are a film's own. Files of one `content_identifier` are one Live Photo.
     """
 
     kind: Format
@@ -40,6 +44,9 @@ class Header:
     xmp: bytes = b""
     iptc: bytes = b""
     texts: Mapping[str, str] = field(default_factory=dict)
+    taken_at: datetime | None = None
+    created_at: datetime | None = None
+    content_identifier: str = ""
 
 
 def read_header(source: Source, kind: Format) -> Header:
@@ -61,6 +68,9 @@ def read_header(source: Source, kind: Format) -> Header:
         xmp=contents.xmp,
         iptc=contents.iptc,
         texts=contents.texts,
+        taken_at=contents.taken_at,
+        created_at=contents.created_at,
+        content_identifier=contents.content_identifier or exif.content_identifier,
     )
 
 
@@ -96,6 +106,15 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.DDS: read_dds,
     Format.QOI: read_qoi,
     **dict.fromkeys((row.format for row in KNOWN.values() if row.kind is Kind.RAW), read_raw),
+    Format.MP4: read_quicktime,
+    Format.M4V: read_quicktime,
+    Format.MOV: read_quicktime,
+    Format.THREE_GP: read_quicktime,
+    Format.AVI: read_avi,
+    Format.MTS: read_transport,
+    Format.MPEG: read_mpeg,
+    Format.WEBM: read_matroska,
+    Format.MKV: read_matroska,
 }
 
 

@@ -27,6 +27,8 @@ _MAGIC = tuple((magic, row.format) for row in KNOWN.values() for magic in row.ma
 _BRANDS = {brand: row.format for row in KNOWN.values() for brand in row.brands}
 _BRANDS_READ = 256
 _EITHER_BRANDS = frozenset((b"mif1", b"msf1"))
+# What follows the brands of a film, whoever made it; a picture's are followed by `meta`.
+_MOVIE_BOXES = frozenset((b"moov", b"mdat", b"moof", b"wide", b"free", b"skip", b"uuid", b"pdin"))
 _SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"aax ", b"aaxc"))
 # QuickTime files older than `ftyp` open with any of its atoms (QuickTime File Format Specification, "Atoms").
 _QUICKTIME_ATOMS = frozenset((b"moov", b"mdat", b"wide", b"pnot"))
@@ -180,7 +182,9 @@ def _by_brand(data: bytes) -> Format | None:
     major, *brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
     if major in _EITHER_BRANDS:
         return Format.AVIF if any(_BRANDS.get(one) is Format.AVIF for one in brands) else Format.HEIC
-    return next((_BRANDS[one] for one in (major, *brands) if one in _BRANDS), None)
+    after = int.from_bytes(data[:4])
+    other = Format.MP4 if data[after + 4 : after + 8] in _MOVIE_BOXES else None
+    return next((_BRANDS[one] for one in (major, *brands) if one in _BRANDS), other)
 
 
 def _in_tiff(source: Source) -> Format:

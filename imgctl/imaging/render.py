@@ -7,13 +7,13 @@ from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging import pillow
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.decoders import recognised
-from imgctl.imaging.formats import KNOWN, Format
-from imgctl.imaging.master import HINT, Master, explain, fit, master_of, resized
+from imgctl.imaging.formats import KNOWN, Format, Kind
+from imgctl.imaging.master import HINT, Master, explain, fit, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.raster import Raster, computed, encode
-from imgctl.imaging.recognise import stranger, unsupported
-from imgctl.imaging.source import Data
+from imgctl.imaging.recognise import sniff_named, stranger, unsupported
+from imgctl.imaging.source import Data, Source, source_of
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
@@ -50,7 +50,7 @@ def configure() -> None:
     pyvips.block_untrusted_set(state=True)
 
 
-def time_allowed(data: Data, seconds: float, limits: Limits = NO_LIMITS) -> float:
+def time_allowed(data: Data | Source, seconds: float, limits: Limits = NO_LIMITS) -> float:
     """How long a picture may render where one of up to 100 megapixels may take `seconds`: larger ones have more in proportion."""
     try:
         width, height = recognise(data).size or (0, 0)
@@ -59,17 +59,12 @@ def time_allowed(data: Data, seconds: float, limits: Limits = NO_LIMITS) -> floa
     return seconds * max(1.0, min(width * height, limits.max_pixels) / _PIXELS_A_TIME)
 
 
-def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS, said: Format | None = None) -> Rendered:
+def render(data: Data | Source, recipe: Recipe, *, limits: Limits = NO_LIMITS, said: Format | None = None) -> Rendered:
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render.
 
     `said` is the format that the original is named by, for raws that content alone does not tell from a TIFF.
     """
-    kind = recognised(data, said)
-    if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
-        raise stranger(data[:NAMED_BY_BYTES])
-    if not KNOWN[kind].taken:
-        raise unsupported(kind)
-    master = master_of(data, kind, recipe, limits)
+    master = _master(data, recipe, limits, said)
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""
     try:
         built = {variant.variant: variant for variant in _variants(master, recipe, exif)}
@@ -79,6 +74,20 @@ def render(data: Data, recipe: Recipe, *, limits: Limits = NO_LIMITS, said: Form
         ) from error
     ordered = tuple(built[spec.variant] for spec in recipe.variants)
     return Rendered(variants=ordered, width=master.width, height=master.height, damage=master.damage)
+
+
+def _master(what: Data | Source, recipe: Recipe, limits: Limits, said: Format | None) -> Master:
+    kind = sniff_named(what, said)
+    if kind is not None and KNOWN[kind].kind is Kind.FILM and KNOWN[kind].taken:
+        return master_of_film(source_of(what), kind, recipe, limits)
+    # Only films are read piece by piece.
+    data = what.read(0, what.size) if isinstance(what, Source) else what
+    kind = recognised(data, said)
+    if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
+        raise stranger(data[:NAMED_BY_BYTES])
+    if not KNOWN[kind].taken:
+        raise unsupported(kind)
+    return master_of(data, kind, recipe, limits)
 
 
 def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[RenderedVariant]:

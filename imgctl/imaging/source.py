@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from io import BytesIO
 from mmap import mmap
 from typing import IO, cast
@@ -26,18 +27,22 @@ _KEPT = 4
 class Source:
     """`size` bytes of which `head` are the first; the rest is fetched piece by piece, and the last few pieces are kept.
 
-    `remote` says that each fetch is a request: then there are no more than MOST_REMOTE. One thread at a time.
+    `remote` says that each fetch is a request: then there are no more than MOST_REMOTE. A source that is read on and on,
+    as films are, has a `step` instead: bytes a fetch, without an end. One thread at a time.
     """
 
-    __slots__ = ("_fetch", "_head", "_known", "_pieces", "fetches", "remote", "size")
+    __slots__ = ("_fetch", "_head", "_known", "_pieces", "_step", "fetches", "remote", "size")
 
-    def __init__(self, size: int, *, head: Data = b"", fetch: Fetch | None = None, remote: bool = False) -> None:
+    def __init__(
+        self, size: int, *, head: Data = b"", fetch: Fetch | None = None, remote: bool = False, step: int = 0
+    ) -> None:
         self.size = size
         self.remote = remote
         self.fetches = 0
         self._head = head
         self._known = min(len(head), size)
         self._fetch = fetch
+        self._step = step
         self._pieces: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
 
     def read(self, at: int, length: int) -> bytes:
@@ -57,12 +62,12 @@ class Source:
         return self._fetched(at, end)
 
     def _fetched(self, at: int, end: int) -> bytes:
-        if self._fetch is None or (self.remote and self.fetches >= MOST_REMOTE):
+        if self._fetch is None or (self.remote and not self._step and self.fetches >= MOST_REMOTE):
             return self._head[at:end]
         self.fetches += 1
-        step = REMOTE_BYTES if self.remote else LOCAL_BYTES
+        step = self._step or (REMOTE_BYTES if self.remote else LOCAL_BYTES)
         # A TIFF's directory often lies behind the values it names.
-        start = max(0, at - step // 4) if at >= len(self._head) else at
+        start = at if self._step or at < len(self._head) else max(0, at - step // 4)
         piece = self._fetch(start, min(max(end - start, step), self.size - start))
         self._pieces.append((start, piece))
         return piece[at - start : end - start]
@@ -97,7 +102,9 @@ class Contents:
 
     `size` is in pixels, after the container's own turns (None when it cannot be read). `turned` says whether the
     container says how to turn the picture, `texts` holds a PNG's text chunks, `pictures` counts those of an MPO.
-    `exif` opens with a TIFF header, `iptc` holds data sets.
+    `exif` opens with a TIFF header, `iptc` holds data sets. `taken_at` is what the container itself calls the time of
+    capture, `created_at` when it was begun, by its writer's clock; aware UTC both. `content_identifier` is what the two
+    files of a Live Photo share.
     """
 
     size: tuple[int, int] | None = None
@@ -107,3 +114,6 @@ class Contents:
     iptc: bytes = b""
     texts: Mapping[str, str] = field(default_factory=dict)
     pictures: int = 1
+    taken_at: datetime | None = None
+    created_at: datetime | None = None
+    content_identifier: str = ""

@@ -4,23 +4,25 @@ import hashlib
 from collections.abc import Iterator
 
 from imgctl.imaging.source import REMOTE_BYTES, Source
+from imgctl.run.limits import clock_stopped
 from imgctl.store.blobs.base import Blob, BlobStore
 
 CHUNK_BYTES = 8 * 2**20
 
 
-def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = b"") -> Source:
+def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = b"", step: int = 0) -> Source:
     """A source of one blob, whose first bytes are read now unless they are at hand; reading raises StoreError.
 
-    BlobCorrupt when the blob no longer has this ETag.
+    BlobCorrupt when the blob no longer has this ETag. With a `step`, bytes a request, it may be read on and on.
     """
     if not head and size:
-        head = store.read(key, start=0, length=REMOTE_BYTES, etag=etag)
+        head = store.read(key, start=0, length=step or REMOTE_BYTES, etag=etag)
 
     def fetch(at: int, length: int) -> bytes:
-        return store.read(key, start=at, length=length, etag=etag)
+        with clock_stopped():
+            return store.read(key, start=at, length=length, etag=etag)
 
-    return Source(size, head=head, fetch=fetch, remote=True)
+    return Source(size, head=head, fetch=fetch, remote=True, step=step)
 
 
 def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:

@@ -29,7 +29,7 @@ from imgctl.units import count_of
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
 COPIES = 2
 PIECE_BYTES = 4 * 2**20
-EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED}
+EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED if known.taken}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import resource
 import signal
 import threading
@@ -15,7 +16,8 @@ KEPT_BYTES = 512 * 2**20
 LARGEST_KEPT = 32 * 2**20
 ARENAS = 2
 
-_deadlines: dict[object, float] = {}
+# Of each block under a time limit: its thread, and when it must have ended.
+_deadlines: dict[object, tuple[int, float]] = {}
 _lock = threading.Lock()
 
 
@@ -39,7 +41,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     """
     block = object()
     with _lock:
-        _deadlines[block] = time.monotonic() + seconds
+        _deadlines[block] = threading.get_ident(), time.monotonic() + seconds
         _arm()
     try:
         yield
@@ -49,14 +51,33 @@ def time_limit(seconds: float) -> Iterator[None]:
             _arm()
 
 
+@contextmanager
+def clock_stopped() -> Iterator[None]:
+    """Leave what the block takes out of this thread's time limits: an image has no part in waiting for a store."""
+    me, began = threading.get_ident(), time.monotonic()
+    with _lock:
+        mine = {block: ends for block, (thread, ends) in _deadlines.items() if thread == me}
+    if not mine:
+        yield
+        return
+    with _lock:
+        _deadlines.update((block, (me, math.inf)) for block in mine)
+        _arm()
+    try:
+        yield
+    finally:
+        waited = time.monotonic() - began
+        with _lock:
+            _deadlines.update((block, (me, ends + waited)) for block, ends in mine.items())
+            _arm()
+
+
 def _arm() -> None:
     if signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    if not _deadlines:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        return
-    # Zero would disarm the timer.
-    signal.setitimer(signal.ITIMER_REAL, max(min(_deadlines.values()) - time.monotonic(), 0.000_001))
+    ends = min((end for _, end in _deadlines.values()), default=math.inf)
+    # Zero disarms the timer.
+    signal.setitimer(signal.ITIMER_REAL, 0 if ends == math.inf else max(ends - time.monotonic(), 0.000_001))
 
 
 def collect_from_here() -> None:

@@ -1,9 +1,12 @@
 """Limits must stop a hog and leave a large, honest picture alone."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from imgctl.run.limits import clock_stopped, time_limit
 
 HONEST = """
 import threading, resource
@@ -34,3 +37,17 @@ def test_the_memory_limit_stops_only_hogs(program: str, output: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert done.stdout == output, done.stderr
+
+
+def test_a_stopped_clock_counts_for_no_limit_of_its_thread() -> None:
+    def left() -> float:
+        return signal.getitimer(signal.ITIMER_REAL)[0]
+
+    with time_limit(100), time_limit(50):
+        with clock_stopped():
+            assert left() == 0
+        assert 49 < left() <= 50
+
+    with clock_stopped():
+        assert left() == 0
+    assert left() == 0

@@ -5,20 +5,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from imgctl.imaging.metadata.tiff import directories
+from imgctl.imaging.metadata.tiff import Directories, Field, directories
 from imgctl.imaging.source import Data, Source, in_memory
 
+MAKER_NOTE = 0x927C
 ORIENTATION, ARTIST, COPYRIGHT, EXIF_POINTER = 0x0112, 0x013B, 0x8298, 0x8769
 DESCRIPTION = 0x010E
 MODIFIED, TAKEN_AT, DIGITISED = 0x0132, 0x9003, 0x9004
 MODIFIED_OFFSET, TAKEN_OFFSET, DIGITISED_OFFSET = 0x9010, 0x9011, 0x9012
 HEADER = b"Exif\0\0"
 _TEXT = 2
+# Apple's maker note: a directory of its own behind a mark, places counted from the mark's start (ExifTool, Apple.pm).
+_APPLE = b"Apple iOS\0"
+_APPLE_HEADER_BYTES, _APPLE_CONTENT_IDENTIFIER = 14, 0x0011
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exif:
     """What an EXIF block says: orientation 1-8 (1 unless valid), aware UTC times, the caption, and who owns it.
+
+    `content_identifier` is what the two files of an iPhone's Live Photo share.
 
     `taken_at` is when the shutter fell, `digitised_at` when a scanner or camera made the file's pixels, and
     `modified_at`, the weakest, when some program last wrote the file.
@@ -31,6 +37,7 @@ class Exif:
     description: bytes = b""
     copyright: bytes = b""
     artist: bytes = b""
+    content_identifier: str = ""
 
 
 NO_EXIF = Exif()
@@ -60,7 +67,16 @@ def read_exif(block: Data | Source) -> Exif:
         description=found.text(primary.get(DESCRIPTION)),
         copyright=found.text(primary.get(COPYRIGHT)),
         artist=found.text(primary.get(ARTIST)),
+        content_identifier=_content_identifier(found, exif.get(MAKER_NOTE)),
     )
+
+
+def _content_identifier(found: Directories, note: Field | None) -> str:
+    start = found.start + found.whole(note[3]) if note is not None else 0
+    if not start or found.source.read(start, len(_APPLE)) != _APPLE:
+        return ""
+    apple = Directories(found.source, start, ">", big=False, first=_APPLE_HEADER_BYTES)
+    return apple.text(apple.at(_APPLE_HEADER_BYTES).get(_APPLE_CONTENT_IDENTIFIER)).decode("latin-1")
 
 
 def moment(when: bytes, offset: bytes) -> datetime | None:

@@ -38,10 +38,12 @@ class TakenFrom(StrEnum):
 
     EXIF = "exif"
     EXIF_DIGITISED = "exif_digitised"
+    CONTAINER = "container"
     XMP_BESIDE = "xmp_beside"
     XMP = "xmp"
     IPTC = "iptc"
     TEXT = "text"
+    CONTAINER_CREATED = "container_created"
     TAKEOUT = "takeout"
     NAME = "name"
     EXIF_MODIFIED = "exif_modified"
@@ -105,10 +107,12 @@ class _Sources:
         exif = self._header.exif
         yield from _dated(TakenFrom.EXIF, exif.taken_at)
         yield from _dated(TakenFrom.EXIF_DIGITISED, exif.digitised_at)
+        yield from _dated(TakenFrom.CONTAINER, self._header.taken_at)
         yield from _dated(TakenFrom.XMP_BESIDE, *self._xmp_beside.dates)
         yield from _dated(TakenFrom.XMP, *self._xmp.dates)
         yield from _dated(TakenFrom.IPTC, self._iptc.taken_at)
         yield from _dated(TakenFrom.TEXT, _mail_moment(self._header.texts.get("Creation Time", "")))
+        yield from _dated(TakenFrom.CONTAINER_CREATED, self._header.created_at)
         yield from _dated(TakenFrom.TAKEOUT, self._takeout.taken_at)
         yield from _dated(TakenFrom.NAME, name_moment(self._path.rpartition("/")[2]))
         yield from _dated(TakenFrom.EXIF_MODIFIED, exif.modified_at)

@@ -11,11 +11,16 @@ import pytest
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobMissing
+from imgctl.imaging.formats import Format
+from imgctl.imaging.render import render
+from imgctl.imaging.source import Source
+from imgctl.model import Recipe
 from imgctl.ops.work import task
 from imgctl.ops.work.task import fetch
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.open import open_store
+from tests.imaging.films import KEPT, film
 
 KEY = "2026/01/01/0190b2b4-0000-7000-8000-000000000001-original.tif"
 SPOOL_FROM = 1000
@@ -96,11 +101,30 @@ def test_an_original_is_whole_wherever_it_waits(
 
     read = fetch(store, KEY, size=size if known else 0, directory=tmp_path, spool_from=SPOOL_FROM)
 
+    assert not isinstance(read.data, Source)
     assert bytes(read.data) == body
     assert isinstance(read.data, mmap) == (size >= SPOOL_FROM)
     # Nothing that a killed process could leave behind, even while it is in use.
     assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
     read.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("whole", [2**20, 2**12])
+def test_a_large_film_is_read_where_it_lies(
+    store: BlobStore, tmp_path: Path, known: bool, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = film(KEPT[Format.AVI], frames=40, size=(640, 480))
+    key = KEY.replace(".tif", ".avi")
+    monkeypatch.setattr(task, "FILM_WHOLE_BYTES", whole)
+    monkeypatch.setattr(task, "FILM_STEP_BYTES", 2**14)
+    store.create(key, body, content_type="video/x-msvideo")
+
+    read = fetch(store, key, size=len(body) if known else 0, directory=tmp_path)
+
+    assert isinstance(read.data, Source) == (whole < len(body))
+    assert render(read.data, Recipe()).width == 640
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
 
 
 def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
