@@ -1,66 +1,24 @@
 """Threads that put promised originals into the store, as many at once as it takes; obstore waits outside the GIL."""
 
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import Generic
 
 from imgctl.errors import StoreDenied, StoreError
+from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, AdaptiveConcurrency
 from imgctl.ops.ingest.original import Prepared, S, put_original
 from imgctl.ops.retry import StopSignal
 from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 
-FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
-INTERVAL_SECONDS = 1.0
-# What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
-PUT_WEIGHT = 64 * 2**10
-# A raise of the limit by half must bring a tenth more throughput.
-GAIN, GROWTH, SMOOTHING = 1.1, 1.5, 0.3
-SHORTEST_REST, LONGEST_REST = 4, 64
-
 
 class NotTried(Exception):
     """The run ended before a put's turn came: the promise stands, and the next run keeps it."""
-
-
-@dataclass(slots=True, kw_only=True)
-class AdaptiveConcurrency:
-    """The number of requests in flight: raised while that brings throughput, halved when the store throttles.
-
-    Where a raise brings nothing it is taken back, and the next one waits, twice as many intervals each time: chance must
-    not raise it step by step.
-    """
-
-    limit: int
-    least: int = 1
-    most: int = MOST_CONCURRENCY
-    usual: float = 0.0
-    before: int = 0
-    resting: int = 0
-    rest: int = SHORTEST_REST
-
-    def observe(self, throughput: float, *, throttled: bool) -> int:
-        """The limit for the next interval, after one of this throughput (any unit) at the present limit."""
-        if throttled:
-            self.limit, self.before = max(self.least, self.limit // 2), 0
-            self.usual, self.resting = 0.0, 0
-        elif self.before and throughput <= self.usual * GAIN:
-            self.limit, self.before = self.before, 0
-            self.resting, self.rest = self.rest, min(2 * self.rest, LONGEST_REST)
-        elif self.resting:
-            self.resting -= 1
-            self.usual += SMOOTHING * (throughput - self.usual) if self.usual else throughput
-        else:
-            self.usual, self.before = throughput, self.limit
-            self.limit = min(self.most, max(self.limit + 1, int(self.limit * GROWTH)))
-        return self.limit
 
 
 class BucketCheck:
@@ -117,22 +75,15 @@ class Putters(Generic[S]):
         self._ended = ended
         self._queue: SimpleQueue[Prepared[S] | None] = SimpleQueue()
         self._rate = RateLimit(rate_bytes) if rate_bytes else None
-        self._adaptive = None if concurrency else AdaptiveConcurrency(limit=self.limit)
+        self._adaptive = None if concurrency else AdaptiveConcurrency()
         self._given_up = False
         self._lock = Lock()
         self._threads: set[Thread] = set()
-        self._began = time.monotonic()
-        self._count = 0
-        self._weight = 0
-        self._throttled = store.pushbacks
 
     def submit(self, prepared: Prepared[S]) -> None:
         """Queue one put; the caller bounds how many wait."""
         with self._lock:
-            if len(self._threads) < self.limit:
-                thread = Thread(target=self._serve, name="imgctl put", daemon=True)
-                self._threads.add(thread)
-                thread.start()
+            self._add_thread()
         self._queue.put(prepared)
 
     def give_up(self) -> None:
@@ -169,19 +120,22 @@ class Putters(Generic[S]):
             return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
         return None
 
+    def _add_thread(self) -> None:
+        if len(self._threads) < self.limit:
+            thread = Thread(target=self._serve, name="imgctl put", daemon=True)
+            self._threads.add(thread)
+            thread.start()
+
     def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int) -> bool:
-        """Count a put; at the end of an interval long enough to mean something, choose the next limit.
+        """Count a put, which may change the limit; what is queued already gets the threads of a higher one.
 
         True where the limit is lower than the threads are many: the one that asks is to end.
         """
         with self._lock:
-            self._count += 1
-            self._weight += size + PUT_WEIGHT
-            seconds, throttled = time.monotonic() - self._began, self._store.pushbacks
-            if throttled != self._throttled or (seconds >= INTERVAL_SECONDS and self._count >= 2 * self.limit):
-                throughput = self._weight / max(seconds, math.ulp(1.0))
-                self.limit = adaptive.observe(throughput, throttled=throttled > self._throttled)
-                self._began, self._count, self._weight, self._throttled = time.monotonic(), 0, 0, throttled
+            now, pushbacks, waiting = time.monotonic(), self._store.pushbacks, self._queue.qsize()
+            before, self.limit = self.limit, adaptive.ended(size, now=now, pushbacks=pushbacks, starved=not waiting)
+            for _ in range(min(waiting, self.limit - before)):
+                self._add_thread()
             if len(self._threads) <= self.limit:
                 return False
             self._threads.discard(current_thread())

@@ -1,0 +1,77 @@
+"""How many puts are in flight: found out while they run, a few round trips a step."""
+
+from dataclasses import dataclass
+
+FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
+# What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
+PUT_WEIGHT = 64 * 2**10
+# A shorter measurement is one of the machine's moods.
+SHORTEST_SECONDS = 0.05
+# To double must bring a quarter more throughput, later a raise by half a tenth.
+START_GROWTH, START_GAIN = 2.0, 1.25
+GROWTH, GAIN, SMOOTHING = 1.5, 1.1, 0.3
+SHORTEST_REST, LONGEST_REST = 4, 64
+# So many requests in a hundred may be pushed back or lost before there are fewer in flight.
+PUSHBACKS_PERCENT, FEW_PUSHBACKS = 10, 4
+
+
+@dataclass(slots=True, kw_only=True)
+class AdaptiveConcurrency:
+    """The number of requests in flight: raised while that brings throughput, lowered when the store pushes back.
+
+    A step takes two round trips: one in which requests of the earlier limit end, one that is measured. The first steps
+    double, as TCP's slow start does. A raise that brings nothing, or pushbacks, is taken back, and the next one waits,
+    twice as many steps each time: chance must not raise it step by step. Pushbacks without a raise halve it. A step that
+    starves for work is not judged.
+    """
+
+    limit: int = FIRST_CONCURRENCY
+    least: int = 1
+    most: int = MOST_CONCURRENCY
+    _starting: bool = True
+    _before: int = 0
+    _usual: float = 0.0
+    _resting: int = 0
+    _rest: int = SHORTEST_REST
+    _count: int = 0
+    _weight: int = 0
+    _starved: int = 0
+    _pushbacks: int = 0
+    _began: float = 0.0
+
+    def ended(self, size: int, *, now: float, pushbacks: int, starved: bool = False) -> int:
+        """The limit from now on, after a request of `size` bytes ended at `now` (seconds of any clock that goes on).
+
+        `pushbacks` counts those of all requests so far; `starved` says that none waited for this one's place.
+        """
+        self._count += 1
+        if self._count <= self.limit:
+            self._weight, self._starved, self._pushbacks, self._began = 0, 0, pushbacks, now
+            return self.limit
+        self._weight += size + PUT_WEIGHT
+        self._starved += starved
+        measured = self._count - self.limit
+        if (pushbacks - self._pushbacks) * 100 > PUSHBACKS_PERCENT * measured + FEW_PUSHBACKS * 100:
+            self._lower(self._before or self.limit // 2)
+        elif measured < self.limit or now < self._began + SHORTEST_SECONDS:
+            return self.limit
+        elif 2 * self._starved <= measured:
+            self._judge(self._weight / (now - self._began))
+        self._count = 0
+        return self.limit
+
+    def _lower(self, limit: int) -> None:
+        self._resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST) if self._before else SHORTEST_REST
+        self.limit, self._before, self._usual, self._starting = max(self.least, limit), 0, 0.0, False
+
+    def _judge(self, throughput: float) -> None:
+        if self._before and throughput <= self._usual * (START_GAIN if self._starting else GAIN):
+            self._lower(self._before)
+        elif self._resting or self.limit == self.most:
+            self._resting = max(0, self._resting - 1)
+            self._usual += SMOOTHING * (throughput - self._usual) if self._usual else throughput
+        else:
+            self._rest = SHORTEST_REST if self._before else self._rest
+            self._usual, self._before = throughput, self.limit
+            growth = START_GROWTH if self._starting else GROWTH
+            self.limit = min(self.most, max(self.limit + 1, int(self.limit * growth)))

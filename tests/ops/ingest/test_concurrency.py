@@ -1,0 +1,141 @@
+"""Adaptive concurrency against simulated stores: any latency, capacity and loss, queueing or throttling."""
+
+import random
+from heapq import heappop, heappush
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgctl.ops.ingest.concurrency import MOST_CONCURRENCY, AdaptiveConcurrency
+from tests.soak import rounds
+
+LATENCIES = st.sampled_from([0.002, 0.01, 0.04, 0.1, 0.3])
+CAPACITIES = st.sampled_from([50, 500, 3500])
+# What shortens a step is the latency, or where that is low the least time of a measurement.
+SHORTEST_ROUND = 0.05
+
+
+class Store:
+    """A server some latency away that answers `capacity` puts a second; what is more waits, or is pushed back at once."""
+
+    def __init__(self, *, latency: float, capacity: int, loss: float = 0.0, throttles: bool = False, seed: int) -> None:
+        self.pushbacks = 0
+        self._latency, self._capacity, self._loss, self._throttles = latency, capacity, loss, throttles
+        self._random = random.Random(seed)
+        self._events: list[tuple[float, int, str, int]] = []
+        self._number = 0
+        self._free_at = 0.0
+        self._burst = self._tokens = capacity / 10 + 1
+        self._filled_at = 0.0
+
+    def run(self, adaptive: AdaptiveConcurrency, *, seconds: float) -> list[tuple[float, int]]:
+        """When each put ended, and the limit from then on: as many are in flight as the limit says, none ever waits."""
+        ended: list[tuple[float, int]] = []
+        in_flight = 0
+        now = 0.0
+        while now <= seconds:
+            while in_flight < adaptive.limit:
+                self._add(now + self._latency / 2, "arrives")
+                in_flight += 1
+            now, _, what, tries = heappop(self._events)
+            if what == "ended":
+                in_flight -= 1
+                ended.append((now, adaptive.ended(50_000, now=now, pushbacks=self.pushbacks)))
+            elif what == "refused":
+                self.pushbacks += 1
+                self._add(now + self._random.uniform(0, min(5.0, 0.1 * 2**tries)), "arrives", tries + 1)
+            elif self._refuses(now):
+                self._add(now + self._latency / 2, "refused", tries)
+            else:
+                self._free_at = max(self._free_at, now) + 1 / self._capacity
+                self._add((now if self._throttles else self._free_at) + self._latency / 2, "ended")
+        return ended
+
+    def _add(self, at: float, what: str, tries: int = 0) -> None:
+        self._number += 1
+        heappush(self._events, (at, self._number, what, tries))
+
+    def _refuses(self, now: float) -> bool:
+        if self._random.random() < self._loss:
+            return True
+        if not self._throttles:
+            return False
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._capacity)
+        self._filled_at = now
+        if self._tokens < 1:
+            return True
+        self._tokens -= 1
+        return False
+
+
+def most(latency: float, capacity: int) -> float:
+    """Puts a second that such a store takes of anybody, at most MOST_CONCURRENCY at once."""
+    return min(capacity, MOST_CONCURRENCY / (latency + 1 / capacity))
+
+
+def rate(ended: list[tuple[float, int]], start: float, seconds: float) -> float:
+    return sum(start < at <= start + seconds for at, _ in ended) / seconds
+
+
+@settings(max_examples=rounds(6, 200), deadline=None)
+@given(LATENCIES, CAPACITIES, st.integers(0, 1000))
+def test_ten_round_trips_find_what_a_store_takes(latency: float, capacity: int, seed: int) -> None:
+    store = Store(latency=latency, capacity=capacity, seed=seed)
+    # Behind a full server a round trip is what its queue takes.
+    start = 10 * max(latency, SHORTEST_ROUND, 16 / capacity)
+    seconds = max(1.0, 10 * latency)
+
+    ended = store.run(AdaptiveConcurrency(), seconds=start + seconds)
+
+    assert rate(ended, start, seconds) >= 0.8 * most(latency, capacity)
+
+
+@settings(max_examples=rounds(6, 200), deadline=None)
+@given(LATENCIES, CAPACITIES, st.sampled_from([0.0, 0.01, 0.03]), st.booleans(), st.integers(0, 1000))
+def test_neither_loss_nor_throttling_makes_it_collapse(
+    latency: float, capacity: int, loss: float, throttles: bool, seed: int
+) -> None:
+    store = Store(latency=latency, capacity=capacity, loss=loss, throttles=throttles, seed=seed)
+    start, seconds = 20 * max(latency, SHORTEST_ROUND), max(5.0, 60 * latency)
+
+    ended = store.run(AdaptiveConcurrency(), seconds=start + seconds)
+
+    assert rate(ended, start, seconds) >= 0.4 * most(latency, capacity)
+
+
+@settings(max_examples=rounds(3, 50), deadline=None)
+@given(st.sampled_from([0.01, 0.04, 0.1]), st.integers(0, 1000))
+def test_a_store_that_throttles_is_not_stormed(latency: float, seed: int) -> None:
+    store = Store(latency=latency, capacity=500, throttles=True, seed=seed)
+
+    ended = store.run(AdaptiveConcurrency(), seconds=20.0)
+
+    assert store.pushbacks <= len(ended) / 4
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10**9), st.integers(0, 9), st.booleans()), max_size=200))
+def test_it_stays_within_its_bounds(puts: list[tuple[float, int, int, bool]]) -> None:
+    adaptive = AdaptiveConcurrency(limit=16, least=2, most=64)
+    now, pushbacks = 0.0, 0
+
+    for seconds, size, pushed, starved in puts:
+        now, pushbacks = now + seconds, pushbacks + pushed
+        assert 2 <= adaptive.ended(size, now=now, pushbacks=pushbacks, starved=starved) <= 64
+
+
+def test_what_starves_for_work_is_not_taken_for_the_stores_limit() -> None:
+    adaptive = AdaptiveConcurrency()
+
+    limits = {adaptive.ended(50_000, now=number / 1000, pushbacks=0, starved=True) for number in range(5000)}
+
+    assert limits == {adaptive.limit}
+
+
+def test_pushbacks_of_one_moment_halve_it_once() -> None:
+    adaptive = AdaptiveConcurrency(limit=64)
+    for number in range(64):
+        adaptive.ended(50_000, now=number / 1000, pushbacks=0)
+
+    halved = {adaptive.ended(50_000, now=0.1, pushbacks=64) for _ in range(30)}
+
+    assert halved == {32}
