@@ -11,7 +11,7 @@ SHORTEST_SECONDS = 0.05
 START_GROWTH, START_GAIN = 2.0, 1.25
 GROWTH, GAIN, SMOOTHING = 1.5, 1.1, 0.3
 SHORTEST_REST, LONGEST_REST = 4, 64
-# So many requests in a hundred may be pushed back or lost before there are fewer in flight.
+# Percent of the requests of a step that may be pushed back or lost, beside a few, before there are fewer in flight.
 PUSHBACKS_PERCENT, FEW_PUSHBACKS = 10, 4
 
 
@@ -55,7 +55,7 @@ class AdaptiveConcurrency:
             self._lower(self._before or self.limit // 2)
         elif measured < self.limit or now < self._began + SHORTEST_SECONDS:
             return self.limit
-        elif 2 * self._starved <= measured:
+        elif 10 * self._starved <= measured:
             self._judge(self._weight / (now - self._began))
         self._count = 0
         return self.limit

@@ -6,7 +6,8 @@
                             yield outcomes
 
 One transaction confirms what has arrived and promises what comes next. Whatever gathers while it runs is the next
-batch, so batches grow with the load and no timer is needed.
+batch, so batches grow with the load and no timer is needed. As many puts as ended while one transaction ran, and as many
+again, are promised ahead: on a slow disk or a distant database too no put waits for a commit.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
 
 BATCH = 64
-"""How many images a transaction confirms or promises."""
-BATCH_BYTES = 16 * 2**20
+"""How many images are worth a transaction; one takes all there are."""
+MOST_PREPARED = 8 * BATCH
+MOST_PREPARED_BYTES = 16 * 2**20
 # Files of a content that is in flight already wait for its fate; no more of them.
 MOST_DUPLICATES = 16 * BATCH
 # How soon a stop is noticed where nothing else happens.
@@ -109,6 +111,7 @@ class Ingest(Generic[S]):
         self._arrived: list[Prepared[S]] = []
         self._failed: list[tuple[Prepared[S], Exception]] = []
         self._putting = 0
+        self._ahead = BATCH // 2
         self._reading = 0
         self._reader_news = False
         self._closed = False
@@ -198,10 +201,14 @@ class Ingest(Generic[S]):
                 self._enough.notify()
 
     def _is_full(self) -> bool:
-        return self._is_batch() or len(self._outcomes) >= MOST_OUTCOMES
+        return (
+            len(self._prepared) >= MOST_PREPARED
+            or self._prepared_bytes >= MOST_PREPARED_BYTES
+            or len(self._outcomes) >= MOST_OUTCOMES
+        )
 
     def _is_batch(self) -> bool:
-        return len(self._prepared) >= BATCH or self._prepared_bytes >= BATCH_BYTES
+        return len(self._prepared) >= BATCH or self._prepared_bytes >= MOST_PREPARED_BYTES
 
     def _has_enough(self) -> bool:
         return self._reader_news or bool(self._failed) or len(self._outcomes) >= BATCH or self._is_due()
@@ -213,7 +220,7 @@ class Ingest(Generic[S]):
             return True
         if not self._prepared or self._duplicates >= MOST_DUPLICATES:
             return False
-        return self._putting < (limit + BATCH / 2 if self._is_batch() else limit / 2)
+        return self._putting < (limit + self._ahead if self._is_batch() else limit / 2)
 
     # --- the loop
 
@@ -233,14 +240,17 @@ class Ingest(Generic[S]):
     def _transact(self, catalog: "Catalog") -> Iterator[FileOutcome]:
         with self._room:
             arrived, self._arrived = self._arrived, []
-            prepared = self._prepared[: self._left]
+            wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
+            prepared = self._prepared[: wanted if self._left is None else min(wanted, self._left)]
             del self._prepared[: len(prepared)]
             self._prepared_bytes -= sum(one.held for one in prepared)
-            starved = self._putting < self._putters.limit / 2
+            starved = self._putting < self._putters.limit / 2 and len(prepared) < BATCH
             self._room.notify_all()
         if prepared and not self._order.dry_run:
             self.bucket.result()
         promised = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
+        with self._room:
+            self._ahead = max(BATCH // 2, 2 * len(self._arrived))
         if prepared and starved and not self._order.readers and self._reading < MOST_READERS:
             self._read_more()
         safe: list[tuple[Prepared[S], UUID]] = []

@@ -14,7 +14,7 @@ from imgctl.imaging.probe import Probe
 from imgctl.keys import first_id, new_id, time_of
 from imgctl.model import Status
 from imgctl.ops.ingest.describe import Description
-from imgctl.ops.ingest.loop import BATCH, BATCH_BYTES, Ingest, IngestOrder
+from imgctl.ops.ingest.loop import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES, Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.window import ByteBudget
@@ -93,10 +93,10 @@ def test_the_bucket_is_looked_for_only_where_there_is_an_image_to_put(
     assert store.times == 0
 
 
-@pytest.mark.parametrize(("size", "most"), [(10, BATCH), (BATCH_BYTES // 4, 4)])
-def test_no_more_than_a_batch_is_read_ahead(tmp_path: Path, size: int, most: int) -> None:
+@pytest.mark.parametrize(("size", "most"), [(10, MOST_PREPARED), (MOST_PREPARED_BYTES // 4, 4)])
+def test_no_more_than_is_prepared_at_once_is_read_ahead(tmp_path: Path, size: int, most: int) -> None:
     reading = Reading(size)
-    run = ingest(range(3 * BATCH), reading, Reached(tmp_path))
+    run = ingest(range(2 * MOST_PREPARED), reading, Reached(tmp_path))
 
     run.start()
 
