@@ -10,6 +10,7 @@ from functools import lru_cache, reduce
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.heif import primary_properties
 from imgctl.imaging.source import Data, in_memory
+from imgctl.imaging.tone import NOMINAL_PEAK_NITS, hlg_light, pq_light, tone_mapped
 from imgctl.imaging.vips import pyvips
 
 Point = tuple[float, float]
@@ -17,10 +18,8 @@ Chromaticities = tuple[Point, Point, Point, Point]
 """Red, green, blue and white in CIE x and y."""
 
 SRGB: Chromaticities = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290))
+_LONGEST_CHUNK = 24
 _BRADFORD = [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-
-SDR_WHITE_NITS = 203.0
-"""The luminance of diffuse white in HDR (ITU-R BT.2408, 2.1): it becomes SDR's white, what is brighter is clipped."""
 
 _D65, _C, _THEATRE = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
 _PRIMARIES: dict[int, Chromaticities] = {
@@ -39,11 +38,15 @@ _PRIMARIES: dict[int, Chromaticities] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodePoints:
-    """Numbers of H.273; `full_range` is False where black is 16 and white 235 of 255."""
+    """Numbers of H.273; `full_range` is False where black is 16 and white 235 of 255.
+
+    `peak_nits` is the brightest that the picture says it has, which matters to PQ alone.
+    """
 
     primaries: int
     transfer: int
     full_range: bool
+    peak_nits: float = NOMINAL_PEAK_NITS
 
 
 def code_points(data: Data, kind: Format) -> CodePoints | None:
@@ -52,11 +55,27 @@ def code_points(data: Data, kind: Format) -> CodePoints | None:
         return _cicp(data)
     if kind not in (Format.AVIF, Format.HEIC):
         return None
-    for name, payload in primary_properties(in_memory(data)):
+    properties = [(name, payload) for name, payload in primary_properties(in_memory(data))]
+    levels = {name: payload for name, payload in properties if name in (b"clli", b"mdcv")}
+    for name, payload in properties:
         if name == b"colr" and payload[:4] == b"nclx" and len(payload) >= 11:
             primaries, transfer, _, flags = struct.unpack_from(">HHHB", payload, 4)
-            return CodePoints(primaries=primaries, transfer=transfer, full_range=bool(flags & 0x80))
+            return CodePoints(
+                primaries=primaries,
+                transfer=transfer,
+                full_range=bool(flags & 0x80),
+                peak_nits=_peak(levels.get(b"clli", b"")[:2], levels.get(b"mdcv", b"")[16:20], light_unit=1.0),
+            )
     return None
+
+
+def _peak(light: bytes, display: bytes, *, light_unit: float) -> float:
+    """The brightest pixel, else the brightest of the display it was graded on, else what is usual; 0 says nothing.
+
+    In CTA-861.3's content light level and SMPTE ST 2086's mastering display, as ISO/IEC 23008-12 and PNG hold them.
+    """
+    told = int.from_bytes(light) * light_unit or int.from_bytes(display) * 0.0001
+    return told or NOMINAL_PEAK_NITS
 
 
 def is_grey_avif(data: Data) -> bool:
@@ -69,13 +88,13 @@ def is_grey_avif(data: Data) -> bool:
 
 def says_srgb(points: CodePoints) -> bool:
     """Whether pixels with these points are sRGB's, because they say so or say nothing that is known."""
-    return _primaries(points) == SRGB and points.transfer not in _CURVES
+    return _primaries(points) == SRGB and points.transfer not in _CURVES and points.transfer not in _HDR
 
 
 def to_light(image: pyvips.Image, points: CodePoints) -> pyvips.Image:
     """One or three bands of 8 or 16 bits as linear light of sRGB's primaries, 1 its white (scRGB)."""
     size = 65536 if image.format == "ushort" else 256
-    curve = pyvips.Image.new_from_memory(_table(points.transfer, size), size, 1, 1, "float")
+    curve = pyvips.Image.new_from_memory(_table(points.transfer, points.peak_nits, size), size, 1, 1, "float")
     light = image.maplut(curve)
     light = light.bandjoin([light, light]) if light.bands == 1 else light.recomb(_to_srgb_matrix(_primaries(points)))
     return light.copy(interpretation="scrgb")
@@ -86,10 +105,14 @@ def _primaries(points: CodePoints) -> Chromaticities:
 
 
 @lru_cache(maxsize=8)
-def _table(transfer: int, size: int) -> bytes:
+def _table(transfer: int, peak_nits: float, size: int) -> bytes:
+    codes = (at / (size - 1) for at in range(size))
+    # Each channel before colours are mixed: a bright lamp becomes white.
+    if transfer in _HDR:
+        peak = peak_nits if transfer == _PQ else NOMINAL_PEAK_NITS
+        return array("f", (tone_mapped(_HDR[transfer](code), peak) for code in codes)).tobytes()
     curve = _CURVES.get(transfer, _srgb)
-    # What is brighter than SDR's white is clipped before colours are mixed: a bright lamp stays white.
-    return array("f", (min(1.0, curve(at / (size - 1))) for at in range(size))).tobytes()
+    return array("f", map(curve, codes)).tobytes()
 
 
 def _to_srgb_matrix(primaries: Chromaticities) -> pyvips.Image:
@@ -122,16 +145,21 @@ def _diagonal(values: list[float]) -> pyvips.Image:
 
 
 def _cicp(data: Data) -> CodePoints | None:
+    """By the chunks before the pixels: cICP, and cLLI and mDCV beside it (PNG, third edition, 11.3.2)."""
+    found: dict[bytes, bytes] = {}
     at = 8
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
-        if name == b"cICP" and length == 4:
-            primaries, transfer, _, full = data[at + 8 : at + 12]
-            return CodePoints(primaries=primaries, transfer=transfer, full_range=bool(full))
         if name == b"IDAT":
             break
+        if name in (b"cICP", b"cLLI", b"mDCV") and length <= _LONGEST_CHUNK:
+            found.setdefault(name, data[at + 8 : at + 8 + length])
         at += 12 + length
-    return None
+    points = found.get(b"cICP", b"")
+    if len(points) != 4:
+        return None
+    peak = _peak(found.get(b"cLLI", b"")[:4], found.get(b"mDCV", b"")[16:20], light_unit=0.0001)
+    return CodePoints(primaries=points[0], transfer=points[1], full_range=bool(points[3]), peak_nits=peak)
 
 
 def _srgb(value: float) -> float:
@@ -142,26 +170,12 @@ def _gamma(power: float) -> Callable[[float], float]:
     return lambda value: math.pow(value, power)
 
 
-def _pq(value: float) -> float:
-    """SMPTE ST 2084, as a share of SDR's white."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
-    part = math.pow(value, 1 / m2)
-    return math.pow(max(part - c1, 0.0) / (c2 - c3 * part), 1 / m1) * 10_000 / SDR_WHITE_NITS
-
-
-def _hlg(value: float) -> float:
-    """ITU-R BT.2100 on its display of 1,000 cd/m², the system gamma of 1.2 applied to each channel by itself."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = value * value / 3 if value <= 0.5 else (math.exp((value - c) / a) + b) / 12
-    return math.pow(scene, 1.2) * 1000 / SDR_WHITE_NITS
-
-
 # BT.709, 601 and 2020 by sRGB's curve, as browsers read them: their own is a camera's, and no display shows it.
 _CURVES: dict[int, Callable[[float], float]] = {
     4: _gamma(2.2),
     5: _gamma(2.8),
     8: _gamma(1.0),
-    16: _pq,
     17: _gamma(2.6),
-    18: _hlg,
 }
+_PQ = 16
+_HDR: dict[int, Callable[[float], float]] = {_PQ: pq_light, 18: hlg_light}

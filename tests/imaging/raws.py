@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from PIL import Image
 
@@ -117,19 +117,20 @@ def in_tiff(
     mark: bytes = b"",
     orientation: int = RIGHT,
     shown: bytes | None = None,
-    extra: tuple[Entry, ...] = (),
+    size: tuple[int, int] = SIZE,
+    pixels: bytes = b"",
 ) -> bytes:
     """A maker's raw that is built like a TIFF: a preview first, the sensor's pixels in a directory below it, at the end."""
-    jpeg = preview() if shown is None else shown
-    pixels = sensor()
+    jpeg = preview(size) if shown is None else shown
+    pixels = pixels or sensor(size=size)
     jpeg += bytes(len(jpeg) % 2)
     start = 8 + len(mark)
 
     def directories(jpeg_at: int, pixels_at: int, below_at: int) -> tuple[bytes, bytes]:
         first = [
             longs(254, 1),
-            shorts(256, SIZE[0]),
-            shorts(257, SIZE[1]),
+            shorts(256, size[0]),
+            shorts(257, size[1]),
             shorts(259, 6),
             text(271, make),
             text(272, model),
@@ -137,18 +138,17 @@ def in_tiff(
             longs(330, below_at),
             longs(513, jpeg_at),
             longs(514, len(jpeg)),
-            *extra,
         ]
         below = [
             longs(254, 0),
-            longs(256, SIZE[0]),
-            longs(257, SIZE[1]),
+            longs(256, size[0]),
+            longs(257, size[1]),
             shorts(258, 16),
             shorts(259, 1),
             shorts(262, 32803),
             longs(273, pixels_at),
             shorts(277, 1),
-            longs(278, SIZE[1]),
+            longs(278, size[1]),
             longs(279, len(pixels)),
             shorts(33421, 2, 2),
             (33422, 1, 4, b"\0\1\1\2"),
@@ -162,18 +162,18 @@ def in_tiff(
     return head + struct.pack("<I", start) + mark + first + below + jpeg + pixels
 
 
-def raf() -> bytes:
+def raf(size: tuple[int, int] = SIZE) -> bytes:
     """Fujifilm's: a JPEG with the camera's EXIF, a list of sizes, and a TIFF of the sensor's pixels."""
     says = b"Exif\0\0II*\0\x08\0\0\0" + directory([text(271, b"FUJIFILM"), text(272, b"X-One"), shorts(274, RIGHT)], 8)
-    jpeg = preview()
+    jpeg = preview(size)
     jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(says) + 2) + says + jpeg[2:]
-    edges = struct.pack(">2H", SIZE[1], SIZE[0])
+    edges = struct.pack(">2H", size[1], size[0])
     tags = ((0x100, edges), (0x121, edges), (0x130, b"\0\x08\0\0"))
     listed = struct.pack(">I", len(tags)) + b"".join(struct.pack(">2H", tag, len(one)) + one for tag, one in tags)
-    pixels = sensor(white=16383)
+    pixels = sensor(white=16383, size=size)
 
     def before(at: int) -> bytes:
-        below = [longs(0xF001, SIZE[0]), longs(0xF002, SIZE[1]), longs(0xF003, 16)]
+        below = [longs(0xF001, size[0]), longs(0xF002, size[1]), longs(0xF003, 16)]
         below += [longs(0xF007, at), longs(0xF008, len(pixels))]
         outer = directory([(0xF000, 13, 1, struct.pack("<I", 26))], 8)
         return b"II*\0\x08\0\0\0" + outer + directory(below, 26)
@@ -187,7 +187,7 @@ def raf() -> bytes:
     return head.ljust(160, b"\0") + jpeg + listed + tiff
 
 
-def crw() -> bytes:
+def crw(size: tuple[int, int] = SIZE) -> bytes:
     """Canon's CIFF: heaps whose lists of contents lie at their ends."""
 
     def heap(*parts: tuple[int, bytes]) -> bytes:
@@ -198,75 +198,75 @@ def crw() -> bytes:
         return body + struct.pack("<H", len(parts)) + listed + struct.pack("<I", len(body))
 
     name = heap((0x080A, b"Canon\0Canon EOS 300D DIGITAL\0"))
-    edges = struct.pack("<9H", 18, *SIZE, 1, 1, 0, 0, SIZE[0] - 1, SIZE[1] - 1)
-    turned = struct.pack("<2If4I", *SIZE, 1.0, 90, 8, 1, 0)
+    edges = struct.pack("<9H", 18, *size, 1, 1, 0, 0, size[0] - 1, size[1] - 1)
+    turned = struct.pack("<2If4I", *size, 1.0, 90, 8, 1, 0)
     whole = heap(
-        (0x300A, heap((0x2807, name), (0x1031, edges), (0x1810, turned))), (0x2007, preview()), (0x2005, bytes(999))
+        (0x300A, heap((0x2807, name), (0x1031, edges), (0x1810, turned))), (0x2007, preview(size)), (0x2005, bytes(999))
     )
     return b"II\x1a\0\0\0HEAPCCDR\x02\0\1\0" + bytes(8) + whole
 
 
-def cr3() -> bytes:
+def cr3(size: tuple[int, int] = SIZE) -> bytes:
     """Canon's boxes around a preview alone: LibRaw wants the sensor's track too, which nothing here can compress."""
     says = b"II*\0\x08\0\0\0" + directory([text(271, b"Canon"), text(272, b"Canon EOS R"), shorts(274, RIGHT)], 8)
     canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
     moov = box(b"moov", box(b"uuid", canon + box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00") + box(b"CMT1", says)))
-    shown = bytes(4) + struct.pack(">4HI", 1, *SIZE, 1, len(preview())) + preview()
+    shown = bytes(4) + struct.pack(">4HI", 1, *size, 1, len(preview(size))) + preview(size)
     held = box(
         b"uuid", bytes.fromhex("eaf42b5e1c984b88b9fbb7dc406e4d16") + struct.pack(">2I", 0, 1) + box(b"PRVW", shown)
     )
     return box(b"ftyp", b"crx \0\0\0\1crx isom") + moov + held + box(b"mdat", bytes(64))
 
 
-def x3f() -> bytes:
+def x3f(size: tuple[int, int] = SIZE) -> bytes:
     """Sigma's sections with a preview alone."""
-    head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *SIZE, 0)
-    shown = b"SECi" + struct.pack("<6I", 0x00020000, 2, 18, *SIZE, 0) + preview()
+    head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 0)
+    shown = b"SECi" + struct.pack("<6I", 0x00020000, 2, 18, *size, 0) + preview(size)
     listed = b"SECd" + struct.pack("<4I", 0x00020000, 1, len(head), len(shown)) + b"IMAG"
     return head + shown + listed + struct.pack("<I", len(head) + len(shown))
 
 
-def mrw() -> bytes:
+def mrw(size: tuple[int, int] = SIZE) -> bytes:
     """Minolta's blocks, with a preview in place of the sensor's pixels."""
     says = b"II*\0\x08\0\0\0" + directory([text(271, b"Minolta Co., Ltd."), text(272, b"DiMAGE 7Hi")], 8)
-    sizes = b"27820001" + struct.pack(">4H", SIZE[1], SIZE[0], SIZE[1], SIZE[0]) + bytes(8)
+    sizes = b"27820001" + struct.pack(">4H", size[1], size[0], size[1], size[0]) + bytes(8)
     blocks = (b"\0PRD", sizes), (b"\0TTW", says)
     body = b"".join(name + struct.pack(">I", len(data)) + data for name, data in blocks)
-    return b"\0MRM" + struct.pack(">I", len(body)) + body + preview()
+    return b"\0MRM" + struct.pack(">I", len(body)) + body + preview(size)
 
 
 KODAK = b"EASTMAN KODAK COMPANY"
-DEVELOPED: dict[str, tuple[Format, Callable[[], bytes]]] = {
+DEVELOPED: dict[str, tuple[Format, Callable[..., bytes]]] = {
     "dng": (Format.DNG, dng),
-    "proraw": (Format.DNG, lambda: dng(colours=3, make=b"Apple")),
-    "gpr": (Format.GPR, lambda: dng(make=b"GoPro")),
+    "proraw": (Format.DNG, partial(dng, colours=3, make=b"Apple")),
+    "gpr": (Format.GPR, partial(dng, make=b"GoPro")),
 }
 """Raws without a preview, by the name of their kind: rendered from the sensor's pixels."""
 
-SHOWN: dict[str, tuple[Format, Callable[[], bytes]]] = {
-    "cr2": (Format.CR2, lambda: in_tiff(b"Canon", b"Canon EOS 40D", mark=b"CR\2\0\0\0\0\0")),
+SHOWN: dict[str, tuple[Format, Callable[..., bytes]]] = {
+    "cr2": (Format.CR2, partial(in_tiff, b"Canon", b"Canon EOS 40D", mark=b"CR\2\0\0\0\0\0")),
     "crw": (Format.CRW, crw),
-    "nef": (Format.NEF, lambda: in_tiff(b"NIKON CORPORATION", b"NIKON D70")),
-    "nrw": (Format.NRW, lambda: in_tiff(b"NIKON", b"COOLPIX P7000")),
-    "arw": (Format.ARW, lambda: in_tiff(b"SONY", b"ILCE-7")),
-    "sr2": (Format.SR2, lambda: in_tiff(b"SONY", b"DSC-R1")),
+    "nef": (Format.NEF, partial(in_tiff, b"NIKON CORPORATION", b"NIKON D70")),
+    "nrw": (Format.NRW, partial(in_tiff, b"NIKON", b"COOLPIX P7000")),
+    "arw": (Format.ARW, partial(in_tiff, b"SONY", b"ILCE-7")),
+    "sr2": (Format.SR2, partial(in_tiff, b"SONY", b"DSC-R1")),
     "raf": (Format.RAF, raf),
-    "orf": (Format.ORF, lambda: in_tiff(b"OLYMPUS IMAGING CORP.", b"E-510", head=b"IIRO")),
-    "rw2": (Format.RW2, lambda: in_tiff(b"Panasonic", b"DMC-GH1", head=b"IIU\0")),
-    "rwl": (Format.RWL, lambda: in_tiff(b"LEICA", b"V-LUX 1", head=b"IIU\0")),
-    "pef": (Format.PEF, lambda: in_tiff(b"PENTAX", b"PENTAX K-5")),
-    "srw": (Format.SRW, lambda: in_tiff(b"SAMSUNG", b"NX300")),
-    "3fr": (Format.FFF, lambda: in_tiff(b"Hasselblad", b"Hasselblad H3D")),
-    "iiq": (Format.IIQ, lambda: in_tiff(b"Phase One", b"P 45")),
-    "mos": (Format.MOS, lambda: in_tiff(b"Leaf", b"Aptus 22")),
-    "dcr": (Format.DCR, lambda: in_tiff(KODAK, b"KODAK DSC Pro 14nx")),
-    "kdc": (Format.KDC, lambda: in_tiff(KODAK, b"KODAK P880 ZOOM DIGITAL CAMERA")),
-    "erf": (Format.ERF, lambda: in_tiff(b"SEIKO EPSON CORP.", b"R-D1")),
-    "other": (Format.OTHER_RAW, lambda: in_tiff(b"Someone", b"Other")),
+    "orf": (Format.ORF, partial(in_tiff, b"OLYMPUS IMAGING CORP.", b"E-510", head=b"IIRO")),
+    "rw2": (Format.RW2, partial(in_tiff, b"Panasonic", b"DMC-GH1", head=b"IIU\0")),
+    "rwl": (Format.RWL, partial(in_tiff, b"LEICA", b"V-LUX 1", head=b"IIU\0")),
+    "pef": (Format.PEF, partial(in_tiff, b"PENTAX", b"PENTAX K-5")),
+    "srw": (Format.SRW, partial(in_tiff, b"SAMSUNG", b"NX300")),
+    "3fr": (Format.FFF, partial(in_tiff, b"Hasselblad", b"Hasselblad H3D")),
+    "iiq": (Format.IIQ, partial(in_tiff, b"Phase One", b"P 45")),
+    "mos": (Format.MOS, partial(in_tiff, b"Leaf", b"Aptus 22")),
+    "dcr": (Format.DCR, partial(in_tiff, KODAK, b"KODAK DSC Pro 14nx")),
+    "kdc": (Format.KDC, partial(in_tiff, KODAK, b"KODAK P880 ZOOM DIGITAL CAMERA")),
+    "erf": (Format.ERF, partial(in_tiff, b"SEIKO EPSON CORP.", b"R-D1")),
+    "other": (Format.OTHER_RAW, partial(in_tiff, b"Someone", b"Other")),
 }
 """Makers' raws that LibRaw opens, with a preview as large as the sensor."""
 
-FOUND: dict[str, tuple[Format, Callable[[], bytes]]] = {
+FOUND: dict[str, tuple[Format, Callable[..., bytes]]] = {
     "cr3": (Format.CR3, cr3),
     "x3f": (Format.X3F, x3f),
     "mrw": (Format.MRW, mrw),

@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from PIL import Image, ImageCms
@@ -55,21 +56,46 @@ def to_xyz(primaries: int) -> Rows:
     return [[part * gain for part, gain in zip(row, gains, strict=True)] for row in columns]
 
 
-def light(code: float, transfer: int) -> float:
-    """Linear light, 1 for SDR's white (203 cd/m² where the curve is absolute)."""
+def from_pq(code: float) -> float:
+    part = math.pow(code, 32 / 2523)
+    return 10_000 * math.pow(max(part - 0.8359375, 0) / (18.8515625 - 18.6875 * part), 16384 / 2610)
+
+
+def in_pq(nits: float) -> float:
+    part = math.pow(nits / 10_000, 2610 / 16384)
+    return math.pow((0.8359375 + 18.8515625 * part) / (1 + 18.6875 * part), 2523 / 32)
+
+
+def mapped(nits: float, peak: float) -> float:
+    """BT.2390's knee from `peak` to 203 cd/m², by steps: the curve is the Hermite spline of its two ends and slopes."""
+    most = in_pq(peak)
+    end = in_pq(203) / most
+    start = 1.5 * end - 0.5
+    code = min(1.0, in_pq(nits) / most)
+    if code > start:
+        share = (code - start) / (1 - start)
+        # de Casteljau on the same spline: level at its end, of slope 1 at its start.
+        points = [start, start + (1 - start) / 3, end, end]
+        while len(points) > 1:
+            points = [one + (two - one) * share for one, two in pairwise(points)]
+        code = points[0]
+    return from_pq(code * most) / 203
+
+
+def light(code: float, transfer: int, peak: float = 1000) -> float:
+    """Linear light, 1 for SDR's white (where the curve is absolute: what 203 cd/m² are after the knee)."""
     if transfer == 16:
-        part = math.pow(code, 32 / 2523)
-        return 10_000 / 203 * math.pow(max(part - 0.8359375, 0) / (18.8515625 - 18.6875 * part), 16384 / 2610)
+        return mapped(from_pq(code), peak)
     if transfer == 18:
         scene = code**2 / 3 if code <= 0.5 else (math.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12
-        return 1000 / 203 * math.pow(scene, 1.2)
+        return mapped(1000 * math.pow(scene, 1.2), 1000)
     if transfer in (4, 8):
         return math.pow(code, {4: 2.2, 8: 1.0}[transfer])
     return code / 12.92 if code <= 0.04045 else math.pow((code + 0.055) / 1.055, 2.4)
 
 
-def reference(colour: tuple[int, ...], primaries: int, transfer: int) -> tuple[int, ...]:
-    linear = [min(1.0, light(part / 255, transfer)) for part in colour]
+def reference(colour: tuple[int, ...], primaries: int, transfer: int, peak: float = 1000) -> tuple[int, ...]:
+    linear = [min(1.0, light(part / 255, transfer, peak)) for part in colour]
     xyz = [sum(a * b for a, b in zip(row, linear, strict=True)) for row in to_xyz(primaries)]
     shown = [min(1.0, max(0.0, part)) for part in solved(to_xyz(1), xyz)]
     codes = [12.92 * part if part <= 0.0031308 else 1.055 * part ** (1 / 2.4) - 0.055 for part in shown]
@@ -107,6 +133,24 @@ def test_code_points_are_followed(kind: str, primaries: int, transfer: int) -> N
     codes = list(HUES) if kind == "PNG" else shown(marked(patches(list(HUES)), kind, 1, 13))
     expected = [reference(colour, primaries, transfer) for colour in codes]
     assert worst(shown(data), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("by", ["cLLI", "mDCV"])
+@pytest.mark.parametrize("peak", [203, 600, 4000, 10_000])
+def test_the_brightest_of_a_picture_is_as_white_as_sdr_can_be(peak: int, by: str) -> None:
+    greys = [(round(255 * in_pq(nits)),) * 3 for nits in (1, 50, 100, 203, peak)]
+    value = struct.pack(">I", peak * 10_000)
+    body = by.encode() + (value + bytes(4) if by == "cLLI" else bytes(16) + value + bytes(4))
+    png = chunked(encoded(patches(list(greys)), "PNG"), (9, 16, 0, 1))
+    data = png[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
+
+    colours = shown(data, len(greys))
+
+    assert worst(colours, [reference(grey, 9, 16, peak) for grey in greys]) <= TOLERANCE
+    assert min(colours[-1]) >= 250
+    # What is dark is left as it is, and no two shades become one.
+    assert worst(colours[:1], [reference(greys[0], 9, 16, 203)]) <= TOLERANCE
+    assert colours == sorted(colours) and len(set(colours[:4])) == 4
 
 
 @pytest.mark.parametrize("transfer", [4, 8, 16, 18])

@@ -7,10 +7,16 @@ import pytest
 
 from imgctl.model import Status
 from tests.imaging.pictures import FORMATS, encoded, quadrants
+from tests.imaging.raws import RAWS
+from tests.imaging.stills import STILLS
 from tests.soak import rounds
 from tests.whole.deployment import USER, Deployment
 
 MUTATIONS_EACH = rounds(25, 200)
+# Of each of 49 kinds.
+OF_RAWS_AND_STILLS = rounds(6, 84)
+SMALL_SENSOR = (96, 64)
+HEADER_BYTES = 1024
 
 
 def _mutated(data: bytes, rng: random.Random) -> bytes:
@@ -45,3 +51,44 @@ def test_damaged_pictures_end_ready_or_failed_and_the_worker_lives(
     assert {image.status for image in images} == {Status.READY, Status.FAILED}
     assert all(image.leased_until is None and image.attempts == 1 for image in images)
     assert all(len((image.error or "").split()) > 3 for image in images if image.status is Status.FAILED)
+
+
+def _mutated_anywhere(data: bytes, rng: random.Random) -> bytes:
+    """Damage in the directories as often as in the pixels; a file cut off; a number of four bytes made huge."""
+    copy = bytearray(data)
+    for _ in range(rng.choice((1, 3, 10))):
+        end = len(copy) if rng.random() < 0.3 else min(len(copy), HEADER_BYTES)
+        at = rng.randrange(12, end)
+        copy[at : at + 4] = rng.choice(
+            (bytes([rng.randrange(256)]), b"\xff\xff\xff\x7f", b"\0\0\0\0", rng.randbytes(4))
+        )
+    if rng.random() < 0.2:
+        del copy[rng.randrange(32, len(copy)) :]
+    return bytes(copy)
+
+
+def test_damaged_raws_and_stills_end_ready_or_failed_and_no_worker_outgrows_its_memory(
+    embedded: Deployment, tmp_path: Path
+) -> None:
+    rng = random.Random("raws and stills")
+    whole = {name: made(size=SMALL_SENSOR) for name, (_, made) in RAWS.items()}
+    whole |= {name.replace(" ", "-"): made() for name, (_, made) in STILLS.items()}
+    place = tmp_path / "damaged"
+    place.mkdir()
+    for name, data in whole.items():
+        for number in range(OF_RAWS_AND_STILLS):
+            (place / f"{name}-{number}.bin").write_bytes(_mutated_anywhere(data, rng))
+    uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
+
+    # The kernel holds each child to its memory: one that asks for more fails by itself, and its image with it.
+    limited = embedded.with_settings(WORK_MAX_PIXELS="50_000_000", WORK_MEMORY="1GiB")
+    worked = limited.run("work", "--drain", "--json")
+
+    images = embedded.images()
+    assert len(images) == uploaded.summary["uploaded"] > len(whole) * OF_RAWS_AND_STILLS // 2
+    assert worked.code == 3, worked.err
+    assert {image.status for image in images} == {Status.READY, Status.FAILED}
+    assert all(image.leased_until is None for image in images)
+    assert all(len((image.error or "").split()) > 3 for image in images if image.status is Status.FAILED)
+    died = [image.error for image in images if image.attempts > 1]
+    assert not died, died

@@ -1,0 +1,36 @@
+"""Pictures with a gain map behind them: what every screen shows of them is their picture of standard range."""
+
+import io
+
+import pillow_heif
+from PIL import Image
+
+from imgctl.imaging.render import render
+from tests.imaging.pictures import FINE, distance, encoded, full, quadrants
+
+ULTRA_HDR = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/></rdf:RDF></x:xmpmeta>'
+)
+GAIN = Image.linear_gradient("L").resize((48, 32))
+
+
+def test_of_ultra_hdr_the_base_picture_is_shown() -> None:
+    out = io.BytesIO()
+    quadrants().save(out, "MPO", save_all=True, append_images=[GAIN.convert("RGB")], quality=98, subsampling=0)
+    plain = out.getvalue()
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + ULTRA_HDR
+    # As an Android phone writes it: the packet of the base picture says that a gain map follows.
+    data = plain[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2) + packet + plain[2:]
+
+    rendered = render(data, FINE)
+
+    assert rendered.damage is None
+    assert distance(full(rendered), quadrants()) < 2
+
+
+def test_of_a_heic_with_more_pictures_the_primary_one_is_shown() -> None:
+    pillow_heif.register_heif_opener()
+    data = encoded(quadrants(), "HEIF", save_all=True, append_images=[GAIN.convert("RGB")], primary_index=0)
+
+    assert distance(full(render(data, FINE)), quadrants()) < 2
