@@ -17,6 +17,8 @@ from bench.renderers import PYTHON
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 SHARP = "sharp, one decode per size"
+MOST_RAWS = 6
+RAW_GOAL = 1.2
 GOALS = ((SHARP, 0.45), ("bare libvips", 1.1))
 
 
@@ -34,7 +36,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=40, help="photos a turn (8 MP, 2.5 MB each)")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--raw", action="store_true", help="camera raws instead, beside a JPEG of the same 24 megapixels"
+    )
     chosen = parser.parse_args()
+    if chosen.raw:
+        _raws(min(chosen.photos, MOST_RAWS), chosen.turns)
+        return
     contenders = _contenders()
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: a child's peak memory starts from what its parent holds.
@@ -46,6 +54,31 @@ def main() -> None:
             for _ in range(chosen.turns)
         ]
     _report({name: _median([turn[name] for turn in turns]) for name in contenders})
+
+
+def _raws(count: int, turns: int) -> None:
+    """Let raws take turns with a JPEG; print what each photo costs, and whether a preview costs as little as it should."""
+    from bench.raws import JPEG, KINDS, PREVIEW, write_raws
+
+    command = [sys.executable, "-m", "bench.renderers", "imgctl"]
+    with tempfile.TemporaryDirectory() as folder:
+        writer = multiprocessing.get_context("spawn").Process(target=write_raws, args=(Path(folder), count + 1))
+        writer.start()
+        writer.join()
+        taken = [
+            # The first raw of a process loads LibRaw.
+            {kind: _turn(command, f"{folder}/{place}", count, before=1) for place, kind in enumerate(KINDS)}
+            for _ in range(turns)
+        ]
+    medians = {kind: _median([turn[kind] for turn in taken]) for kind in KINDS}
+    print(f"{'one camera raw into 2048, 1080, 320':<44}{'wall ms':>9}{'CPU ms':>9}{'peak MiB':>10}{'CPU, it/JPEG':>16}")
+    for kind, spent in medians.items():
+        ratio = spent.cpu / medians[JPEG].cpu
+        print(f"{kind:<44}{spent.wall * 1e3:>9.1f}{spent.cpu * 1e3:>9.1f}{spent.peak_mib:>10.0f}{ratio:>16.2f}")
+    ratio = medians[PREVIEW].cpu / medians[JPEG].cpu
+    print(
+        f"goal: a raw by its preview at most {RAW_GOAL} of the JPEG: {ratio:.2f} {'kept' if ratio <= RAW_GOAL else 'MISSED'}"
+    )
 
 
 def _write(folder: str, count: int) -> None:
@@ -90,9 +123,9 @@ def _run(command: list[str], folder: str, count: int) -> Spent:
     return Spent(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / scale)
 
 
-def _turn(command: list[str], folder: str, count: int) -> Spent:
-    """One photo's share of a turn, the start of the process taken off."""
-    idle, busy = _run(command, folder, 0), _run(command, folder, count)
+def _turn(command: list[str], folder: str, count: int, *, before: int = 0) -> Spent:
+    """One photo's share of a turn, the start of the process and its first photos (`before`) taken off."""
+    idle, busy = _run(command, folder, before), _run(command, folder, before + count)
     return Spent(wall=(busy.wall - idle.wall) / count, cpu=(busy.cpu - idle.cpu) / count, peak_mib=busy.peak_mib)
 
 

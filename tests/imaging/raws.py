@@ -79,9 +79,16 @@ def preview(size: tuple[int, int] = SIZE) -> bytes:
     return encoded(scene(size), "JPEG")
 
 
-def dng(*, orientation: int = RIGHT, colours: int = 1, make: bytes = b"Test", size: tuple[int, int] = SIZE) -> bytes:
+def dng(
+    *,
+    orientation: int = RIGHT,
+    colours: int = 1,
+    make: bytes = b"Test",
+    size: tuple[int, int] = SIZE,
+    pixels: bytes = b"",
+) -> bytes:
     """A DNG of sRGB's primaries without a preview: Bayer, or LinearRaw of three colours as ProRAW is."""
-    pixels = sensor(colours=colours, size=size)
+    pixels = pixels or sensor(colours=colours, size=size)
     entries = [
         longs(254, 0),
         longs(256, size[0]),
