@@ -20,16 +20,9 @@ class Billing(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variants:
-    """What is assumed of the variants of an average photo: how many, and their bytes together."""
-
-    count: int = 3
-    size: int = 670_000
-    words: str = "variants of about 20, 150 and 500 KB a photo"
-
-
-TYPICAL_VARIANTS = Variants()
+# What is assumed of the variants of an average photo: how many, and their bytes together.
+_VARIANTS, _VARIANTS_BYTES = 3, 670_000
+_ASSUMED = "variants of about 20, 150 and 500 KB a photo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,45 +84,20 @@ def billing(store_url: str, endpoint_url: str) -> Billing:
     return Billing.AWS if not endpoint_url or host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else Billing.OTHER
 
 
-def upload_estimate(
-    card: Card,
-    *,
-    files: int,
-    size: int,
-    storage_class: str = STANDARD,
-    variants: Variants = TYPICAL_VARIANTS,
-    stored_bytes: int = 0,
-) -> Estimate:
-    """Putting `files` originals of `size` bytes in all, building their variants, and keeping all of it.
-
-    `stored_bytes` of STANDARD are there already and fill its lower tiers.
-    """
-    is_standard = storage_class == STANDARD
-    puts = request_cost(card, storage_class, Operation.PUT, files)
-    originals = Sized(objects=files, size=size)
-    kept = monthly_storage(card, storage_class, originals, stored_bytes=stored_bytes if is_standard else 0)
-    beside = stored_bytes + (size if is_standard else 0)
-    return estimated(card, (puts, *kept, *_variants(card, files, variants, stored_bytes=beside)), variants.words)
+def upload_estimate(card: Card, *, files: int, size: int) -> Estimate:
+    """Putting `files` originals of `size` bytes in all, building their variants, and keeping all of it."""
+    puts = request_cost(card, STANDARD, Operation.PUT, files)
+    return estimated(card, (puts, *_kept(card, files, size)), _ASSUMED)
 
 
-def insert_estimate(
-    card: Card,
-    *,
-    files: int,
-    size: int,
-    gets: int,
-    assumptions: tuple[str, ...] = (),
-    variants: Variants = TYPICAL_VARIANTS,
-) -> Estimate:
+def insert_estimate(card: Card, *, files: int, size: int, gets: int, assumptions: tuple[str, ...] = ()) -> Estimate:
     """Copying `files` blobs of `size` bytes in all within a bucket, each after two HEADs and `gets` GETs, and keeping both."""
     asked = (
         request_cost(card, STANDARD, Operation.HEAD, 2 * files),
         request_cost(card, STANDARD, Operation.GET, files * gets),
         request_cost(card, STANDARD, Operation.COPY, files),
     )
-    kept = monthly_storage(card, STANDARD, Sized(objects=files, size=size))
-    lines = (*asked, *kept, *_variants(card, files, variants, stored_bytes=size))
-    return estimated(card, lines, *assumptions, variants.words)
+    return estimated(card, (*asked, *_kept(card, files, size)), *assumptions, _ASSUMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +120,14 @@ def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tup
     return estimated(card, lines, *assumptions)
 
 
-def _variants(card: Card, files: int, variants: Variants, *, stored_bytes: int) -> tuple[Line, ...]:
-    built = Sized(objects=files * variants.count, size=files * variants.size)
+def _kept(card: Card, files: int, size: int) -> tuple[Line, ...]:
+    """A month of originals and of their variants, which are built once."""
+    built = Sized(objects=files * _VARIANTS, size=files * _VARIANTS_BYTES)
     return (
+        *monthly_storage(card, STANDARD, Sized(objects=files, size=size)),
         request_cost(card, STANDARD, Operation.PUT, built.objects, name="PUT of variants"),
         request_cost(card, STANDARD, Operation.GET, files, name="GET to render"),
-        *monthly_storage(card, STANDARD, built, stored_bytes=stored_bytes, of="variants"),
+        *monthly_storage(card, STANDARD, built, stored_bytes=size, of="variants"),
     )
 
 

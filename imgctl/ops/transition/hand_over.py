@@ -58,16 +58,16 @@ def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: 
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     key, count = f"{DIRECTORY}/{now}-{order.policy.to}.csv", 0
 
-    def items() -> Iterator[tuple[str, str | None]]:
+    def keys() -> Iterator[str]:
         nonlocal count
         for name in chain.from_iterable(_promised(block, order, parts, stop) for block in judges.blocks()):
             count += 1
-            yield name, None
+            yield name
             if count == order.limit:
                 return
 
     settings = parts.settings.store
-    manifest = write_manifest(settings, key, items())
+    manifest = write_manifest(settings, key, keys())
     job = Job(role_arn=role_arn, report_prefix=f"{DIRECTORY}/{now}-report", description=f"imgctl to {order.policy.to}")
     job_id = create_copy_job(settings, manifest, job, to=order.policy.to)
     return HandedOver(job_id=job_id, manifest_key=key, originals=count)

@@ -2,16 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import ConfigError, StoreError, UsageError
+from imgctl.errors import ConfigError, UsageError
 from imgctl.model import StorageClass
-from imgctl.store.blobs.base import Tier, checked, known_class
-from imgctl.store.blobs.s3_bucket import Bucket, bucket_of, open_boto3
+from imgctl.store.blobs.base import checked, known_class
+from imgctl.store.blobs.s3_bucket import bucket_of, open_boto3
 from imgctl.store.blobs.s3_put import put_chunks
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 _PART_BYTES = 16 * 2**20
+_PRIORITY = 10
 _ROLE = re.compile(r"arn:(?P<partition>[^:]+):iam::\d{12}:role/.+")
 _LINES_FORMAT = "S3BatchOperations_CSV_20180820"
 _REPORT_FORMAT = "Report_CSV_20180820"
@@ -26,112 +27,41 @@ _REPORT_FORMAT = "Report_CSV_20180820"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A list of objects that lies in the bucket as CSV; `key` is the store's, `name` the object's whole name."""
+    """A list of objects that lies in the bucket as CSV; `name` is the object's whole name."""
 
-    key: str
     name: str
     etag: str
-    versioned: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """How a job runs: whose rights it has, its priority, whether somebody confirms it, and where its report goes."""
+    """How a job runs: whose rights it has, and where its report goes; somebody confirms it at AWS before it begins."""
 
     role_arn: str
     report_prefix: str
-    priority: int = 10
-    confirm: bool = True
-    failures_only: bool = False
     description: str = "imgctl"
 
 
-def write_manifest(
-    settings: StoreSettings, key: str, items: Iterable[tuple[str, str | None]], *, versioned: bool = False
-) -> Manifest:
-    """Put the CSV of (key, version id) under a key that must be free, in parts as it is read.
+def write_manifest(settings: StoreSettings, key: str, keys: Iterable[str]) -> Manifest:
+    """Put the CSV of these blobs' keys under a key that must be free, in parts as it is read.
 
     UsageError when there are none; BlobExists when the key is taken.
     """
     bucket = bucket_of(settings)
     checked(key)
-    lines = (line.encode() for line in manifest_lines(bucket, items, versioned=versioned))
+    # Bucket and URL-encoded name (S3 User Guide, "Specifying a manifest").
+    lines = (f"{bucket.name},{quote(bucket.prefix + checked(one), safe='/')}\n".encode() for one in keys)
     first = next(lines, None)
     if first is None:
         raise UsageError("there is nothing to put into a batch job", hint="choose more with other options")
     etag = put_chunks(bucket, key, _chunks(first, lines), "text/csv")
-    return Manifest(key=key, name=bucket.prefix + key, etag=etag, versioned=versioned)
-
-
-def manifest_lines(bucket: Bucket, items: Iterable[tuple[str, str | None]], *, versioned: bool) -> Iterator[str]:
-    """Lines of a manifest: bucket, URL-encoded name and, if wanted, version id (S3 User Guide, "Specifying a manifest")."""
-    for key, version_id in items:
-        name = quote(bucket.prefix + checked(key), safe="/")
-        if not versioned:
-            yield f"{bucket.name},{name}\n"
-        elif version_id:
-            yield f"{bucket.name},{name},{version_id}\n"
-        else:
-            raise StoreError(f"{key} has no version id", hint="leave the versions out, or list the bucket again")
+    return Manifest(name=bucket.prefix + key, etag=etag)
 
 
 def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to: StorageClass) -> str:
     """Create a job that copies the manifest's objects (each up to 5 GB) onto themselves in that class; its id."""
-    return _create(settings, manifest, job, copy_operation(bucket_of(settings).name, job, to=to))
-
-
-def create_restore_job(settings: StoreSettings, manifest: Manifest, job: Job, *, tier: Tier, days: int) -> str:
-    """Create a job that asks for restores of the manifest's objects; its id. UsageError for EXPEDITED."""
-    return _create(settings, manifest, job, restore_operation(tier=tier, days=days))
-
-
-def copy_operation(bucket: str, job: Job, *, to: StorageClass) -> dict[str, object]:
-    """The operation of a job that changes classes, metadata and tags kept."""
-    wanted = {
-        "TargetResource": _arn(job, bucket),
-        "StorageClass": str(known_class(to)),
-        "MetadataDirective": "COPY",
-    }
-    return {"S3PutObjectCopy": wanted}
-
-
-def restore_operation(*, tier: Tier, days: int) -> dict[str, object]:
-    """The operation of a job that restores."""
-    if tier is Tier.EXPEDITED:
-        raise UsageError("batch jobs restore by bulk or standard only", hint="--tier bulk, or leave --via out")
-    if days < 1:
-        raise UsageError(f"--days {days}: a restore lasts a day or longer", hint="--days 7")
-    return {"S3InitiateRestoreObject": {"ExpirationInDays": days, "GlacierJobTier": str(tier)}}
-
-
-def job_arguments(
-    bucket: str, manifest: Manifest, job: Job, operation: Mapping[str, object], account: str
-) -> dict[str, object]:
-    """What CreateJob is asked; the same manifest, operation and role twice is one job, by its request token."""
-    fields = ["Bucket", "Key", "VersionId"] if manifest.versioned else ["Bucket", "Key"]
-    location = {"ObjectArn": f"{_arn(job, bucket)}/{manifest.name}", "ETag": manifest.etag}
-    token = hashlib.sha256(repr((location, operation, job.role_arn)).encode()).hexdigest()
-    return {
-        "AccountId": account,
-        "ConfirmationRequired": job.confirm,
-        "Operation": operation,
-        "Manifest": {"Spec": {"Format": _LINES_FORMAT, "Fields": fields}, "Location": location},
-        "Report": {
-            "Bucket": _arn(job, bucket),
-            "Format": _REPORT_FORMAT,
-            "Enabled": True,
-            "Prefix": job.report_prefix,
-            "ReportScope": "FailedTasksOnly" if job.failures_only else "AllTasks",
-        },
-        "Priority": job.priority,
-        "RoleArn": job.role_arn,
-        "Description": job.description,
-        "ClientRequestToken": token,
-    }
-
-
-def _create(settings: StoreSettings, manifest: Manifest, job: Job, operation: Mapping[str, object]) -> str:
     bucket = bucket_of(settings)
+    arguments = job_arguments(bucket.name, manifest, job, to=to)
     if not bucket.is_aws:
         raise ConfigError(
             f"{bucket.where.endpoint} runs no batch jobs", hint="S3 Batch Operations are AWS's own; leave --via out"
@@ -139,8 +69,35 @@ def _create(settings: StoreSettings, manifest: Manifest, job: Job, operation: Ma
     sts = cast("STSClient", open_boto3(bucket.where, "sts"))
     control = cast("S3ControlClient", open_boto3(bucket.where, "s3control"))
     account = bucket.call("", sts.get_caller_identity)["Account"]
-    arguments = job_arguments(bucket.name, manifest, job, operation, account)
-    return bucket.call("", control.create_job, **arguments)["JobId"]
+    return bucket.call("", control.create_job, AccountId=account, **arguments)["JobId"]
+
+
+def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass) -> dict[str, object]:
+    """What CreateJob is asked; the same manifest, class and role twice is one job, by its request token.
+
+    Metadata and tags are kept.
+    """
+    arn = _arn(job, bucket)
+    copy = {"TargetResource": arn, "StorageClass": str(known_class(to)), "MetadataDirective": "COPY"}
+    operation = {"S3PutObjectCopy": copy}
+    location = {"ObjectArn": f"{arn}/{manifest.name}", "ETag": manifest.etag}
+    token = hashlib.sha256(repr((location, operation, job.role_arn)).encode()).hexdigest()
+    return {
+        "ConfirmationRequired": True,
+        "Operation": operation,
+        "Manifest": {"Spec": {"Format": _LINES_FORMAT, "Fields": ["Bucket", "Key"]}, "Location": location},
+        "Report": {
+            "Bucket": arn,
+            "Format": _REPORT_FORMAT,
+            "Enabled": True,
+            "Prefix": job.report_prefix,
+            "ReportScope": "AllTasks",
+        },
+        "Priority": _PRIORITY,
+        "RoleArn": job.role_arn,
+        "Description": job.description,
+        "ClientRequestToken": token,
+    }
 
 
 def _arn(job: Job, bucket: str) -> str:

@@ -157,8 +157,8 @@ class BlobStore(Protocol):
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob for good; StoreError for the current one."""
 
-    def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
-        """A URL that lets its bearer do `method` on the blob for `seconds` (for a file: its file:// URL)."""
+    def sign(self, key: str, *, seconds: int) -> str:
+        """A URL that lets its bearer read the blob for `seconds` (for a file: its file:// URL)."""
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free.

@@ -147,7 +147,7 @@ class LocalStore:
         """Always a StoreError: there are none."""
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
 
-    def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
+    def sign(self, key: str, *, seconds: int) -> str:
         """The file's URL, wherever it lies; what it allows is the file system's to say."""
         path = self._path(key)
         with translated(key, path):

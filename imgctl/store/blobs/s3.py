@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import obstore
@@ -37,8 +37,6 @@ from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
     from obstore import Attributes, GetOptions, PutMode
-
-Method = Literal["GET", "PUT", "HEAD", "DELETE"]
 
 _ONE_PUT_BYTES = 64 * 2**20
 _DELETE_BATCH = 1000
@@ -194,10 +192,10 @@ class S3Store:
             )
         self.bucket.ask(self.bucket.client.delete_object, key, VersionId=version_id)
 
-    def sign(self, key: str, *, seconds: int, method: str = "GET") -> str:
-        """A URL that lets its bearer do `method` on the blob for `seconds` (at most seven days on AWS)."""
-        name, known = self.bucket.prefix + checked(key), cast("Method", method)
-        return self.bucket.call(key, lambda: obstore.sign(self.bucket.bytes, known, name, timedelta(seconds=seconds)))
+    def sign(self, key: str, *, seconds: int) -> str:
+        """A URL that lets its bearer read the blob for `seconds` (at most seven days on AWS)."""
+        name, lasts = self.bucket.prefix + checked(key), timedelta(seconds=seconds)
+        return self.bucket.call(key, lambda: obstore.sign(self.bucket.bytes, "GET", name, lasts))
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None where it could overwrite."""

@@ -112,14 +112,9 @@ _VERDICTS: dict[tuple[str, Kept], tuple[Level, str, str]] = {
 
 def verdicts(traits: Traits) -> list[Verdict]:
     """A verdict for each trait that this kind of store can have."""
-    found = (
-        ("put-if-absent", traits.put_if_absent),
-        ("checksum", traits.checksum),
-        ("order", traits.order),
-        ("if-match", traits.if_match),
-        ("etag", traits.etag),
-    )
-    return [verdict(name, kept) for name, kept in found if kept not in (None, Kept.NOT_APPLICABLE)]
+    names = dict.fromkeys(name for name, _ in _VERDICTS)
+    found = {name: getattr(traits, name.replace("-", "_")) for name in names}
+    return [verdict(name, kept) for name, kept in found.items() if kept not in (None, Kept.NOT_APPLICABLE)]
 
 
 def verdict(name: str, kept: Kept) -> Verdict:
