@@ -23,7 +23,7 @@ from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import HEAD_ROWS, Backlog, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.listen import Wait, open_wait
-from imgctl.store.catalog.reservations import announce_ended
+from imgctl.store.catalog.reservations import ENDED_CHANNEL, announce
 from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
 from imgctl.units import count_of
 
@@ -152,7 +152,7 @@ def record(
     if failed := of(Fate.FAILED):
         changed |= fail(connection, [_failed(one) for one in failed])
     if changed:
-        announce_ended(connection)
+        announce(connection, ENDED_CHANNEL)
     if archived := of(Fate.ARCHIVED):
         changed |= park(connection, [_failed(one) for one in archived])
     if returned := of(Fate.RETRY, Fate.RETURNED):

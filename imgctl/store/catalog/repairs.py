@@ -11,7 +11,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 from imgctl.model import Status, Variant
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.lease import FREE, Hold, fenced
-from imgctl.store.catalog.reservations import announce_work
+from imgctl.store.catalog.reservations import announce
 from imgctl.store.catalog.schema import SAFE, images, in_status, status_literal
 
 _SETTLED = (Status.READY, Status.FAILED)
@@ -31,7 +31,7 @@ def requeue_seen(connection: Connection, rows: Iterable[Hold]) -> set[UUID]:
     """Put images that nobody holds back to `processing`, their attempts forgiven; returns those that changed."""
     changed = batch.changed(connection, _requeue, Hold, rows)
     if changed:
-        announce_work(connection)
+        announce(connection)
     return changed
 
 

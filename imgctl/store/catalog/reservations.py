@@ -71,7 +71,7 @@ def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
     confirmed = batch.changed(connection, _confirm, batch.Ref, batch.refs(ids))
     if confirmed:
-        announce_work(connection)
+        announce(connection)
     return confirmed
 
 
@@ -115,16 +115,10 @@ def note(connection: Connection, seen: Seen) -> None:
     )
 
 
-def announce_work(connection: Connection) -> None:
-    """Notify waiting workers when this transaction commits."""
+def announce(connection: Connection, channel: str = WORK_CHANNEL) -> None:
+    """Notify waiting workers, or (ENDED_CHANNEL) those who wait for images to end, when this transaction commits."""
     if connection.dialect.name == POSTGRES:
-        connection.execute(select(func.pg_notify(WORK_CHANNEL, "")))
-
-
-def announce_ended(connection: Connection) -> None:
-    """Notify those who wait for images to end, when this transaction commits."""
-    if connection.dialect.name == POSTGRES:
-        connection.execute(select(func.pg_notify(ENDED_CHANNEL, "")))
+        connection.execute(select(func.pg_notify(channel, "")))
 
 
 def _known(connection: Connection, rows: Sequence[NewImage]) -> dict[tuple[UUID, bytes], Promised]:

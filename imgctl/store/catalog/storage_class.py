@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Text, Update, bind
 from imgctl.model import Status
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.lease import FREE, LEASE, fenced
-from imgctl.store.catalog.reservations import announce_work
+from imgctl.store.catalog.reservations import announce
 from imgctl.store.catalog.schema import archived, images
 
 
@@ -94,7 +94,7 @@ def set_truths(connection: Connection, truths: Iterable[Truth]) -> set[UUID]:
     """
     changed = batch.changed(connection, _set_truths, Truth, truths)
     if changed:
-        announce_work(connection)
+        announce(connection)
     return changed
 
 
