@@ -1,4 +1,4 @@
-"""What benches with servers share: SeaweedFS and Postgres, a slow network, and children measured one by one."""
+"""What benches with servers share: SeaweedFS or a sink, Postgres, a slow network, and children measured one by one."""
 
 import json
 import multiprocessing
@@ -33,11 +33,12 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """A running SeaweedFS and Postgres; `endpoint_url` is the way to the store that clients are given."""
+    """A running store and Postgres; `endpoint_url` is the way that clients are given. A sink keeps nothing."""
 
     s3: S3Server
     endpoint_url: str
     postgres_url: str
+    keeps: bool = True
 
     def new_database(self, name: str) -> str:
         """The URL of a new, empty database."""
@@ -50,18 +51,24 @@ class Servers:
 
     def new_bucket(self, name: str) -> None:
         """Make an empty bucket whose first volumes exist, so that no contender pays for them."""
+        if not self.keeps:
+            return
         client = self.s3.client()
         client.create_bucket(Bucket=name)
         client.put_object(Bucket=name, Key="first", Body=b"first")
         client.delete_object(Bucket=name, Key="first")
 
-    def count_objects(self, bucket: str) -> int:
-        """How many objects a bucket holds."""
+    def count_objects(self, bucket: str) -> int | None:
+        """How many objects a bucket holds; None where that is not known."""
+        if not self.keeps:
+            return None
         pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return sum(int(page["KeyCount"]) for page in pages)
 
     def drop_bucket(self, name: str) -> None:
         """Delete a bucket with all that is in it, which gives its disk space back."""
+        if not self.keeps:
+            return
         client = self.s3.client()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
             keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
@@ -79,6 +86,27 @@ def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
         distant(s3.endpoint_url, delay_ms) as endpoint_url,
     ):
         yield Servers(s3=s3, endpoint_url=endpoint_url, postgres_url=postgres_url)
+
+
+@contextmanager
+def sink_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
+    """Postgres, and a store that answers each put after `delay_ms` and keeps nothing (`bench.sink`)."""
+    with postgres_server(directory) as postgres_url:
+        command = [sys.executable, "-m", "bench.sink", str(delay_ms)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as sink:
+            assert sink.stdout is not None
+            port = int(sink.stdout.readline())
+            try:
+                s3 = S3Server(endpoint_url=f"http://127.0.0.1:{port}")
+                yield Servers(s3=s3, endpoint_url=s3.endpoint_url, postgres_url=postgres_url, keeps=False)
+            finally:
+                sink.terminate()
+
+
+def file_system(directory: Path) -> str:
+    """Where a directory lies, for the head of a report: its path and its kind of file system."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", str(directory)], capture_output=True, text=True, check=False)
+    return f"{directory} ({kind.stdout.strip() or 'unknown'})"
 
 
 @contextmanager

@@ -1,18 +1,34 @@
 """Upload the same photos with imgctl, s5cmd and rclone in turns: `python -m bench.upload [--only small] [--delay-ms 40]`.
 
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
-after each put. Only the clients are measured; SeaweedFS and Postgres run on the same machine and compete for it.
+after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
+`--sink` takes a store that answers at once in SeaweedFS's place, `--defaults` leaves each its own concurrency.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.parts import Servers, Spent, beside_python, client_environment, medians, scalar, servers, spent
+from bench.parts import (
+    ROOT,
+    Servers,
+    Spent,
+    beside_python,
+    client_environment,
+    file_system,
+    medians,
+    scalar,
+    servers,
+    sink_servers,
+    spent,
+)
 from bench.photos import Kind, write_tree
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.upgrade import upgrade
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
 IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE = "imgctl", "s5cmd", "s5cmd, its 256 workers", "rclone"
@@ -29,7 +45,7 @@ class Turn:
     tree: Path
     bucket: str
     database_url: str
-    concurrency: int
+    concurrency: int | None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,10 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         place = Path(folder)
         for size in sizes:
             write_tree(place / size, count=getattr(options, size), kind=KINDS[size])
-        with servers(place, delay_ms=options.delay_ms) as running:
+        print(f"photos, catalog and store lie below {file_system(place.parent)}")
+        with (sink_servers if options.sink else servers)(place, delay_ms=options.delay_ms) as running:
             for size in sizes:
                 results = _turns(running, place / size, getattr(options, size), options)
                 _report(size, {name: medians(each) for name, each in results.items()}, options)
+            if options.stages:
+                _stages(running, place / sizes[-1], options.concurrency)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,13 +73,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=0.0, help="put so much latency before every request")
     parser.add_argument("--concurrency", type=int, default=16, help="puts in flight, the same for all")
+    parser.add_argument("--defaults", dest="concurrency", action="store_const", const=None, help="each at its own")
+    parser.add_argument("--sink", action="store_true", help="a store that answers at once and keeps nothing")
+    parser.add_argument("--stages", action="store_true", help="then one more upload by imgctl: what its threads are at")
     return parser.parse_args(arguments)
 
 
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
-    results: dict[str, list[Spent]] = {name: [] for name in CONTENDERS}
+    # At their defaults both entries of s5cmd are the same; rclone looks for what it put, and a sink has nothing.
+    left_out = (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink
+    contenders = [name for name in CONTENDERS if name not in left_out]
+    results: dict[str, list[Spent]] = {name: [] for name in contenders}
     for number in range(options.turns):
-        names = list(CONTENDERS)
+        names = list(contenders)
         # Everyone goes first once: the store slows down as it fills.
         shift = number % len(names)
         for position, name in enumerate(names[shift:] + names[:shift]):
@@ -70,21 +95,39 @@ def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace
     return results
 
 
-def _turn(running: Servers, tree: Path, count: int, name: str, label: str, concurrency: int) -> Spent:
+def _turn(running: Servers, tree: Path, count: int, name: str, label: str, concurrency: int | None) -> Spent:
     """One contender's upload, and the proof that every photo arrived."""
     bucket = label.replace("_", "-")
     running.new_bucket(bucket)
     url = running.new_database(label)
     turn = Turn(servers=running, tree=tree, bucket=bucket, database_url=url, concurrency=concurrency)
     if name == IMGCTL:
-        spent(_imgctl(turn, "init"), client_environment())
+        _init(url)
     used = CONTENDERS[name](turn)
-    _expect(f"objects put by {name}", running.count_objects(bucket), count)
+    if (found := running.count_objects(bucket)) is not None:
+        _expect(f"objects put by {name}", found, count)
     if name == IMGCTL:
         _expect("rows", scalar(url, "SELECT count(*) FROM images WHERE status = 'processing'"), count)
     running.drop_bucket(bucket)
     running.drop_database(label)
     return used
+
+
+def _init(url: str) -> None:
+    catalog = open_catalog(url)
+    upgrade(catalog)
+    catalog.close()
+
+
+def _stages(running: Servers, tree: Path, concurrency: int | None) -> None:
+    """One more upload, its threads sampled: tells what to make faster, and is itself slower for it."""
+    running.new_bucket("bench-stages")
+    url = running.new_database("bench_stages")
+    _init(url)
+    turn = Turn(servers=running, tree=tree, bucket="bench-stages", database_url=url, concurrency=concurrency)
+    command = _upload(turn)
+    command[command.index("imgctl")] = "bench.stages"
+    subprocess.run(command, cwd=ROOT, env=_environment(turn), check=True)
 
 
 def _expect(what: str, found: int, wanted: int) -> None:
@@ -98,15 +141,23 @@ def _imgctl(turn: Turn, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "imgctl", *arguments, *where, *endpoint, "--no-progress"]
 
 
-def _by_imgctl(turn: Turn) -> Spent:
-    arguments = ["upload", str(turn.tree), "--user", USER, "--concurrency", str(turn.concurrency)]
+def _upload(turn: Turn) -> list[str]:
+    asked = ["--concurrency", str(turn.concurrency)] if turn.concurrency else []
+    return _imgctl(turn, "upload", str(turn.tree), "--user", USER, *asked)
+
+
+def _environment(turn: Turn) -> dict[str, str]:
     # The journal is kept, as it is by default, but not among the user's own.
-    journal = turn.tree.parent / f"{turn.bucket}.journal"
-    return spent(_imgctl(turn, *arguments), client_environment() | {"IMGCTL_UPLOAD_JOURNAL": str(journal)})
+    return client_environment() | {"IMGCTL_UPLOAD_JOURNAL": str(turn.tree.parent / f"{turn.bucket}.journal")}
 
 
-def _by_s5cmd(turn: Turn, *, workers: int) -> Spent:
-    asked = ["--endpoint-url", turn.servers.endpoint_url, "--numworkers", str(workers), "--log", "error"]
+def _by_imgctl(turn: Turn) -> Spent:
+    return spent(_upload(turn), _environment(turn))
+
+
+def _by_s5cmd(turn: Turn, *, workers: int | None) -> Spent:
+    asked = ["--endpoint-url", turn.servers.endpoint_url, "--log", "error"]
+    asked += ["--numworkers", str(workers)] if workers else []
     command = [beside_python("s5cmd"), *asked, "cp", f"{turn.tree}/", f"s3://{turn.bucket}/"]
     return spent(command, client_environment())
 
@@ -119,7 +170,7 @@ def _by_rclone(turn: Turn) -> Spent:
         "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
         "RCLONE_CONFIG_BENCH_ENDPOINT": turn.servers.endpoint_url,
     }
-    asked = ["--transfers", str(turn.concurrency), "--s3-no-check-bucket"]
+    asked = ["--s3-no-check-bucket", *(["--transfers", str(turn.concurrency)] if turn.concurrency else [])]
     command = [beside_python("rclone"), "copy", *asked, f"{turn.tree}/", f"bench:{turn.bucket}"]
     return spent(command, client_environment() | remote)
 
@@ -135,7 +186,9 @@ CONTENDERS: dict[str, Callable[[Turn], Spent]] = {
 def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> None:
     count, ours = getattr(options, size), found[IMGCTL]
     network = f", {options.delay_ms:g} ms before each request" if options.delay_ms else ""
-    print(f"\n{count} {size} photos, {options.concurrency} at once{network}; medians of {options.turns} turns\n")
+    at_once = f"{options.concurrency} at once" if options.concurrency else "each at its own defaults"
+    store = "a sink" if options.sink else "SeaweedFS"
+    print(f"\n{count} {size} photos into {store}, {at_once}{network}; medians of {options.turns} turns\n")
     print("| contender | wall s | CPU ms a photo | peak MiB | imgctl's wall ÷ its | imgctl's CPU ÷ its |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, used in found.items():
