@@ -13,6 +13,7 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.traits import Kept, Level, Traits, verdict, verdicts
 from tests.parts.middlebox import Reply, Rule, Seen, middlebox, refusal
 from tests.parts.seaweed import S3Server
+from tests.store.blobs.stubs import stubbed
 
 JPEG = "image/jpeg"
 KEY = "2026/11/22/019aa-original.jpg"
@@ -148,3 +149,11 @@ def test_no_link_is_signed_that_could_overwrite(rclone_s3: S3Server) -> None:
     store = open_store(rclone_s3.settings(rclone_s3.new_bucket()))
 
     assert store.sign_create(KEY, seconds=60, size=1, content_type=JPEG, sha256=bytes(32)) is None
+
+
+def test_whether_a_bucket_keeps_versions_is_asked_once() -> None:
+    store, stubber = stubbed()
+    stubber.add_response("get_bucket_versioning", {"Status": "Enabled"})
+
+    assert store.keeps_versions() and store.keeps_versions()
+    stubber.assert_no_pending_responses()
