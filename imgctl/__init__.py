@@ -1,3 +1,3 @@
 """imgctl: moves photo archives into object storage and keeps them healthy there."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"

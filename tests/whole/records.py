@@ -59,7 +59,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run(f"audit {user}")
     run("repair", place / "findings.ndjson")
     run("repair", place / "findings.ndjson", "--apply")
-    run("repair --delete-orphans --grace 0s --apply --max-delete-percent 100")
+    run("repair --delete-orphans --grace 0s --orphan-age 0s --apply --max-delete-percent 100")
     run("repair --undelete all --apply")
     run("work --drain")
 
