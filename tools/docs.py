@@ -18,7 +18,7 @@ import click
 from imgctl.cli.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
 from imgctl.config.settings import Settings
-from imgctl.imaging.formats import KNOWN
+from imgctl.imaging.formats import KNOWN, Format, Kind
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
@@ -144,12 +144,36 @@ def command_reference() -> str:
     return "\n\n".join(parts)
 
 
+SHOWN = {
+    Kind.PICTURE: "the picture",
+    Kind.RAW: "the camera's preview, else developed",
+    Kind.FILM: "a poster frame",
+}
+SAYS_BY_KIND = {Kind.PICTURE: "date, caption", Kind.RAW: "date, caption", Kind.FILM: "date, caption"}
+SIZE_ALONE = (
+    Format.BMP,
+    Format.PNM,
+    Format.TGA,
+    Format.PCX,
+    Format.ICO,
+    Format.SGI,
+    Format.DDS,
+    Format.QOI,
+    Format.MPEG,
+)
+SAYS = dict.fromkeys(SIZE_ALONE, "none") | dict.fromkeys((Format.CRW, Format.X3F), "none")
+SAYS |= dict.fromkeys((Format.AVI, Format.MTS, Format.WEBM, Format.MKV), "date")
+
+
 def formats_table() -> str:
-    """What imgctl recognises, by kind: taken or not, and how its files are named."""
-    lines = ["| format | kind | taken | names |", "|---|---|---|---|"]
+    """What imgctl recognises: whether it is uploaded, what its variants show, what is read of it, and its names."""
+    lines = ["| format | kind | upload | variants | metadata | extra | names |", "|---|---|---|---|---|---|---|"]
     for row in KNOWN.values():
         names = " ".join(f"`.{name}`" for name in row.extensions)
-        lines.append(f"| `{row.format}` | {row.kind} | {'yes' if row.supported else 'no'} | {names} |")
+        shown = SHOWN[row.kind] if row.supported else "–"
+        read = (SAYS.get(row.format) or SAYS_BY_KIND[row.kind]) if row.supported else "–"
+        taken, extra = "yes" if row.supported else "no", f"`{row.extra}`" if row.extra else "–"
+        lines.append(f"| `{row.format}` | {row.kind} | {taken} | {shown} | {read} | {extra} | {names} |")
     return "\n".join(lines)
 
 

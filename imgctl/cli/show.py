@@ -12,6 +12,7 @@ from imgctl.units import format_bytes
 if TYPE_CHECKING:
     from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 
+_PAIRS = {"live_photo": "Live Photo with", "raw_and_picture": "raw and picture with"}
 BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
 
 
@@ -60,6 +61,8 @@ def _say(session: Session, seen: "Overview") -> None:
         when = f"{moment.at:%Y-%m-%d %H:%M:%S}" if moment.at else "-"
         session.text(f"{when:<19}  {moment.what}")
     session.text("")
+    for one in seen.pairs:
+        session.text(f"{_PAIRS[one.pair]}: {one.image.name or one.image.original_key}  {one.image.id}")
     session.text(f"cost: {seen.cost.text(seen.billing)}")
     session.text(seen.advice.text)
     if seen.advice.command:
@@ -91,6 +94,7 @@ def _record(seen: "Overview") -> dict[str, Json]:
         "now": seen.now.isoformat(),
         "blobs": [_blob_record(one) for one in seen.blobs],
         "history": [_moment_record(one) for one in seen.history],
+        "pairs": [{"id": str(one.image.id), "name": one.image.name, "pair": one.pair.value} for one in seen.pairs],
         "cost": seen.cost.record(seen.billing),
         "ok": seen.advice.ok,
         "advice": seen.advice.text,

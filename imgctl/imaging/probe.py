@@ -52,7 +52,7 @@ class Header:
 def read_header(source: Source, kind: Format) -> Header:
     """Take a file of this format apart; damage reads as absence, and what fetching raises is passed on."""
     contents = _READERS[kind](source)
-    exif = read_exif(contents.exif)
+    exif = read_exif(contents.exif, contents.exif_apart)
     orientation = _left_to_turn(kind, contents, exif)
     size = contents.size
     # The catalog's columns are 32-bit; a header that claims more (or nothing) says nothing.

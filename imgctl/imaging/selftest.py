@@ -5,6 +5,7 @@ from io import BytesIO
 from PIL import Image, features
 
 from imgctl.errors import ImgctlError
+from imgctl.imaging.formats import VIDEO, is_installed
 from imgctl.imaging.render import render
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
 
@@ -15,6 +16,7 @@ def missing_codecs() -> list[str]:
     """The formats that cannot be taken in or put out, by trying each on a tiny picture."""
     return [
         *(name for name in INPUTS if not _decodes(name)),
+        *(() if not is_installed(VIDEO) or _decodes("MOV") else ("films",)),
         *(() if _loads_libraw() else ("camera raws",)),
         *(str(one) for one in VariantFormat if not _encodes(one)),
     ]
@@ -47,7 +49,9 @@ def _renders(data: bytes, format_: VariantFormat) -> bool:
 
 
 def _sample(name: str) -> bytes | None:
-    """A 16×16 picture in this format, or None where Pillow cannot write it."""
+    """A 16×16 picture in this format, or None where it cannot be written."""
+    if name == "MOV":
+        return _film()
     if name == "HEIF":
         import pillow_heif
 
@@ -62,3 +66,16 @@ def _sample(name: str) -> bytes | None:
     except (OSError, KeyError, ValueError):
         return None
     return buffer.getvalue()
+
+
+def _film() -> bytes | None:
+    try:
+        import av
+
+        out = BytesIO()
+        with av.open(out, "w", format="mov") as container:
+            stream = container.add_stream("mpeg4", rate=25, width=16, height=16, pix_fmt="yuv420p")
+            container.mux([*stream.encode(av.VideoFrame(16, 16, "yuv420p")), *stream.encode(None)])
+    except (ImportError, OSError, ValueError):
+        return None
+    return out.getvalue()

@@ -102,7 +102,7 @@ class Contents:
 
     `size` is in pixels, after the container's own turns (None when it cannot be read). `turned` says whether the
     container says how to turn the picture, `texts` holds a PNG's text chunks, `pictures` counts those of an MPO.
-    `exif` opens with a TIFF header, `iptc` holds data sets. `taken_at` is what the container itself calls the time of
+    `exif` opens with a TIFF header, as does `exif_apart`, where EXIF's own directory is a block by itself; `iptc` holds data sets. `taken_at` is what the container itself calls the time of
     capture, `created_at` when it was begun, by its writer's clock; aware UTC both. `content_identifier` is what the two
     files of a Live Photo share.
     """
@@ -110,6 +110,7 @@ class Contents:
     size: tuple[int, int] | None = None
     turned: bool = False
     exif: Source = field(default_factory=lambda: in_memory(b""))
+    exif_apart: Source | None = None
     xmp: bytes = b""
     iptc: bytes = b""
     texts: Mapping[str, str] = field(default_factory=dict)

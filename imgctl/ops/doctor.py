@@ -123,13 +123,15 @@ def examine_store(store: BlobStore, url: str) -> Iterator[Check]:
 
 
 def _codecs() -> str:
+    from imgctl.imaging.formats import VIDEO, is_installed
     from imgctl.imaging.selftest import missing_codecs
 
     missing = missing_codecs()
     if missing:
         hint = "pip install --force-reinstall 'pyvips[binary]' pillow pillow-heif"
         raise ImgctlError(f"cannot decode or encode {', '.join(missing)}", hint=hint)
-    return "JPEG, PNG, WebP, AVIF, HEIC, TIFF and GIF work"
+    films = "films too" if is_installed(VIDEO) else "films need pip install 'imgctl[video]'"
+    return f"JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, JPEG XL, JPEG 2000 and camera raws work, {films}"
 
 
 def _open_files() -> str:

@@ -106,3 +106,18 @@ def in_moov(data: bytes, more: bytes) -> bytes:
     size = int.from_bytes(data[at : at + 4])
     assert at + size == len(data)
     return data[:at] + struct.pack(">I", size + len(more)) + data[at + 4 :] + more
+
+
+def apple_exif(identifier: str, *, taken: bytes = b"2021:05:01 10:00:00", offset: bytes = b"+02:00") -> bytes:
+    """The EXIF of an iPhone's picture: a date, and a maker's note that names its Live Photo."""
+    value = identifier.encode() + b"\0"
+    note = b"Apple iOS\0\0\x01MM" + struct.pack(">HHHII", 1, 0x0011, 2, len(value), 14 + 2 + 12 + 4) + bytes(4) + value
+    values = ((0x9003, 2, taken + b"\0"), (0x9011, 2, offset + b"\0"), (0x927C, 7, note))
+    at = 8 + 2 + 12 + 4
+    place = at + 2 + 12 * len(values) + 4
+    entries, held = b"", b""
+    for tag, kind, one in values:
+        entries += struct.pack(">HHII", tag, kind, len(one), place + len(held))
+        held += one
+    first = struct.pack(">HHHII", 1, 0x8769, 4, 1, at) + bytes(4)
+    return b"Exif\0\0MM\0*\0\0\0\x08" + first + struct.pack(">H", len(values)) + entries + bytes(4) + held

@@ -1,11 +1,13 @@
 """Damaged pictures of every format, uploaded and worked end to end: each row ends ready or failed, in plain words."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imgctl.model import Status
+from tests.imaging.films import KEPT, of_format
 from tests.imaging.pictures import FORMATS, encoded, quadrants
 from tests.imaging.raws import RAWS
 from tests.imaging.stills import STILLS
@@ -15,6 +17,8 @@ from tests.whole.deployment import USER, Deployment
 MUTATIONS_EACH = rounds(25, 200)
 # Of each of 49 kinds.
 OF_RAWS_AND_STILLS = rounds(6, 84)
+# Of each of 9 kinds.
+OF_FILMS = rounds(24, 350)
 SMALL_SENSOR = (96, 64)
 HEADER_BYTES = 1024
 
@@ -67,16 +71,28 @@ def _mutated_anywhere(data: bytes, rng: random.Random) -> bytes:
     return bytes(copy)
 
 
-def test_damaged_raws_and_stills_end_ready_or_failed_and_no_worker_outgrows_its_memory(
-    embedded: Deployment, tmp_path: Path
-) -> None:
-    rng = random.Random("raws and stills")
+def _raws_and_stills() -> dict[str, bytes]:
     whole = {name: made(size=SMALL_SENSOR) for name, (_, made) in RAWS.items()}
-    whole |= {name.replace(" ", "-"): made() for name, (_, made) in STILLS.items()}
+    return whole | {name.replace(" ", "-"): made() for name, (_, made) in STILLS.items()}
+
+
+def _films() -> dict[str, bytes]:
+    return {name: of_format(name, black=2) for name in KEPT}
+
+
+@pytest.mark.parametrize(
+    ("seed", "made", "each"),
+    [("raws and stills", _raws_and_stills, OF_RAWS_AND_STILLS), ("films", _films, OF_FILMS)],
+    ids=["raws and stills", "films"],
+)
+def test_damaged_files_end_ready_or_failed_and_no_worker_outgrows_its_memory(
+    embedded: Deployment, tmp_path: Path, seed: str, made: Callable[[], dict[str, bytes]], each: int
+) -> None:
+    rng, whole = random.Random(seed), made()
     place = tmp_path / "damaged"
     place.mkdir()
     for name, data in whole.items():
-        for number in range(OF_RAWS_AND_STILLS):
+        for number in range(each):
             (place / f"{name}-{number}.bin").write_bytes(_mutated_anywhere(data, rng))
     uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
 
@@ -86,7 +102,7 @@ def test_damaged_raws_and_stills_end_ready_or_failed_and_no_worker_outgrows_its_
 
     images = embedded.images()
     assert len(images) == uploaded.summary["uploaded"]
-    assert len(images) > len(whole) * OF_RAWS_AND_STILLS // 2
+    assert len(images) > len(whole) * each // 2
     assert worked.code == 3, worked.err
     assert {image.status for image in images} == {Status.READY, Status.FAILED}
     assert all(image.leased_until is None for image in images)

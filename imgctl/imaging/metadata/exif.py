@@ -43,16 +43,21 @@ class Exif:
 NO_EXIF = Exif()
 
 
-def read_exif(block: Data | Source) -> Exif:
-    """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damage reads as absence."""
+def read_exif(block: Data | Source, apart: Source | None = None) -> Exif:
+    """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damage reads as absence.
+
+    `apart` is the directory of EXIF where it is a block by itself, as in Canon's CR3.
+    """
     found = directories(block if isinstance(block, Source) else in_memory(block))
     if found is None:
         return NO_EXIF
     primary = found.at(found.first)
     pointer = found.number(primary.get(EXIF_POINTER))
-    exif = found.at(pointer) if pointer else {}
+    within, exif = found, found.at(pointer) if pointer else {}
+    if apart is not None and (other := directories(apart)) is not None:
+        within, exif = other, other.at(other.first)
     orientation = found.number(primary.get(ORIENTATION))
-    offsets = {tag: found.text(exif.get(tag)) for tag in (TAKEN_OFFSET, DIGITISED_OFFSET, MODIFIED_OFFSET)}
+    offsets = {tag: within.text(exif.get(tag)) for tag in (TAKEN_OFFSET, DIGITISED_OFFSET, MODIFIED_OFFSET)}
     # Some writers name the offset once, for whichever of the three times.
     any_offset = next(filter(None, offsets.values()), b"")
 
@@ -61,13 +66,13 @@ def read_exif(block: Data | Source) -> Exif:
 
     return Exif(
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        taken_at=time_of(found.text(exif.get(TAKEN_AT)), TAKEN_OFFSET),
-        digitised_at=time_of(found.text(exif.get(DIGITISED)), DIGITISED_OFFSET),
+        taken_at=time_of(within.text(exif.get(TAKEN_AT)), TAKEN_OFFSET),
+        digitised_at=time_of(within.text(exif.get(DIGITISED)), DIGITISED_OFFSET),
         modified_at=time_of(found.text(primary.get(MODIFIED)), MODIFIED_OFFSET),
         description=found.text(primary.get(DESCRIPTION)),
         copyright=found.text(primary.get(COPYRIGHT)),
         artist=found.text(primary.get(ARTIST)),
-        content_identifier=_content_identifier(found, exif.get(MAKER_NOTE)),
+        content_identifier=_content_identifier(within, exif.get(MAKER_NOTE)),
     )
 
 

@@ -15,15 +15,32 @@ def read_jxl(source: Source) -> Contents:
     if source.read(0, 2) == _BARE:
         return Contents(size=_size(source.read(0, _HEAD_BYTES)), turned=True)
     head, exif, xmp = b"", b"", b""
-    for kind, start, end in boxes(source):
+    for name, start, end in boxes(source):
+        kind, block = _unpacked(source, name, start, end)
         if kind in (b"jxlc", b"jxlp") and not head:
             head = source.read(start + (4 if kind == b"jxlp" else 0), _HEAD_BYTES)
-        elif kind == b"Exif" and end - start <= MOST_BLOCK:
-            block = source.read(start, end - start)
+        elif kind == b"Exif":
             exif = exif or block[4 + int.from_bytes(block[:4]) :]
-        elif kind == b"xml " and end - start <= MOST_BLOCK:
-            xmp = xmp or source.read(start, end - start)
+        elif kind == b"xml ":
+            xmp = xmp or block
     return Contents(size=_size(head), turned=True, exif=in_memory(exif), xmp=xmp)
+
+
+def _unpacked(source: Source, kind: bytes, start: int, end: int) -> tuple[bytes, bytes]:
+    """A box's kind, and its content where that is metadata; a `brob` box holds another's, compressed by Brotli."""
+    if kind not in (b"Exif", b"xml ", b"brob") or end - start > MOST_BLOCK:
+        return kind, b""
+    content = source.read(start, end - start)
+    if kind != b"brob" or content[:4] not in (b"Exif", b"xml "):
+        return kind, content
+    import brotli
+
+    unpacking = brotli.Decompressor()
+    try:
+        block = unpacking.process(content[4:], output_buffer_limit=MOST_BLOCK)
+    except brotli.error:
+        return kind, b""
+    return content[:4], block if unpacking.is_finished() else b""
 
 
 class _Bits:

@@ -10,6 +10,7 @@ from imgctl.keys import ORIGINAL, ROLES, key_of
 from imgctl.model import Image, Status, Variant, VariantFormat, is_archived
 from imgctl.ops.parts import Parts
 from imgctl.ops.spend import card_in_force
+from imgctl.ops.support.pairs import Paired, pairs_of
 from imgctl.pricing.costs import Sized, monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
@@ -58,6 +59,7 @@ class Overview:
     cost: Estimate
     billing: Billing
     advice: Advice
+    pairs: tuple[Paired, ...] = ()
 
 
 def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
@@ -77,6 +79,7 @@ def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
         cost=_monthly_cost(settings, [blob for blob in found.values() if blob]),
         billing=billing(settings.store.url, endpoint_url),
         advice=_advice(image, found, now=now, recipe=recipe, max_attempts=max_attempts),
+        pairs=pairs_of(parts, image),
     )
 
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, false, func, or_, select, tuple_
 
 from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import COLUMNS, images, in_status, now
+from imgctl.store.catalog.schema import COLUMNS, SAFE, images, in_status, now
 
 PAGE_ROWS = 1000
 
+_MOST_ALIKE = 20
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 
 
@@ -149,9 +150,28 @@ def _images(connection: Connection, query: Select[*tuple[object, ...]]) -> list[
     return [Image(**row._asdict()) for row in connection.execute(query)]
 
 
+def alike(connection: Connection, image: Image, *, stem: str, seconds: float) -> list[Image]:
+    """The owner's other images of this file name but for its ending, then those taken within `seconds`; 20 at most.
+
+    No index serves it: the owner's rows are read.
+    """
+    named = images.c.name.ilike(f"{_plain(stem)}.%", escape="\\") if stem else false()
+    near: ColumnElement[bool] = false()
+    if image.taken_at is not None:
+        apart = timedelta(seconds=seconds)
+        near = images.c.taken_at.between(image.taken_at - apart, image.taken_at + apart)
+    query = select(*COLUMNS).where(images.c.user_id == image.user_id, images.c.id != image.id, SAFE, or_(named, near))
+    return _images(connection, query.order_by(case((named, 0), else_=1), images.c.id).limit(_MOST_ALIKE))
+
+
 def _like(pattern: str) -> str:
     """A pattern of file names as LIKE writes it."""
-    return re.sub(r"[\\%_]", r"\\\g<0>", pattern).replace("*", "%").replace("?", "_")
+    return _plain(pattern).replace("*", "%").replace("?", "_")
+
+
+def _plain(text: str) -> str:
+    """A text in a pattern of LIKE that stands for itself."""
+    return re.sub(r"[\\%_]", r"\\\g<0>", text)
 
 
 def _first_id(at: datetime) -> UUID:

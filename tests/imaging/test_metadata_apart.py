@@ -1,0 +1,74 @@
+"""Metadata where raws, JPEG XL and iPhones keep them: in boxes and blocks of their own."""
+
+import struct
+from datetime import UTC, datetime
+
+import brotli
+
+from imgctl.imaging.formats import Format
+from imgctl.imaging.probe import read_header, recognise
+from imgctl.imaging.source import in_memory
+from tests.imaging.containers import box
+from tests.imaging.films import apple_exif
+from tests.imaging.pictures import encoded, quadrants
+from tests.imaging.raws import RIGHT, Entry, directory, longs, preview, shorts, text
+
+TAKEN = datetime(2021, 5, 1, 8, tzinfo=UTC)
+
+
+def exif_of(data: bytes, kind: Format) -> tuple[int, datetime | None, bytes]:
+    exif = read_header(in_memory(data), kind).exif
+    return exif.orientation, exif.taken_at, exif.description
+
+
+def when(first: list[Entry], *, at: int = 8) -> bytes:
+    """A TIFF whose first directory holds the entries, and behind it EXIF's with date and offset."""
+    dates = [text(0x9003, b"2021:05:01 10:00:00"), text(0x9011, b"+02:00")]
+    length = len(directory([*first, longs(0x8769, 0)], at))
+    return (
+        b"II*\0"
+        + struct.pack("<I", at)
+        + directory([*first, longs(0x8769, at + length)], at)
+        + directory(dates, at + length)
+    )
+
+
+def test_the_date_of_a_raw_is_read_where_its_maker_keeps_it() -> None:
+    first = [text(270, b"By the sea"), text(271, b"Canon"), shorts(274, RIGHT)]
+    dates = [text(0x9003, b"2021:05:01 10:00:00"), text(0x9011, b"+02:00")]
+    apart = b"II*\0\x08\0\0\0" + directory(dates, 8)
+    one, two = (b"II*\0\x08\0\0\0" + directory(first, 8)), apart
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    moov = box(b"moov", box(b"uuid", canon + box(b"CMT1", one) + box(b"CMT2", two)))
+    whole = when(first)
+    jpeg = preview()
+    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(whole) + 8) + b"Exif\0\0" + whole + jpeg[2:]
+    fuji = (b"FUJIFILMCCD-RAW ".ljust(84, b"0") + struct.pack(">2I", 160, len(jpeg))).ljust(160, b"\0") + jpeg
+    block = b"\0TTW" + struct.pack(">I", len(whole)) + whole
+    minolta = b"\0MRM" + struct.pack(">I", 16 + len(block)) + b"\0PRD" + struct.pack(">I", 8) + bytes(8) + block
+
+    expected = (RIGHT, TAKEN, b"By the sea")
+    assert exif_of(box(b"ftyp", b"crx \0\0\0\1crx isom") + moov, Format.CR3) == expected
+    assert exif_of(fuji, Format.RAF) == expected
+    assert exif_of(minolta, Format.MRW) == expected
+    assert exif_of(whole, Format.NEF) == expected
+
+
+def test_a_jpeg_xl_s_packed_metadata_are_read() -> None:
+    exif = bytes(4) + when([text(270, b"By the sea")])
+    head = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    for held in (box(b"Exif", exif), box(b"brob", b"Exif" + brotli.compress(exif))):
+        assert exif_of(head + held, Format.JXL) == (1, TAKEN, b"By the sea")
+    cut = box(b"brob", b"Exif" + brotli.compress(exif)[:-9])
+    assert exif_of(head + cut, Format.JXL) == (1, None, b"")
+    assert exif_of(head + box(b"brob", b"Exif" + brotli.compress(bytes(2**25))), Format.JXL) == (1, None, b"")
+
+
+def test_an_iphone_s_picture_names_its_live_photo() -> None:
+    exif = apple_exif("1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F")
+
+    for kind in ("JPEG", "HEIF"):
+        found = recognise(encoded(quadrants(), kind, exif=exif))
+        assert found.content_identifier == "1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F"
+        assert found.exif.taken_at == TAKEN
+    assert recognise(encoded(quadrants(), "JPEG")).content_identifier == ""
