@@ -29,7 +29,7 @@ bench: $(VENV)/ready
 	$(BIN)/python -m bench.render
 	$(BIN)/python -m bench.work
 
-docs: $(VENV)/ready
+docs: $(VENV)/ready picture
 	$(BIN)/python -m tools.docs --write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
@@ -38,7 +38,6 @@ MANDIR ?= $(VENV)/share/man
 man: $(VENV)/ready
 	$(BIN)/python -m tools.man $(MANDIR)
 
-# Apart from `docs`: ids and times differ in each session.
 picture: $(VENV)/ready
 	$(BIN)/python -m tools.picture
 
