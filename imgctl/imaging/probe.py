@@ -6,14 +6,12 @@ from datetime import datetime
 
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
-from imgctl.imaging.metadata.films import read_avi, read_matroska, read_mpeg, read_transport
 from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.jxl import read_jxl
 from imgctl.imaging.metadata.photoshop import read_psd
 from imgctl.imaging.metadata.plain import read_dds, read_icon, read_pcx, read_pnm, read_qoi, read_sgi, read_tga
 from imgctl.imaging.metadata.png import read_png
-from imgctl.imaging.metadata.quicktime import read_quicktime
 from imgctl.imaging.metadata.raws import read_raw
 from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
@@ -51,7 +49,7 @@ class Header:
 
 def read_header(source: Source, kind: Format) -> Header:
     """Take a file of this format apart; damage reads as absence, and what fetching raises is passed on."""
-    contents = _READERS[kind](source)
+    contents = _reader(kind)(source)
     exif = read_exif(contents.exif, contents.exif_apart)
     orientation = _left_to_turn(kind, contents, exif)
     size = contents.size
@@ -72,6 +70,15 @@ def read_header(source: Source, kind: Format) -> Header:
         created_at=contents.created_at,
         content_identifier=contents.content_identifier or exif.content_identifier,
     )
+
+
+def _reader(kind: Format) -> Callable[[Source], Contents]:
+    if kind in _READERS:
+        return _READERS[kind]
+    # Not at the start of every run: most archives hold few films.
+    from imgctl.imaging.metadata.films import READERS
+
+    return READERS[kind]
 
 
 def _left_to_turn(kind: Format, contents: Contents, exif: Exif) -> int:
@@ -106,15 +113,6 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.DDS: read_dds,
     Format.QOI: read_qoi,
     **dict.fromkeys((row.format for row in KNOWN.values() if row.kind is Kind.RAW), read_raw),
-    Format.MP4: read_quicktime,
-    Format.M4V: read_quicktime,
-    Format.MOV: read_quicktime,
-    Format.THREE_GP: read_quicktime,
-    Format.AVI: read_avi,
-    Format.MTS: read_transport,
-    Format.MPEG: read_mpeg,
-    Format.WEBM: read_matroska,
-    Format.MKV: read_matroska,
 }
 
 

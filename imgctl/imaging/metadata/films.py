@@ -1,10 +1,12 @@
-"""Films that are not made of boxes: AVI, Matroska and WebM, MPEG transport and program streams."""
+"""Films: who reads which, and those that are not made of boxes: AVI, Matroska, MPEG transport and program streams."""
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from imgctl.imaging.formats import Format
+from imgctl.imaging.metadata.quicktime import read_quicktime
 from imgctl.imaging.metadata.xmp import w3c_moment
 from imgctl.imaging.source import MOST_PARTS, Contents, Source
 
@@ -147,3 +149,16 @@ def read_mpeg(source: Source) -> Contents:
     edges = int.from_bytes(found[1]) if found else 0
     width, height = edges >> 12, edges & 0xFFF
     return Contents(size=(width, height) if width and height else None)
+
+
+READERS: dict[Format, Callable[[Source], Contents]] = {
+    Format.MP4: read_quicktime,
+    Format.M4V: read_quicktime,
+    Format.MOV: read_quicktime,
+    Format.THREE_GP: read_quicktime,
+    Format.AVI: read_avi,
+    Format.MTS: read_transport,
+    Format.MPEG: read_mpeg,
+    Format.WEBM: read_matroska,
+    Format.MKV: read_matroska,
+}
