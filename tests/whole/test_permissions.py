@@ -1,0 +1,137 @@
+"""What the pages tell a DBA and a machine's administrator: the grants suffice, units and cron lines are what they should be."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from tests.parts.proxy import fault_proxy
+from tests.parts.seaweed import S3Server
+from tests.whole.deployment import USER, Deployment
+from tests.whole.sessions import at, write_photos
+from tools.docs import ROOT, parse
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The page's code blocks of a language."""
+    found: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert found
+    return found
+
+
+def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: str) -> None:
+    [grants] = blocks("docs/operations/permissions.md", "sql")
+    # Roles are the server's, not the database's.
+    name = f"role_{make_url(postgres_url).database}"
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    statements = re.sub(r"--.*", "", grants).replace("imgctl", name).split(";")
+    write_photos(tmp_path)
+
+    def as_role(role: str) -> Deployment:
+        return Deployment(
+            directory=tmp_path,
+            catalog_url=make_url(postgres_url).set(username=role).render_as_string(hide_password=False),
+            store=at(tmp_path).store,
+        )
+
+    with engine.connect() as connection:
+        try:
+            for statement in filter(str.strip, statements):
+                connection.execute(text(statement))
+            uploads, repairs, reads = as_role(name), as_role(f"{name}_repair"), as_role(f"{name}_reader")
+            done = {
+                line: deployment.run(*line.split())
+                for deployment, lines in (
+                    (uploads, (f"upload photos --user {USER}", "work --drain", "backfill --stale", "audit")),
+                    (repairs, ("repair --apply",)),
+                    (reads, ("ls", "stats", "cost actual", "audit --grace 0s")),
+                )
+                for line in lines
+            }
+            refused = reads.run("upload", "photos", "--user", "0190b2b4-0000-7000-8000-000000000002")
+        finally:
+            for role in ("_repair", "_reader", ""):
+                connection.execute(text(f"DROP OWNED BY {name}{role}"))
+                connection.execute(text(f"DROP ROLE {name}{role}"))
+    engine.dispose()
+
+    assert not {line: result.err for line, result in done.items() if result.code not in {0, 3}}
+    assert refused.code == 1
+    assert "permission denied" in refused.err
+
+
+def test_policy_allows_what_uploads_workers_and_audits_ask_and_no_more(tmp_path: Path, moto_s3: S3Server) -> None:
+    [policy] = blocks("docs/operations/permissions.md", "json")
+    bucket = moto_s3.new_bucket()
+    asked: set[tuple[str, str]] = set()
+    write_photos(tmp_path)
+
+    with fault_proxy(
+        moto_s3.endpoint_url, policy=lambda method, path, _: asked.add(action(method, path, bucket))
+    ) as proxy:
+        deployment = at(tmp_path, moto_s3.settings(bucket)).through(proxy.url)
+        for line in ("init", "doctor", f"upload photos --user {USER}", "work --drain", "audit --deep"):
+            assert deployment.run(*line.split()).code in {0, 3}
+
+    allowed = [
+        (one, statement["Resource"].replace("my-photos", bucket))
+        for statement in json.loads(policy)["Statement"]
+        for one in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    ]
+    assert not {one for one in asked if not any(one[0] == name and fnmatch(one[1], on) for name, on in allowed)}
+    used = {name for name, on in allowed for one in asked if one[0] == name and fnmatch(one[1], on)}
+    # An upload in parts that breaks off is not made here.
+    assert {name for name, _ in allowed} - used == {"s3:AbortMultipartUpload"}
+
+
+def action(method: str, path: str, bucket: str) -> tuple[str, str]:
+    """What a request wants to be allowed, and on what."""
+    key, _, query = path.partition("?")
+    resource = f"arn:aws:s3:::{key.strip('/')}"
+    if (method, query) == ("POST", "delete"):
+        # Its body names the keys. They are the check's: the audit after it misses nothing.
+        return "s3:DeleteObject", f"{resource}/.imgctl-check/one"
+    if key.strip("/") == bucket:
+        return "s3:ListBucket" if query.startswith("list-type=2") else f"{method} {path}", resource
+    names = {"PUT": "s3:PutObject", "GET": "s3:GetObject", "HEAD": "s3:GetObject", "DELETE": "s3:DeleteObject"}
+    known = not query or query.startswith("x-id=") or "partNumber=" in query
+    return (names[method] if known else f"{method} {path}"), resource
+
+
+def test_units_are_what_systemd_takes(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    units = {}
+    for block in blocks("docs/guides/cron.md", "ini"):
+        path = re.match(r"# (\S+)\n", block)
+        assert path
+        units[Path(path[1]).name] = block.replace("/opt/imgctl/bin/imgctl", "/bin/true").replace("User=imgctl", "")
+    for name, unit in units.items():
+        (tmp_path / name).write_text(unit)
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(tmp_path / name for name in units)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    ours = [line for line in done.stderr.splitlines() if any(name in line for name in units)]
+    assert not ours
+
+
+def test_commands_of_cron_and_systemd_parse() -> None:
+    lines = [line for block in blocks("docs/guides/cron.md", "(?:cron|ini)") for line in block.splitlines()]
+    commands = [found[1] for line in lines if (found := re.search(r"/bin/imgctl (.*)$", line))]
+    times = [line.split()[:5] for line in lines if line[:1].isdigit()]
+
+    assert [parse(shlex.split(command)) for command in commands] == ["upload", "work", "work", "upload"]
+    assert all(re.fullmatch(r"\*|\d+(,\d+)*|\*/\d+", one) for time in times for one in time)
