@@ -33,9 +33,9 @@ _BY_BANDS = {Format.TIFF: load_tiff, Format.PSD: load_psd, Format.PSB: load_psd}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
 # Bytes a pixel at the peak, measured with VmData; what is not named streams. A test holds them to be enough.
-_LIBVIPS = {Format.WEBP: 20, Format.AVIF: 17, Format.GIF: 7}
+_LIBVIPS = {Format.WEBP: 20, Format.AVIF: 17, Format.GIF: 7, Format.PSD: 8, Format.PSB: 8}
 _LIBVIPS_INTERLACED = {Format.JPEG: 7, Format.PNG: 9}
-_PILLOW = {Format.HEIC: 11, Format.AVIF: 16, Format.WEBP: 16, Format.JPEG2000: 22}
+_PILLOW = {Format.HEIC: 11, Format.AVIF: 16, Format.WEBP: 16, Format.JPEG2000: 22, Format.TGA: 20}
 _PILLOW_OTHERS = 10
 _STREAMS = 0
 
@@ -151,7 +151,7 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
 
 
 def with_libjxl(data: Data, *, max_edge_px: int, limits: Limits) -> Decoded:
-    """Decode whole, or as the JPEG that it was; raises ImageRejected, RuntimeError or ValueError."""
+    """Decode whole, or as the JPEG that it was; raises ImageRejected or ValueError."""
     header = read_header(in_memory(data), Format.JXL)
     if header.size is None:
         raise ValueError("bad header")
@@ -202,7 +202,10 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 def _load(data: Data, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
     # By a source: libvips reads the bytes where they lie, where a buffer would be copied first.
-    return getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
+    image = getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
+    # pyvips hands on what a picture refers to with each step, but knows nothing of a source's bytes.
+    image._references.append(data)  # noqa: SLF001
+    return image
 
 
 def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:

@@ -7,11 +7,15 @@ _HALF_FLOATS = "F;16"
 
 
 def decode_jxl(data: Data) -> Pixels | bytes:
-    """The first frame, upright; or the JPEG that the file was made of without loss. Raises RuntimeError or ValueError."""
+    """The first frame, upright; or the JPEG that the file was made of without loss. Raises ValueError."""
     # Not by Pillow's plugin: that decodes in as many threads as there are processors, and a lossless JPEG twice.
     from pillow_jxl import Decoder
 
-    is_jpeg, info, pixels, profile, _ = Decoder(num_threads=0)(bytes(data))
+    try:
+        is_jpeg, info, pixels, profile, _ = Decoder(num_threads=0)(bytes(data))
+    except RuntimeError as error:
+        # It says how to build itself.
+        raise ValueError("libjxl: corrupt, cut off, or of a kind that it does not know") from error
     if is_jpeg:
         return bytes(pixels)
     if info.mode == _HALF_FLOATS:

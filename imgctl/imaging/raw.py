@@ -32,13 +32,14 @@ _SWAPPED = 4
 # sRGB's power and the slope of its straight part (IEC 61966-2-1).
 _GAMMA = (2.4, 12.92)
 # Bytes a pixel of the sensor at the peak, measured with VmData; a test holds them to be enough.
-_HALF, _FULL = 12, 26
+HALF_BYTES, FULL_BYTES = 12, 26
 _SAME_SHAPE = 0.03
 _SENSOR_BANDS = 3
 _STDERR = 2
 _JPEG = b"\xff\xd8\xff"
 _MOST_TRIED = 64
 _MOST_FOUND = 3
+_HEADER_BYTES = 2**20
 
 
 class RawUnreadable(Exception):
@@ -227,8 +228,12 @@ def _of_sensor(raw: "rawpy.RawPy", data: Data, kind: Format, size: _Developed, e
     half = size.edge // 2 >= edge
     copied = 0 if isinstance(data, bytes) else len(data)
     pixels = max(sizes.raw_width * sizes.raw_height, size.width * size.height)
-    check_memory(pixels * (_HALF if half else _FULL) + copied, limits.memory_bytes)
+    check_memory(pixels * (HALF_BYTES if half else FULL_BYTES) + copied, limits.memory_bytes)
     with _in_words():
+        raw.unpack()
+        if half and raw.raw_type is rawpy.RawType.Stack:
+            # Three colours a pixel are never halved.
+            check_memory(pixels * FULL_BYTES + copied, limits.memory_bytes)
         developed = raw.postprocess(
             # Pictures that are wanted whole are small; PPG costs a fifth of LibRaw's own choice (measured).
             demosaic_algorithm=rawpy.DemosaicAlgorithm.PPG,
@@ -257,24 +262,30 @@ def _found_previews(
     data: Data, kind: Format, edge: int, limits: Limits, *, size: _Developed | None = None
 ) -> Iterator[Way]:
     """The largest JPEGs in a file whose lists of parts cannot be followed."""
-    for preview in _jpegs_in(data):
-        yield True, lambda preview=preview: _of_preview(preview, data, kind, size, edge, limits)  # type: ignore[misc]
+
+    def shown(at: int, width: int, height: int) -> Callable[[], Decoded]:
+        def decode() -> Decoded:
+            preview = _Preview(jpeg=bytes(data[at:]), image=None, width=width, height=height)
+            return _of_preview(preview, data, kind, size, edge, limits)
+
+        return decode
+
+    for area, at, width in _jpegs_in(data):
+        yield True, shown(at, width, area // width)
 
 
-def _jpegs_in(data: Data) -> list[_Preview]:
+def _jpegs_in(data: Data) -> list[tuple[int, int, int]]:
+    """Area, place and width of the largest few."""
     places: list[tuple[int, int, int]] = []
     at = data.find(_JPEG)
     for _ in range(_MOST_TRIED):
         if at < 0:
             break
-        size = read_jpeg(in_memory(data[at : at + 2**20])).size
+        size = read_jpeg(in_memory(data[at : at + _HEADER_BYTES])).size
         if size and all(size):
             places.append((size[0] * size[1], at, size[0]))
         at = data.find(_JPEG, at + len(_JPEG))
-    largest = sorted(places, reverse=True)[:_MOST_FOUND]
-    return [
-        _Preview(jpeg=bytes(data[at:]), image=None, width=width, height=area // width) for area, at, width in largest
-    ]
+    return sorted(places, reverse=True)[:_MOST_FOUND]
 
 
 def _exif(data: Data, kind: Format) -> Exif:

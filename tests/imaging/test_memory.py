@@ -1,6 +1,7 @@
 """What a decode is said to take is enough for it, and what cannot fit is refused by its header."""
 
 import io
+import random
 import struct
 import subprocess
 import sys
@@ -12,14 +13,18 @@ from PIL import Image
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging.decode import RESERVED_BYTES, Limits, libvips_bytes, pillow_bytes
+from imgctl.imaging.formats import Format
+from imgctl.imaging.raw import FULL_BYTES, HALF_BYTES
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render, time_allowed
 from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe
 from tests.imaging.grids import TILE, heic_grid, jp2_tiled, tiff_luma_and_chroma
 from tests.imaging.pictures import encoded, middles, opened, recipe_of, worst
+from tests.imaging.raws import dng
 
 EDGE = 2500
+PLUGIN_ONLY = {Format.JXL, Format.TGA, Format.SGI, Format.PCX, Format.PNM, Format.DDS}
 PIXELS = EDGE * EDGE
 SLACK_BYTES = 64 * 2**20
 # Above the hundred megapixels that were once Pillow's own bound, and a whole number of tiles.
@@ -88,6 +93,13 @@ WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
     "bmp": saved("BMP"),
     "jp2": saved("JPEG2000", quality_mode="rates", quality_layers=[80]),
     "psd": psd,
+    "jxl": saved("JXL", lossless=True, effort=1),
+    "jxl alpha": saved("JXL", "RGBA", effort=1),
+    "tga": saved("TGA", "RGBA"),
+    "sgi": saved("SGI"),
+    "pcx": saved("PCX"),
+    "ppm": saved("PPM"),
+    "dds": saved("DDS", "RGBA"),
     "heic": saved("HEIF", quality=20),
     "heic alpha": saved("HEIF", "RGBA", quality=20),
     "heic grid": in_tiles,
@@ -102,9 +114,18 @@ def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> N
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(WRITERS[name](rgb(64)))
     large.write_bytes(WRITERS[name](rgb(EDGE)))
-    kind = sniff(large.read_bytes()[:4096])
+    kind = sniff(large.read_bytes())
     assert kind is not None
-    by_pillow = name in {"tiff luma and chroma", "bmp", "jp2", "psd", "heic", "heic alpha", "heic grid", "avif grey"}
+    by_pillow = kind in PLUGIN_ONLY or name in {
+        "tiff luma and chroma",
+        "bmp",
+        "jp2",
+        "psd",
+        "heic",
+        "heic alpha",
+        "heic grid",
+        "avif grey",
+    }
     said = (
         pillow_bytes(kind, PIXELS, copied_bytes=large.stat().st_size)
         if by_pillow
@@ -120,6 +141,28 @@ def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> N
     )
 
     assert done.stdout.split() == [str(EDGE)] * 2, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit and what is held are Linux's")
+@pytest.mark.parametrize(
+    ("edge", "colours", "each"), [(EDGE, 1, FULL_BYTES), (4100, 1, HALF_BYTES), (4100, 3, FULL_BYTES)]
+)
+def test_what_developing_a_raw_is_said_to_take_is_enough(edge: int, colours: int, each: int, tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(dng(colours=colours))
+    pixels = random.Random(edge).randbytes(2 * colours * edge * edge)
+    large.write_bytes(dng(colours=colours, size=(edge, edge), pixels=pixels))
+    said = edge * edge * each + large.stat().st_size
+
+    done = subprocess.run(
+        [sys.executable, "-c", RENDERS_WITHIN, small, large, str(said + SLACK_BYTES)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.stdout.split() == [str(edge)] * 2, done.stderr
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "JPEG2000"])

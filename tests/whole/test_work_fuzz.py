@@ -15,10 +15,8 @@ from tests.soak import rounds
 from tests.whole.deployment import USER, Deployment
 
 MUTATIONS_EACH = rounds(25, 200)
-# Of each of 49 kinds.
-OF_RAWS_AND_STILLS = rounds(6, 84)
-# Of each of 9 kinds.
-OF_FILMS = rounds(24, 350)
+# Each part has as many files of each of 49 kinds of raws and stills, and of each of 9 kinds of films.
+PARTS, OF_RAWS_AND_STILLS, OF_FILMS = rounds(1, 14), 6, 24
 SMALL_SENSOR = (96, 64)
 HEADER_BYTES = 1024
 
@@ -80,15 +78,16 @@ def _films() -> dict[str, bytes]:
     return {name: of_format(name, black=2) for name in KEPT}
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(
     ("seed", "made", "each"),
     [("raws and stills", _raws_and_stills, OF_RAWS_AND_STILLS), ("films", _films, OF_FILMS)],
     ids=["raws and stills", "films"],
 )
 def test_damaged_files_end_ready_or_failed_and_no_worker_outgrows_its_memory(
-    embedded: Deployment, tmp_path: Path, seed: str, made: Callable[[], dict[str, bytes]], each: int
+    embedded: Deployment, tmp_path: Path, seed: str, made: Callable[[], dict[str, bytes]], each: int, part: int
 ) -> None:
-    rng, whole = random.Random(seed), made()
+    rng, whole = random.Random(f"{seed} {part}"), made()
     place = tmp_path / "damaged"
     place.mkdir()
     for name, data in whole.items():
