@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from textwrap import wrap
+from textwrap import dedent, wrap
 from typing import Final
 
 # A link to docs/ in a checkout, a copy of its pages in an installation.
@@ -53,7 +53,7 @@ def rendered(text: str, *, columns: int) -> Iterator[str]:
             continue
         for block in re.split(r"\n\s*\n", part.strip("\n")):
             if block.strip():
-                yield from _block(block.strip("\n"), columns)
+                yield from _block(dedent(block.strip("\n")), columns)
                 yield ""
 
 
