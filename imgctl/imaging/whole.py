@@ -65,4 +65,7 @@ def _all(found: Directories, entries: Entries, tag: int) -> tuple[int, ...]:
     if field is None or layout is None:
         return ()
     value = found.value(field)
-    return struct.unpack(f"{found.order}{len(value) // struct.calcsize(layout)}{layout}", value)
+    size = struct.calcsize(layout)
+    # A list that the file's end cuts off ends with a part of a number.
+    count = len(value) // size
+    return struct.unpack(f"{found.order}{count}{layout}", value[: count * size])

@@ -12,7 +12,21 @@ from imgctl.imaging.recognise import sniff, sniff_named
 from imgctl.imaging.render import render
 from imgctl.imaging.whole import missing_bytes
 from tests.imaging.pictures import FINE, distance, encoded, full, quadrants, recipe_of
-from tests.imaging.raws import DEVELOPED, FOUND, RAWS, RIGHT, SHOWN, SIZE, UPRIGHT, dng, in_tiff, preview, scene
+from tests.imaging.raws import (
+    DEVELOPED,
+    FOUND,
+    RAWS,
+    RIGHT,
+    SHOWN,
+    SIZE,
+    UPRIGHT,
+    directory,
+    dng,
+    in_tiff,
+    longs,
+    preview,
+    scene,
+)
 
 SEEN = SIZE[::-1]
 # Of 255, on average over all channels and pixels; a sensor's reference is what its pixels were computed from.
@@ -106,6 +120,13 @@ def test_a_raw_that_is_cut_off_is_shown_by_its_preview_and_reported(cut: int) ->
 
     assert rendered.damage is not None and "cut off" in rendered.damage and f"{cut:,}" in rendered.damage
     assert distance(full(rendered), UPRIGHT.resize(full(rendered).size)) < TOLERANCE
+
+
+def test_a_list_of_places_that_is_cut_off_is_no_reason_to_give_up() -> None:
+    strips = 1000
+    head = b"II*\0\x08\0\0\0" + directory([longs(273, *range(strips)), longs(279, *[1] * strips)], 8)
+
+    assert missing_bytes(head[:-2]) == 0
 
 
 def test_a_small_preview_of_a_damaged_raw_is_never_enlarged() -> None:
