@@ -105,7 +105,7 @@ def _walk(url: str, place: Path) -> tuple[int, int, float]:
     order = BackfillOrder(selection=Selection(mode=Mode.STALE, recipe=CURRENT))
     with open_parts(settings) as parts, backfill(order, parts, stop=Stop()) as run:
         began = time.perf_counter()
-        found = sum(1 for _ in run.planned(limit=None))
+        found = sum(1 for _ in run.outcomes(limit=None, dry_run=True))
         return run.search.examined, found, time.perf_counter() - began
 
 

@@ -61,6 +61,12 @@ def is_archived(storage_class: str | None) -> bool:
     return storage_class in ARCHIVE_CLASSES
 
 
+def fit(width: int, height: int, edge: int) -> tuple[int, int]:
+    """The size that fits into a square of `edge` pixels: never larger than it was, never below one pixel."""
+    scale = min(1.0, edge / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSpec:
     """How one variant is built: its longest edge in pixels (never upscaled), quality 1-100, format."""

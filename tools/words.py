@@ -39,6 +39,8 @@ NAMES = {
     "twins": "duplicates",
     "patience": "retry",
     "patiently": "retrying",
+    "patient": "retry",
+    "impatient": "retry",
     "hopeless": "fatal",
 }
 IN_FLIGHT = re.compile(r"in[_ -]?flight", re.IGNORECASE)
@@ -55,6 +57,8 @@ PHRASES = {
     r"\bhow dear\b|\bdearest\b": "price, top by cost",
     r"\bprices of its own\b": "price unknown for this endpoint",
     r"\btaken to weigh\b": "estimated at",
+    r"\b(?:has|have|are) no such\b": "not found, no matching …",
+    r"\bnobody (?:agreed|misses|may say)\b|\bwhoever did\b": "needs --yes, not needed, denied, its owner",
     r"\bmend(?:s|ed|ing)?\b": "repair, fix",
     r"\btells? of\b": "report",
     r"\baloft\b|\b(?:in mid-)?flights?\b(?<!in flight)": "in flight",

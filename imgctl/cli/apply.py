@@ -1,6 +1,5 @@
 """`imgctl apply`: do what a plan says."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,11 +8,12 @@ from pathlib import Path
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, file_argument, flag, option
 from imgctl.errors import ExitCode, UsageError
-from imgctl.ops.plan import Applied, Fate
-from imgctl.pricing.lines import Json
+from imgctl.ops.apply import apply, check
+from imgctl.ops.parts import open_parts
+from imgctl.ops.plan import Applied, Fate, Site, read_plan
+from imgctl.ops.tally import Tally
+from imgctl.pricing.lines import Json, dollars
 from imgctl.units import count_of, counts_of
-
-REQUESTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     An action whose original or row is no longer as the plan saw it is refused and named; exit code 3 says that there
     were such. What was done before is skipped: the same plan may be applied again after an interruption.
     """
-    from imgctl.ops.apply import apply, check
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.plan import Site, read_plan
-
     read = read_plan(asked.plan)
     check(read)
     _show_estimate(
@@ -53,22 +49,22 @@ def command(session: Session, asked: Asked) -> ExitCode:
     )
     if not (asked.yes or asked.dry_run or _is_free(read.summary)):
         raise UsageError(f"{asked.plan} needs --yes", hint="add --yes, or --dry-run to look first")
-    fates: Counter[Fate] = Counter()
+    tally = Tally(Fate)
     with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=asked.max_duration) as run:
         site = Site(
             parts=parts,
-            cold=parts.store,
             stop=run.stop,
-            concurrency=session.settings.upload.concurrency or REQUESTS,
+            concurrency=parts.requests,
             rate=asked.rate,
             dry_run=asked.dry_run,
         )
         run.progress.expect(read.actions)
         for applied in apply(read, site):
-            fates[applied.fate] += 1
-            _show(session, run, applied)
-        _conclude(session, fates, actions=read.actions)
-        return run.exit_code(partly=fates[Fate.REFUSED] + fates[Fate.FAILED] > 0)
+            tally.count(applied.fate)
+            _show(run, applied)
+        told = counts_of(tally.fates, named={Fate.PLANNED: "would be done"}, none="nothing to do")
+        session.summary(tally.fates, told, actions=read.actions)
+        return run.exit_code(partly=tally.of(Fate.REFUSED, Fate.FAILED) > 0)
 
 
 def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> None:
@@ -76,30 +72,19 @@ def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> 
     if not isinstance(estimate, dict) or _is_free(summary):
         session.note(f"plan: {what}")
         return
-    from imgctl.pricing.lines import dollars
-
     one_off, monthly = (dollars(Decimal(str(estimate.get(name) or 0))) for name in ("one_off", "monthly"))
     told = f"one-off {one_off}, then {monthly} a month, as planned"
     session.note(f"plan: {what}: {told}")
 
 
 def _is_free(summary: Mapping[str, Json]) -> bool:
-    """Whether the plan's own estimate says that nobody bills it."""
+    """Whether the plan's own estimate says that it is free."""
     estimate = summary.get("estimate")
     return isinstance(estimate, dict) and estimate.get("billing") == "none"
 
 
-def _show(session: Session, run: Running, applied: Applied) -> None:
-    wrong = applied.fate in (Fate.REFUSED, Fate.FAILED)
-    run.step(failed=wrong)
-    action = applied.action
+def _show(run: Running, applied: Applied) -> None:
+    action, wrong = applied.action, applied.fate in (Fate.REFUSED, Fate.FAILED)
     about = {"do": action.do, "id": action.id, "key": action.key, "fate": applied.fate, "detail": applied.detail}
-    session.data({"type": "action", **about})
-    if wrong:
-        run.say(f"{applied.fate} {action.do} {action.key}: {applied.detail}", always=True)
-
-
-def _conclude(session: Session, fates: Counter[Fate], *, actions: int) -> None:
-    counts = {fate: fates[fate] for fate in Fate}
-    session.text(counts_of(counts, named={Fate.PLANNED: "would be done"}, none="nothing to do"))
-    session.summary(counts, actions=actions)
+    line = f"{applied.fate} {action.do} {action.key}: {applied.detail}" if wrong else ""
+    run.item({"type": "action", **about}, failed=wrong, line=line)

@@ -1,27 +1,26 @@
 """`imgctl audit`: catalog against store, both ways; finds, changes nothing."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.base import Session, running, subcommand
 from imgctl.cli.options import ScopeOptions, flag, option, order_of
 from imgctl.cli.render import table
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.audit.cost import cost_of, look_price
+from imgctl.ops.audit.findings import Code
+from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.audit.report import Subject, csv_file, html_file
+from imgctl.ops.audit.start import audit
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.rows import BadId, Chosen
 from imgctl.units import count_of, format_bytes
-
-if TYPE_CHECKING:
-    from imgctl.ops.audit.findings import Code
-    from imgctl.ops.audit.order import AuditOrder, Tally
-    from imgctl.ops.audit.report import Sink
-    from imgctl.ops.parts import Parts
-    from imgctl.ops.rows import Chosen
 
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
 
@@ -65,67 +64,43 @@ imgctl audit --look 200 --since 7d
     main="--user --since --ids-from --deep --fail-on --csv --html",
 )
 def command(session: Session, asked: Asked) -> ExitCode:
-    """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or nobody's.
+    """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or orphaned.
 
     Nothing is changed. Each finding was looked at twice; what is in flight is none. With --user or --ids-from the
     blobs are headed one by one and the bucket is not listed. Exit code 4 says that something was found, 0 that all is
     well, 1 that the store could not be listed to its end, which proves nothing.
     """
-    from imgctl.ops.audit.order import Tally
-    from imgctl.ops.parts import open_parts
-
-    wanted = _codes(asked.fail_on)
+    wanted, tally, bad = _codes(asked.fail_on), Tally(), list[BadId]()
     with (
-        asked.chosen() as scope,
+        asked.chosen() as chosen,
         open_parts(session.settings) as parts,
         running(session, unit="images") as run,
+        ExitStack() as stack,
     ):
-        order, tally = _order(session, scope, asked), Tally()
-        with _sinks(asked.csv) as sinks, _page(asked.html, parts, order, tally, run) as page:
-            return _audit(session, run, parts, order, wanted, [*sinks, *page], tally)
+        order = _order(session, chosen, asked)
+        # A file appears under its name only when the audit came to its end.
+        sinks = [stack.enter_context(csv_file(asked.csv))] if asked.csv else []
+        if asked.html:
+            subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
+            sinks.append(stack.enter_context(html_file(asked.html, subject)))
+        if order.look and (price := look_price(order.look, parts.settings, endpoint_url=session.endpoint_url)):
+            # Said before it is spent: N is its budget.
+            run.say(price, always=session.json)
+        for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
+            session.data(finding.record())
+            for sink in sinks:
+                sink(finding)
+        run.say_bad(bad)
+        _conclude(session, parts, tally, bad=len(bad))
+        if run.stop.is_set():
+            run.say("interrupted: what was not looked at may not be well", always=True)
+            return ExitCode.INTERRUPTED
+        if any(code in wanted for code in tally.codes):
+            return ExitCode.FINDINGS
+        return ExitCode.PARTLY if bad else ExitCode.DONE
 
 
-def _audit(
-    session: Session,
-    run: Running,
-    parts: "Parts",
-    order: "AuditOrder",
-    wanted: "frozenset[Code]",
-    sinks: "list[Sink]",
-    tally: "Tally",
-) -> ExitCode:
-    from imgctl.ops.audit.start import audit
-    from imgctl.ops.rows import BadId
-
-    bad = list[BadId]()
-    if order.look:
-        _tell_price(session, run, parts, order.look)
-    for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
-        session.data(finding.record())
-        for sink in sinks:
-            sink(finding)
-    for one in bad:
-        run.say(f"{one.where}: {one.detail}", always=True)
-    _summarize(session, parts, tally, bad=len(bad))
-    if run.stop.is_set():
-        run.say("interrupted: what was not looked at may not be well", always=True)
-        return ExitCode.INTERRUPTED
-    if any(code in wanted for code in tally.codes):
-        return ExitCode.FINDINGS
-    return ExitCode.PARTLY if bad else ExitCode.DONE
-
-
-def _tell_price(session: Session, run: Running, parts: "Parts", images: int) -> None:
-    """What --look may cost at most, before it is spent: N is its budget."""
-    from imgctl.ops.audit.cost import look_price
-
-    if price := look_price(images, parts.settings, endpoint_url=session.endpoint_url):
-        run.say(price, always=session.json)
-
-
-def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) -> None:
-    from imgctl.ops.audit.cost import cost_of
-
+def _conclude(session: Session, parts: Parts, tally: Tally, *, bad: int) -> None:
     cost = cost_of(tally, parts.settings)
     for line in table(HEADERS, _cells(tally)) if tally.codes else ():
         session.text(line)
@@ -141,79 +116,45 @@ def _summarize(session: Session, parts: "Parts", tally: "Tally", *, bad: int) ->
             f"{count_of(tally.looked, 'image')} rendered again and compared; "
             f"originals archived: {tally.look_archived:,}, unreadable: {tally.look_failed:,}"
         )
-    session.data(
-        {
-            "type": "summary",
-            "findings": tally.findings,
-            "codes": dict(tally.counts()),
-            "images": tally.rows,
-            "blobs": tally.blobs,
-            "requests": {"LIST": cost.lists, "HEAD": cost.heads, "GET": cost.gets},
-            "cost": None if cost.amount is None else str(cost.amount),
-            "checked": tally.checked,
-            "hashed_bytes": tally.hashed,
-            "unreadable": tally.unreadable,
-            "looked": tally.looked,
-            "look_archived": tally.look_archived,
-            "look_failed": tally.look_failed,
-            "bad_ids": bad,
-        }
+    session.summary(
+        findings=tally.findings,
+        codes=tally.counts(),
+        images=tally.rows,
+        blobs=tally.blobs,
+        requests={"LIST": cost.lists, "HEAD": cost.heads, "GET": cost.gets},
+        cost=None if cost.amount is None else str(cost.amount),
+        checked=tally.checked,
+        hashed_bytes=tally.hashed,
+        unreadable=tally.unreadable,
+        looked=tally.looked,
+        look_archived=tally.look_archived,
+        look_failed=tally.look_failed,
+        bad_ids=bad,
     )
 
 
-def _cells(tally: "Tally") -> Iterator[tuple[str, ...]]:
+def _cells(tally: Tally) -> Iterator[tuple[str, ...]]:
     for code, one in sorted(tally.codes.items()):
         yield code.value, f"{one.count:,}", format_bytes(one.bytes), "  ".join(one.examples)
 
 
-@contextmanager
-def _sinks(csv_path: Path | None) -> "Iterator[list[Sink]]":
-    """What else takes each finding; a file appears under its name only when the audit came to its end."""
-    with ExitStack() as stack:
-        sinks: list[Sink] = []
-        if csv_path is not None:
-            from imgctl.ops.audit.report import csv_file
-
-            sinks.append(stack.enter_context(csv_file(csv_path)))
-        yield sinks
-
-
-@contextmanager
-def _page(
-    file: Path | None, parts: "Parts", order: "AuditOrder", tally: "Tally", run: Running
-) -> "Iterator[list[Sink]]":
-    """The page as one more sink, where it was asked for."""
-    if file is None:
-        yield []
-        return
-    from imgctl.ops.audit.report import Subject, html_file
-
-    subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
-    with html_file(file, subject) as sink:
-        yield [sink]
-
-
-def _order(session: Session, scope: "Chosen", asked: Asked) -> "AuditOrder":
-    from imgctl.ops.audit.order import AuditOrder
-
+def _order(session: Session, chosen: Chosen, asked: Asked) -> AuditOrder:
     on_aws = session.settings.store.url.startswith("s3://") and not session.endpoint_url
     if asked.budget is not None and not asked.deep:
         raise UsageError("--budget is of --deep alone", hint="imgctl audit --deep --budget 20GiB")
-    if asked.deep and asked.budget is None and on_aws and scope.ids_from is None and scope.scope.user_id is None:
+    if asked.deep and asked.budget is None and on_aws and not chosen.is_few:
         raise UsageError("--deep may read the whole archive, which costs", hint="say how much: --budget 20GiB")
     return order_of(
         AuditOrder,
         asked,
-        chosen=scope,
+        chosen=chosen,
         grace=timedelta(seconds=asked.grace),
         stuck_after=timedelta(seconds=asked.stuck_after),
         classes=asked.storage_class,
     )
 
 
-def _codes(text: str | None) -> "frozenset[Code]":
-    from imgctl.ops.audit.findings import Code
-
+def _codes(text: str | None) -> frozenset[Code]:
     if text is None:
         return frozenset(Code)
     known = {code.value: code for code in Code}

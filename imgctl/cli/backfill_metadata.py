@@ -1,116 +1,104 @@
-"""`imgctl backfill --metadata` as its user sees it: the price, each row, and what changed."""
+"""`imgctl backfill --metadata`: the price, each row, and what changed."""
 
-from collections import Counter
-from dataclasses import replace
 from datetime import datetime
 
-from imgctl.cli.backfill_options import Asked
-from imgctl.cli.base import Json, Running, Session
+from imgctl.cli.backfill_options import Asked, say_resumed
+from imgctl.cli.base import Running, Session, running
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
-from imgctl.ops.backfill.metadata_run import MetadataRun, Reading, metadata_run, price, reading
-from imgctl.ops.parts import Parts
+from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
+from imgctl.ops.parts import open_parts
 from imgctl.ops.spend import agree, terms
-from imgctl.pricing.estimate import Billing, Estimate
-from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact
+from imgctl.pricing.estimate import Billing
+from imgctl.store.catalog.backfill import Fact
 from imgctl.units import count_of, counts_of, format_bytes
 
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
 
-def run_metadata(session: Session, run: Running, parts: Parts, order: MetadataOrder, asked: Asked) -> ExitCode:
-    """Show what reading costs, and read; UsageError where somebody bills and nobody agreed."""
+def run_metadata(session: Session, asked: Asked) -> ExitCode:
+    """Show what reading costs, and read; UsageError where it is billed, without --yes or --max-usd."""
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     agreed = asked.yes or asked.max_usd is not None
-    order = replace(order, reads=agreed or who.bill is Billing.NONE, writes=not asked.dry_run)
-    with metadata_run(order, parts, stop=run.stop, anew=asked.anew or asked.dry_run) as looking:
-        found = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
-        cost = price(who.card, found)
-        job = _Job(session, run, looking, asked=asked)
-        job.say_price(found, cost, who.bill)
-        what = f"reading {count_of(found.originals, 'original')}"
-        agree(what, cost.one_off, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=asked.dry_run and not agreed)
-        return job.run()
-
-
-class _Job:
-    """One run of the command."""
-
-    def __init__(self, session: Session, run: Running, looking: MetadataRun, *, asked: Asked) -> None:
-        self._session = session
-        self._run = run
-        self._looking = looking
-        self._asked = asked
-        self._fates: Counter[Fate] = Counter()
-        self._facts: Counter[Fact] = Counter()
-        self._unreadable = 0
-        self._cold_bytes = 0
-
-    def say_price(self, found: Reading, cost: Estimate, bill: Billing) -> None:
-        """What is about to be read, and what that costs."""
-        if bill is Billing.NONE:
-            return
-        self._session.data({"type": "estimate", "originals": found.originals, **cost.record(bill)})
-        self._run.say(
-            f"to read the metadata of {count_of(found.originals, 'original')} costs at most: {cost.text(bill)}"
+    with (
+        asked.chosen() as chosen,
+        open_parts(session.settings, connections=2) as parts,
+        running(session, unit="rows", max_seconds=asked.max_duration) as run,
+    ):
+        order = MetadataOrder(
+            chosen=chosen,
+            overwrite=frozenset(Fact(one) for one in asked.overwrite),
+            sidecars_from=asked.sidecars_from,
+            shard=asked.shard,
+            reads=agreed or who.bill is Billing.NONE,
+            writes=not asked.dry_run,
         )
+        with metadata_run(order, parts, stop=run.stop, anew=asked.anew or asked.dry_run) as looking:
+            originals, reads = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
+            cost, what = price(who.card, reads), count_of(originals, "original")
+            if who.bill is not Billing.NONE:
+                session.data({"type": "estimate", "originals": originals, **cost.record(who.bill)})
+                run.say(f"to read the metadata of {what} costs at most: {cost.text(who.bill)}")
+            looks = asked.dry_run and not agreed
+            agree(f"reading {what}", cost.one_off, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=looks)
+            return _run(run, looking, asked)
 
-    def run(self) -> ExitCode:
-        """Look at every row that is wanted."""
-        if (after := self._looking.checkpoint.resumed.after).int:
-            self._run.say(f"going on behind {after}, where an unfinished run came to (--anew begins at the first)")
-        for one in self._looking.index():
-            self._unreadable += 1
-            self._run.say(f"{one.fate} {one.path}: {one.detail}", always=True)
-        for outcome in self._looking.outcomes(limit=self._asked.limit):
-            self._hear(outcome)
-        self._end()
-        return self._exit_code()
 
-    def _hear(self, one: Outcome) -> None:
-        self._fates[one.fate] += 1
-        self._facts.update(fact for fact, names in FACT_COLUMNS.items() if one.changes.keys() & set(names))
-        self._cold_bytes += one.size if one.fate is Fate.NEEDS_RESTORE else 0
-        self._run.step(failed=one.fate is Fate.FAILED)
-        self._session.data({"type": "image", **_record(one)})
-        if one.error:
-            self._run.say(f"{one.fate} {one.id}: {one.error}", always=True)
-        elif one.changes and self._session.verbosity > 0:
-            self._run.say(f"{one.fate} {one.id}: {_words(one)}")
+def _run(run: Running, looking: MetadataRun, asked: Asked) -> ExitCode:
+    say_resumed(run, looking.checkpoint)
+    for one in looking.index():
+        run.say(f"{one.fate} {one.path}: {one.detail}", always=True)
+    for outcome in looking.outcomes(limit=asked.limit):
+        _show(run, outcome)
+    _conclude(run.session, looking, dry_run=asked.dry_run)
+    run.say_bad(looking.bad)
+    tally, resumed = looking.tally, looking.checkpoint.resumed
+    failed = tally.of(Fate.FAILED) + resumed.failed + looking.unreadable + len(looking.bad)
+    cold = tally.of(Fate.NEEDS_RESTORE) + resumed.cold
+    return run.exit_code(partly=failed > 0 or (asked.require_all and cold > 0))
 
-    def _end(self) -> None:
-        fates, dry = self._fates, self._asked.dry_run
-        sidecars = self._looking.sidecars
-        summary: dict[str, Json] = {fate.value: fates[fate] for fate in Fate}
-        summary |= {
-            "facts": {fact.value: count for fact, count in self._facts.items()},
-            "needs_restore_bytes": self._cold_bytes,
-            "sidecars": sidecars.photos if sidecars else 0,
-            "unreadable_sources": self._unreadable,
-            "bad_ids": len(self._looking.bad),
-            "dry_run": dry,
-        }
-        self._session.data({"type": "summary", **summary})
-        facts = ", ".join(count_of(self._facts[fact], word) for fact, word in WORDS.items() if self._facts[fact])
-        named = {Fate.PLANNED: "would be read", Fate.NEEDS_RESTORE: "to restore first"}
-        named |= {Fate.CHANGED: "would change"} if dry else {}
-        counts = counts_of({fate: fates[fate] for fate in Fate}, named=named, none="nothing to read")
-        if sidecars:
-            self._session.text(f"{count_of(sidecars.photos, 'photo')} with a sidecar in the source tree")
-        self._session.text(f"{counts}{f' ({facts})' if facts else ''}")
-        if fates[Fate.NEEDS_RESTORE]:
-            self._session.text(
-                f"archived: {count_of(fates[Fate.NEEDS_RESTORE], 'original')} ({format_bytes(self._cold_bytes)}) left unread;"
-                " imgctl restore brings them back"
-            )
-        for bad in self._looking.bad:
-            self._session.error(f"{bad.where}: {bad.detail}")
 
-    def _exit_code(self) -> ExitCode:
-        resumed = self._looking.checkpoint.resumed
-        failed = self._fates[Fate.FAILED] + resumed.failed + self._unreadable + len(self._looking.bad)
-        cold = self._fates[Fate.NEEDS_RESTORE] + resumed.cold
-        return self._run.exit_code(partly=failed > 0 or (self._asked.require_all and cold > 0))
+def _show(run: Running, one: Outcome) -> None:
+    record = {
+        "type": "image",
+        "id": one.id,
+        "fate": one.fate,
+        "changes": {name: {"before": old, "after": new} for name, (old, new) in one.changes.items()},
+        "taken_from": one.taken_from,
+        "error": one.error,
+        "reason": one.reason,
+        "storage_class": one.storage_class,
+        "bytes": one.size,
+    }
+    run.item(record, failed=one.fate is Fate.FAILED)
+    if one.error:
+        run.say(f"{one.fate} {one.id}: {one.error}", always=True)
+    elif one.changes and run.session.verbosity > 0:
+        run.say(f"{one.fate} {one.id}: {_words(one)}")
+
+
+def _conclude(session: Session, looking: MetadataRun, *, dry_run: bool) -> None:
+    tally, sidecars = looking.tally, looking.sidecars
+    facts = ", ".join(count_of(looking.facts[fact], word) for fact, word in WORDS.items() if looking.facts[fact])
+    named = {Fate.PLANNED: "would be read", Fate.NEEDS_RESTORE: "to restore first"}
+    named |= {Fate.CHANGED: "would change"} if dry_run else {}
+    if sidecars:
+        session.text(f"{count_of(sidecars.photos, 'photo')} with a sidecar in the source tree")
+    session.text(f"{counts_of(tally.fates, named=named, none='nothing to read')}{f' ({facts})' if facts else ''}")
+    cold, size = tally.of(Fate.NEEDS_RESTORE), tally.bytes_of(Fate.NEEDS_RESTORE)
+    if cold:
+        session.text(
+            f"archived: {count_of(cold, 'original')} ({format_bytes(size)}) left unread; imgctl restore brings them back"
+        )
+    session.summary(
+        tally.fates,
+        facts=looking.facts,
+        needs_restore_bytes=size,
+        sidecars=sidecars.photos if sidecars else 0,
+        unreadable_sources=looking.unreadable,
+        bad_ids=len(looking.bad),
+        dry_run=dry_run,
+    )
 
 
 def _words(one: Outcome) -> str:
@@ -120,20 +108,3 @@ def _words(one: Outcome) -> str:
 
 def _shown(value: Value) -> str:
     return "nothing" if value is None else value.isoformat() if isinstance(value, datetime) else repr(value)
-
-
-def _plain(value: Value) -> Json:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _record(one: Outcome) -> dict[str, Json]:
-    return {
-        "id": str(one.id),
-        "fate": one.fate.value,
-        "changes": {name: {"before": _plain(old), "after": _plain(new)} for name, (old, new) in one.changes.items()},
-        "taken_from": one.taken_from.value if one.taken_from else None,
-        "error": one.error,
-        "reason": one.reason,
-        "storage_class": one.storage_class,
-        "bytes": one.size,
-    }

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from imgctl.cli.base import Running
 from imgctl.cli.options import ScopeOptions, flag, option
+from imgctl.cli.restore import TIERS
 from imgctl.cli.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant
 from imgctl.ops.backfill.order import Shard
+from imgctl.ops.checkpoint import Checkpoint
 
-TIERS = ("bulk", "standard", "expedited")
 FACTS = ("caption", "taken_at", "size")
 
 
@@ -62,3 +64,9 @@ class Asked(ScopeOptions):
             raise UsageError(f"--sidecars-from {self.sidecars_from} is not a directory", hint="check the path")
         if self.stale and self.force:
             raise UsageError("--stale and --force together", hint="--force builds the stale ones too")
+
+
+def say_resumed(run: Running, checkpoint: Checkpoint) -> None:
+    """Where an unfinished run is taken up."""
+    if (after := checkpoint.resumed.after).int:
+        run.say(f"going on behind {after}, where an unfinished run came to (--anew begins at the first)")

@@ -4,15 +4,12 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
-from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias, TypeVar, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -25,9 +22,11 @@ from imgctl.errors import ExitCode
 from imgctl.run.progress import Progress, aside
 from imgctl.run.stop import Stop
 
+if TYPE_CHECKING:
+    from imgctl.ops.rows import BadId
+
 Chosen = TypeVar("Chosen", bound=Options)
 C = TypeVar("C", bound=StrEnum)
-Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 COMMON_SETTINGS = {
     "catalog.url": "",
@@ -54,11 +53,15 @@ class Session:
     def data(self, record: Mapping[str, object]) -> None:
         """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""
         if self.json:
-            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_plain)
+            from imgctl.pricing.lines import as_json
+
+            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=as_json)
             self._print(line.encode(errors="backslashreplace"))
 
-    def summary(self, counts: Mapping[C, int] | None = None, **more: object) -> None:
-        """The last line of NDJSON: how many ended how, by code, and what else there is to say."""
+    def summary(self, counts: Mapping[C, int] | None = None, told: str = "", /, **more: object) -> None:
+        """The end: `told` for people, and the last line of NDJSON: how many ended how, by code, and what else there is."""
+        if told:
+            self.text(told)
         self.data({"type": "summary", **{code.value: count for code, count in (counts or {}).items()}, **more})
 
     def text(self, line: str) -> None:
@@ -89,19 +92,6 @@ class Session:
                 raise ReaderLeft from None
 
 
-def _plain(value: object) -> str:
-    """A value that JSON has no notation for: ids and paths as they are written, times in ISO 8601, amounts exact."""
-    if isinstance(value, Decimal):
-        from imgctl.pricing.lines import plain
-
-        return plain(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if not isinstance(value, UUID | Path):
-        raise TypeError(f"{value!r} cannot be written as JSON")
-    return str(value)
-
-
 def printable(text: str) -> str:
     """The text as one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
     kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -112,18 +102,26 @@ def printable(text: str) -> str:
 class Running:
     """A run that can be stopped and watched."""
 
+    session: Session
     stop: Stop
     progress: Progress
-    quiet: bool
 
-    def step(self, *, failed: bool, size: int = 0) -> None:
-        """One item is done."""
+    def item(self, record: Mapping[str, object], *, failed: bool = False, size: int = 0, line: str = "") -> None:
+        """One item is done: a step of the bar, a record for programs, a line for people; of what failed even with `-q`."""
         self.progress.advance(size=size, failed=int(failed))
+        self.session.data(record)
+        if line:
+            self.say(line, always=failed)
 
     def say(self, line: str, *, always: bool = False) -> None:
         """A line on stderr that leaves the bar whole; with `-q` only what must `always` be said."""
-        if always or not self.quiet:
+        if always or self.session.verbosity >= 0:
             self.progress.say(printable(line))
+
+    def say_bad(self, bad: "Iterable[BadId]") -> None:
+        """The lines of --ids-from that name no image."""
+        for one in bad:
+            self.say(f"{one.where}: {one.detail}", always=True)
 
     def exit_code(self, *, partly: bool) -> ExitCode:
         """130 when somebody stopped the run, 3 when items failed or time ran out, else 0."""
@@ -139,7 +137,7 @@ def running(session: Session, *, unit: str, max_seconds: float | None = None) ->
     """Catch signals and draw progress for the length of a command; quiet commands draw none."""
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
     with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
-        yield Running(stop=stop, progress=progress, quiet=session.verbosity < 0)
+        yield Running(session=session, stop=stop, progress=progress)
 
 
 def subcommand(

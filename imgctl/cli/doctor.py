@@ -1,13 +1,9 @@
 """`imgctl doctor`: is everything there?"""
 
-from typing import TYPE_CHECKING
-
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options
 from imgctl.errors import ExitCode
-
-if TYPE_CHECKING:
-    from imgctl.ops.doctor import Check
+from imgctl.ops.doctor import Check, examine
 
 
 @subcommand(
@@ -22,8 +18,6 @@ def command(session: Session, _: Options) -> ExitCode:
 
     What imgctl relies on of the store is tried on small blobs below .imgctl-check/, which are deleted again.
     """
-    from imgctl.ops.doctor import examine
-
     wrong = 0
     for check in examine(session.settings):
         wrong += not check.ok

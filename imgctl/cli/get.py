@@ -7,6 +7,9 @@ from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, arguments, flag, required
 from imgctl.cli.types import DIRECTORY
 from imgctl.errors import ExitCode, ImgctlError
+from imgctl.ops.lookup import find_image
+from imgctl.ops.parts import open_parts
+from imgctl.ops.support.download import Fate, fetch, make_directory
 from imgctl.units import format_bytes
 
 
@@ -30,10 +33,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
     and differs is left alone unless --force, and the exit code is 3.
     """
-    from imgctl.ops.lookup import find_image
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.support.download import Fate, fetch, make_directory
-
     fates = dict.fromkeys(Fate, 0)
     make_directory(asked.out)
     with open_parts(session.settings) as parts:

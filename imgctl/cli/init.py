@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 
 from imgctl.cli.base import Session, subcommand
+from imgctl.cli.doctor import show_check
 from imgctl.cli.options import Options, flag
 from imgctl.errors import ExitCode
+from imgctl.ops.doctor import examine_store
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.upgrade import ddl, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +30,10 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     Safe to run again. Writes no secrets anywhere. Exit 1 when the store cannot be used.
     """
-    from imgctl.store.catalog.upgrade import ddl, upgrade
-
     settings = session.settings
     if asked.sql:
         session.verbatim(ddl(settings.catalog.url))
         return ExitCode.DONE
-    from imgctl.cli.doctor import show_check
-    from imgctl.ops.doctor import examine_store
-    from imgctl.store.blobs.open import open_store
-    from imgctl.store.catalog.engine import open_catalog
-
     catalog = open_catalog(settings.catalog.url)
     try:
         applied = upgrade(catalog)

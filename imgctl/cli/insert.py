@@ -4,17 +4,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgctl.cli.base import Json, Running, Session, running, subcommand
+from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, file_argument, flag, option
 from imgctl.cli.types import FORMATS
+from imgctl.cli.upload import conclude
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reports, Tally, record, unlikely_dates
-from imgctl.ops.insert.entries import Manifest
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.insert.entries import Manifest, estimate, survey
+from imgctl.ops.insert.pipeline import insert
+from imgctl.ops.parts import open_parts
+from imgctl.ops.spend import agree, terms
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.blobs.traits import Kept, warning
-from imgctl.units import count_of, counts_of, format_bytes
+from imgctl.units import count_of
 
 _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 
@@ -46,14 +50,10 @@ def command(session: Session, asked: Asked) -> ExitCode:
     recognise and hash it, and then copied by the server; the source is left alone. The same manifest again inserts
     nothing twice. Variants are built by `imgctl work`.
     """
-    from imgctl.ops.ingest.recognise import Recogniser
-    from imgctl.ops.insert.pipeline import insert
-    from imgctl.ops.parts import open_parts
-
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
     source = Manifest(file=asked.manifest, store_url=store.url, own_prefixes=prefixes)
-    tally = Tally()
+    counted = FileTally()
     with (
         open_parts(settings) as parts,
         running(session, unit="blobs", max_seconds=asked.max_duration) as run,
@@ -62,18 +62,17 @@ def command(session: Session, asked: Asked) -> ExitCode:
     ):
         _show_cost(session, parts.store, source, run, asked)
         for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=asked.dry_run):
-            tally.add(outcome)
+            counted.add(outcome)
             reports.add(outcome)
-            _show(session, run, outcome)
-        _conclude(session, tally, put_if_absent=parts.store.put_if_absent, dry_run=asked.dry_run)
-        return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
+            _show(run, outcome)
+        planned = {"bytes_planned": counted.tally.bytes_of(Fate.PLANNED)} if asked.dry_run else {}
+        absent, verbs = parts.store.put_if_absent, ("to copy", "copied")
+        conclude(session, counted, unit="blob", named=_NAMED, verbs=verbs, put_if_absent=absent, **planned)
+        return run.exit_code(partly=counted.tally.of(Fate.FAILED) > 0)
 
 
 def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, asked: Asked) -> None:
-    """Say what the whole manifest would cost; UsageError where somebody bills and nobody agreed."""
-    from imgctl.ops.insert.entries import estimate, survey
-    from imgctl.ops.spend import agree, terms
-
+    """Say what the whole manifest would cost; UsageError where it is billed, without --yes."""
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     if who.bill is Billing.NONE:
         return
@@ -84,27 +83,7 @@ def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Runnin
     agree(f"inserting {what}", cost.one_off, who, yes=asked.yes, dry_run=asked.dry_run)
 
 
-def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
+def _show(run: Running, outcome: FileOutcome) -> None:
     failed = outcome.fate is Fate.FAILED
-    run.step(failed=failed, size=outcome.bytes or 0)
-    session.data({"type": "blob", **record(outcome)})
-    if failed or outcome.fate is Fate.SKIPPED:
-        run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
-
-
-def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
-    reasons = {reason.value: count for reason, count in sorted(tally.reasons.items())}
-    summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
-    summary |= {"blobs": tally.fates.total(), "reasons": dict(reasons), "bytes_uploaded": tally.bytes_uploaded}
-    summary |= {"dates_unlikely": tally.dates_unlikely, "put_if_absent": put_if_absent}
-    fates = counts_of({fate: tally.fates[fate] for fate in Fate}, named=_NAMED)
-    because = f" ({counts_of(reasons)})" if reasons else ""
-    size = f"{format_bytes(tally.bytes_planned)} to copy" if dry_run else f"{format_bytes(tally.bytes_uploaded)} copied"
-    if dry_run:
-        summary |= {"bytes_planned": tally.bytes_planned}
-    session.text(f"{count_of(tally.fates.total(), 'blob')}: {fates}{because}; {size}")
-    if told := unlikely_dates(tally):
-        session.text(told)
-    if told := warning(put_if_absent):
-        session.text(told)
-    session.data({"type": "summary", **summary})
+    line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if failed or outcome.fate is Fate.SKIPPED else ""
+    run.item({"type": "blob", **record(outcome)}, failed=failed, size=outcome.bytes or 0, line=line)

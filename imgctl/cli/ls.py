@@ -9,6 +9,8 @@ from imgctl.cli.options import RangeOptions, option
 from imgctl.cli.render import table
 from imgctl.errors import ExitCode
 from imgctl.model import Image, Status
+from imgctl.ops.lookup import Listed, listed, page_mark, record
+from imgctl.ops.parts import open_parts
 from imgctl.units import format_bytes
 
 HEADERS = ("ID", "UPLOADED", "STATUS", "SIZE", "PIXELS", "CLASS", "NAME", "ERROR")
@@ -39,9 +41,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     With --limit the next page is the same command with --before and the last id of this one.
     """
-    from imgctl.ops.lookup import Listed, listed, page_mark, record
-    from imgctl.ops.parts import open_parts
-
     count = 0
     last: UUID | None = None
 
@@ -64,7 +63,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         for line in table(HEADERS if asked.user else USER_HEADERS, rows()):
             session.text(line)
     full = str(last) if last and count == asked.limit else None
-    session.data({"type": "summary", "images": count, "before": full})
+    session.summary(images=count, before=full)
     if full:
         session.note(f"there may be more: --before {full}")
     if not count:

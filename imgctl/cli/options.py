@@ -134,19 +134,26 @@ class ScopeOptions(RangeOptions):
 
     @contextmanager
     def chosen(self) -> "Iterator[Chosen]":
-        """The same as operations understand it; standard input is kept in a temporary file: it is read twice."""
+        """The same as operations understand it."""
         from imgctl.ops.rows import Chosen
 
         if self.ids_from is None or str(self.ids_from) != "-":
             yield Chosen(scope=self.scope, ids_from=self.ids_from)
             return
-        from imgctl.run.scratch import Scratch
-
-        with Scratch("ids") as scratch:
-            file = scratch.path / "stdin"
-            with file.open("wb") as kept:
-                shutil.copyfileobj(sys.stdin.buffer, kept)
+        with stdin_file() as file:
             yield Chosen(scope=self.scope, ids_from=file)
+
+
+@contextmanager
+def stdin_file() -> Iterator[Path]:
+    """Standard input as a temporary file, which can be read twice."""
+    from imgctl.run.scratch import Scratch
+
+    with Scratch("stdin") as scratch:
+        file = scratch.path / "stdin"
+        with file.open("wb") as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+        yield file
 
 
 def order_of(kind: type[T], asked: Options, **more: object) -> T:

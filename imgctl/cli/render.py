@@ -3,13 +3,11 @@
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session, printable
-
-if TYPE_CHECKING:
-    from imgctl.pricing.lines import Line
-    from imgctl.pricing.prices import Card
+from imgctl.cli.base import Session, printable
+from imgctl.pricing.estimate import Billing, billing
+from imgctl.pricing.lines import Line, dollars
+from imgctl.pricing.prices import Card
 
 PAGE = 200
 
@@ -31,20 +29,18 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
         page = list(islice(stream, PAGE))
 
 
-def card_record(card: "Card") -> dict[str, Json]:
+def card_record(card: Card) -> dict[str, object]:
     """The card, its date and its source, for every summary."""
-    return {"card": card.name, "as_of": card.as_of.isoformat(), "source": card.source, "currency": "USD"}
+    return {"card": card.name, "as_of": card.as_of, "source": card.source, "currency": "USD"}
 
 
-def show_card(session: Session, card: "Card") -> None:
+def show_card(session: Session, card: Card) -> None:
     """One line that says where the prices come from."""
     session.text(f"prices: {card.name} as of {card.as_of}")
 
 
 def show_billing(session: Session) -> None:
     """Who bills this store, where it is not AWS."""
-    from imgctl.pricing.estimate import Billing, billing
-
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
         session.text("- this store is a directory, which bills nothing: these are the prices of AWS for the same")
@@ -52,10 +48,8 @@ def show_billing(session: Session) -> None:
         session.text("- price unknown for this endpoint: AWS would charge the following")
 
 
-def show_lines(session: Session, lines: Iterable["Line"], *, title: str) -> None:
+def show_lines(session: Session, lines: Iterable[Line], *, title: str) -> None:
     """Lines with their formulas, without those of nothing."""
-    from imgctl.pricing.lines import dollars
-
     session.text("")
     session.text(title)
     rows = [(line.name, line.formula, dollars(line.amount)) for line in lines if line.quantity]

@@ -1,30 +1,28 @@
 """`imgctl repair`: repairs what an audit found; dry unless told otherwise."""
 
-import json
-import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, flag, option, optional, order_of
-from imgctl.cli.repair_words import conclude, show, undelete_day
+from imgctl.cli.options import ScopeOptions, flag, option, optional, order_of, stdin_file
+from imgctl.cli.types import ANY_COUNT
 from imgctl.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from imgctl.ops.audit.findings import FindingsFile
-    from imgctl.ops.parts import Parts
-    from imgctl.ops.repair.order import RepairOrder
-    from imgctl.ops.rows import Chosen
+from imgctl.ops.audit.findings import FindingsFile
+from imgctl.ops.audit.order import AuditOrder
+from imgctl.ops.lookup import find_image
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.repair.order import Fate, Outcome, RepairOrder
+from imgctl.ops.repair.start import audited, repair_all
+from imgctl.ops.repair.trash import undelete
+from imgctl.ops.tally import Tally
+from imgctl.units import counts_of
 
 GRACE = timedelta(hours=1)
-_COUNT = click.IntRange(min=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +36,13 @@ class Asked(ScopeOptions):
     failed: bool = flag("Also try images again that failed.")
     delete_orphans: bool = flag("Also move blobs that no row names to the trash.")
     orphan_age: float = option(7 * 86_400.0, "Younger orphans stay.", text="7d")
-    max_delete: int = option(1000, "Refuse to delete anything where there are more orphans.", kind=_COUNT, metavar="N")
+    max_delete: int = option(
+        1000, "Refuse to delete anything where there are more orphans.", kind=ANY_COUNT, metavar="N"
+    )
     max_delete_percent: float = option(
         1.0, "The same, as a share of the keys in scope.", kind=click.FloatRange(0, 100), metavar="P"
     )
-    max_lost: int = option(100, "Refuse to act where more originals than that are gone.", kind=_COUNT, metavar="N")
+    max_lost: int = option(100, "Refuse to act where more originals than that are gone.", kind=ANY_COUNT, metavar="N")
     plan: Path | None = option(None, "Write down what would be done, for imgctl apply.")
     undelete: str | None = option(
         None, "Bring back what went to the trash that day (UTC), or ever.", metavar="DATE|all"
@@ -74,91 +74,52 @@ def command(session: Session, asked: Asked) -> ExitCode:
     for, go to the trash (trash/DATE/ in the store, until somebody deletes it). Each finding is looked at again at the
     moment of acting; what changed since is left alone. Exit code 3 says that something could not be done.
     """
-    from imgctl.ops.parts import open_parts
-
     if asked.undelete and (asked.findings or asked.has_scope or asked.plan):
         raise UsageError("--undelete goes by the day alone", hint="leave FINDINGS, the scope and --plan out")
     if asked.plan and asked.apply:
         raise UsageError("--plan and --apply exclude each other", hint="write the plan, then imgctl apply it")
     with open_parts(session.settings) as parts, running(session, unit="findings") as run:
         if asked.undelete:
-            return undelete_day(session, run, parts, asked.undelete, apply=asked.apply)
-        with findings_of(parts, asked, run) as source:
-            return _repair(session, run, parts, source, asked)
-
-
-def _order(parts: "Parts", asked: Asked) -> "RepairOrder":
-    from imgctl.ops.repair.order import RepairOrder
-
-    store = parts.settings.store
-    prefixes = {"originals_prefix": store.originals_prefix, "variants_prefix": store.variants_prefix}
-    return order_of(RepairOrder, asked, orphan_age_seconds=asked.orphan_age, **prefixes)
-
-
-def _repair(session: Session, run: Running, parts: "Parts", source: "FindingsFile", asked: Asked) -> ExitCode:
-    from imgctl.ops.plan import PlanWriter
-    from imgctl.ops.repair.order import Fate, check_losses, check_share
-    from imgctl.ops.repair.pipeline import repair
-    from imgctl.ops.repair.planning import action_of
-
-    order = _order(parts, asked)
-    if order.apply:
-        check_losses(source, order)
-    if order.delete_orphans:
-        check_share(source, order, parts, scope=asked.scope)
-    fates = dict.fromkeys(Fate, 0)
-    with ExitStack() as stack:
-        plan = stack.enter_context(PlanWriter(asked.plan, command="repair")) if asked.plan else None
-        for outcome in repair(source, order, parts, stop=run.stop):
-            fates[outcome.fate] += 1
-            run.step(failed=outcome.fate in (Fate.FAILED, Fate.DRIFTED))
-            if plan and (action := action_of(outcome.decision, order)):
-                plan.add(action)
-            show(session, run, outcome)
-    conclude(session, fates, apply=order.apply, planned=asked.plan)
-    return run.exit_code(partly=fates[Fate.FAILED] + fates[Fate.DRIFTED] > 0)
+            return _undelete(run, parts, _day(asked.undelete), apply=asked.apply)
+        store = parts.settings.store
+        order = order_of(
+            RepairOrder,
+            asked,
+            orphan_age_seconds=asked.orphan_age,
+            originals_prefix=store.originals_prefix,
+            variants_prefix=store.variants_prefix,
+        )
+        tally = Tally(Fate)
+        with _findings(run, parts, asked) as source:
+            for outcome in repair_all(source, order, parts, scope=asked.scope, plan=asked.plan, stop=run.stop):
+                tally.count(outcome.fate)
+                _show(run, outcome)
+        return _conclude(run, tally, apply=order.apply, planned=asked.plan)
 
 
 @contextmanager
-def findings_of(parts: "Parts", asked: Asked, run: Running) -> "Iterator[FindingsFile]":
+def _findings(run: Running, parts: Parts, asked: Asked) -> Iterator[FindingsFile]:
     """The findings as a file that can be read twice: a pipe's and an audit's are kept in a temporary one."""
-    from imgctl.ops.audit.findings import FindingsFile
-
     if asked.findings and asked.has_scope:
         raise UsageError("FINDINGS say themselves what they are about", hint="leave the scope out, or FINDINGS")
-    if asked.findings and asked.findings != "-":
+    if asked.id and asked.ids_from:
+        raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
+    if asked.findings == "-":
+        with stdin_file() as file:
+            yield FindingsFile(file=file)
+    elif asked.findings:
         yield FindingsFile(file=Path(asked.findings))
-        return
-    from imgctl.run.scratch import Scratch
-
-    with Scratch("findings") as scratch:
-        file = scratch.path / "findings.jsonl"
-        with file.open("wb") as kept:
-            if asked.findings:
-                shutil.copyfileobj(sys.stdin.buffer, kept)
-            else:
-                for record in _audited(parts, asked, run):
-                    kept.write(json.dumps(record).encode() + b"\n")
-        yield FindingsFile(file=file)
-
-
-def _audited(parts: "Parts", asked: Asked, run: Running) -> Iterator[dict[str, str | int | None]]:
-    from imgctl.ops.audit.order import AuditOrder, Tally
-    from imgctl.ops.audit.start import audit
-    from imgctl.ops.rows import BadId
-
-    bad: list[BadId] = []
-    with _chosen(parts, asked) as scope:
-        order = AuditOrder(
-            chosen=scope,
-            grace=_grace(asked),
-            stuck_after=timedelta(seconds=asked.stuck_after),
-            classes=asked.storage_class,
-        )
-        for finding in audit(parts, order, tally=Tally(), stop=run.stop, bad=bad):
-            yield finding.record()
-    for one in bad:
-        run.say(f"{one.where}: {one.detail}", always=True)
+    else:
+        with asked.chosen() as chosen:
+            order = AuditOrder(
+                chosen=replace(chosen, ids=tuple(find_image(parts.catalog, one).id for one in asked.id)),
+                grace=_grace(asked),
+                stuck_after=timedelta(seconds=asked.stuck_after),
+                classes=asked.storage_class,
+            )
+            with audited(parts, order, stop=run.stop) as (file, bad):
+                run.say_bad(bad)
+                yield file
 
 
 def _grace(asked: Asked) -> timedelta:
@@ -167,19 +128,49 @@ def _grace(asked: Asked) -> timedelta:
     return usual if asked.grace is None else timedelta(seconds=asked.grace)
 
 
-@contextmanager
-def _chosen(parts: "Parts", asked: Asked) -> "Iterator[Chosen]":
-    from imgctl.ops.lookup import find_image
-    from imgctl.ops.rows import Chosen
-    from imgctl.run.scratch import Scratch
+def _show(run: Running, outcome: Outcome) -> None:
+    decision, fate = outcome.decision, outcome.fate
+    finding = decision.finding
+    about = {"code": finding.code, "do": decision.do, "fate": fate, "id": finding.id, "key": decision.key}
+    word = "repaired" if fate is Fate.MENDED else fate.value
+    name = str(finding.id or decision.key)
+    line = f"{word:<8}  {decision.do:<8}  {finding.code:<17}  {name}  {outcome.detail}"
+    failed = fate in (Fate.FAILED, Fate.DRIFTED)
+    run.item({"type": "repair", **about, "detail": outcome.detail}, failed=failed, line=line if failed else "")
+    if not failed and (fate is not Fate.WELL or run.session.verbosity > 0):
+        run.session.text(line)
 
-    if not asked.id:
-        with asked.chosen() as chosen:
-            yield chosen
-        return
-    if asked.ids_from:
-        raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
-    with Scratch("ids") as scratch:
-        file = scratch.path / "ids.txt"
-        file.write_text("".join(f"{find_image(parts.catalog, one).id}\n" for one in asked.id))
-        yield Chosen(scope=asked.scope, ids_from=file)
+
+def _undelete(run: Running, parts: Parts, day: str | None, *, apply: bool) -> ExitCode:
+    """Bring back a day of the trash, or all of it."""
+    tally = Tally(Fate)
+    for one in undelete(parts, day, apply=apply, stop=run.stop):
+        tally.count(one.fate)
+        failed = one.fate is Fate.FAILED
+        about = {"key": one.key, "trashed": one.trashed, "bytes": one.bytes, "fate": one.fate}
+        line = f"{one.trashed}: {one.detail}" if failed else ""
+        run.item({"type": "undelete", **about, "detail": one.detail or None}, failed=failed, size=one.bytes, line=line)
+        if not failed:
+            run.session.text(f"{one.fate:<8}  {one.key or one.trashed}")
+    return _conclude(run, tally, apply=apply, planned=None)
+
+
+def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | None) -> ExitCode:
+    """How many ended how, and the next step."""
+    named = {Fate.PLANNED: "would be repaired", Fate.MENDED: "repaired"}
+    told = counts_of(tally.fates, named=named, none="nothing to repair")
+    run.session.summary(tally.fates, told, applied=apply)
+    if planned:
+        run.session.note(f"imgctl apply {planned} --yes does it")
+    elif tally.of(Fate.PLANNED):
+        run.session.note("nothing was changed: --apply does it")
+    return run.exit_code(partly=tally.of(Fate.FAILED, Fate.DRIFTED) > 0)
+
+
+def _day(text: str) -> str | None:
+    if text == "all":
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date().isoformat()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise UsageError(f"--undelete {text!r} is not a day", hint="write 2026-11-22, or all") from None

@@ -1,26 +1,29 @@
 """`imgctl restore`: archived originals brought back."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, arguments, flag, option
+from imgctl.cli.options import ScopeOptions, arguments, flag, option, order_of
 from imgctl.cli.render import table
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import ARCHIVE_TIERS
+from imgctl.ops.lookup import find_image
+from imgctl.ops.parts import open_parts
+from imgctl.ops.restore.job import RestoreJob
+from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
+from imgctl.ops.restore.survey import Survey
+from imgctl.ops.restore.wait import Round
+from imgctl.ops.spend import terms
+from imgctl.pricing.costs import retrieval
+from imgctl.pricing.estimate import Billing, Estimate
+from imgctl.pricing.moves import hours_words
+from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of, counts_of, format_bytes, format_seconds
-
-if TYPE_CHECKING:
-    from imgctl.ops.restore.job import RestoreJob
-    from imgctl.ops.restore.order import Outcome, Seen
-    from imgctl.ops.restore.survey import Survey
-    from imgctl.pricing.estimate import Estimate
 
 TIERS = ("bulk", "standard", "expedited")
 HEADERS = ("ID", "SIZE", "CLASS", "STATE", "READABLE UNTIL")
@@ -73,122 +76,89 @@ def command(session: Session, asked: Asked) -> ExitCode:
     minutes, standard 3 to 12 hours, bulk 5 to 48. --permanent moves back to STANDARD what is restored by now; with
     --wait all of it.
     """
-    from imgctl.ops.lookup import find_image
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.restore.job import RestoreJob
-    from imgctl.ops.restore.order import CONCURRENCY, RestoreOrder, Wanted
-    from imgctl.ops.spend import terms
-    from imgctl.pricing.estimate import Billing
-    from imgctl.store.blobs.base import Tier
-
     asked.check()
-    settings, who = session.settings, terms(session.settings, endpoint_url=session.endpoint_url)
-    order = RestoreOrder(
-        tier=Tier(asked.tier.upper()),
-        days=asked.days,
-        permanent=asked.permanent,
-        concurrency=settings.upload.concurrency or CONCURRENCY,
-        rate=asked.rate,
-        limit=asked.limit,
-        dry_run=asked.dry_run or asked.plan is not None,
-        # Of those that speak S3, only AWS is known to list restores.
-        lists_restores=who.bill is not Billing.OTHER,
-        budget=asked.max_usd,
-        card=None if who.bill is Billing.NONE else who.card,
-    )
+    who = terms(session.settings, endpoint_url=session.endpoint_url)
     with (
-        asked.chosen() as chosen,
-        open_parts(settings) as parts,
+        asked.chosen() as scope,
+        open_parts(session.settings) as parts,
         running(session, unit="originals", max_seconds=asked.max_duration) as run,
     ):
-        wanted = Wanted(ids=tuple(find_image(parts.catalog, name).id for name in asked.images), chosen=chosen)
-        cold = parts.store
-        job = RestoreJob(parts=parts, cold=cold, wanted=wanted, order=order, who=who, stop=run.stop)
-        return _status(session, run, job) if asked.status else _restore(session, run, job, asked)
+        order = order_of(
+            RestoreOrder,
+            asked,
+            tier=Tier(asked.tier.upper()),
+            concurrency=parts.requests,
+            dry_run=asked.dry_run or asked.plan is not None,
+            who=who,
+            budget=asked.max_usd,
+        )
+        chosen = replace(scope, ids=tuple(find_image(parts.catalog, name).id for name in asked.images))
+        job = RestoreJob(parts=parts, chosen=chosen, order=order, who=who, stop=run.stop)
+        return _status(run, job) if asked.status else _restore(run, job, asked)
 
 
-def _status(session: Session, run: Running, job: "RestoreJob") -> ExitCode:
+def _status(run: Running, job: RestoreJob) -> ExitCode:
     """Show how readable the originals are."""
-    from imgctl.ops.restore.order import State
 
     def lines() -> Iterator[tuple[str, ...]]:
         for one in job.status():
-            run.step(failed=one.error is not None)
-            session.data({"type": "image", **record(one)})
-            if one.error is not None:
-                run.say(f"unknown {one.image.id}: {one.error.line}", always=True)
+            line = f"unknown {one.image.id}: {one.error.line}" if one.error else ""
+            run.item({"type": "image", **_record(one)}, failed=one.error is not None, line=line)
             if one.state in (State.ARCHIVED, State.EXPIRED, State.RESTORING, State.RESTORED):
                 yield _cells(one)
 
     for line in table(HEADERS, lines()):
-        session.text(line)
-    _say_bad(session, run, job.found)
-    session.text(_states(job.found))
-    session.summary(job.found.by_state)
-    return run.exit_code(partly=bool(job.found.bad) or job.found.by_state[State.UNKNOWN] > 0)
+        run.session.text(line)
+    _say_bad(run, job.found)
+    run.session.summary(job.found.by_state, _states(job.found))
+    return run.exit_code(partly=bool(job.found.bad) or State.UNKNOWN in job.found.states)
 
 
-def _restore(session: Session, run: Running, job: "RestoreJob", asked: Asked) -> ExitCode:
+def _restore(run: Running, job: RestoreJob, asked: Asked) -> ExitCode:
     """Say what it costs, ask for it, and wait where that is wanted."""
-    from imgctl.ops.restore.order import Fate
-    from imgctl.ops.restore.wait import Round
-
     cost = job.survey()
-    _say_bad(session, run, job.found)
-    _say_cost(session, run, job, cost)
+    _say_bad(run, job.found)
+    _say_cost(run, job, cost)
     job.check_agreed(cost, yes=asked.yes)
-    run.progress.expect(job.found.states.objects.total())
-    sizes: Counter[Fate] = Counter()
+    run.progress.expect(job.found.states.whole.objects)
     for one in job.outcomes(cost, plan=asked.plan, waits=asked.wait):
         if isinstance(one, Round):
             due = f"; next look in {format_seconds(one.next_seconds)}" if one.next_seconds else ""
             run.say(counts_of({"restoring": one.restoring, "readable": one.restored}) + due)
         else:
-            sizes[one.fate] += one.size
-            _show(session, run, one)
-    fates = {fate: job.fates[fate] for fate in Fate}
-    session.text(counts_of(fates, named={Fate.PLANNED: "would be requested"}))
-    session.summary(fates, bytes_requested=sizes[Fate.REQUESTED], bytes_moved=sizes[Fate.MOVED])
+            failed = one.fate in (Fate.FAILED, Fate.MISSING)
+            line = f"{one.fate} {one.seen.image.id}: {one.detail}" if failed else ""
+            run.item({"type": "image", **outcome_record(one)}, failed=failed, size=one.size, line=line)
+    tally = job.tally
+    requested, moved = tally.bytes_of(Fate.REQUESTED), tally.bytes_of(Fate.MOVED)
+    told = counts_of(tally.fates, named={Fate.PLANNED: "would be requested"})
+    run.session.summary(tally.fates, told, bytes_requested=requested, bytes_moved=moved)
     if job.restoring and not asked.wait:
         then = "the same again then moves them back" if asked.permanent else "--status shows when they are readable"
-        session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
-    undone = any(fates[fate] for fate in (Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT))
+        run.session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
+    undone = tally.of(Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT) > 0
     return run.exit_code(partly=undone or bool(job.found.bad))
 
 
-def _show(session: Session, run: Running, outcome: "Outcome") -> None:
-    from imgctl.ops.restore.order import Fate
-
-    failed = outcome.fate in (Fate.FAILED, Fate.MISSING)
-    run.step(failed=failed, size=outcome.size)
-    session.data({"type": "image", **outcome_record(outcome)})
-    if failed:
-        run.say(f"{outcome.fate} {outcome.seen.image.id}: {outcome.detail}", always=True)
-
-
-def _say_bad(session: Session, run: Running, found: "Survey") -> None:
+def _say_bad(run: Running, found: Survey) -> None:
     for bad in found.bad:
-        session.data({"type": "bad_id", "where": bad.where, "detail": bad.detail})
-        run.say(f"{bad.where}: {bad.detail}", always=True)
+        run.session.data({"type": "bad_id", "where": bad.where, "detail": bad.detail})
+    run.say_bad(found.bad)
 
 
-def _say_cost(session: Session, run: Running, job: "RestoreJob", cost: "Estimate") -> None:
+def _say_cost(run: Running, job: RestoreJob, cost: Estimate) -> None:
     found, bill, order = job.found, job.who.bill, job.order
-    about = {"originals": found.objects, "bytes": found.needs.archived.size.total(), "tier": order.tier}
-    states = {state.value: count for state, count in found.by_state.items()}
-    session.data({"type": "estimate", **about, "days": order.days, **states, **cost.record(bill)})
+    about: dict[str, object] = {"originals": found.objects, "bytes": found.needs.archived.whole.size}
+    about |= {"tier": order.tier, "days": order.days} | {state.value: count for state, count in found.by_state.items()}
+    run.session.data({"type": "estimate", **about, **cost.record(bill)})
     run.say(_states(found))
     if found.objects:
         run.say(f"to restore {count_of(found.objects, 'original')} costs: {cost.text(bill)}{_hours(job)}")
 
 
-def _hours(job: "RestoreJob") -> str:
+def _hours(job: RestoreJob) -> str:
     """When what is asked for will be readable, by class."""
-    from imgctl.pricing.costs import retrieval
-    from imgctl.pricing.estimate import Billing
-    from imgctl.pricing.moves import hours_words
-
-    classes, order, card = sorted(job.found.needs.archived.objects), job.order, job.who.card
+    classes, order, card = sorted(job.found.needs.archived), job.order, job.who.card
     if job.who.bill is Billing.NONE or not classes:
         return ""
     times = [f"{name} in {hours_words(retrieval(card, name, order.tier).hours)}" for name in classes]
@@ -196,19 +166,18 @@ def _hours(job: "RestoreJob") -> str:
     return f"; readable{days}: {', '.join(times)}"
 
 
-def _states(found: "Survey") -> str:
-    return f"{count_of(sum(found.by_state.values()), 'original')}: {counts_of(found.by_state)}"
+def _states(found: Survey) -> str:
+    return f"{count_of(found.states.whole.objects, 'original')}: {counts_of(found.by_state)}"
 
 
-def _cells(one: "Seen") -> tuple[str, ...]:
+def _cells(one: Seen) -> tuple[str, ...]:
     blob = one.blob
     until = f"{blob.restored_until:%Y-%m-%d %H:%M}" if blob and blob.restored_until else ""
     size, storage_class = (format_bytes(blob.size), blob.storage_class) if blob else ("", "")
     return (str(one.image.id), size, storage_class, one.state.value, until)
 
 
-def record(one: "Seen") -> dict[str, object]:
-    """An original for JSON."""
+def _record(one: Seen) -> dict[str, object]:
     blob, image = one.blob, one.image
     return {
         "id": image.id,
@@ -221,6 +190,6 @@ def record(one: "Seen") -> dict[str, object]:
     }
 
 
-def outcome_record(outcome: "Outcome") -> dict[str, object]:
+def outcome_record(outcome: Outcome) -> dict[str, object]:
     """What became of an original, for JSON."""
-    return {**record(outcome.seen), "fate": outcome.fate, "detail": outcome.detail}
+    return {**_record(outcome.seen), "fate": outcome.fate, "detail": outcome.detail}

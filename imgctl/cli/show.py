@@ -1,16 +1,15 @@
 """`imgctl show`: all that is known of one image."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, argument
 from imgctl.cli.render import table
 from imgctl.errors import ExitCode
+from imgctl.ops.lookup import find_image, record
+from imgctl.ops.parts import open_parts
+from imgctl.ops.support.overview import ObservedBlob, Overview, overview
 from imgctl.units import format_bytes
-
-if TYPE_CHECKING:
-    from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 
 _PAIRS = {"live_photo": "Live Photo with", "raw_and_picture": "raw and picture with"}
 BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
@@ -35,10 +34,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     Named by its id, the beginning of one, one of its keys, or a URL of one of its blobs. Says last what is wrong with
     it, and the command that would repair it.
     """
-    from imgctl.ops.lookup import find_image, record
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.support.overview import overview
-
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, asked.image)
         seen = overview(parts, found, endpoint_url=session.endpoint_url)
@@ -47,7 +42,16 @@ def command(session: Session, asked: Asked) -> ExitCode:
     for name, value in row.items():
         session.text(f"{name:<{width}}  {'-' if value is None else value}")
     _say(session, seen)
-    session.data({"type": "image", **row, **_record(seen)})
+    advice = {"ok": seen.advice.ok, "advice": seen.advice.text, "mend": seen.advice.command or None}
+    pairs = [{"id": one.image.id, "name": one.image.name, "pair": one.pair} for one in seen.pairs]
+    about = {
+        "now": seen.now,
+        "blobs": [*map(_blob_record, seen.blobs)],
+        "history": seen.history,
+        "pairs": pairs,
+        **advice,
+    }
+    session.data({"type": "image", **row, **about, "cost": seen.cost.record(seen.billing)})
     session.data({"type": "summary", "images": 1, "ok": seen.advice.ok})
     return ExitCode.DONE
 
@@ -89,34 +93,8 @@ def _restore(one: "ObservedBlob") -> str:
     return ", restoring" if one.blob is not None and one.blob.restoring else ""
 
 
-def _record(seen: "Overview") -> dict[str, Json]:
-    return {
-        "now": seen.now.isoformat(),
-        "blobs": [_blob_record(one) for one in seen.blobs],
-        "history": [_moment_record(one) for one in seen.history],
-        "pairs": [{"id": str(one.image.id), "name": one.image.name, "pair": one.pair.value} for one in seen.pairs],
-        "cost": seen.cost.record(seen.billing),
-        "ok": seen.advice.ok,
-        "advice": seen.advice.text,
-        "mend": seen.advice.command or None,
-    }
-
-
-def _blob_record(one: "ObservedBlob") -> dict[str, Json]:
+def _blob_record(one: ObservedBlob) -> dict[str, object]:
     blob = one.blob
-    return {
-        "role": one.role,
-        "key": one.key,
-        "named": one.named,
-        "present": blob is not None,
-        "size": blob.size if blob else None,
-        "storage_class": blob.storage_class if blob else None,
-        "restoring": blob.restoring if blob else None,
-        "restored_until": blob.restored_until.isoformat() if blob and blob.restored_until else None,
-        "modified_at": blob.modified_at.isoformat() if blob else None,
-        "etag": blob.etag if blob else None,
-    }
-
-
-def _moment_record(one: "Moment") -> dict[str, Json]:
-    return {"at": one.at.isoformat() if one.at else None, "what": one.what}
+    about = ("size", "storage_class", "restoring", "restored_until", "modified_at", "etag")
+    seen = {name: getattr(blob, name) if blob else None for name in about}
+    return {"role": one.role, "key": one.key, "named": one.named, "present": blob is not None, **seen}

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, option
 from imgctl.cli.render import table
 from imgctl.errors import ExitCode
 from imgctl.model import Status
+from imgctl.ops.parts import open_parts
+from imgctl.store.catalog.aggregates import By, Group, groups
 from imgctl.units import format_bytes, format_seconds
-
-if TYPE_CHECKING:
-    from imgctl.store.catalog.aggregates import Group
 
 GROUPS = ("user", "day", "status", "class")
 HEADERS = ("IMAGES", "BYTES", *(status.upper() for status in Status), "OLDEST UNFINISHED")
@@ -36,9 +34,6 @@ imgctl stats --by class --user 0190b2b4-0000-7000-8000-000000000001
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Count images by state, and the bytes of their originals: one query over the catalog, none to the store."""
-    from imgctl.ops.parts import open_parts
-    from imgctl.store.catalog.aggregates import By, groups
-
     by, total, size = asked.by, 0, 0
 
     def rows() -> Iterator[tuple[str, ...]]:
@@ -46,23 +41,20 @@ def command(session: Session, asked: Asked) -> ExitCode:
         for one in found:
             total += one.images
             size += one.bytes
-            session.data({"type": "group", by or "group": one.group, **_record(one)})
+            age = None if one.backlog_seconds is None else round(one.backlog_seconds, 3)
+            states = {status.value: one.states[status] for status in Status}
+            about = {by or "group": one.group, "images": one.images, "bytes": one.bytes, **states}
+            session.data({"type": "group", **about, "backlog_seconds": age})
             yield (one.group, *_cells(one)) if by else _cells(one)
 
     with open_parts(session.settings) as parts, parts.catalog.read() as connection:
         found = groups(connection, asked.scope, by=By(by) if by else None)
         for line in table((by.upper(), *HEADERS) if by else HEADERS, rows()):
             session.text(line)
-    session.data({"type": "summary", "images": total, "bytes": size})
+    session.summary(images=total, bytes=size)
     return ExitCode.DONE
 
 
-def _cells(one: "Group") -> tuple[str, ...]:
+def _cells(one: Group) -> tuple[str, ...]:
     waited = "" if one.backlog_seconds is None else format_seconds(one.backlog_seconds)
     return (f"{one.images:,}", format_bytes(one.bytes), *(f"{one.states[status]:,}" for status in Status), waited)
-
-
-def _record(one: "Group") -> dict[str, Json]:
-    states: dict[str, Json] = {status.value: one.states[status] for status in Status}
-    age = None if one.backlog_seconds is None else round(one.backlog_seconds, 3)
-    return {"images": one.images, "bytes": one.bytes, **states, "backlog_seconds": age}

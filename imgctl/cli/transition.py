@@ -1,14 +1,10 @@
 """`imgctl transition`: originals to a colder storage class."""
 
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,36 +13,27 @@ from imgctl.cli.options import ScopeOptions, flag, option, order_of, required
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import StorageClass
-from imgctl.units import count_of
+from imgctl.ops.parts import open_parts
+from imgctl.ops.spend import terms
+from imgctl.ops.tally import Tally, Totals
+from imgctl.ops.transition.eligibility import TARGETS
+from imgctl.ops.transition.job import TransitionJob, Via
+from imgctl.ops.transition.order import DAY_SECONDS, Fate, Outcome, Policy, TransitionOrder, older
+from imgctl.ops.transition.survey import Bill
+from imgctl.pricing.estimate import Billing
+from imgctl.pricing.lines import dollars
+from imgctl.units import count_of, counts_of, format_bytes
 
-if TYPE_CHECKING:
-    from imgctl.ops.parts import Parts
-    from imgctl.ops.plan import PlanWriter
-    from imgctl.ops.spend import Terms
-    from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-    from imgctl.ops.transition.survey import Judges, Survey
-    from imgctl.pricing.costs import Sized
-    from imgctl.store.blobs.base import BlobStore
-
-CLASSES = tuple(one.value for one in StorageClass if one is not StorageClass.STANDARD)
 _NOT_CHECKED = (
     "a lifecycle rule does not look at variants: it also moves originals whose variants are missing, about a day after "
     "they are old enough; rows learn of it when `imgctl transition` runs again"
 )
 
 
-class Via(StrEnum):
-    """Who moves."""
-
-    COPY = "copy"
-    LIFECYCLE = "lifecycle"
-    BATCH = "batch"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(ScopeOptions):
     to: str = required(
-        str, "The class to move to.", kind=click.Choice(CLASSES, case_sensitive=False), metavar="|".join(CLASSES)
+        str, "The class to move to.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="|".join(TARGETS)
     )
     older_than: float | None = option(None, "Only originals uploaded longer ago: 90d.")
     min_size: int | None = option(None, "Move from this size on, whether it pays or not.", kind=SIZE)
@@ -91,7 +78,7 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
     settings={"upload.concurrency": "Requests in flight; 0: 16.", "cost.card": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:
-    """Move originals to a colder storage class, those that nobody misses there and for which it pays.
+    """Move originals of finished images to a colder storage class, where that pays.
 
     Only originals of ready rows whose variants all lie in the store are moved. Says first what would move, what that
     costs once and saves each month, and what is left out and why; where the store bills it, acts with --yes. A run that
@@ -102,10 +89,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     --via lifecycle  the bucket gets a rule, which checks no variants; the next `transition` updates the rows
     --via batch      S3 Batch Operations gets a job; `transition` a day later confirms the rows
     """
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.spend import terms
-    from imgctl.ops.transition.order import DAY_SECONDS, REQUESTS, Policy, TransitionOrder, older
-
     asked.check()
     settings, at = session.settings, datetime.now(UTC)
     who = terms(settings, endpoint_url=session.endpoint_url)
@@ -121,196 +104,139 @@ def command(session: Session, asked: Asked) -> ExitCode:
             asked,
             policy=policy,
             chosen=older(chosen, asked.older_than, at),
-            concurrency=settings.upload.concurrency or REQUESTS,
+            concurrency=parts.requests,
             lease_seconds=settings.work.lease,
         )
-        cold = parts.store
-        return _Run(session=session, run=run, parts=parts, cold=cold, order=order, asked=asked, who=who).go()
+        job = order_of(TransitionJob, asked, parts=parts, order=order, who=who, stop=run.stop)
+        return _run(run, job, asked)
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What became of the originals; `size` is the bytes of those that moved, or would."""
+def _run(run: Running, job: TransitionJob, asked: Asked) -> ExitCode:
+    """Survey, say what was found, and do what was asked."""
+    session, found = run.session, job.found
+    for outcome in job.survey():
+        if not job.acts:
+            session.data(_record(outcome))
+    stopped = run.stop.is_set()
+    if asked.plan and not stopped:
+        actions = count_of(found.objects, "action")
+        run.say(f"{actions} in {asked.plan}; to do them: imgctl apply {asked.plan} --yes")
+    run.say_bad(job.bad)
+    bill = job.bill
+    session.data({"type": "estimate", **_estimate(job, bill)})
+    for line in _survey_text(job, bill):
+        run.say(line)
+    if stopped:
+        run.say("stopped before everything was looked at: nothing was done", always=True)
+    elif job.via is Via.LIFECYCLE:
+        _rule(session, job, asked.older_than or 0.0)
+    elif job.via is Via.BATCH:
+        _batch(session, job, asked.role_arn or "")
+    elif job.acts and (session.json or not found.is_idle):
+        return _move(run, job)
+    moved = "would move" if stopped or not job.acts else "moved" if job.via is Via.COPY else "will move"
+    _conclude(session, found.tally, to=asked.to, moved=moved)
+    if not stopped:
+        job.check_agreed()
+    return run.exit_code(partly=bool(job.bad) and job.via is Via.COPY)
 
-    fates: "Counter[Fate]" = field(default_factory=Counter)
-    left_out: "dict[Reason, Sized]" = field(default_factory=dict)
-    size: int = 0
 
-    def add(self, outcome: "Outcome") -> None:
-        """Count one."""
-        from imgctl.ops.transition.order import Fate
-        from imgctl.ops.transition.survey import add_to
+def _move(run: Running, job: TransitionJob) -> ExitCode:
+    tally = Tally(Fate)
+    for outcome in job.move():
+        size, failed, moved = outcome.image.bytes or 0, outcome.fate is Fate.FAILED, outcome.fate is Fate.MOVED
+        tally.count(outcome.fate, size=size, reason=outcome.reason if outcome.fate is Fate.LEFT_OUT else None)
+        line = f"failed {outcome.image.original_key}: {outcome.detail}" if failed else ""
+        run.item(_record(outcome), failed=failed, size=size if moved else 0, line=line)
+    if tally.reasons != job.found.tally.reasons:
+        run.say(_left_out(tally.reasons) if tally.reasons else "nothing was left out in the end")
+    _conclude(run.session, tally, to=job.order.policy.to, moved="moved")
+    return run.exit_code(partly=bool(job.bad) or tally.fates[Fate.FAILED] > 0)
 
-        self.fates[outcome.fate] += 1
-        self.size += (outcome.image.bytes or 0) if outcome.fate is Fate.MOVED else 0
-        if outcome.fate is Fate.LEFT_OUT and outcome.reason is not None:
-            add_to(self.left_out, outcome.reason, outcome.image.bytes or 0)
+
+def _rule(session: Session, job: TransitionJob, older_than: float) -> None:
+    plan = job.rule(older_than_seconds=older_than)
+    session.note(_NOT_CHECKED)
+    for line in (plan.diff or "the bucket has this rule already").splitlines():
+        session.text(line)
+    session.data({"type": "lifecycle", "diff": plan.diff, "written": job.acts and bool(plan.diff)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """One run of the command: what it works on, for whom, and by which order."""
+def _batch(session: Session, job: TransitionJob, role_arn: str) -> None:
+    if not (job.acts and job.found.objects):
+        return
+    made = job.batch(role_arn=role_arn)
+    session.note(
+        f"job {made.job_id} moves {count_of(made.originals, 'original')} once it is confirmed: "
+        "aws s3control update-job-status; a day from now `imgctl transition` confirms the rows"
+    )
+    about = {"job_id": made.job_id, "manifest_key": made.manifest_key, "originals": made.originals}
+    session.data({"type": "job", **about})
 
-    session: Session
-    run: Running
-    parts: "Parts"
-    cold: "BlobStore"
-    order: "TransitionOrder"
-    asked: Asked
-    who: "Terms"
 
-    @property
-    def _acts(self) -> bool:
-        """Whether anything is to be changed: nobody bills a directory, and what is billed was agreed to."""
-        from imgctl.pricing.estimate import Billing
+def _record(outcome: Outcome) -> dict[str, object]:
+    image = outcome.image
+    about = {"type": "image", "id": image.id, "original_key": image.original_key, "bytes": image.bytes}
+    why = {"fate": outcome.fate, "reason": outcome.reason, "detail": outcome.detail}
+    return {**about, "storage_class": outcome.storage_class or "STANDARD", **why}
 
-        free = self.who.bill is Billing.NONE and self.asked.via is Via.COPY
-        return (self.asked.yes or free) and not (self.asked.dry_run or self.asked.plan)
 
-    def go(self) -> ExitCode:
-        """Survey, say what was found, and do what was asked."""
-        from imgctl.cli.transition_words import estimate_record, survey_text
-        from imgctl.ops.transition.survey import bill_of
+def _estimate(job: TransitionJob, bill: Bill) -> dict[str, object]:
+    found = job.found
+    return {
+        "originals": found.objects,
+        "bytes": found.size,
+        **bill.estimate.record(job.who.bill),
+        "saving_per_month": bill.saving,
+        "payback_months": None if bill.payback is None else bill.payback.quantize(Decimal("0.01")),
+        "old_versions_per_month": bill.old_versions,
+        "keeps_versions": found.keeps_versions,
+        "recorded": found.tally.fates[Fate.RECORDED],
+        "left_out": _reasons(found.tally),
+    }
 
-        found, bad = self._survey()
-        bill, stopped = bill_of(found, self.order), self.run.stop.is_set()
-        self.session.data({"type": "estimate", **estimate_record(found, bill, self.who.bill)})
-        for line in survey_text(found, self.order, self.who.bill, bill, acts=self._acts):
-            self.run.say(line)
-        moved = "moved" if self._acts else "would move"
-        if stopped:
-            self.run.say("stopped before everything was looked at: nothing was done", always=True)
-        elif self.asked.via is not Via.COPY:
-            self._hand_over(found)
-            moved, bad = "will move" if self._acts else "would move", False
-        elif self._acts and (self.session.json or not found.is_idle):
-            return self._act(found)
-        self._conclude(_foreseen(found), moved=moved)
-        if not stopped:
-            self._check_agreed(found, bill.estimate.one_off)
-        return self.run.exit_code(partly=bad)
 
-    def _survey(self) -> "tuple[Survey, bool]":
-        """Look at every row, write the plan where one is wanted; whether an ids file named what is not there."""
-        from imgctl.cli.transition_words import record
-        from imgctl.ops.plan import PlanWriter
-        from imgctl.ops.transition.planned import DO, action_of
-        from imgctl.ops.transition.survey import Survey, survey
+def _reasons(tally: Tally[Fate]) -> dict[str, object]:
+    return {reason: {"originals": one.objects, "bytes": one.size} for reason, one in tally.reasons.items()}
 
-        found, file, order = Survey(), self.asked.plan, self.order
-        with self._judges() as judges, PlanWriter(file, command=DO) if file else nullcontext() as plan:
-            for verdict, outcome in survey(judges, order, self.cold, found):
-                if not self._acts:
-                    self.session.data(record(outcome))
-                if plan is not None and verdict.refusal is None:
-                    plan.add(action_of(verdict, to=order.policy.to, delete_noncurrent=order.delete_noncurrent))
-            if plan is not None:
-                self._conclude_plan(plan, found)
-        for one in judges.bad:
-            self.run.say(f"{one.where}: {one.detail}", always=True)
-        return found, bool(judges.bad)
 
-    def _conclude_plan(self, plan: "PlanWriter", found: "Survey") -> None:
-        from imgctl.ops.transition.survey import bill_of
-
-        if self.run.stop.is_set():
-            plan.abandon()
-            return
-        estimate = bill_of(found, self.order).estimate
-        plan.conclude({"bytes": found.size, "estimate": estimate.record(self.who.bill)})
-        actions, file = count_of(plan.actions, "action"), self.asked.plan
-        self.run.say(f"{actions} in {file}; to do them: imgctl apply {file} --yes")
-
-    def _act(self, found: "Survey") -> ExitCode:
-        """Judge every row again, and move what passes."""
-        from imgctl.cli.transition_words import left_out_text, record
-        from imgctl.ops.transition.act import transition
-        from imgctl.ops.transition.order import Fate
-
-        tally = Tally()
-        with self._judges() as judges:
-            for outcome in transition(judges, self.order, parts=self.parts, cold=self.cold, stop=self.run.stop):
-                tally.add(outcome)
-                failed = outcome.fate is Fate.FAILED
-                self.run.step(failed=failed, size=(outcome.image.bytes or 0) if outcome.fate is Fate.MOVED else 0)
-                self.session.data(record(outcome))
-                if failed:
-                    self.run.say(f"failed {outcome.image.original_key}: {outcome.detail}", always=True)
-        if tally.left_out != found.left_out:
-            self.run.say(left_out_text(tally.left_out) if tally.left_out else "nothing was left out in the end")
-        self._conclude(tally, moved="moved")
-        return self.run.exit_code(partly=bool(judges.bad) or tally.fates[Fate.FAILED] > 0)
-
-    def _conclude(self, tally: Tally, *, moved: str) -> None:
-        from imgctl.cli.transition_words import left_out_record, summary_text
-        from imgctl.ops.transition.order import Fate
-
-        self.session.text(summary_text(tally.fates, tally.size, to=self.order.policy.to, moved=moved))
-        fates = {fate: tally.fates[fate] for fate in Fate}
-        self.session.summary(fates, bytes=tally.size, reasons=left_out_record(tally.left_out))
-
-    def _hand_over(self, found: "Survey") -> None:
-        """Leave the moves to a rule of the bucket, or to a job of S3 Batch Operations."""
-        if self.asked.via is Via.LIFECYCLE:
-            self._write_rule()
-        elif self._acts and found.objects:
-            self._give_job()
-
-    def _write_rule(self) -> None:
-        """Show the rule as a diff, and write it where that was agreed to."""
-        from imgctl.ops.transition.hand_over import rule_of
-        from imgctl.store.aws.lifecycle import put
-
-        settings = self.session.settings
-        if not settings.store.url.startswith("s3://"):
-            raise UsageError("a directory has no lifecycle rules", hint="leave --via out")
-        plan = rule_of(settings, self.order, older_than_seconds=self.asked.older_than or 0.0)
-        self.session.note(_NOT_CHECKED)
-        for line in (plan.diff or "the bucket has this rule already").splitlines():
-            self.session.text(line)
-        if self._acts:
-            put(settings.store, plan)
-        self.session.data({"type": "lifecycle", "diff": plan.diff, "written": self._acts and bool(plan.diff)})
-
-    def _give_job(self) -> None:
-        from imgctl.ops.transition.hand_over import by_batch
-        from imgctl.pricing.estimate import Billing
-
-        # Before any row promises what nobody will do.
-        if self.who.bill is not Billing.AWS:
-            raise UsageError("S3 Batch Operations are AWS's own", hint="leave --via out")
-        role = self.asked.role_arn or ""
-        with self._judges() as judges:
-            job = by_batch(judges, self.order, parts=self.parts, role_arn=role, stop=self.run.stop)
-        self.session.note(
-            f"job {job.job_id} moves {count_of(job.originals, 'original')} once it is confirmed: "
-            "aws s3control update-job-status; a day from now `imgctl transition` confirms the rows"
+def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
+    found, billing = job.found, job.who.bill
+    moves = f"{'to move' if job.acts else 'would move'} to {job.order.policy.to}"
+    yield f"{count_of(found.objects, 'original')}, {format_bytes(found.size)}, {moves}"
+    if found.objects:
+        yield bill.estimate.text(billing)
+        if billing is not Billing.NONE:
+            yield _saving(bill)
+    if found.keeps_versions and not job.order.delete_noncurrent and found.objects:
+        yield (
+            f"the bucket keeps versions: what is copied from stays, and stays billed, {dollars(bill.old_versions)} a "
+            "month (--delete-noncurrent deletes each once its copy is verified)"
         )
-        about = {"job_id": job.job_id, "manifest_key": job.manifest_key, "originals": job.originals}
-        self.session.data({"type": "job", **about})
-
-    def _check_agreed(self, found: "Survey", usd: Decimal) -> None:
-        from imgctl.ops.spend import agree
-
-        if found.is_idle and self.asked.via is not Via.LIFECYCLE:
-            return
-        to, looks = self.order.policy.to, self.asked.dry_run or self.asked.plan is not None
-        rule = self.asked.via is Via.LIFECYCLE
-        what = f"a rule to {to}" if rule else f"moving {count_of(found.objects, 'original')} to {to}"
-        agree(what, usd, self.who, yes=self.asked.yes, dry_run=looks)
-
-    @contextmanager
-    def _judges(self) -> "Iterator[Judges]":
-        from imgctl.ops.transition.survey import judges
-
-        with judges(self.order, parts=self.parts, cold=self.cold, stop=self.run.stop) as looking:
-            yield looking
+    if found.keeps_versions is None:
+        yield "whether the bucket keeps old versions, which stay billed, could not be seen"
+    if recorded := found.tally.fates[Fate.RECORDED]:
+        yield f"{count_of(recorded, 'row names', 'rows name')} another class than the store does"
+    if found.tally.reasons:
+        yield _left_out(found.tally.reasons)
 
 
-def _foreseen(found: "Survey") -> Tally:
-    """A survey as the tally of a run that moved nothing."""
-    from imgctl.ops.transition.order import Fate
+def _left_out(reasons: Totals[str]) -> str:
+    told = (f"{counts_of({reason: one.objects})} ({format_bytes(one.size)})" for reason, one in reasons.items())
+    return f"left out {reasons.whole.objects:,}: {', '.join(told)}"
 
-    fates = Counter({Fate.PLANNED: found.objects, Fate.RECORDED: found.recorded})
-    fates[Fate.LEFT_OUT] = sum(one.objects for one in found.left_out.values()) - found.recorded
-    return Tally(fates=fates, left_out=found.left_out, size=found.size)
+
+def _conclude(session: Session, tally: Tally[Fate], *, to: str, moved: str) -> None:
+    """`3 originals moved to GLACIER (4.1 MiB), 1 left out`; `moved` is how it is said: `would move`, `will move`."""
+    size = tally.bytes_of(Fate.MOVED, Fate.PLANNED)
+    first = f"{count_of(tally.of(Fate.MOVED, Fate.PLANNED), 'original')} {moved} to {to} ({format_bytes(size)})"
+    named = {} if moved == "moved" else {Fate.RECORDED: "would be recorded"}
+    rest = {one: tally.fates[one] for one in (Fate.RECORDED, Fate.LEFT_OUT, Fate.FAILED)}
+    told = ", ".join(filter(None, (first, counts_of(rest, named=named, none=""))))
+    session.summary(tally.fates, told, bytes=size, reasons=_reasons(tally))
+
+
+def _saving(bill: Bill) -> str:
+    if bill.payback is None:
+        return f"saves nothing: each month costs {dollars(-bill.saving)} more"
+    return f"saves {dollars(bill.saving)} a month, paid back after {bill.payback:.1f} months"

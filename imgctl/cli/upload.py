@@ -1,17 +1,18 @@
 """`imgctl upload`: directories to the store, rows to the catalog."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.cli.base import Json, Running, Session, running, subcommand
+from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, arguments, flag, option, order_of, switch
 from imgctl.cli.types import FORMATS, SIZE
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason, Reports, Tally, record, unlikely_dates
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
 from imgctl.ops.upload.order import STDIN, Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
@@ -41,6 +42,7 @@ class Asked(Options):
     dry_run: bool = flag("Say what would be put and cost; upload nothing.")
 
 
+_NAMED = {Fate.PLANNED: "would be uploaded"}
 # Left out because the user said so, or no photo of anybody's: counted and reported, named on the screen with -v only.
 EXPECTED = frozenset(
     (
@@ -84,7 +86,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
-    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), Tally()
+    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), FileTally()
     store = open_store(settings.store)
     order = order_of(UploadOrder, asked)
     journal = journal_file(settings.upload.journal)
@@ -99,57 +101,62 @@ def command(session: Session, asked: Asked) -> ExitCode:
                 for outcome in outcomes:
                     tally.add(outcome)
                     reports.add(outcome)
-                    _show(session, run, outcome)
+                    _show(run, outcome)
         finally:
             # To people, a run that could not begin says why and nothing else.
-            if tally.fates or session.json or sys.exception() is None:
+            if tally.tally.total or session.json or sys.exception() is None:
                 _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=asked.dry_run)
-        return run.exit_code(partly=tally.fates[Fate.FAILED] > 0)
+        return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
 
 
 def _lists(selection: Selection) -> list[Path]:
     return [Path(name) for name in (selection.files_from, selection.manifest) if name not in (None, STDIN)]
 
 
-def _show(session: Session, run: Running, outcome: FileOutcome) -> None:
+def _show(run: Running, outcome: FileOutcome) -> None:
     """A record for programs; a line for people where something was left out that they did not ask to leave out."""
     failed = outcome.fate is Fate.FAILED
-    run.step(failed=failed, size=outcome.bytes or 0)
-    if session.json:
-        session.data({"type": "file", **record(outcome)})
-    expected = outcome.reason in EXPECTED and session.verbosity < 1
-    if (failed or outcome.fate is Fate.SKIPPED) and not expected:
-        run.say(f"{outcome.fate} {outcome.path}: {outcome.detail}", always=failed)
+    expected = outcome.reason in EXPECTED and run.session.verbosity < 1
+    told = (failed or outcome.fate is Fate.SKIPPED) and not expected
+    line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if told else ""
+    about = {"type": "file", **record(outcome)} if run.session.json else {}
+    run.item(about, failed=failed, size=outcome.bytes or 0, line=line)
 
 
-def _conclude(session: Session, tally: Tally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
-    summary: dict[str, Json] = {fate.value: tally.fates[fate] for fate in Fate}
-    summary |= {
-        "files": tally.fates.total(),
-        "reasons": {reason.value: count for reason, count in sorted(tally.reasons.items())},
-        "bytes_uploaded": tally.bytes_uploaded,
-        "dates_unlikely": tally.dates_unlikely,
-        "put_if_absent": put_if_absent,
-    }
-    session.text(_sentence(tally))
-    if told := unlikely_dates(tally):
-        session.text(told)
-    if told := warning(put_if_absent):
-        session.text(told)
+def conclude(
+    session: Session,
+    counted: FileTally,
+    *,
+    unit: str,
+    named: Mapping[Fate, str],
+    verbs: tuple[str, str],
+    **more: object,
+) -> None:
+    """How many ended how, and what warns; `verbs` say what a dry run would do with the bytes, and what was done."""
+    tally, absent = counted.tally, more.get("put_if_absent")
+    reasons = dict(sorted(tally.reasons.counts.items()))
+    because = f" ({counts_of(reasons)})" if reasons else ""
+    size = format_bytes(tally.bytes_of(Fate.UPLOADED, Fate.PLANNED))
+    verb = verbs[0] if tally.of(Fate.PLANNED) else verbs[1]
+    session.text(f"{count_of(tally.total, unit)}: {counts_of(tally.fates, named=named)}{because}; {size} {verb}")
+    for told in (counted.unlikely, warning(absent) if isinstance(absent, Kept) else ""):
+        if told:
+            session.text(told)
+    uploaded = {f"{unit}s": tally.total, "reasons": reasons, "bytes_uploaded": tally.bytes_of(Fate.UPLOADED)}
+    session.summary(tally.fates, **uploaded, dates_unlikely=counted.dates_unlikely, **more)
+
+
+def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
+    more: dict[str, object] = {"put_if_absent": put_if_absent}
+    told = ""
     if dry_run:
         from imgctl.ops.spend import terms
         from imgctl.pricing.estimate import upload_estimate
 
-        who = terms(session.settings, endpoint_url=session.endpoint_url)
-        estimate = upload_estimate(who.card, files=tally.fates[Fate.PLANNED], size=tally.bytes_planned)
-        session.text(f"nothing was changed; to upload these would cost: {estimate.text(who.bill)}")
-        summary |= {"bytes_planned": tally.bytes_planned, "estimate": estimate.record(who.bill)}
-    session.data({"type": "summary", **summary})
-
-
-def _sentence(tally: Tally) -> str:
-    counts = counts_of({fate: tally.fates[fate] for fate in Fate}, named={Fate.PLANNED: "would be uploaded"})
-    reasons = f" ({counts_of(dict(sorted(tally.reasons.items())))})" if tally.reasons else ""
-    size = format_bytes(tally.bytes_uploaded + tally.bytes_planned)
-    put = "to put" if tally.bytes_planned else "put"
-    return f"{count_of(tally.fates.total(), 'file')}: {counts}{reasons}; {size} {put}"
+        who, size = terms(session.settings, endpoint_url=session.endpoint_url), counted.tally.bytes_of(Fate.PLANNED)
+        estimate = upload_estimate(who.card, files=counted.tally.of(Fate.PLANNED), size=size)
+        told = f"nothing was changed; to upload these would cost: {estimate.text(who.bill)}"
+        more |= {"bytes_planned": size, "estimate": estimate.record(who.bill)}
+    conclude(session, counted, unit="file", named=_NAMED, verbs=("to put", "put"), **more)
+    if told:
+        session.text(told)

@@ -8,6 +8,9 @@ from imgctl.cli.options import Options, argument, flag, option
 from imgctl.errors import ExitCode, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
+from imgctl.ops.lookup import find_image
+from imgctl.ops.parts import open_parts
+from imgctl.ops.support.links import Linker, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +39,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     A CDN's link names the settings that built the variant, so that a rebuilt one is fetched anew. An original that is
     archived has no link that works: the error says what to do.
     """
-    from imgctl.ops.lookup import find_image
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.support.links import Linker, Need
-
     if sum((asked.width is not None, asked.variant is not None, asked.original)) > 1:
         raise UsageError("--width, --variant and --original exclude each other", hint="choose one")
     seconds = session.settings.links.expires

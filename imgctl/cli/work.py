@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ConfigError, ExitCode
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.retry import read
+from imgctl.ops.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
-from imgctl.units import counts_of
-
-if TYPE_CHECKING:
-    from imgctl.ops.parts import Parts
+from imgctl.ops.work.processing import expected, work_here
+from imgctl.store.catalog.claims import awaiting_restore
+from imgctl.units import count_of, counts_of
 
 METRICS_HOST = "127.0.0.1"
 
@@ -48,11 +49,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     themselves within a minute. An image whose original is archived waits, untried, until that is restored. Exit code 3
     says that images failed, or that --max-duration ended before --drain did.
     """
-    from imgctl.ops.parts import open_parts
-    from imgctl.ops.restore.wait import waiting, waiting_words
-    from imgctl.ops.work.processing import expected, work_here
-
-    fates = dict.fromkeys(Fate, 0)
+    tally = Tally(Fate)
     with (
         open_parts(session.settings) as parts,
         running(session, unit="images", max_seconds=asked.max_duration) as run,
@@ -63,23 +60,21 @@ def command(session: Session, asked: Asked) -> ExitCode:
         if total is not None:
             run.progress.expect(total)
         for outcome in work_here(parts, stop=run.stop, drain=asked.drain, limit=limit):
-            fates[outcome.fate] += 1
+            tally.count(outcome.fate)
             ended(outcome.fate, outcome.seconds)
-            run.step(failed=outcome.fate is Fate.FAILED)
             about = {"id": outcome.id, "fate": outcome.fate, "error": outcome.error}
-            session.data({"type": "image", **about, "seconds": round(outcome.seconds, 3)})
-            if outcome.error:
-                run.say(f"{_label(outcome)} {outcome.id}: {outcome.error}", always=outcome.fate is Fate.FAILED)
-        waits = waiting(parts.catalog, stop=run.stop)
-        session.summary(fates, awaiting_restore=waits)
-        session.text(counts_of(fates, none="nothing to build"))
+            line = f"{_label(outcome)} {outcome.id}: {outcome.error}" if outcome.error else ""
+            record = {"type": "image", **about, "seconds": round(outcome.seconds, 3)}
+            run.item(record, failed=outcome.fate is Fate.FAILED, line=line)
+        waits = read(parts.catalog, awaiting_restore, stop=run.stop)
+        session.summary(tally.fates, counts_of(tally.fates, none="nothing to build"), awaiting_restore=waits)
         if waits:
-            session.note(waiting_words(waits))
-        return _exit_code(run, drain=asked.drain, failed=fates[Fate.FAILED] > 0)
+            session.note(_waiting(waits))
+        return _exit_code(run, drain=asked.drain, failed=tally.fates[Fate.FAILED] > 0)
 
 
 @contextmanager
-def _metrics(parts: "Parts", port: int | None) -> Iterator[Callable[[str, float], None]]:
+def _metrics(parts: Parts, port: int | None) -> Iterator[Callable[[str, float], None]]:
     """What counts outcomes for Prometheus while a worker runs; nothing without a port."""
     if port is None:
         yield lambda _fate, _seconds: None
@@ -103,3 +98,8 @@ def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:
 
 def _label(outcome: ImageOutcome) -> str:
     return "damaged" if outcome.fate is Fate.READY else outcome.fate.value
+
+
+def _waiting(count: int) -> str:
+    what = count_of(count, "image waits for its original", "images wait for their originals")
+    return f"{what} to be restored (imgctl restore --status shows them, imgctl restore ID brings one back)"

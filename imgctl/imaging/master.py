@@ -15,7 +15,7 @@ from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.raster import Raster, computed
 from imgctl.imaging.source import Data, Source
 from imgctl.imaging.vips import pyvips
-from imgctl.model import Recipe
+from imgctl.model import Recipe, fit
 
 HINT = "the original is safe in the store; look at it, and upload a whole copy if there is one"
 """The next step for a picture that will not render as it is."""
@@ -176,12 +176,6 @@ def _computed(decoded: Decoded, background: str, edge: int) -> Master:
         see_through=see_through,
         damage=decoded.damage,
     )
-
-
-def fit(width: int, height: int, edge: int) -> tuple[int, int]:
-    """The size that fits into a square of `edge` pixels: never larger than it was, never below one pixel."""
-    scale = min(1.0, edge / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:

@@ -8,14 +8,14 @@ from imgctl.imaging import pillow
 from imgctl.imaging.decode import Limits
 from imgctl.imaging.decoders import recognised
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.imaging.master import HINT, Master, explain, fit, master_of, master_of_film, resized
+from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block
 from imgctl.imaging.probe import NAMED_BY_BYTES, recognise
 from imgctl.imaging.raster import Raster, computed, encode
 from imgctl.imaging.recognise import sniff_named, stranger, unsupported
 from imgctl.imaging.source import Data, Source, source_of
 from imgctl.imaging.vips import pyvips
-from imgctl.model import Recipe, Variant, VariantSpec
+from imgctl.model import Recipe, Variant, VariantSpec, fit
 
 NO_LIMITS = Limits()
 _PIXELS_A_TIME = 100_000_000

@@ -18,7 +18,7 @@ def apply(plan: Plan, site: Site) -> Iterator[Applied]:
 
 
 def check(plan: Plan) -> None:
-    """UsageError before anything is done where the plan asks for what nobody here can do."""
+    """UsageError, before anything is done, where the plan asks for what this version cannot do."""
     known: set[str] = set()
     for action in plan.stream():
         if action.do not in known:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from imgctl.errors import StateError
 from imgctl.keys import FIRST
-from imgctl.run.scratch import atomic_write
+from imgctl.run.scratch import whole_file
 
 T = TypeVar("T")
 
@@ -46,10 +46,10 @@ def save_state(file: Path, state: Mapping[str, object], *, hint: str = "check th
     """Replace the file by this state; StateError where that is not possible."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as new:
-            new.write_text(json.dumps(state), "utf-8")
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
+    with whole_file(file, hint=hint) as out:
+        json.dump(state, out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from imgctl.run.limits import collect_from_here
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
 
+REQUESTS = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -17,6 +19,11 @@ class Parts:
     settings: Settings
     catalog: Catalog
     store: BlobStore
+
+    @property
+    def requests(self) -> int:
+        """How many requests are in flight at once: [upload] concurrency, 16 where that is 0."""
+        return self.settings.upload.concurrency or REQUESTS
 
 
 @contextmanager

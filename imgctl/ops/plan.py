@@ -18,7 +18,6 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.pricing.lines import Json
 from imgctl.run.scratch import atomic_write
-from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
 FORMAT = 1
@@ -93,7 +92,6 @@ class Site:
     """Where actions are performed: requests in flight, requests a second (None: unbounded); a dry run only looks."""
 
     parts: Parts
-    cold: BlobStore
     stop: StopSignal
     concurrency: int
     rate: int | None = None

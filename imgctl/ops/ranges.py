@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
+from imgctl.errors import BlobCorrupt
 from imgctl.imaging.source import REMOTE_BYTES, Source
 from imgctl.run.limits import clock_stopped
 from imgctl.store.blobs.base import Blob, BlobStore
@@ -26,15 +27,17 @@ def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = 
 
 
 def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
-    """All bytes of a blob, 8 MiB a request, or at once where the store names no ETag; BlobCorrupt if it changed."""
+    """All bytes of a blob, 8 MiB a request, or at once where the store names no ETag; BlobCorrupt if it changed meanwhile."""
     if not blob.etag:
         yield store.get(blob.key)
         return
     start = 0
     while start < blob.size:
         chunk = store.read(blob.key, start=start, length=min(CHUNK_BYTES, blob.size - start), etag=blob.etag)
+        if not chunk:
+            raise BlobCorrupt(f"{blob.key} ended early", hint="run the same again")
         yield chunk
-        start += len(chunk) or blob.size
+        start += len(chunk)
 
 
 def sha256_of(store: BlobStore, blob: Blob) -> bytes:

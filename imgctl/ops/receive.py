@@ -1,6 +1,5 @@
 """Taking in one image over HTTP: its bytes come with the request, or are put by the client through a signed URL."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,17 +17,16 @@ from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, ne
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import in_store
+from imgctl.ops.ranges import in_store, sha256_of
 from imgctl.ops.upload.prepare import STREAM_ABOVE, held_bytes
 from imgctl.run.window import ByteBudget
-from imgctl.store.blobs.base import Blob, SignedPut
+from imgctl.store.blobs.base import SignedPut
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import Seen, confirm, note, promise
 from imgctl.units import count_of
 
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
 COPIES = 2
-PIECE_BYTES = 4 * 2**20
 EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED if known.taken}
 
 
@@ -130,7 +128,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     if not blob.etag:
         raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
     kept = parts.store.details(key, checksum=True)
-    if image.sha256 != ((kept and kept.sha256) or _sha256(parts, blob)):
+    if image.sha256 != ((kept and kept.sha256) or sha256_of(parts.store, blob)):
         raise BlobCorrupt("what arrived has another SHA-256 than was promised", hint="imgctl repair")
     header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
     seen = probe_of(header)
@@ -215,10 +213,3 @@ def _sign(parts: Parts, row: NewImage, *, seconds: int) -> SignedPut | None:
 def _promise(parts: Parts, row: NewImage) -> Promised:
     with parts.catalog.write() as connection:
         return promise(connection, [row])[0]
-
-
-def _sha256(parts: Parts, blob: Blob) -> bytes:
-    digest = hashlib.sha256()
-    for start in range(0, blob.size, PIECE_BYTES):
-        digest.update(parts.store.read(blob.key, start=start, length=PIECE_BYTES, etag=blob.etag))
-    return digest.digest()

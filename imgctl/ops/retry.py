@@ -3,9 +3,10 @@
 import logging
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from imgctl.errors import CatalogUnavailable, StoreUnavailable
+from imgctl.errors import BucketMissing, CatalogUnavailable, StoreDenied, StoreError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,6 +30,26 @@ class StopSignal(Protocol):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until set or timed out; True when set."""
+
+
+class Failures:
+    """Says when a run is `over`: an error that every further request would meet, or `most` refusals and silences in a row.
+
+    Safe in many threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.over: StoreError | None = None
+        self._most = most
+        self._in_a_row = 0
+        self._lock = Lock()
+
+    def hear(self, error: StoreError | None) -> None:
+        """How one more request ended."""
+        with self._lock:
+            self._in_a_row = self._in_a_row + 1 if isinstance(error, StoreUnavailable | StoreDenied) else 0
+            if isinstance(error, BucketMissing | StoreFull) or self._in_a_row >= self._most:
+                self.over = self.over or error
 
 
 def retry(
@@ -61,5 +82,24 @@ def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSi
     def attempt() -> T:
         with catalog.read() as connection:
             return query(connection)
+
+    return retry(attempt, stop=stop)
+
+
+def write(
+    catalog: "Catalog", statements: "Callable[[Connection], T]", *, stop: StopSignal, lease_seconds: float | None = None
+) -> T:
+    """The result of statements in one transaction, retried while the database is unreachable.
+
+    With `lease_seconds` the server ends the transaction when this process is frozen for so long: see `end_if_frozen`.
+    """
+
+    def attempt() -> T:
+        with catalog.write() as connection:
+            if lease_seconds is not None:
+                from imgctl.store.catalog.lease import end_if_frozen
+
+                end_if_frozen(connection, seconds=lease_seconds)
+            return statements(connection)
 
     return retry(attempt, stop=stop)

@@ -23,10 +23,17 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What to work through: a scope, and within it only the ids of a file where there is one."""
+    """What to work through: a scope, and within it only the rows that `ids` or a file name, where there are such."""
 
     scope: Scope = field(default_factory=Scope)
     ids_from: Path | None = None
+    # Not in the text that names the state file of an unfinished run.
+    ids: tuple[UUID, ...] = field(default=(), repr=False)
+
+    @property
+    def is_few(self) -> bool:
+        """Whether it is about named rows or one user's: their blobs lie apart."""
+        return bool(self.ids) or self.ids_from is not None or self.scope.user_id is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,10 @@ def pages(
     `where` chooses among a scope's rows in the database; all rows of an ids file come. Lines of an ids file that name
     no row of the scope are added to `bad`.
     """
+    if chosen.ids:
+        if found := read(catalog, partial(named, ids=chosen.ids, scope=chosen.scope), stop=stop):
+            yield found
+        return
     if chosen.ids_from is not None:
         yield from _listed(catalog, chosen.scope, chosen.ids_from, stop=stop, bad=[] if bad is None else bad)
         return

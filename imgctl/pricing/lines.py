@@ -1,10 +1,13 @@
 """Lines of an estimate: what is paid for, how much of it, and what that comes to."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeAlias
+from uuid import UUID
 
 from imgctl.pricing.prices import Card, Tiers
 from imgctl.units import format_bytes
@@ -124,6 +127,22 @@ def plain(value: Decimal) -> str:
     """A number without exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def as_json(value: object) -> object:
+    """What JSON has no notation for: amounts and ids as exact text, times in ISO 8601, a dataclass as its fields.
+
+    For `json.dumps(…, default=as_json)`; TypeError for anything else.
+    """
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    if not isinstance(value, UUID | Path):
+        raise TypeError(f"{value!r} cannot be written as JSON")
+    return str(value)
 
 
 def _weight(quantity: Decimal, unit: Unit) -> str:

@@ -10,11 +10,13 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
+
+from imgctl.errors import StateError
 
 # Nobody else's files end so.
 PART = ".imgctl-part"
-KINDS = ("work", "findings", "ids", "inventory", "spool")
+KINDS = ("work", "findings", "stdin", "inventory", "spool")
 
 
 class Scratch:
@@ -71,6 +73,16 @@ def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         os.close(lock)
+
+
+@contextmanager
+def whole_file(file: Path, *, hint: str = "check the rights and the space there") -> Iterator[TextIO]:
+    """A text file by `atomic_write`; StateError where it cannot be written. What UTF-8 cannot hold gets backslashes."""
+    try:
+        with atomic_write(file) as new, new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+            yield out
+    except OSError as error:
+        raise StateError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
 
 
 def _publish(new: Path, file: Path, *, anew: bool) -> None:

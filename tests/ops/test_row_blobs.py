@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -24,12 +25,13 @@ BEGINNING = datetime(2024, 2, 28, tzinfo=UTC)
 IDS = [new_id(BEGINNING + timedelta(hours=7 * number)) for number in range(12)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def impatient_listing() -> Iterator[None]:
-    """A listing that is begun anew after two blobs that nobody asked for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(row_blobs, "SKIP_AT_MOST", 2)
-        yield
+@contextmanager
+def looker(place: StoreSettings, *, few: int = 0, pays: int = 2) -> Iterator[BlobLooker]:
+    """One that lists for more than `few` keys, `pays` blobs for each of them."""
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(row_blobs, "FEW", few)
+        patch.setattr(row_blobs, "LISTED_FOR_A_HEAD", pays)
+        yield BlobLooker(open_store(place), place, pool=pool, stop=Event())
 
 
 def image(image_id: UUID, store: StoreSettings, extension: str = "jpg") -> Image:
@@ -61,17 +63,17 @@ def test_a_listing_finds_what_single_requests_find(
         originals_prefix=prefixes[0],
         variants_prefix=prefixes[1],
     )
-    blobs, cold = open_store(place), open_store(place)
+    blobs = open_store(place)
     for image_id, role in held:
         prefix = prefixes[0] if role == "original" else prefixes[1]
         blobs.create(key_of(image_id, role, "jpg", prefix=prefix), b"blob", content_type="image/jpeg")
     blobs.create("2024/02/28/readme.txt", b"foreign", content_type="text/plain")
     rows = [image(one, place) for one in sorted(asked)]
 
-    with ThreadPoolExecutor(2) as pool:
-        listed, single = (
-            BlobLooker(cold, place, listing=listing, pool=pool, stop=Event()).look(rows) for listing in (True, False)
-        )
+    with looker(place) as listing:
+        listed = listing.look(rows)
+    with looker(place, few=1000) as asking:
+        single = asking.look(rows)
 
     assert [one.image.id for one in listed] == sorted(asked)
     assert [dict(one.blobs) for one in listed] == [dict(one.blobs) for one in single]
@@ -85,10 +87,10 @@ def test_only_what_a_listing_lacks_is_asked_for_by_itself(tmp_path: Path) -> Non
     # A row from before originals had a prefix of their own.
     now = StoreSettings(url=place.url, originals_prefix="originals/")
 
-    with ThreadPoolExecutor(2) as pool:
-        whole = BlobLooker(open_store(place), place, listing=True, pool=pool, stop=Event())
-        moved = BlobLooker(open_store(place), now, listing=True, pool=pool, stop=Event())
-        found, again = whole.look(rows), moved.look(rows)
+    with looker(place) as whole:
+        found = whole.look(rows)
+    with looker(now) as moved:
+        again = moved.look(rows)
 
     assert (whole.heads, whole.list_requests) == (1, 1)
     assert [dict(one.blobs) for one in found] == [dict(one.blobs) for one in again]

@@ -26,7 +26,7 @@ UPLOAD = (
     "tqdm.std.tqdm.update",
     "tqdm.std.tqdm.refresh",
     "imgctl.cli.upload._show",
-    "imgctl.cli.upload.Tally.add",
+    "imgctl.cli.upload.FileTally.add",
     "imgctl.cli.upload._conclude",
     "imgctl.cli.base.Session.data",
     "imgctl.ops.upload.start.chosen",
@@ -80,10 +80,10 @@ WORK = (
     "imgctl.ops.work.processing.record",
     "imgctl.ops.work.processing.Processing.committed",
     "imgctl.ops.work.processing.finish",
-    "imgctl.ops.work.driver.end_if_frozen",
+    "imgctl.store.catalog.lease.end_if_frozen",
     "imgctl.store.catalog.engine.Catalog.write",
     "imgctl.store.catalog.engine.Catalog.close",
-    "imgctl.ops.restore.wait.waiting",
+    "imgctl.cli.work.awaiting_restore",
 )
 # Called for each file, or nearly.
 REPEATED = (

@@ -36,7 +36,7 @@ class AuditOrder:
     @property
     def of_few(self) -> bool:
         """Whether it is about listed ids or one user: then blobs are headed one by one and the bucket is not listed."""
-        return self.chosen.ids_from is not None or self.chosen.scope.user_id is not None
+        return self.chosen.is_few
 
     @property
     def is_whole(self) -> bool:

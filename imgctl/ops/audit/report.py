@@ -14,7 +14,6 @@ from typing import Protocol, TextIO
 from urllib.parse import quote, urlsplit
 
 from imgctl.dates import EPOCH
-from imgctl.errors import StateError
 from imgctl.keys import ORIGINAL, key_of, new_id
 from imgctl.model import Image, Variant
 from imgctl.ops.audit.cost import cost_of
@@ -24,7 +23,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.support.links import cdn_url
 from imgctl.pricing.lines import dollars
-from imgctl.run.scratch import atomic_write
+from imgctl.run.scratch import whole_file
 from imgctl.store.catalog.lookups import by_ids
 
 BATCH = 256
@@ -56,7 +55,7 @@ class Subject:
 @contextmanager
 def csv_file(file: Path) -> Iterator[Sink]:
     """A file with a header and a line for each finding; it appears under its name when the block ends well."""
-    with _whole(file) as out:
+    with whole_file(file) as out:
         writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
         writer.writeheader()
         yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
@@ -65,22 +64,10 @@ def csv_file(file: Path) -> Iterator[Sink]:
 @contextmanager
 def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
     """A page that takes findings one by one; it appears under its name when the block ends well."""
-    with _whole(file) as out:
+    with whole_file(file) as out:
         page = _Page(out, subject)
         yield page.add
         page.close()
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[TextIO]:
-    try:
-        with (
-            atomic_write(file) as new,
-            new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out,
-        ):
-            yield out
-    except OSError as error:
-        raise StateError(f"{file} cannot be written: {error.strerror}", hint="check the rights and the space") from None
 
 
 def _safe(value: str | int | None) -> str | int | None:

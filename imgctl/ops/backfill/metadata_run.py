@@ -4,10 +4,9 @@ import hashlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -24,8 +23,9 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.rows import BadId, pages
+from imgctl.ops.tally import Tally
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.ops.upload.prepare import unreadable
 from imgctl.ops.upload.walk import LocalFile
@@ -33,7 +33,7 @@ from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.aggregates import tally
-from imgctl.store.catalog.backfill import Metadata, incomplete, write_metadata
+from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.schema import images
 from imgctl.units import format_bytes
@@ -48,10 +48,16 @@ _SCHEMA = "CREATE TABLE photos (sha256 BLOB PRIMARY KEY, path BLOB NOT NULL) WIT
 
 
 class MetadataRun:
-    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row."""
+    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row.
+
+    `tally` counts rows, with the bytes of their originals, `facts` what changed, `unreadable` files of the source tree.
+    """
 
     def __init__(self, order: MetadataOrder, parts: Parts, *, pool: Executor, stop: StopSignal, anew: bool) -> None:
         self.bad: list[BadId] = []
+        self.tally = Tally(Fate)
+        self.facts: Counter[Fact] = Counter()
+        self.unreadable = 0
         self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
         self.sidecars = Sidecars() if order.sidecars_from else None
         self._order = order
@@ -65,7 +71,9 @@ class MetadataRun:
     def index(self) -> Iterator[FileOutcome]:
         """Find the photos of the source tree that have sidecars; yields what could not be read."""
         if self.sidecars is not None and self._order.sidecars_from is not None:
-            yield from self.sidecars.add(self._order.sidecars_from, stop=self._stop)
+            for one in self.sidecars.add(self._order.sidecars_from, stop=self._stop):
+                self.unreadable += 1
+                yield one
 
     def outcomes(self, *, limit: int | None = None) -> Iterator[Outcome]:
         """Look at what is wanted, `limit` rows at most; raises what ends the whole run."""
@@ -91,7 +99,7 @@ class MetadataRun:
         paths = [self.sidecars.path_of(image.sha256) if self.sidecars else None for image in batch]
         looked = list(self._pool.map(partial(self._reader.look, now), batch, paths))
         new = [one.found for one in looked if one.found is not None]
-        kept = retry(partial(self._write, new), stop=self._stop) if new and self._order.writes else None
+        kept = self._write(new) if new and self._order.writes else None
         outcomes = [one.settled(kept) for one in looked]
         self.checkpoint.count(
             failed=sum(one.fate is Fate.FAILED for one in outcomes),
@@ -99,11 +107,14 @@ class MetadataRun:
         )
         self._after = batch[-1].id
         self.checkpoint.save(self._after)
-        yield from outcomes
+        for one in outcomes:
+            self.tally.count(one.fate, size=one.size)
+            self.facts.update(fact for fact, names in FACT_COLUMNS.items() if one.changes.keys() & set(names))
+            yield one
 
     def _write(self, new: Sequence[Metadata]) -> dict[UUID, Metadata]:
-        with self._parts.catalog.write() as connection:
-            return write_metadata(connection, new, overwrite=self._order.overwrite)
+        statement = partial(write_metadata, found=new, overwrite=self._order.overwrite)
+        return write(self._parts.catalog, statement, stop=self._stop)
 
 
 @contextmanager
@@ -169,20 +180,11 @@ class Sidecars:
         self.photos += self._connection.execute("INSERT OR IGNORE INTO photos VALUES (?, ?)", values).rowcount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """Originals to be read, by class; archived ones are left out."""
+def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal) -> tuple[int, Mapping[str, Reads]]:
+    """How many originals are wanted behind `after`, and what reading them takes, by class; archived ones are left out.
 
-    reads: dict[str, Reads]
-
-    @property
-    def originals(self) -> int:
-        """How many are read."""
-        return sum(one.originals for one in self.reads.values())
-
-
-def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal) -> Reading:
-    """Count the rows that are wanted, behind `after`; a shard is estimated at its share of them."""
+    A shard is estimated at its share of them.
+    """
     counted, share = Counter[tuple[str | None, ...]](), 1
     if order.chosen.ids_from is not None:
         for page in pages(parts.catalog, order.chosen, stop=stop):
@@ -202,10 +204,10 @@ def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal
         name = storage_class or STANDARD
         one = reads.get(name, Reads())
         reads[name] = Reads(originals=one.originals + count, gets=one.gets + gets, size=one.size + gets * REMOTE_BYTES)
-    return Reading(reads=reads)
+    return sum(one.originals for one in reads.values()), reads
 
 
-def price(card: Card, found: Reading) -> Estimate:
+def price(card: Card, reads: Mapping[str, Reads]) -> Estimate:
     """What reading costs at most."""
     words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF and GIF"
-    return reading_estimate(card, found.reads, assumptions=(words,))
+    return reading_estimate(card, reads, assumptions=(words,))

@@ -20,7 +20,7 @@ from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, leftovers, recipe_after, superseded
 from imgctl.ops.backfill.search import Candidate, Found, Search
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import retry
+from imgctl.ops.retry import write
 from imgctl.ops.work.driver import Turn
 from imgctl.ops.work.order import Ending, Job, Outcome
 from imgctl.run.stop import Stop
@@ -189,11 +189,7 @@ class ReadyRows:
         except StoreError as error:
             log.warning("superseded variants were not deleted: %s; an audit finds them", error.line)
         holds = [Hold(id=image.id, attempts=image.attempts) for image, _ in superseded]
-        retry(partial(self._release, holds), stop=self._stop)
-
-    def _release(self, holds: Sequence[Hold]) -> None:
-        with self._catalog.write() as connection:
-            release(connection, holds)
+        write(self._catalog, partial(release, holds=holds), stop=self._stop)
 
 
 def _named(image: Image, keys: Mapping[Variant, str]) -> set[str]:

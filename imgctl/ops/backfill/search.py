@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection
 
-from imgctl.errors import BlobMissing, StoreUnavailable
+from imgctl.errors import BlobMissing, StoreDenied
+from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Variant
 from imgctl.ops.backfill.order import (
     NOTHING,
@@ -24,9 +24,9 @@ from imgctl.ops.backfill.order import (
     wanted,
 )
 from imgctl.ops.parts import Parts
-from imgctl.ops.restore.look import Looker, note
-from imgctl.ops.restore.order import RestoreOrder, Seen, State
-from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.restore.look import note, seen
+from imgctl.ops.restore.order import Seen, State
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.row_blobs import BlobLooker, RowBlobs
 from imgctl.ops.rows import BadId, pages
 from imgctl.store.catalog.backfill import chosen, up_to
@@ -73,10 +73,18 @@ class Search:
         self._order = order
         self._parts = parts
         self._stop = stop
-        self._pool = pool
-        chosen = order.chosen
-        self._along = self._blob_looker(listing=chosen.ids_from is None and chosen.scope.user_id is None)
-        self._windows = self._scope() if chosen.ids_from is None else self._listed()
+        store, settings = parts.store, parts.settings.store
+        self._blobs = BlobLooker(store, settings, pool=pool, stop=stop)
+        self._originals = BlobLooker(
+            store,
+            settings,
+            pool=pool,
+            stop=stop,
+            roles=(ORIGINAL,),
+            lists_restores=order.lists_restores,
+            keeps=(StoreDenied,),
+        )
+        self._windows = self._scope() if order.chosen.ids_from is None else self._listed()
 
     def next(self) -> Found | None:
         """What the next window holds; None at the end, or once stopped."""
@@ -89,7 +97,7 @@ class Search:
             return list(by_ids(connection, ids).values()), clock(connection)
 
         images, now = read(self._parts.catalog, query, stop=self._stop)
-        return self._sorted(sorted(images, key=lambda one: one.id), now, self._blob_looker(listing=False))
+        return self._sorted(sorted(images, key=lambda one: one.id), now)
 
     def learn(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
         """Write into rows that nobody holds what was `seen` of their originals, and what is now seen of `images`."""
@@ -99,7 +107,7 @@ class Search:
     def _listed(self) -> Iterator[Found]:
         catalog = self._parts.catalog
         for images in pages(catalog, self._order.chosen, stop=self._stop, bad=self.bad):
-            found = self._sorted(images, read(catalog, clock, stop=self._stop), self._along)
+            found = self._sorted(images, read(catalog, clock, stop=self._stop))
             self.examined += len(images)
             yield found
 
@@ -119,7 +127,7 @@ class Search:
             while not (is_whole or self._stop.is_set()):
                 images = read(catalog, rows, stop=self._stop)
                 is_whole = len(images) < PAGE_ROWS
-                found = self._sorted(images, now, self._along)
+                found = self._sorted(images, now)
                 if is_whole and bound is not None:
                     after = bound
                 elif images:
@@ -140,9 +148,9 @@ class Search:
             shard=(shard.number, shard.count) if shard else None,
         )
 
-    def _sorted(self, images: Sequence[Image], now: datetime, looker: BlobLooker) -> Found:
+    def _sorted(self, images: Sequence[Image], now: datetime) -> Found:
         found, cold, selection = Found(), list[Candidate](), self._order.selection
-        gone = {one.image.id: _gone(one) for one in looker.look(images)} if selection.verify else {}
+        gone = {one.image.id: _gone(one) for one in self._blobs.look(images)} if selection.verify else {}
         for image in images:
             variants = wanted(image, selection, gone=gone.get(image.id, NOTHING))
             if not variants and not (may_be_left(image) and in_shard(image.id, selection.shard)):
@@ -161,23 +169,16 @@ class Search:
         """Split what rows call archived by what the store says of it now."""
         if not cold:
             return
-        for one, seen in zip(cold, self._seen([one.image for one in cold]), strict=True):
-            if seen.state in READABLE:
+        for one, now in zip(cold, self._seen([one.image for one in cold]), strict=True):
+            if now.state in READABLE:
                 self.readable_now += 1
-                found.candidates.append(Candidate(image=one.image, variants=one.variants, seen=seen, died=one.died))
+                found.candidates.append(replace(one, seen=now))
             else:
-                found.settled.append(_cold(one, seen))
+                found.settled.append(_cold(one, now))
         found.candidates.sort(key=lambda one: one.image.id)
 
     def _seen(self, images: Sequence[Image]) -> list[Seen]:
-        order = RestoreOrder(lists_restores=self._order.lists_restores)
-        with Looker(self._parts.store, order) as looker:
-            return retry(partial(looker.look, images), stop=self._stop, on=StoreUnavailable)
-
-    def _blob_looker(self, *, listing: bool) -> BlobLooker:
-        return BlobLooker(
-            self._parts.store, self._parts.settings.store, listing=listing, pool=self._pool, stop=self._stop
-        )
+        return [seen(row) for row in self._originals.look(images)]
 
 
 def _gone(row: RowBlobs) -> frozenset[Variant]:
@@ -190,6 +191,8 @@ def _gone(row: RowBlobs) -> frozenset[Variant]:
 
 def _cold(one: Candidate, seen: Seen) -> ImageOutcome:
     image, blob = one.image, seen.blob
+    if seen.error is not None:
+        return ImageOutcome(id=image.id, fate=Fate.FAILED, error=seen.error.line, reason=type(seen.error).__name__)
     if blob is None:
         error = f"the original {image.original_key} is not in the store"
         return ImageOutcome(id=image.id, fate=Fate.FAILED, error=error, reason=BlobMissing.__name__)

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -20,9 +21,10 @@ from imgctl.ops.backfill.search import Search
 from imgctl.ops.checkpoint import Checkpoint, state_file
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import Outcome, RestoreOrder
-from imgctl.ops.restore.survey import Pile
 from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
@@ -41,19 +43,33 @@ ID_BYTES = 16
 
 
 class Backfill:
-    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `search` counts what was examined."""
+    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `search` counts what was examined.
+
+    `tally` counts images with the bytes of their originals and why some failed, `variants` what was built (or would be)
+    of each, `cold` the images whose originals must be restored.
+    """
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, pool: Executor, stop: Stop, anew: bool) -> None:
         self.checkpoint = Checkpoint(_checkpoint_file(order, parts), anew=anew)
+        self.search = Search(order, parts, after=self.checkpoint.resumed.after, pool=pool, stop=stop)
+        self.tally = Tally(Fate)
+        self.variants: Counter[str] = Counter()
+        self.cold = Cold(parts, stop=stop)
         self._order = order
         self._parts = parts
         self._stop = stop
-        after = self.checkpoint.resumed.after
-        self.search = Search(order, parts, after=after, pool=pool, stop=stop)
 
-    def planned(self, *, limit: int | None) -> Iterator[ImageOutcome]:
-        """What would be built, `limit` images at most; changes nothing."""
-        left = limit
+    def outcomes(self, *, limit: int | None, dry_run: bool = False) -> Iterator[ImageOutcome]:
+        """Build what is wanted, `limit` images at most, or (dry) say what would be; raises what ends the whole run."""
+        for one in self._planned(limit) if dry_run else self._built(limit):
+            reason = one.reason or "unknown" if one.fate is Fate.FAILED else None
+            self.tally.count(one.fate, size=one.size, reason=reason)
+            if one.fate in (Fate.BUILT, Fate.PLANNED):
+                self.variants.update(one.variants)
+            self.cold.add(one)
+            yield one
+
+    def _planned(self, left: int | None) -> Iterator[ImageOutcome]:
         while left != 0 and (found := self.search.next()) is not None:
             yield from found.settled
             for one in found.candidates:
@@ -68,8 +84,7 @@ class Backfill:
                     size=one.image.bytes or 0,
                 )
 
-    def outcomes(self, *, limit: int | None) -> Iterator[ImageOutcome]:
-        """Build what is wanted, `limit` images at most; raises what ends the whole run."""
+    def _built(self, limit: int | None) -> Iterator[ImageOutcome]:
         parts, settings, stop = self._parts, self._parts.settings, self._stop
         with (
             rendering(settings, setup=partial(set_up_child, settings.log, niceness=NICENESS)) as (work, pool),
@@ -89,7 +104,9 @@ class Backfill:
 def backfill(order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = False) -> Iterator[Backfill]:
     """A run to be asked for its outcomes; `anew` begins with the first row though an earlier run came further."""
     with thread_pool(LOOKING_THREADS, name="look") as pool:
-        yield Backfill(order, parts, pool=pool, stop=stop, anew=anew)
+        run = Backfill(order, parts, pool=pool, stop=stop, anew=anew)
+        with closing(run.cold):
+            yield run
 
 
 def _checkpoint_file(order: BackfillOrder, parts: Parts) -> Path | None:
@@ -108,22 +125,28 @@ class Offer:
 
 
 class Cold:
-    """The images of one run whose originals must be restored; their ids are kept in a file, as they may be many."""
+    """The images of one run whose originals must be restored; their ids are kept in a file, as they may be many.
 
-    def __init__(self) -> None:
+    `asked` counts the restores that were asked for.
+    """
+
+    def __init__(self, parts: Parts, *, stop: StopSignal) -> None:
         self.restoring = 0
-        self._needs = Pile()
+        self.asked = Tally(Restored)
+        self._parts = parts
+        self._stop = stop
+        self._needs = Totals[str]()
         self._ids, self._unknown = TemporaryFile(), TemporaryFile()  # noqa: SIM115 (closed by close)
 
     @property
     def needs(self) -> Sized:
         """How many need a restore, and their bytes together."""
-        return Sized(objects=sum(self._needs.objects.values()), size=sum(self._needs.size.values()))
+        return self._needs.whole
 
     @property
-    def classes(self) -> Counter[str]:
+    def classes(self) -> dict[str, int]:
         """How many need a restore, by class."""
-        return self._needs.objects
+        return self._needs.counts
 
     def add(self, one: ImageOutcome) -> None:
         """Count an outcome, where it is about a cold original."""
@@ -133,19 +156,10 @@ class Cold:
             if one.storage_class:
                 self._needs.add(one.storage_class, one.size)
 
-    def learn(self, parts: Parts, *, stop: StopSignal) -> None:
-        """Count those of unknown class by what their rows have learned since."""
-        for page in _pages(self._unknown, parts, stop):
-            for image in page:
-                name = image.storage_class if is_archived(image.storage_class) else None
-                self._needs.add(name or StorageClass.GLACIER, image.bytes or 0)
-                self._ids.write(image.id.bytes)
-        self._unknown.seek(0)
-        self._unknown.truncate()
-
     def offers(self, card: Card, *, days: int) -> list[Offer]:
-        """Every tier that all of them can be restored by, the cheapest first."""
-        archived = self._needs.sized()
+        """Every tier that all of them can be restored by, the cheapest first; none where nothing needs it."""
+        self._learn()
+        archived = dict(sorted(self._needs.items()))
         found = []
         for tier in Tier:
             try:
@@ -159,19 +173,29 @@ class Cold:
                 found.append(Offer(tier=tier, usd=cost, hours=longest))
         return sorted(found, key=lambda one: one.usd)
 
-    def ask(self, order: RestoreOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
+    def _learn(self) -> None:
+        """Count those of unknown class by what their rows have learned since."""
+        for image in chain.from_iterable(self._pages(self._unknown)):
+            name = image.storage_class if is_archived(image.storage_class) else None
+            self._needs.add(name or StorageClass.GLACIER, image.bytes or 0)
+            self._ids.write(image.id.bytes)
+        self._unknown.seek(0)
+        self._unknown.truncate()
+
+    def ask(self, order: RestoreOrder) -> Iterator[Outcome]:
         """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
-        yield from request(_pages(self._ids, parts, stop), order, catalog=parts.catalog, cold=parts.store, stop=stop)
+        for outcome in request(self._pages(self._ids), order, parts=self._parts, stop=self._stop):
+            self.asked.count(outcome.fate)
+            yield outcome
 
     def close(self) -> None:
         """Delete the files."""
         self._ids.close()
         self._unknown.close()
 
-
-def _pages(file: IO[bytes], parts: Parts, stop: StopSignal) -> Iterator[list[Image]]:
-    file.seek(0)
-    while data := file.read(ID_BYTES * PAGE_ROWS):
-        ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
-        found = read(parts.catalog, partial(by_ids, ids=ids), stop=stop)
-        yield sorted(found.values(), key=lambda one: one.id)
+    def _pages(self, file: IO[bytes]) -> Iterator[list[Image]]:
+        file.seek(0)
+        while data := file.read(ID_BYTES * PAGE_ROWS):
+            ids = [UUID(bytes=data[start : start + ID_BYTES]) for start in range(0, len(data), ID_BYTES)]
+            found = read(self._parts.catalog, partial(by_ids, ids=ids), stop=self._stop)
+            yield sorted(found.values(), key=lambda one: one.id)

@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from imgctl.errors import ImgctlError, StateError, UsageError
+from imgctl.errors import ImgctlError, UsageError
 from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
 from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, read_offer, refreshed
-from imgctl.run.scratch import atomic_write
+from imgctl.run.scratch import whole_file
 
 # The bulk price list, as of November 2026; a regional file of S3 has about 400 KB.
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"
@@ -24,11 +24,8 @@ def refresh_card(card: Card, *, out: Path, region: str, url: str = PRICE_LIST_UR
         raise UsageError(f"--url {url!r} is not an address", hint="write https://…/offers/v1.0/aws")
     offers = {name: _offer(f"{url.rstrip('/')}/{name}/current/{region}/index.json") for name in OFFERS}
     found = refreshed(card, offers, region=region, source=url)
-    try:
-        with atomic_write(out) as new:
-            new.write_text(card_toml(found.card), encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{out}: {(error.strerror or str(error)).lower()}", hint="choose another --out") from None
+    with whole_file(out, hint="choose another --out") as file:
+        file.write(card_toml(found.card))
     return found
 
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Self, TextIO
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
+from imgctl.ops.tally import Tally
 from imgctl.run.scratch import atomic_write
 from imgctl.units import count_of
 
@@ -81,31 +81,23 @@ class FileOutcome:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts by fate and reason, the bytes that were put, and the dates that were not believed."""
+class FileTally:
+    """Counts by fate and reason with the bytes, and the dates that were not believed."""
 
-    fates: Counter[Fate] = field(default_factory=Counter)
-    reasons: Counter[Reason] = field(default_factory=Counter)
-    bytes_uploaded: int = 0
-    bytes_planned: int = 0
+    tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
     dates_unlikely: int = 0
 
     def add(self, outcome: FileOutcome) -> None:
-        self.fates[outcome.fate] += 1
+        self.tally.count(outcome.fate, size=outcome.bytes or 0, reason=outcome.reason)
         self.dates_unlikely += outcome.date_unlikely
-        if outcome.reason:
-            self.reasons[outcome.reason] += 1
-        if outcome.fate is Fate.UPLOADED:
-            self.bytes_uploaded += outcome.bytes or 0
-        if outcome.fate is Fate.PLANNED:
-            self.bytes_planned += outcome.bytes or 0
 
-
-def unlikely_dates(tally: Tally) -> str:
-    """The dates that were not believed, as a sentence; empty without any."""
-    if not tally.dates_unlikely:
-        return ""
-    return f"{count_of(tally.dates_unlikely, 'date')} before 1826 or in the future: the next source was taken (date_unlikely in --report)"
+    @property
+    def unlikely(self) -> str:
+        """The dates that were not believed, as a sentence; empty without any."""
+        if not self.dates_unlikely:
+            return ""
+        dates = count_of(self.dates_unlikely, "date")
+        return f"{dates} before 1826 or in the future: the next source was taken (date_unlikely in --report)"
 
 
 def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:

@@ -12,13 +12,13 @@ from imgctl.errors import KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ranges import CHUNK_BYTES
 from imgctl.pricing.estimate import Estimate, insert_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import format_bytes
 
 # A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.
-PIECE = 8 * 2**20
 SAMPLE = 100
 _REQUIRED = frozenset(("key", "user_id"))
 _OPTIONAL = frozenset(("caption", "uploaded_at", "name"))
@@ -111,7 +111,7 @@ def survey(entries: Iterable[Entry | FileOutcome], store: BlobStore) -> Survey:
 
 def estimate(card: Card, found: Survey) -> Estimate:
     """What inserting all of it costs at most: what is there already is neither read nor copied."""
-    gets = max(1, -(-found.mean_bytes // PIECE))
+    gets = max(1, -(-found.mean_bytes // CHUNK_BYTES))
     if gets > 1:
         # Metadata may lie behind the pixels: a look there before the pieces are read.
         gets += 1

@@ -3,21 +3,16 @@
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from threading import Lock
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from imgctl.dates import filed_at, is_likely
 from imgctl.errors import (
-    BlobCorrupt,
-    BucketMissing,
     KeyShapeError,
-    StoreDenied,
     StoreError,
-    StoreFull,
-    StoreUnavailable,
 )
 from imgctl.imaging.probe import Header, probe_of
 from imgctl.keys import first_id
@@ -27,21 +22,17 @@ from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, StoredBlob, file_name, new_row, why
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, LeftOut, Recogniser, unfit
-from imgctl.ops.insert.entries import PIECE, Entry
+from imgctl.ops.insert.entries import Entry
 from imgctl.ops.parts import Parts
-from imgctl.ops.ranges import in_store
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.ranges import CHUNK_BYTES, chunks, in_store
+from imgctl.ops.retry import Failures, StopSignal, read
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.lookups import by_ids
 
 HEADER = 64 * 2**10
-REQUESTS = 16
-"""How many requests are in flight where the settings do not say."""
 # Each entry waits for several answers of the store.
 CHUNK = 4
-_ENDS_THE_RUN = (BucketMissing, StoreFull)
-_ENDS_IT_WHEN_MANY = (StoreUnavailable, StoreDenied)
 
 T = TypeVar("T", "Entry", "Source")
 R = TypeVar("R")
@@ -60,7 +51,7 @@ def insert(
     When `stop` is set no further blob is begun. Raises what ends a whole run (no bucket, no space, no permission or no
     answer many times in a row, no database) after what was in flight has been settled.
     """
-    requests = parts.settings.upload.concurrency or REQUESTS
+    requests = parts.requests
     readers = max(1, requests // 2)
     order = IngestOrder(
         concurrency=max(1, requests - readers),
@@ -70,7 +61,7 @@ def insert(
         finish=True,
         dry_run=dry_run,
     )
-    sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, most_failures=requests)
+    sources = Sources(parts=parts, recogniser=recogniser, stop=stop, dry_run=dry_run, failures=Failures(requests + 1))
     ingest = Ingest(entries, sources.read, order, store=parts.store, stop=stop)
     # Before anything else: a HEAD does not tell a missing bucket from a missing blob.
     ingest.bucket.result()
@@ -120,18 +111,13 @@ class Source:
 
 @dataclass(slots=True, kw_only=True)
 class Sources:
-    """Finds and reads what a manifest names; safe in many threads.
-
-    A run ends where more than `most_failures` requests in a row are denied or stay without an answer.
-    """
+    """Finds and reads what a manifest names; safe in many threads."""
 
     parts: Parts
     recogniser: Recogniser
     stop: StopSignal
     dry_run: bool
-    most_failures: int
-    _failures: int = 0
-    _lock: Lock = field(default_factory=Lock)
+    failures: Failures
 
     def read(self, entries: Sequence[Entry], budget: ByteBudget) -> Iterator[Prepared[Entry] | FileOutcome]:
         """Each entry ready to be copied, or what became of it; raises the StoreError that every further one would meet."""
@@ -152,36 +138,28 @@ class Sources:
             elif image is not None:
                 yield source.prepared(_promised(source, image))
             else:
-                with budget.hold(min(source.blob.size, PIECE)):
+                with budget.hold(min(source.blob.size, CHUNK_BYTES)):
                     yield self._try(self._inspect, source)
 
     def _known(self, sources: Sequence[Source]) -> dict[UUID, Image]:
         """The rows that earlier runs made of these very blobs."""
 
-        def transaction() -> dict[UUID, Image]:
-            with self.parts.catalog.read() as connection:
-                return by_ids(connection, {source.id for source in sources})
-
-        return retry(transaction, stop=self.stop) if sources else {}
+        ids = {source.id for source in sources}
+        return read(self.parts.catalog, partial(by_ids, ids=ids), stop=self.stop) if ids else {}
 
     def _try(self, act: Callable[[T], R], item: T) -> R | FileOutcome:
         """What `act` makes of an item; where its request fails, the item's outcome, or the end of the run."""
         try:
             result = act(item)
         except StoreError as error:
-            self._judge(error)
+            self.failures.hear(error)
+            if self.failures.over is not None:
+                raise
             reason, detail = why(error, changed=True)
             size = item.blob.size if isinstance(item, Source) else None
             return FileOutcome(path=item.key, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
-        self._judge(None)
+        self.failures.hear(None)
         return result
-
-    def _judge(self, error: StoreError | None) -> None:
-        """Raise an error that every further blob would meet."""
-        with self._lock:
-            self._failures = self._failures + 1 if isinstance(error, _ENDS_IT_WHEN_MANY) else 0
-            if isinstance(error, _ENDS_THE_RUN) or (error and self._failures > self.most_failures):
-                raise error
 
     def _look(self, entry: Entry) -> Source | FileOutcome:
         """Find the blob an entry names."""
@@ -201,16 +179,11 @@ class Sources:
 
     def _inspect(self, source: Source) -> Prepared[Entry] | FileOutcome:
         """Read a blob once, in pieces; an outcome where it should not be inserted."""
-        digest, start = hashlib.sha256(), 0
-        header: Header | None = None
+        digest, header = hashlib.sha256(), None
         try:
-            while start < source.blob.size:
-                piece = self.parts.store.read(source.key, start=start, length=PIECE, etag=source.blob.etag)
+            for piece in chunks(self.parts.store, source.blob):
                 header = header or self._recognised(source, piece)
                 digest.update(piece)
-                start += len(piece)
-                if not piece:
-                    raise BlobCorrupt(f"{source.key} ended early", hint="run the same again")
         except UNFIT as error:
             return unfit(error, source.key, size=source.blob.size)
         if header is None:

@@ -43,7 +43,7 @@ def _judged(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     if finding.code is Code.ORPHAN_BLOB:
         return _orphan(finding, seen, order)
     if finding.code is Code.UNKNOWN_KEY:
-        return Do.LEAVE, "imgctl did not make it: whoever did must say what it is for"
+        return Do.LEAVE, "not a key of imgctl: ask its owner before it is deleted"
     if seen.row is None:
         return Do.NOTHING, "its row is gone"
     if seen.held and seen.row.status is not Status.UPLOADING:

@@ -17,8 +17,8 @@ from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
-from imgctl.ops.repair.write import write
-from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.repair.write import write_down
+from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.lookups import by_ids, clock
 
@@ -86,12 +86,8 @@ class Repairs:
         if not decisions:
             return
 
-        def attempt() -> set[int]:
-            with self._parts.catalog.write() as connection:
-                return write(connection, decisions)
-
         try:
-            changed = retry(attempt, stop=self._stop)
+            changed = write(self._parts.catalog, partial(write_down, decisions=decisions), stop=self._stop)
         except CatalogError as error:
             yield from (_ended(one, Fate.FAILED, error.line) for one in decisions)
             raise

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 from imgctl.errors import BlobMissing, StoreError
-from imgctl.imaging.master import fit
 from imgctl.imaging.pillow import PLUGIN, decode, size_of
 from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Recipe, Variant
+from imgctl.model import Image, Recipe, Variant, fit
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import sha256_of
 from imgctl.ops.repair.order import Decision, Do

@@ -19,7 +19,7 @@ _WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {
 }
 
 
-def write(connection: Connection, decisions: Sequence[Decision]) -> set[int]:
+def write_down(connection: Connection, decisions: Sequence[Decision]) -> set[int]:
     """Write what was decided; returns the places of those whose rows were still as they were seen."""
     changed: set[int] = set()
     # Names first: a row that is requeued is no longer settled.

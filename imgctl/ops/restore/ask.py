@@ -2,18 +2,20 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from decimal import Decimal
 
 from imgctl.errors import StoreError
 from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
-from imgctl.ops.restore.look import Judge, Looker, is_wanted, note
+from imgctl.ops.parts import Parts
+from imgctl.ops.restore.look import is_wanted, note, originals, seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import price_of
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.retry import Failures, StopSignal
+from imgctl.run.threads import thread_pool
 from imgctl.run.window import RateLimit
-from imgctl.store.blobs.base import Blob, BlobStore, Restore
-from imgctl.store.catalog.engine import Catalog
+from imgctl.store.blobs.base import Blob, Restore
 
 BEYOND_LIMIT = "beyond the limit"
 RUN_ENDED = "the run ended before"
@@ -27,7 +29,7 @@ _FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Rest
 
 
 def request(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Restore the originals of these rows, a page at a time, and write into the rows what the store says of them.
 
@@ -35,51 +37,46 @@ def request(
     before. When `stop` is set nothing more is asked. Raises what ends a whole run (no bucket, no permission or no
     answer many times in a row, no database) after its page is settled.
     """
-    return _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=True)
+    return _through(pages, order, parts=parts, stop=stop, asking=True)
 
 
 def move_back(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
 ) -> Iterator[Outcome]:
     """Move what is restored back to STANDARD and ask for nothing; yields what was moved, or failed to be."""
-    for outcome in _through(pages, order, catalog=catalog, cold=cold, stop=stop, asking=False):
+    for outcome in _through(pages, order, parts=parts, stop=stop, asking=False):
         if outcome.fate in (Fate.MOVED, Fate.FAILED):
             yield outcome
 
 
 def _through(
-    pages: Iterable[Sequence[Image]],
-    order: RestoreOrder,
-    *,
-    catalog: Catalog,
-    cold: BlobStore,
-    stop: StopSignal,
-    asking: bool,
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal, asking: bool
 ) -> Iterator[Outcome]:
-    with Looker(cold, order) as looker:
-        run = _Run(order, cold, looker, stop, asking=asking)
+    with thread_pool(order.concurrency, name="restore") as pool:
+        run = _Run(order, parts, pool, stop, asking=asking)
         for page in pages:
             if stop.is_set():
                 return
             outcomes = run.page(page)
             if not order.dry_run:
-                note(catalog, [one.seen for one in outcomes], stop=stop)
+                note(parts.catalog, [one.seen for one in outcomes], stop=stop)
             yield from (one for one in outcomes if one.detail != BEYOND_LIMIT)
             if run.spent_out:
                 return
-            if run.judge.over is not None:
-                raise run.judge.over
+            if run.failures.over is not None:
+                raise run.failures.over
 
 
 class _Run:
-    """One restore; `_act` runs in the looker's threads."""
+    """One restore; `_act` runs in the threads of `pool`."""
 
-    def __init__(self, order: RestoreOrder, cold: BlobStore, looker: Looker, stop: StopSignal, *, asking: bool) -> None:
-        self.judge = Judge(order)
+    def __init__(self, order: RestoreOrder, parts: Parts, pool: Executor, stop: StopSignal, *, asking: bool) -> None:
+        self.failures = Failures(order.concurrency)
         self._asking = asking
         self._order = order
-        self._cold = cold
-        self._looker = looker
+        self._store = parts.store
+        self._pool = pool
+        self._looker = originals(parts.store, parts.settings.store, order, pool=pool, stop=stop)
         self._stop = stop
         self._rate = RateLimit(order.rate)
         self._lock = threading.Lock()
@@ -94,13 +91,13 @@ class _Run:
     def page(self, images: Sequence[Image]) -> list[Outcome]:
         """Settle a page of rows."""
         outcomes = []
-        for outcome, error in self._looker.pool.map(self._safely, self._looker.look(images)):
-            self.judge.hear(error)
+        for outcome, error in self._pool.map(self._safely, map(seen, self._looker.look(images))):
+            self.failures.hear(error)
             outcomes.append(outcome)
         return outcomes
 
     def _safely(self, one: Seen) -> tuple[Outcome, StoreError | None]:
-        if self.judge.over is not None:
+        if self.failures.over is not None:
             return Outcome(seen=one, fate=Fate.LEFT, detail=RUN_ENDED), None
         try:
             return self._act(one), one.error
@@ -115,7 +112,7 @@ class _Run:
         if self._order.dry_run:
             refused = self._refused(one)
             return Outcome(seen=one, fate=Fate.LEFT if refused else Fate.PLANNED, detail=refused)
-        now = one if one.fresh else self._looker.head(one.image)
+        now = one if one.fresh else seen(self._looker.look_at(one.image))
         if now.error is not None:
             raise now.error
         if self._is_idle(now):
@@ -154,16 +151,16 @@ class _Run:
     def _ask(self, one: Seen) -> Outcome:
         blob = _blob(one)
         days = None if blob.storage_class in ARCHIVE_TIERS else self._order.days
-        answer = self._cold.restore(blob.key, tier=self._order.tier, days=days)
+        answer = self._store.restore(blob.key, tier=self._order.tier, days=days)
         # Some stores restore at once, and an extended copy has a new end: what the row says is read, not reckoned.
-        after = self._looker.head(one.image)
+        after = seen(self._looker.look_at(one.image))
         if after.blob is None:
             after = replace(one, blob=replace(blob, restoring=answer is not Restore.EXTENDED), state=State.RESTORING)
         return Outcome(seen=after, fate=_FATES[answer])
 
     def _move(self, one: Seen) -> Outcome:
         blob = _blob(one)
-        moved = self._cold.move(blob.key, to=StorageClass.STANDARD, etag=blob.etag)
+        moved = self._store.move(blob.key, to=StorageClass.STANDARD, etag=blob.etag)
         return Outcome(seen=replace(one, blob=moved, state=State.READABLE), fate=Fate.MOVED)
 
 

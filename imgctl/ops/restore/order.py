@@ -8,11 +8,11 @@ from uuid import UUID
 
 from imgctl.errors import StoreError
 from imgctl.model import Image
-from imgctl.ops.rows import Chosen
-from imgctl.pricing.prices import Card
+from imgctl.ops.parts import REQUESTS
+from imgctl.ops.spend import Terms
+from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 
-CONCURRENCY = 16
 # The account's limit is about 1,000 a second (S3 User Guide); others restore too.
 RESTORES_A_SECOND = 500
 
@@ -46,34 +46,30 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which originals: those named, or a scope of the catalog."""
-
-    ids: tuple[UUID, ...] = ()
-    chosen: Chosen = field(default_factory=Chosen)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreOrder:
     """How to restore: `days` the readable copy stays, at most `limit` requests, `rate` of them a second.
 
-    `lists_restores`: the store's listings report restores, as those of AWS do. `permanent` moves what is restored back
-    to STANDARD. With a `card`, what goes beyond the `budget` in dollars is left; without one all is free.
-    An original that has not its ETag in `etags` has changed, and so has a row in `held`: neither is asked for.
+    `permanent` moves what is restored back to STANDARD. What goes beyond the `budget` in dollars is left, if anybody
+    bills: `who` is None where nobody does. An original that has not its ETag in `etags` has changed, and so has a row in
+    `held`: neither is asked for.
     """
 
     tier: Tier = Tier.BULK
     days: int = 7
     permanent: bool = False
-    concurrency: int = CONCURRENCY
+    concurrency: int = REQUESTS
     rate: int = RESTORES_A_SECOND
     limit: int | None = None
     dry_run: bool = False
-    lists_restores: bool = True
+    who: Terms | None = None
     budget: Decimal | None = None
-    card: Card | None = None
     etags: Mapping[UUID, str] = field(default_factory=dict)
     held: frozenset[UUID] = frozenset()
+
+    @property
+    def lists_restores(self) -> bool:
+        """Whether the store's listings report restores: of those that speak S3, only AWS is known to."""
+        return self.who is None or self.who.bill is not Billing.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image
@@ -12,10 +11,9 @@ from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
 from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
-from imgctl.ops.retry import retry
+from imgctl.ops.retry import read
 from imgctl.pricing.lines import Json
 from imgctl.store.blobs.base import Tier
-from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
 
 DO = "restore"
@@ -56,16 +54,15 @@ def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
 
 
 def _perform(actions: Sequence[Action], order: RestoreOrder, site: Site) -> Iterator[Applied]:
-    catalog, stop = site.parts.catalog, site.stop
     by_id = {action.id: action for action in actions}
-    images = retry(partial(_rows, catalog, tuple(by_id)), stop=stop)
+    images = read(site.parts.catalog, partial(by_ids, ids=tuple(by_id)), stop=site.stop)
     for action in actions:
         if action.id not in images:
             yield Applied(action=action, fate=Performed.REFUSED, detail="its row is gone")
     etags = {one.id: one.etag for one in actions}
     drifted = {one.id for one in actions if one.id in images and one.row not in _versions(images[one.id])}
     order = replace(order, etags=etags, held=frozenset(drifted))
-    for outcome in request([list(images.values())], order, catalog=catalog, cold=site.cold, stop=stop):
+    for outcome in request([list(images.values())], order, parts=site.parts, stop=site.stop):
         if outcome.detail != RUN_ENDED:
             action = by_id[outcome.seen.image.id]
             fate = _PERFORMED.get(outcome.fate, Performed.FAILED)
@@ -94,8 +91,3 @@ def _by_terms(actions: Sequence[Action], site: Site) -> Iterator[tuple[RestoreOr
 def _versions(image: Image) -> set[str]:
     """The row as it is, and as it was before an earlier run of the plan told it of the class."""
     return {row_version(image), row_version(replace(image, storage_class=None))}
-
-
-def _rows(catalog: Catalog, ids: Sequence[UUID]) -> dict[UUID, Image]:
-    with catalog.read() as connection:
-        return by_ids(connection, ids)

@@ -1,23 +1,24 @@
 """Looking before asking: how readable the originals are, and what restoring them costs, all together and one by one."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from imgctl.errors import UsageError
-from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
-from imgctl.ops.restore.look import Judge, Looker, is_wanted, note, rows
-from imgctl.ops.restore.order import RestoreOrder, Seen, State, Wanted
-from imgctl.ops.retry import StopSignal
-from imgctl.ops.rows import BadId
-from imgctl.pricing.costs import NONE, Sized
-from imgctl.pricing.estimate import Estimate
+from imgctl.model import ARCHIVE_TIERS, StorageClass
+from imgctl.ops.parts import Parts
+from imgctl.ops.restore.look import is_wanted, note, originals, seen
+from imgctl.ops.restore.order import RestoreOrder, Seen, State
+from imgctl.ops.retry import Failures, StopSignal
+from imgctl.ops.rows import BadId, Chosen, pages
+from imgctl.ops.tally import Totals
+from imgctl.pricing.costs import Sized
+from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.moves import Leaving, restore_estimate
 from imgctl.pricing.prices import Card
-from imgctl.store.blobs.base import BlobStore, Tier
-from imgctl.store.catalog.engine import Catalog
+from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of
 
 # The longest minimum duration of any class is shorter.
@@ -25,29 +26,12 @@ OLDEST_DAYS = 366
 
 
 @dataclass(slots=True, kw_only=True)
-class Pile:
-    """Originals counted by a key, with their bytes."""
-
-    objects: Counter[str] = field(default_factory=Counter)
-    size: Counter[str] = field(default_factory=Counter)
-
-    def add(self, key: str, size: int) -> None:
-        """One more."""
-        self.objects[key] += 1
-        self.size[key] += size
-
-    def sized(self) -> dict[str, Sized]:
-        """What was counted, by key."""
-        return {key: Sized(objects=self.objects[key], size=self.size[key]) for key in sorted(self.objects)}
-
-
-@dataclass(slots=True, kw_only=True)
 class Needs:
     """What must be paid for: originals to restore and to extend by class, to move back by class and age."""
 
-    archived: Pile = field(default_factory=Pile)
-    extended: Pile = field(default_factory=Pile)
-    leaving: dict[tuple[str, int], Sized] = field(default_factory=dict)
+    archived: Totals[str] = field(default_factory=Totals)
+    extended: Totals[str] = field(default_factory=Totals)
+    leaving: Totals[tuple[str, int]] = field(default_factory=Totals)
     versioned: bool = False
 
     def add(self, one: Seen, order: RestoreOrder) -> None:
@@ -60,21 +44,15 @@ class Needs:
         elif one.state in (State.ARCHIVED, State.EXPIRED):
             self.archived.add(name, size)
         if order.permanent and name not in ARCHIVE_TIERS:
-            key = (name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days))
-            before = self.leaving.get(key, NONE)
-            self.leaving[key] = before + Sized(objects=1, size=size)
+            self.leaving.add((name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days)), size)
 
     def estimate(self, card: Card, order: RestoreOrder) -> Estimate:
-        """What all of it costs; UsageError where a class has no such tier."""
-        archived, extended = self.archived.sized(), self.extended.sized()
+        """What all of it costs; UsageError where the tier does not restore a class."""
+        archived, extended = dict(sorted(self.archived.items())), dict(sorted(self.extended.items()))
         _check_tier(order.tier, {**archived, **extended})
+        leaving = Leaving(ages=self.leaving, versioned=self.versioned) if order.permanent else None
         return restore_estimate(
-            card,
-            archived=archived,
-            extended=extended,
-            tier=order.tier,
-            days=order.days,
-            leaving=Leaving(ages=self.leaving, versioned=self.versioned) if order.permanent else None,
+            card, archived=archived, extended=extended, tier=order.tier, days=order.days, leaving=leaving
         )
 
 
@@ -82,76 +60,66 @@ class Needs:
 class Survey:
     """What was found: originals by state, what must be paid for, ids that name no row."""
 
-    states: Pile = field(default_factory=Pile)
+    states: Totals[State] = field(default_factory=Totals)
     needs: Needs = field(default_factory=Needs)
     bad: list[BadId] = field(default_factory=list)
-    asked: int = 0
-    moved: int = 0
+    objects: int = 0
 
     @property
     def by_state(self) -> dict[State, int]:
         """How many originals are in each state."""
-        return {state: self.states.objects[state] for state in State}
-
-    @property
-    def objects(self) -> int:
-        """How many originals cost something."""
-        return self.asked + self.moved
+        counts = self.states.counts
+        return {state: counts.get(state, 0) for state in State}
 
 
-def survey(wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal) -> Survey:
-    """Look at the originals wanted, until `limit` of them cost something; changes nothing."""
+def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal) -> Survey:
+    """Look at the originals chosen, until `limit` of them (`objects`) cost something; changes nothing."""
     found = Survey()
-    found.needs.versioned = order.permanent and cold.keeps_versions()
-    for one in _look(rows(catalog, wanted, stop=stop, bad=found.bad), order, cold=cold):
-        asked, moved = is_wanted(one, order), order.permanent and one.state is State.RESTORED
-        if (asked or moved) and found.objects == order.limit:
+    found.needs.versioned = order.permanent and parts.store.keeps_versions()
+    for one in _look(chosen, order, parts, stop, bad=found.bad, learns=False):
+        costs = is_wanted(one, order) or (order.permanent and one.state is State.RESTORED)
+        if costs and found.objects == order.limit:
             break
         found.states.add(one.state, one.blob.size if one.blob else 0)
-        found.asked += asked
-        found.moved += moved
-        if asked or moved:
+        if costs:
+            found.objects += 1
             found.needs.add(one, order)
     return found
 
 
 def status(
-    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal, bad: list[BadId]
+    chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, bad: list[BadId] | None = None
 ) -> Iterator[Seen]:
     """How readable each original is; the rows learn what the store says of them, unless it is a dry run."""
-    pages = rows(catalog, wanted, stop=stop, bad=bad)
-    return _look(pages, order, cold=cold, learning=None if order.dry_run else (catalog, stop))
+    return _look(chosen, order, parts, stop, bad=bad, learns=not order.dry_run)
 
 
 def _look(
-    pages: Iterator[list[Image]],
-    order: RestoreOrder,
-    *,
-    cold: BlobStore,
-    learning: tuple[Catalog, StopSignal] | None = None,
+    chosen: Chosen, order: RestoreOrder, parts: Parts, stop: StopSignal, *, bad: list[BadId] | None, learns: bool
 ) -> Iterator[Seen]:
-    judge = Judge(order)
-    with Looker(cold, order) as looker:
-        for page in pages:
-            looked: Sequence[Seen] = looker.look(page)
-            if learning is not None:
-                note(learning[0], looked, stop=learning[1])
+    failures = Failures(order.concurrency)
+    with thread_pool(order.concurrency, name="restore") as pool:
+        looker = originals(parts.store, parts.settings.store, order, pool=pool, stop=stop)
+        for page in pages(parts.catalog, chosen, stop=stop, bad=bad):
+            looked = [seen(row) for row in looker.look(page)]
+            if learns:
+                note(parts.catalog, looked, stop=stop)
             for one in looked:
-                judge.hear(one.error)
+                failures.hear(one.error)
                 yield one
-            if judge.over is not None:
-                raise judge.over
+            if failures.over is not None:
+                raise failures.over
 
 
 def price_of(one: Seen, order: RestoreOrder) -> Decimal:
     """What the next step of one original costs: its restore, or its way back to STANDARD."""
-    if order.card is None or order.budget is None:
+    if order.who is None or order.who.bill is Billing.NONE or order.budget is None:
         return Decimal(0)
     needs = Needs()
     needs.add(one, order)
     if one.state in (State.ARCHIVED, State.EXPIRED):
         needs.leaving.clear()
-    return needs.estimate(order.card, order).one_off
+    return needs.estimate(order.who.card, order).one_off
 
 
 def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:

@@ -5,18 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import move_back
-from imgctl.ops.restore.look import rows
-from imgctl.ops.restore.order import Outcome, RestoreOrder, State, Wanted
+from imgctl.ops.restore.order import Outcome, RestoreOrder, State
 from imgctl.ops.restore.survey import status
-from imgctl.ops.retry import StopSignal, retry
-from imgctl.ops.rows import BadId
+from imgctl.ops.retry import StopSignal
+from imgctl.ops.rows import Chosen, pages
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.prices import Card
-from imgctl.store.blobs.base import BlobStore, Tier
-from imgctl.store.catalog.claims import awaiting_restore
-from imgctl.store.catalog.engine import Catalog
-from imgctl.units import count_of
+from imgctl.store.blobs.base import Tier
 
 SECONDS_AN_HOUR = 3600
 # Where a price card gives no least time, as for DEEP_ARCHIVE, a quarter of the most.
@@ -52,7 +49,7 @@ def pauses(first_seconds: float) -> Iterator[float]:
 
 
 def wait(
-    wanted: Wanted, order: RestoreOrder, *, catalog: Catalog, cold: BlobStore, stop: StopSignal, first_seconds: float
+    chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, first_seconds: float
 ) -> Iterator[Round | Outcome]:
     """Look again and again until nothing is restoring; what became readable is moved back where it shall stay.
 
@@ -61,9 +58,8 @@ def wait(
     for pause in pauses(first_seconds):
         restoring = restored = 0
         if order.permanent:
-            pages = rows(catalog, wanted, stop=stop)
-            yield from move_back(pages, order, catalog=catalog, cold=cold, stop=stop)
-        for one in status(wanted, order, catalog=catalog, cold=cold, stop=stop, bad=list[BadId]()):
+            yield from move_back(pages(parts.catalog, chosen, stop=stop), order, parts=parts, stop=stop)
+        for one in status(chosen, order, parts=parts, stop=stop):
             restoring += one.state is State.RESTORING
             restored += one.state in (State.RESTORED, State.READABLE)
         if stop.is_set():
@@ -75,19 +71,3 @@ def wait(
 
 def _jittered(seconds: float) -> float:
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)
-
-
-def waiting(catalog: Catalog, *, stop: StopSignal) -> int:
-    """How many of the oldest 10,000 processing images wait for their originals to be restored."""
-
-    def attempt() -> int:
-        with catalog.read() as connection:
-            return awaiting_restore(connection)
-
-    return retry(attempt, stop=stop)
-
-
-def waiting_words(count: int) -> str:
-    """A sentence that says so, and the way out."""
-    what = count_of(count, "image waits for its original", "images wait for their originals")
-    return f"{what} to be restored (imgctl restore --status shows them, imgctl restore ID brings one back)"

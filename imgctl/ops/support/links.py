@@ -6,7 +6,7 @@ from urllib.parse import quote
 from imgctl.config.settings import Settings
 from imgctl.errors import BlobArchived, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
-from imgctl.model import Image, Recipe, Status, Variant, is_archived
+from imgctl.model import Image, Recipe, Status, Variant, fit, is_archived
 from imgctl.store.blobs.base import BlobStore
 
 
@@ -121,22 +121,15 @@ class Offer:
     height: int = 0
 
 
-def scaled(width: int, height: int, max_edge_px: int) -> tuple[int, int]:
-    """The size of a picture whose longest edge is made `max_edge_px`; never upscaled, never less than a pixel."""
-    longest = max(width, height)
-    if longest <= max_edge_px:
-        return width, height
-    return max(1, round(width * max_edge_px / longest)), max(1, round(height * max_edge_px / longest))
-
-
 def offers(image: Image, recipe: Recipe) -> list[Offer]:
     """The variants that the row knows to be safe, smallest first."""
     found = []
     for spec in sorted(recipe.variants, key=lambda one: one.max_edge_px):
         if image.variant_key(spec.variant) is None:
             continue
-        width, height = scaled(image.width or 0, image.height or 0, spec.max_edge_px)
-        found.append(Offer(variant=spec.variant, max_edge_px=spec.max_edge_px, width=width, height=height))
+        edge = spec.max_edge_px
+        width, height = fit(image.width, image.height, edge) if image.width and image.height else (0, 0)
+        found.append(Offer(variant=spec.variant, max_edge_px=edge, width=width, height=height))
     return found
 
 

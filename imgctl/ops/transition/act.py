@@ -5,24 +5,27 @@ the next run looks where those originals lie, and confirms, moves or puts back.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-from imgctl.ops.transition.survey import Judging, database_time, outcome
+from imgctl.ops.transition.survey import Judging, outcome
 from imgctl.ops.work.leases import Leases
-from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.lease import Hold, end_if_frozen
-from imgctl.store.catalog.lookups import by_ids
+from imgctl.store.catalog.lease import Hold
+from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
+
+T = TypeVar("T")
 
 # Up to N rows of other transitions are looked at once more at the end; the rest is the next run's.
 MOST_PENDING = 4096
@@ -30,16 +33,14 @@ PENDING_LEASES = 3
 LONGEST_STEP_SECONDS = 1.0
 
 
-def transition(
-    judges: Judging, order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal
-) -> Iterator[Outcome]:
+def transition(judges: Judging, order: TransitionOrder, *, parts: Parts, stop: StopSignal) -> Iterator[Outcome]:
     """Move what is eligible; yields an outcome for each row of the order.
 
     When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
     unreachable, no database) after what was in flight has been settled.
     """
     mover = Mover(
-        cold,
+        parts.store,
         to=order.policy.to,
         concurrency=order.concurrency,
         rate=order.rate,
@@ -112,16 +113,13 @@ class _Run:
             yield Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.LEASED, detail="another transition moves it")
 
     def _wait_for_a_lease(self) -> None:
-        now = retry(lambda: database_time(self._catalog), stop=self._stop)
+        now = read(self._catalog, clock, stop=self._stop)
         left = min(self._pending.values()) + timedelta(milliseconds=1) - now
         self._stop.wait(min(max(left.total_seconds(), 0.05), LONGEST_STEP_SECONDS))
 
     def _read(self, ids: dict[UUID, datetime]) -> list[Image]:
-        def attempt() -> list[Image]:
-            with self._catalog.read() as connection:
-                return sorted(by_ids(connection, tuple(ids)).values(), key=lambda image: image.id)
-
-        return retry(attempt, stop=self._stop) if ids else []
+        found = read(self._catalog, partial(by_ids, ids=tuple(ids)), stop=self._stop) if ids else {}
+        return sorted(found.values(), key=lambda image: image.id)
 
     # --- acting
 
@@ -162,12 +160,10 @@ class _Run:
         seen = [seen_of(verdict.image) for verdict in passed]
         found = [found_of(verdict) for verdict in misnamed]
 
-        def transaction() -> tuple[dict[UUID, int], set[UUID]]:
-            with self._catalog.write() as connection:
-                end_if_frozen(connection, seconds=self._order.lease_seconds)
-                return self._promised(connection, seen), correct_classes(connection, found) if found else set()
+        def statements(connection: Connection) -> tuple[dict[UUID, int], set[UUID]]:
+            return self._promised(connection, seen), correct_classes(connection, found) if found else set()
 
-        promised, corrected = retry(transaction, stop=self._stop)
+        promised, corrected = self._write(statements)
         self._leases.hold(Hold(id=one, attempts=attempts) for one, attempts in promised.items())
         return promised, corrected
 
@@ -181,20 +177,18 @@ class _Run:
         settled = [settled_of(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
         known = [one for one in settled if one is not None]
 
-        def transaction() -> set[UUID]:
-            with self._catalog.write() as connection:
-                end_if_frozen(connection, seconds=self._order.lease_seconds)
-                return settle_moves(connection, known)
-
         with self._leases.settling():
             if known:
-                retry(transaction, stop=self._stop)
+                self._write(lambda connection: settle_moves(connection, known))
             self._leases.drop(job.id for job in jobs)
+
+    def _write(self, statements: Callable[[Connection], T]) -> T:
+        return write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
 
     def _told(self, verdict: Verdict, *, promised: bool, moved: Moved | None) -> Outcome:
         image, to = verdict.image, self._order.policy.to
         if not promised:
-            detail = "its row changed, or somebody took it; the next run looks again"
+            detail = "its row changed or is leased; the next run looks again"
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.CHANGED, detail=detail)
         if moved is None:
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")

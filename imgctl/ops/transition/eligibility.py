@@ -1,4 +1,4 @@
-"""Eligibility for a move: an original may leave the fast classes only when nobody will miss it there, and when that pays."""
+"""Eligibility for a move: every variant of an image exists, and the colder class saves more than the move costs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +32,9 @@ _NOT_READY = {
     Status.PROCESSING: Reason.PROCESSING,
     Status.FAILED: Reason.FAILED,
 }
+
+# The classes that originals can be moved to.
+TARGETS = tuple(one.value for one in StorageClass if one is not StorageClass.STANDARD)
 
 
 class Refusal(NamedTuple):
@@ -140,11 +143,6 @@ class Eligibility:
         _check_priced(policy.card, blob.storage_class)
         age_days = (policy.at - blob.modified_at).days
         return origin(policy.card, blob.storage_class, to=policy.to, size=blob.size, age_days=age_days)
-
-
-def targets() -> tuple[StorageClass, ...]:
-    """The classes that originals can be moved to."""
-    return tuple(one for one in StorageClass if one is not StorageClass.STANDARD)
 
 
 def _of_variants(row: RowBlobs) -> Refusal | None:

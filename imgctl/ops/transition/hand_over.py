@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, write
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import seen_of
 from imgctl.ops.transition.order import DAY_SECONDS, TransitionOrder
@@ -78,10 +79,6 @@ def _promised(block: list[Verdict], order: TransitionOrder, parts: Parts, stop: 
     if not passed:
         return []
     seen = [seen_of(image) for image in passed]
-
-    def transaction() -> set[object]:
-        with parts.catalog.write() as connection:
-            return set(promise_moves(connection, seen, to=order.policy.to, lease_seconds=JOB_SECONDS))
-
-    promised = retry(transaction, stop=stop)
+    promises = partial(promise_moves, rows=seen, to=order.policy.to, lease_seconds=JOB_SECONDS)
+    promised = write(parts.catalog, promises, stop=stop)
     return [image.original_key or "" for image in passed if image.id in promised]

@@ -96,7 +96,7 @@ class Mover:
 
     def __init__(
         self,
-        cold: BlobStore,
+        store: BlobStore,
         *,
         to: str,
         concurrency: int,
@@ -106,7 +106,7 @@ class Mover:
         outage_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
-        self._cold = cold
+        self._store = store
         self._to = to
         self._most = self._limit = concurrency
         self._rate = RateLimit(rate) if rate else None
@@ -143,7 +143,7 @@ class Mover:
             if not unsure:
                 self._limit = min(self._most, self._limit + 1)
                 continue
-            pause = self._be_patient(next(iter(unsure.values())), pause, time.monotonic() - away_since)
+            pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - away_since)
         yield from unsure.values()
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Mover:
         if self.gone is None and isinstance(error, FATAL):
             self.gone = error
 
-    def _be_patient(self, unsure: Moved, pause: float, away_seconds: float) -> float:
+    def _back_off(self, unsure: Moved, pause: float, away_seconds: float) -> float:
         """Wait before the next round, with fewer requests at once; the next pause."""
         self._limit = max(1, self._limit // 2)
         log.warning("waiting for the store: %s", unsure.error)
@@ -173,7 +173,7 @@ class Mover:
         try:
             if self._delete_noncurrent:
                 self._note_source(job)
-            blob = self._cold.move(job.key, to=self._to, etag=job.etag)
+            blob = self._store.move(job.key, to=self._to, etag=job.etag)
         except StoreUnavailable as error:
             return Moved(job=job, error=error, is_known=False)
         except StoreError as error:
@@ -183,14 +183,14 @@ class Mover:
     def _look(self, job: Job, error: StoreError) -> Moved:
         """What the store has after it refused; an answer that was lost may have come before."""
         try:
-            blob = self._cold.details(job.key)
+            blob = self._store.details(job.key)
         except StoreError:
             return Moved(job=job, error=error, is_known=False)
         moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
         return Moved(job=job, blob=blob, error=None if moved else error)
 
     def _note_source(self, job: Job) -> None:
-        blob = self._cold.details(job.key)
+        blob = self._store.details(job.key)
         if blob is not None and blob.etag == job.etag and blob.version_id is not None:
             # Asked again after a lost answer, the store may already name the copy.
             self._sources.setdefault(job.id, blob.version_id)
@@ -200,7 +200,7 @@ class Mover:
         if source is None or copy.version_id in (None, source):
             return None
         try:
-            self._cold.delete_version(job.key, source)
+            self._store.delete_version(job.key, source)
         except StoreError as error:
             return StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
         return None

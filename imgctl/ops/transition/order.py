@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from imgctl.model import Image, StorageClass
+from imgctl.ops.parts import REQUESTS
 from imgctl.ops.rows import Chosen
 from imgctl.pricing.prices import Card
 
 STAY_DAYS = 365
 DAY_SECONDS = 86_400
-REQUESTS = 16
 
 
 class Reason(StrEnum):

@@ -3,24 +3,25 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.model import Image, StorageClass
 from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
-from imgctl.ops.retry import retry
+from imgctl.ops.retry import read
 from imgctl.ops.spend import card_in_force
 from imgctl.ops.transition.act import transition
-from imgctl.ops.transition.eligibility import Refusal, Verdict, targets
+from imgctl.ops.transition.eligibility import TARGETS, Refusal, Verdict
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
-from imgctl.ops.transition.survey import BLOCK, Judges, foreseen, judges
+from imgctl.ops.transition.survey import BLOCK, foreseen, judges
 from imgctl.store.catalog.lookups import by_ids
 
 DO = "transition"
 
 
-def action_of(verdict: Verdict, *, to: StorageClass, delete_noncurrent: bool) -> Action:
+def action_of(verdict: Verdict, *, to: StorageClass, delete: bool) -> Action:
     """The move of an eligible original, as an action."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None
@@ -29,7 +30,7 @@ def action_of(verdict: Verdict, *, to: StorageClass, delete_noncurrent: bool) ->
         "from": blob.storage_class,
         "row_class": image.storage_class,
         "bytes": blob.size,
-        "delete_noncurrent": delete_noncurrent,
+        "delete_noncurrent": delete,
     }
     key = image.original_key or ""
     return Action(do=DO, id=image.id, key=key, etag=blob.etag, row=row_version(image), parameters=parameters)
@@ -46,7 +47,7 @@ def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
 
 
 def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurrent: bool) -> TransitionOrder:
-    if to not in {one.value for one in targets()}:
+    if to not in TARGETS:
         raise UsageError(f"the plan moves to {to}, which is not a class to move to", hint="write the plan anew")
     settings = site.parts.settings
     # Whether it pays was decided by who wrote the plan.
@@ -61,66 +62,42 @@ def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurren
 
 
 def _perform(actions: dict[UUID, Action], order: TransitionOrder, site: Site) -> Iterator[Applied]:
-    # Actions may come in any order and lie far apart: each blob is asked for by itself.
-    with judges(order, parts=site.parts, cold=site.cold, stop=site.stop, listing=False) as looking:
-        planned = PlannedJudges(actions, looking, site)
-        for outcome in _outcomes(planned, order, site):
+    missing: list[Action] = []
+    rows, check = _rows(actions, site, missing), partial(_drifted, actions)
+    with judges(order, parts=site.parts, stop=site.stop, source=rows, check=check) as looking:
+        foreseeing = (foreseen(verdict) for block in looking.blocks() for verdict in block)
+        acting = transition(looking, order, parts=site.parts, stop=site.stop)
+        for outcome in foreseeing if site.dry_run else acting:
             yield _applied(actions[outcome.image.id], outcome)
-        for missing in planned.missing:
-            yield Applied(action=missing, fate=Fate.REFUSED, detail="there is no such row any more")
+        for action in missing:
+            yield Applied(action=action, fate=Fate.REFUSED, detail="its row is gone")
 
 
-def _outcomes(planned: "PlannedJudges", order: TransitionOrder, site: Site) -> Iterator[Outcome]:
-    if site.dry_run:
-        return (foreseen(verdict) for block in planned.blocks() for verdict in block)
-    return transition(planned, order, parts=site.parts, cold=site.cold, stop=site.stop)
+def _rows(actions: dict[UUID, Action], site: Site, missing: list[Action]) -> Iterator[list[Image]]:
+    """The rows of all actions in the order of ids; actions without one are `missing`."""
+    ids = sorted(actions)
+    for start in range(0, len(ids), BLOCK):
+        some = ids[start : start + BLOCK]
+        found = read(site.parts.catalog, partial(by_ids, ids=some), stop=site.stop)
+        missing += [actions[one] for one in some if one not in found]
+        yield [found[one] for one in some if one in found]
 
 
-class PlannedJudges:
-    """The eligibility of the rows of a plan's actions: besides all else, nothing may have changed since."""
-
-    def __init__(self, actions: dict[UUID, Action], looking: Judges, site: Site) -> None:
-        self.missing: list[Action] = []
-        self._actions = actions
-        self._looking = looking
-        self._site = site
-
-    def blocks(self) -> Iterator[list[Verdict]]:
-        """Verdicts over the rows of all actions."""
-        ids = sorted(self._actions)
-        for start in range(0, len(ids), BLOCK):
-            if self._site.stop.is_set():
-                return
-            images = self._read(ids[start : start + BLOCK])
-            self.missing += [self._actions[one] for one in ids[start : start + BLOCK] if one not in images]
-            yield self.judge(list(images.values()))
-
-    def judge(self, images: Sequence[Image]) -> list[Verdict]:
-        """Verdicts over these rows, in their order."""
-        return [self._drift(verdict) for verdict in self._looking.judge(images)]
-
-    def _read(self, ids: Sequence[UUID]) -> dict[UUID, Image]:
-        def attempt() -> dict[UUID, Image]:
-            with self._site.parts.catalog.read() as connection:
-                return by_ids(connection, ids)
-
-        found = retry(attempt, stop=self._site.stop)
-        return {one: found[one] for one in ids if one in found}
-
-    def _drift(self, verdict: Verdict) -> Verdict:
-        action, image, blob = self._actions[verdict.image.id], verdict.image, verdict.blob
-        if verdict.refusal is not None:
-            return verdict
-        # A run of this plan that was cut short left its promise.
-        promised = image.leased_until is not None and image.storage_class == action.text("to")
-        row_class = action.parameters.get("row_class")
-        before = replace(image, storage_class=row_class if isinstance(row_class, str) else None)
-        if row_version(before if promised else image) != action.row:
-            return replace(verdict, refusal=Refusal(Reason.CHANGED, "its row changed since the plan was written"))
-        if image.original_key != action.key or (blob is not None and blob.etag != action.etag):
-            told = f"the original changed since: its ETag is {blob.etag if blob else ''}, the plan says {action.etag}"
-            return replace(verdict, refusal=Refusal(Reason.CHANGED, told))
+def _drifted(actions: dict[UUID, Action], verdict: Verdict) -> Verdict:
+    """The verdict, unless the row or its original changed since the plan was written."""
+    action, image, blob = actions[verdict.image.id], verdict.image, verdict.blob
+    if verdict.refusal is not None:
         return verdict
+    # A run of this plan that was cut short left its promise.
+    promised = image.leased_until is not None and image.storage_class == action.text("to")
+    row_class = action.parameters.get("row_class")
+    before = replace(image, storage_class=row_class if isinstance(row_class, str) else None)
+    if row_version(before if promised else image) != action.row:
+        return replace(verdict, refusal=Refusal(Reason.CHANGED, "its row changed since the plan was written"))
+    if image.original_key != action.key or (blob is not None and blob.etag != action.etag):
+        told = f"the original changed since: its ETag is {blob.etag if blob else ''}, the plan says {action.etag}"
+        return replace(verdict, refusal=Refusal(Reason.CHANGED, told))
+    return verdict
 
 
 def _applied(action: Action, outcome: Outcome) -> Applied:

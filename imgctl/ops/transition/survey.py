@@ -1,35 +1,31 @@
 """Looks at every row of an order with its verdict, in blocks, and sums up what would move and what that costs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from imgctl.errors import StoreDenied
 from imgctl.model import Image
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.row_blobs import BlobLooker
 from imgctl.ops.rows import BadId, pages
+from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import Eligibility, Verdict
-from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-from imgctl.pricing.costs import NONE, Sized
+from imgctl.ops.transition.order import Fate, Outcome, TransitionOrder
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Origin, monthly_before, payback_months, saving_per_month, transition_estimate
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
-
-K = TypeVar("K", Origin, Reason)
 
 # The survey looks, and acting looks again.
 LOOKS = 2
-# So few rows are looked at together that what was seen of them is fresh when it is acted on.
-BLOCK = 256
+# So few rows are looked at together that what was seen of them is fresh when it is acted on; one LIST holds their keys.
+BLOCK = 240
 
 
 class Judging(Protocol):
@@ -43,19 +39,32 @@ class Judging(Protocol):
 
 
 class Judges:
-    """The eligibility of rows with what it looks at; `looker` tells how many requests that took."""
+    """The eligibility of rows with what it looks at; `looker` tells how many requests that took.
 
-    def __init__(self, order: TransitionOrder, *, parts: Parts, looker: BlobLooker, stop: StopSignal) -> None:
+    The rows are those of `source` (default: of the order); `check` has the last word on each verdict.
+    """
+
+    def __init__(
+        self,
+        order: TransitionOrder,
+        *,
+        parts: Parts,
+        looker: BlobLooker,
+        stop: StopSignal,
+        source: Iterable[Sequence[Image]] | None = None,
+        check: Callable[[Verdict], Verdict] = lambda verdict: verdict,
+    ) -> None:
         self.looker = looker
         self.bad: list[BadId] = []
-        self._order = order
+        self._source = pages(parts.catalog, order.chosen, stop=stop, bad=self.bad) if source is None else source
+        self._check = check
         self._catalog = parts.catalog
         self._eligibility = Eligibility(order.policy)
         self._stop = stop
 
     def blocks(self) -> Iterator[list[Verdict]]:
-        """Verdicts over every row of the order, each block looked at when it is asked for."""
-        for page in pages(self._catalog, self._order.chosen, stop=self._stop, bad=self.bad):
+        """Verdicts over every row, each block looked at when it is asked for."""
+        for page in self._source:
             for start in range(0, len(page), BLOCK):
                 if self._stop.is_set():
                     return
@@ -63,42 +72,38 @@ class Judges:
 
     def judge(self, images: Sequence[Image]) -> list[Verdict]:
         """Verdicts over these rows, in their order."""
-        now = retry(lambda: database_time(self._catalog), stop=self._stop)
+        now = read(self._catalog, clock, stop=self._stop)
         verdicts = {image.id: self._eligibility.judge_row(image, now=now) for image in images}
         open_rows = [image for image in images if verdicts[image.id] is None]
         judged = {row.image.id: self._eligibility.judge(row) for row in self.looker.look(open_rows)}
-        return [verdicts[image.id] or judged[image.id] for image in images]
+        return [self._check(verdicts[image.id] or judged[image.id]) for image in images]
 
 
 @contextmanager
 def judges(
-    order: TransitionOrder, *, parts: Parts, cold: BlobStore, stop: StopSignal, listing: bool | None = None
+    order: TransitionOrder,
+    *,
+    parts: Parts,
+    stop: StopSignal,
+    source: Iterable[Sequence[Image]] | None = None,
+    check: Callable[[Verdict], Verdict] = lambda verdict: verdict,
 ) -> Iterator[Judges]:
-    """Look by listing where the scope is a range of days; by a request each for one user's and for named rows."""
-    if listing is None:
-        listing = order.chosen.ids_from is None and order.chosen.scope.user_id is None
+    """Those that look at blobs in `order.concurrency` threads."""
     with thread_pool(order.concurrency, name="look") as pool:
         rate = RateLimit(order.rate) if order.rate else None
-        looker = BlobLooker(cold, parts.settings.store, listing=listing, pool=pool, stop=stop, rate=rate)
-        yield Judges(order, parts=parts, looker=looker, stop=stop)
-
-
-def database_time(catalog: Catalog) -> datetime:
-    """What time the database has."""
-    with catalog.read() as connection:
-        return clock(connection)
+        looker = BlobLooker(parts.store, parts.settings.store, pool=pool, stop=stop, rate=rate)
+        yield Judges(order, parts=parts, looker=looker, stop=stop, source=source, check=check)
 
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """Counts and sums over the rows of an order; `recorded` are rows that only have to be told where their original lies.
+    """Counts over the rows of an order: what would become of them, and where those that would move come from.
 
     `pending` are held by another transition, or by one that was cut short a moment ago.
     """
 
-    planned: dict[Origin, Sized] = field(default_factory=dict)
-    left_out: dict[Reason, Sized] = field(default_factory=dict)
-    recorded: int = 0
+    tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
+    planned: Totals[Origin] = field(default_factory=Totals)
     pending: int = 0
     list_requests: int = 0
     head_requests: int = 0
@@ -107,26 +112,24 @@ class Survey:
     @property
     def objects(self) -> int:
         """How many originals would move."""
-        return sum(one.objects for one in self.planned.values())
+        return self.tally.fates[Fate.PLANNED]
 
     @property
     def size(self) -> int:
         """Their bytes together."""
-        return sum(one.size for one in self.planned.values())
+        return self.tally.bytes_of(Fate.PLANNED)
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do at all."""
-        return not self.objects + self.recorded + self.pending
+        return not self.tally.of(Fate.PLANNED, Fate.RECORDED) + self.pending
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one verdict."""
-        self.recorded += verdict.is_misnamed and verdict.refusal is not None
+    def add(self, verdict: Verdict, foreseen: Outcome) -> None:
+        """Count one verdict and what would come of it."""
+        self.tally.count(foreseen.fate, size=foreseen.image.bytes or 0, reason=foreseen.reason)
         self.pending += verdict.under_way
         if verdict.origin is not None and verdict.blob is not None and verdict.refusal is None:
-            add_to(self.planned, verdict.origin, verdict.blob.size)
-        elif verdict.refusal is not None:
-            add_to(self.left_out, verdict.refusal.reason, verdict.image.bytes or 0)
+            self.planned.add(verdict.origin, verdict.blob.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,16 +145,17 @@ class Bill:
     old_versions: Decimal
 
 
-def survey(judges: Judges, order: TransitionOrder, cold: BlobStore, into: Survey) -> Iterator[tuple[Verdict, Outcome]]:
+def survey(judges: Judges, order: TransitionOrder, store: BlobStore, into: Survey) -> Iterator[tuple[Verdict, Outcome]]:
     """Judge every row of the order and count it; yields each verdict and what would become of it."""
     for verdict in (verdict for block in judges.blocks() for verdict in block):
-        into.add(verdict)
-        yield verdict, foreseen(verdict)
+        outcome = foreseen(verdict)
+        into.add(verdict, outcome)
+        yield verdict, outcome
         if into.objects == order.limit:
             break
     into.list_requests, into.head_requests = judges.looker.list_requests, judges.looker.heads
     if into.objects:
-        into.keeps_versions = _keeps_versions(cold)
+        into.keeps_versions = _keeps_versions(store)
 
 
 def foreseen(verdict: Verdict) -> Outcome:
@@ -189,15 +193,9 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
     )
 
 
-def add_to(totals: dict[K, Sized], key: K, size: int) -> None:
-    """Count one more original of `size` bytes."""
-    before = totals.get(key, NONE)
-    totals[key] = before + Sized(objects=1, size=size)
-
-
-def _keeps_versions(cold: BlobStore) -> bool | None:
-    """None where nobody may say."""
+def _keeps_versions(store: BlobStore) -> bool | None:
+    """None where reading it is denied."""
     try:
-        return cold.keeps_versions()
+        return store.keeps_versions()
     except StoreDenied:
         return None

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
-from imgctl.ops.retry import retry
+from imgctl.ops.retry import write
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Job, Outcome, WorkOrder, order_of
@@ -23,7 +23,7 @@ from imgctl.run.pool import Pool, PoolSettings, cores
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lease import Hold, end_if_frozen
+from imgctl.store.catalog.lease import Hold
 
 T = TypeVar("T")
 
@@ -160,13 +160,11 @@ class _Run(Generic[T]):
         if not outcomes and not takes:
             return Turn()
 
-        def transaction() -> Turn[T]:
-            with self._catalog.write() as connection:
-                end_if_frozen(connection, seconds=self._order.lease_seconds)
-                return self._queue.turn(connection, outcomes, takes, idle=not self._is_busy)
+        def statements(connection: Connection) -> Turn[T]:
+            return self._queue.turn(connection, outcomes, takes, idle=not self._is_busy)
 
         with self._leases.settling():
-            turn = retry(transaction, stop=self._stop)
+            turn = write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
             self._leases.drop(one.job.id for one in outcomes)
         self._queue.committed(turn)
         return turn

@@ -13,14 +13,14 @@ from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
-from imgctl.ops.retry import retry
+from imgctl.ops.retry import read
 from imgctl.ops.work.driver import Turn, drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Ending, Fate, ImageOutcome, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import set_up_child
 from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
-from imgctl.store.catalog.claims import HEAD_ROWS, Backlog, Claim, Position, backlog, claim, fail_spent
+from imgctl.store.catalog.claims import HEAD_ROWS, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.listen import Wait, open_wait
 from imgctl.store.catalog.reservations import ENDED_CHANNEL, announce
@@ -102,17 +102,13 @@ class Processing:
 
     def wait(self) -> bool:
         """Wait for rows, leases and back-offs; False when drained."""
-        left = retry(self._backlog, stop=self._stop)
+        left = read(self._catalog, backlog, stop=self._stop)
         if self._order.drain and left.processing == 0:
             return False
         pauses = [self._order.poll_seconds, self._stop.remaining, left.next_free_seconds]
         pause = min(one for one in pauses if one is not None)
         self._wait.wait(max(pause, SHORTEST_WAIT_SECONDS), self._stop.requested)
         return True
-
-    def _backlog(self) -> Backlog:
-        with self._catalog.read() as connection:
-            return backlog(connection)
 
 
 def job_of(one: Claim) -> Job:

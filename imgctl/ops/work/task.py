@@ -33,7 +33,7 @@ from imgctl.imaging.render import configure, render, time_allowed
 from imgctl.imaging.source import Data, Source
 from imgctl.keys import key_of
 from imgctl.model import Recipe, Variant
-from imgctl.ops.ranges import in_store
+from imgctl.ops.ranges import chunks, in_store
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.run.limits import time_limit
 from imgctl.store.blobs.base import Blob, BlobStore
@@ -43,7 +43,6 @@ from imgctl.units import format_bytes
 IO_THREADS = 8
 # Larger originals are spooled into a file that is mapped.
 SPOOL_FROM_BYTES = 64 * 2**20
-CHUNK_BYTES = 16 * 2**20
 # Of a larger film only what the search for its poster asks for is fetched, a mebibyte a request: 2 to 11 requests and
 # 1 to 10 MiB of films of 10 to 125 MiB in five containers (measured).
 FILM_WHOLE_BYTES = 4 * 2**20
@@ -111,7 +110,7 @@ def fetch(
     if blob.size < spool_from or not blob.etag:
         return Original(data=store.get(key))
     try:
-        return Original(data=_spooled(store, blob, blob.etag, directory))
+        return Original(data=_spooled(store, blob, directory))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -121,11 +120,9 @@ def fetch(
         ) from None
 
 
-def _spooled(store: BlobStore, blob: Blob, etag: str, directory: Path | None) -> mmap:
+def _spooled(store: BlobStore, blob: Blob, directory: Path | None) -> mmap:
     with tempfile.TemporaryFile(prefix="imgctl-work-", dir=directory) as file:
-        for start in range(0, blob.size, CHUNK_BYTES):
-            length = min(CHUNK_BYTES, blob.size - start)
-            file.write(store.read(blob.key, start=start, length=length, etag=etag))
+        file.writelines(chunks(store, blob))
         file.flush()
         return mmap(file.fileno(), blob.size, access=ACCESS_READ)
 

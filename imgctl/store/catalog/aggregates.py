@@ -190,7 +190,7 @@ def _month_of_sqlite(element: month_of, compiler: SQLCompiler, **_: object) -> s
 
 
 def _grain(scope: Scope, recent_since: datetime, cutoff: datetime | None, *, by_month: bool) -> CTE:
-    """Sums of each user and class (and month): everything else is a sum of these."""
+    """Totals of each user and class (and month): everything else is a sum of these."""
     row = images.c
     old = row.promised_at < cutoff if cutoff else false()
     periods = dict(zip(_PERIODS, (SAFE, and_(SAFE, row.promised_at >= recent_since), and_(SAFE, old)), strict=True))

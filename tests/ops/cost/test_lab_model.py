@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgctl.ops.cost.lab.data import page_data
+from imgctl.ops.cost.lab.page import page_data
 from imgctl.pricing.card import load_card
 from imgctl.pricing.lines import Json, dollars
 from imgctl.pricing.model import model
@@ -57,7 +57,7 @@ def computed(asked: list[tuple[Plan, Profile]]) -> list[dict[str, Json]]:
     """What the page computes, in cents as text."""
     given = []
     for plan, profile in asked:
-        data = page_data(CARD, plan, profile=profile)
+        data = json.loads(page_data(CARD, plan, profile=profile))
         given.append({"data": data, "plan": data["plan"], "profile": profile.value})
     done = subprocess.run(
         [NODE, "-e", SCRIPT, str(MODEL)],

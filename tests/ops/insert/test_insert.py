@@ -21,9 +21,10 @@ from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.insert.entries import PIECE, Manifest
+from imgctl.ops.insert.entries import Manifest
 from imgctl.ops.insert.pipeline import derived_id, insert
 from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import CHUNK_BYTES
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
@@ -106,7 +107,7 @@ def test_what_a_blob_says_of_itself_is_read_wherever_it_lies(run: Insert, store:
     far = Says(
         primary=(text_entry(0x010E, b"Print 17"), short_entry(0x0112, 6)),
         exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),),
-        pixels=PIECE + 2**20,
+        pixels=CHUNK_BYTES + 2**20,
     )
     store.replace("in box/é0.jpg", tiff_file(far), content_type="image/tiff")
 

@@ -8,7 +8,6 @@ from imgctl.ops.plan import Fate, PlanWriter, Site, read_plan
 from imgctl.ops.repair.order import RepairOrder
 from imgctl.ops.repair.planning import action_of
 from imgctl.run.stop import Stop
-from imgctl.store.blobs.open import open_store
 from tests.ops.repair.conftest import Archive
 
 
@@ -23,7 +22,7 @@ def written(archive: Archive, file: Path) -> Path:
 
 def applied(archive: Archive, file: Path) -> dict[str, Fate]:
     with Stop() as stop:
-        site = Site(parts=archive.parts, cold=open_store(archive.parts.settings.store), stop=stop, concurrency=2)
+        site = Site(parts=archive.parts, stop=stop, concurrency=2)
         return {one.action.do: one.fate for one in apply(read_plan(file), site)}
 
 

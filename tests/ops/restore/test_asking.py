@@ -9,14 +9,19 @@ from uuid import UUID
 import pytest
 from botocore.stub import Stubber
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.settings import Settings, StoreSettings
 from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status
+from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.look import is_wanted, seen
-from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Wanted
+from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder
 from imgctl.ops.restore.wait import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
+from imgctl.ops.row_blobs import RowBlobs
+from imgctl.ops.rows import Chosen
+from imgctl.ops.spend import Terms
 from imgctl.pricing.card import load_card
+from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import Catalog
@@ -44,8 +49,12 @@ def _head(stubber: Stubber, image: Image, *, restore: str = "") -> None:
     stubber.add_response("head_object", answer | ({"Restore": restore} if restore else {}), place)
 
 
+def _parts(catalog: Catalog, store: S3Store) -> Parts:
+    return Parts(settings=Settings(), catalog=catalog, store=store)
+
+
 def _ask(catalog: Catalog, cold: S3Store, images: list[Image], order: RestoreOrder) -> list[Outcome]:
-    return list(request([images], order, catalog=catalog, cold=cold, stop=Event()))
+    return list(request([images], order, parts=_parts(catalog, cold), stop=Event()))
 
 
 def test_what_somebody_else_asked_for_meanwhile_is_under_way(
@@ -104,7 +113,9 @@ def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}})
     _head(stubber, first, restore=UNDER_WAY)
     # One standard restore costs $.05/1,000 and next to nothing beside.
-    order = RestoreOrder(concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), card=load_card())
+    order = RestoreOrder(
+        concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), who=Terms(bill=Billing.AWS, card=load_card())
+    )
 
     outcomes = _ask(catalog, cold, [first, second], order)
 
@@ -116,9 +127,8 @@ def test_nothing_is_asked_for_once_stopped(catalog: Catalog, stubbed: tuple[S3St
     stop = Event()
     stop.set()
 
-    assert (
-        list(request([_rows(catalog, queued(catalog, 1))], RestoreOrder(), catalog=catalog, cold=cold, stop=stop)) == []
-    )
+    rows = _rows(catalog, queued(catalog, 1))
+    assert list(request([rows], RestoreOrder(), parts=_parts(catalog, cold), stop=stop)) == []
 
 
 @pytest.mark.parametrize(("days_left", "wanted"), [(0.01, True), (3.0, True), (7.0, False), (30.0, False)])
@@ -129,8 +139,9 @@ def test_a_copy_that_lasts_long_enough_is_not_asked_for_again(days_left: float, 
     until = datetime.now(UTC) + timedelta(days=days_left)
     blob = Blob(key="a", size=1, modified_at=NOON, etag="e", storage_class="GLACIER", restored_until=until)
 
-    assert is_wanted(seen(image, blob), RestoreOrder(days=7)) is wanted
-    assert not is_wanted(seen(image, blob), RestoreOrder(days=7, permanent=True))
+    one = seen(RowBlobs(image=image, blobs={"a": blob}))
+    assert is_wanted(one, RestoreOrder(days=7)) is wanted
+    assert not is_wanted(one, RestoreOrder(days=7, permanent=True))
 
 
 class _Clock:
@@ -160,10 +171,9 @@ def test_waiting_looks_at_once_then_when_the_tier_may_be_done_then_now_and_then(
 
     rounds = list(
         wait(
-            Wanted(ids=(image.id,)),
+            Chosen(ids=(image.id,)),
             RestoreOrder(concurrency=1),
-            catalog=catalog,
-            cold=cold,
+            parts=_parts(catalog, cold),
             stop=clock,
             first_seconds=first_look_seconds(load_card(), "GLACIER", Tier.STANDARD),
         )

@@ -1,9 +1,12 @@
 """Looking at originals: listings and HEADs agree, and the cheaper of the two is taken."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -12,8 +15,13 @@ from hypothesis import strategies as st
 from imgctl.config.settings import StoreSettings
 from imgctl.keys import key_of, new_id
 from imgctl.model import Image, Status
-from imgctl.ops.restore.look import FEW, LISTED_FOR_A_HEAD, Looker
+from imgctl.ops.restore.look import originals, seen
 from imgctl.ops.restore.order import RestoreOrder, State
+from imgctl.ops.row_blobs import FEW, LISTED_FOR_A_HEAD, BlobLooker
+from imgctl.ops.spend import Terms
+from imgctl.pricing.card import load_card
+from imgctl.pricing.estimate import Billing
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Tier
 from imgctl.store.blobs.open import open_store
 from tests.parts.proxy import fault_proxy
@@ -39,6 +47,12 @@ def _image(number: int) -> Image:
     return Image(id=image, user_id=UUID(int=1), uploaded_at=at, promised_at=at, status=Status.READY, original_key=key)
 
 
+@contextmanager
+def _looker(place: StoreSettings, order: RestoreOrder) -> Iterator[BlobLooker]:
+    with thread_pool(4, name="test") as pool:
+        yield originals(open_store(place), place, order, pool=pool, stop=Event())
+
+
 @settings(max_examples=rounds(4, 30))
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.booleans()), min_size=FEW + 2, max_size=60))
 def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
@@ -59,9 +73,9 @@ def test_a_listing_says_what_heads_say(kinds: list[tuple[str, bool]]) -> None:
                 cold.move(key, to="GLACIER" if kind == "restored" else kind, etag=head.etag)
             if kind == "restored":
                 cold.restore(key, tier=Tier.BULK, days=1)
-        with Looker(cold, RestoreOrder()) as looker:
-            looked = looker.look(wanted)
-            headed = [looker.head(image) for image in wanted]
+        with _looker(place, RestoreOrder()) as looker:
+            looked = [seen(row) for row in looker.look(wanted)]
+            headed = [seen(looker.look_at(image)) for image in wanted]
 
     assert [one.image for one in looked] == wanted
     assert [(one.state, one.blob) for one in looked] == [(one.state, one.blob) for one in headed]
@@ -82,9 +96,10 @@ def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counte
     for number in range(between):
         client.put_object(Bucket=bucket, Key=f"{images[FEW // 2].original_key}{number}", Body=b"x")
     with fault_proxy(server.endpoint_url) as proxy:
-        cold = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url))
-        with Looker(cold, RestoreOrder(lists_restores=lists_restores)) as looker:
-            looked = looker.look(images)
+        place = StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url)
+        who = Terms(bill=Billing.AWS if lists_restores else Billing.OTHER, card=load_card())
+        with _looker(place, RestoreOrder(who=who)) as looker:
+            looked = [seen(row) for row in looker.look(images)]
         requests = Counter(proxy.requests)
 
     assert {one.state for one in looked} == {State.ARCHIVED}

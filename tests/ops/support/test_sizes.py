@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from imgctl.errors import ImgctlError
 from imgctl.keys import key_of, new_id
-from imgctl.model import Image, Recipe, Status, Variant, VariantSpec
-from imgctl.ops.support.links import offers, scaled, serving
+from imgctl.model import Image, Recipe, Status, Variant, VariantSpec, fit
+from imgctl.ops.support.links import offers, serving
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EDGES = st.integers(1, 20_000)
@@ -60,7 +60,7 @@ def test_the_smallest_variant_that_is_wide_enough_is_chosen(
 
 @given(width=EDGES, height=EDGES, edge=st.integers(1, 4096))
 def test_a_scaled_picture_fits_its_edge_and_is_never_larger(width: int, height: int, edge: int) -> None:
-    wide, high = scaled(width, height, edge)
+    wide, high = fit(width, height, edge)
 
     assert 1 <= wide <= width
     assert 1 <= high <= height

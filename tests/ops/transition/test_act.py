@@ -59,8 +59,8 @@ class Site:
 
     def run(self, judging: Judging | None = None, order: TransitionOrder = ORDER) -> list[Outcome]:
         stop = Event()
-        with judges(order, parts=self.parts, cold=self.cold, stop=stop) as looking:
-            return list(transition(judging or looking, order, parts=self.parts, cold=self.cold, stop=stop))
+        with judges(order, parts=self.parts, stop=stop) as looking:
+            return list(transition(judging or looking, order, parts=self.parts, stop=stop))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ class Meddling:
 
 def test_what_changes_between_look_and_move_stays_and_is_told(site: Site) -> None:
     overwritten, taken, moved = stock(site.deployment, 3, size=64)
-    with judges(ORDER, parts=site.parts, cold=site.cold, stop=Event()) as looking:
+    with judges(ORDER, parts=site.parts, stop=Event()) as looking:
         meddling = Meddling(looking, [(overwritten, True), (taken, False)], site)
         outcomes = {outcome.image.id: outcome for outcome in site.run(meddling)}
 
@@ -156,9 +156,9 @@ def test_a_stopped_run_begins_nothing_and_leaves_no_promise(site: Site) -> None:
                 stop.set()
                 yield block
 
-    with judges(ORDER, parts=site.parts, cold=site.cold, stop=stop) as looking:
+    with judges(ORDER, parts=site.parts, stop=stop) as looking:
         judging = Stopping(looking, [], site)
-        outcomes = list(transition(judging, ORDER, parts=site.parts, cold=site.cold, stop=stop))
+        outcomes = list(transition(judging, ORDER, parts=site.parts, stop=stop))
 
     assert {(outcome.fate, outcome.reason) for outcome in outcomes} == {(Fate.LEFT_OUT, Reason.STOPPED)}
     assert site.classes() == [(None, "STANDARD")] * 3
@@ -172,7 +172,7 @@ def test_a_job_of_aws_has_its_rows_promised_before_its_manifest_is_whole(tmp_pat
     with _opened(deployment) as parts:
         site = Site(deployment, parts)
         site.change(rows[1], status=Status.FAILED)
-        with judges(ORDER, parts=parts, cold=site.cold, stop=Event()) as looking, pytest.raises(ConfigError):
+        with judges(ORDER, parts=parts, stop=Event()) as looking, pytest.raises(ConfigError):
             # moto is not AWS: its job is not created.
             by_batch(looking, ORDER, parts=parts, role_arn="arn:aws:iam::123456789012:role/batch", stop=Event())
         manifest = [blob.key for blob in parts.store.scan(prefix="imgctl-batch/")]

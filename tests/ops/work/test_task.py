@@ -15,6 +15,7 @@ from imgctl.imaging.formats import Format
 from imgctl.imaging.render import render
 from imgctl.imaging.source import Source
 from imgctl.model import Recipe
+from imgctl.ops import ranges
 from imgctl.ops.work import task
 from imgctl.ops.work.task import fetch
 from imgctl.store.blobs.base import BlobStore
@@ -95,7 +96,7 @@ def store(tmp_path: Path) -> BlobStore:
 def test_an_original_is_whole_wherever_it_waits(
     store: BlobStore, tmp_path: Path, size: int, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "CHUNK_BYTES", SPOOL_FROM)
+    monkeypatch.setattr(ranges, "CHUNK_BYTES", SPOOL_FROM)
     body = os.urandom(size)
     store.create(KEY, body, content_type="image/tiff")
 
@@ -128,7 +129,7 @@ def test_a_large_film_is_read_where_it_lies(
 
 
 def test_an_original_that_changes_on_the_way_is_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "CHUNK_BYTES", SPOOL_FROM)
+    monkeypatch.setattr(ranges, "CHUNK_BYTES", SPOOL_FROM)
     store = _Replaced(tmp_path / "blobs")
     store.create(KEY, bytes(3 * SPOOL_FROM), content_type="image/tiff")
 

@@ -121,12 +121,12 @@ function awsMonth(card, plan, begin, days) {
     cold: moves ? monthlyStorage(card, plan.originals, mean(archived), mean(archived, f.originalSize)) : ZERO,
     put: counted(fresh, standard.put),
     render: add(f.kinds ? counted(fresh, standard.get) : ZERO, counted(fresh * f.kinds, standard.put)),
-    lists: counted(lists, card.list),
+    lists: counted(lists, card.requests.list),
     transitions: moves ? counted(moved, card.classes[plan.originals].transition) : ZERO,
     sent: sent.bytes,
     gets: add(sent.gets, sent.fetched),
-    tags: counted(BigInt(plan.tags) * objects, card.tags),
-    database: weighed(card, rows * BigInt(card.row_bytes), card.database_gb),
+    tags: counted(BigInt(plan.tags) * objects, card.extras.tags),
+    database: weighed(card, rows * BigInt(card.row_bytes), card.database.gb),
   };
   return { parts, stored: rows * (f.variantSize + f.originalSize) };
 }

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.cost_model import PlanOptions
+from imgctl.cli.cost.model import PlanOptions
 from imgctl.cli.options import flag, required
 from imgctl.cli.render import card_record, show_card
 from imgctl.errors import ExitCode
-
-if TYPE_CHECKING:
-    from imgctl.pricing.plan import Plan
-    from imgctl.pricing.prices import Card
+from imgctl.ops.cost.lab.page import lab_page, write_page
+from imgctl.ops.cost.start import origin_of, plan_from
+from imgctl.ops.cost.survey import Question, survey
+from imgctl.ops.parts import catalog_of
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.model import model
+from imgctl.pricing.plan import Plan, Profile
+from imgctl.pricing.prices import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     It computes with the same card and the same formulas as `imgctl cost model`, and shows the command that gives the
     same figures. Nothing in it is loaded from a network.
     """
-    from imgctl.ops.cost.lab.page import lab_page, write_page
-    from imgctl.ops.spend import card_in_force
-    from imgctl.pricing.model import model
-    from imgctl.pricing.plan import Profile
-
     card = card_in_force(session.settings)
     plan, origin = asked.plan, ""
     if asked.from_catalog:
@@ -56,10 +54,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def _from_catalog(session: Session, card: "Card", plan: "Plan") -> "tuple[Plan, str]":
-    from imgctl.ops.cost.start import origin_of, plan_from
-    from imgctl.ops.cost.survey import Question, survey
-    from imgctl.ops.parts import catalog_of
-
     with catalog_of(session.settings) as catalog:
         found = survey(catalog, card, Question(top=0))
     return plan_from(found, plan), origin_of(found)

@@ -1,21 +1,20 @@
 """`imgctl cost cards`: the price card in force, and a fresh one from the public price list."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, argument, option
 from imgctl.cli.render import card_record, show_table
 from imgctl.errors import ExitCode, UsageError
+from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.lines import plain
+from imgctl.pricing.prices import Card, ClassPrices
 from imgctl.units import count_of, format_bytes
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from imgctl.pricing.prices import Card, ClassPrices
 
 HEADERS = ("CLASS", "GB-MONTH", "PUT", "GET", "MOVE IN", "DAYS", "LEAST", "OVERHEAD")
 
@@ -44,8 +43,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     Refreshing asks AWS's public bulk price list, without credentials. What the list does not hold (the CDN, retrieval,
     minimums) stays as on the card in force, and is named. Use the new card with --card or [cost] card.
     """
-    from imgctl.ops.spend import card_in_force
-
     card = card_in_force(session.settings)
     if asked.action == "refresh":
         return _refresh(session, card, asked)
@@ -56,8 +53,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def _refresh(session: Session, card: "Card", asked: Asked) -> ExitCode:
-    from imgctl.ops.cost.refresh import PRICE_LIST_URL, refresh_card
-
     out = asked.out
     if out is None:
         raise UsageError("refresh writes no card without --out", hint="imgctl cost cards refresh --out today.toml")
@@ -90,28 +85,14 @@ def _show(session: Session, card: "Card") -> None:
     session.data({"type": "summary", "region": card.region, "gb_bytes": card.gb_bytes, **card_record(card)})
 
 
-def _record(name: str, prices: "ClassPrices") -> dict[str, Json]:
-    from imgctl.pricing.lines import plain
-
-    def told(price: "Decimal | None") -> str | None:
-        return None if price is None else plain(price)
-
-    return {
-        "type": "class",
-        "class": name,
-        "storage": [{"price": plain(tier.price), "up_to_gb": told(tier.up_to_gb)} for tier in prices.storage],
-        "put": told(prices.put),
-        "get": told(prices.get),
-        "transition": told(prices.transition),
-        "minimum_days": prices.minimum_days,
-        "minimum_bytes": prices.minimum_bytes,
-        "overhead_bytes": prices.overhead_bytes + prices.overhead_standard_bytes,
-    }
+def _record(name: str, prices: ClassPrices) -> dict[str, object]:
+    columns = ("storage", "put", "get", "transition", "minimum_days", "minimum_bytes")
+    overhead = prices.overhead_bytes + prices.overhead_standard_bytes
+    same = {column: getattr(prices, column) for column in columns}
+    return {"type": "class", "class": name, **same, "overhead_bytes": overhead}
 
 
-def _row(name: str, prices: "ClassPrices") -> tuple[str, ...]:
-    from imgctl.pricing.lines import plain
-
+def _row(name: str, prices: ClassPrices) -> tuple[str, ...]:
     def told(price: "Decimal | None") -> str:
         return "" if price is None else f"${plain(price)}"
 

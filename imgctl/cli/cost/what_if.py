@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, flag, option
 from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
 from imgctl.cli.types import ANY_COUNT, SIZES, amount
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
-
-if TYPE_CHECKING:
-    from imgctl.ops.cost.proposal import Answer
-    from imgctl.pricing.prices import Card
-    from imgctl.pricing.whatif import Change, WhatIf
+from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
+from imgctl.ops.parts import catalog_of
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.lines import dollars, total
+from imgctl.pricing.prices import Card
+from imgctl.pricing.whatif import Change, WhatIf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     Computed from the catalog's own sizes and ages; nothing is asked of the store and nothing is changed.
     """
-    from imgctl.ops.cost.proposal import Proposal, propose
-    from imgctl.ops.parts import catalog_of
-    from imgctl.ops.spend import card_in_force
-
     card = card_in_force(session.settings)
     proposal = Proposal(
         change=_change(asked),
@@ -71,9 +67,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def _change(asked: Asked) -> "Change":
-    from imgctl.ops.cost.proposal import parse_move
-    from imgctl.pricing.whatif import Change
-
     if not asked.transition and not asked.drop_variant and not asked.format and asked.cdn is None:
         raise UsageError("nothing is proposed", hint="--transition, --drop-variant, --format or --cdn/--no-cdn")
     name, _, ratio = (asked.format or "").partition("=")
@@ -95,30 +88,25 @@ def _ratio(value: Decimal, option: str) -> Decimal:
 
 
 def _data(session: Session, card: "Card", answer: "Answer") -> None:
-    from imgctl.pricing.lines import plain
-
     result = answer.result
     for when, parts in (("before", result.before), ("after", result.after), ("once", {"change": result.once})):
         for part, lines in parts.items():
             for line in lines:
                 session.data({"type": "line", "when": when, "part": part, **line.record()})
     days = result.payback_days
-    summary: dict[str, Json] = {
-        "type": "summary",
-        "before": plain(result.before_total),
-        "after": plain(result.after_total),
-        "one_off": plain(result.one_off),
-        "payback_days": None if days is None else plain(round(days, 1)),
-        "worse": list(result.worse),
-        "images": answer.survey.archive.rows,
-        "assumptions": list(answer.assumptions),
-    }
-    session.data(summary | card_record(card))
+    session.summary(
+        before=result.before_total,
+        after=result.after_total,
+        one_off=result.one_off,
+        payback_days=None if days is None else round(days, 1),
+        worse=result.worse,
+        images=answer.survey.archive.rows,
+        assumptions=answer.assumptions,
+        **card_record(card),
+    )
 
 
 def _show(session: Session, result: "WhatIf", *, explain: bool) -> None:
-    from imgctl.pricing.lines import dollars, total
-
     rows = []
     for part in dict.fromkeys((*result.before, *result.after)):
         before, after = total(result.before.get(part, ())), total(result.after.get(part, ()))
@@ -145,6 +133,4 @@ def _payback(result: "WhatIf") -> str:
 
 
 def _signed(amount: Decimal) -> str:
-    from imgctl.pricing.lines import dollars
-
     return dollars(amount) if amount >= 0 else f"-{dollars(-amount)}"

@@ -1,21 +1,22 @@
 """`imgctl cost actual`: the monthly bill of the archive as it stands."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, flag, option
 from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
 from imgctl.cli.types import SIZES
 from imgctl.errors import ExitCode
+from imgctl.ops.cost.actual import Actual, By, Share, actual
+from imgctl.ops.cost.survey import Question, Survey, survey
+from imgctl.ops.parts import catalog_of
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.archive import group_of
+from imgctl.pricing.lines import dollars, total
+from imgctl.pricing.prices import Card
 from imgctl.units import count_of, format_bytes
-
-if TYPE_CHECKING:
-    from imgctl.ops.cost.actual import Actual, Share
-    from imgctl.ops.cost.survey import Survey
-    from imgctl.pricing.prices import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     Everything comes from the catalog in one statement; the store is not asked. The catalog knows the sizes of
     originals; variants are counted and estimated at --sizes.
     """
-    from imgctl.ops.cost.actual import By, actual
-    from imgctl.ops.cost.survey import Question, survey
-    from imgctl.ops.parts import catalog_of
-    from imgctl.ops.spend import card_in_force
-
     card = card_in_force(session.settings)
     by = asked.by
     question = Question(scope=asked.scope, sizes=asked.sizes, top=asked.top, by_month=by == By.MONTH)
@@ -68,41 +64,33 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by: str) -> None:
-    from imgctl.pricing.archive import group_of
-    from imgctl.pricing.lines import plain, total
-
     for part, lines in bill.lines.items():
         for line in lines:
-            session.data({"type": "line", "part": part, "group": group_of(part).value, **line.record()})
+            session.data({"type": "line", "part": part, "group": group_of(part), **line.record()})
     for share in bill.shares:
         session.data({"type": "share", "by": by, **_record(share)})
-    dearest: list[Json] = [_record(share) for share in bill.dearest]
-    summary: dict[str, Json] = {
-        "type": "summary",
-        "total": plain(bill.total),
-        "images": found.archive.rows,
-        "bytes": found.archive.size,
-        "variant_bytes_assumed": found.archive.variant_size,
-        "promised": found.promised,
-        "of_unknown_size": found.unknown,
-        "photos_of_30_days": bill.growth.photos,
-        "grows_by": plain(bill.growth.monthly),
-        "requests_of_30_days": plain(total(bill.growth.requests)),
-        "dearest_users": dearest,
-        "assumptions": list(found.assumptions),
-    }
-    session.data(summary | card_record(card))
+    growth = bill.growth
+    session.summary(
+        total=bill.total,
+        images=found.archive.rows,
+        bytes=found.archive.size,
+        variant_bytes_assumed=found.archive.variant_size,
+        promised=found.promised,
+        of_unknown_size=found.unknown,
+        photos_of_30_days=growth.photos,
+        grows_by=growth.monthly,
+        requests_of_30_days=total(growth.requests),
+        dearest_users=[_record(share) for share in bill.dearest],
+        assumptions=found.assumptions,
+        **card_record(card),
+    )
 
 
-def _record(share: "Share") -> dict[str, Json]:
-    from imgctl.pricing.lines import plain
-
-    return {"name": share.name, "objects": share.objects, "bytes": share.size, "amount": plain(share.amount)}
+def _record(share: Share) -> dict[str, object]:
+    return {"name": share.name, "objects": share.objects, "bytes": share.size, "amount": share.amount}
 
 
 def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None:
-    from imgctl.pricing.lines import dollars, total
-
     _show_shares(session, bill.shares, by)
     growth = bill.growth
     session.text("")
@@ -123,7 +111,5 @@ def _show(session: Session, found: "Survey", bill: "Actual", *, by: str) -> None
 
 
 def _show_shares(session: Session, shares: "tuple[Share, ...]", title: str) -> None:
-    from imgctl.pricing.lines import dollars
-
     rows = [(one.name, f"{one.objects:,}", format_bytes(one.size), dollars(one.amount)) for one in shares]
     show_table(session, (title.upper(), "BLOBS", "SIZE", "A MONTH"), rows)

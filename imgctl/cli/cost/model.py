@@ -3,19 +3,21 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import click
 
-from imgctl.cli.base import Json, Session, subcommand
+from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, flag, option, order_of, switch
 from imgctl.cli.render import card_record, show_card, show_lines, show_table
 from imgctl.cli.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
-
-if TYPE_CHECKING:
-    from imgctl.pricing.plan import Modelled, Plan
+from imgctl.ops.cost.words import wrong_words
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.lesson import terabytes
+from imgctl.pricing.lines import dollars
+from imgctl.pricing.model import model
+from imgctl.pricing.plan import LESSON_SIZES, Group, Modelled, Plan, Profile
 
 DAY_SECONDS = 86_400
 
@@ -43,8 +45,6 @@ class PlanOptions(Options):
     @property
     def plan(self) -> "Plan":
         """The plan that the options describe; UsageError for what can be none."""
-        from imgctl.pricing.plan import LESSON_SIZES, Plan
-
         sizes = {**LESSON_SIZES, **(self.sizes or {})}
         return order_of(
             Plan,
@@ -79,10 +79,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
     Profile `aws` bills as AWS does: GiB, tiers, free tiers, smallest billable sizes, overhead, every request, months of
     their true length. Profile `lesson` is the arithmetic on the back of an envelope; --explain says where it is wrong.
     """
-    from imgctl.ops.spend import card_in_force
-    from imgctl.pricing.model import model
-    from imgctl.pricing.plan import Profile
-
     found = model(card_in_force(session.settings), asked.plan, profile=Profile(asked.profile))
     _data(session, found)
     _show_months(session, found)
@@ -95,43 +91,30 @@ def command(session: Session, asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
-def _data(session: Session, found: "Modelled") -> None:
-    from imgctl.pricing.lines import plain
-
+def _data(session: Session, found: Modelled) -> None:
     for month in found.months:
         for group, lines in month.groups.items():
             for line in lines:
-                about: dict[str, object] = {"type": "line", "month": month.number, "group": group.value}
-                session.data({**about, **line.record()})
-    months: list[Json] = [
-        {"month": month.number, "first": month.first.isoformat(), "days": month.days, "total": plain(month.total)}
-        for month in found.months
-    ]
-    figures: dict[str, Json] = {
-        "stored_in_a_year_bytes": found.figures.year_bytes,
-        "viewed_in_a_month_bytes": found.figures.view_bytes,
-        "delivery_without_cdn": plain(found.figures.without_cdn),
-        "delivery_with_cdn": plain(found.figures.with_cdn),
-        "flat_cdn_plan": found.figures.flat_plan.name if found.figures.flat_plan else None,
-        "first_month": plain(found.months[0].total),
-    }
-    session.data(
-        {
-            "type": "summary",
-            "profile": found.profile.value,
-            "total": plain(found.total),
-            "months": months,
-            **figures,
-            "assumptions": list(found.assumptions),
-            **card_record(found.card),
-        }
+                session.data({"type": "line", "month": month.number, "group": group, **line.record()})
+    figures = found.figures
+    session.summary(
+        profile=found.profile,
+        total=found.total,
+        months=[
+            {"month": one.number, "first": one.first, "days": one.days, "total": one.total} for one in found.months
+        ],
+        stored_in_a_year_bytes=figures.year_bytes,
+        viewed_in_a_month_bytes=figures.view_bytes,
+        delivery_without_cdn=figures.without_cdn,
+        delivery_with_cdn=figures.with_cdn,
+        flat_cdn_plan=figures.flat_plan.name if figures.flat_plan else None,
+        first_month=found.months[0].total,
+        assumptions=found.assumptions,
+        **card_record(found.card),
     )
 
 
 def _show_months(session: Session, found: "Modelled") -> None:
-    from imgctl.pricing.lines import dollars
-    from imgctl.pricing.plan import Group
-
     groups = [group for group in Group if any(month.of(group) for month in found.months)]
     rows, so_far = [], found.total * 0
     for month in found.months:
@@ -142,9 +125,6 @@ def _show_months(session: Session, found: "Modelled") -> None:
 
 
 def _show_figures(session: Session, found: "Modelled") -> None:
-    from imgctl.pricing.lesson import terabytes
-    from imgctl.pricing.lines import dollars
-
     figures = found.figures
     session.text("")
     session.text(f"stored in a year of 365 days: {terabytes(figures.year_bytes)}")
@@ -157,8 +137,6 @@ def _show_figures(session: Session, found: "Modelled") -> None:
 
 
 def _show_words(session: Session, found: "Modelled") -> None:
-    from imgctl.ops.cost.words import wrong_words
-
     session.text("")
     session.text(f"profile {found.profile} assumes:")
     for one in found.assumptions:
