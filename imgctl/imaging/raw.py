@@ -235,7 +235,7 @@ def _of_sensor(raw: "rawpy.RawPy", data: Data, kind: Format, size: _Developed, e
             # Three colours a pixel are never halved.
             check_memory(pixels * FULL_BYTES + copied, limits.memory_bytes)
         developed = raw.postprocess(
-            # Pictures that are wanted whole are small; PPG costs a fifth of LibRaw's own choice (measured).
+            # Pictures that are wanted whole are small; PPG costs much less than AHD, the choice of LibRaw.
             demosaic_algorithm=rawpy.DemosaicAlgorithm.PPG,
             half_size=half,
             use_camera_wb=True,
