@@ -71,6 +71,8 @@ class _Server(uvicorn.Server):
 def _config(state: AppState) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(state),
+        # Of its two parsers the one that bounds a request's head.
+        http="h11",
         log_config=None,
         access_log=False,
         server_header=False,

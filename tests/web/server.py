@@ -25,6 +25,8 @@ from imgctl.web.run import serve, serving
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
+# The first bytes of a film of a kind that is recognised and not taken.
+WINDOWS_MEDIA = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 from imgctl.config.settings import Settings
 from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
-from tests.web.server import OTHER, USER, Served, digest_of, served
+from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, digest_of, served
 from tests.whole.conftest import photo
 
 
@@ -90,7 +90,7 @@ def test_the_same_announcement_keeps_the_same_promise(server: Served) -> None:
     ("data", "declared", "status"),
     [
         (b"no picture at all", "image/jpeg", 415),
-        (b"\0\0\0\x10ftypcrx \0\0\0\0", "image/heic", 415),
+        (WINDOWS_MEDIA, "image/heic", 415),
         (photo(1), "image/png", 422),
     ],
 )
