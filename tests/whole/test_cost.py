@@ -136,11 +136,7 @@ def test_a_catalog_without_tables_is_told_so(embedded: Deployment) -> None:
 
 
 def test_a_fresh_card_is_written_and_used(embedded: Deployment, tmp_path: Path) -> None:
-    for name in OFFERS:
-        place = tmp_path / "list" / name / "current" / "eu-central-1"
-        place.mkdir(parents=True)
-        (place / "index.json").write_text(json.dumps(S3 if name == "AmazonS3" else offer()))
-    with served(tmp_path / "list") as url:
+    with served(price_list(tmp_path / "list")) as url:
         result = embedded.run("cost", "cards", "refresh", "--out", "new.toml", "--region", "eu-central-1", "--url", url)
     assert result.code == 0, result.err
     assert "STANDARD.put: 0.005 -> 0.006" in result.out
@@ -162,6 +158,15 @@ def test_without_a_price_list_the_card_stays(embedded: Deployment, tmp_path: Pat
     assert "needs a network" in gone.err
     assert is_one_line(gone.err)
     assert not (embedded.directory / "new.toml").exists()
+
+
+def price_list(directory: Path) -> Path:
+    """AWS's public price list of one region, as far as it is asked for."""
+    for name in OFFERS:
+        place = directory / name / "current" / "eu-central-1"
+        place.mkdir(parents=True)
+        (place / "index.json").write_text(json.dumps(S3 if name == "AmazonS3" else offer()))
+    return directory
 
 
 @contextmanager

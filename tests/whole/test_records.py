@@ -2,22 +2,25 @@
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import jsonschema_rs
 import pytest
 
 from imgctl.cli.main import COMMANDS
+from imgctl.pricing.estimate import Billing
 from tests.parts.seaweed import S3Server
 from tests.whole.deployment import USER, Deployment
 from tests.whole.records import every_command
 from tests.whole.sessions import at, write_photos
+from tests.whole.test_cost import price_list, served
 from tools.docs import SCHEMA, commands
 
 # It serves until it is stopped; it shows pages.
 PRINTS_NO_RECORDS = {"serve", "help"}
 # What a directory never has, and what only AWS has.
 ON_A_BUCKET = {"insert estimate", "backfill estimate", "transition lifecycle"}
-AT_AWS = {"transition job", "cost cards price"}
+FROM_AWS = {"transition job", "cost cards price"}
 
 
 def _strict(node: object) -> object:
@@ -67,7 +70,7 @@ def test_records_of_every_command_are_as_the_schema_says(tmp_path: Path) -> None
     assert all(lines[-1]["type"] == "summary" for lines in records.values())
     assert (
         _types() - {f"{command} {one['type']}" for command, lines in records.items() for one in lines}
-        == ON_A_BUCKET | AT_AWS
+        == ON_A_BUCKET | FROM_AWS
     )
 
 
@@ -103,3 +106,33 @@ def test_records_that_only_a_bucket_has_are_as_the_schema_says(bucket: Deploymen
         seen |= {f"{command} {record['type']}" for record in result.records}
 
     assert seen >= ON_A_BUCKET
+
+
+def _answer_for_aws() -> None:
+    """Stand for S3 Batch Operations, which no server of the tests has."""
+    from imgctl.ops import spend
+    from imgctl.ops.transition import hand_over
+
+    job_id = "00e123a4-c0d8-41f4-a0eb-b46f9ba5b07c"
+    mock.patch.object(spend, "billing", return_value=Billing.AWS).start()
+    mock.patch.object(hand_over, "create_copy_job", return_value=job_id).start()
+
+
+def test_records_that_only_aws_brings_about_are_as_the_schema_says(bucket: Deployment, tmp_path: Path) -> None:
+    bucket.run("init")
+    bucket.run("upload", "photos", "--user", str(USER))
+    bucket.run("work", "--drain")
+    role = "arn:aws:iam::123456789012:role/batch"
+    batch = ["transition", "--to", "GLACIER", "--older-than", "0d", "--min-size", "0", "--via", "batch"]
+    listed = price_list(tmp_path / "list")
+
+    moved = bucket.start(*batch, "--role-arn", role, "--yes", "--json", before=_answer_for_aws).wait()
+    with served(listed) as url:
+        refresh = ["refresh", "--out", "new.toml", "--region", "eu-central-1", "--url", url]
+        priced = bucket.run("cost", "cards", *refresh, "--json")
+
+    assert (moved.code, priced.code) == (0, 0), moved.err + priced.err
+    assert not _faults("transition", moved.records)
+    assert not _faults("cost cards", priced.records)
+    seen = {f"transition {one['type']}" for one in moved.records}
+    assert seen | {f"cost cards {one['type']}" for one in priced.records} >= FROM_AWS
