@@ -1,6 +1,7 @@
 """The real parts that tests run against, each a fixture defined beside its starter."""
 
 import os
+import sys
 import tempfile
 from multiprocessing.util import Finalize
 
@@ -29,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep all that the tests write, their servers' and programs' files too, below one directory that is removed."""
     if hasattr(config, "workerinput"):
         return
+    # Thousands of processes start: where Python is told to keep no bytecode, each would compile imgctl anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     scratch = Scratch("tests")
     # Some tests act as another user, who must come through.
     scratch.path.chmod(0o755)

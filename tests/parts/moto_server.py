@@ -1,9 +1,11 @@
 """The moto server as an S3 with storage classes, restore and lifecycle: one per test process."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from tests.parts.seaweed import S3Server
@@ -18,3 +20,9 @@ def moto_s3() -> Iterator[S3Server]:
     host, port = server.get_host_and_port()
     yield S3Server(endpoint_url=f"http://{host}:{port}")
     server.stop()
+
+
+def fill(bucket: str, keys: Iterable[str]) -> None:
+    """Put a small object under each key past HTTP, which takes a minute for thousands."""
+    for key in keys:
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"x")

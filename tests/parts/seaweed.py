@@ -46,6 +46,7 @@ class S3Server:
     secret_key: str = SECRET_KEY
     pid: int = 0
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _client: Any = None
 
     def new_bucket(self) -> str:
         """The name of a new, empty bucket."""
@@ -60,14 +61,16 @@ class S3Server:
 
     def client(self) -> Any:
         """A boto3 client, to arrange and to look behind the store's back."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name=REGION,
-            config=Config(request_checksum_calculation="when_required", s3={"addressing_style": "path"}),
-        )
+        if self._client is None:
+            self._client = boto3.client(
+                "s3",
+                endpoint_url=self.endpoint_url,
+                aws_access_key_id=self.access_key,
+                aws_secret_access_key=self.secret_key,
+                region_name=REGION,
+                config=Config(request_checksum_calculation="when_required", s3={"addressing_style": "path"}),
+            )
+        return self._client
 
 
 def weed_binary() -> str:

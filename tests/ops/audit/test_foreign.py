@@ -17,8 +17,6 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.s3.models import s3_backends
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreDenied
@@ -34,6 +32,7 @@ from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import Scope
 from tests.ops.audit.archive import AT_ONCE, USER, Archive, archive_of, local
+from tests.parts.moto_server import fill
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 
@@ -63,7 +62,7 @@ NAMES = (
     .filter(lambda name: not name.startswith((b".", b"trash/")))
 )
 PROPERTY = settings(
-    max_examples=rounds(8, 100),
+    max_examples=rounds(4, 100),
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -249,9 +248,7 @@ def test_foreign_keys_of_a_list_by_many_pages_are_all_found(moto_s3: S3Server, t
     bucket = moto_s3.new_bucket()
     with archive(template, moto_s3.settings(bucket)) as (found, _):
         theirs = [f"{top}{number:04}/" for top in ("1/", "x") for number in range(700)]
-        # Past HTTP, which takes a minute for so many.
-        for key in theirs:
-            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"x")
+        fill(bucket, theirs)
         tally = Tally()
 
         assert sorted(one.key or "" for one in found.audit(tally=tally)) == theirs

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3_bucket import open_obstore
 from imgctl.store.blobs.s3_connect import connection
 from tests.parts.middlebox import Middlebox
+from tests.parts.moto_server import fill
 from tests.parts.proxy import Fault, Policy, fault_proxy
 from tests.parts.seaweed import ACCESS_KEY, SECRET_KEY, S3Server
 
@@ -253,9 +253,7 @@ def test_retries_come_to_an_end(seaweed: S3Server) -> None:
 def test_listing_goes_on_where_a_page_failed(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     keys = [f"k/{number:04}" for number in range(1010)]
-    plain = at(moto_s3.endpoint_url, bucket)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: plain.create(key, b"", content_type=JPEG), keys))
+    fill(bucket, keys)
 
     with fault_proxy(moto_s3.endpoint_url, policy=lambda _m, _p, number: Fault.RESET if number == 1 else None) as proxy:
         assert [blob.key for blob in at(proxy.url, bucket, retries=1).scan()] == keys
