@@ -15,6 +15,7 @@ from imgctl.imaging.probe import read_header
 from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
 from imgctl.imaging.whole import missing_bytes
+from imgctl.units import count_of
 
 # One thread each: the worker has a process for every processor. Both are read once, when the libraries are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -95,7 +96,7 @@ def raw_decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator
         return
     with closing(raw):
         missing = missing_bytes(data)
-        damage = f"the file is cut off: {missing:,} bytes of it are missing" if missing else None
+        damage = f"the file is cut off: it lacks {count_of(missing, 'byte')}" if missing else None
         size = _developed(raw)
         preview = _preview(raw)
 

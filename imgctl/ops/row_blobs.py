@@ -111,7 +111,7 @@ class BlobLooker:
         """What a listing settles of these keys."""
         if len(keys) <= FEW or not self._may_list:
             return {}
-        first, *_, last = sorted(keys, key=str.encode)
+        first, last = min(keys, key=str.encode), max(keys, key=str.encode)
         wanted, found, listed = set(keys), dict[str, Blob](), 0
         try:
             # A key without its last character sorts before it, and next to nothing lies between the two.

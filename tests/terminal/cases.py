@@ -51,6 +51,7 @@ CASES = (
     Case(line=("cost", "cards")),
     Case(line=("apply", "plan.jsonl", "--yes"), stage="planned", unit="action"),
     Case(line=("serve", "--make-token", "phone")),
+    Case(line=("help", "exit-codes")),
 )
 # What follows from them: whoever adds a command adds how it is typed.
 TYPED = {case.line[0] for case in CASES} | {" ".join(case.line[:2]) for case in CASES if case.line[0] == "cost"}

@@ -46,7 +46,7 @@ def stage(made: dict[str, Path], tmp_path: Path) -> Stages:
 def deployment_in(place: Path) -> Deployment:
     """SQLite and a directory below a place; renders in the command's own process."""
     store = StoreSettings(url=f"file://{place}/blobs")
-    settings = {"IMGCTL_WORK_SCHEDULER": "inline", "IMGCTL_UPLOAD_CONCURRENCY": "4"}
+    settings = {"IMGCTL_WORK_SCHEDULER": "inline", "IMGCTL_UPLOAD_CONCURRENCY": "4", "PAGER": "cat"}
     return Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store, settings=settings)
 
 
