@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pixels
 
-from imgctl.imaging.formats import Format, is_installed
+from imgctl.imaging.formats import KNOWN, Format, is_installed
 from imgctl.model import Image, Status
 from tests.imaging.films import KEPT, apple_exif, film, made_at, of_format, with_keys
 from tests.imaging.pictures import encoded, quadrants
-from tests.imaging.raws import cr3
-from tests.imaging.stills import photoshop
+from tests.imaging.raws import RAWS, cr3
+from tests.imaging.stills import STILLS, photoshop
 from tests.whole.deployment import USER, Deployment
 
 LIVE = {"IMG_1001": "1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F", "IMG_1002": "2C2C9E7C-0000-4F6C-A1D2-3DAB7A10C43F"}
@@ -113,3 +113,26 @@ def test_the_film_behind_a_motion_photo_stays_in_its_original(embedded: Deployme
     [image] = embedded.images()
     assert (image.status, image.content_type, image.error) == (Status.READY, "image/jpeg", None)
     assert embedded.open_store().get(image.original_key or "") == motion
+
+
+def test_every_format_is_taken_by_its_content_and_shown(embedded: Deployment, tmp_path: Path) -> None:
+    made = {f"{name}.bin": build(size=(320, 240)) for name, (_, build) in RAWS.items()}
+    stills = {f"{name.replace(' ', '-')}.bin": (kind, build()) for name, (kind, build) in STILLS.items()}
+    films = {f"{kind}.bin": (kind, of_format(kind)) for kind in KEPT}
+    known = {name: KNOWN[kind].content_type for name, (kind, _) in {**stills, **films}.items()}
+    place = tmp_path / "renamed"
+    place.mkdir()
+    for name, data in {**made, **{name: data for name, (_, data) in {**stills, **films}.items()}}.items():
+        (place / name).write_bytes(data)
+
+    uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
+    worked = embedded.run("work", "--drain", "--json")
+
+    rows = {image.name: image for image in embedded.images()}
+    taken = {KNOWN[kind].content_type for kind, _ in RAWS.values()}
+    assert (uploaded.code, worked.code) == (0, 0), uploaded.err + worked.err
+    assert set(rows) == {*made, *known}
+    assert {name: rows[name].content_type for name in known} == known
+    assert {rows[name].content_type for name in made} <= taken
+    assert {image.status for image in rows.values()} == {Status.READY}
+    assert all(image.width and image.full_key for image in rows.values())
