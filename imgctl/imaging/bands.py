@@ -17,7 +17,7 @@ from imgctl.imaging.metadata.tiff import (
 )
 from imgctl.imaging.psd import has_transparency
 from imgctl.imaging.source import Data
-from imgctl.imaging.vips import pyvips
+from imgctl.imaging.vips import load, pyvips
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _JPEG = 7
@@ -49,9 +49,8 @@ def load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
     grey_apart = found is not None and _is_grey_apart(found, first, photometric)
     oddly_associated = _ASSOCIATED in extra and (photometric != _RGB or len(extra) > 1)
     if found is None or not (grey_apart or oddly_associated):
-        return only_alpha(pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(data), **options), extra)
-    # By a buffer, which libvips copies: nothing else holds these bytes once this function has returned.
-    image = pyvips.Image.tiffload_buffer(_taken_plainly(data, found, first, grey_apart=grey_apart), **options)
+        return only_alpha(load("tiffload_source", data, options), extra)
+    image = load("tiffload_source", _taken_plainly(data, found, first, grey_apart=grey_apart), options)
     if grey_apart:
         image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
     shown = only_alpha(image, extra)

@@ -13,7 +13,7 @@ from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.probe import read_header
 from imgctl.imaging.psd import load_psd
 from imgctl.imaging.source import Data, in_memory
-from imgctl.imaging.vips import pyvips
+from imgctl.imaging.vips import load, pyvips
 from imgctl.units import format_bytes
 
 RESERVED_BYTES = 256 * 2**20
@@ -100,7 +100,7 @@ def picture_opened_as(data: Data) -> Format | None:
 
 def _opens(data: Data, kind: Format) -> bool:
     try:
-        _load(data, kind, {"access": "sequential", "fail_on": "none"})
+        load(_LOADERS[kind], data, {"access": "sequential", "fail_on": "none"})
     except pyvips.Error:
         return False
     return True
@@ -121,15 +121,15 @@ def can_libvips(data: Data, kind: Format) -> bool:
 def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, lenient: bool) -> Decoded:
     """Open lazily, a JPEG already shrunk towards `max_edge_px`; raises pyvips.Error or ImageRejected."""
     options: dict[str, str | int] = {"access": "sequential", "fail_on": _fail_on(kind, lenient=lenient)}
-    load = _BY_BANDS.get(kind)
-    image = load(data, options) if load else _load(data, kind, options)
+    by_bands = _BY_BANDS.get(kind)
+    image = by_bands(data, options) if by_bands else load(_LOADERS[kind], data, options)
     width, height = image.width, image.height
     check_pixels(width, height, limits.max_pixels)
     interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
     check_memory(libvips_bytes(kind, width * height, interlaced=interlaced), limits.memory_bytes)
     shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
     if shrink > 1:
-        image = _load(data, kind, {**options, "shrink": shrink})
+        image = load(_LOADERS[kind], data, {**options, "shrink": shrink})
     image, points = _pointed(image, data, kind)
     header = read_header(in_memory(data), kind)
     return Decoded(
@@ -198,14 +198,6 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
             f" more than the limit of {max_pixels / 1e6:,.0f}",
             hint="raise [work] max_pixels",
         )
-
-
-def _load(data: Data, kind: Format, options: dict[str, str | int]) -> pyvips.Image:
-    # By a source: libvips reads the bytes where they lie, where a buffer would be copied first.
-    image = getattr(pyvips.Image, _LOADERS[kind])(pyvips.Source.new_from_memory(data), **options)
-    # pyvips hands on what a picture refers to with each step, but knows nothing of a source's bytes.
-    image._references.append(data)  # noqa: SLF001
-    return image
 
 
 def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from imgctl.imaging.metadata.photoshop import ICC, resources
 from imgctl.imaging.metadata.tiff import BITS, COMPRESSION, EXTRA_SAMPLES, HEIGHT, PHOTOMETRIC, PLANAR, SAMPLES, WIDTH
 from imgctl.imaging.source import Data, in_memory
-from imgctl.imaging.vips import pyvips
+from imgctl.imaging.vips import load, pyvips
 
 _HEADER = 26
 _BIG = 2
@@ -43,10 +43,7 @@ class _Document:
 def load_psd(data: Data, options: dict[str, str | int]) -> pyvips.Image:
     """The composite, lazily; raises pyvips.Error, or ValueError and struct.error where there is none."""
     document = _document(data)
-    tiff = _as_tiff(data, document)
-    image = pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(tiff), **options)
-    # pyvips hands on what a picture refers to with each step, but knows nothing of a source's bytes.
-    image._references.append(tiff)  # noqa: SLF001
+    image = load("tiffload_source", _as_tiff(data, document), options)
     profile = resources(in_memory(data), document.resources_at, document.layers_at, wanted=frozenset((ICC,))).get(ICC)
     if document.bits == 32:
         # Linear light; the profile says no more than that.
