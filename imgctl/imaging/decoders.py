@@ -14,16 +14,15 @@ from imgctl.imaging.decode import (
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.pillow import PLUGIN
 from imgctl.imaging.raw import Way, is_raw, raw_decodes
-from imgctl.imaging.recognise import sniff_named
 from imgctl.imaging.source import Data
 
 
-def recognised(data: Data, said: Format | None = None) -> Format | None:
-    """What the data is: by content, by what opens it where that tells nothing, and by LibRaw where a TIFF is named a raw.
+def recognised(data: Data, found: Format | None, said: Format | None) -> Format | None:
+    """What the data is: as it was `found` by its content, by what opens it where that told nothing, by LibRaw where a TIFF
+    is `said` to be a raw by its name.
 
     Takes what decoders take, so for child processes only.
     """
-    found = sniff_named(data, said)
     if found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
         return said if is_raw(data) else found
     return found or opened_as(data)

@@ -88,11 +88,12 @@ def raw_decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator
 
     Of a file that is cut off its preview comes first: then it is worth more than the part of the sensor that is left.
     """
+    exif = read_header(in_memory(data), kind).exif
     try:
         raw = _opened(data)
     except RawUnreadable as error:
         yield False, _failing(error)
-        yield from _found_previews(data, kind, edge, limits)
+        yield from _found_previews(data, exif, edge, limits)
         return
     with closing(raw):
         missing = missing_bytes(data)
@@ -101,15 +102,15 @@ def raw_decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator
         preview = _preview(raw)
 
         def shown(one: _Preview) -> Callable[[], Decoded]:
-            return lambda: _marked(_of_preview(one, data, kind, size, edge, limits), damage)
+            return lambda: _marked(_of_preview(one, exif, size, edge, limits), damage)
 
         large = preview is not None and preview.edge >= min(edge, size.edge) and _same_shape(preview, size)
         if preview and (large or missing):
             yield False, shown(preview)
-        yield False, lambda: _marked(_of_sensor(raw, data, kind, size, edge, limits), damage)
+        yield False, lambda: _marked(_of_sensor(raw, data, exif, size, edge, limits), damage)
         if preview and not (large or missing):
             yield True, shown(preview)
-        yield from _found_previews(data, kind, edge, limits, size=size)
+        yield from _found_previews(data, exif, edge, limits, size=size)
 
 
 def _failing(error: Exception) -> Callable[[], Decoded]:
@@ -196,27 +197,23 @@ def _same_shape(preview: _Preview, size: _Developed) -> bool:
     return abs(seen / whole - 1) < _SAME_SHAPE
 
 
-def _of_preview(
-    preview: _Preview, data: Data, kind: Format, size: _Developed | None, edge: int, limits: Limits
-) -> Decoded:
+def _of_preview(preview: _Preview, exif: Exif, size: _Developed | None, edge: int, limits: Limits) -> Decoded:
     """A preview turned as the raw says, unless its edges say that the camera has turned it already."""
     if preview.image is None:
         decoded = with_libvips(preview.jpeg, Format.JPEG, max_edge_px=edge, limits=limits, lenient=False)
     else:
         check_pixels(preview.width, preview.height, limits.max_pixels)
-        decoded = Decoded(
-            image=preview.image, orientation=1, width=preview.width, height=preview.height, exif=_exif(data, kind)
-        )
+        decoded = Decoded(image=preview.image, orientation=1, width=preview.width, height=preview.height, exif=exif)
     if size is None:
-        return replace(decoded, exif=_exif(data, kind))
+        return replace(decoded, exif=exif)
     swapped = size.orientation >= _ORIENTATION[_SWAPPED]
     lies = (size.height >= size.width) if swapped else (size.width >= size.height)
     turned_already = swapped and (preview.width >= preview.height) is not lies
     whole = (size.width, size.height) if _same_shape(preview, size) else None
-    return replace(decoded, orientation=1 if turned_already else size.orientation, seen=whole, exif=_exif(data, kind))
+    return replace(decoded, orientation=1 if turned_already else size.orientation, seen=whole, exif=exif)
 
 
-def _of_sensor(raw: "rawpy.RawPy", data: Data, kind: Format, size: _Developed, edge: int, limits: Limits) -> Decoded:
+def _of_sensor(raw: "rawpy.RawPy", data: Data, exif: Exif, size: _Developed, edge: int, limits: Limits) -> Decoded:
     """The sensor's pixels: white as the camera saw it, sRGB, upright; half the size where that is enough.
 
     White is what the sensor calls full, or its brightest pixel where that is at most a quarter darker (LibRaw's remedy
@@ -255,19 +252,19 @@ def _of_sensor(raw: "rawpy.RawPy", data: Data, kind: Format, size: _Developed, e
         width=width,
         height=height,
         seen=(size.width, size.height),
-        exif=_exif(data, kind),
+        exif=exif,
     )
 
 
 def _found_previews(
-    data: Data, kind: Format, edge: int, limits: Limits, *, size: _Developed | None = None
+    data: Data, exif: Exif, edge: int, limits: Limits, *, size: _Developed | None = None
 ) -> Iterator[Way]:
     """The largest JPEGs in a file whose lists of parts cannot be followed."""
 
     def shown(at: int, width: int, height: int) -> Callable[[], Decoded]:
         def decode() -> Decoded:
             preview = _Preview(jpeg=bytes(data[at:]), image=None, width=width, height=height)
-            return _of_preview(preview, data, kind, size, edge, limits)
+            return _of_preview(preview, exif, size, edge, limits)
 
         return decode
 
@@ -287,7 +284,3 @@ def _jpegs_in(data: Data) -> list[tuple[int, int, int]]:
             places.append((size[0] * size[1], at, size[0]))
         at = data.find(_JPEG, at + len(_JPEG))
     return sorted(places, reverse=True)[:_MOST_FOUND]
-
-
-def _exif(data: Data, kind: Format) -> Exif:
-    return read_header(in_memory(data), kind).exif

@@ -82,7 +82,7 @@ def _master(what: Data | Source, recipe: Recipe, limits: Limits, said: Format | 
         return master_of_film(source_of(what), kind, recipe, limits)
     # Only films are read piece by piece.
     data = what.read(0, what.size) if isinstance(what, Source) else what
-    kind = recognised(data, said)
+    kind = recognised(data, kind, said)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(data[:NAMED_BY_BYTES])
     if not KNOWN[kind].taken:

@@ -61,6 +61,10 @@ class Source:
                 return piece[at - start : end - start]
         return self._fetched(at, end)
 
+    def block(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end` where these are few enough to be metadata, else none."""
+        return self.read(start, end - start) if end - start <= MOST_BLOCK else b""
+
     def _fetched(self, at: int, end: int) -> bytes:
         if self._fetch is None or (self.remote and not self._step and self.fetches >= MOST_REMOTE):
             return self._head[at:end]

@@ -163,8 +163,8 @@ def test_limits_of_pixels_and_memory_hold_for_raws() -> None:
 
 
 def test_a_tiff_named_a_raw_is_what_libraw_says() -> None:
-    plain = encoded(quadrants(), "TIFF")
+    plain, nikon = encoded(quadrants(), "TIFF"), in_tiff(*NIKON)
     kind, _ = SHOWN["nef"]
 
-    assert recognised(plain, kind) is recognised(plain)
-    assert recognised(in_tiff(*NIKON), kind) is kind
+    assert recognised(plain, sniff(plain), kind) is recognised(plain, sniff(plain), None)
+    assert recognised(nikon, sniff(nikon), kind) is kind

@@ -13,7 +13,8 @@ Extent = tuple[int, int]
 # Each of the first two has a second spelling, which Photoshop's plug-in wrote (ExifTool's Jpeg2000.pm lists both).
 _JP2_EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
 _JP2_IPTC = (bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"), bytes.fromhex("09a14e97c0b442e0bebf36df6f0ce36f"))
-_JP2_XMP = (bytes.fromhex("be7acfcb97a942e89c71999491e3afac"),)
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""What marks a packet of XMP in any file made of boxes (XMP Specification, part 3)."""
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
@@ -52,7 +53,7 @@ def read_jp2(source: Source) -> Contents:
     return Contents(
         size=size,
         exif=in_memory(_first(blocks, _JP2_EXIF)),
-        xmp=_first(blocks, _JP2_XMP),
+        xmp=_first(blocks, (XMP_UUID,)),
         iptc=_first(blocks, _JP2_IPTC),
     )
 

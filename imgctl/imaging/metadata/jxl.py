@@ -28,9 +28,7 @@ def read_jxl(source: Source) -> Contents:
 
 def _unpacked(source: Source, kind: bytes, start: int, end: int) -> tuple[bytes, bytes]:
     """A box's kind, and its content where that is metadata; a `brob` box holds another's, compressed by Brotli."""
-    if kind not in (b"Exif", b"xml ", b"brob") or end - start > MOST_BLOCK:
-        return kind, b""
-    content = source.read(start, end - start)
+    content = source.block(start, end) if kind in (b"Exif", b"xml ", b"brob") else b""
     if kind != b"brob" or content[:4] not in (b"Exif", b"xml "):
         return kind, content
     import brotli

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from imgctl.imaging.metadata.heif import boxes
+from imgctl.imaging.metadata.heif import XMP_UUID, boxes
 from imgctl.imaging.metadata.xmp import w3c_moment
-from imgctl.imaging.source import MOST_BLOCK, Contents, Source
+from imgctl.imaging.source import Contents, Source
 
 # ISO/IEC 14496-12, 8.2.2 and 8.3.2: seconds since 1904, UTC; zero is what writes who has no clock.
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
-_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 # QuickTime File Format, "Metadata": keys of Apple's own, and the user data of older cameras.
 _KEY = "com.apple.quicktime."
 _DATES = (f"{_KEY}creationdate", "\xa9day")
@@ -34,8 +33,8 @@ def read_quicktime(source: Source) -> Contents:
     created_at: datetime | None = None
     xmp = b""
     for kind, start, end in boxes(source):
-        if kind == b"uuid" and not xmp and source.read(start, 16) == _XMP:
-            xmp = _block(source, start + 16, end)
+        if kind == b"uuid" and not xmp and source.read(start, 16) == XMP_UUID:
+            xmp = source.block(start + 16, end)
         if kind != b"moov":
             continue
         for name, at, after in boxes(source, start, end):
@@ -48,7 +47,7 @@ def read_quicktime(source: Source) -> Contents:
             elif name == b"udta":
                 texts = {**_user_data(source, at, after), **texts}
                 packet = next((one for one in boxes(source, at, after) if one[0] == b"XMP_"), None)
-                xmp = xmp or (_block(source, *packet[1:]) if packet else b"")
+                xmp = xmp or (source.block(*packet[1:]) if packet else b"")
     caption = next(filter(None, map(texts.get, _CAPTIONS)), "")
     return Contents(
         size=_seen(track) if track else None,
@@ -152,7 +151,3 @@ def _text(source: Source, start: int, end: int) -> str:
     if end - start > _LONGEST_TEXT:
         return ""
     return source.read(start, end - start).decode("utf-8", "replace").strip("\0 \n")
-
-
-def _block(source: Source, start: int, end: int) -> bytes:
-    return source.read(start, end - start) if end - start <= MOST_BLOCK else b""

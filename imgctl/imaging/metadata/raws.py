@@ -6,13 +6,12 @@ The size is LibRaw's to tell: what a directory calls width and height is a previ
 import struct
 from dataclasses import replace
 
-from imgctl.imaging.metadata.heif import boxes
+from imgctl.imaging.metadata.heif import XMP_UUID, boxes
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.tiff import read_tiff
-from imgctl.imaging.source import MOST_BLOCK, MOST_PARTS, Contents, Source, in_memory
+from imgctl.imaging.source import MOST_PARTS, Contents, Source, in_memory
 
 _CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
-_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 # Of a RAF: where its JPEG lies, and how long that is (LibRaw, src/metadata/fuji.cpp).
 _RAF, _RAF_JPEG = b"FUJIFILMCCD-RAW", 84
 _MRW, _MRW_TIFF = b"\0MRM", b"\0TTW"
@@ -41,12 +40,12 @@ def _cr3(source: Source) -> Contents:
             for name, at, after in boxes(source, start, end):
                 if name == b"uuid" and source.read(at, 16) == _CANON:
                     blocks |= {
-                        part: source.read(begin, stop - begin)
+                        part: source.block(begin, stop)
                         for part, begin, stop in boxes(source, at + 16, after)
-                        if part in (b"CMT1", b"CMT2") and stop - begin <= MOST_BLOCK
+                        if part in (b"CMT1", b"CMT2")
                     }
-        elif kind == b"uuid" and source.read(start, 16) == _XMP and end - start <= MOST_BLOCK:
-            blocks[b"XMP"] = source.read(start + 16, end - start - 16)
+        elif kind == b"uuid" and source.read(start, 16) == XMP_UUID:
+            blocks[b"XMP"] = source.block(start + 16, end)
     return Contents(
         exif=in_memory(blocks.get(b"CMT1", b"")),
         exif_apart=in_memory(blocks.get(b"CMT2", b"")),

@@ -49,9 +49,9 @@ class Recogniser:
         found = sniff_named(source, said)
         head = source.read(0, NAMED_BY_BYTES) if found is None else b""
         if found is None and not is_other(head) and (name is None or (said and KNOWN[said].taken)):
-            found = self._opened(source.read(0, TRIED_BYTES), said)
+            found = self._opened(source.read(0, TRIED_BYTES), found, said)
         elif found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
-            found = self._opened(source.read(0, TRIED_BYTES), said) or found
+            found = self._opened(source.read(0, TRIED_BYTES), found, said) or found
         if (found or said) in self._leave_out:
             raise LeftOut(f"--leave-out {found or said}")
         if found is not None:
@@ -75,12 +75,12 @@ class Recogniser:
                 self._pool.close(now=True)
                 self._pool = None
 
-    def _opened(self, data: bytes, said: Format | None) -> Format | None:
+    def _opened(self, data: bytes, found: Format | None, said: Format | None) -> Format | None:
         try:
             with self._lock:
                 if self._pool is None:
                     self._pool = open_pool(self._settings)
-                future = self._pool.submit(_open, (data, said))
+                future = self._pool.submit(_open, (data, found, said))
             return future.result()
         except (ChildDied, WorkerError, MemoryError) as error:
             log.warning("a file that no signature tells could not be tried: %s", error)
@@ -104,7 +104,7 @@ def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
     return FileOutcome(path=path, fate=fate, reason=reason, detail=detail, bytes=size)
 
 
-def _open(asked: tuple[bytes, Format | None]) -> Format | None:
+def _open(asked: tuple[bytes, Format | None, Format | None]) -> Format | None:
     from imgctl.imaging.decoders import recognised
     from imgctl.imaging.render import configure
 
