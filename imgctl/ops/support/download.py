@@ -47,9 +47,13 @@ def fetch(store: BlobStore, image: Image, out: Path, *, force: bool = False) -> 
     """
     make_directory(out)
     for role, key in _keys(image):
-        path = _path(out, image, role, key)
+        path = out / key.rpartition("/")[2]
         try:
-            size, fate = _one(store, image, role, key, path, force=force)
+            path, there = _place(path, image, role)
+            if there and not force:
+                size, fate = path.stat().st_size, Fate.PRESENT
+            else:
+                size, fate = _one(store, image, role, key, path, force=force)
         except ImgctlError as error:
             yield Fetched(image=image.id, role=role, key=key, path=path, fate=Fate.FAILED, detail=error.line)
         else:
@@ -72,22 +76,23 @@ def _keys(image: Image) -> Iterator[tuple[str, str]]:
             yield variant, key
 
 
-def _path(out: Path, image: Image, role: str, key: str) -> Path:
-    own = out / key.rpartition("/")[2]
+def _place(own: Path, image: Image, role: str) -> tuple[Path, bool]:
+    """Where a blob goes whose key gives it the name of `own`, and whether that very original lies there already."""
+    wanted = image.sha256 if role == ORIGINAL else None
     # Without the dots that would hide it.
-    name = (image.name or "").lstrip(".")
-    if role != ORIGINAL or not name:
-        return own
-    path = out / name
+    name = (image.name or "").lstrip(".") if role == ORIGINAL else ""
     # Cameras count from 1 again: a second photo of that name keeps the name of its key.
-    same = not os.path.lexists(path) or (path.is_file() and _digest(path) == image.sha256)
-    return path if same else own
+    for path in (own.with_name(name), own) if name else (own,):
+        try:
+            there = wanted is not None and path.is_file() and _digest(path) == wanted
+        except OSError as error:
+            raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check --out") from None
+        if there or not os.path.lexists(path):
+            return path, there
+    return own, False
 
 
 def _one(store: BlobStore, image: Image, role: str, key: str, path: Path, *, force: bool) -> tuple[int, Fate]:
-    wanted = image.sha256 if role == ORIGINAL else None
-    if wanted is not None and not force and path.is_file() and _digest(path) == wanted:
-        return path.stat().st_size, Fate.PRESENT
     size, digest = 0, b""
     try:
         # Anew: what is there stays, also what came while this was downloading.
