@@ -50,6 +50,19 @@ print(rendered.width, rendered.height)
 """
 
 
+def assert_renders_within(size: int, small: Path, large: Path, *, edge: int) -> None:
+    """`large`, as wide and high as `edge`, renders whole in as many bytes, after `small` has loaded the libraries."""
+    done = subprocess.run(
+        [sys.executable, "-c", RENDERS_WITHIN, small, large, str(size + SLACK_BYTES)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.stdout.split() == [str(edge)] * 2, done.stderr
+
+
 def rgb(edge: int) -> Image.Image:
     return Image.merge("RGB", [Image.radial_gradient("L").resize((edge, edge)).rotate(90 * turn) for turn in range(3)])
 
@@ -132,15 +145,7 @@ def test_what_a_decode_is_said_to_take_is_enough(name: str, tmp_path: Path) -> N
         else libvips_bytes(kind, PIXELS, interlaced="progressive" in name or "interlaced" in name)
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", RENDERS_WITHIN, small, large, str(said + SLACK_BYTES)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.stdout.split() == [str(EDGE)] * 2, done.stderr
+    assert_renders_within(said, small, large, edge=EDGE)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit and what is held are Linux's")
@@ -154,15 +159,7 @@ def test_what_developing_a_raw_is_said_to_take_is_enough(edge: int, colours: int
     large.write_bytes(dng(colours=colours, size=(edge, edge), pixels=pixels))
     said = edge * edge * each + large.stat().st_size
 
-    done = subprocess.run(
-        [sys.executable, "-c", RENDERS_WITHIN, small, large, str(said + SLACK_BYTES)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.stdout.split() == [str(edge)] * 2, done.stderr
+    assert_renders_within(said, small, large, edge=edge)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP", "GIF", "BMP", "JPEG2000"])

@@ -29,3 +29,6 @@ def test_what_is_billed_needs_yes_or_a_budget_that_covers_it(bill: Billing) -> N
 
 def test_a_store_that_bills_nothing_needs_no_agreement() -> None:
     agree("moving", Decimal(5), WHO, yes=False, max_usd=Decimal(0))
+
+    with pytest.raises(UsageError):
+        agree("moving", Decimal(5), Terms(bill=Billing.AWS, card=WHO.card), yes=False, max_usd=Decimal(0))

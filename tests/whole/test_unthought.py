@@ -93,7 +93,7 @@ REPEATED = (
 WHILE_PUTS_HANG = ("imgctl.ops.ingest.loop.Ingest._gather", "imgctl.ops.ingest.puts.Putters.submit")
 
 
-def _ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:
+def _assert_ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:
     result = deployment.start(*arguments, before=harm).wait(SECONDS)
     assert harm.marker.exists(), f"{harm.raising} was not called {harm.call} times"
     ours = [line for line in result.err.replace("\r", "\n").splitlines() if line.strip().startswith("imgctl:")]
@@ -108,7 +108,7 @@ def _upload(album: dict[Path, bytes], directory: Path) -> list[str | Path]:
     return ["upload", place_of(album), "--user", str(USER), "--json", "--progress", "--failed-out", failed_out]
 
 
-def _finishes(deployment: Deployment, album: dict[Path, bytes], *arguments: str | Path) -> None:
+def _assert_finishes(deployment: Deployment, album: dict[Path, bytes], *arguments: str | Path) -> None:
     """Nothing is lost: the same command finishes the work."""
     assert deployment.run(*arguments).code == 0
     assert len(deployment.images()) == len(set(album.values()))
@@ -119,9 +119,9 @@ def test_an_upload_ends_where_anything_raises(
     embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str
 ) -> None:
     command = _upload(album, tmp_path)
-    _ends_at_once(embedded, Harm(raising=seam, marker=tmp_path / "raised"), *command)
+    _assert_ends_at_once(embedded, Harm(raising=seam, marker=tmp_path / "raised"), *command)
 
-    _finishes(embedded, album, *command)
+    _assert_finishes(embedded, album, *command)
 
 
 @pytest.mark.parametrize("seam", [seam for seam in UPLOAD if seam.endswith(REPEATED)])
@@ -129,9 +129,9 @@ def test_an_upload_ends_where_anything_raises_in_the_midst(
     embedded: Deployment, album: dict[Path, bytes], tmp_path: Path, seam: str
 ) -> None:
     command = _upload(album, tmp_path)
-    _ends_at_once(embedded, Harm(raising=seam, call=3, marker=tmp_path / "raised"), *command)
+    _assert_ends_at_once(embedded, Harm(raising=seam, call=3, marker=tmp_path / "raised"), *command)
 
-    _finishes(embedded, album, *command)
+    _assert_finishes(embedded, album, *command)
 
 
 @pytest.mark.parametrize("seam", WHILE_PUTS_HANG)
@@ -141,9 +141,9 @@ def test_an_upload_ends_while_puts_hang(
     command = _upload(album, tmp_path)
     hanging = ("imgctl.store.blobs.local.LocalStore.create",)
     harm = Harm(raising=seam, call=3, marker=tmp_path / "raised", hanging=hanging)
-    _ends_at_once(embedded, harm, *command)
+    _assert_ends_at_once(embedded, harm, *command)
 
-    _finishes(embedded, album, *command)
+    _assert_finishes(embedded, album, *command)
 
 
 @pytest.mark.parametrize("scheduler", ["inline", ""])
@@ -154,7 +154,7 @@ def test_a_worker_ends_where_anything_raises(
     deployment = embedded.with_settings(WORK_SCHEDULER=scheduler)
     embedded.run("upload", place_of(album), "--user", str(USER))
     command = ["work", "--drain", "--json", "--progress"]
-    _ends_at_once(deployment, Harm(raising=seam, marker=tmp_path / "raised"), *command)
+    _assert_ends_at_once(deployment, Harm(raising=seam, marker=tmp_path / "raised"), *command)
 
     assert inline(embedded).run("work", "--drain").code == 0
     assert_whole(embedded, album.values(), status=Status.READY)

@@ -20,13 +20,19 @@ from imgctl.units import count_of, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(RangeOptions):
-    by: str = option("class", "Divide by.", kind=click.Choice(["class", "user", "month", "variant"]))
-    top: int = option(10, "How many of the users who cost most.", kind=click.IntRange(0, 10_000))
+class BillOptions(RangeOptions):
+    """Whose bill, and how closely; `cost what-if` starts from the same."""
+
     sizes: dict[str, int] | None = option(
         None, "Average sizes of variants: thumb=20KB,medium=150KB,full=500KB.", kind=SIZES
     )
     explain: bool = flag("Show every line with its formula.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(BillOptions):
+    by: str = option("class", "Divide by.", kind=click.Choice(["class", "user", "month", "variant"]))
+    top: int = option(10, "How many of the users who cost most.", kind=click.IntRange(0, 10_000))
 
 
 @subcommand(

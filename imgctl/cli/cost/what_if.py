@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import RangeOptions, flag, option
+from imgctl.cli.cost.actual import BillOptions
+from imgctl.cli.options import option
 from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
-from imgctl.cli.types import ANY_COUNT, SIZES, amount
+from imgctl.cli.types import ANY_COUNT, amount
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
 from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
@@ -18,17 +19,13 @@ from imgctl.pricing.whatif import Change, WhatIf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(RangeOptions):
+class Asked(BillOptions):
     transition: str | None = option(None, "Move originals: older-than=90d,to=GLACIER.", metavar="POLICY")
     drop_variant: tuple[Variant, ...] = option((), "Build and keep no such variant.")
     format: str | None = option(None, "Render all as webp or avif; RATIO of today's bytes.", metavar="NAME[=RATIO]")
     cdn: bool | None = option(None, "Deliver through a CDN, or from the bucket.", name="--cdn/--no-cdn")
     views: int | None = option(None, "Views a month (default: 10 of each new photo).", kind=ANY_COUNT, metavar="N")
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
-    sizes: dict[str, int] | None = option(
-        None, "Average sizes of variants: thumb=20KB,medium=150KB,full=500KB.", kind=SIZES
-    )
-    explain: bool = flag("Show every line with its formula.")
 
 
 @subcommand(

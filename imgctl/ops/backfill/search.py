@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection
 
 from imgctl.errors import BlobMissing, StoreDenied
-from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Variant
 from imgctl.ops.backfill.order import (
     NOTHING,
@@ -24,7 +23,7 @@ from imgctl.ops.backfill.order import (
     wanted,
 )
 from imgctl.ops.parts import Parts
-from imgctl.ops.restore.look import note, seen
+from imgctl.ops.restore.look import note, originals, seen
 from imgctl.ops.restore.order import Seen, State
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.row_blobs import BlobLooker, RowBlobs
@@ -73,17 +72,9 @@ class Search:
         self._order = order
         self._parts = parts
         self._stop = stop
-        store, settings = parts.store, parts.settings.store
+        store, settings, lists = parts.store, parts.settings.store, order.lists_restores
         self._blobs = BlobLooker(store, settings, pool=pool, stop=stop)
-        self._originals = BlobLooker(
-            store,
-            settings,
-            pool=pool,
-            stop=stop,
-            roles=(ORIGINAL,),
-            lists_restores=order.lists_restores,
-            keeps=(StoreDenied,),
-        )
+        self._originals = originals(store, settings, lists_restores=lists, pool=pool, stop=stop, keeps=(StoreDenied,))
         self._windows = self._scope() if order.chosen.ids_from is None else self._listed()
 
     def next(self) -> Found | None:

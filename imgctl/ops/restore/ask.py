@@ -76,7 +76,9 @@ class _Run:
         self._order = order
         self._store = parts.store
         self._pool = pool
-        self._looker = originals(parts.store, parts.settings.store, order, pool=pool, stop=stop)
+        self._looker = originals(
+            parts.store, parts.settings.store, lists_restores=order.lists_restores, pool=pool, stop=stop
+        )
         self._stop = stop
         self._rate = RateLimit(order.rate)
         self._lock = threading.Lock()

@@ -17,17 +17,23 @@ from imgctl.store.catalog.storage_class import Truth, set_truths
 
 
 def originals(
-    store: BlobStore, settings: StoreSettings, order: RestoreOrder, *, pool: Executor, stop: StopSignal
+    store: BlobStore,
+    settings: StoreSettings,
+    *,
+    lists_restores: bool,
+    pool: Executor,
+    stop: StopSignal,
+    keeps: tuple[type[StoreError], ...] = (StoreError,),
 ) -> BlobLooker:
-    """Looks at originals; an error is told with its row, and `Failures` say when there are too many."""
+    """Looks at originals; an error that it `keeps` is told with its row, and `Failures` say when there are too many."""
     return BlobLooker(
         store,
         settings,
         pool=pool,
         stop=stop,
         roles=(ORIGINAL,),
-        lists_restores=order.lists_restores,
-        keeps=(StoreError,),
+        lists_restores=lists_restores,
+        keeps=keeps,
     )
 
 

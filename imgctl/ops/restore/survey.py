@@ -99,7 +99,7 @@ def _look(
 ) -> Iterator[Seen]:
     failures = Failures(order.concurrency)
     with thread_pool(order.concurrency, name="restore") as pool:
-        looker = originals(parts.store, parts.settings.store, order, pool=pool, stop=stop)
+        looker = originals(parts.store, parts.settings.store, lists_restores=order.lists_restores, pool=pool, stop=stop)
         for page in pages(parts.catalog, chosen, stop=stop, bad=bad):
             looked = [seen(row) for row in looker.look(page)]
             if learns:

@@ -165,7 +165,7 @@ def test_every_name_in_a_directory_is_a_finding(template: Path, names: list[byte
         assert all(foreign(found, order) == sorted(theirs) for order in WAYS)
 
 
-def named(found: Archive, keys: list[str]) -> None:
+def assert_named_keys_are_findings(found: Archive, keys: list[str]) -> None:
     """Rows that name foreign keys, as a variant's and as the original's, are findings, which a repair leaves alone."""
     for key, photo in zip(keys, found.add(len(keys)), strict=True):
         found.set(photo, thumb_key=key)
@@ -183,7 +183,7 @@ def named(found: Archive, keys: list[str]) -> None:
 @example(keys=list(PECULIAR))
 def test_every_key_that_a_row_names_is_a_finding(template: Path, keys: list[str]) -> None:
     with archive(template) as (found, _):
-        named(found, keys)
+        assert_named_keys_are_findings(found, keys)
 
 
 @pytest.mark.parametrize("kind", ["moto_s3", "seaweed"])
@@ -192,7 +192,7 @@ def test_keys_that_rows_name_and_servers_refuse_are_findings(
 ) -> None:
     server: S3Server = request.getfixturevalue(kind)
     with archive(template, server.settings(server.new_bucket())) as (found, _):
-        named(found, list(PECULIAR[:12]))
+        assert_named_keys_are_findings(found, list(PECULIAR[:12]))
 
 
 def test_a_server_that_sorts_segments_is_audited_in_byte_order(seaweed: S3Server, template: Path) -> None:

@@ -50,7 +50,7 @@ def _image(number: int) -> Image:
 @contextmanager
 def _looker(place: StoreSettings, order: RestoreOrder) -> Iterator[BlobLooker]:
     with thread_pool(4, name="test") as pool:
-        yield originals(open_store(place), place, order, pool=pool, stop=Event())
+        yield originals(open_store(place), place, lists_restores=order.lists_restores, pool=pool, stop=Event())
 
 
 @settings(max_examples=rounds(4, 30))
