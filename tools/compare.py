@@ -17,7 +17,7 @@ import pillow_heif
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
 from imgctl.errors import ImgctlError
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import configure, render
 from imgctl.imaging.vips import pyvips

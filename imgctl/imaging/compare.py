@@ -1,7 +1,7 @@
 """Whether two files show the same picture: both rendered once more, small, and their pixels compared."""
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.render import NO_LIMITS, render
 from imgctl.imaging.source import Data, Source
 from imgctl.imaging.vips import pyvips

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from imgctl.errors import ImageRejected, ImgctlError
-from imgctl.imaging.bands import WHOLE
-from imgctl.imaging.colour import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
-from imgctl.imaging.decode import Decoded, Limits, MemoryNeeded
-from imgctl.imaging.decoders import decodes
-from imgctl.imaging.film import with_film
+from imgctl.imaging.colour.srgb import ProfileUnusable, has_alpha, in_range, on_background, to_srgb, without_profile
+from imgctl.imaging.decoders.bands import WHOLE
+from imgctl.imaging.decoders.choose import decodes
+from imgctl.imaging.decoders.decode import Decoded, Limits, MemoryNeeded
+from imgctl.imaging.decoders.film import with_film
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.raster import Raster, computed

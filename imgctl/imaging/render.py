@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected, ImgctlError
-from imgctl.imaging import pillow
-from imgctl.imaging.decode import Limits
-from imgctl.imaging.decoders import recognised
+from imgctl.imaging.decoders import pillow
+from imgctl.imaging.decoders.choose import recognised
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageCms
 
-from imgctl.imaging.colour import is_srgb
+from imgctl.imaging.colour.srgb import is_srgb
 from imgctl.imaging.render import render
 from imgctl.imaging.vips import pyvips
 from tests.imaging.pictures import (

@@ -5,7 +5,7 @@ import pytest
 
 from bench.photos import scene
 from imgctl.errors import ImageRejected, NotAnImage
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
 from imgctl.model import Recipe, Variant, VariantSpec

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected, ImgctlError, StoreUnavailable
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.probe import read_header
 from imgctl.imaging.probe import recognise as recognised

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.decode import RESERVED_BYTES, Limits, libvips_bytes, pillow_bytes
+from imgctl.imaging.decoders.decode import RESERVED_BYTES, Limits, libvips_bytes, pillow_bytes
+from imgctl.imaging.decoders.raw import FULL_BYTES, HALF_BYTES
 from imgctl.imaging.formats import Format
-from imgctl.imaging.raw import FULL_BYTES, HALF_BYTES
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render, time_allowed
 from imgctl.imaging.vips import pyvips

@@ -4,13 +4,13 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.decode import RESERVED_BYTES, Limits
-from imgctl.imaging.decoders import recognised
+from imgctl.imaging.decoders.choose import recognised
+from imgctl.imaging.decoders.decode import RESERVED_BYTES, Limits
+from imgctl.imaging.decoders.whole import missing_bytes
 from imgctl.imaging.formats import KNOWN, Kind
 from imgctl.imaging.probe import recognise
 from imgctl.imaging.recognise import sniff, sniff_named
 from imgctl.imaging.render import render
-from imgctl.imaging.whole import missing_bytes
 from tests.imaging.pictures import FINE, distance, encoded, full, quadrants, recipe_of
 from tests.imaging.raws import (
     DEVELOPED,

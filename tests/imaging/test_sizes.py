@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.probe import probe
 from imgctl.imaging.render import configure, render
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
+from imgctl.imaging.decoders.pillow import PLUGIN
 from imgctl.imaging.formats import KNOWN, Format
-from imgctl.imaging.pillow import PLUGIN
 from imgctl.imaging.probe import probe
 from imgctl.imaging.render import render
 from tests.imaging.pictures import FINE, distance, full, middles, patches, quadrants

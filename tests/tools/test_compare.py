@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from tests.imaging.pictures import encoded, quadrants
 from tests.imaging.tiffs import RGB, Layout, tiff
 from tools import compare

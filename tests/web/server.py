@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 
 from imgctl.config.settings import CatalogSettings, ServeSettings, Settings, StoreSettings
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Image
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.work.order import Batch, WorkOrder

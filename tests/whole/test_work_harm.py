@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Image, Status
 from tests.imaging.pictures import encoded
 from tests.parts.proxy import Fault, fault_proxy

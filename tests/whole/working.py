@@ -7,7 +7,7 @@ import zlib
 from binascii import crc32
 from contextlib import suppress
 
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.order import ImageOutcome, WorkOrder
 from imgctl.ops.work.processing import work

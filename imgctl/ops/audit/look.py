@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobMissing, ImgctlError
 from imgctl.imaging.compare import THRESHOLD, difference, small
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.imaging.render import configure
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status, Variant, is_archived

@@ -105,7 +105,7 @@ def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
 
 
 def _open(asked: tuple[bytes, Format | None, Format | None]) -> Format | None:
-    from imgctl.imaging.decoders import recognised
+    from imgctl.imaging.decoders.choose import recognised
     from imgctl.imaging.render import configure
 
     configure()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from imgctl.errors import BlobMissing, StoreError
-from imgctl.imaging.pillow import PLUGIN, decode, size_of
+from imgctl.imaging.decoders.pillow import PLUGIN, decode, size_of
 from imgctl.imaging.recognise import sniff
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Variant, fit

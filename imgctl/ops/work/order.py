@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.config.settings import Settings, StoreSettings
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe, Variant
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgctl.config.settings import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage
-from imgctl.imaging.decoders import opened_as
+from imgctl.imaging.decoders.choose import opened_as
 from imgctl.imaging.formats import KNOWN, SUPPORTED, Format, Kind, format_by_name, format_names, formats_named
 from imgctl.imaging.recognise import sniff
 from imgctl.imaging.render import render

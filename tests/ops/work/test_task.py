@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 from imgctl.config.settings import StoreSettings
-from imgctl.imaging.decode import Limits
+from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe
 from imgctl.ops.work.order import Batch, Job, WorkOrder
 from imgctl.ops.work.task import render_batch

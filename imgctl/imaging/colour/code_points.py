@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 
+from imgctl.imaging.colour.tone import NOMINAL_PEAK_NITS, hlg_light, pq_light, tone_mapped
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.heif import primary_properties
 from imgctl.imaging.source import Data, in_memory
-from imgctl.imaging.tone import NOMINAL_PEAK_NITS, hlg_light, pq_light, tone_mapped
 from imgctl.imaging.vips import pyvips
 
 Point = tuple[float, float]

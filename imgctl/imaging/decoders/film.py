@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.code_points import CodePoints, says_srgb
-from imgctl.imaging.decode import Decoded, Limits, check_memory, check_pixels
+from imgctl.imaging.colour.code_points import CodePoints, says_srgb
+from imgctl.imaging.decoders.decode import Decoded, Limits, check_memory, check_pixels
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import NO_EXIF
 from imgctl.imaging.metadata.quicktime import orientation_of

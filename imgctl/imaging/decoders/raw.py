@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from imgctl.imaging.decode import Decoded, Limits, check_memory, check_pixels, with_libvips
+from imgctl.imaging.decoders.decode import Decoded, Limits, check_memory, check_pixels, with_libvips
+from imgctl.imaging.decoders.whole import missing_bytes
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.probe import read_header
 from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
-from imgctl.imaging.whole import missing_bytes
 from imgctl.units import count_of
 
 # One thread each: the worker has a process for every processor. Both are read once, when the libraries are loaded.

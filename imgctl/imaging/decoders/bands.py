@@ -2,7 +2,8 @@
 
 import struct
 
-from imgctl.imaging.colour import colour_bands, has_alpha
+from imgctl.imaging.colour.srgb import colour_bands, has_alpha
+from imgctl.imaging.decoders.psd import has_transparency
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.tiff import (
     BITS,
@@ -15,7 +16,6 @@ from imgctl.imaging.metadata.tiff import (
     Entries,
     directories,
 )
-from imgctl.imaging.psd import has_transparency
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import load, pyvips
 

@@ -3,7 +3,7 @@
 import math
 import struct
 
-from imgctl.imaging.code_points import CodePoints, to_light
+from imgctl.imaging.colour.code_points import CodePoints, to_light
 from imgctl.imaging.vips import pyvips
 
 PROFILE = "icc-profile-data"

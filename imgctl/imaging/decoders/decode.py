@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging import pillow
-from imgctl.imaging.bands import alpha_is_named, is_bare_ycbcr, load_tiff, only_alpha
-from imgctl.imaging.code_points import CodePoints, code_points, is_grey_avif, says_srgb
-from imgctl.imaging.colour import PROFILE, colour_bands, without_profile
+from imgctl.imaging.colour.code_points import CodePoints, code_points, is_grey_avif, says_srgb
+from imgctl.imaging.colour.srgb import PROFILE, colour_bands, without_profile
+from imgctl.imaging.decoders import pillow
+from imgctl.imaging.decoders.bands import alpha_is_named, is_bare_ycbcr, load_tiff, only_alpha
+from imgctl.imaging.decoders.jxl import decode_jxl
+from imgctl.imaging.decoders.psd import load_psd
 from imgctl.imaging.formats import Format
-from imgctl.imaging.jxl import decode_jxl
 from imgctl.imaging.metadata.exif import Exif
 from imgctl.imaging.probe import read_header
-from imgctl.imaging.psd import load_psd
 from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import load, pyvips
 from imgctl.units import format_bytes

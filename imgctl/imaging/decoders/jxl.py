@@ -1,6 +1,6 @@
 """JPEG XL by libjxl, whole and in the calling thread."""
 
-from imgctl.imaging.pillow import Pixels
+from imgctl.imaging.decoders.pillow import Pixels
 from imgctl.imaging.source import Data
 
 _HALF_FLOATS = "F;16"

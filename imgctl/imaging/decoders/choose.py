@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from imgctl.imaging.decode import (
+from imgctl.imaging.decoders.decode import (
     Decoded,
     Limits,
     can_libvips,
@@ -11,9 +11,9 @@ from imgctl.imaging.decode import (
     with_libvips,
     with_pillow,
 )
+from imgctl.imaging.decoders.pillow import PLUGIN
+from imgctl.imaging.decoders.raw import Way, is_raw, raw_decodes
 from imgctl.imaging.formats import KNOWN, Format, Kind
-from imgctl.imaging.pillow import PLUGIN
-from imgctl.imaging.raw import Way, is_raw, raw_decodes
 from imgctl.imaging.source import Data
 
 

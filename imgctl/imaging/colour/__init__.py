@@ -1,0 +1,1 @@
+"""What colours mean, and their way into sRGB."""

@@ -1,0 +1,1 @@
+"""Decoders of every format, and the order to try them in."""
