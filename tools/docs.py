@@ -161,8 +161,8 @@ SIZE_ALONE = (
     Format.QOI,
     Format.MPEG,
 )
-SAYS = dict.fromkeys(SIZE_ALONE, "none") | dict.fromkeys((Format.CRW, Format.X3F), "none")
-SAYS |= dict.fromkeys((Format.AVI, Format.MTS, Format.WEBM, Format.MKV), "date")
+SAYS = dict.fromkeys(SIZE_ALONE, "none")
+SAYS |= dict.fromkeys((Format.CRW, Format.AVI, Format.MTS, Format.WEBM, Format.MKV), "date")
 
 
 def formats_table() -> str:

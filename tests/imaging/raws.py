@@ -12,6 +12,8 @@ from tests.imaging.pictures import encoded, quadrants
 from tests.imaging.stills import linear
 
 SIZE = (640, 480)
+TAKEN_SECONDS = 1_619_856_000
+"""2021-05-01 08:00:00 UTC, since 1970: what raws without EXIF say of their time."""
 RIGHT = 6
 """The EXIF orientation of every raw here: a quarter turn to the right."""
 
@@ -207,9 +209,10 @@ def crw(size: tuple[int, int] = SIZE) -> bytes:
     name = heap((0x080A, b"Canon\0Canon EOS 300D DIGITAL\0"))
     edges = struct.pack("<9H", 18, *size, 1, 1, 0, 0, size[0] - 1, size[1] - 1)
     turned = struct.pack("<2If4I", *size, 1.0, 90, 8, 1, 0)
-    whole = heap(
-        (0x300A, heap((0x2807, name), (0x1031, edges), (0x1810, turned))), (0x2007, preview(size)), (0x2005, bytes(999))
-    )
+    # Two hours east, which the last number says to be known.
+    taken = struct.pack("<IiI", TAKEN_SECONDS + 7200, 7200, 1 << 31)
+    properties = heap((0x2807, name), (0x1031, edges), (0x1810, turned), (0x180E, taken))
+    whole = heap((0x300A, properties), (0x2007, preview(size)), (0x2005, bytes(999)))
     return b"II\x1a\0\0\0HEAPCCDR\x02\0\1\0" + bytes(8) + whole
 
 
@@ -226,11 +229,17 @@ def cr3(size: tuple[int, int] = SIZE) -> bytes:
 
 
 def x3f(size: tuple[int, int] = SIZE) -> bytes:
-    """Sigma's sections with a preview alone."""
+    """Sigma's sections with a preview and properties alone."""
     head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 0)
     shown = b"SECi" + struct.pack("<6I", 0x00020000, 2, 18, *size, 0) + preview(size)
-    listed = b"SECd" + struct.pack("<4I", 0x00020000, 1, len(head), len(shown)) + b"IMAG"
-    return head + shown + listed + struct.pack("<I", len(head) + len(shown))
+    shown += bytes(-len(shown) % 4)
+    says = ("CAMMANUF", "SIGMA", "TIME", str(TAKEN_SECONDS))
+    places = [len("".join(f"{one}\0" for one in says[:at])) for at in range(len(says))]
+    text = "".join(f"{one}\0" for one in says).encode("utf-16-le")
+    told = b"SECp" + struct.pack("<9I", 0x00020000, 2, 0, 0, len(text) // 2, *places) + text
+    listed = b"SECd" + struct.pack("<4I", 0x00020000, 2, len(head), len(shown)) + b"IMAG"
+    listed += struct.pack("<2I", len(head) + len(shown), len(told)) + b"PROP"
+    return head + shown + told + listed + struct.pack("<I", len(head) + len(shown) + len(told))
 
 
 def mrw(size: tuple[int, int] = SIZE) -> bytes:

@@ -1,9 +1,11 @@
 """Metadata where raws, JPEG XL and iPhones keep them: in boxes and blocks of their own."""
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import brotli
+import pytest
 
 from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import read_header, recognise
@@ -11,7 +13,7 @@ from imgctl.imaging.source import in_memory
 from tests.imaging.containers import box
 from tests.imaging.films import apple_exif
 from tests.imaging.pictures import encoded, quadrants
-from tests.imaging.raws import RIGHT, Entry, directory, longs, preview, shorts, text
+from tests.imaging.raws import RIGHT, Entry, crw, directory, longs, preview, shorts, text, x3f
 
 TAKEN = datetime(2021, 5, 1, 8, tzinfo=UTC)
 
@@ -52,6 +54,29 @@ def test_the_date_of_a_raw_is_read_where_its_maker_keeps_it() -> None:
     assert exif_of(fuji, Format.RAF) == expected
     assert exif_of(minolta, Format.MRW) == expected
     assert exif_of(whole, Format.NEF) == expected
+
+
+@pytest.mark.parametrize(("kind", "made"), [(Format.CRW, crw), (Format.X3F, x3f)])
+def test_the_date_of_a_raw_without_exif_is_its_container_s(kind: Format, made: Callable[[], bytes]) -> None:
+    data = made()
+
+    assert recognise(data).taken_at == TAKEN
+    for cut in range(1, 200):
+        assert recognise(data[:-cut], kind).taken_at is None
+
+
+def test_the_jpeg_of_an_x3f_tells_more_than_its_properties() -> None:
+    data = x3f()
+    jpeg, says = preview(), b"Exif\0\0" + when([text(270, b"By the sea")])
+    told = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(says) + 2) + says + jpeg[2:]
+
+    at, listed = data.index(jpeg), data.index(b"SECd")
+    moved = data[:at] + told + data[at + len(jpeg) : listed]
+    head, size = at - 28, len(told) + 28
+    moved += b"SECd" + struct.pack("<4I", 0x00020000, 1, head, size) + b"IMAG" + struct.pack("<I", len(moved))
+
+    found = recognise(moved).exif
+    assert (found.taken_at, found.description) == (TAKEN, b"By the sea")
 
 
 def test_a_jpeg_xl_s_packed_metadata_are_read() -> None:

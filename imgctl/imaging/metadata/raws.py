@@ -1,10 +1,12 @@
-"""Camera raws: EXIF and XMP in a TIFF's first directory, in CR3's boxes, in the JPEG of a RAF, in a block of an MRW.
+"""Camera raws: EXIF and XMP in a TIFF's first directory, CR3's boxes, a RAF's JPEG, an MRW's block; CRW's and X3F's own dates.
 
 The size is LibRaw's to tell: what a directory calls width and height is a preview's, or a sensor's with its borders.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from imgctl.imaging.metadata.heif import XMP_UUID, boxes
 from imgctl.imaging.metadata.jpeg import read_jpeg
@@ -15,6 +17,13 @@ _CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # Of a RAF: where its JPEG lies, and how long that is (LibRaw, src/metadata/fuji.cpp).
 _RAF, _RAF_JPEG = b"FUJIFILMCCD-RAW", 84
 _MRW, _MRW_TIFF = b"\0MRM", b"\0TTW"
+# Canon's CIFF: heaps within heaps, of which some hold values in their lists (ExifTool, CanonRaw.pm).
+_CRW = b"HEAPCCDR"
+_CRW_TIME, _CRW_HEAPS, _CRW_KIND, _CRW_IN_LIST, _CRW_ZONE_KNOWN = 0x180E, (0x2800, 0x3000), 0x3800, 0xC000, 1 << 31
+# Sigma's sections: a JPEG as large as the sensor where there is one, and properties by name (ExifTool, SigmaRaw.pm).
+_X3F, _X3F_HEAD, _X3F_JPEG = b"FOVb", 28, (2, 18)
+_X3F_NAMED, _X3F_NAMES = int.from_bytes(b"PROP", "little"), 24
+_MOST_LISTED, _MOST_DIGITS = 512, 10
 
 
 def read_raw(source: Source) -> Contents:
@@ -27,6 +36,10 @@ def read_raw(source: Source) -> Contents:
         contents = read_jpeg(_part(source, start, length))
     elif head.startswith(_MRW):
         contents = _mrw(source)
+    elif head[6:14] == _CRW:
+        contents = Contents(taken_at=_crw_taken(source, int.from_bytes(head[2:6], "little")))
+    elif head.startswith(_X3F):
+        contents = _x3f(source)
     else:
         contents = read_tiff(source)
     return replace(contents, size=None, turned=True, pictures=1)
@@ -64,6 +77,63 @@ def _mrw(source: Source) -> Contents:
             return read_tiff(_part(source, at + 8, length))
         at += 8 + length
     return Contents()
+
+
+def _crw_taken(source: Source, start: int) -> datetime | None:
+    """The camera's local time, made UTC's where it knows its zone; the list of a heap lies at its end."""
+    heaps = [(start, source.size)]
+    for _ in range(_MOST_LISTED):
+        if not heaps:
+            break
+        start, end = heaps.pop()
+        at = start + _little(source.read(end - 4, 4))
+        count = min(_little(source.read(at, 2)), _MOST_LISTED)
+        for tag, size, offset in _rows("<HII", source.read(at + 2, 10 * count)):
+            if tag & _CRW_IN_LIST:
+                continue
+            if tag & _CRW_KIND in _CRW_HEAPS and size < end - start:
+                heaps.append((start + offset, start + offset + size))
+            elif tag == _CRW_TIME:
+                seconds, zone, known = struct.unpack("<IiI", source.read(start + offset, 12).ljust(12, b"\0"))
+                return _since_1970(seconds - (zone if known == _CRW_ZONE_KNOWN else 0))
+    return None
+
+
+def _x3f(source: Source) -> Contents:
+    """The JPEG's metadata, and TIME of the properties: seconds of the camera's local time."""
+    listed = _little(source.read(source.size - 4, 4))
+    count = min(_little(source.read(listed + 8, 4)), _MOST_LISTED)
+    contents, taken_at = Contents(), None
+    for offset, size, name in _rows("<3I", source.read(listed + 12, 12 * count)):
+        if name == _X3F_NAMED:
+            seconds = _properties(source.block(offset, offset + size)).get("TIME", "")
+            taken_at = _since_1970(int(seconds)) if seconds.isdecimal() and len(seconds) <= _MOST_DIGITS else None
+        elif struct.unpack("<II", source.read(offset + 8, 8).ljust(8, b"\0")) == _X3F_JPEG and not contents.exif.size:
+            contents = read_jpeg(_part(source, offset + _X3F_HEAD, size - _X3F_HEAD))
+    return replace(contents, taken_at=taken_at)
+
+
+def _properties(section: bytes) -> dict[str, str]:
+    """Names and values: pairs of places in a text of UTF-16, each ended by a NUL."""
+    count = min(_little(section[8:12]), _MOST_LISTED)
+    text = section[_X3F_NAMES + 8 * count :].decode("utf-16-le", "replace")
+    pairs = _rows("<II", section[_X3F_NAMES : _X3F_NAMES + 8 * count])
+    return {text[name:].partition("\0")[0]: text[value:].partition("\0")[0] for name, value in pairs}
+
+
+def _rows(layout: str, data: bytes) -> Iterator[tuple[int, ...]]:
+    """Whole rows of a list that may be cut off."""
+    size = struct.calcsize(layout)
+    return struct.iter_unpack(layout, data[: len(data) // size * size])
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _since_1970(seconds: int) -> datetime | None:
+    # What a camera without a clock writes is no date.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds) if 0 < seconds < 1 << 32 else None
 
 
 def _part(source: Source, start: int, length: int) -> Source:
