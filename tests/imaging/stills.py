@@ -61,6 +61,34 @@ def in_lab(image: Image.Image) -> Image.Image:
     return made
 
 
+def pam(image: Image.Image, kind: bytes, *, most: int = 255, behind: bytes = b"") -> bytes:
+    """Netpbm's file of any number of bands: `behind` is one more, the same for every pixel."""
+    layout = ">H" if most > 255 else ">B"
+    step = len(image.getbands())
+    samples = [struct.pack(layout, round(value * most / 255)) for value in image.tobytes()]
+    pixels = b"".join(b"".join(samples[at : at + step]) + behind for at in range(0, len(samples), step))
+    return pam_header(image, step + len(behind) // struct.calcsize(layout), most, kind) + pixels
+
+
+def pam_header(image: Image.Image, depth: int, most: int, kind: bytes) -> bytes:
+    head = f"P7\n# by hand\nHEIGHT {image.height}\nWIDTH {image.width}\nDEPTH {depth}\nMAXVAL {most}\nTUPLTYPE "
+    return head.encode() + kind + b"\nENDHDR\n"
+
+
+def pfm(image: Image.Image, *, order: str = "<") -> bytes:
+    """Floats of linear light, the lowest row first."""
+    lines = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes()
+    mark, sign = "PF" if image.mode == "RGB" else "Pf", "-" if order == "<" else ""
+    head = f"{mark}\n{image.width} {image.height}\n{sign}1.0\n"
+    return head.encode() + struct.pack(f"{order}{len(lines)}f", *map(linear, lines))
+
+
+def bitmap(image: Image.Image) -> bytes:
+    """A PSD of a picture of one bit a pixel; there 1 is black."""
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, image.height, image.width, 1, 0) + bytes(12)
+    return head + b"\0\0" + bytes(255 - byte for byte in image.tobytes())
+
+
 STILLS: dict[str, tuple[Format, Callable[[], bytes]]] = {
     "jxl": (Format.JXL, lambda: saved("JXL", lossless=True)),
     "jxl in boxes": (Format.JXL, lambda: saved("JXL", lossless=True, use_container=True)),
@@ -76,6 +104,12 @@ STILLS: dict[str, tuple[Format, Callable[[], bytes]]] = {
     "psb of 16 bits": (Format.PSB, lambda: photoshop(SMALL, big=True, bits=16)),
     "ppm": (Format.PNM, lambda: saved("PPM")),
     "ppm in text": (Format.PNM, lambda: b"P3\n# by hand\n96 64 255\n" + " ".join(map(str, SMALL.tobytes())).encode()),
+    "pam": (Format.PNM, lambda: pam(SMALL, b"RGB")),
+    "pam of 10 bits": (Format.PNM, lambda: pam(SMALL, b"RGB", most=1023)),
+    "pam with alpha": (Format.PNM, lambda: pam(SMALL, b"RGB_ALPHA", behind=b"\xff")),
+    "pam with a band of something": (Format.PNM, lambda: pam(SMALL, b"RGB", behind=b"\0")),
+    "pfm": (Format.PNM, lambda: pfm(SMALL)),
+    "pfm of big ends": (Format.PNM, lambda: pfm(SMALL, order=">")),
     "tga": (Format.TGA, lambda: saved("TGA")),
     "tga without its footer": (Format.TGA, lambda: saved("TGA")[:-26]),
     "tga of runs": (Format.TGA, lambda: saved("TGA", compression="tga_rle")),

@@ -1,16 +1,18 @@
 """Each format of scanners and painting programs: recognised by content, and rendered in the colours it was made of."""
 
 import io
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
 
+from imgctl.errors import ImageRejected
 from imgctl.imaging.decoders.pillow import PLUGIN
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.probe import probe
 from imgctl.imaging.render import render
 from tests.imaging.pictures import FINE, distance, full, middles, patches, quadrants
-from tests.imaging.stills import SMALL, STILLS, photoshop, saved
+from tests.imaging.stills import SMALL, STILLS, bitmap, pam, pfm, photoshop, saved
 
 # Of 255, on average over all channels and pixels, beside what Pillow was given to write.
 TOLERANCE = 1.0
@@ -26,6 +28,42 @@ def test_a_still_is_recognised_and_shows_its_colours(name: str) -> None:
     assert (probe(data).format, probe(data).width, probe(data).height) == (kind, *SMALL.size)
     assert (rendered.width, rendered.height, rendered.damage) == (*SMALL.size, None)
     assert distance(full(rendered), SMALL) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "made", [lambda grey: pam(grey, b"GRAYSCALE"), lambda grey: pam(grey, b"GRAYSCALE_ALPHA", behind=b"\xff"), pfm]
+)
+def test_grey_of_netpbm_is_grey(made: Callable[[Image.Image], bytes]) -> None:
+    grey = SMALL.convert("L")
+
+    assert distance(full(render(made(grey), FINE)), grey.convert("RGB")) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        bitmap,
+        lambda bits: pam(bits.convert("L"), b"BLACKANDWHITE", most=1),
+        lambda bits: saved("TIFF", "1", bits, tiffinfo={284: 2}),
+    ],
+    ids=["psd", "pam", "tiff of planes"],
+)
+def test_one_bit_a_pixel_is_black_and_white(made: Callable[[Image.Image], bytes]) -> None:
+    bits = SMALL.convert("1", dither=Image.Dither.NONE)
+
+    assert distance(full(render(made(bits), FINE)), bits.convert("RGB")) < TOLERANCE
+
+
+@pytest.mark.parametrize("made", [lambda: pam(SMALL, b"RGB"), lambda: pfm(SMALL)])
+def test_of_a_netpbm_file_that_is_cut_off_the_rows_that_are_there_are_shown(made: Callable[[], bytes]) -> None:
+    data = made()
+
+    rendered = render(data[: len(data) * 3 // 4], FINE)
+
+    assert rendered.damage is not None and "cut off" in rendered.damage
+    assert (rendered.width, rendered.height) == SMALL.size
+    with pytest.raises(ImageRejected, match="cut off"):
+        render(data[:80], FINE)
 
 
 def test_the_list_of_plugins_is_explicit() -> None:

@@ -23,6 +23,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _JPEG = 7
 # PlanarConfiguration: each band in a plane of its own.
 _APART = 2
+_WHOLE_BYTE = 8
 # ExtraSamples that are transparency; 0 is anything else, as Photoshop saves a selection.
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _ALPHA = frozenset((_ASSOCIATED, _UNASSOCIATED))
@@ -31,12 +32,14 @@ WHOLE = {"uchar": 255, "ushort": 65535}
 """White by the format of samples."""
 
 
-def is_bare_ycbcr(data: Data) -> bool:
-    """Whether a TIFF holds luma and chroma without JPEG's encoding, which libvips takes for red, green and blue."""
+def is_misread(data: Data) -> bool:
+    """Whether libvips misreads a TIFF: luma and chroma without JPEG's encoding as colours, bits in a plane apart as bytes."""
     found, first = _first_directory(data)
     if found is None:
         return False
-    return found.number(first.get(PHOTOMETRIC)) == _YCBCR and found.number(first.get(COMPRESSION)) != _JPEG
+    photometric, packing, planar = (found.number(first.get(tag)) for tag in (PHOTOMETRIC, COMPRESSION, PLANAR))
+    bits_apart = planar == _APART and found.number(first.get(BITS), 1) < _WHOLE_BYTE
+    return bits_apart or (photometric == _YCBCR and packing != _JPEG)
 
 
 def load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:

@@ -6,8 +6,9 @@ from imgctl.errors import ImageRejected
 from imgctl.imaging.colour.code_points import CodePoints, code_points, is_grey_avif, says_srgb
 from imgctl.imaging.colour.srgb import PROFILE, colour_bands, without_profile
 from imgctl.imaging.decoders import pillow
-from imgctl.imaging.decoders.bands import alpha_is_named, is_bare_ycbcr, load_tiff, only_alpha
+from imgctl.imaging.decoders.bands import alpha_is_named, is_misread, load_tiff, only_alpha
 from imgctl.imaging.decoders.jxl import decode_jxl
+from imgctl.imaging.decoders.pnm import is_pam_or_pfm, load_pnm
 from imgctl.imaging.decoders.psd import load_psd
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import Exif
@@ -29,7 +30,7 @@ _LOADERS = {
 }
 # Pillow opens much else as one of these.
 _WEAK = frozenset((Format.MPO, Format.TGA, Format.PCX, Format.ICO, Format.SGI, Format.PNM))
-_BY_BANDS = {Format.TIFF: load_tiff, Format.PSD: load_psd, Format.PSB: load_psd}
+_BY_BANDS = {Format.TIFF: load_tiff, Format.PSD: load_psd, Format.PSB: load_psd, Format.PNM: load_pnm}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
 # Bytes a pixel at the peak, measured with VmData; what is not named streams. A test holds them to be enough.
@@ -109,12 +110,14 @@ def _opens(data: Data, kind: Format) -> bool:
 def can_libvips(data: Data, kind: Format) -> bool:
     """Whether libvips decodes this rightly.
 
-    Its HEIF loader knows no HEVC and takes grey of limited range as it is, its TIFF loader no bare YCbCr.
+    Its HEIF loader knows no HEVC and takes grey of limited range as it is; its TIFF loader misreads some.
     """
     if kind is Format.TIFF:
-        return not is_bare_ycbcr(data)
+        return not is_misread(data)
     if kind is Format.AVIF:
         return not is_grey_avif(data)
+    if kind is Format.PNM:
+        return is_pam_or_pfm(data)
     return kind in _LOADERS or kind in _BY_BANDS
 
 

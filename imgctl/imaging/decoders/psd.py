@@ -17,7 +17,7 @@ _STRIP_LINES = 64
 _BITMAP, _INDEXED, _INK, _LAB = 0, 2, 4, 9
 _MODES = {_BITMAP: (0, 1), _INDEXED: (3, 1), 3: (2, 3), _INK: (5, 4), _LAB: (2, 3)}
 _GREY = (1, 1)
-_PACK_BITS, _APART, _UNASSOCIATED, _FLOAT = 32773, 2, 2, 3
+_PACK_BITS, _TOGETHER, _APART, _UNASSOCIATED, _FLOAT = 32773, 1, 2, 2, 3
 _STRIPS, _ROWS, _LENGTHS, _COLOURS, _SAMPLE_FORMAT, _PROFILE = 273, 278, 279, 320, 339, 34675
 _MERGED_TRANSPARENCY = frozenset((b"Mtrn", b"Mt16", b"Mt32"))
 _LONG_BLOCKS = frozenset((b"LMsk", b"Lr16", b"Lr32", b"Layr", b"Alph", b"FMsk", b"lnk2", *_MERGED_TRANSPARENCY))
@@ -133,7 +133,8 @@ def _as_tiff(data: Data, document: _Document) -> bytes:
         (SAMPLES, "H", [planes]),
         (_ROWS, "I", [_STRIP_LINES]),
         (_LENGTHS, "Q", lengths),
-        (PLANAR, "H", [_APART]),
+        # libvips reads planes apart as bytes: a bitmap's has bits.
+        (PLANAR, "H", [_APART if planes > 1 else _TOGETHER]),
     ]
     if document.mode == _INDEXED:
         table = data[document.colours_at : document.colours_at + 768]

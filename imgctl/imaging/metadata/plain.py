@@ -3,12 +3,15 @@
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from imgctl.imaging.source import Contents, Source
 
-_HEAD_BYTES = 4096
-_PNM = re.compile(rb"P[1-6fF]\s(?:\s|#[^\n]*\n)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s")
-_PAM = re.compile(rb"P7\n(?:[^\n]*\n)*?WIDTH (\d{1,9})\n(?:[^\n]*\n)*?HEIGHT (\d{1,9})\n")
+HEAD_BYTES = 4096
+_MOST_DIGITS = 9
+PNM = re.compile(rb"P[1-6fF]\s(?:\s|#[^\n]*\n)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s")
+_PAM_LINE = re.compile(rb"(?<=\n)(WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)[ \t]+([^\n]+)\n")
+_PAM_END = b"\nENDHDR\n"
 _ICON_ENTRY = 16
 
 Size = tuple[int, int]
@@ -19,15 +22,43 @@ def _sized(measure: Callable[[bytes], Size | None]) -> Callable[[Source], Conten
 
     def read(source: Source) -> Contents:
         try:
-            return Contents(size=measure(source.read(0, _HEAD_BYTES)))
+            return Contents(size=measure(source.read(0, HEAD_BYTES)))
         except struct.error:
             return Contents()
 
     return read
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pam:
+    """The header of Netpbm's PAM: `depth` samples a pixel of 0 to `most`, which begin at `pixels_at`."""
+
+    width: int
+    height: int
+    depth: int
+    most: int
+    kind: bytes
+    pixels_at: int
+
+
+def pam_of(head: bytes) -> Pam | None:
+    """What the first bytes of a file say of a PAM; None where they say none, or not all that is needed."""
+    end = head.find(_PAM_END)
+    if head[:3] != b"P7\n" or end < 0:
+        return None
+    said = dict(_PAM_LINE.findall(head[: end + 1]))
+    values = [said.get(name, b"").strip() for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")]
+    if not all(value.isdigit() and len(value) <= _MOST_DIGITS for value in values):
+        return None
+    width, height, depth, most = map(int, values)
+    kind = said.get(b"TUPLTYPE", b"").strip()
+    return Pam(width=width, height=height, depth=depth, most=most, kind=kind, pixels_at=end + len(_PAM_END))
+
+
 def _pnm(head: bytes) -> Size | None:
-    found = _PNM.match(head) or _PAM.match(head)
+    if pam := pam_of(head):
+        return pam.width, pam.height
+    found = PNM.match(head)
     return (int(found[1]), int(found[2])) if found else None
 
 
