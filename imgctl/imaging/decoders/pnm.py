@@ -37,7 +37,7 @@ def _pam(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
     if wide and sys.byteorder == "little":
         image = image.byteswap()
     colours = 1 if pam.depth < 3 else 3
-    # No more than the file names: what else lies behind the colours is no transparency.
+    # No more than the file names: whatever else lies behind the colours is dropped.
     shown = min(pam.depth, colours + pam.kind.endswith(b"_ALPHA"))
     image = image.extract_band(0, n=shown)
     if pam.most != white:

@@ -132,7 +132,7 @@ def _little(data: bytes) -> int:
 
 
 def _since_1970(seconds: int) -> datetime | None:
-    # What a camera without a clock writes is no date.
+    # Zero is what a camera without a clock writes.
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds) if 0 < seconds < 1 << 32 else None
 
 
