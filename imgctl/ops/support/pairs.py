@@ -38,7 +38,7 @@ class Paired:
 def pairs_of(parts: Parts, image: Image) -> tuple[Paired, ...]:
     """The owner's other images that belong to this one.
 
-    Rows of the same name but for its ending, or taken within five seconds, are candidates. A raw and its picture share
+    Rows of the same name but for its ending, or taken within five seconds, are candidates: those uploaded nearest to it. A raw and its picture share
     the name and the time; a Live Photo's files name the same ContentIdentifier, for which their heads are read.
     """
     with parts.catalog.read() as connection:

@@ -11,10 +11,12 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, fals
 from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import COLUMNS, SAFE, images, in_status, now
+from imgctl.store.catalog.schema import COLUMNS, images, in_status, now, status_literal
 
 PAGE_ROWS = 1000
 
+NEAR_ROWS = 10_000
+"""How many of an owner's rows on either side of one are looked through for others of the same exposure."""
 _MOST_ALIKE = 20
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 
@@ -153,15 +155,32 @@ def _images(connection: Connection, query: Select[*tuple[object, ...]]) -> list[
 def alike(connection: Connection, image: Image, *, stem: str, seconds: float) -> list[Image]:
     """The owner's other images of this file name but for its ending, then those taken within `seconds`; 20 at most.
 
-    No index serves it: the owner's rows are read.
+    Names and capture times have no index: NEAR_ROWS of the owner's rows on either side by `uploaded_at` are read, no more.
     """
-    named = images.c.name.ilike(f"{_plain(stem)}.%", escape="\\") if stem else false()
-    near: ColumnElement[bool] = false()
+    sides = [_alike(image, stem, seconds, later=later) for later in (False, True)]
+    found = [one for side in sides for one in _images(connection, side)]
+    beginning = f"{stem}.".casefold()
+
+    def distance(one: Image) -> tuple[bool, timedelta]:
+        return not (one.name or "").casefold().startswith(beginning), abs(one.uploaded_at - image.uploaded_at)
+
+    return sorted(found, key=distance)[:_MOST_ALIKE]
+
+
+def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*tuple[object, ...]]:
+    at = images.c.uploaded_at
+    side = at >= image.uploaded_at if later else at < image.uploaded_at
+    rows = select(*COLUMNS).where(images.c.user_id == image.user_id, side)
+    near = rows.order_by(at if later else at.desc()).limit(NEAR_ROWS).subquery()
+    named = near.c.name.ilike(f"{_plain(stem)}.%", escape="\\") if stem else false()
+    together: ColumnElement[bool] = false()
     if image.taken_at is not None:
         apart = timedelta(seconds=seconds)
-        near = images.c.taken_at.between(image.taken_at - apart, image.taken_at + apart)
-    query = select(*COLUMNS).where(images.c.user_id == image.user_id, images.c.id != image.id, SAFE, or_(named, near))
-    return _images(connection, query.order_by(case((named, 0), else_=1), images.c.id).limit(_MOST_ALIKE))
+        together = near.c.taken_at.between(image.taken_at - apart, image.taken_at + apart)
+    safe = near.c.status != status_literal(Status.UPLOADING)
+    query = select(near).where(near.c.id != image.id, safe, or_(named, together))
+    nearest = near.c.uploaded_at if later else near.c.uploaded_at.desc()
+    return query.order_by(case((named, 0), else_=1), nearest).limit(_MOST_ALIKE)
 
 
 def _like(pattern: str) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
-from imgctl.model import NewImage, Status
-from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.lookups import Scope, by_id, find, newest
-from imgctl.store.catalog.reservations import promise
+from imgctl.model import Image, NewImage, Status
+from imgctl.store.catalog import lookups
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.lookups import Scope, by_id, by_ids, find, newest
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
 
@@ -127,8 +129,6 @@ def test_a_row_that_is_gone_still_marks_a_page(catalog: Catalog, listed: list[Ne
 
 
 def test_listings_are_read_from_an_index(postgres_url: str) -> None:
-    from imgctl.store.catalog.engine import open_catalog
-
     catalog = open_catalog(postgres_url)
     plans = []
     with catalog.read() as connection:
@@ -144,3 +144,53 @@ def test_listings_are_read_from_an_index(postgres_url: str) -> None:
 
     assert "idx_user_recent" in plans[0]
     assert "Index Scan Backward using images_pkey" in plans[1]
+
+
+def _one_exposure(catalog: Catalog, names: Sequence[str]) -> dict[str, Image]:
+    """Images of one owner by their names, uploaded a second apart."""
+    rows = [replace(new_image(number), name=name) for number, name in enumerate(names)]
+    with catalog.write() as connection:
+        promise(connection, rows)
+        confirm(connection, [row.id for row in rows])
+    with catalog.read() as connection:
+        return {image.name or "": image for image in by_ids(connection, [row.id for row in rows]).values()}
+
+
+def test_one_exposure_is_looked_for_among_the_rows_nearest_to_it(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "NEAR_ROWS", 3)
+    rows = _one_exposure(catalog, ["A.mov", "1", "A.cr3", "2", "3", "a.HEIC", "a.jpg", "4", "A.mp4", "A.avi"])
+
+    with catalog.read() as connection:
+        found = lookups.alike(connection, rows["a.HEIC"], stem="a", seconds=5)
+
+    # Its own row counts among the later ones.
+    assert [one.name for one in found] == ["a.jpg", "A.cr3"]
+
+
+def test_an_owner_of_many_images_costs_a_look_for_one_exposure_no_more(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "NEAR_ROWS", 20)
+    catalog = open_catalog(postgres_url)
+    rows = _one_exposure(catalog, [f"IMG_{number}.jpg" for number in range(500)])
+    read = []
+    with catalog.read() as connection:
+        # What the planner does of itself where there are more.
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        connection.execute(text("SET LOCAL enable_sort = off"))
+        connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        for later in (False, True):
+            query = lookups._alike(rows["IMG_250.jpg"], "IMG_250", 5, later=later)
+            compiled = query.compile(connection, compile_kwargs={"render_postcompile": True})
+            explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {compiled}"
+            read += connection.exec_driver_sql(explained, dict(compiled.params)).scalar_one()
+    catalog.close()
+
+    assert [_rows_read(plan["Plan"]) for plan in read] == [20, 20]
+
+
+def _rows_read(plan: dict[str, Any]) -> int:
+    below = sum(_rows_read(one) for one in plan.get("Plans", ()))
+    return below + (plan["Actual Rows"] if "Scan" in plan["Node Type"] and "Relation Name" in plan else 0)
