@@ -6,11 +6,6 @@ from tests.whole.deployment import USER, Deployment
 PHOTOS = 6
 
 
-def inline(deployment: Deployment) -> Deployment:
-    """Renders in the command's own process: a start costs milliseconds."""
-    return deployment.with_settings(WORK_SCHEDULER="inline")
-
-
 def ready(deployment: Deployment) -> None:
     """Some photos, uploaded and worked."""
     place = deployment.directory / "photos"
@@ -18,5 +13,5 @@ def ready(deployment: Deployment) -> None:
     for number in range(PHOTOS):
         (place / f"{number}.jpg").write_bytes(photo(number))
     uploaded = deployment.run("upload", place, "--user", str(USER))
-    worked = inline(deployment).run("work", "--drain")
+    worked = deployment.run("work", "--drain")
     assert (uploaded.code, worked.code) == (0, 0), uploaded.err + worked.err

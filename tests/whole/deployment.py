@@ -30,7 +30,7 @@ FOREVER = 120.0
 
 # A server that has imported everything once and forks for each run: a run then costs milliseconds, not a start-up.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.whole.preload"])
+_context.set_forkserver_preload(["tests.whole.preload", "tests.whole.deployment"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +105,8 @@ class Deployment:
             "IMGCTL_CATALOG_URL": self.catalog_url,
             "IMGCTL_STORE_URL": self.store.url,
             "IMGCTL_STORE_ENDPOINT_URL": self.store.endpoint_url,
+            # Most tests are not about the pool, whose start costs as much as eight commands: see `with_pool`.
+            "IMGCTL_WORK_SCHEDULER": "inline",
             "IMGCTL_WORK_JOBS": "1",
             "IMGCTL_WORK_LEASE": "1s",
             "HOME": str(self.directory),
@@ -124,6 +126,10 @@ class Deployment:
     def with_settings(self, **settings: str) -> "Deployment":
         """The same deployment with more environment variables, named without their `IMGCTL_`."""
         return replace(self, settings=self.settings | {f"IMGCTL_{name}": value for name, value in settings.items()})
+
+    def with_pool(self) -> "Deployment":
+        """The same deployment, rendering in a child process as users' machines do, not in the command's own."""
+        return self.with_settings(WORK_SCHEDULER="")
 
     def in_environment(self, **variables: str) -> "Deployment":
         """The same deployment with more environment variables, named as they are."""

@@ -31,7 +31,7 @@ def small(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
 
 def _filled(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
     assert deployment.run("upload", place_of(album), "--user", str(USER)).code == 0
-    assert deployment.run("work", "--drain", "--scheduler", "inline").code == 0
+    assert deployment.run("work", "--drain").code == 0
     return deployment
 
 
@@ -99,7 +99,7 @@ def test_a_user_audit_asks_in_proportion_to_that_users_photos(servers: Deploymen
         for number in range(count):
             (place / f"{number}.jpg").write_bytes(photo(number))
         assert servers.run("upload", place, "--user", user).code == 0
-    assert servers.run("work", "--drain", "--scheduler", "inline").code == 0
+    assert servers.run("work", "--drain").code == 0
     with fault_proxy(servers.store.endpoint_url) as proxy:
         result = servers.through(proxy.url).run(*AT_ONCE, "--user", str(USER))
 
@@ -143,7 +143,7 @@ def test_a_listing_that_breaks_in_the_middle_is_an_error(
     servers: Deployment, album: dict[Path, bytes], harm: str
 ) -> None:
     assert servers.run("upload", place_of(album), "--user", str(USER)).code == 0
-    assert servers.run("work", "--drain", "--scheduler", "inline").code == 0
+    assert servers.run("work", "--drain").code == 0
     hasty = servers.with_settings(STORE_RETRIES="1")
     with altered_listings(servers.store.endpoint_url, harm=harm, page_keys=20) as url:
         result = hasty.through(url).run(*AT_ONCE)
@@ -172,10 +172,10 @@ def test_nothing_false_is_said_while_uploads_and_workers_run(deployment: Deploym
 def _busy(deployment: Deployment, place: Path, users: list[str]) -> None:
     for user in users:
         uploading = deployment.start("upload", place, "--user", user)
-        working = deployment.start("work", "--drain", "--scheduler", "inline")
+        working = deployment.start("work", "--drain")
         assert uploading.wait().code == 0
         assert working.wait().code == 0
-        assert deployment.run("work", "--drain", "--scheduler", "inline").code == 0
+        assert deployment.run("work", "--drain").code == 0
 
 
 def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[dict[str, object]]]:

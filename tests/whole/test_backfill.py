@@ -14,7 +14,7 @@ from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.soak import rounds
-from tests.whole.backfilling import PHOTOS, inline, ready
+from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 
 KILLS = rounds(8, 50)
@@ -94,7 +94,7 @@ def test_what_another_run_holds_is_waited_for_and_taken_over_when_it_died(deploy
         take(connection, [Hold(id=first.id, attempts=first.attempts)], lease_seconds=1.0)
     catalog.close()
 
-    result = inline(deployment).run("backfill", "--json")
+    result = deployment.run("backfill", "--json")
 
     assert result.code == 0, result.err
     assert result.summary["built"] == PHOTOS
@@ -107,7 +107,7 @@ def test_an_image_that_fails_keeps_its_variants_and_is_named(deployment: Deploym
     [broken, *_] = deployment.images()
     deployment.open_store().replace(broken.original_key or "", b"no picture", content_type="image/jpeg")
 
-    result = inline(deployment).run("backfill", "--force", "--json")
+    result = deployment.run("backfill", "--force", "--json")
 
     assert result.code == 3
     assert result.summary["built"] == PHOTOS - 1
@@ -120,7 +120,7 @@ def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deplo
     ready(deployment)
     before = _whole(deployment), [image.attempts for image in deployment.images()]
 
-    result = inline(deployment).run("backfill", "--force", "--variant", "thumb", "--limit", "4", "--dry-run", "--json")
+    result = deployment.run("backfill", "--force", "--variant", "thumb", "--limit", "4", "--dry-run", "--json")
 
     assert result.code == 0, result.err
     assert result.summary["planned"] == 4
@@ -130,7 +130,7 @@ def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deplo
 
 def test_a_store_that_is_away_for_a_while_fails_no_image(servers: Deployment) -> None:
     ready(servers)
-    impatient = inline(servers).with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
+    impatient = servers.with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:
         return Fault.SERVICE_UNAVAILABLE if number in OUTAGE else None
@@ -142,7 +142,7 @@ def test_a_store_that_is_away_for_a_while_fails_no_image(servers: Deployment) ->
     assert result.summary["built"] == PHOTOS
     assert result.summary["returned"]
     assert {image.leased_until for image in servers.images()} == {None}
-    assert inline(servers).with_settings(VARIANTS_THUMB_QUALITY="70").run("backfill", "--stale").code == 0
+    assert servers.with_settings(VARIANTS_THUMB_QUALITY="70").run("backfill", "--stale").code == 0
 
 
 def test_what_the_store_lacks_or_has_empty_is_found_by_looking_there(deployment: Deployment) -> None:
@@ -154,8 +154,8 @@ def test_what_the_store_lacks_or_has_empty_is_found_by_looking_there(deployment:
     intact = {blob.key: blob.etag for blob in store.scan()}
     del intact[second.full_key or ""]
 
-    blind = inline(deployment).run("backfill", "--json")
-    result = inline(deployment).run("backfill", "--verify", "--json")
+    blind = deployment.run("backfill", "--json")
+    result = deployment.run("backfill", "--verify", "--json")
 
     assert (blind.summary["built"], result.summary["built"]) == (0, 2)
     assert {record["id"]: record["variants"] for record in result.of("image")} == {
@@ -169,7 +169,7 @@ def test_what_the_store_lacks_or_has_empty_is_found_by_looking_there(deployment:
 
 def test_a_stopped_rebuild_goes_on_where_it_was(embedded: Deployment) -> None:
     ready(embedded)
-    force = partial(inline(embedded).run, "backfill", "--force", "--json")
+    force = partial(embedded.run, "backfill", "--force", "--json")
 
     first, second, third = force("--limit", "2"), force(), force()
 
@@ -180,7 +180,7 @@ def test_a_stopped_rebuild_goes_on_where_it_was(embedded: Deployment) -> None:
 def test_shards_share_the_images_among_them(deployment: Deployment) -> None:
     ready(deployment)
 
-    results = [inline(deployment).run("backfill", "--force", "--shard", f"{one}/3", "--json") for one in (1, 2, 3)]
+    results = [deployment.run("backfill", "--force", "--shard", f"{one}/3", "--json") for one in (1, 2, 3)]
 
     built = [str(record["id"]) for result in results for record in result.of("image")]
     assert sorted(built) == [str(image.id) for image in deployment.images()]
@@ -192,7 +192,7 @@ def test_only_the_named_images_are_built(deployment: Deployment) -> None:
     listed = deployment.directory / "ids.txt"
     listed.write_text("\n".join([*named, "0190b2b4-0000-7000-8000-00000000dead"]))
 
-    result = inline(deployment).run("backfill", "--force", "--ids-from", listed, "--json")
+    result = deployment.run("backfill", "--force", "--ids-from", listed, "--json")
 
     assert result.code == 3
     assert [record["id"] for record in result.of("image")] == named
@@ -217,7 +217,7 @@ def test_what_makes_no_sense_is_refused(embedded: Deployment, arguments: list[st
 def _unbroken(deployment: Deployment) -> tuple[dict[str, Deployment], dict[str, Whole]]:
     """The deployment with each format of thumbs and fulls, and the state in which an unbroken run leaves it."""
     ready(deployment)
-    base = inline(deployment)
+    base = deployment
     kinds = {one: base.with_settings(VARIANTS_THUMB_FORMAT=one, VARIANTS_FULL_FORMAT=one) for one in FORMATS}
     unbroken = {}
     for name in reversed(FORMATS):

@@ -9,7 +9,7 @@ from imgctl.model import Image, StorageClass
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
-from tests.whole.backfilling import PHOTOS, inline, ready
+from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.cold import archive, is_restore
 from tests.whole.deployment import USER, Deployment, Result
 from tests.whole.staged import Frozen, frozen
@@ -31,7 +31,7 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
         return None
 
     with fault_proxy(frozen.deployment.store.endpoint_url, policy=policy) as proxy:
-        run = inline(frozen.deployment.through(proxy.url)).run
+        run = frozen.deployment.through(proxy.url).run
         priced = run(*FORCE)
         unasked = len(asked)
         first = run(*ASK)
@@ -65,7 +65,7 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
 def test_restores_end_with_the_budget(frozen: Frozen) -> None:
     ready(frozen.deployment)
     _archived(frozen.deployment, 3)
-    run = inline(frozen.deployment).run
+    run = frozen.deployment.run
     each = Decimal(_tiers(run(*FORCE))["expedited"]) / 3
 
     result = run(*FORCE, "--restore", "expedited", "--max-usd", str(each * 2 + each / 2))
@@ -84,7 +84,7 @@ def test_restores_want_a_budget_or_consent(frozen: Frozen) -> None:
 def test_originals_of_a_directory_are_restored_free_and_at_once(embedded: Deployment) -> None:
     ready(embedded)
     _archived(embedded, 2)
-    run = inline(embedded).run
+    run = embedded.run
 
     priced, asked, built = run(*FORCE), run(*FORCE, "--restore", "bulk"), run(*FORCE, "--require-all")
 

@@ -54,7 +54,7 @@ def test_uploads_and_work_run_with_every_number_at_its_bound(embedded: Deploymen
     photo.write_bytes(encoded(quadrants(), "JPEG"))
     # A limit of one pixel refuses every picture; it is tried alone below.
     chosen = {one[0]: one[2:][bound - 2] for one in RUN if one[0] != "work.max_pixels"}
-    deployment = embedded.with_settings(**variables(chosen), LOG_FILE=str(embedded.directory / "log"))
+    deployment = embedded.with_pool().with_settings(**variables(chosen), LOG_FILE=str(embedded.directory / "log"))
 
     for command in (["upload", photo, "--user", str(USER)], ["work", "--drain"], ["backfill", "--yes"], ["ls"]):
         result = deployment.run(*command)

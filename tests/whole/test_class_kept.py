@@ -11,7 +11,7 @@ from imgctl.model import Image
 from imgctl.store.catalog.engine import open_catalog
 from tests.parts.seaweed import S3Server
 from tests.store.catalog.rows import requeue
-from tests.whole.backfilling import PHOTOS, inline, ready
+from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment, Result
 
@@ -27,7 +27,7 @@ class Cold:
         directory.mkdir()
         self.bucket, self.client = server.new_bucket(), server.client()
         place = Deployment(directory=directory, catalog_url=catalog_url, store=server.settings(self.bucket))
-        self.deployment = inline(place)
+        self.deployment = place
         ready(self.deployment)
         self.rows = self.deployment.images()[:ARCHIVED]
         self.names = directory / "archived.txt"
@@ -101,7 +101,7 @@ def test_no_other_command_resets_the_class_of_an_original(cold: Cold) -> None:
     cold.run("repair", "--apply", "--grace", "0s", "--storage-class")
     cold.assert_kept("repair of a lost variant")
     cold.requeue()
-    worked = cold.run("work", "--drain", "--scheduler", "inline", "--json")
+    worked = cold.run("work", "--drain", "--json")
     cold.assert_kept("work on what was restored")
     _run_writers(cold, manifest)
     built = cold.run("backfill", "--force", "--json")
@@ -131,7 +131,7 @@ def _run_writers(cold: Cold, manifest: Path) -> None:
     commands: list[tuple[str | Path, ...]] = [
         ("upload", cold.deployment.directory / "photos", "--user", str(USER)),
         ("insert", manifest, "--yes"),
-        ("work", "--drain", "--scheduler", "inline"),
+        ("work", "--drain"),
         ("audit", *audit, "--fail-on", "class_drift,missing_original,size_mismatch"),
         ("repair", "--apply", *audit),
     ]

@@ -13,7 +13,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "photos"
 
 def test_photos_go_from_a_directory_to_ready(deployment: Deployment, album: dict[Path, bytes]) -> None:
     uploaded = deployment.run("upload", place_of(album), "--user", str(USER), "--json")
-    worked = deployment.run("work", "--drain", "--json")
+    worked = deployment.with_pool().run("work", "--drain", "--json")
     listed = deployment.run("ls", "--user", str(USER), "--json")
 
     assert (uploaded.code, worked.code, listed.code) == (0, 0, 0), uploaded.err + worked.err

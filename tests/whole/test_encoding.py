@@ -14,7 +14,7 @@ NOT_UNICODE = pytest.mark.parametrize("encoded_url", ["SQL_ASCII", "LATIN1", "EU
 COMMANDS = (
     ["init"],
     ["upload", ".", "--user", str(USER)],
-    ["work", "--drain", "--scheduler", "inline"],
+    ["work", "--drain"],
     ["audit"],
     ["ls"],
     ["stats"],

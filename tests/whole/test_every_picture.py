@@ -62,7 +62,7 @@ def pairs_shown(deployment: Deployment, row: Image) -> list[tuple[str, str]]:
 
 def test_every_file_has_a_row_and_is_shown(embedded: Deployment, home: Path) -> None:
     uploaded = embedded.run("upload", home, "--user", str(USER), "--json")
-    worked = embedded.run("work", "--drain", "--json")
+    worked = embedded.with_pool().run("work", "--drain", "--json")
 
     assert (uploaded.code, uploaded.summary["uploaded"]) == (0, 11), uploaded.err
     assert (worked.code, worked.summary["ready"]) == (0, 11), worked.err
@@ -108,7 +108,7 @@ def test_the_film_behind_a_motion_photo_stays_in_its_original(embedded: Deployme
     (tmp_path / "MVIMG_1.jpg").write_bytes(motion)
 
     assert embedded.run("upload", tmp_path / "MVIMG_1.jpg", "--user", str(USER)).code == 0
-    assert embedded.run("work", "--drain", "--scheduler", "inline").code == 0
+    assert embedded.run("work", "--drain").code == 0
 
     [image] = embedded.images()
     assert (image.status, image.content_type, image.error) == (Status.READY, "image/jpeg", None)
@@ -126,7 +126,7 @@ def test_every_format_is_taken_by_its_content_and_shown(embedded: Deployment, tm
         (place / name).write_bytes(data)
 
     uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
-    worked = embedded.run("work", "--drain", "--json")
+    worked = embedded.with_pool().run("work", "--drain", "--json")
 
     rows = {image.name: image for image in embedded.images()}
     taken = {KNOWN[kind].content_type for kind, _ in RAWS.values()}

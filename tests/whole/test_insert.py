@@ -42,7 +42,7 @@ def test_inserted_blobs_are_rendered_listed_and_inserted_once(deployment: Deploy
     manifest = arrange(deployment)
 
     first = deployment.run("insert", manifest, "--yes", "--json")
-    worked = deployment.run("work", "--drain", "--scheduler", "inline")
+    worked = deployment.run("work", "--drain")
     again = deployment.run("insert", manifest, "--yes", "--json")
 
     assert (first.code, worked.code, again.code) == (0, 0, 0), first.err + worked.err + again.err

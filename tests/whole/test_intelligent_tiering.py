@@ -37,7 +37,7 @@ def test_from_the_archive_tier_to_ready(tiered: Deployment, photos: Path, tier: 
     tiered.run("upload", photos, "--user", str(USER))
     with intelligent_tiering(tiered.store.endpoint_url, tier=tier) as box:
         deployment = tiered.through(box.url)
-        parked = deployment.run("work", "--drain", "--scheduler", "inline", "--json")
+        parked = deployment.run("work", "--drain", "--json")
         status = deployment.run("restore", *ALL, "--status", "--json")
         learned = {image.storage_class for image in deployment.images()}
         drift = deployment.run("audit", "--grace", "0s", "--storage-class", "--json")
@@ -45,7 +45,7 @@ def test_from_the_archive_tier_to_ready(tiered: Deployment, photos: Path, tier: 
         again = deployment.run("restore", *ALL, "--yes", "--json")
         box.finish()
         back = deployment.run("restore", *ALL, "--status", "--json")
-        built = deployment.run("work", "--drain", "--scheduler", "inline", "--json")
+        built = deployment.run("work", "--drain", "--json")
         healthy = deployment.run("audit", "--grace", "0s", "--storage-class", "--json")
 
     assert [one["state"] for one in status.of("image")] == ["archived"] * PHOTOS
@@ -64,7 +64,7 @@ def test_variants_of_archived_originals_are_offered_for_a_price_and_told_apart(
     tiered: Deployment, photos: Path
 ) -> None:
     tiered.run("upload", photos, "--user", str(USER))
-    tiered.run("work", "--drain", "--scheduler", "inline")
+    tiered.run("work", "--drain")
     with intelligent_tiering(tiered.store.endpoint_url) as box:
         deployment = tiered.through(box.url)
         found = deployment.run("audit", "--grace", "0s", "--storage-class", "--json")

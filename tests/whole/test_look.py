@@ -37,10 +37,9 @@ def filled(embedded: Deployment, tmp_path: Path) -> Deployment:
         (plain, turned, ImageOps.mirror(plain), ImageOps.invert(plain), ImageOps.invert(turned))
     ):
         picture.save(place / f"{number}.jpg", quality=92)
-    inline = replace(embedded, settings={"IMGCTL_WORK_SCHEDULER": "inline"})
-    assert inline.run("upload", place, "--user", str(USER)).code == 0
-    assert inline.run("work", "--drain").code == 0
-    return inline
+    assert embedded.run("upload", place, "--user", str(USER)).code == 0
+    assert embedded.run("work", "--drain").code == 0
+    return embedded
 
 
 def test_good_variants_are_no_finding(filled: Deployment) -> None:

@@ -41,7 +41,7 @@ def test_a_test_run_leaves_the_temporary_directory_as_it_found_it() -> None:
 
 def test_a_killed_worker_leaves_nothing_after_the_next_run(embedded: Deployment, album: dict[Path, bytes]) -> None:
     (outer := embedded.directory / "tmp").mkdir()
-    deployment = embedded.in_environment(TMPDIR=str(outer))
+    deployment = embedded.with_pool().in_environment(TMPDIR=str(outer))
     deployment.run("upload", place_of(album), "--user", str(USER))
     for _ in range(3):
         run = deployment.start("work", "--drain", "--json")

@@ -15,7 +15,7 @@ from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
 from tests.whole.test_serve import SERVE, address, ended, send
 
-IDLE = ("work", "--scheduler", "inline", "--max-duration", "2s")
+IDLE = ("work", "--max-duration", "2s")
 
 # What a session would keep when its transaction has ended.
 KEPT = re.compile(
@@ -48,7 +48,7 @@ def test_upload_work_and_audit_end_as_without_a_pooler(pooled: Deployment, album
         pooled.run("init"),
         pooled.run("upload", place_of(album), "--user", str(USER)),
         pooled.run("upload", place_of(album), "--user", str(USER), "--journal", "none"),
-        pooled.run("work", "--drain", "--scheduler", "inline"),
+        pooled.run("work", "--drain"),
         pooled.run("audit", "--grace", "0s"),
         pooled.run("stats"),
         pooled.run("ls", "--json"),
@@ -64,7 +64,7 @@ def test_two_workers_and_two_uploads_share_two_sessions(pooled: Deployment, albu
     uploads = [pooled.start("upload", place_of(album), "--user", str(USER), "--journal", "none") for _ in range(2)]
     assert [run.wait().code for run in uploads] == [0, 0]
 
-    workers = [pooled.start("work", "--drain", "--scheduler", "inline") for _ in range(2)]
+    workers = [pooled.start("work", "--drain") for _ in range(2)]
 
     assert [run.wait().code for run in workers] == [0, 0]
     assert_whole(pooled, album.values(), status=Status.READY)
@@ -72,7 +72,7 @@ def test_two_workers_and_two_uploads_share_two_sessions(pooled: Deployment, albu
 
 def test_an_idle_worker_finds_an_upload_by_polling(pooled: Deployment, album: dict[Path, bytes]) -> None:
     pooled.run("init")
-    worker = pooled.with_settings(WORK_POLL="1h").start("work", "--scheduler", "inline", "--limit", "1")
+    worker = pooled.with_settings(WORK_POLL="1h").start("work", "--limit", "1")
     assert pooled.run("upload", next(iter(album)), "--user", str(USER)).code == 0
 
     result = worker.wait()
@@ -128,11 +128,11 @@ def _arranged(deployment: Deployment, directory: Path) -> Iterator[tuple[str, li
     deployment.open_store().replace("legacy/9.jpg", photo(9), content_type="image/jpeg")
     legacy.write_text(json.dumps({"key": "legacy/9.jpg", "user_id": str(USER)}) + "\n")
     yield "insert", ["insert", str(legacy), "--yes"]
-    yield "work", ["work", "--drain", "--scheduler", "inline"]
+    yield "work", ["work", "--drain"]
     deployment.open_store().delete(["legacy/9.jpg"])
     yield "audit", ["audit", "--grace", "0s", "--deep", "--look", "2", "--storage-class"]
     yield "repair", ["repair", "--grace", "0s", "--apply"]
-    yield "backfill", ["backfill", "--force", "--scheduler", "inline", "--yes"]
+    yield "backfill", ["backfill", "--force", "--yes"]
     yield "backfill --metadata", ["backfill", "--metadata", "--yes"]
     cold = ["transition", "--to", "GLACIER", "--older-than", "0s", "--min-size", "0"]
     yield "transition --plan", [*cold, "--plan", str(plan)]

@@ -28,7 +28,7 @@ TRASH_ALL = ["--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "
 
 def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deployment, album: dict[Path, bytes]) -> None:
     deployment.run("upload", place_of(album), "--user", str(USER))
-    deployment.run("work", "--drain", "--scheduler", "inline")
+    deployment.run("work", "--drain")
     images, store = deployment.images(), deployment.open_store()
     whole = {blob.key for blob in store.scan()}
     store.delete([images[0].thumb_key or "", images[1].full_key or ""])
@@ -38,7 +38,7 @@ def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deploymen
     found.write_text(audited.out)
     dry = deployment.run("repair", found, "--json")
     mended = deployment.run("repair", found, "--apply", "--json")
-    worked = deployment.run("work", "--drain", "--scheduler", "inline")
+    worked = deployment.run("work", "--drain")
 
     assert audited.code == 4
     assert [one["fate"] for one in dry.of("repair")] == ["planned", "planned"]
@@ -51,7 +51,7 @@ def test_an_audit_is_mended_and_what_was_requeued_is_built(deployment: Deploymen
 
 def test_the_command_that_show_names_mends_the_image(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run("upload", place_of(album), "--user", str(USER))
-    embedded.run("work", "--drain", "--scheduler", "inline")
+    embedded.run("work", "--drain")
     image = embedded.images()[0]
     embedded.open_store().delete([image.medium_key or ""])
 

@@ -30,7 +30,7 @@ ALL = ("--since", "2000-01-01")
 def _uploaded(deployment: Deployment, album: dict[Path, bytes], *, built: bool = False) -> list[UUID]:
     deployment.run("upload", place_of(album), "--user", str(USER))
     if built:
-        deployment.run("work", "--drain", "--scheduler", "inline")
+        deployment.run("work", "--drain")
     return [image.id for image in deployment.images()]
 
 
@@ -73,14 +73,14 @@ def test_from_archived_to_readable_and_back(frozen: Frozen, album: dict[Path, by
     with _counted(frozen.deployment) as (deployment, asked):
         seen = deployment.run("restore", "--status", "--json")
         _requeue(deployment, ids[:2])
-        idle = deployment.run("work", "--drain", "--scheduler", "inline", "--json")
+        idle = deployment.run("work", "--drain", "--json")
         refused = deployment.run("restore", *ALL)
         first = deployment.run("restore", *ALL, "--yes", "--json")
         second = deployment.run("restore", *ALL, "--yes", "--json")
         frozen.finish()
         third = deployment.run("restore", *ALL, "--yes", "--json")
         until = {image.restored_until for image in deployment.images()}
-        work = deployment.run("work", "--drain", "--scheduler", "inline", "--json")
+        work = deployment.run("work", "--drain", "--json")
         frozen.expire()
         expired = deployment.run("restore", "--status", "--json")
         after = deployment.images()
@@ -108,7 +108,7 @@ def test_waiting_for_a_restore_costs_no_attempt(frozen: Frozen, album: dict[Path
     archive_all(deployment)
     deployment.run("restore", "--status")
 
-    idle = deployment.run("work", "--drain", "--scheduler", "inline")
+    idle = deployment.run("work", "--drain")
 
     assert idle.code == 0
     assert {(image.attempts, image.status) for image in deployment.images()} == {(0, Status.PROCESSING)}
@@ -120,10 +120,10 @@ def test_work_learns_that_an_original_is_archived_and_blames_no_image(
     _uploaded(embedded, album)
     archive_all(embedded, to=StorageClass.DEEP_ARCHIVE)
 
-    learnt = embedded.run("work", "--drain", "--scheduler", "inline", "--json")
+    learnt = embedded.run("work", "--drain", "--json")
     between = embedded.images()
     embedded.run("restore", *ALL)
-    work = embedded.run("work", "--drain", "--scheduler", "inline", "--json")
+    work = embedded.run("work", "--drain", "--json")
 
     assert learnt.code == 0 and _counts(learnt) == {"archived": PHOTOS, "awaiting_restore": PHOTOS}
     assert f"imgctl restore {between[0].original_key}" in (between[0].error or "")
@@ -208,7 +208,7 @@ def test_a_directory_restores_at_once_and_for_good_in_one_go(embedded: Deploymen
 
     shown = embedded.run("restore", *ALL)
     again = embedded.run("restore", *ALL, "--json")
-    work = embedded.run("work", "--drain", "--scheduler", "inline", "--json")
+    work = embedded.run("work", "--drain", "--json")
     back = embedded.run("restore", *ALL, "--permanent", "--wait", "--json")
 
     assert shown.code == 0 and "20 requested" in shown.out
@@ -241,7 +241,7 @@ def test_an_expiry_in_a_directory_is_noticed(embedded: Deployment, album: dict[P
         held.note_restore(image.original_key or "", datetime.now(UTC) - timedelta(minutes=1))
 
     expired = embedded.run("restore", "--status", "--json")
-    idle = embedded.run("work", "--drain", "--scheduler", "inline", "--json")
+    idle = embedded.run("work", "--drain", "--json")
 
     assert _counts(expired) == {"expired": PHOTOS}
     assert {image.restored_until for image in embedded.images()} == {None}

@@ -36,7 +36,7 @@ def fill(deployment: Deployment, tmp_path: Path) -> Deployment:
     for number in range(3):
         (place / f"{number}.jpg").write_bytes(photo(number))
     assert deployment.run("upload", place, "--user", str(USER)).code == 0
-    assert deployment.run("work", "--drain", "--scheduler", "inline").code == 0
+    assert deployment.run("work", "--drain").code == 0
     return deployment
 
 

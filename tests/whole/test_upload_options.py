@@ -191,7 +191,7 @@ def test_a_report_accounts_for_every_file(embedded: Deployment) -> None:
 
 def test_the_store_itself_is_never_uploaded(embedded: Deployment, album: dict[Path, bytes]) -> None:
     embedded.run(*UPLOAD, place_of(album))
-    embedded.run("work", "--drain", "--scheduler", "inline")
+    embedded.run("work", "--drain")
 
     result = embedded.run(*UPLOAD, embedded.directory, "--json")
 

@@ -43,7 +43,7 @@ def test_a_cluster_makes_what_local_processes_make(
     for deployment in (servers, embedded):
         deployment.run(*UPLOAD, place_of(album))
 
-    local = embedded.run("work", "--drain")
+    local = embedded.with_pool().run("work", "--drain")
     remote = servers.run("work", "--drain", "--scheduler", scheduler, "--json")
 
     assert (local.code, remote.code) == (0, 0), local.err + remote.err

@@ -44,7 +44,7 @@ def test_damaged_pictures_end_ready_or_failed_and_the_worker_lives(
             (place / f"{kind}-{number}.bin").write_bytes(_mutated(data, rng))
     uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
 
-    worked = embedded.with_settings(WORK_MAX_PIXELS="1_000_000").run("work", "--drain", "--json")
+    worked = embedded.with_pool().with_settings(WORK_MAX_PIXELS="1_000_000").run("work", "--drain", "--json")
 
     images = embedded.images()
     assert len(images) == uploaded.summary["uploaded"]

@@ -43,7 +43,7 @@ def test_four_workers_put_each_variant_exactly_once(servers: Deployment, large_a
 
     with fault_proxy(servers.store.endpoint_url, policy=count) as proxy:
         # Long leases: on a busy machine nobody may lose one here.
-        near = servers.through(proxy.url).with_settings(WORK_LEASE="60s")
+        near = servers.with_pool().through(proxy.url).with_settings(WORK_LEASE="60s")
         results = [run.wait() for run in [near.start("work", "--drain", "--json") for _ in range(4)]]
 
     assert [result.code for result in results] == [0, 0, 0, 0], [result.err for result in results]
@@ -62,7 +62,7 @@ def test_a_worker_that_was_frozen_past_its_leases_changes_nothing(
     sent = Event()
 
     with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGSTOP, sent)) as proxy:
-        running.append(servers.through(proxy.url).start("work", "--drain", "--json"))
+        running.append(servers.with_pool().through(proxy.url).start("work", "--drain", "--json"))
         assert sent.wait(FOREVER)
         other = servers.run("work", "--drain")
         before = servers.images()
@@ -97,7 +97,7 @@ def test_sigterm_finishes_what_flies_and_leaves_no_lease(servers: Deployment, la
     running: list[Run] = []
 
     with fault_proxy(servers.store.endpoint_url, policy=_signal_at_a_put(running, signal.SIGTERM, Event())) as proxy:
-        running.append(servers.through(proxy.url).start("work", "--json"))
+        running.append(servers.with_pool().through(proxy.url).start("work", "--json"))
         stopped = running[0].wait()
     left = servers.images()
     again = servers.run("work", "--drain")
