@@ -32,6 +32,10 @@ class Asked(Options):
     since: datetime | None = option(None, "Modified at or after: 24h (ago), 2026-11-22.")
     until: datetime | None = option(None, "Modified before.")
     leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
+    takeout_trashed: bool = flag("Also what was in the bin of Google or Apple Photos.")
+    takeout_archived: bool = switch(
+        "--takeout-archived/--no-takeout-archived", "Also what was archived or hidden there (default)."
+    )
     follow_links: bool = flag("Follow symbolic links; loops are found.")
     junk_filter: bool = switch("--junk-filter/--no-junk-filter", "Leave out hidden and system files (default).")
     uploaded_at: UploadedAt = option(UploadedAt.NOW, "The image's date.")
@@ -52,6 +56,8 @@ EXPECTED = frozenset(
         Reason.OUTSIDE_DATES,
         Reason.JUNK,
         Reason.SIDECAR,
+        Reason.TRASHED,
+        Reason.HIDDEN,
         Reason.LEFT_OUT,
         Reason.NOT_TRIED,
     )

@@ -8,30 +8,40 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from imgctl.dates import EPOCH
+from imgctl.imaging.formats import format_by_name, is_film
 
 LONGEST = 2**20
-# Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them.
+# Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them, and a photo's to as many.
 _LONGEST_STEM = 46
+_LONGEST_PHOTO = 51
 _SUFFIX = ".supplemental-metadata"
+# Elsewhere than at 46 units too, where exports were unpacked by other tools: `.suppl`, `.s`, `.`.
+_SUPPLEMENT = re.compile(r"(.+)\.([a-z-]*)(\(\d{1,5}\))?", re.IGNORECASE | re.DOTALL)
 # What Google Photos adds to the name of an edited copy, in the language of its owner. The first two lines are seen in
 # exports: English, then Polish, German, Dutch, Japanese, Italian, French, Spanish and Catalan (the lists of
 # GooglePhotosTakeoutHelper, lib/extras.dart, and of PhotoMigrator). The third is what other tools list without a sample
 # (immich-go's takeout notes); a wrong one does no harm, as a JSON of the whole name is preferred.
 _EDITED = (
-    "edited|effects|smile|mix|collage|animation|motion|"
+    "|edited|effects|smile|mix|collage|animation|motion|"
     "edytowane|bearbeitet|bewerkt|編集済み|modificato|modifié|ha editado|editat|"
-    "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨"
+    "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨|"
 )
-_EDITED_COPY = re.compile(rf"(.+)-(?:{_EDITED})", re.IGNORECASE | re.DOTALL)
 _NUMBERED = re.compile(r"(.+)(\(\d{1,5}\))", re.DOTALL)
+# What the still of a Live or Motion Photo, or the original of an edited JPEG, may be.
+_STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeout:
-    """A photo by its JSON file: aware UTC capture time, and what its owner wrote about it."""
+    """What an export says of a photo: aware UTC capture time, what its owner wrote, and where it lay in the library.
+
+    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple).
+    """
 
     taken_at: datetime | None = None
     description: str | None = None
+    trashed: bool = False
+    hidden: bool = False
 
 
 NO_TAKEOUT = Takeout()
@@ -42,14 +52,37 @@ def sidecar_names(photo: str) -> list[str]:
 
     `a.jpg` has `a.jpg.supplemental-metadata.json` (since 2024, cut where too long) or `a.jpg.json`, or either without
     `.jpg`; the number of `a(1).jpg` moves to the end of the name; `a-edited.jpg` shares that of `a.jpg` unless it has
-    its own.
+    its own, and so does the film of a Live Photo.
     """
     stem, dot, extension = photo.rpartition(".")
     if not stem:
         stem, dot, extension = photo, "", ""
-    forms = dict.fromkeys((_numbered(stem), *_originals(stem)))
-    names = (name for bare, number in forms for name in _names(bare, number, f"{dot}{extension}"))
+    ending = f"{dot}{extension}"
+    names = [*_names(*_numbered(stem), ending)]
+    originals = [*_originals(stem, ending)]
+    for one in (ending, *_STILLS):
+        names += (name for bare, number in originals for name in _names(bare, number, one))
+    if extension.lower() in {"jpg", "jpeg"}:
+        names += _names(*_numbered(stem), ".jpeg" if extension.lower() == "jpg" else ".jpg")
+    if is_film(photo) or format_by_name(photo) is None:
+        names += (name for still in _STILLS for whole in (stem, photo) for name in _names(*_numbered(whole), still))
+    # The copies of an edited one are numbered though its original is not.
+    names += (name for bare, number in originals if number for name in _names(bare, "", ending))
     return [f"{name}.json" for name in dict.fromkeys(names)]
+
+
+def without_supplement(name: str) -> str:
+    """The name of a JSON file as if Takeout had not added `.supplemental-metadata`, in however many letters."""
+    found = _SUPPLEMENT.fullmatch(name[: -len(".json")]) if name.lower().endswith(".json") else None
+    if found is None or not _SUFFIX.startswith(f".{found[2].lower()}"):
+        return name
+    return f"{found[1]}{found[3] or ''}.json"
+
+
+def still_names(photo: str) -> list[str]:
+    """The name itself, and for a film those that the still of its Live Photo may have."""
+    stem = photo.rpartition(".")[0]
+    return [photo, *(stem + still for still in _STILLS if stem and is_film(photo))]
 
 
 def _numbered(stem: str) -> tuple[str, str]:
@@ -57,11 +90,14 @@ def _numbered(stem: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (stem, "")
 
 
-def _originals(stem: str) -> Iterator[tuple[str, str]]:
+def _originals(stem: str, ending: str) -> Iterator[tuple[str, str]]:
     """The stem without what tells an edited copy, which stands before its number or behind that of the original."""
     bare, number = _numbered(unicodedata.normalize("NFC", stem))
-    if found := _EDITED_COPY.fullmatch(bare):
-        yield (found[1], number) if number else _numbered(found[1])
+    original, _, word = bare.rpartition("-")
+    # A name that Takeout cut ends within the word.
+    end = "" if _units(bare + ending) >= _LONGEST_PHOTO else "|"
+    if original and word and f"|{word.lower()}{end}" in _EDITED:
+        yield (original, number) if number else _numbered(original)
 
 
 def _names(bare: str, number: str, ending: str) -> Iterator[str]:
@@ -72,9 +108,14 @@ def _names(bare: str, number: str, ending: str) -> Iterator[str]:
         if number:
             yield cut(bare + number + ending + _SUFFIX)
             yield cut(bare + number + ending)
+            yield cut(bare + number + ending) + number
         if number and cut(bare + ending) != bare + ending:
             # The number told photos apart whose names were cut to the same; the JSON's own name was cut shorter.
             yield cut(bare + ending)
+
+
+def _units(name: str) -> int:
+    return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _cut_units(name: str) -> str:
@@ -100,7 +141,12 @@ def read_takeout(data: bytes) -> Takeout:
         return NO_TAKEOUT
     description = value.get("description")
     text = description.strip() if isinstance(description, str) else ""
-    return Takeout(taken_at=_moment(value["photoTakenTime"]), description=text or None)
+    return Takeout(
+        taken_at=_moment(value["photoTakenTime"]),
+        description=text or None,
+        trashed=value.get("trashed") is True,
+        hidden=value.get("archived") is True,
+    )
 
 
 def _moment(time: object) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -45,21 +45,33 @@ class TakenFrom(StrEnum):
     TEXT = "text"
     CONTAINER_CREATED = "container_created"
     TAKEOUT = "takeout"
+    PHOTO_DETAILS = "photo_details"
     NAME = "name"
     EXIF_MODIFIED = "exif_modified"
+
+
+_BESIDE = frozenset((TakenFrom.XMP_BESIDE, TakenFrom.TAKEOUT, TakenFrom.PHOTO_DETAILS))
+# The first of the captions that the picture itself has.
+_IN_PICTURE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A caption fit for the catalog, and an aware UTC capture time with what said it; None where nothing says.
 
-    `date_unlikely` where a source told a date that cannot be, and was not believed.
+    `date_unlikely` where a source told a date that cannot be, and was not believed. `beside` where it is not all said in
+    the picture itself: another copy may lack what lies beside this one, and has `taken_alone` for its capture time.
+    `trashed` and `hidden` are what an export says of it.
     """
 
     caption: str | None
     taken_at: datetime | None
     taken_from: TakenFrom | None = None
     date_unlikely: bool = False
+    beside: bool = field(default=False, compare=False)
+    taken_alone: datetime | None = field(default=None, compare=False)
+    trashed: bool = field(default=False, compare=False)
+    hidden: bool = field(default=False, compare=False)
 
 
 def describe(
@@ -71,13 +83,28 @@ def describe(
     lists them. Nothing is looked for beside a file without `sidecars`.
     """
     sources = _Sources(header, path, caption, sidecars)
-    caption = next(filter(None, map(_clean, sources.captions())), None)
-    date_unlikely = False
-    for taken_from, taken_at in sources.times():
-        if is_likely(taken_at):
-            return Description(caption=caption, taken_at=taken_at, taken_from=taken_from, date_unlikely=date_unlikely)
-        date_unlikely = True
-    return Description(caption=caption, taken_at=None, date_unlikely=date_unlikely)
+    date_unlikely, taken_at, taken_from, taken_alone = False, None, None, None
+    for source, moment in sources.times():
+        if not is_likely(moment):
+            date_unlikely = date_unlikely or taken_from is None
+            continue
+        if taken_from is None:
+            taken_at, taken_from = moment, source
+        if source not in _BESIDE:
+            taken_alone = moment
+            break
+    captions = ((place, text) for place, one in enumerate(sources.captions()) if (text := _clean(one)))
+    place, text = next(captions, (_IN_PICTURE, None))
+    return Description(
+        caption=text,
+        taken_at=taken_at,
+        taken_from=taken_from,
+        date_unlikely=date_unlikely,
+        beside=place < _IN_PICTURE or taken_from in _BESIDE,
+        taken_alone=taken_alone,
+        trashed=sources.takeout.trashed or sources.photo_details.trashed,
+        hidden=sources.takeout.hidden or sources.photo_details.hidden,
+    )
 
 
 class _Sources:
@@ -89,13 +116,14 @@ class _Sources:
         self._caption = caption
         self._sidecars = sidecars
         self._read_takeout: Takeout | None = None
+        self._read_photo_details: Takeout | None = None
         self._read_xmp_beside: Xmp | None = None
         self._read_xmp: Xmp | None = None
         self._read_iptc: Iptc | None = None
 
     def captions(self) -> Iterator[str | None]:
         yield self._caption
-        yield self._takeout.description
+        yield self.takeout.description
         yield self._xmp_beside.description
         yield self._xmp.description
         yield self._iptc.caption
@@ -113,16 +141,23 @@ class _Sources:
         yield from _dated(TakenFrom.IPTC, self._iptc.taken_at)
         yield from _dated(TakenFrom.TEXT, _mail_moment(self._header.texts.get("Creation Time", "")))
         yield from _dated(TakenFrom.CONTAINER_CREATED, self._header.created_at)
-        yield from _dated(TakenFrom.TAKEOUT, self._takeout.taken_at)
+        yield from _dated(TakenFrom.TAKEOUT, self.takeout.taken_at)
+        yield from _dated(TakenFrom.PHOTO_DETAILS, self.photo_details.taken_at)
         yield from _dated(TakenFrom.NAME, name_moment(self._path.rpartition("/")[2]))
         yield from _dated(TakenFrom.EXIF_MODIFIED, exif.modified_at)
 
     # Not functools.cached_property, which before Python 3.12 lets one thread at a time compute, for all objects.
     @property
-    def _takeout(self) -> Takeout:
+    def takeout(self) -> Takeout:
         if self._read_takeout is None:
             self._read_takeout = self._sidecars.takeout(self._path) if self._sidecars else NO_TAKEOUT
         return self._read_takeout
+
+    @property
+    def photo_details(self) -> Takeout:
+        if self._read_photo_details is None:
+            self._read_photo_details = self._sidecars.photo_details(self._path) if self._sidecars else NO_TAKEOUT
+        return self._read_photo_details
 
     @property
     def _xmp_beside(self) -> Xmp:

@@ -29,6 +29,7 @@ from imgctl.store.blobs.base import BlobStore
 if TYPE_CHECKING:
     # Imported while files are being read: it takes longer than all else at the start.
     from imgctl.store.catalog.engine import Catalog
+    from imgctl.store.catalog.reservations import Told
 
 BATCH = 64
 """How many images are worth a transaction; one takes all there are."""
@@ -260,7 +261,7 @@ class Ingest(Generic[S]):
         yield from filter(None, settled)
 
     def _write(self, catalog: "Catalog", arrived: list[Prepared[S]], prepared: list[Prepared[S]]) -> list[Promised]:
-        from imgctl.store.catalog.reservations import contents, keep, promise
+        from imgctl.store.catalog.reservations import contents, keep, promise, tell
 
         rows = [one.row for one in prepared]
         if self._order.dry_run:
@@ -269,7 +270,11 @@ class Ingest(Generic[S]):
         with catalog.write() as connection:
             if arrived:
                 keep(connection, [one.row for one in arrived])
-            return promise(connection, rows) if rows else []
+            promised = promise(connection, rows) if rows else []
+            # A copy with a sidecar may come after one without: an album's, of a Takeout.
+            if told := list(_told(prepared, promised)):
+                tell(connection, told)
+            return promised
 
     def _promised(
         self, prepared: Prepared[S], row: Promised, safe: list[tuple[Prepared[S], UUID]]
@@ -324,3 +329,12 @@ class Ingest(Generic[S]):
         if isinstance(prepared.body, bytes):
             prepared.body = b""
         self._budget.release(prepared.held)
+
+
+def _told(prepared: Iterable[Prepared[S]], promised: Iterable[Promised]) -> Iterator["Told"]:
+    """What lies beside a copy says of an image that has a row already."""
+    from imgctl.store.catalog.reservations import Told
+
+    for one, row in zip(prepared, promised, strict=True):
+        if (said := one.said) is not None and not row.created:
+            yield Told(id=row.id, caption=said.caption, taken_at=said.taken_at, taken_alone=said.taken_alone)

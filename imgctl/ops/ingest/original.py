@@ -48,7 +48,8 @@ Body: TypeAlias = bytes | Path | StoredBlob
 class Prepared(Generic[S]):
     """An original that is ready to be promised and put: `row` is its promise, `body` its bytes or where they lie.
 
-    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began.
+    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began; `said` is
+    what its row says, where that comes from beside the picture.
     """
 
     source: S
@@ -58,6 +59,7 @@ class Prepared(Generic[S]):
     held: int = 0
     started: float
     date_unlikely: bool = False
+    said: Description | None = None
 
     def outcome(
         self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "", *, image: UUID | None = None

@@ -47,6 +47,8 @@ class Reason(StrEnum):
     OWN_STORE = "own_store"
     SIDECAR = "sidecar"
     FILTERED = "filtered"
+    TRASHED = "trashed"
+    HIDDEN = "hidden"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
     OUTSIDE_DATES = "outside_dates"

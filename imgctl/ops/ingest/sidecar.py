@@ -7,10 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from imgctl.imaging import takeout
+from imgctl.imaging import photo_details, takeout
 from imgctl.imaging.metadata import xmp
 from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp
-from imgctl.imaging.takeout import NO_TAKEOUT, Takeout, read_takeout, sidecar_names
+from imgctl.imaging.photo_details import agreed, is_photo_details, read_photo_details
+from imgctl.imaging.takeout import (
+    NO_TAKEOUT,
+    Takeout,
+    read_takeout,
+    sidecar_names,
+    still_names,
+    without_supplement,
+)
 
 # Whatever is there instead of a file, a pipe among it, opens at once or not at all.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -18,6 +26,8 @@ _JSON, _XMP = ".json", ".xmp"
 # Of a directory that holds more sidecars, and of all directories together, no more names are kept.
 _MOST_NAMES = 100_000
 _MOST_DIRECTORIES = 256
+# An iCloud export has a directory a part, each with as many rows as photos.
+_MOST_TABLES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,8 @@ class _Names:
 
     def add(self, name: str) -> None:
         self.exact.add(name)
-        self.folded.setdefault(_folded(name), name)
+        for read_as in (_folded(name), _folded(without_supplement(name))):
+            self.folded.setdefault(read_as, name)
 
     def there(self, names: Sequence[str]) -> Iterator[str]:
         """Those of these names that are there, exactly so first, then in other letters: capitals, or accents apart."""
@@ -45,6 +56,17 @@ class _Names:
 class _Listing:
     json: _Names = field(default_factory=_Names)
     xmp: _Names = field(default_factory=_Names)
+    tables: _Names = field(default_factory=_Names)
+
+    def of(self, name: str) -> _Names | None:
+        """Where a file of this name belongs; None for a file of another kind."""
+        ending = name[-5:].lower()
+        if is_photo_details(name):
+            return self.tables
+        return self.json if ending == _JSON else self.xmp if ending.endswith(_XMP) else None
+
+    def __len__(self) -> int:
+        return len(self.json.exact) + len(self.xmp.exact) + len(self.tables.exact)
 
 
 class SidecarFiles:
@@ -54,6 +76,7 @@ class SidecarFiles:
         self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
         self._listings: dict[str, _Listing | None] = {}
         self._kept = 0
+        self._tables: dict[str, dict[str, Takeout]] = {}
 
     def takeout(self, path: str) -> Takeout:
         """What Google Takeout's JSON file beside the photo says."""
@@ -63,8 +86,32 @@ class SidecarFiles:
             return NO_TAKEOUT
         names = sidecar_names(name)
         found = names if listing is None else listing.json.there(names)
-        data = self._first(f"{directory}{slash}", found, longest=takeout.LONGEST)
-        return read_takeout(data) if data else NO_TAKEOUT
+        # An album's own JSON may have the name of a photo's.
+        told = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=takeout.LONGEST))
+        return next((one for one in told if one != NO_TAKEOUT), NO_TAKEOUT)
+
+    def photo_details(self, path: str) -> Takeout:
+        """What Apple's `Photo Details.csv` beside the photo says."""
+        directory, slash, name = path.rpartition("/")
+        listing = self._listed(directory + slash)
+        if listing is None or not listing.tables.exact:
+            return NO_TAKEOUT
+        told = self._told(directory + slash, listing.tables)
+        return next(filter(None, map(told.get, map(_folded, still_names(name)))), NO_TAKEOUT)
+
+    def _told(self, directory: str, tables: _Names) -> dict[str, Takeout]:
+        """What Apple's tables in a directory say, by how a photo's name reads to a person."""
+        if (known := self._tables.get(directory)) is not None:
+            return known
+        found = dict[str, Takeout]()
+        for data in self._contents(directory, sorted(tables.exact), longest=photo_details.LONGEST):
+            for name, told in read_photo_details(data):
+                read_as = _folded(name)
+                found[read_as] = agreed(told, found.get(read_as, told))
+        if len(self._tables) >= _MOST_TABLES:
+            self._tables.clear()
+        self._tables[directory] = found
+        return found
 
     def xmp(self, path: str) -> Xmp:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
@@ -72,7 +119,7 @@ class SidecarFiles:
         names = _xmp_names(name)
         listing = self._listed(directory + slash)
         found = names if listing is None else listing.xmp.there(names)
-        data = self._first(f"{directory}{slash}", found, longest=xmp.LONGEST)
+        data = next(self._contents(f"{directory}{slash}", found, longest=xmp.LONGEST), b"")
         return read_xmp(data) if data else NO_XMP
 
     def describes(self, path: str) -> bool:
@@ -82,17 +129,16 @@ class SidecarFiles:
         if listing is None:
             return True
         found = chain(listing.json.there(sidecar_names(name)), listing.xmp.there(_xmp_names(name)))
-        return next(found, None) is not None
+        return next(found, None) is not None or self.photo_details(path) != NO_TAKEOUT
 
-    def _first(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> bytes:
-        """The content of the first of these that is a file; empty where none is, or it is longer."""
+    def _contents(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> Iterator[bytes]:
+        """The content of each of these that is a file; empty where it is longer."""
         for name in names:
             try:
                 descriptor = os.open(f"{directory}{name}", self._flags)
             except (OSError, ValueError):
                 continue
-            return _content(descriptor, longest)
-        return b""
+            yield _content(descriptor, longest)
 
     def _listed(self, directory: str) -> _Listing | None:
         """The sidecars in a directory; None where they are too many or cannot be listed: then each name is tried."""
@@ -101,7 +147,7 @@ class SidecarFiles:
         except KeyError:
             pass
         listing = _listing(directory)
-        count = len(listing.json.exact) + len(listing.xmp.exact) if listing else 0
+        count = len(listing) if listing else 0
         if len(self._listings) >= _MOST_DIRECTORIES or self._kept + count > _MOST_NAMES:
             # An archive may have a directory for every few photos.
             self._listings.clear()
@@ -116,14 +162,11 @@ def _listing(directory: str) -> _Listing | None:
     try:
         with os.scandir(directory or ".") as entries:
             for entry in entries:
-                ending = entry.name[-5:].lower()
-                if ending == _JSON:
-                    found.json.add(entry.name)
-                elif ending.endswith(_XMP):
-                    found.xmp.add(entry.name)
-                else:
+                names = found.of(entry.name)
+                if names is None:
                     continue
-                if len(found.json.exact) + len(found.xmp.exact) > _MOST_NAMES:
+                names.add(entry.name)
+                if len(found) > _MOST_NAMES:
                     return None
     except (OSError, ValueError):
         return None

@@ -21,12 +21,17 @@ class UploadedAt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadOrder:
-    """How to upload: how many images at most, filed under which date, without the formats to `leave_out`."""
+    """How to upload: how many images at most, filed under which date, without the formats to `leave_out`.
+
+    Whether to take what an export of Google or Apple says was in the bin, and what was archived or hidden there.
+    """
 
     limit: int | None = None
     uploaded_at: UploadedAt = UploadedAt.NOW
     dry_run: bool = False
     leave_out: frozenset[Format] = frozenset()
+    takeout_trashed: bool = False
+    takeout_archived: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.upload.order import UploadedAt
+from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.walk import LocalFile
 from imgctl.run.window import ByteBudget
 
@@ -32,12 +32,12 @@ LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparing:
-    """How files are prepared: what recognises and describes them, where their originals go, which date they get."""
+    """How files are prepared: what recognises and describes them, where their originals go, what is asked of them."""
 
     recogniser: Recogniser
     sidecars: SidecarFiles
     prefix: str
-    uploaded_at: UploadedAt
+    order: UploadOrder
 
 
 def prepared(
@@ -70,7 +70,9 @@ def prepare(found: LocalFile, how: Preparing) -> Prepared[LocalFile] | FileOutco
         detail = "changed while reading; run again when nothing writes to it"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
     said = describe(read.header, path=found.path, caption=found.caption, sidecars=how.sidecars)
-    at, date_unlikely = date_of(found, said, how.uploaded_at)
+    if (away := _left_there(found, said, how.order)) is not None:
+        return away
+    at, date_unlikely = date_of(found, said, how.order.uploaded_at)
     content = Content(
         sha256=read.sha256,
         size=read.size,
@@ -87,7 +89,19 @@ def prepare(found: LocalFile, how: Preparing) -> Prepared[LocalFile] | FileOutco
         held=held_bytes(read.size),
         started=started,
         date_unlikely=date_unlikely,
+        said=said if said.beside else None,
     )
+
+
+def _left_there(found: LocalFile, said: Description, order: UploadOrder) -> FileOutcome | None:
+    """The outcome of what an export says was in the bin, or archived or hidden, where that is not wanted."""
+    if said.trashed and not order.takeout_trashed:
+        reason, detail = Reason.TRASHED, "it was in the bin of Google or Apple Photos; --takeout-trashed takes it"
+    elif said.hidden and not order.takeout_archived:
+        reason, detail = Reason.HIDDEN, "--no-takeout-archived"
+    else:
+        return None
+    return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=reason, detail=detail, bytes=found.size)
 
 
 def held_bytes(size: int) -> int:

@@ -62,7 +62,7 @@ def uploading(
             recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
             sidecars=SidecarFiles(follow_links=selection.follow_links),
             prefix=settings.store.originals_prefix,
-            uploaded_at=order.uploaded_at,
+            order=order,
         )
 
         def read(chunk: Sequence[LocalFile], budget: ByteBudget) -> Iterator[Prepared[LocalFile] | FileOutcome]:

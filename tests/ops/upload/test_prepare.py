@@ -20,14 +20,12 @@ from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
-from imgctl.ops.upload.order import UploadedAt
+from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.ops.upload.prepare import STREAM_ABOVE, Preparing, date_of, prepare
 from imgctl.ops.upload.walk import LocalFile
 from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
 
-PREPARING = Preparing(
-    recogniser=Recogniser(WorkSettings()), sidecars=SidecarFiles(), prefix="", uploaded_at=UploadedAt.NOW
-)
+PREPARING = Preparing(recogniser=Recogniser(WorkSettings()), sidecars=SidecarFiles(), prefix="", order=UploadOrder())
 PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
 UNDATED = Description(caption=None, taken_at=None)
 USER = UUID(int=1)

@@ -1,0 +1,74 @@
+"""What Apple's copy of an iCloud library says of its photos, in the tables beside them: `Photo Details.csv`, `-1.csv` …
+
+Columns as seen in exports: imgName, fileChecksum, favorite, hidden, deleted, originalCreationDate, viewCount, importDate.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+from imgctl.imaging.takeout import Takeout
+
+LONGEST = 2**25
+MOST_ROWS = 100_000
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# `Saturday June 4,2022 12:11 PM GMT`, in quotes or not: then its comma parts it in two.
+_DATE = re.compile(r"\w+\s+([A-Za-z]+)\s+(\d{1,2}),\s*(\d{4})\s+(\d{1,2}):(\d\d)(?:\s*([AP])M)?\s+GMT", re.IGNORECASE)
+
+
+def is_photo_details(name: str) -> bool:
+    """Whether a file of this name is such a table."""
+    return name.lower().startswith("photo details") and name.lower().endswith(".csv")
+
+
+def read_photo_details(data: bytes) -> Iterator[tuple[str, Takeout]]:
+    """Each photo's name with what its row says; a damaged table reads as far as it is one, another's as none."""
+    rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+    try:
+        header = next(rows, [])
+        if "imgName" not in header:
+            return
+        for row in islice(rows, MOST_ROWS):
+            values = dict(zip(header, row, strict=False))
+            if name := values.get("imgName"):
+                yield name, _told(values, row)
+    except csv.Error:
+        return
+
+
+def agreed(one: Takeout, other: Takeout) -> Takeout:
+    """What two rows of one name both say: they are about different photos, and no row says which."""
+    if one == other:
+        return one
+    return Takeout(
+        taken_at=one.taken_at if one.taken_at == other.taken_at else None,
+        trashed=one.trashed and other.trashed,
+        hidden=one.hidden and other.hidden,
+    )
+
+
+def _told(values: dict[str, str], row: list[str]) -> Takeout:
+    date = values.get("originalCreationDate", "")
+    at = row.index(date) if date else 0
+    taken_at = _moment(",".join(row[at : at + 2])) if date else None
+    return Takeout(taken_at=taken_at, trashed=_is_yes(values, "deleted"), hidden=_is_yes(values, "hidden"))
+
+
+def _is_yes(values: dict[str, str], column: str) -> bool:
+    return values.get(column, "").strip().lower() in {"yes", "true", "1"}
+
+
+def _moment(text: str) -> datetime | None:
+    found = _DATE.match(text.strip())
+    if found is None or found[1][:3].lower() not in _MONTHS:
+        return None
+    month, hour = _MONTHS.index(found[1][:3].lower()) + 1, int(found[4])
+    if found[6] and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if found[6] in "pP" else 0)
+    try:
+        return datetime(int(found[3]), month, int(found[2]), hour, int(found[5]), tzinfo=UTC)
+    except ValueError:
+        return None

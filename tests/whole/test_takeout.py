@@ -1,0 +1,130 @@
+"""Google Takeout and iCloud's export as they come: every photo ends with its date and its caption."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from imgctl.model import Image
+from tests.whole.deployment import USER, Deployment
+from tests.whole.takeouts import COLUMNS, TAKEOUT, about, caption, moment, picture, write_takeout
+
+UPLOAD = ("--user", str(USER), "--json")
+
+
+def by_content(deployment: Deployment) -> dict[bytes, Image]:
+    return {image.sha256 or b"": image for image in deployment.images()}
+
+
+def test_every_photo_has_the_date_and_the_caption_of_its_json(embedded: Deployment, tmp_path: Path) -> None:
+    told = write_takeout(tmp_path / "export")
+
+    uploaded = embedded.run("upload", tmp_path / "export", *UPLOAD)
+
+    assert (uploaded.code, uploaded.summary["uploaded"]) == (0, len(told)), uploaded.err
+    assert len(TAKEOUT) >= 40
+    rows = by_content(embedded)
+    found = [
+        replace(one, caption=row.caption, taken_at=row.taken_at) for one in told for row in [rows[digest(one.content)]]
+    ]
+    assert found == told
+
+
+def test_where_a_photo_was_taken_gets_into_no_row_and_no_variant(embedded: Deployment, tmp_path: Path) -> None:
+    photo = tmp_path / "export/IMG_1.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(picture("IMG_1.jpg", 1))
+    (photo.parent / "IMG_1.jpg.json").write_text(about(moment(1), caption(1)))
+
+    assert embedded.run("upload", photo.parent, *UPLOAD).code == 0
+    assert embedded.run("work", "--drain").code == 0
+
+    [row] = embedded.images()
+    assert "48.85" not in repr(row) and "2.294" not in repr(row)
+    store = embedded.open_store()
+    for key in filter(None, (row.thumb_key, row.medium_key, row.full_key)):
+        assert b"GPS" not in store.get(key) and b"48.85" not in store.get(key)
+
+
+def test_a_copy_without_json_gets_what_the_other_copy_has(embedded: Deployment, tmp_path: Path) -> None:
+    content = picture("IMG_20200101_120000.jpg", 2)
+    album, year = tmp_path / "export/An album", tmp_path / "export/Photos from 2019"
+    for place in (album, year):
+        place.mkdir(parents=True)
+        (place / "IMG_20200101_120000.jpg").write_bytes(content)
+    (year / "IMG_20200101_120000.jpg.json").write_text(about(moment(3), caption(3)))
+
+    # In turn, so that the one without comes first: its date is that of its name.
+    alone = embedded.run("upload", album, *UPLOAD)
+    [first] = embedded.images()
+    both = embedded.run("upload", year, *UPLOAD)
+    [row] = embedded.images()
+
+    assert (alone.code, both.code, both.summary["present"]) == (0, 0, 1)
+    assert (first.caption, first.taken_at) == (None, datetime(2020, 1, 1, 12, tzinfo=UTC))
+    assert (row.caption, row.taken_at) == (caption(3), moment(3))
+    (year / "IMG_20200101_120000.jpg.json").write_text(about(moment(4), caption(4)))
+    assert embedded.run("upload", year, *UPLOAD, "--journal", "none").code == 0
+    assert embedded.images() == [row]
+
+
+def test_what_was_in_the_bin_or_archived_is_taken_by_option(embedded: Deployment, tmp_path: Path) -> None:
+    place = tmp_path / "export"
+    place.mkdir()
+    for serial, (name, flags) in enumerate((("kept.jpg", ""), ("binned.jpg", "trashed"), ("old.jpg", "archived"))):
+        (place / name).write_bytes(picture(name, serial))
+        said = about(moment(serial), flag=flags)
+        (place / f"{name}.supplemental-metadata.json").write_text(said)
+
+    first = embedded.run("upload", place, *UPLOAD, "--no-takeout-archived")
+    second = embedded.run("upload", place, *UPLOAD)
+    third = embedded.run("upload", place, *UPLOAD, "--takeout-trashed")
+
+    assert [run.code for run in (first, second, third)] == [0, 0, 0]
+    assert first.summary["reasons"] == {"hidden": 1, "sidecar": 3, "trashed": 1}
+    assert second.summary["reasons"] == {"already_there": 1, "sidecar": 3, "trashed": 1}
+    assert third.summary["reasons"] == {"already_there": 2, "sidecar": 3}
+    assert {image.name for image in embedded.images()} == {"kept.jpg", "old.jpg", "binned.jpg"}
+
+
+def test_the_tables_of_icloud_date_the_photos_beside_them(embedded: Deployment, tmp_path: Path) -> None:
+    # Columns, dates and several tables a folder, names that come again in another: simulot/immich-go#1314; a date without
+    # quotes: the same project's tests of 2026; films of Live Photos: #1281.
+    rows = {
+        "Part 1": (
+            'IMG_0001.HEIC,x,no,no,no,"Saturday March 2,2019 10:11 AM GMT",0,"Saturday March 2,2019 10:12 AM GMT"',
+            'IMG_0403.MOV,x,no,no,no,"Thursday August 29,2013 7:08 PM GMT",0,"Wednesday September 4,2013 9:10 PM GMT"',
+            "IMG_0002.JPG,x,yes,no,no,Monday March 11,2024 12:34 AM GMT,1,",
+            'hidden.JPG,x,no,yes,no,"Sunday May 14,2023 3:36 AM GMT",0,',
+            'gone.JPG,x,no,no,yes,"Sunday May 14,2023 3:36 AM GMT",0,',
+            'twice.JPG,x,no,no,no,"Sunday May 14,2023 3:36 AM GMT",0,',
+            'twice.JPG,y,no,no,no,"Monday May 15,2023 3:36 AM GMT",0,',
+        ),
+        "Part 2": ('IMG_0403.MOV,y,no,no,no,"Wednesday October 11,2017 3:53 PM GMT",0,',),
+    }
+    names = ("IMG_0001.HEIC", "IMG_0001.MOV", "IMG_0403.mov", "IMG_0002.JPG", "hidden.JPG", "gone.JPG", "twice.JPG")
+    for part, lines in rows.items():
+        place = tmp_path / "export" / part / "Photos"
+        place.mkdir(parents=True)
+        for number, line in enumerate(lines):
+            (place / f"Photo Details{f'-{number}' if number else ''}.csv").write_text(f"{COLUMNS}\n{line}\n")
+    for serial, name in enumerate(names):
+        (tmp_path / "export/Part 1/Photos" / name).write_bytes(picture(name, serial))
+    (tmp_path / "export/Part 2/Photos/IMG_0403.MOV").write_bytes(picture("IMG_0403.MOV", 99))
+
+    uploaded = embedded.run("upload", tmp_path / "export", *UPLOAD, "--no-takeout-archived")
+
+    assert uploaded.code == 0, uploaded.err
+    assert {image.name: image.taken_at for image in embedded.images()} == {
+        "IMG_0001.HEIC": datetime(2019, 3, 2, 10, 11, tzinfo=UTC),
+        "IMG_0001.MOV": datetime(2019, 3, 2, 10, 11, tzinfo=UTC),
+        "IMG_0403.mov": datetime(2013, 8, 29, 19, 8, tzinfo=UTC),
+        "IMG_0002.JPG": datetime(2024, 3, 11, 0, 34, tzinfo=UTC),
+        "twice.JPG": None,
+        "IMG_0403.MOV": datetime(2017, 10, 11, 15, 53, tzinfo=UTC),
+    }
+    assert uploaded.summary["reasons"] == {"hidden": 1, "not_an_image": 8, "trashed": 1}
+
+
+def digest(content: bytes) -> bytes:
+    return sha256(content).digest()
