@@ -15,6 +15,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 512 * 2**20
 LARGEST_KEPT = 32 * 2**20
 ARENAS = 2
+SHORTEST_SECONDS, BUSY_SHARE = 0.02, 0.5
 
 # Of each block under a time limit: its thread, and when it must have ended.
 _deadlines: dict[object, tuple[int, float]] = {}
@@ -99,3 +100,20 @@ def reuse_large_buffers() -> None:
     mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
     mallopt(M_ARENA_MAX, ARENAS)
+
+
+class Idleness:
+    """Tells whether this process has waited more than it has worked since it was last asked."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic(), time.process_time()
+
+    def is_idle(self) -> bool:
+        """Whether all threads together took less than half of a core's time; False where too little has passed to tell."""
+        now, used = time.monotonic(), time.process_time()
+        elapsed = now - self._since[0]
+        if elapsed < SHORTEST_SECONDS:
+            return False
+        worked = used - self._since[1]
+        self._since = now, used
+        return worked < BUSY_SHARE * elapsed

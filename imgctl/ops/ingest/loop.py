@@ -23,6 +23,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
+from imgctl.run.limits import Idleness
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
     from imgctl.store.catalog.reservations import Told
 
-BATCH = 64
+BATCH = 128
 """How many images are worth a transaction; one takes all there are."""
-MOST_PREPARED = 8 * BATCH
+MOST_PREPARED = 4 * BATCH
 MOST_PREPARED_BYTES = 16 * 2**20
 # Files of a content that is in flight already wait for its fate; no more of them.
-MOST_DUPLICATES = 16 * BATCH
+MOST_DUPLICATES = 8 * BATCH
 # How soon a stop is noticed where nothing else happens.
 IDLE_SECONDS = 1.0
-MOST_OUTCOMES = 4 * BATCH
-# One reader feeds a network from a local disk; where the puts run dry, as behind a slow NAS, more are started.
+MOST_OUTCOMES = 2 * BATCH
+# One reader feeds a network from a local disk; where the puts run dry and all wait, as behind a slow NAS, more are started.
 MOST_READERS = 16
 ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
 
@@ -114,6 +115,7 @@ class Ingest(Generic[S]):
         self._putting = 0
         self._ahead = BATCH // 2
         self._reading = 0
+        self._idle = Idleness()
         self._reader_news = False
         self._closed = False
 
@@ -252,10 +254,14 @@ class Ingest(Generic[S]):
         promised = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
         with self._room:
             self._ahead = max(BATCH // 2, 2 * len(self._arrived))
-        if prepared and starved and not self._order.readers and self._reading < MOST_READERS:
+        if prepared and starved and not self._order.readers and self._reading < MOST_READERS and self._idle.is_idle():
             self._read_more()
         safe: list[tuple[Prepared[S], UUID]] = []
-        settled = [self._promised(one, row, safe) for one, row in zip(prepared, promised, strict=True)]
+        puts: list[Prepared[S]] = []
+        settled = [self._promised(one, row, safe, puts) for one, row in zip(prepared, promised, strict=True)]
+        with self._enough:
+            self._putting += len(puts)
+        self._putters.submit(puts)
         settled += [outcome for one in arrived for outcome in self._confirmed(one, safe)]
         self._safe(safe)
         yield from filter(None, settled)
@@ -277,9 +283,13 @@ class Ingest(Generic[S]):
             return promised
 
     def _promised(
-        self, prepared: Prepared[S], row: Promised, safe: list[tuple[Prepared[S], UUID]]
+        self,
+        prepared: Prepared[S],
+        row: Promised,
+        safe: list[tuple[Prepared[S], UUID]],
+        puts: list[Prepared[S]],
     ) -> FileOutcome | None:
-        """Submit the put of a promise; an outcome where there is nothing to put."""
+        """Add a promise to the `puts`; an outcome where there is nothing to put."""
         if row.status is not Status.UPLOADING:
             self._release(prepared)
             safe.append((prepared, row.id))
@@ -296,9 +306,7 @@ class Ingest(Generic[S]):
             return prepared.outcome(Fate.PLANNED)
         prepared.row = as_promised(prepared.row, row)
         self._in_flight[row.id] = []
-        with self._enough:
-            self._putting += 1
-        self._putters.submit(prepared)
+        puts.append(prepared)
         return None
 
     def _confirmed(self, prepared: Prepared[S], safe: list[tuple[Prepared[S], UUID]]) -> Iterator[FileOutcome]:

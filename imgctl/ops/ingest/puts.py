@@ -1,7 +1,7 @@
 """Threads that put promised originals into the store, as many at once as it takes; obstore waits outside the GIL."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
@@ -80,11 +80,13 @@ class Putters(Generic[S]):
         self._lock = Lock()
         self._threads: set[Thread] = set()
 
-    def submit(self, prepared: Prepared[S]) -> None:
-        """Queue one put; the caller bounds how many wait."""
+    def submit(self, puts: Sequence[Prepared[S]]) -> None:
+        """Queue puts; the caller bounds how many wait."""
         with self._lock:
-            self._add_thread()
-        self._queue.put(prepared)
+            for _ in puts[: self.limit - len(self._threads)]:
+                self._add_thread()
+        for prepared in puts:
+            self._queue.put(prepared)
 
     def give_up(self) -> None:
         """Try nothing more: whatever is queued ends as NotTried."""
@@ -121,10 +123,9 @@ class Putters(Generic[S]):
         return None
 
     def _add_thread(self) -> None:
-        if len(self._threads) < self.limit:
-            thread = Thread(target=self._serve, name="imgctl put", daemon=True)
-            self._threads.add(thread)
-            thread.start()
+        thread = Thread(target=self._serve, name="imgctl put", daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int) -> bool:
         """Count a put, which may change the limit; what is queued already gets the threads of a higher one.
@@ -133,8 +134,8 @@ class Putters(Generic[S]):
         """
         with self._lock:
             now, pushbacks, waiting = time.monotonic(), self._store.pushbacks, self._queue.qsize()
-            before, self.limit = self.limit, adaptive.ended(size, now=now, pushbacks=pushbacks, starved=not waiting)
-            for _ in range(min(waiting, self.limit - before)):
+            self.limit = adaptive.ended(size, now=now, pushbacks=pushbacks, starved=not waiting)
+            for _ in range(min(waiting, self.limit - len(self._threads))):
                 self._add_thread()
             if len(self._threads) <= self.limit:
                 return False

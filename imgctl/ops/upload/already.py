@@ -1,5 +1,6 @@
 """Files that were uploaded already and need not be read: the journal remembers them, and the catalog still has them."""
 
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from imgctl.ops.upload.walk import LocalFile
 
 if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
+
+# One transaction of the journal costs about as much as a hundred rows in it.
+MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
 # A manifest may name one file for several users.
 OwnedFile = tuple[UUID | None, str]
@@ -32,6 +36,8 @@ class AlreadyUploaded:
         self._store_url = store_url
         self._catalog = catalog
         self._stop = stop
+        self._waiting: list[Entry] = []
+        self._flushed = time.monotonic()
 
     def split(self, files: Sequence[LocalFile]) -> tuple[list[FileOutcome], list[LocalFile]]:
         """The outcomes of files that are there already, and the files that must be read."""
@@ -45,14 +51,22 @@ class AlreadyUploaded:
         return present, [found for found in files if _file(found) not in safe]
 
     def remember(self, entries: Iterable[Entry]) -> None:
-        """Note files whose images are in the catalog, their bytes safe."""
+        """Note files whose images are in the catalog, their bytes safe; some wait for `flush`, a second at most."""
         if self._journal is None:
             return
+        self._waiting += entries
+        if len(self._waiting) >= MOST_WAITING or time.monotonic() > self._flushed + FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what waits: what a kill takes is hashed again, and no more."""
         by_user: dict[UUID | None, list[Entry]] = {}
-        for entry in entries:
+        for entry in self._waiting:
             by_user.setdefault(entry.found.user_id, []).append(entry)
+        self._waiting, self._flushed = [], time.monotonic()
         for user, mine in by_user.items():
-            self._journal.record(self._scope(user), mine)
+            if self._journal is not None:
+                self._journal.record(self._scope(user), mine)
 
     def _entries(self, files: Sequence[LocalFile]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}

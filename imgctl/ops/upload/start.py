@@ -58,6 +58,7 @@ def uploading(
         # A reader that waits for a catalog which never opens ends with CancelledError.
         stack.callback(opened.cancel)
         already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
+        stack.callback(already.flush)
         how = Preparing(
             recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
             sidecars=SidecarFiles(follow_links=selection.follow_links),

@@ -30,6 +30,8 @@ def put_if_absent(bucket: Bucket, key: str) -> Kept:
     UNKNOWN where these puts are forbidden. What a run lacks is said once in the log. Raises StoreError, and asks again
     the next time; `key` is what errors name.
     """
+    if (kept := bucket.traits.put_if_absent) is not None:
+        return kept
     with bucket.lock:
         if (kept := bucket.traits.put_if_absent) is None:
             kept = bucket.traits.put_if_absent = _put_twice(bucket, key)
