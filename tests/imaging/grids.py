@@ -42,6 +42,25 @@ def heic_grid(width: int, height: int, tiles: Sequence[Image.Image]) -> bytes:
     return first + full_box(b"meta", fixed + located) + box(b"mdat", b"".join(data for _, data in encodings))
 
 
+def heic_with_auxiliary(picture: Image.Image, auxiliary: Image.Image, kind: bytes) -> bytes:
+    """A HEIC of a picture and one more that belongs to it, as phones write depth and gain maps (ISO/IEC 23008-12, 6.6.2.1)."""
+    both = [_encoding(encoded(one, "HEIF", quality=90, chroma=444)) for one in (picture, auxiliary)]
+    entries = b"".join(full_box(b"infe", struct.pack(">HH", number, 0) + b"hvc1\0", 2) for number in (1, 2))
+    fixed = full_box(b"hdlr", bytes(4) + b"pict" + bytes(13)) + full_box(b"pitm", struct.pack(">H", 1))
+    fixed += full_box(b"iinf", struct.pack(">H", 2) + entries)
+    fixed += full_box(b"iref", box(b"auxl", struct.pack(">3H", 2, 1, 1)))
+    sizes = [full_box(b"ispe", struct.pack(">II", *one.size)) for one in (picture, auxiliary)]
+    held = [sizes[0], both[0][0], sizes[1], both[1][0], full_box(b"auxC", kind + b"\0")]
+    associated = struct.pack(">I", 2) + b"\0\1\2\1\x82" + b"\0\2\3\3\x84\x85"
+    fixed += box(b"iprp", box(b"ipco", b"".join(held)) + full_box(b"ipma", associated))
+    first = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    at = len(first) + 12 + len(fixed) + 12 + 4 + 14 * 2 + 8
+    places = struct.pack(">HHHII", 1, 0, 1, at, len(both[0][1]))
+    places += struct.pack(">HHHII", 2, 0, 1, at + len(both[0][1]), len(both[1][1]))
+    located = full_box(b"iloc", b"\x44\0" + struct.pack(">H", 2) + places)
+    return first + full_box(b"meta", fixed + located) + box(b"mdat", both[0][1] + both[1][1])
+
+
 def _properties(width: int, height: int, decoder: bytes, numbers: range) -> bytes:
     sizes = full_box(b"ispe", struct.pack(">II", width, height)) + full_box(b"ispe", struct.pack(">II", TILE, TILE))
     depth = full_box(b"pixi", b"\x03\x08\x08\x08")

@@ -6,12 +6,14 @@ import pillow_heif
 from PIL import Image
 
 from imgctl.imaging.render import render
+from tests.imaging.grids import heic_with_auxiliary
 from tests.imaging.pictures import FINE, distance, encoded, full, quadrants
 
 ULTRA_HDR = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/></rdf:RDF></x:xmpmeta>'
 )
+APPLE = b"urn:com:apple:photo:2020:aux:hdrgainmap"
 GAIN = Image.linear_gradient("L").resize((48, 32))
 
 
@@ -34,3 +36,13 @@ def test_of_a_heic_with_more_pictures_the_primary_one_is_shown() -> None:
     data = encoded(quadrants(), "HEIF", save_all=True, append_images=[GAIN.convert("RGB")], primary_index=0)
 
     assert distance(full(render(data, FINE)), quadrants()) < 2
+
+
+def test_of_apple_s_gain_map_the_base_picture_is_shown() -> None:
+    data = heic_with_auxiliary(quadrants(), GAIN.convert("RGB"), APPLE)
+
+    # The second decoder sees the map: it is one.
+    assert APPLE.decode() in pillow_heif.open_heif(data).info["aux"]
+    rendered = render(data, FINE)
+    assert (rendered.width, rendered.height, rendered.damage) == (*quadrants().size, None)
+    assert distance(full(rendered), quadrants()) < 2

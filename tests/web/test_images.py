@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from imgctl.config.settings import Settings
+from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import probe
 from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
+from tests.imaging.films import of_format, with_keys
 from tests.parts.proxy import Fault, fault_proxy
 from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, served
 from tests.whole.conftest import photo
@@ -49,6 +51,21 @@ def test_a_form_brings_its_owner_its_caption_and_the_date_in_its_name(either: Se
     assert (body["user_id"], body["caption"]) == (str(OTHER), "from a phone")
     assert body["taken_at"] == "2024-02-29T12:00:00+00:00"
     assert body["name"] == "IMG_20240229_120000.jpg"
+
+
+def test_a_film_is_taken_and_shown_by_its_poster(either: Served) -> None:
+    film = with_keys(of_format(Format.MP4), creationdate="2021-05-01T10:00:01+0200")
+
+    answer = either.client.post("/images", params=OWNER, files={"file": ("VID_1.mp4", film)})
+    either.work()
+
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    assert (body["width"], body["height"], body["taken_at"]) == (64, 48, "2021-05-01T08:00:01+00:00")
+    assert either.parts.store.get(body["original_key"]) == film
+    variants = either.client.get(answer.headers["location"]).json()["variants"]
+    poster = httpx.get(str(httpx.URL(either.url).join(variants["full"]["url"])))
+    assert (poster.headers["content-type"], probe(poster.content).width) == ("image/jpeg", 64)
 
 
 def test_what_a_large_picture_says_behind_its_pixels_is_noted(either: Served) -> None:

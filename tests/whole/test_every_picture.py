@@ -10,11 +10,16 @@ from PIL import Image as Pixels
 
 from imgctl.imaging.formats import KNOWN, Format, is_installed
 from imgctl.model import Image, Status
+from imgctl.store.catalog.engine import open_catalog
 from tests.imaging.films import KEPT, apple_exif, film, made_at, of_format, with_keys
 from tests.imaging.pictures import encoded, quadrants
 from tests.imaging.raws import RAWS, cr3
 from tests.imaging.stills import STILLS, photoshop
+from tests.store.catalog.rows import requeue
 from tests.whole.deployment import USER, Deployment
+from tests.whole.staged import Frozen, frozen
+
+__all__ = ["frozen"]
 
 LIVE = {"IMG_1001": "1B1B9E7C-0000-4F6C-A1D2-3DAB7A10C43F", "IMG_1002": "2C2C9E7C-0000-4F6C-A1D2-3DAB7A10C43F"}
 FILMS = ("IMG_1001.MOV", "IMG_1002.MOV", "PXL_20230401.mp4")
@@ -103,6 +108,38 @@ def test_without_their_extra_films_are_named(embedded: Deployment, home: Path) -
     assert len(embedded.images()) == 8
 
 
+def test_a_film_goes_cold_comes_back_and_gets_a_new_poster(frozen: Frozen, tmp_path: Path) -> None:
+    film, deployment = of_format(Format.MP4), frozen.deployment
+    (tmp_path / "a.mp4").write_bytes(film)
+    drained = ("work", "--drain", "--scheduler", "inline", "--json")
+    restored = ("restore", "--since", "2000-01-01", "--yes", "--json")
+    deployment.run("upload", tmp_path / "a.mp4", "--user", str(USER))
+    deployment.run(*drained)
+
+    moved = deployment.run("transition", "--to", "GLACIER", "--older-than", "0s", "--min-size", "0", "--yes", "--json")
+    frozen.hold()
+    [image] = deployment.images()
+    requeued(deployment, image)
+    waits = deployment.run(*drained)
+    asked = deployment.run(*restored)
+    frozen.finish()
+    readable = deployment.run(*restored)
+    built = deployment.run(*drained)
+
+    assert moved.summary["moved"] == waits.summary["awaiting_restore"] == 1, moved.err + waits.err
+    assert asked.summary["requested"] == readable.summary["restored"] == built.summary["ready"] == 1
+    [image] = deployment.images()
+    assert (image.status, image.storage_class, image.error) == (Status.READY, "GLACIER", None)
+    assert deployment.open_store().get(image.original_key or "") == film
+
+
+def requeued(deployment: Deployment, image: Image) -> None:
+    catalog = open_catalog(deployment.catalog_url)
+    with catalog.write() as connection:
+        requeue(connection, [image.id])
+    catalog.close()
+
+
 def test_the_film_behind_a_motion_photo_stays_in_its_original(embedded: Deployment, tmp_path: Path) -> None:
     motion = encoded(quadrants(), "JPEG") + of_format(Format.MP4)
     (tmp_path / "MVIMG_1.jpg").write_bytes(motion)
@@ -116,9 +153,9 @@ def test_the_film_behind_a_motion_photo_stays_in_its_original(embedded: Deployme
 
 
 def test_every_format_is_taken_by_its_content_and_shown(embedded: Deployment, tmp_path: Path) -> None:
-    made = {f"{name}.bin": build(size=(320, 240)) for name, (_, build) in RAWS.items()}
-    stills = {f"{name.replace(' ', '-')}.bin": (kind, build()) for name, (kind, build) in STILLS.items()}
-    films = {f"{kind}.bin": (kind, of_format(kind)) for kind in KEPT}
+    made = {f"{name}.jpg": build(size=(320, 240)) for name, (_, build) in RAWS.items()}
+    stills = {f"{name.replace(' ', '-')}.jpg": (kind, build()) for name, (kind, build) in STILLS.items()}
+    films = {f"{kind}.jpg": (kind, of_format(kind)) for kind in KEPT}
     known = {name: KNOWN[kind].content_type for name, (kind, _) in {**stills, **films}.items()}
     place = tmp_path / "renamed"
     place.mkdir()

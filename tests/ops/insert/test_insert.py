@@ -17,6 +17,7 @@ from sqlalchemy import update
 from imgctl.config.settings import Settings, StoreSettings, UploadSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
+from imgctl.imaging.formats import Format
 from imgctl.keys import parse_key, time_of
 from imgctl.model import Image, Status
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
@@ -30,6 +31,9 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.schema import images as images_table
 from tests.imaging.containers import HEIGHT, WIDTH, Says, short_entry, text_entry, tiff_file
+from tests.imaging.films import HEIGHT as FILM_HEIGHT
+from tests.imaging.films import WIDTH as FILM_WIDTH
+from tests.imaging.films import of_format, with_keys
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.store.catalog.rows import walk
@@ -117,6 +121,19 @@ def test_what_a_blob_says_of_itself_is_read_wherever_it_lies(run: Insert, store:
     assert (first.caption, first.taken_at) == ("Print 17", datetime(1987, 6, 5, 12, tzinfo=UTC))
     assert (first.width, first.height) == (HEIGHT, WIDTH)
     assert (second.caption, second.name, first.name) == ("by hand", "IMG_4711.jpg", "é0.jpg")
+
+
+def test_a_film_is_inserted_as_a_photo_is(run: Insert, store: BlobStore, catalog: Catalog) -> None:
+    film = with_keys(of_format(Format.MOV), creationdate="2021-05-01T10:00:01+0200", description="By the sea")
+    store.replace("in box/é0.jpg", film, content_type="application/octet-stream")
+
+    assert fates(run([line(0)])) == [(Fate.UPLOADED, Reason.NONE)]
+
+    [image] = rows(catalog)
+    assert (image.content_type, image.width, image.height) == ("video/quicktime", FILM_WIDTH, FILM_HEIGHT)
+    assert (image.caption, image.taken_at) == ("By the sea", datetime(2021, 5, 1, 8, 0, 1, tzinfo=UTC))
+    assert (image.original_key or "").endswith("-original.mov")
+    assert store.get(image.original_key or "") == store.get("in box/é0.jpg") == film
 
 
 def test_blobs_become_originals_with_rows_and_stay_where_they_were(
