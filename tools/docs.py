@@ -17,7 +17,7 @@ import click
 
 from imgctl.cli.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
-from imgctl.config.settings import Settings
+from imgctl.config.settings import Settings, SourceSettings
 from imgctl.imaging.formats import KNOWN, Format, Kind
 
 ROOT = Path(__file__).parent.parent
@@ -91,14 +91,22 @@ def example_toml() -> str:
             section = line.section
             lines.append(f"\n[{section}]\n")
         lines.append(f"# {line.doc}\n{line.name} = {line.default}\n")
+    # A table without a name is none: what it may hold is shown, not set.
+    lines.append("\n# A bucket to upload from: imgctl upload source:old\n# [source.old]\n")
+    lines += [f"# {line.doc}\n# {line.name} = {line.default}\n" for line in source_lines()]
     return "".join(lines)
+
+
+def source_lines() -> Iterator[SettingLine]:
+    """Every setting of a [source.NAME] table."""
+    return setting_lines(SourceSettings(), "source.NAME")
 
 
 def settings_table() -> str:
     """Every setting, its environment variable, its default and what it means."""
     rows = [
         f"| `[{line.section}] {line.name}` | `{line.variable}` | `{line.default}` | {line.doc} |"
-        for line in setting_lines()
+        for line in (*setting_lines(), *source_lines())
     ]
     return "\n".join(["| setting | environment | default | what it is |", "|---|---|---|---|", *rows])
 

@@ -20,7 +20,7 @@ from imgctl.units import count_of, counts_of, format_bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Options):
-    paths: tuple[str, ...] = arguments("[PATH]...")
+    paths: tuple[str, ...] = arguments("[SOURCE]...")
     user_id: UUID | None = option(None, "The owner of these images.", name="--user")
     user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
     manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at, name.", metavar="FILE")
@@ -82,7 +82,9 @@ imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
     },
 )
 def command(session: Session, asked: Asked) -> ExitCode:
-    """Upload every image at or below PATH: the original to the store, a row to the catalog.
+    """Upload every image at or below SOURCE: the original to the store, a row to the catalog.
+
+    A SOURCE is a path, a bucket (s3://BUCKET/PREFIX, gs://, az://), or source:NAME, a bucket of the settings.
 
     What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
     journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content;

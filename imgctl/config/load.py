@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from imgctl.config.settings import Settings
+from imgctl.config.settings import Settings, SourceSettings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.units import format_bytes, parse_bytes, parse_seconds
 
@@ -17,6 +17,9 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | tuple[str, ...] | d
 
 FILE_NAME = "imgctl.toml"
 PREFIX = "IMGCTL_"
+SOURCE = "source"
+# What stands between `source:` and a slash.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def load_settings(
@@ -37,8 +40,10 @@ def load_settings(
     source = find_file(file, environ, directory or Path.cwd())
     settings = Settings()
     if source is not None:
-        settings = _merge(settings, _read(source), f"{source}: ", "")
-        settings = replace(settings, source=source)
+        tables = _read(source)
+        named = tables.pop(SOURCE, {})
+        settings = _merge(settings, tables, f"{source}: ", "")
+        settings = replace(settings, file=source, sources=_sources(named, f"{source}: "))
     settings = _from_environment(settings, environ)
     for name, value in (flags or {}).items():
         settings = _set(settings, name.split("."), value, (flag_names or {}).get(name, name))
@@ -79,6 +84,46 @@ def variables(settings: Settings) -> dict[str, list[str]]:
     return {PREFIX + "_".join(path).upper(): path for path in _paths(settings, [])}
 
 
+def source_variables() -> dict[str, str]:
+    """How the variable of each setting of a [source.NAME] table ends: `_ENDPOINT_URL` → `endpoint_url`, longest first."""
+    names = sorted((field.name for field in fields(SourceSettings)), key=len, reverse=True)
+    return {f"_{name.upper()}": name for name in names}
+
+
+def _sources(tables: Value, where: str) -> dict[str, SourceSettings]:
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{where}source is a section, not a value", hint="write [source.NAME]")
+    found: dict[str, SourceSettings] = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(
+                f"{where}[source] {name} is not a table", hint=f"write [source.NAME], and in it {name} = …"
+            )
+        found[_source_name(name, where)] = _merge(SourceSettings(), table, where, f"{SOURCE}.{name}")
+    return found
+
+
+def _source_name(name: str, where: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{where}[source.{name}]: invalid name", hint="letters, digits, - and _")
+    return name
+
+
+def _sources_in(environ: Mapping[str, str], settings: Settings) -> Settings:
+    """The settings with what `IMGCTL_SOURCE_NAME_…` say; a name is in lower case unless the file writes it otherwise."""
+    endings, found = source_variables(), dict(settings.sources)
+    known = {name.upper().replace("-", "_"): name for name in found}
+    for variable, value in environ.items():
+        text = variable.removeprefix(f"{PREFIX}{SOURCE.upper()}_")
+        ending = next((one for one in endings if text.endswith(one) and text != one), None)
+        if text == variable or ending is None or not value:
+            continue
+        shouted = text.removesuffix(ending)
+        name = known.get(shouted) or _source_name(shouted.lower(), f"{variable}: ")
+        found[name] = _set(found.get(name, SourceSettings()), [endings[ending]], value, variable)
+    return replace(settings, sources=found)
+
+
 def _paths(node: object, path: list[str]) -> list[list[str]]:
     assert is_dataclass(node)
     found: list[list[str]] = []
@@ -106,7 +151,7 @@ def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     for variable, path in variables(settings).items():
         if environ.get(variable):
             settings = _set(settings, path, environ[variable], variable)
-    return settings
+    return _sources_in(environ, settings)
 
 
 def _set(node: D, path: list[str], value: Value, where: str) -> D:

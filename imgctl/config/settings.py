@@ -56,6 +56,7 @@ class StoreSettings:
     url: str = setting("file://imgctl-data/blobs", "where the bytes are: file://PATH or s3://BUCKET[/PREFIX]")
     endpoint_url: str = setting("", "the S3 endpoint, when it is not AWS: http://127.0.0.1:8333")
     region: str = setting("", "the bucket's region; empty: what the AWS chain says, else us-east-1")
+    profile: str = setting("", "the AWS profile whose credentials are used; empty: what the AWS chain says")
     originals_prefix: str = setting(
         "",
         "put before the keys of originals, for policies and lifecycle rules; ends in a slash: originals/",
@@ -88,11 +89,53 @@ class StoreSettings:
     retries: int = setting(
         8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0, most=100
     )
+    # Of sources alone.
+    anonymous: bool = False
 
     def endpoint(self, environ: Mapping[str, str]) -> str:
         """The URL of the endpoint in force: this one, or what the AWS chain's variables name; empty for AWS itself."""
         named = (environ.get(name, "").strip() for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
         return self.endpoint_url or next(filter(None, named), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """A bucket to upload from, `source:NAME` on the command line; its credentials come from their own chain."""
+
+    url: str = setting("", "what to upload from: s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or az://CONTAINER[/PREFIX]")
+    endpoint_url: str = setting("", "the endpoint, when it is not the provider's own: https://s3.example.org")
+    region: str = setting("", "the bucket's region; empty: what the AWS chain says, else us-east-1")
+    profile: str = setting("", "the AWS profile whose credentials are used; empty: what the AWS chain says")
+    account: str = setting("", "the storage account of an az:// container; empty: AZURE_STORAGE_ACCOUNT_NAME")
+    anonymous: bool = setting(default=False, doc="send no credentials: for public buckets")
+    requester_pays: bool = setting(default=False, doc="agree to pay for requests to a requester-pays bucket")
+    addressing: Literal["auto", "path", "virtual"] = setting(
+        "auto", "where the bucket's name stands: in the path, or in the host (virtual); auto: in the host at AWS alone"
+    )
+    ca_bundle: str = setting(
+        "", "the PEM file of a private CA; empty: AWS_CA_BUNDLE, the AWS config's ca_bundle, SSL_CERT_FILE"
+    )
+    timeout: float = setting(
+        60.0, "a request that takes longer is given up and retried", unit="seconds", least=0.1, most=_DAY
+    )
+    retries: int = setting(
+        8, "how often one request is tried again after 5xx, 429, a reset or a timeout", least=0, most=100
+    )
+
+    def as_store(self) -> StoreSettings:
+        """The same as settings of a store."""
+        return StoreSettings(
+            url=self.url,
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            profile=self.profile,
+            requester_pays=self.requester_pays,
+            addressing=self.addressing,
+            ca_bundle=self.ca_bundle,
+            timeout=self.timeout,
+            retries=self.retries,
+            anonymous=self.anonymous,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +287,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything configurable, one section a field; `source` is the file it came from, if any."""
+    """Everything configurable, one section a field; `file` is what it came from, `sources` its [source.NAME] tables."""
 
     catalog: CatalogSettings = CatalogSettings()
     store: StoreSettings = StoreSettings()
@@ -256,4 +299,5 @@ class Settings:
     serve: ServeSettings = ServeSettings()
     notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
-    source: Path | None = None
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    file: Path | None = None

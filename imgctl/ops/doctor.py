@@ -34,7 +34,7 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Look at each part in turn; a part that is broken ends only its own checks."""
-    yield Check(name="config", level=Level.OK, detail=str(settings.source or "defaults (no file)"))
+    yield Check(name="config", level=Level.OK, detail=str(settings.file or "defaults (no file)"))
     yield from _catalog(settings)
     yield from _store(settings)
     yield _checked("codecs", _codecs)

@@ -18,7 +18,8 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import in_store, sha256_of
-from imgctl.ops.upload.prepare import STREAM_ABOVE, held_bytes
+from imgctl.ops.sources.base import STREAM_ABOVE
+from imgctl.ops.upload.prepare import held_bytes
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.catalog.lookups import by_id

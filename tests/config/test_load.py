@@ -99,7 +99,7 @@ def refused(directory: Path, text: str = "", **environ: str) -> str:
 def test_example_file_is_the_defaults() -> None:
     loaded = load_settings(file=EXAMPLE, environ={})
 
-    assert loaded == Settings(source=EXAMPLE)
+    assert loaded == Settings(file=EXAMPLE)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -194,7 +194,11 @@ def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, v
         ("[work]\nzzz = 1", r"\[work\] zzz: there is no such setting .*known: jobs, timeout"),
         ("[stroe]\nurl = 'x'", r"chosen\.toml: stroe: .*did you mean store\?"),
         ("[variants.thump]\nquality = 1", r"\[variants\] thump: .*did you mean thumb\?"),
-        ("source = 'x'", r"source: there is no such setting"),
+        ("file = 'x'", r"file: there is no such setting"),
+        ("source = 'x'", r"source is a section, not a value .*\[source.NAME\]"),
+        ("[source]\nurl = 'x'", r"\[source\] url is not a table"),
+        ("[source.old]\nendpont_url = 'x'", r"\[source.old\] endpont_url: .*did you mean endpoint_url\?"),
+        ("[source.'a/b']\nurl = 'x'", r"\[source.a/b\]: invalid name"),
         ("store = 's3://photos'", r"store is a section, not a value .*\[store\]"),
         ("[upload]\nconcurrency = 'many'", r"\[upload\] concurrency: .*how many puts are in flight"),
         ("[upload]\nconcurrency = true", r"\[upload\] concurrency: True is no number"),
@@ -294,7 +298,7 @@ def test_files_are_found_in_their_order(tmp_path: Path) -> None:
 
 
 def test_settings_say_which_file_they_came_from(tmp_path: Path) -> None:
-    assert load(tmp_path).source == tmp_path / "chosen.toml"
+    assert load(tmp_path).file == tmp_path / "chosen.toml"
 
 
 def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -322,7 +326,7 @@ def test_every_setting_says_what_it_is() -> None:
                 found.append(f"{path}{field.name}")
         return found
 
-    assert undocumented(Settings(), "") == ["source"]
+    assert undocumented(Settings(), "") == ["store.anonymous", "sources", "file"]
 
 
 def test_default_settings_make_the_default_recipe() -> None:

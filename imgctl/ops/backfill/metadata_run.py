@@ -25,10 +25,10 @@ from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.rows import BadId, pages
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.local import unreadable
 from imgctl.ops.tally import Tally
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.prepare import unreadable
-from imgctl.ops.upload.walk import LocalFile
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.run.threads import thread_pool
@@ -173,7 +173,7 @@ class Sidecars:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def _add(self, found: LocalFile) -> None:
+    def _add(self, found: SourceFile) -> None:
         with open(found.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
             digest = hashlib.file_digest(file, "sha256").digest()
         values = (digest, os.fsencode(found.path))

@@ -333,9 +333,7 @@ class Ingest(Generic[S]):
             self._release(prepared)
 
     def _release(self, prepared: Prepared[S]) -> None:
-        """Let go of its bytes, which are needed no more."""
-        if isinstance(prepared.body, bytes):
-            prepared.body = b""
+        prepared.let_go()
         self._budget.release(prepared.held)
 
 

@@ -12,6 +12,7 @@ from imgctl.keys import ORIGINAL, key_of, time_of
 from imgctl.model import NewImage, Promised
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.spool import Spool
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
@@ -60,6 +61,14 @@ class Prepared(Generic[S]):
     started: float
     date_unlikely: bool = False
     said: Description | None = None
+    spool: Spool | None = None
+
+    def let_go(self) -> None:
+        """Drop its bytes, which are needed no more."""
+        if isinstance(self.body, bytes):
+            self.body = b""
+        if self.spool is not None:
+            self.spool.close()
 
     def outcome(
         self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "", *, image: UUID | None = None

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     CHANGED = "changed_while_reading"
     STORE = "store"
+    SOURCE = "source"
     NOT_TRIED = "not_tried"
 
 

@@ -68,6 +68,12 @@ class Recogniser:
             raise unsupported(Format.MP4)
         raise stranger(head)
 
+    def refuse(self, head: bytes, name: str) -> None:
+        """Raise what `recognise` would for a large file that its first mebibyte tells to be none; else return."""
+        said = format_by_name(name)
+        if sniff_named(source_of(head), said) is None and (said is None or is_other(head)):
+            self.recognise(head, name)
+
     def close(self) -> None:
         """End the child, if one was ever needed."""
         with self._lock:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 from imgctl.imaging import photo_details, takeout
 from imgctl.imaging.metadata import xmp
@@ -31,7 +32,7 @@ _MOST_TABLES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class Names:
     """The names in a directory that end as one kind of sidecar does: as written, and by how they read to a person."""
 
     exact: set[str] = field(default_factory=set)
@@ -41,6 +42,12 @@ class _Names:
         self.exact.add(name)
         for read_as in (_folded(name), _folded(without_supplement(name))):
             self.folded.setdefault(read_as, name)
+
+    def discard(self, name: str) -> None:
+        self.exact.discard(name)
+        for read_as in (_folded(name), _folded(without_supplement(name))):
+            if self.folded.get(read_as) == name:
+                del self.folded[read_as]
 
     def there(self, names: Sequence[str]) -> Iterator[str]:
         """Those of these names that are there, exactly so first, then in other letters: capitals, or accents apart."""
@@ -53,12 +60,14 @@ class _Names:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
-    json: _Names = field(default_factory=_Names)
-    xmp: _Names = field(default_factory=_Names)
-    tables: _Names = field(default_factory=_Names)
+class Listing:
+    """The sidecars of one directory, by their kind."""
 
-    def of(self, name: str) -> _Names | None:
+    json: Names = field(default_factory=Names)
+    xmp: Names = field(default_factory=Names)
+    tables: Names = field(default_factory=Names)
+
+    def of(self, name: str) -> Names | None:
         """Where a file of this name belongs; None for a file of another kind."""
         ending = name[-5:].lower()
         if is_photo_details(name):
@@ -69,19 +78,27 @@ class _Listing:
         return len(self.json.exact) + len(self.xmp.exact) + len(self.tables.exact)
 
 
-class SidecarFiles:
-    """What lies beside photos. Safe in many threads: two that meet in a directory may both list it."""
+class Beside(Protocol):
+    """What lies beside the files of one source. Safe in many threads."""
 
-    def __init__(self, *, follow_links: bool = False) -> None:
-        self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
-        self._listings: dict[str, _Listing | None] = {}
-        self._kept = 0
+    def listed(self, directory: str) -> Listing | None:
+        """The sidecars in a directory (empty, or ending in a slash); None where each name is to be tried."""
+
+    def content(self, path: str, longest: int) -> bytes | None:
+        """A file's bytes, empty where they are more than `longest`; None where there is none. May raise StoreError."""
+
+
+class SidecarFiles:
+    """What lies beside photos: on this machine's disks, or where `beside` looks."""
+
+    def __init__(self, beside: Beside | None = None, *, follow_links: bool = False) -> None:
+        self._beside = beside or _OnDisk(follow_links=follow_links)
         self._tables: dict[str, dict[str, Takeout]] = {}
 
     def takeout(self, path: str) -> Takeout:
         """What Google Takeout's JSON file beside the photo says."""
         directory, slash, name = path.rpartition("/")
-        listing = self._listed(directory + slash)
+        listing = self._beside.listed(directory + slash)
         if listing is not None and not listing.json.exact:
             return NO_TAKEOUT
         names = sidecar_names(name)
@@ -93,13 +110,13 @@ class SidecarFiles:
     def photo_details(self, path: str) -> Takeout:
         """What Apple's `Photo Details.csv` beside the photo says."""
         directory, slash, name = path.rpartition("/")
-        listing = self._listed(directory + slash)
+        listing = self._beside.listed(directory + slash)
         if listing is None or not listing.tables.exact:
             return NO_TAKEOUT
         told = self._told(directory + slash, listing.tables)
         return next(filter(None, map(told.get, map(_folded, still_names(name)))), NO_TAKEOUT)
 
-    def _told(self, directory: str, tables: _Names) -> dict[str, Takeout]:
+    def _told(self, directory: str, tables: Names) -> dict[str, Takeout]:
         """What Apple's tables in a directory say, by how a photo's name reads to a person."""
         if (known := self._tables.get(directory)) is not None:
             return known
@@ -117,7 +134,7 @@ class SidecarFiles:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
         names = _xmp_names(name)
-        listing = self._listed(directory + slash)
+        listing = self._beside.listed(directory + slash)
         found = names if listing is None else listing.xmp.there(names)
         data = next(self._contents(f"{directory}{slash}", found, longest=xmp.LONGEST), b"")
         return read_xmp(data) if data else NO_XMP
@@ -125,7 +142,7 @@ class SidecarFiles:
     def describes(self, path: str) -> bool:
         """Whether a file lies beside the photo that by its name may describe it; opens none."""
         directory, slash, name = path.rpartition("/")
-        listing = self._listed(directory + slash)
+        listing = self._beside.listed(directory + slash)
         if listing is None:
             return True
         found = chain(listing.json.there(sidecar_names(name)), listing.xmp.there(_xmp_names(name)))
@@ -134,14 +151,28 @@ class SidecarFiles:
     def _contents(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> Iterator[bytes]:
         """The content of each of these that is a file; empty where it is longer."""
         for name in names:
-            try:
-                descriptor = os.open(f"{directory}{name}", self._flags)
-            except (OSError, ValueError):
-                continue
-            yield _content(descriptor, longest)
+            content = self._beside.content(f"{directory}{name}", longest)
+            if content is not None:
+                yield content
 
-    def _listed(self, directory: str) -> _Listing | None:
-        """The sidecars in a directory; None where they are too many or cannot be listed: then each name is tried."""
+
+class _OnDisk:
+    """The same on this machine's disks: two threads that meet in a directory may both list it."""
+
+    def __init__(self, *, follow_links: bool) -> None:
+        self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
+        self._listings: dict[str, Listing | None] = {}
+        self._kept = 0
+
+    def content(self, path: str, longest: int) -> bytes | None:
+        try:
+            descriptor = os.open(path, self._flags)
+        except (OSError, ValueError):
+            return None
+        return _content(descriptor, longest)
+
+    def listed(self, directory: str) -> Listing | None:
+        """None where they are too many or cannot be listed."""
         try:
             return self._listings[directory]
         except KeyError:
@@ -157,8 +188,8 @@ class SidecarFiles:
         return listing
 
 
-def _listing(directory: str) -> _Listing | None:
-    found = _Listing()
+def _listing(directory: str) -> Listing | None:
+    found = Listing()
     try:
         with os.scandir(directory or ".") as entries:
             for entry in entries:

@@ -9,8 +9,8 @@ from uuid import UUID
 from imgctl.model import Status
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.retry import StopSignal, retry
+from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.journal import Entry, Journal, scope_of
-from imgctl.ops.upload.walk import LocalFile
 
 if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
@@ -39,7 +39,7 @@ class AlreadyUploaded:
         self._waiting: list[Entry] = []
         self._flushed = time.monotonic()
 
-    def split(self, files: Sequence[LocalFile]) -> tuple[list[FileOutcome], list[LocalFile]]:
+    def split(self, files: Sequence[SourceFile]) -> tuple[list[FileOutcome], list[SourceFile]]:
         """The outcomes of files that are there already, and the files that must be read."""
         entries = self._entries(files)
         if not entries:
@@ -68,7 +68,7 @@ class AlreadyUploaded:
             if self._journal is not None:
                 self._journal.record(self._scope(user), mine)
 
-    def _entries(self, files: Sequence[LocalFile]) -> dict[OwnedFile, Entry]:
+    def _entries(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}
         if self._journal is not None and not self._is_empty:
             for user in {found.user_id for found in files}:
@@ -88,7 +88,7 @@ class AlreadyUploaded:
         return scope_of(self._catalog.result().place, self._store_url, str(user))
 
 
-def _file(found: LocalFile) -> OwnedFile:
+def _file(found: SourceFile) -> OwnedFile:
     return found.user_id, found.path
 
 

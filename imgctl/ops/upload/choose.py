@@ -10,32 +10,36 @@ from itertools import chain
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.base import Source, SourceFile
+from imgctl.ops.sources.open import Sources, is_named
+from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.order import STDIN, Selection, check
 from imgctl.ops.upload.rules import SelectionRules, system_junk
-from imgctl.ops.upload.walk import LocalFile, classified, name_of, refused, walk
 
 __all__ = ["Selection", "chosen"]
 
-Chosen = Iterator[LocalFile | FileOutcome]
+Chosen = Iterator[SourceFile | FileOutcome]
 
 
-def chosen(selection: Selection) -> Chosen:
+def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
     """Every file of the selection, its owner set, and an outcome for each that is left out; streams.
 
     A directory that is left out by name is one outcome. Raises UsageError at once for a selection that cannot be meant,
     and later where only reading on shows that a list or a manifest is none.
     """
     check(selection)
-    rules = SelectionRules(selection)
+    rules, sources = SelectionRules(selection), sources or Sources(follow_links=selection.follow_links)
     if selection.manifest is not None:
         _look_into(selection.manifest, owned=_owned(selection))
-        return _from_manifest(selection.manifest, rules, owned=_owned(selection))
+        return _from_manifest(selection.manifest, rules, sources, owned=_owned(selection))
+    # Opened at once: a source that cannot be meant ends the run before anything is uploaded.
+    opened_sources = sources.open(selection.paths)
     if selection.files_from is None:
-        return _from_paths(selection.paths, rules)
+        return _from_sources(opened_sources, rules)
     if _is_regular(selection.files_from, "--files-from"):
         opened(selection.files_from, "--files-from").__exit__(None, None, None)
-    return chain(_from_paths(selection.paths, rules), _from_list(selection.files_from, rules))
+    return chain(_from_sources(opened_sources, rules), _from_list(selection.files_from, rules, sources))
 
 
 def _owned(selection: Selection) -> bool:
@@ -63,27 +67,17 @@ def _look_into(manifest: str, *, owned: bool) -> None:
             next(entries(file, owned=owned), None)
 
 
-def _from_paths(paths: Iterable[str], rules: SelectionRules) -> Chosen:
-    for path in paths:
-        name = name_of(path)
-        try:
-            info = os.stat(path)  # noqa: PTH116
-        except (OSError, ValueError) as error:
-            yield refused(path, error)
-            continue
-        directory = stat.S_ISDIR(info.st_mode)
-        # What a user names is taken though it is hidden, but `upload *` also names what systems left there.
-        if (away := rules.junk(path, system_junk(name, directory=directory), directory=directory)) is not None:
-            yield away
-        elif directory:
-            yield from walk(path, rules)
-        else:
-            yield rules.excluded(path, name) or classified(path, name, info, rules)
+def _from_sources(found: Iterable[Source], rules: SelectionRules) -> Chosen:
+    for source in found:
+        yield from source.entries(rules)
 
 
-def _from_list(name: str, rules: SelectionRules) -> Chosen:
+def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
     with opened(name, "--files-from") as file:
         for written in listed(file):
+            if is_named(written):
+                yield sources.one(written, rules)
+                continue
             path, place = written, _place(written)
             try:
                 path, info = _found(path, follow_links=rules.follow_links)
@@ -91,31 +85,37 @@ def _from_list(name: str, rules: SelectionRules) -> Chosen:
                 yield refused(path, error)
                 continue
             if stat.S_ISDIR(info.st_mode):
-                yield from _listed_directory(path, place, rules)
+                yield from _listed_directory(path, place, rules, sources.local)
             else:
-                yield rules.listed_away(path, place) or classified(path, place, info, rules)
+                yield rules.listed_away(path, place) or classified(path, place, info, rules, sources.local)
 
 
-def _listed_directory(path: str, place: str, rules: SelectionRules) -> Chosen:
+def _listed_directory(path: str, place: str, rules: SelectionRules, source: Source) -> Chosen:
     below = f"{place.rstrip('/')}/" if place else ""
     away = rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
     away = away or rules.excluded(path, below, directory=True)
     if away is not None:
         yield away
     else:
-        yield from walk(path, rules, place=below)
+        yield from walk(path, rules, source, place=below)
 
 
-def _from_manifest(name: str, rules: SelectionRules, *, owned: bool) -> Chosen:
+def _from_manifest(name: str, rules: SelectionRules, sources: Sources, *, owned: bool) -> Chosen:
     # A manifest travels with its archive: what it names lies beside it.
     base = "" if name == STDIN else os.path.dirname(name)  # noqa: PTH120
     with opened(name, "--manifest") as file:
         for number, entry in entries(file, owned=owned):
             where = f"{name}:{number}"
-            yield _bad(where, entry.detail) if isinstance(entry, BadLine) else _entered(entry, base, where, rules)
+            if isinstance(entry, BadLine):
+                yield _bad(where, entry.detail)
+            else:
+                found = _entered(entry, base, where, rules, sources)
+                yield found if isinstance(found, FileOutcome) else _said(found, entry)
 
 
-def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> LocalFile | FileOutcome:
+def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources: Sources) -> SourceFile | FileOutcome:
+    if is_named(entry.path):
+        return sources.one(entry.path, rules, user_id=entry.user_id)
     path, place = os.path.join(base, entry.path), _place(entry.path)  # noqa: PTH118
     try:
         path, info = _found(path, follow_links=rules.follow_links)
@@ -126,10 +126,11 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules) -> Loca
     if (away := rules.listed_away(path, place)) is not None:
         return away
     if not stat.S_ISREG(info.st_mode):
-        return classified(path, place, info, rules)
-    found = rules.judge(path, place, info, user_id=entry.user_id)
-    if isinstance(found, FileOutcome):
-        return found
+        return classified(path, place, info, rules, sources.local)
+    return rules.judge(path, place, stat_of(info, sources.local), user_id=entry.user_id)
+
+
+def _said(found: SourceFile, entry: Entry) -> SourceFile:
     return replace(found, caption=entry.caption, name=entry.name, uploaded_at=entry.uploaded_at)
 
 

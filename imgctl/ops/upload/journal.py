@@ -1,12 +1,12 @@
 """What this machine uploaded before: a local cache from a file, as it was then, to its content and its image.
 
 Only a cache: what it says of an image is checked against the catalog, and without it files are hashed again. A file
-that was written to while its clock tick lasted is not remembered, for its next version could look the same.
+that was written to while its clock tick lasted is not remembered, for its next version could look the same; an object
+is known by its ETag (the column `inode` holds a digest of it).
 """
 
 import hashlib
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TypeAlias
 from uuid import UUID
 
-from imgctl.ops.upload.walk import LocalFile
+from imgctl.ops.sources.base import SourceFile
 
 _Row: TypeAlias = "tuple[bytes | int, ...]"
 
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS files (
 class Entry:
     """A file as it was when its content was known to be this image."""
 
-    found: LocalFile
+    found: SourceFile
     sha256: bytes
     image: UUID
 
@@ -73,9 +73,9 @@ class Journal:
         """Whether nothing is remembered of any destination."""
         return not self._ask("SELECT 1 FROM files LIMIT 1", ())
 
-    def known(self, scope: bytes, files: Sequence[LocalFile]) -> dict[str, Entry]:
+    def known(self, scope: bytes, files: Sequence[SourceFile]) -> dict[str, Entry]:
         """Those of `files` that are unchanged since they were recorded, by path."""
-        paths = [_key(found) for found in files]
+        paths = [found.source.identity(found) for found in files]
         marks = ",".join("?" * len(paths))
         rows = {row[0]: row for row in self._ask(_KNOWN.format(marks=marks), (scope, *paths))}
         known: dict[str, Entry] = {}
@@ -83,17 +83,25 @@ class Journal:
             _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
             if not isinstance(digest, bytes) or not isinstance(image, bytes) or len(image) != 16:
                 continue
-            if (size, mtime_ns, inode) == (found.size, found.mtime_ns, _signed(found.inode)):
+            if (size, mtime_ns, inode) == (found.size, found.mtime_ns, _signed(found.stamp)):
                 known[found.path] = Entry(found=found, sha256=digest, image=UUID(bytes=image))
         return known
 
     def record(self, scope: bytes, entries: Iterable[Entry]) -> None:
-        """Remember files and their images; those changed in the last two seconds are left out."""
+        """Remember files and their images; files changed in the last two seconds are left out."""
         settled = time.time_ns() - SETTLED_NS
         rows = [
-            (scope, _key(e.found), e.found.size, e.found.mtime_ns, _signed(e.found.inode), e.sha256, e.image.bytes)
+            (
+                scope,
+                e.found.source.identity(e.found),
+                e.found.size,
+                e.found.mtime_ns,
+                _signed(e.found.stamp),
+                e.sha256,
+                e.image.bytes,
+            )
             for e in entries
-            if e.found.mtime_ns < settled
+            if e.found.pinned or e.found.mtime_ns < settled
         ]
         with self._lock:
             self._guarded(lambda: self._write(rows))
@@ -190,13 +198,9 @@ def _check_ours(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("another program's database")
 
 
-def _key(found: LocalFile) -> bytes:
-    return os.fsencode(os.path.abspath(found.path))  # noqa: PTH100  # a str keeps bytes that are no UTF-8
-
-
-def _signed(inode: int) -> int:
-    """The inode as SQLite's signed 64 bits hold it: network and union file systems use all of them."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
+def _signed(stamp: int) -> int:
+    """The stamp as SQLite's signed 64 bits hold it: inodes of network and union file systems use all of them."""
+    return stamp - (1 << 64) if stamp >= 1 << 63 else stamp
 
 
 def _way_out(error: sqlite3.Error | OSError) -> str:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.base import SourceFile, Stat
 from imgctl.ops.upload.globs import Globs, owner_by
 from imgctl.ops.upload.order import Selection
-from imgctl.ops.upload.walk import LocalFile
 from imgctl.units import format_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,6 +79,11 @@ class SelectionRules:
                 return self.junk(path, why, directory=directory)
         return self.excluded(path, place, directory=directory) if self._exclude else None
 
+    def named_away(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
+        """What is left out though a user names it: what a system made for itself, and a file that `exclude` fits."""
+        away = self.junk(path, system_junk(name, directory=directory), directory=directory)
+        return away if directory else away or self.excluded(path, name)
+
     def listed_away(self, path: str, place: str) -> FileOutcome | None:
         """Like `turned_away` for a file that no walk came to: the directories above it count as well."""
         return self.junk(path, listed_junk(place), directory=False) or self.excluded(path, place)
@@ -96,17 +101,25 @@ class SelectionRules:
             return None
         return _skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
 
-    def judge(
-        self, path: str, place: str, info: os.stat_result, *, user_id: UUID | None = None
-    ) -> LocalFile | FileOutcome:
+    def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """The file with its owner (`user_id` where that is known), or why it is not taken."""
         if (away := self._outside(path, place, info)) is not None:
             return away
         if user_id is None:
             user_id = self._owner(place) if self._owner else self._user_id
         if user_id is None:
-            return self._ownerless(path, info.st_size)
-        return LocalFile(path=path, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=user_id)
+            return self._ownerless(path, info.size)
+        return SourceFile(
+            path=path,
+            size=info.size,
+            mtime_ns=info.mtime_ns,
+            stamp=info.stamp,
+            source=info.source,
+            place=info.place,
+            member=info.member,
+            pinned=info.pinned,
+            user_id=user_id,
+        )
 
     def _ownerless(self, path: str, size: int) -> FileOutcome:
         """The outcome of a file without an owner."""
@@ -114,17 +127,17 @@ class SelectionRules:
         detail = f"{said if self._user_from else 'no user_id'}; move it or give --user"
         return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)
 
-    def _outside(self, path: str, place: str, info: os.stat_result) -> FileOutcome | None:
+    def _outside(self, path: str, place: str, info: Stat) -> FileOutcome | None:
         """The outcome of a file that the patterns, sizes or dates leave out, or None."""
-        size = info.st_size
+        size = info.size
         if self._include and self._include.fitting(place) is None:
             return _skipped(path, Reason.FILTERED, "no --include fits", size)
         if size < self._smallest:
             return _skipped(path, Reason.TOO_SMALL, f"smaller than --min-size {format_bytes(self._smallest)}", size)
         if self._largest is not None and size > self._largest:
             return _skipped(path, Reason.TOO_LARGE, f"larger than --max-size {format_bytes(self._largest)}", size)
-        if not self._since_ns <= info.st_mtime_ns < self._until_ns:
-            old = info.st_mtime_ns < self._since_ns
+        if not self._since_ns <= info.mtime_ns < self._until_ns:
+            old = info.mtime_ns < self._since_ns
             detail = "last changed before --since" if old else "last changed at or after --until"
             return _skipped(path, Reason.OUTSIDE_DATES, detail, size)
         return None

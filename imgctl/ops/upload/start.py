@@ -14,14 +14,15 @@ from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Prepared
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.retry import StopSignal
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.listed import looked
+from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.already import AlreadyUploaded
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Entry, Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
-from imgctl.ops.upload.walk import LocalFile
 from imgctl.run.limits import collect_from_here, reuse_large_buffers
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
 
 NO_JOURNAL = "none"
+LOCAL_CHUNK = 256
+DISTANT_READERS, DISTANT_CHUNK = 16, 16
 
 
 @contextmanager
@@ -44,13 +47,14 @@ def uploading(
     stop: StopSignal,
     tell: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
-    """The upload of a selection of this machine's files, which goes on as its outcomes are taken; see `ingest.loop`.
+    """The upload of a selection of files, which goes on as its outcomes are taken; see `ingest.loop`.
 
     What is wrong with the journal is told and stops nothing.
     """
-    files = chosen(replace(selection, leave_out=own_directories(settings.store)))
-    reuse_large_buffers()
     with ExitStack() as stack:
+        sources = stack.enter_context(closing(Sources(settings, follow_links=selection.follow_links)))
+        files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
+        reuse_large_buffers()
         remembered = Journal(journal, tell=tell) if journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
@@ -61,13 +65,14 @@ def uploading(
         stack.callback(already.flush)
         how = Preparing(
             recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
-            sidecars=SidecarFiles(follow_links=selection.follow_links),
             prefix=settings.store.originals_prefix,
             order=order,
         )
 
-        def read(chunk: Sequence[LocalFile], budget: ByteBudget) -> Iterator[Prepared[LocalFile] | FileOutcome]:
-            present, unread = already.split(chunk)
+        def read(chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Prepared[SourceFile] | FileOutcome]:
+            seen = [looked(found) for found in chunk]
+            yield from (one for one in seen if isinstance(one, FileOutcome))
+            present, unread = already.split([one for one in seen if not isinstance(one, FileOutcome)])
             yield from present
             yield from prepared(unread, how, budget)
 
@@ -76,6 +81,9 @@ def uploading(
             read,
             IngestOrder(
                 concurrency=settings.upload.concurrency,
+                # Each waits for its own answers of a bucket.
+                readers=DISTANT_READERS if sources.distant else 0,
+                chunk=DISTANT_CHUNK if sources.distant else LOCAL_CHUNK,
                 memory_bytes=settings.upload.memory,
                 rate_bytes=settings.upload.bwlimit,
                 limit=order.limit,

@@ -147,12 +147,14 @@ def open_obstore(where: Connection) -> ObstoreS3:
         options["root_certificate"] = certificates(where.ca_bundle)
     retries: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
     config = _obstore_config(where)
-    if in_environment():
+    if where.options.anonymous:
+        config["skip_signature"] = True
+    if where.options.anonymous or (in_environment() and not where.options.profile):
         # Where obstore itself reads them.
         return ObstoreS3(where.bucket, config=config, client_options=options, retry_config=retries)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    provider = Boto3CredentialProvider(session())
+    provider = Boto3CredentialProvider(session(where.options.profile))
     return ObstoreS3(
         where.bucket, config=config, client_options=options, retry_config=retries, credential_provider=provider
     )
@@ -214,7 +216,11 @@ def open_boto3(where: Connection, service: str = "s3") -> object:
                 signature_version="s3v4",
             )
         )
-    client = session().client(
+    if where.options.anonymous:
+        from botocore import UNSIGNED
+
+        config = config.merge(Config(signature_version=UNSIGNED))
+    client = session(where.options.profile, anonymous=where.options.anonymous).client(
         service,
         region_name=where.region,
         endpoint_url=endpoint_url or None,

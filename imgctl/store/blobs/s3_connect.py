@@ -97,7 +97,7 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
     return Connection(
         bucket=bucket,
         endpoint_url=endpoint_url.rstrip("/"),
-        region=settings.region or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured("region", "us-east-1"),
+        region=settings.region or _region(settings.profile),
         options=settings,
         ca_bundle=_ca_bundle(settings) if not endpoint_url.startswith("http://") else "",
     )
@@ -112,6 +112,12 @@ def bucket_and_prefix(rest: str) -> tuple[str, str]:
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"invalid bucket name: {bucket!r}", hint="[store] url is s3://BUCKET[/PREFIX]")
     return bucket, f"{prefix}/" if prefix else ""
+
+
+def _region(profile: str) -> str:
+    """What the AWS chain says; a profile's own comes before the environment's."""
+    own = _configured("region", profile=profile) if profile else ""
+    return own or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured("region", "us-east-1")
 
 
 def _ca_bundle(settings: StoreSettings) -> str:
@@ -132,15 +138,17 @@ def certificates(file: str) -> bytes:
     return found
 
 
-def _configured(name: str, default: str = "") -> str:
+def _configured(name: str, default: str = "", *, profile: str = "") -> str:
     """A value of the AWS config file, which is looked for before botocore is imported."""
     # Not pathlib, which raises where there is no home or none that may be looked into.
     file = os.path.expanduser(variable("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
     if not os.path.isfile(file):  # noqa: PTH113
         return default
-    from botocore.session import get_session
+    from botocore.session import Session
 
-    return get_session().get_config_variable(name) or default
+    with _read():
+        found: str | None = Session(profile=profile or None).get_scoped_config().get(name)
+    return found or default
 
 
 def in_environment() -> bool:
@@ -148,17 +156,20 @@ def in_environment() -> bool:
     return bool(variable("AWS_ACCESS_KEY_ID") and variable("AWS_SECRET_ACCESS_KEY"))
 
 
-def session() -> "Session":
-    """A session of boto3 that has credentials; StoreDenied where it finds none."""
+def session(profile: str = "", *, anonymous: bool = False) -> "Session":
+    """A session of boto3 that has credentials, a profile's where one is named; StoreDenied where it finds none.
+
+    An `anonymous` one needs none.
+    """
     from boto3.session import Session
-    from botocore.session import get_session
+    from botocore.session import Session as Core
 
     with _read():
-        core = get_session()
+        core = Core(profile=profile or None)
         core.register_component("data_loader", service_models())
         made = Session(botocore_session=core)
-        found = made.get_credentials()
-    if found is None:
+        found = anonymous or made.get_credentials()
+    if not found:
         raise StoreDenied("no AWS credentials are set", hint=_NO_CREDENTIALS)
     return made
 

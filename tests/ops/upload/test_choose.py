@@ -11,8 +11,10 @@ import pytest
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.outcome import Fate, Reason
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.local import LocalFiles
+from imgctl.ops.sources.walk import MOST_OPEN
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.walk import MOST_OPEN, LocalFile
 from tests.ops.upload.trees import NAMES, OTHER, TAKEN, USER, fates, left, planted, taken
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -28,7 +30,14 @@ def test_a_file_comes_with_what_the_system_says_and_its_owner(tmp_path: Path) ->
     info = (tmp_path / "a.jpg").stat()
 
     assert taken(below(tmp_path)) == [
-        LocalFile(path=str(tmp_path / "a.jpg"), size=1, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=USER)
+        SourceFile(
+            path=str(tmp_path / "a.jpg"),
+            size=1,
+            mtime_ns=info.st_mtime_ns,
+            stamp=info.st_ino,
+            source=LocalFiles(),
+            user_id=USER,
+        )
     ]
 
 

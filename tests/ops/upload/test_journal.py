@@ -8,14 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.upload.journal import Entry, Journal
-from imgctl.ops.upload.walk import LocalFile
 
 SCOPE = b"here"
 
 
 def entry(inode: int = 7, path: str = "/photos/a.jpg") -> Entry:
-    found = LocalFile(path=path, size=10, mtime_ns=1_700_000_000 * 10**9, inode=inode)
+    found = SourceFile(path=path, size=10, mtime_ns=1_700_000_000 * 10**9, stamp=inode, source=LocalFiles())
     return Entry(found=found, sha256=b"s" * 32, image=UUID(int=1))
 
 

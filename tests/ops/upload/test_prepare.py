@@ -19,13 +19,13 @@ from imgctl.model import NewImage
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.sources.base import STREAM_ABOVE, SourceFile
+from imgctl.ops.sources.local import LocalFiles
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
-from imgctl.ops.upload.prepare import STREAM_ABOVE, Preparing, date_of, prepare
-from imgctl.ops.upload.walk import LocalFile
+from imgctl.ops.upload.prepare import Preparing, date_of, prepare
 from tests.imaging.containers import HEIGHT, WIDTH, Says, big_tiff, heic, png, short_entry, text_entry, tiff_file, webp
 
-PREPARING = Preparing(recogniser=Recogniser(WorkSettings()), sidecars=SidecarFiles(), prefix="", order=UploadOrder())
+PREPARING = Preparing(recogniser=Recogniser(WorkSettings()), prefix="", order=UploadOrder())
 PNG = Probe(format="png", content_type="image/png", extension="png", width=1, height=1)
 UNDATED = Description(caption=None, taken_at=None)
 USER = UUID(int=1)
@@ -44,7 +44,14 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     path = tmp_path / "scan"
     path.write_bytes(write(Says(primary=SAID.primary, exif=SAID.exif, pixels=size)))
     info = path.stat()
-    found = LocalFile(path=str(path), size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino, user_id=USER)
+    found = SourceFile(
+        path=str(path),
+        size=info.st_size,
+        mtime_ns=info.st_mtime_ns,
+        stamp=info.st_ino,
+        source=LocalFiles(),
+        user_id=USER,
+    )
 
     done = prepare(found, PREPARING)
 
@@ -55,11 +62,11 @@ def test_metadata_behind_the_pixels_is_read_at_any_size(write: object, size: int
     assert (done.row.width, done.row.height) == (HEIGHT, WIDTH)
 
 
-def found_at(mtime_ns: int) -> LocalFile:
-    return LocalFile(path="a.png", size=1, mtime_ns=mtime_ns, inode=1, user_id=USER)
+def found_at(mtime_ns: int) -> SourceFile:
+    return SourceFile(path="a.png", size=1, mtime_ns=mtime_ns, stamp=1, source=LocalFiles(), user_id=USER)
 
 
-def row_of(found: LocalFile, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
+def row_of(found: SourceFile, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
     said = Description(caption=None, taken_at=taken_at)
     content = Content(sha256=b"s" * 32, size=1, probe=PNG, said=said)
     return new_row(new_id(date_of(found, said, choice)[0]), USER, content, prefix="")

@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.choose import Selection
-from imgctl.ops.upload.walk import LocalFile
 from tests.ops.upload.trees import USER, every
 
 NOBODY = 65534
 
 
-def walked(root: Path | str) -> list[LocalFile | FileOutcome]:
+def walked(root: Path | str) -> list[SourceFile | FileOutcome]:
     return every(Selection(paths=(str(root),), user_id=USER))
 
 
@@ -45,11 +45,11 @@ def test_files_at_every_depth_are_found_with_their_size(tmp_path: Path) -> None:
     (deep / "x").write_bytes(b"123")
     (tmp_path / "y").write_bytes(b"")
 
-    found = {one.path: one for one in walked(tmp_path) if isinstance(one, LocalFile)}
+    found = {one.path: one for one in walked(tmp_path) if isinstance(one, SourceFile)}
 
     assert {path: one.size for path, one in found.items()} == {str(deep / "x"): 3, str(tmp_path / "y"): 0}
     info = (tmp_path / "y").stat()
-    assert (found[str(tmp_path / "y")].mtime_ns, found[str(tmp_path / "y")].inode) == (info.st_mtime_ns, info.st_ino)
+    assert (found[str(tmp_path / "y")].mtime_ns, found[str(tmp_path / "y")].stamp) == (info.st_mtime_ns, info.st_ino)
 
 
 def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_directory_without_permission_is_failed_and_the_rest_is_walked() -> No
         with as_nobody():
             outcomes = walked(name)
 
-    assert [one.path for one in outcomes if isinstance(one, LocalFile)] == [str(open_ / "x")]
+    assert [one.path for one in outcomes if isinstance(one, SourceFile)] == [str(open_ / "x")]
     (denied,) = [one for one in outcomes if isinstance(one, FileOutcome)]
     assert (denied.path, denied.fate, denied.reason) == (str(closed), Fate.FAILED, Reason.UNREADABLE)
     assert "permission denied" in denied.detail

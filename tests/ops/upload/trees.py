@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.upload.choose import Selection, chosen
-from imgctl.ops.upload.walk import LocalFile
 
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
@@ -34,20 +34,22 @@ def planted(root: Path, names: Iterable[str]) -> Path:
     return root
 
 
-def every(selection: Selection) -> list[LocalFile | FileOutcome]:
+def every(selection: Selection) -> list[SourceFile | FileOutcome]:
     """All that comes of a selection, in order of its paths."""
     return sorted(chosen(selection), key=lambda one: os.fsencode(one.path))
 
 
-def taken(selection: Selection) -> list[LocalFile]:
+def taken(selection: Selection) -> list[SourceFile]:
     """The files of a selection."""
-    return [one for one in every(selection) if isinstance(one, LocalFile)]
+    return [one for one in every(selection) if isinstance(one, SourceFile)]
 
 
 def fates(selection: Selection, root: Path) -> Fates:
     """What became of each path, relative to the root: `taken`, or the reason it was left out for."""
     found = every(selection)
-    fate = {os.path.relpath(one.path, root): TAKEN if isinstance(one, LocalFile) else one.reason.value for one in found}
+    fate = {
+        os.path.relpath(one.path, root): TAKEN if isinstance(one, SourceFile) else one.reason.value for one in found
+    }
     assert len(fate) == len(found)
     return fate
 

@@ -4,12 +4,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
-from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.base import Rules, Source, SourceFile, Stat
 
 # Deeper directories are read at once instead of held open: a process has few file descriptors to spare.
 MOST_OPEN = 64
@@ -17,39 +14,13 @@ MOST_OPEN = 64
 Identity = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalFile:
-    """A regular file, as it was when the walk passed: size in bytes, and whatever is said of it beside the file."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    inode: int
-    user_id: UUID | None = None
-    caption: str | None = None
-    name: str | None = None
-    uploaded_at: datetime | None = None
-
-
-class Rules(Protocol):
-    """What is chosen of that which a walk passes; a place is a path below its root, a directory's ends in a slash."""
-
-    follow_links: bool
-
-    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
-        """What the name alone decides: the outcome of what is left out, None to go on."""
-
-    def judge(self, path: str, place: str, info: os.stat_result) -> LocalFile | FileOutcome:
-        """A regular file taken, or why it is not."""
-
-
-def walk(directory: str, rules: Rules, *, place: str = "") -> Iterator[LocalFile | FileOutcome]:
+def walk(directory: str, rules: Rules, source: Source, *, place: str = "") -> Iterator[SourceFile | FileOutcome]:
     """Every regular file below a directory that the rules take; whatever else is there comes as one outcome each.
 
     The directory stands at `place`: empty for a root, else with a slash at its end. Memory is one open directory a
     level; entries come in the order the system lists them.
     """
-    return _Walk(rules).below(directory, place)
+    return _Walk(rules, source).below(directory, place)
 
 
 def name_of(path: str) -> str:
@@ -79,11 +50,12 @@ class _Level:
 class _Walk:
     """A walk below one directory, its levels on a stack of its own: no depth is too deep for it."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, source: Source) -> None:
         self._rules = rules
+        self._source = source
         self._levels: list[_Level] = []
 
-    def below(self, directory: str, place: str) -> Iterator[LocalFile | FileOutcome]:
+    def below(self, directory: str, place: str) -> Iterator[SourceFile | FileOutcome]:
         try:
             if (why := self._enter(directory, place)) is not None:
                 yield why
@@ -102,7 +74,7 @@ class _Walk:
             for level in self._levels:
                 level.close()
 
-    def _pass(self, entry: os.DirEntry[str], place: str) -> LocalFile | FileOutcome | None:
+    def _pass(self, entry: os.DirEntry[str], place: str) -> SourceFile | FileOutcome | None:
         """What there is to say of one entry; None for a directory, which is entered."""
         rules, path = self._rules, entry.path
         try:
@@ -113,7 +85,7 @@ class _Walk:
                 place += "/"
             if (away := rules.turned_away(path, place, directory=directory)) is not None:
                 return away
-            return self._enter(path, place) if directory else classified(path, place, entry.stat(), rules)
+            return self._enter(path, place) if directory else classified(path, place, entry.stat(), rules, self._source)
         except OSError as error:
             return refused(path, error)
 
@@ -133,14 +105,19 @@ def _identity(directory: str) -> Identity:
     return info.st_dev, info.st_ino
 
 
-def classified(path: str, place: str, info: os.stat_result, rules: Rules) -> LocalFile | FileOutcome:
+def classified(path: str, place: str, info: os.stat_result, rules: Rules, source: Source) -> SourceFile | FileOutcome:
     """A file as the rules judge it, or the outcome of a link, a pipe or a device."""
     if stat.S_ISREG(info.st_mode):
-        return rules.judge(path, place, info)
+        return rules.judge(path, place, stat_of(info, source))
     if stat.S_ISLNK(info.st_mode):
         return _link(path)
     detail = f"a {_kind(info.st_mode)} is not a file"
     return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail=detail)
+
+
+def stat_of(info: os.stat_result, source: Source) -> Stat:
+    """What the system says of one of its files."""
+    return Stat(info.st_size, info.st_mtime_ns, info.st_ino, source)
 
 
 def _kind(mode: int) -> str:

@@ -1,0 +1,123 @@
+"""What every source of files does, and a file as its source lists it."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from imgctl.imaging.probe import Header
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.ingest.spool import Spool
+
+# A larger file never fills the memory budget: it is streamed from where it lies, or from a spool.
+STREAM_ABOVE = 64 * 2**20
+
+
+class Stat(NamedTuple):
+    """What a source knows of a file without reading it: bytes, nanoseconds since 1970, and 64 bits that change with it.
+
+    The stamp is a file's inode, a digest of an object's ETag and version, or of a member's place and checksum. `pinned`
+    says that it changes with every change of the content, however soon.
+    """
+
+    size: int
+    mtime_ns: int
+    stamp: int
+    source: "Source"
+    place: str = ""
+    member: int = 0
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file as its source listed it, and whatever is said of it beside the file.
+
+    `path` is what reports and lists call it. `place` is its path within the source, where that is not `path`; `member`
+    is where an archive finds it.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    stamp: int
+    source: "Source" = field(compare=False, repr=False)
+    place: str = ""
+    member: int = 0
+    pinned: bool = False
+    user_id: UUID | None = None
+    caption: str | None = None
+    name: str | None = None
+    uploaded_at: datetime | None = None
+
+    @property
+    def beside(self) -> str:
+        """The path by which the source finds what lies beside it."""
+        return self.place or self.path
+
+    @property
+    def file_name(self) -> str:
+        """The last name of the path."""
+        return self.beside.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A file that was read once: `found` as it was then, its bytes or where they lie, what they are, their SHA-256.
+
+    A `spool` is to be closed once the bytes are needed no more.
+    """
+
+    found: SourceFile
+    size: int
+    body: bytes | Path
+    header: Header
+    sha256: bytes
+    spool: Spool | None = None
+
+
+class Rules(Protocol):
+    """What is chosen of that which a source lists; a place is a path below its root, a directory's ends in a slash."""
+
+    follow_links: bool
+
+    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+        """What the name alone decides: the outcome of what is left out, None to go on."""
+
+    def named_away(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
+        """The same for what a user named: hidden files are meant then."""
+
+    def listed_away(self, path: str, place: str) -> FileOutcome | None:
+        """The same for a file that a list names, whose directories were not listed."""
+
+    def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
+        """A regular file taken, with its owner (`user_id` where that is known), or why it is not."""
+
+
+class Source(Protocol):
+    """A tree of files, listed and read; safe in many threads but for `entries`."""
+
+    sidecars: SidecarFiles
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """Every file that the rules take, and one outcome for each thing left out; streams, in bounded memory."""
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
+        """One file, read once and recognised, or why it cannot be.
+
+        Raises LeftOut, NotAnImage or FormatUnsupported for its content, StoreError for what ends the whole run.
+        """
+
+    def identity(self, found: SourceFile) -> bytes:
+        """What tells this file from every other on earth, by name: the journal's key."""
+
+
+def stamp_of(*parts: str) -> int:
+    """64 bits (signed, as SQLite keeps them) that change with any of these."""
+    digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,45 @@
+"""The directories in a listing of keys or members: each is judged by its name once, though only its files are listed."""
+
+from collections import OrderedDict
+
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.sources.base import Rules
+
+# Directories that are remembered; one that is met again after these many others is judged, and told, again.
+_MOST = 16_384
+
+
+class Branches:
+    """What the rules say of the directories above each listed file, as a walk from the `root` would ask them."""
+
+    def __init__(self, root: str, rules: Rules) -> None:
+        self._root = root
+        self._rules = rules
+        self._away: OrderedDict[str, bool] = OrderedDict({"": False})
+
+    def away(self, place: str) -> tuple[bool, FileOutcome | None]:
+        """Whether a file stands in a directory that is left out, and the outcome of that one when it is met first."""
+        directory = place[: place.rfind("/") + 1]
+        if (known := self._away.get(directory)) is not None:
+            return known, None
+        outcome = None
+        at = place.find("/")
+        while at >= 0:
+            branch = place[: at + 1]
+            if branch not in self._away:
+                # Two slashes, or one at the beginning: a name that no directory has.
+                nameless = branch.endswith("//") or branch == "/"
+                outcome = (
+                    None if nameless else self._rules.turned_away(self._root + branch[:-1], branch, directory=True)
+                )
+                self._keep(branch, away=outcome is not None)
+            if self._away[branch]:
+                self._keep(directory, away=True)
+                return True, outcome
+            at = place.find("/", at + 1)
+        return False, None
+
+    def _keep(self, branch: str, *, away: bool) -> None:
+        self._away[branch] = away
+        if len(self._away) > _MOST:
+            self._away.popitem(last=False)

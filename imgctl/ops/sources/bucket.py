@@ -1,0 +1,263 @@
+"""A bucket as a source: listed page by page, each object read by one request."""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Lock
+
+from imgctl.dates import EPOCH
+from imgctl.errors import BlobArchived, BlobMissing, StoreError
+from imgctl.model import is_archived
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
+from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
+from imgctl.ops.ingest.spool import SpoolDirectory
+from imgctl.ops.retry import Failures
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, stamp_of
+from imgctl.ops.sources.branches import Branches
+from imgctl.ops.sources.reading import of_bytes, of_pieces
+from imgctl.store.blobs.elsewhere import Elsewhere, Got
+from imgctl.store.blobs.pages import Page, Restored
+
+# This many pages are listed before a file of the first is read: what describes a photo is named like it, and stands near it.
+AHEAD = 3
+# The sidecars whose names, and the bytes of them, are kept: behind and before what is being read.
+_MOST_NAMES = 20_000
+_MOST_KEPT, _LONGEST_KEPT, _LONGEST_READ = 512, 64 * 2**10, 2**20
+_FAILURES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Small:
+    """A small object's bytes, none where it is not small after all."""
+
+    size: int
+    etag: str
+    data: bytes
+
+
+class BucketFiles:
+    """The objects of a bucket below a prefix; `root` is what reports put before a key. See Source.
+
+    `own` is where in it imgctl's own store lies, whose blobs are left out; None where it does not.
+    """
+
+    def __init__(self, bucket: Elsewhere, spools: SpoolDirectory, *, root: str, own: str | None = None) -> None:
+        self.root = root
+        self.sidecars = SidecarFiles(_BesideKeys(self))
+        self.names = _Window()
+        self._bucket = bucket
+        self._spools = spools
+        self._own = own
+        self._failures = Failures(_FAILURES)
+        self._lock = Lock()
+        self._kept: OrderedDict[str, Future[_Small | None]] = OrderedDict()
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """Keys in the order the server lists them; a listing that fails is one outcome, which names the bucket."""
+        branches = Branches(self.root, rules)
+        own_told = False
+        try:
+            for page in self._ahead():
+                for at, key in enumerate(page.keys):
+                    if self._own is not None and key.startswith(self._own):
+                        if not own_told:
+                            own_told = True
+                            yield _own_store(self.root + self._own)
+                    elif not (key.endswith("/") and not page.sizes[at]):
+                        # But for the marks that consoles make of folders.
+                        yield from self._entry(page, at, branches, rules)
+        except StoreError as error:
+            yield failed(self.root, error)
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
+        try:
+            read = self._read_small(found, recogniser) or self._read(found, recogniser)
+        except StoreError as error:
+            self._hear(error)
+            return failed(found.path, error, size=found.size)
+        except OSError as error:
+            detail = f"no room to spool it: {(error.strerror or str(error)).lower()}; free some in TMPDIR and run again"
+            return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
+        self._failures.hear(None)
+        return read
+
+    def look(self, key: str) -> Stat | FileOutcome:
+        """What the bucket says of one key; an outcome where it is not there or cannot be read."""
+        path = self.root + key
+        try:
+            blob = self._bucket.head(key)
+        except StoreError as error:
+            self._hear(error)
+            return failed(path, error)
+        self._failures.hear(None)
+        if self._own is not None and key.startswith(self._own):
+            return _own_store(path)
+        if blob is None:
+            detail = "there is no such key; check it"
+            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=detail)
+        if not blob.readable:
+            return _archived(path, blob.storage_class, blob.size)
+        return self._stat(key, blob.size, blob.modified_at, blob.etag)
+
+    def identity(self, found: SourceFile) -> bytes:
+        bucket = self._bucket
+        return f"{bucket.endpoint}\0{bucket.bucket}\0{bucket.prefix}{found.place}".encode(errors="surrogatepass")
+
+    def small(self, key: str) -> _Small | None:
+        """A small object, kept a while: a sidecar is asked for by its photo, and listed itself; None where there is none."""
+        with self._lock:
+            known = self._kept.get(key)
+            answer = self._kept[key] = known or Future()
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        if known is None:
+            try:
+                answer.set_result(self._bucket.read(key, _small))
+            except BlobMissing:
+                answer.set_result(None)
+            except BaseException as error:
+                self._forget(key)
+                answer.set_exception(error)
+                raise
+        found = answer.result()
+        if found is not None and len(found.data) > _LONGEST_KEPT:
+            self._forget(key)
+        return found
+
+    def _hear(self, error: StoreError) -> None:
+        """Count a failure; raises the error where it ends the run."""
+        self._failures.hear(error)
+        if self._failures.over is not None:
+            raise error
+
+    def _stat(self, key: str, size: int, modified_at: datetime, etag: str) -> Stat:
+        mtime_ns = (modified_at - EPOCH) // timedelta(microseconds=1) * 1000
+        return Stat(size, mtime_ns, stamp_of(etag), self, place=key, pinned=bool(etag))
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def _ahead(self) -> Iterator[Page]:
+        waiting: deque[Page] = deque()
+        for page in self._bucket.pages():
+            self.names.add(page.keys)
+            waiting.append(page)
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+    def _entry(self, page: Page, at: int, branches: Branches, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        key, size = page.keys[at], page.sizes[at]
+        away, outcome = branches.away(key)
+        if away:
+            if outcome is not None:
+                yield outcome
+            return
+        path, etag = self.root + key, page.etags[at] if page.etags else ""
+        if (outcome := rules.turned_away(path, key, directory=False)) is not None:
+            yield outcome
+            return
+        found = rules.judge(path, key, self._stat(key, size, page.times[at], etag))
+        restored = page.restored[at] if page.restored else Restored()
+        if isinstance(found, SourceFile) and page.classes and is_archived(page.classes[at]) and not restored.until:
+            found = _archived(path, page.classes[at], size)
+        yield found
+
+    def _read_small(self, found: SourceFile, recogniser: Recogniser) -> Read | None:
+        """What may be a sidecar that was read already."""
+        if found.size > _LONGEST_KEPT or not found.file_name.lower().endswith(SIDECAR_NAMES):
+            return None
+        small = self.small(found.place)
+        return of_bytes(_as_got(found, small.size, small.etag), small.data, recogniser) if small else None
+
+    def _read(self, found: SourceFile, recogniser: Recogniser) -> Read:
+        def take(got: Got) -> Read:
+            now = _as_got(found, got.size, got.etag)
+            if got.size > STREAM_ABOVE:
+                return of_pieces(now, got.pieces(), self._spools, recogniser)
+            return of_bytes(now, got.whole(), recogniser)
+
+        return self._bucket.read(found.place, take)
+
+
+def _small(got: Got) -> _Small:
+    return _Small(size=got.size, etag=got.etag, data=got.whole() if got.size <= _LONGEST_READ else b"")
+
+
+def _as_got(found: SourceFile, size: int, etag: str) -> SourceFile:
+    """A file as it is now: a journal must not take these bytes for those that were listed."""
+    return replace(found, size=size, stamp=stamp_of(etag), pinned=bool(etag))
+
+
+class _Window:
+    """The names of sidecars among the keys listed last, by their directories. Safe in many threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._listings: dict[str, Listing] = {}
+        self._order: deque[tuple[str, str]] = deque()
+
+    def add(self, keys: tuple[str, ...]) -> None:
+        """Take the keys of one more page."""
+        kept = Listing()
+        for key in keys:
+            if kept.of(key) is None:
+                continue
+            directory, slash, name = key.rpartition("/")
+            with self._lock:
+                listing = self._listings.setdefault(directory + slash, Listing())
+                names = listing.of(name)
+                assert names is not None
+                names.add(name)
+                self._order.append((directory + slash, name))
+                if len(self._order) > _MOST_NAMES:
+                    self._forget(*self._order.popleft())
+
+    def listed(self, directory: str) -> Listing:
+        """The sidecars of a directory, as far as they are near."""
+        with self._lock:
+            return self._listings.get(directory) or Listing()
+
+    def _forget(self, directory: str, name: str) -> None:
+        listing = self._listings[directory]
+        names = listing.of(name)
+        if names is not None:
+            names.discard(name)
+        if not len(listing):
+            del self._listings[directory]
+
+
+class _BesideKeys:
+    """What lies beside an object; see ingest.sidecar."""
+
+    def __init__(self, files: BucketFiles) -> None:
+        self._files = files
+
+    def listed(self, directory: str) -> Listing:
+        return self._files.names.listed(directory)
+
+    def content(self, path: str, longest: int) -> bytes | None:
+        found = self._files.small(path)
+        return None if found is None else found.data if len(found.data) <= longest else b""
+
+
+def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutcome:
+    """The outcome of a request to a source; the error's own hint speaks of the store."""
+    if isinstance(error, BlobArchived):
+        return _archived(path, "an archive class", size)
+    detail = f"{error.message}; check the source and the rights there, then run the same again"
+    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=size)
+
+
+def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
+    detail = f"lies in {storage_class}; restore it there, then run the same again"
+    return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.ARCHIVED, detail=detail, bytes=size)
+
+
+def _own_store(path: str) -> FileOutcome:
+    detail = "imgctl's own store, with all that is in it"
+    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.OWN_STORE, detail=detail)

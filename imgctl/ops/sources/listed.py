@@ -1,0 +1,51 @@
+"""Files that a list or a manifest names by a url: looked at one by one, by the readers, when their turn comes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.sources.base import Read, Rules, Source, SourceFile, Stat
+
+Look = Callable[[str], Stat | FileOutcome]
+
+
+class Unseen:
+    """Stands for the source of a file of which nothing but its name and place is known."""
+
+    def __init__(self, source: Source, look: Look, rules: Rules) -> None:
+        self.sidecars: SidecarFiles = source.sidecars
+        self._source = source
+        self._look = look
+        self._rules = rules
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """None: its files are named one by one."""
+        return iter(())
+
+    def named(self, path: str, place: str) -> SourceFile:
+        """The file of that name, to be looked at."""
+        return SourceFile(path=path, size=0, mtime_ns=0, stamp=0, source=self, place=place)
+
+    def look(self, found: SourceFile) -> SourceFile | FileOutcome:
+        """The file as it is, judged by the rules; raises StoreError for what ends the whole run."""
+        stat = self._look(found.place)
+        if isinstance(stat, FileOutcome):
+            return stat
+        judged = self._rules.judge(found.path, found.place, stat, user_id=found.user_id)
+        if isinstance(judged, FileOutcome):
+            return judged
+        return replace(judged, caption=found.caption, name=found.name, uploaded_at=found.uploaded_at)
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
+        looked = self.look(found)
+        return looked if isinstance(looked, FileOutcome) else looked.source.read(looked, recogniser)
+
+    def identity(self, found: SourceFile) -> bytes:
+        return self._source.identity(found)
+
+
+def looked(found: SourceFile) -> SourceFile | FileOutcome:
+    """The file itself, looked at if it is unseen."""
+    return found.source.look(found) if isinstance(found.source, Unseen) else found

@@ -1,0 +1,96 @@
+"""Files and directories of this machine."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imgctl.imaging.source import on_disk
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile
+from imgctl.ops.sources.walk import classified, name_of, refused, walk
+
+PIECE = 2**20
+
+
+class LocalFiles:
+    """What is at or below some paths of this machine; see Source."""
+
+    def __init__(self, paths: Sequence[str] = (), *, sidecars: SidecarFiles | None = None) -> None:
+        self.sidecars = sidecars or SidecarFiles()
+        self._paths = paths
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """What a user names is taken though it is hidden, but `upload *` also names what systems left there."""
+        for path in self._paths:
+            name = name_of(path)
+            try:
+                info = os.stat(path)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
+            except (OSError, ValueError) as error:
+                yield refused(path, error)
+                continue
+            directory = stat.S_ISDIR(info.st_mode)
+            if (away := rules.named_away(path, name, directory=directory)) is not None:
+                yield away
+            elif directory:
+                yield from walk(path, rules, self)
+            else:
+                yield classified(path, name, info, rules, self)
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
+        try:
+            read = _as_found(found, recogniser) or _as_it_is(found, recogniser)
+        except OSError as error:
+            return unreadable(found.path, error)
+        if read is None:
+            detail = "changed while reading; run again when nothing writes to it"
+            return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CHANGED, detail=detail)
+        return read
+
+    def identity(self, found: SourceFile) -> bytes:
+        return os.fsencode(os.path.abspath(found.path))  # noqa: PTH100
+
+
+def unreadable(path: str, error: OSError) -> FileOutcome:
+    """The outcome of a file that vanished after the walk, or that cannot be read."""
+    detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
+    reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
+    return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
+
+
+def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
+    """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
+    if found.size > STREAM_ABOVE:
+        return None
+    descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        body = os.read(descriptor, found.size + 1)
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if (len(body), after.st_size, after.st_mtime_ns) != (found.size, found.size, found.mtime_ns):
+        return None
+    header = recogniser.recognise(body, found.file_name)
+    return Read(found=found, size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
+
+
+def _as_it_is(found: SourceFile, recogniser: Recogniser) -> Read | None:
+    """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
+    with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        before = os.fstat(file.fileno())
+        large = before.st_size > STREAM_ABOVE
+        head = file.read(PIECE) if large else file.read()
+        # Wherever in the file its metadata lies, it is read before all of it is hashed: what is not a picture is not hashed.
+        source = on_disk(file.fileno(), before.st_size, head=head) if large else head
+        header, digest = recogniser.recognise(source, found.file_name), hashlib.sha256(head)
+        while large and (piece := file.read(PIECE)):
+            digest.update(piece)
+        after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return None
+    size = before.st_size if large else len(head)
+    body = Path(found.path) if large else head
+    return Read(found=found, size=size, body=body, header=header, sha256=digest.digest())

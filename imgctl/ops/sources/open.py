@@ -1,0 +1,123 @@
+"""From what a user names to the source behind it: paths of this machine, urls of buckets, and `source:NAME` of the settings."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from imgctl.config.settings import Settings, SourceSettings, StoreSettings
+from imgctl.errors import ConfigError, ImgctlError, UsageError
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.ingest.spool import SpoolDirectory
+from imgctl.ops.sources.base import Rules, Source, SourceFile
+from imgctl.ops.sources.listed import Unseen
+from imgctl.ops.sources.local import LocalFiles
+
+if TYPE_CHECKING:
+    # It brings obstore, which a run over directories opens later.
+    from imgctl.ops.sources.bucket import BucketFiles
+
+_NAMED = re.compile(r"(?:(s3|gs|az)://|source:)", re.IGNORECASE)
+
+
+def is_named(text: str) -> bool:
+    """Whether a user names no path by this, but a url or a source of the settings."""
+    return _NAMED.match(text) is not None
+
+
+class Sources:
+    """Opens the sources of one run; closed, it drops what was spooled."""
+
+    def __init__(self, settings: Settings | None = None, *, follow_links: bool = False) -> None:
+        self.local: Source = LocalFiles(sidecars=SidecarFiles(follow_links=follow_links))
+        self.distant = False
+        self._settings = settings or Settings()
+        self._spools: SpoolDirectory | None = None
+        self._opened: dict[str, BucketFiles] = {}
+
+    def open(self, names: Iterable[str]) -> list[Source]:
+        """The sources of these names, in their order; UsageError or ConfigError for one that cannot be meant."""
+        found: list[Source] = []
+        paths: list[str] = []
+        for name in names:
+            if not is_named(name):
+                paths.append(name)
+                continue
+            if paths:
+                found.append(LocalFiles(paths, sidecars=self.local.sidecars))
+                paths = []
+            found.append(self._distant(name))
+        return [*found, LocalFiles(paths, sidecars=self.local.sidecars)] if paths else found
+
+    def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
+        """The file that a list or a manifest names by a url."""
+        head, separator, place = _split(name)
+        try:
+            source = self._distant(f"{head}{separator}")
+        except ImgctlError as error:
+            return FileOutcome(path=name, fate=Fate.FAILED, reason=Reason.SOURCE, detail=error.line)
+        if (away := rules.listed_away(name, place)) is not None:
+            return away
+        return replace(Unseen(source, source.look, rules).named(name, place), user_id=user_id)
+
+    def close(self) -> None:
+        """Drop what was spooled."""
+        if self._spools is not None:
+            self._spools.close()
+
+    def _distant(self, name: str) -> "BucketFiles":
+        if name not in self._opened:
+            self._opened[name] = self._open_distant(name)
+        return self._opened[name]
+
+    def _open_distant(self, name: str) -> "BucketFiles":
+        from imgctl.ops.sources.bucket import BucketFiles
+        from imgctl.store.blobs.elsewhere import open_elsewhere
+
+        settings, root = _named(name, self._settings.sources)
+        bucket = open_elsewhere(settings)
+        own = own_prefix(settings, self._settings.store)
+        if own == "":
+            hint = "what lies in the store's own bucket is copied there by imgctl insert"
+            raise UsageError(f"{name} lies in the store itself, {self._settings.store.url}", hint=hint)
+        self.distant = True
+        self._spools = self._spools or SpoolDirectory("")
+        return BucketFiles(bucket, self._spools, root=root, own=own)
+
+
+def _named(name: str, tables: Mapping[str, SourceSettings]) -> tuple[SourceSettings, str]:
+    """The settings of what a user names, its url with all that is named below it; and what stands before its keys."""
+    scheme, _, rest = name.partition(":")
+    if scheme.lower() != "source":
+        return SourceSettings(url=name), f"{name.rstrip('/')}/"
+    table, _, below = rest.partition("/")
+    if table not in tables:
+        known = ", ".join(sorted(tables)) or "none"
+        raise UsageError(f"there is no [source.{table}] in the settings", hint=f"there are: {known}")
+    if not tables[table].url:
+        raise ConfigError(f"[source.{table}] has no url", hint='url = "s3://BUCKET/PREFIX"')
+    url = "/".join(filter(None, (tables[table].url.rstrip("/"), below.strip("/"))))
+    return replace(tables[table], url=url), f"{name.rstrip('/')}/"
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """The bucket or table that a url names, a slash, and the key below it, exactly as it is written."""
+    start = name.find("://") + 3 if "://" in name else 0
+    head, slash, key = name[start:].partition("/")
+    return name[:start] + head, slash, key
+
+
+def own_prefix(source: SourceSettings, store: StoreSettings) -> str | None:
+    """Where below a source imgctl's own store lies: empty where the source lies in it, None where they are apart."""
+    if not (source.url.startswith("s3://") and store.url.startswith("s3://")):
+        return None
+    here, there = source.as_store().endpoint(os.environ).rstrip("/"), store.endpoint(os.environ).rstrip("/")
+    if here != there:
+        return None
+    ours, theirs = (f"{url.removeprefix('s3://').strip('/')}/" for url in (store.url, source.url))
+    if theirs.startswith(ours):
+        return ""
+    return ours[len(theirs) :] if ours.startswith(theirs) else None

@@ -1,0 +1,215 @@
+"""Buckets that are only read: S3, Google Cloud Storage and Azure, each listed page by page and read an object a request."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import obstore
+
+from imgctl.config.settings import SourceSettings
+from imgctl.errors import BlobMissing, ConfigError
+from imgctl.store.blobs.base import Blob, is_portable
+from imgctl.store.blobs.pages import Page, bare
+from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3_connect import bucket_and_prefix, certificates
+from imgctl.store.blobs.s3_errors import Target, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from obstore import GetResult
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig
+
+R = TypeVar("R")
+
+PIECE = 2**20
+SCHEMES = ("s3", "gs", "az")
+_PROVIDERS = {"gs": "Google Cloud Storage", "az": "Azure"}
+
+
+class Got(Protocol):
+    """An object while it is being read: its size in bytes, its bare ETag, and its bytes, which come once."""
+
+    size: int
+    etag: str
+
+    def whole(self) -> bytes:
+        """All bytes."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, a mebibyte at a time."""
+
+
+class Elsewhere(Protocol):
+    """A bucket below one prefix, to be read; keys count from the prefix. Every method raises the StoreError that fits."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def endpoint(self) -> str:
+        """Where it is."""
+
+    def pages(self) -> Iterator[Page]:
+        """All objects with their classes, up to a thousand a page and a request."""
+
+    def head(self, key: str) -> Blob | None:
+        """One object with its class, or None."""
+
+    def read(self, key: str, take: Callable[[Got], R]) -> R:
+        """What `take` makes of an object, which one request brings; it is called anew where the answer broke off."""
+
+
+def open_elsewhere(settings: SourceSettings) -> Elsewhere:
+    """The bucket of `settings.url`, which connects on first use; ConfigError for a url that names none."""
+    scheme, _, rest = settings.url.partition("://")
+    if scheme not in SCHEMES:
+        # Not the url itself: it may carry a password.
+        raise ConfigError(
+            f"unknown kind of source: {scheme[:20]!r}", hint="s3://, gs:// or az://, then BUCKET[/PREFIX]"
+        )
+    bucket, prefix = bucket_and_prefix(rest)
+    if scheme == "s3":
+        return S3Elsewhere(settings, bucket, prefix)
+    return CloudElsewhere(settings, scheme, bucket, prefix)
+
+
+class S3Elsewhere:
+    """Objects of S3, or of a server that speaks it: listed by boto3, which tells classes and every name exactly."""
+
+    def __init__(self, settings: SourceSettings, bucket: str, prefix: str) -> None:
+        self._store = S3Store(settings.as_store(), bucket=bucket, prefix=prefix)
+        self.bucket, self.prefix = bucket, prefix
+
+    @property
+    def endpoint(self) -> str:
+        return self._store.bucket.where.endpoint
+
+    def pages(self) -> Iterator[Page]:
+        return self._store.pages("", "")
+
+    def head(self, key: str) -> Blob | None:
+        return self._store.details(key)
+
+    def read(self, key: str, take: Callable[[Got], R]) -> R:
+        bucket = self._store.bucket
+        if is_portable(bucket.prefix + key):
+            return bucket.call(
+                key,
+                lambda: take(
+                    _ByObstore(obstore.get(bucket.bytes, bucket.prefix + key), lambda etag, _: bare(etag or ""))
+                ),
+            )
+        # What obstore would alter: empty parts, dots, control characters.
+        return bucket.call(
+            key, lambda: take(_ByBoto3(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
+        )
+
+
+class CloudElsewhere:
+    """Objects of Google Cloud Storage or Azure; obstore finds the credentials in their own chains, and retries."""
+
+    def __init__(self, settings: SourceSettings, scheme: str, bucket: str, prefix: str) -> None:
+        self.bucket, self.prefix = bucket, prefix
+        self._settings = settings
+        self._scheme = scheme
+        self._opened: ObjectStore | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return self._settings.endpoint_url or f"{_PROVIDERS[self._scheme]} {self._settings.account}".rstrip()
+
+    def pages(self) -> Iterator[Page]:
+        found = self._asked(
+            "", lambda: iter(obstore.list(self._store, self.prefix.rstrip("/") or None, chunk_size=1000))
+        )
+        while (some := self._asked("", lambda: next(found, None))) is not None:
+            mine = [one for one in some if one["path"].startswith(self.prefix)]
+            yield Page(
+                tuple(one["path"][len(self.prefix) :] for one in mine),
+                tuple(one["size"] for one in mine),
+                tuple(one["last_modified"] for one in mine),
+                # The class is not told; what is archived there answers all the same.
+                ("STANDARD",) * len(mine),
+                tuple(_stamp(one["e_tag"], one["version"]) for one in mine),
+            )
+
+    def head(self, key: str) -> Blob | None:
+        try:
+            found = self._asked(key, lambda: obstore.head(self._store, self.prefix + key))
+        except BlobMissing:
+            return None
+        etag = _stamp(found["e_tag"], found["version"])
+        return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=etag)
+
+    def read(self, key: str, take: Callable[[Got], R]) -> R:
+        return self._asked(key, lambda: take(_ByObstore(obstore.get(self._store, self.prefix + key), _stamp)))
+
+    @property
+    def _store(self) -> "ObjectStore":
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> "ObjectStore":
+        from obstore.store import AzureStore, GCSStore
+
+        settings = self._settings
+        options: ClientConfig = {"timeout": timedelta(seconds=settings.timeout)}
+        options["allow_http"] = settings.endpoint_url.startswith("http://")
+        if settings.ca_bundle:
+            options["root_certificate"] = certificates(str(Path(settings.ca_bundle).expanduser()))
+        retries: RetryConfig = {"max_retries": settings.retries}
+        if self._scheme == "gs":
+            google: GCSConfig = {"skip_signature": settings.anonymous}
+            if settings.endpoint_url:
+                google["base_url"] = settings.endpoint_url
+            return GCSStore(self.bucket, config=google, client_options=options, retry_config=retries)
+        azure: AzureConfig = {"skip_signature": settings.anonymous}
+        if settings.account:
+            azure["account_name"] = settings.account
+        if settings.endpoint_url:
+            azure["endpoint"] = settings.endpoint_url
+        return AzureStore(self.bucket, config=azure, client_options=options, retry_config=retries)
+
+    def _asked(self, key: str, request: Callable[[], R]) -> R:
+        try:
+            return request()
+        except Exception as error:
+            failure = failure_of(error, Target(bucket=self.bucket, key=key, endpoint=self.endpoint))
+            if failure is None:
+                raise
+            raise failure.error from None
+
+
+class _ByObstore:
+    def __init__(self, answer: "GetResult", etag_of: Callable[[str | None, str | None], str]) -> None:
+        self._answer = answer
+        self.size = answer.meta["size"]
+        self.etag = etag_of(answer.meta["e_tag"], answer.meta["version"])
+
+    def whole(self) -> bytes:
+        return self._answer.bytes().to_bytes()
+
+    def pieces(self) -> Iterator[bytes]:
+        return map(bytes, self._answer.stream(min_chunk_size=PIECE))
+
+
+class _ByBoto3:
+    def __init__(self, answer: "GetObjectOutputTypeDef") -> None:
+        self._body = answer["Body"]
+        self.size = answer["ContentLength"]
+        self.etag = bare(answer.get("ETag", ""))
+
+    def whole(self) -> bytes:
+        body: bytes = self._body.read()
+        return body
+
+    def pieces(self) -> Iterator[bytes]:
+        pieces: Iterator[bytes] = self._body.iter_chunks(PIECE)
+        return pieces
+
+
+def _stamp(etag: str | None, version: str | None) -> str:
+    """What changes with an object: its ETag and its version (a generation at Google)."""
+    return " ".join(filter(None, (bare(etag or ""), version)))
