@@ -82,17 +82,15 @@ def test_a_lost_worker_and_a_killed_driver_cost_only_leases(
     assert_whole(servers, contents, status=Status.READY)
 
 
-def test_a_scheduler_that_is_gone_costs_only_leases(servers: Deployment, tmp_path: Path) -> None:
+def test_a_scheduler_that_is_gone_costs_only_leases(servers: Deployment, tmp_path: Path, scheduler: str) -> None:
     contents = [photo(number) for number in range(40)]
     for number, data in enumerate(contents):
         (tmp_path / f"{number}.jpg").write_bytes(data)
     servers.run(*UPLOAD, *tmp_path.glob("*.jpg"))
-    places = [tmp_path / name for name in ("first", "second")]
-    for place in places:
-        place.mkdir()
+    (place := tmp_path / "cluster").mkdir()
     puts: list[str] = []
-    with dask_cluster(places[0], **AWS_ENVIRONMENT) as address:
-        process = scheduler_process(places[0])
+    with dask_cluster(place, **AWS_ENVIRONMENT) as address:
+        process = scheduler_process(place)
 
         def policy(method: str, path: str, _number: int) -> Fault | None:
             puts.extend([path] * (method == "PUT"))
@@ -102,8 +100,7 @@ def test_a_scheduler_that_is_gone_costs_only_leases(servers: Deployment, tmp_pat
 
         with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
             lost = servers.through(proxy.url).run("work", "--drain", "--scheduler", address)
-    with dask_cluster(places[1], **AWS_ENVIRONMENT) as restarted:
-        again = servers.run("work", "--drain", "--scheduler", restarted)
+    again = servers.run("work", "--drain", "--scheduler", scheduler)
 
     assert lost.code == 1
     assert "scheduler" in lost.err.lower()
