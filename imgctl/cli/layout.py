@@ -14,7 +14,7 @@ Exit codes:
   1  error
   2  usage or configuration
   3  partly done (some items failed)
-  4  audit found something
+  4  audit or verify found something
   5  schema not current (imgctl init)
   130  interrupted
   141  the reader of its output went away (| head)"""

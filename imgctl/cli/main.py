@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "init": "Create or upgrade the catalog's tables and check the store.",
     "doctor": "Check configuration, database, store, codecs and clock.",
     "upload": "Upload directories: originals to the store, rows to the catalog.",
+    "verify": "Verify that every file of a source is safe here.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
     "work": "Build variants: take processing rows to ready or failed.",
     "backfill": "Build variants that are missing or out of date on ready rows.",

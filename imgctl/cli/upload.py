@@ -3,41 +3,20 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import Options, arguments, flag, option, order_of, switch
-from imgctl.cli.types import FORMATS, SIZE
+from imgctl.cli.options import flag, option, order_of
+from imgctl.cli.selection import SelectionOptions, lists
 from imgctl.errors import ExitCode
-from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
-from imgctl.ops.upload.order import STDIN, Selection, UploadedAt, UploadOrder
+from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
 from imgctl.store.blobs.traits import Kept, warning
 from imgctl.units import count_of, counts_of, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    paths: tuple[str, ...] = arguments("[SOURCE]...")
-    user_id: UUID | None = option(None, "The owner of these images.", name="--user")
-    user_from: str | None = option(None, "Take the owner from the path: '{user}/**'.", metavar="PATTERN")
-    manifest: str | None = option(None, "CSV or JSONL: path, user_id, caption, uploaded_at, name.", metavar="FILE")
-    files_from: str | None = option(None, "Take paths from a list, a line each; - is stdin.", metavar="FILE")
-    include: tuple[str, ...] = option((), "Only files that match; repeatable.", metavar="GLOB")
-    exclude: tuple[str, ...] = option((), "Not what matches; wins over --include.", metavar="GLOB")
-    min_size: int | None = option(None, "No smaller files: 10KiB.", kind=SIZE)
-    max_size: int | None = option(None, "No larger files: 2GiB.", kind=SIZE)
-    since: datetime | None = option(None, "Modified at or after: 24h (ago), 2026-11-22.")
-    until: datetime | None = option(None, "Modified before.")
-    leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
-    takeout_trashed: bool = flag("Also what was in the bin of Google or Apple Photos.")
-    takeout_archived: bool = switch(
-        "--takeout-archived/--no-takeout-archived", "Also what was archived or hidden there (default)."
-    )
-    follow_links: bool = flag("Follow symbolic links; loops are found.")
-    junk_filter: bool = switch("--junk-filter/--no-junk-filter", "Leave out hidden and system files (default).")
+class Asked(SelectionOptions):
     uploaded_at: UploadedAt = option(UploadedAt.NOW, "The image's date.")
     limit: int | None = option(None, "Upload at most N files.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
@@ -104,7 +83,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
                 uploading(
                     settings, selection, order, store=store, journal=journal, stop=run.stop, tell=run.say
                 ) as outcomes,
-                Reports(asked.report, asked.failed_out, inputs=_lists(selection)) as reports,
+                Reports(asked.report, asked.failed_out, inputs=lists(selection)) as reports,
             ):
                 for outcome in outcomes:
                     tally.add(outcome)
@@ -115,10 +94,6 @@ def command(session: Session, asked: Asked) -> ExitCode:
             if tally.tally.total or session.json or sys.exception() is None:
                 _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=asked.dry_run)
         return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
-
-
-def _lists(selection: Selection) -> list[Path]:
-    return [Path(name) for name in (selection.files_from, selection.manifest) if name not in (None, STDIN)]
 
 
 def _show(run: Running, outcome: FileOutcome) -> None:

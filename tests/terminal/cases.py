@@ -28,6 +28,7 @@ CASES = (
     Case(line=("upload", "photos", "--user", OWNER), stage="fresh", unit="file"),
     Case(line=("upload", "photos", "--user", OWNER, "--dry-run"), stage="fresh", unit="file"),
     Case(line=("upload", "photos"), stage="fresh"),
+    Case(line=("verify", "photos", "--user", OWNER), unit="file"),
     Case(line=("insert", "manifest.csv", "--yes", "--user", OWNER), stage="fresh"),
     Case(line=("insert", "manifest.csv", "--yes"), stage="fresh", unit="blob"),
     Case(line=("work", "--drain"), stage="uploaded", unit="image"),

@@ -27,6 +27,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run(f"upload photos {user}")
     run("work --drain")
     run(f"upload photos {user}")
+    run(f"verify photos {user}")
     run("demo --directory", place / "demo")
 
     listed = run(f"ls {user}").of("image")

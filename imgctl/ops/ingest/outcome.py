@@ -31,7 +31,7 @@ class Fate(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a file was not uploaded; stable codes for reports."""
+    """Why a file was not uploaded, or is not safe, and what proved that it is; stable codes for reports."""
 
     NONE = ""
     ALREADY_THERE = "already_there"
@@ -63,6 +63,15 @@ class Reason(StrEnum):
     STORE = "store"
     SOURCE = "source"
     NOT_TRIED = "not_tried"
+    NOT_CONFIRMED = "not_confirmed"
+    ORIGINAL_MISSING = "original_missing"
+    SIZE_DIFFERS = "size_differs"
+    CONTENT_DIFFERS = "content_differs"
+    BY_SHA256 = "by_sha256"
+    BY_ETAG = "by_etag"
+    BY_SIZE = "by_size"
+    BY_JOURNAL = "by_journal"
+    BY_CATALOG = "by_catalog"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

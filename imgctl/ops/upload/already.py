@@ -41,7 +41,7 @@ class AlreadyUploaded:
 
     def split(self, files: Sequence[SourceFile]) -> tuple[list[FileOutcome], list[SourceFile]]:
         """The outcomes of files that are there already, and the files that must be read."""
-        entries = self._entries(files)
+        entries = self.known(files)
         if not entries:
             return [], list(files)
         ids = [entry.image for entry in entries.values()]
@@ -68,7 +68,8 @@ class AlreadyUploaded:
             if self._journal is not None:
                 self._journal.record(self._scope(user), mine)
 
-    def _entries(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
+    def known(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
+        """What the journal remembers of those files that are unchanged since."""
         entries: dict[OwnedFile, Entry] = {}
         if self._journal is not None and not self._is_empty:
             for user in {found.user_id for found in files}:

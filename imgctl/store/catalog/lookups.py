@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, fals
 from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import COLUMNS, images, in_status, now, status_literal
+from imgctl.store.catalog.schema import COLUMNS, digest, images, in_status, now, status_literal
 
 PAGE_ROWS = 1000
 
@@ -67,6 +67,26 @@ def by_ids(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Image]:
 
 def _by_ids(rows: FromClause) -> Select[*tuple[object, ...]]:
     return select(*COLUMNS).where(images.c.id == rows.c.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """A content of one owner."""
+
+    user_id: UUID
+    sha256: bytes
+
+
+def by_content(connection: Connection, owned: Iterable[Owned]) -> dict[Owned, Image]:
+    """Those of the contents that their owners have, each with its image; one statement for any number."""
+    found = batch.run(connection, _by_content, Owned, owned, order=("user_id", "sha256"))
+    images_found = (Image(**row._asdict()) for row in found)
+    return {Owned(user_id=one.user_id, sha256=one.sha256 or b""): one for one in images_found}
+
+
+def _by_content(rows: FromClause) -> Select[*tuple[object, ...]]:
+    same = digest(images.c.sha256) == digest(rows.c.sha256)
+    return select(*COLUMNS).where(images.c.user_id == rows.c.user_id, same)
 
 
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:

@@ -1,0 +1,128 @@
+"""`imgctl verify`: is every file of a source safe here?"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.options import flag, option, order_of
+from imgctl.cli.selection import SelectionOptions, lists
+from imgctl.cli.upload import EXPECTED
+from imgctl.errors import ExitCode
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
+from imgctl.ops.upload.order import Selection, UploadOrder
+from imgctl.ops.verify.check import UNSAFE, Against
+from imgctl.units import count_of, counts_of, format_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(SelectionOptions):
+    against: Against = option(Against.STORE, "Ask for the original, too, or for the row alone.")
+    trust_journal: bool = flag("Do not read files that are unchanged since they were uploaded.")
+    list_safe: Path | None = option(None, "Write the files that may go, a path a line.")
+    null: bool = flag("End each path of --list-safe by a NUL: for xargs -0.")
+    failed_out: Path | None = option(None, "What is not safe: for upload --files-from.")
+    report: Path | None = option(None, "A signed report: each file that is not safe, and the counts (JSONL).")
+
+
+@subcommand(
+    Asked,
+    examples="""
+imgctl verify ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
+imgctl verify /mnt/nas --user-from '{user}/**' --report verified.jsonl
+imgctl verify /mnt/nas --user-from '{user}/**' --list-safe may-go --null
+imgctl verify --manifest album.csv --against catalog --json
+""",
+    main="--user --user-from --manifest --files-from --against --list-safe --failed-out --report",
+    settings={"upload.memory": "", "upload.journal": "What was uploaded before; none: no journal."},
+)
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Say of every file of a SOURCE whether its content is safe here, for its owner.
+
+    Files are chosen as `imgctl upload` chooses them, and hashed; but an object of a bucket that the journal knows by its
+    ETag is not read again. Safe is one whose owner has a confirmed row of that content and whose original is in the store
+    with its size and, where the store tells it, its checksum or ETag; an original in a directory is read. Nothing is
+    deleted: --list-safe writes what may go. Exit code 4 says that a file is not safe, 3 that one could not be read or is
+    of no format that is taken, 0 that all is safe.
+    """
+    from imgctl.ops.verify.report import safe_list, signed_report
+    from imgctl.ops.verify.start import VerifyOrder, verifying
+
+    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), FileTally()
+    order = order_of(VerifyOrder, asked, upload=order_of(UploadOrder, asked))
+    started_at = datetime.now(UTC)
+    with running(session, unit="files") as run, ExitStack() as stack:
+        found = stack.enter_context(verifying(settings, selection, order, stop=run.stop, tell=run.say))
+        failed = stack.enter_context(Reports(None, asked.failed_out, inputs=lists(selection)))
+        safe = stack.enter_context(safe_list(asked.list_safe, null=asked.null)) if asked.list_safe else None
+        report = stack.enter_context(signed_report(asked.report, settings.serve.secret)) if asked.report else None
+        for outcome in found.outcomes:
+            tally.add(outcome)
+            failed.add(outcome)
+            _show(run, outcome)
+            if safe and outcome.fate is Fate.PRESENT:
+                safe.add(outcome.path)
+            if report and outcome.fate is Fate.FAILED:
+                report.add(_record(outcome))
+        if safe and safe.left_out:
+            run.say(f"{count_of(safe.left_out, 'path')} left out of --list-safe: use --null", always=True)
+        summary = _summary(tally) | {"against": asked.against, "complete": not run.stop.is_set()}
+        if report:
+            subject = {"sources": [*asked.paths, *map(str, lists(selection))], **found.places}
+            times = {"started_at": started_at, "ended_at": datetime.now(UTC)}
+            report.add({"type": "summary", **summary, **subject, **times})
+            session.note(f"{asked.report}: sha256 {report.sign()}")
+        session.summary(None, _told(tally), **summary)
+        if not run.stop.is_set() and _unsafe(tally):
+            return ExitCode.FINDINGS
+        return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
+
+
+def _record(outcome: FileOutcome) -> dict[str, object]:
+    about = record(outcome)
+    return {
+        "type": "file",
+        "path": outcome.path,
+        "fate": _word(outcome),
+        **{name: about[name] for name in ("reason", "detail", "id", "sha256", "bytes")},
+    }
+
+
+def _word(outcome: FileOutcome) -> str:
+    return "unsafe" if outcome.reason in UNSAFE else "safe" if outcome.fate is Fate.PRESENT else outcome.fate.value
+
+
+def _show(run: Running, outcome: FileOutcome) -> None:
+    failed = outcome.fate is Fate.FAILED
+    expected = outcome.reason in EXPECTED and run.session.verbosity < 1
+    told = (failed or outcome.fate is Fate.SKIPPED) and not expected
+    line = f"{_word(outcome)} {outcome.path}: {outcome.detail}" if told else ""
+    run.item(_record(outcome) if run.session.json else {}, failed=failed, size=outcome.bytes or 0, line=line)
+
+
+def _unsafe(counted: FileTally) -> int:
+    return sum(one.objects for reason, one in counted.tally.reasons.items() if reason in UNSAFE)
+
+
+def _summary(counted: FileTally) -> dict[str, object]:
+    tally, unsafe = counted.tally, _unsafe(counted)
+    return {
+        "files": tally.total,
+        "safe": tally.of(Fate.PRESENT),
+        "unsafe": unsafe,
+        "skipped": tally.of(Fate.SKIPPED),
+        "failed": tally.of(Fate.FAILED) - unsafe,
+        "bytes": tally.bytes_of(*Fate),
+        "bytes_safe": tally.bytes_of(Fate.PRESENT),
+        "reasons": dict(sorted(tally.reasons.counts.items())),
+    }
+
+
+def _told(counted: FileTally) -> str:
+    tally, unsafe = counted.tally, _unsafe(counted)
+    fates = {"safe": tally.of(Fate.PRESENT), "not safe": unsafe, "skipped": tally.of(Fate.SKIPPED)}
+    fates["failed"] = tally.of(Fate.FAILED) - unsafe
+    because = counts_of(dict(sorted(tally.reasons.counts.items())), none="")
+    size = format_bytes(tally.bytes_of(Fate.PRESENT))
+    return f"{count_of(tally.total, 'file')}: {counts_of(fates, none='')} ({because}); {size} safe"

@@ -1,0 +1,149 @@
+"""Whether the content of a file is safe: its owner has a confirmed row of it, and the original that row names is there."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from uuid import UUID
+
+from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing, StoreUnavailable
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import sha256_of
+from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.row_blobs import BlobLooker, RowBlobs
+from imgctl.store.blobs.base import Blob
+from imgctl.store.catalog.lookups import Owned, by_content
+from imgctl.units import count_of
+
+UNSAFE = frozenset(
+    (
+        Reason.MISSING,
+        Reason.NOT_CONFIRMED,
+        Reason.ORIGINAL_MISSING,
+        Reason.SIZE_DIFFERS,
+        Reason.CONTENT_DIFFERS,
+    )
+)
+"""Why a file that was read is not safe."""
+_MD5_DIGITS = 32
+
+
+class Against(StrEnum):
+    """What must have a content for it to be safe: the row alone, or the original, too."""
+
+    STORE = "store"
+    CATALOG = "catalog"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashed:
+    """A file and its content, which was read or is `from_journal`; `md5` where a bucket's ETag may be compared with it."""
+
+    path: str
+    user_id: UUID
+    sha256: bytes
+    size: int
+    md5: str = ""
+    from_journal: bool = False
+
+    @property
+    def owned(self) -> Owned:
+        """Its content as the catalog looks for it."""
+        return Owned(user_id=self.user_id, sha256=self.sha256)
+
+
+class Checker:
+    """Checks files a batch at a time: a query for their rows, and a listing or requests for their originals.
+
+    Raises what ends a whole run: no answer of the database or the store, no permission. Not thread-safe.
+    """
+
+    def __init__(self, parts: Parts, *, against: Against, pool: Executor, stop: StopSignal) -> None:
+        self._parts = parts
+        self._against = against
+        self._pool = pool
+        self._stop = stop
+        self._looker = BlobLooker(parts.store, parts.settings.store, pool=pool, stop=stop, roles=(ORIGINAL,))
+        self._reads = not is_bucket(parts)
+        # Until one that differs turns out to be of the same content: those of SSE-KMS are no MD5.
+        self._etags_are_md5 = True
+
+    def outcomes(self, files: Sequence[Hashed]) -> Iterator[FileOutcome]:
+        """Each file's fate, in their order: PRESENT with the proof as its reason, or FAILED with one of UNSAFE."""
+        wanted = {one.owned for one in files}
+        rows = read(self._parts.catalog, partial(by_content, owned=wanted), stop=self._stop)
+        blobs = dict[UUID, RowBlobs]()
+        if self._against is Against.STORE:
+            confirmed = {one.id: one for one in rows.values() if one.status is not Status.UPLOADING}
+            blobs = {one.image.id: one for one in self._looker.look(list(confirmed.values()))}
+        return self._pool.map(partial(self._judged, rows, blobs), files)
+
+    def _judged(self, rows: dict[Owned, Image], blobs: dict[UUID, RowBlobs], file: Hashed) -> FileOutcome:
+        row = rows.get(file.owned)
+        if row is None:
+            return _unsafe(file, None, Reason.MISSING, "its owner has no image of this content; upload it")
+        if row.status is Status.UPLOADING:
+            return _unsafe(file, row, Reason.NOT_CONFIRMED, "promised, its bytes not confirmed yet; upload it again")
+        if self._against is Against.CATALOG:
+            return _safe(file, row, Reason.BY_CATALOG)
+        blob = blobs[row.id].blob(row.original_key)
+        if blob is None:
+            return _unsafe(file, row, Reason.ORIGINAL_MISSING, f"{row.original_key} is not in the store; imgctl audit")
+        if blob.size != file.size:
+            detail = f"{row.original_key} holds {count_of(blob.size, 'byte')} instead of {file.size:,}; imgctl audit"
+            return _unsafe(file, row, Reason.SIZE_DIFFERS, detail)
+        proof = self._proof(file, blob)
+        if proof is None:
+            return _unsafe(file, row, Reason.CONTENT_DIFFERS, f"{blob.key} holds another content; imgctl audit --deep")
+        return _safe(file, row, Reason.BY_JOURNAL if file.from_journal else proof)
+
+    def _proof(self, file: Hashed, blob: Blob) -> Reason | None:
+        """What says that the blob has the file's content; None where it has another."""
+        if not self._reads:
+            if not file.md5 or len(blob.etag) != _MD5_DIGITS or not self._etags_are_md5:
+                return Reason.BY_SIZE
+            if blob.etag.lower() == file.md5:
+                return Reason.BY_ETAG
+        try:
+            same = retry(lambda: self._sha256(blob), stop=self._stop, on=StoreUnavailable) == file.sha256
+        except BlobArchived:
+            return Reason.BY_SIZE
+        except (BlobMissing, BlobCorrupt):
+            # It went or changed since it was listed.
+            return None
+        if same and not self._reads:
+            self._etags_are_md5 = False
+        return Reason.BY_SHA256 if same else None
+
+    def _sha256(self, blob: Blob) -> bytes:
+        kept = None if self._reads else self._parts.store.details(blob.key, checksum=True)
+        return kept.sha256 if kept and kept.sha256 else sha256_of(self._parts.store, blob)
+
+
+def is_bucket(parts: Parts) -> bool:
+    """Whether to read an original takes a request."""
+    return not parts.settings.store.url.startswith("file://")
+
+
+def _safe(file: Hashed, row: Image, proof: Reason) -> FileOutcome:
+    return _outcome(file, row, Fate.PRESENT, proof, f"{row.status} as {row.id}")
+
+
+def _unsafe(file: Hashed, row: Image | None, reason: Reason, detail: str) -> FileOutcome:
+    return _outcome(file, row, Fate.FAILED, reason, detail)
+
+
+def _outcome(file: Hashed, row: Image | None, fate: Fate, reason: Reason, detail: str) -> FileOutcome:
+    return FileOutcome(
+        path=file.path,
+        fate=fate,
+        reason=reason,
+        detail=detail,
+        id=row.id if row else None,
+        sha256=file.sha256,
+        bytes=file.size,
+    )
