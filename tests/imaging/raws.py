@@ -7,7 +7,7 @@ from functools import cache, partial
 from PIL import Image
 
 from imgctl.imaging.formats import Format
-from tests.imaging.containers import box
+from tests.imaging.containers import box, full_box
 from tests.imaging.pictures import encoded, quadrants
 from tests.imaging.stills import linear
 
@@ -217,38 +217,67 @@ def crw(size: tuple[int, int] = SIZE) -> bytes:
 
 
 def cr3(size: tuple[int, int] = SIZE) -> bytes:
-    """Canon's boxes around a preview alone: LibRaw wants the sensor's track too, which nothing here can compress."""
-    says = b"II*\0\x08\0\0\0" + directory([text(271, b"Canon"), text(272, b"Canon EOS R"), shorts(274, RIGHT)], 8)
+    """Canon's boxes: a preview, and a track of sensor's pixels whose compression nothing here can write."""
+    first = [
+        longs(256, size[0]),
+        longs(257, size[1]),
+        text(271, b"Canon"),
+        text(272, b"Canon EOS R"),
+        shorts(274, RIGHT),
+    ]
+    says = b"II*\0\x08\0\0\0" + directory(first, 8)
     canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
-    moov = box(b"moov", box(b"uuid", canon + box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00") + box(b"CMT1", says)))
+    told = box(b"uuid", canon + box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00") + box(b"CMT1", says))
     shown = bytes(4) + struct.pack(">4HI", 1, *size, 1, len(preview(size))) + preview(size)
     held = box(
         b"uuid", bytes.fromhex("eaf42b5e1c984b88b9fbb7dc406e4d16") + struct.pack(">2I", 0, 1) + box(b"PRVW", shown)
     )
-    return box(b"ftyp", b"crx \0\0\0\1crx isom") + moov + held + box(b"mdat", bytes(64))
+    opening, pixels = box(b"ftyp", b"crx \0\0\0\1crx isom"), bytes(64)
+    # One tile of four planes, 14 bits.
+    packed = bytes(4) + struct.pack(">2H4I4BI", 0x100, 0, *size, *size, 14, 0x40, 0, 0, 64) + bytes(60)
+
+    def moov(at: int) -> bytes:
+        table = full_box(b"stsd", struct.pack(">I", 1) + box(b"CRAW", bytes(82) + box(b"CMP1", packed)))
+        table += full_box(b"stsc", struct.pack(">4I", 1, 1, 1, 1))
+        table += full_box(b"stsz", struct.pack(">2I", len(pixels), 1)) + full_box(b"co64", struct.pack(">IQ", 1, at))
+        media = full_box(b"hdlr", bytes(4) + b"vide" + bytes(12)) + box(b"minf", box(b"stbl", table))
+        return box(b"moov", told + box(b"trak", box(b"mdia", media)))
+
+    at = len(opening) + len(moov(0)) + len(held) + 8
+    return opening + moov(at) + held + box(b"mdat", pixels)
 
 
 def x3f(size: tuple[int, int] = SIZE) -> bytes:
-    """Sigma's sections with a preview and properties alone."""
-    head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 0)
-    shown = b"SECi" + struct.pack("<6I", 0x00020000, 2, 18, *size, 0) + preview(size)
-    shown += bytes(-len(shown) % 4)
-    says = ("CAMMANUF", "SIGMA", "TIME", str(TAKEN_SECONDS))
+    """Sigma's sections: a preview, properties, and sensor's pixels whose compression nothing here can write."""
+    head = b"FOVb" + struct.pack("<I", 0x00020003) + bytes(20) + struct.pack("<3I", *size, 90) + bytes(224)
+    says = ("CAMMANUF", "SIGMA", "CAMMODEL", "SIGMA DP1", "TIME", str(TAKEN_SECONDS))
     places = [len("".join(f"{one}\0" for one in says[:at])) for at in range(len(says))]
-    text = "".join(f"{one}\0" for one in says).encode("utf-16-le")
-    told = b"SECp" + struct.pack("<9I", 0x00020000, 2, 0, 0, len(text) // 2, *places) + text
-    listed = b"SECd" + struct.pack("<4I", 0x00020000, 2, len(head), len(shown)) + b"IMAG"
-    listed += struct.pack("<2I", len(head) + len(shown), len(told)) + b"PROP"
-    return head + shown + told + listed + struct.pack("<I", len(head) + len(shown) + len(told))
+    told = "".join(f"{one}\0" for one in says).encode("utf-16-le")
+    properties = struct.pack("<10I", len(says) // 2, 0, 0, len(told) // 2, *places) + told
+    sections = (
+        (b"IMA2", b"SECi", struct.pack("<5I", 3, 30, *size, 0) + bytes(64)),
+        (b"IMAG", b"SECi", struct.pack("<5I", 2, 18, *size, 0) + preview(size) + bytes(-len(preview(size)) % 4)),
+        (b"PROP", b"SECp", properties),
+    )
+    data, listed = head, b""
+    for name, kind, content in sections:
+        listed += struct.pack("<2I", len(data), 8 + len(content)) + name
+        data += kind + struct.pack("<I", 0x00020000) + content
+    return data + b"SECd" + struct.pack("<2I", 0x00020000, len(sections)) + listed + struct.pack("<I", len(data))
 
 
 def mrw(size: tuple[int, int] = SIZE) -> bytes:
-    """Minolta's blocks, with a preview in place of the sensor's pixels."""
-    says = b"II*\0\x08\0\0\0" + directory([text(271, b"Minolta Co., Ltd."), text(272, b"DiMAGE 7Hi")], 8)
-    sizes = b"27820001" + struct.pack(">4H", size[1], size[0], size[1], size[0]) + bytes(8)
-    blocks = (b"\0PRD", sizes), (b"\0TTW", says)
+    """Minolta's blocks, and the sensor's pixels: 12 bits of each 16, of a model whose colours LibRaw has no matrix for."""
+    first = [text(271, b"Minolta Co., Ltd."), text(272, b"One"), shorts(274, RIGHT)]
+    edges = struct.pack(">4H3B", size[1], size[0], size[1], size[0], 16, 12, 0x52)
+    blocks = (
+        (b"\0PRD", b"27820001" + edges + bytes(4) + b"\1"),
+        (b"\0WBG", bytes(4) + struct.pack(">4H", 256, 256, 256, 256)),
+        (b"\0TTW", b"II*\0\x08\0\0\0" + directory(first, 8)),
+    )
     body = b"".join(name + struct.pack(">I", len(data)) + data for name, data in blocks)
-    return b"\0MRM" + struct.pack(">I", len(body)) + body + preview(size)
+    pixels = struct.unpack(f"<{size[0] * size[1]}H", sensor(white=4095, size=size))
+    return b"\0MRM" + struct.pack(">I", len(body)) + body + struct.pack(f">{len(pixels)}H", *pixels)
 
 
 KODAK = b"EASTMAN KODAK COMPANY"
@@ -256,11 +285,13 @@ DEVELOPED: dict[str, tuple[Format, Callable[..., bytes]]] = {
     "dng": (Format.DNG, dng),
     "proraw": (Format.DNG, partial(dng, colours=3, make=b"Apple")),
     "gpr": (Format.GPR, partial(dng, make=b"GoPro")),
+    "mrw": (Format.MRW, mrw),
 }
 """Raws without a preview, by the name of their kind: rendered from the sensor's pixels."""
 
 SHOWN: dict[str, tuple[Format, Callable[..., bytes]]] = {
     "cr2": (Format.CR2, partial(in_tiff, b"Canon", b"Canon EOS 40D", mark=b"CR\2\0\0\0\0\0")),
+    "cr3": (Format.CR3, cr3),
     "crw": (Format.CRW, crw),
     "nef": (Format.NEF, partial(in_tiff, b"NIKON CORPORATION", b"NIKON D70")),
     "nrw": (Format.NRW, partial(in_tiff, b"NIKON", b"COOLPIX P7000")),
@@ -271,6 +302,7 @@ SHOWN: dict[str, tuple[Format, Callable[..., bytes]]] = {
     "rw2": (Format.RW2, partial(in_tiff, b"Panasonic", b"DMC-GH1", head=b"IIU\0")),
     "rwl": (Format.RWL, partial(in_tiff, b"LEICA", b"V-LUX 1", head=b"IIU\0")),
     "pef": (Format.PEF, partial(in_tiff, b"PENTAX", b"PENTAX K-5")),
+    "x3f": (Format.X3F, x3f),
     "srw": (Format.SRW, partial(in_tiff, b"SAMSUNG", b"NX300")),
     "3fr": (Format.FFF, partial(in_tiff, b"Hasselblad", b"Hasselblad H3D")),
     "iiq": (Format.IIQ, partial(in_tiff, b"Phase One", b"P 45")),
@@ -282,12 +314,5 @@ SHOWN: dict[str, tuple[Format, Callable[..., bytes]]] = {
 }
 """Makers' raws that LibRaw opens, with a preview as large as the sensor."""
 
-FOUND: dict[str, tuple[Format, Callable[..., bytes]]] = {
-    "cr3": (Format.CR3, cr3),
-    "x3f": (Format.X3F, x3f),
-    "mrw": (Format.MRW, mrw),
-}
-"""Raws whose sensor is missing: the preview is found without LibRaw."""
-
-RAWS = {**DEVELOPED, **SHOWN, **FOUND}
+RAWS = {**DEVELOPED, **SHOWN}
 UPRIGHT = scene().transpose(Image.Transpose.ROTATE_270)

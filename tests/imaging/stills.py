@@ -75,12 +75,12 @@ def pam_header(image: Image.Image, depth: int, most: int, kind: bytes) -> bytes:
     return head.encode() + kind + b"\nENDHDR\n"
 
 
-def pfm(image: Image.Image, *, order: str = "<") -> bytes:
-    """Floats of linear light, the lowest row first."""
+def pfm(image: Image.Image, *, order: str = "<", light: Callable[[int], float] = linear) -> bytes:
+    """Floats, of linear light unless said otherwise, the lowest row first."""
     lines = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes()
     mark, sign = "PF" if image.mode == "RGB" else "Pf", "-" if order == "<" else ""
     head = f"{mark}\n{image.width} {image.height}\n{sign}1.0\n"
-    return head.encode() + struct.pack(f"{order}{len(lines)}f", *map(linear, lines))
+    return head.encode() + struct.pack(f"{order}{len(lines)}f", *map(light, lines))
 
 
 def bitmap(image: Image.Image) -> bytes:
@@ -109,6 +109,7 @@ STILLS: dict[str, tuple[Format, Callable[[], bytes]]] = {
     "pam with alpha": (Format.PNM, lambda: pam(SMALL, b"RGB_ALPHA", behind=b"\xff")),
     "pam with a band of something": (Format.PNM, lambda: pam(SMALL, b"RGB", behind=b"\0")),
     "pfm": (Format.PNM, lambda: pfm(SMALL)),
+    "pfm of bytes": (Format.PNM, lambda: pfm(SMALL, light=float)),
     "pfm of big ends": (Format.PNM, lambda: pfm(SMALL, order=">")),
     "tga": (Format.TGA, lambda: saved("TGA")),
     "tga without its footer": (Format.TGA, lambda: saved("TGA")[:-26]),

@@ -1,6 +1,7 @@
 """Each format of scanners and painting programs: recognised by content, and rendered in the colours it was made of."""
 
 import io
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -64,6 +65,19 @@ def test_of_a_netpbm_file_that_is_cut_off_the_rows_that_are_there_are_shown(made
     assert (rendered.width, rendered.height) == SMALL.size
     with pytest.raises(ImageRejected, match="cut off"):
         render(data[:80], FINE)
+
+
+def test_floats_that_are_no_numbers_are_black(capfd: pytest.CaptureFixture[str]) -> None:
+    holes = (float("nan"), float("inf"), -float("inf"))
+    pixels = struct.pack("<12f", *holes, 0.2, 0.2, 0.2, *holes, 1, 1, 1)
+    rows = b"PF\n2 2\n-1.0\n" + pixels
+    grey = Image.new("F", (2, 1))
+    grey.putdata([float("nan"), 0.5])
+
+    assert middles(full(render(rows, FINE)), 2)[0] == (0, 0, 0)
+    assert middles(full(render(saved("TIFF", "F", grey), FINE)), 2)[0] == (0, 0, 0)
+    # GLib writes there by itself.
+    assert capfd.readouterr().err == ""
 
 
 def test_the_list_of_plugins_is_explicit() -> None:

@@ -22,6 +22,7 @@ _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")
 _TABLES = {b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2"}
 _SELF_DESCRIBED = {"scrgb", "lab", "labs", "xyz", "yxy", "lch"}
 _GREY = {"b-w", "grey16"}
+_ENDLESS = 1e30
 
 
 class ProfileUnusable(Exception):
@@ -117,7 +118,7 @@ def in_range(image: pyvips.Image) -> pyvips.Image:
     """Integers and floats of unknown scale in a range that means black to white."""
     if image.format in {"uchar", "ushort"} or image.interpretation in _SELF_DESCRIBED:
         return image
-    image = image.copy_memory()
+    image = finite(image).copy_memory()
     low, high = image.min(), image.max()
     if image.format in {"float", "double"} and low >= 0 and high <= 1:
         # Fractions are linear light, as in scRGB and OpenEXR; a lone band is its grey.
@@ -129,6 +130,13 @@ def in_range(image: pyvips.Image) -> pyvips.Image:
         return image.cast("ushort")
     span = (high - low) or 1
     return ((image - low) * (255 / span)).rint().cast("uchar")
+
+
+def finite(image: pyvips.Image) -> pyvips.Image:
+    """Black where a float is no number or endless, as elevation models have it where they know nothing."""
+    if image.format not in {"float", "double"}:
+        return image
+    return (image.abs() < _ENDLESS).ifthenelse(image, 0).cast(image.format)
 
 
 def is_made_for(profile: bytes, colours: int) -> bool:

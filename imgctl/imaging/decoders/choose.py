@@ -12,7 +12,8 @@ from imgctl.imaging.decoders.decode import (
     with_pillow,
 )
 from imgctl.imaging.decoders.pillow import PLUGIN
-from imgctl.imaging.decoders.raw import Way, is_raw, raw_decodes
+from imgctl.imaging.decoders.previews import Way
+from imgctl.imaging.decoders.raw import is_raw, raw_decodes
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.source import Data
 

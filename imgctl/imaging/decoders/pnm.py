@@ -3,6 +3,7 @@
 import re
 import sys
 
+from imgctl.imaging.colour.srgb import finite
 from imgctl.imaging.metadata.plain import HEAD_BYTES, PNM, pam_of
 from imgctl.imaging.source import Data
 from imgctl.imaging.vips import pyvips
@@ -47,7 +48,10 @@ def _pam(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
 
 
 def _pfm(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
-    """Linear light from the lowest row up (netpbm, pfm(5)); a negative scale says little-endian, its size says nothing here."""
+    """Rows from the lowest up (netpbm, pfm(5)), of linear light, or of 0 to 255 as Pillow writes them.
+
+    A negative scale says little-endian; how large it is says nothing here.
+    """
     sizes = PNM.match(head)
     scale = _SCALE.match(head, sizes.end() - 1) if sizes else None
     if sizes is None or scale is None:
@@ -56,7 +60,10 @@ def _pfm(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
     image = _rows(data, scale.end(), (int(sizes[1]), int(sizes[2]), bands), "float", lenient=lenient)
     if (scale[1] == b"-") != (sys.byteorder == "little"):
         image = image.byteswap()
-    image = image.flipver()
+    image = finite(image).flipver()
+    # Light is around its middle grey of 0.18 on average, bytes are far above.
+    if image.avg() > 1:
+        return image.cast("uchar").copy(interpretation="srgb" if bands > 1 else "b-w")
     return (image if bands > 1 else image.bandjoin([image, image])).copy(interpretation="scrgb")
 
 
