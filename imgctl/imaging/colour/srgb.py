@@ -133,7 +133,7 @@ def in_range(image: pyvips.Image) -> pyvips.Image:
 
 
 def finite(image: pyvips.Image) -> pyvips.Image:
-    """Black where a float is no number or endless, as elevation models have it where they know nothing."""
+    """Floats with black for NaN and infinity: elevation models have NaN where nothing was measured."""
     if image.format not in {"float", "double"}:
         return image
     return (image.abs() < _ENDLESS).ifthenelse(image, 0).cast(image.format)
