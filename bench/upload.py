@@ -3,6 +3,7 @@
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
 `--sink` takes a store that answers at once in SeaweedFS's place, `--defaults` leaves each its own concurrency.
+`--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which fsync no file of their own.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from imgctl.store.catalog.upgrade import upgrade
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
 IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE = "imgctl", "s5cmd", "s5cmd, its 256 workers", "rclone"
+COPY, RCLONE_LOCAL = "cp -r, then sync", "rclone copy"
 KINDS: dict[str, Kind] = {"large": "camera", "small": "small"}
 WALL_GOAL = 1.0
 CPU_GOAL = {"large": 1.0, "small": 0.8}
@@ -46,6 +48,12 @@ class Turn:
     bucket: str
     database_url: str
     concurrency: int | None
+    directory: bool
+
+    @property
+    def place(self) -> Path:
+        """The directory that stands for the bucket; kept to the end, as ext4 is slow to reuse what was just deleted."""
+        return self.tree.parent / self.bucket
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,12 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for size in sizes:
             write_tree(place / size, count=getattr(options, size), kind=KINDS[size])
         print(f"photos, catalog and store lie below {file_system(place.parent)}")
-        with (sink_servers if options.sink else servers)(place, delay_ms=options.delay_ms) as running:
+        needs_store = not (options.sink or options.directory)
+        with (servers if needs_store else sink_servers)(place, delay_ms=options.delay_ms) as running:
             for size in sizes:
                 results = _turns(running, place / size, getattr(options, size), options)
                 _report(size, {name: medians(each) for name, each in results.items()}, options)
             if options.stages:
-                _stages(running, place / sizes[-1], options.concurrency)
+                _stages(running, place / sizes[-1], options)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -75,6 +84,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=16, help="puts in flight, the same for all")
     parser.add_argument("--defaults", dest="concurrency", action="store_const", const=None, help="each at its own")
     parser.add_argument("--sink", action="store_true", help="a store that answers at once and keeps nothing")
+    parser.add_argument("--directory", action="store_true", help="a directory store, beside cp and rclone")
     parser.add_argument("--stages", action="store_true", help="then one more upload by imgctl: what its threads are at")
     return parser.parse_args(arguments)
 
@@ -82,7 +92,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
     # At their defaults both entries of s5cmd are the same; rclone looks for what it put, and a sink has nothing.
     left_out = (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink
-    contenders = [name for name in CONTENDERS if name not in left_out]
+    contenders = [name for name in (DIRECTORY if options.directory else BUCKET) if name not in left_out]
     results: dict[str, list[Spent]] = {name: [] for name in contenders}
     for number in range(options.turns):
         names = list(contenders)
@@ -90,21 +100,21 @@ def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace
         shift = number % len(names)
         for position, name in enumerate(names[shift:] + names[:shift]):
             label = f"bench_{tree.name}_{number}_{position}"
-            results[name].append(_turn(running, tree, count, name, label, options.concurrency))
+            results[name].append(_turn(running, tree, count, name, label, options))
             print(f"{tree.name} turn {number + 1}: {name} {results[name][-1].wall:.2f} s", file=sys.stderr)
     return results
 
 
-def _turn(running: Servers, tree: Path, count: int, name: str, label: str, concurrency: int | None) -> Spent:
+def _turn(running: Servers, tree: Path, count: int, name: str, label: str, options: argparse.Namespace) -> Spent:
     """One contender's upload, and the proof that every photo arrived."""
     bucket = label.replace("_", "-")
     running.new_bucket(bucket)
     url = running.new_database(label)
-    turn = Turn(servers=running, tree=tree, bucket=bucket, database_url=url, concurrency=concurrency)
+    turn = _turn_of(running, tree, bucket, url, options)
     if name == IMGCTL:
         _init(url)
     used = CONTENDERS[name](turn)
-    if (found := running.count_objects(bucket)) is not None:
+    if (found := _count(turn)) is not None:
         _expect(f"objects put by {name}", found, count)
     if name == IMGCTL:
         _expect("rows", scalar(url, "SELECT count(*) FROM images WHERE status = 'processing'"), count)
@@ -113,18 +123,35 @@ def _turn(running: Servers, tree: Path, count: int, name: str, label: str, concu
     return used
 
 
+def _turn_of(running: Servers, tree: Path, bucket: str, url: str, options: argparse.Namespace) -> Turn:
+    return Turn(
+        servers=running,
+        tree=tree,
+        bucket=bucket,
+        database_url=url,
+        concurrency=options.concurrency,
+        directory=options.directory,
+    )
+
+
+def _count(turn: Turn) -> int | None:
+    if turn.directory:
+        return sum(1 for found in turn.place.rglob("*.jpg") if found.is_file())
+    return turn.servers.count_objects(turn.bucket)
+
+
 def _init(url: str) -> None:
     catalog = open_catalog(url)
     upgrade(catalog)
     catalog.close()
 
 
-def _stages(running: Servers, tree: Path, concurrency: int | None) -> None:
+def _stages(running: Servers, tree: Path, options: argparse.Namespace) -> None:
     """One more upload, its threads sampled: tells what to make faster, and is itself slower for it."""
     running.new_bucket("bench-stages")
     url = running.new_database("bench_stages")
     _init(url)
-    turn = Turn(servers=running, tree=tree, bucket="bench-stages", database_url=url, concurrency=concurrency)
+    turn = _turn_of(running, tree, "bench-stages", url, options)
     command = _upload(turn)
     command[command.index("imgctl")] = "bench.stages"
     subprocess.run(command, cwd=ROOT, env=_environment(turn), check=True)
@@ -136,9 +163,10 @@ def _expect(what: str, found: int, wanted: int) -> None:
 
 
 def _imgctl(turn: Turn, *arguments: str) -> list[str]:
-    where = ["--catalog", turn.database_url, "--store", f"s3://{turn.bucket}"]
-    endpoint = ["--store-endpoint-url", turn.servers.endpoint_url]
-    return [sys.executable, "-m", "imgctl", *arguments, *where, *endpoint, "--no-progress"]
+    store = [f"file://{turn.place}"] if turn.directory else [f"s3://{turn.bucket}"]
+    endpoint = [] if turn.directory else ["--store-endpoint-url", turn.servers.endpoint_url]
+    where = ["--catalog", turn.database_url, "--store", *store, *endpoint]
+    return [sys.executable, "-m", "imgctl", *arguments, *where, "--no-progress"]
 
 
 def _upload(turn: Turn) -> list[str]:
@@ -175,25 +203,42 @@ def _by_rclone(turn: Turn) -> Spent:
     return spent(command, client_environment() | remote)
 
 
+def _by_copy(turn: Turn) -> Spent:
+    # Quoted by the shell itself; sync -f is of the whole file system.
+    copy = ["sh", "-c", 'cp -r "$1" "$2" && sync -f "$2"', "sh", str(turn.tree), str(turn.place)]
+    return spent(copy, client_environment())
+
+
+def _by_rclone_local(turn: Turn) -> Spent:
+    asked = ["--transfers", str(turn.concurrency)] if turn.concurrency else []
+    command = [beside_python("rclone"), "copy", *asked, str(turn.tree), str(turn.place)]
+    return spent(command, client_environment() | {"RCLONE_CONFIG": "/dev/null"})
+
+
 CONTENDERS: dict[str, Callable[[Turn], Spent]] = {
     IMGCTL: _by_imgctl,
     S5CMD: lambda turn: _by_s5cmd(turn, workers=turn.concurrency),
     S5CMD_DEFAULT: lambda turn: _by_s5cmd(turn, workers=256),
     RCLONE: _by_rclone,
+    COPY: _by_copy,
+    RCLONE_LOCAL: _by_rclone_local,
 }
+BUCKET, DIRECTORY = (IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE), (IMGCTL, COPY, RCLONE_LOCAL)
 
 
 def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> None:
     count, ours = getattr(options, size), found[IMGCTL]
     network = f", {options.delay_ms:g} ms before each request" if options.delay_ms else ""
     at_once = f"{options.concurrency} at once" if options.concurrency else "each at its own defaults"
-    store = "a sink" if options.sink else "SeaweedFS"
+    store = "a directory" if options.directory else "a sink" if options.sink else "SeaweedFS"
     print(f"\n{count} {size} photos into {store}, {at_once}{network}; medians of {options.turns} turns\n")
     print("| contender | wall s | CPU ms a photo | peak MiB | imgctl's wall ÷ its | imgctl's CPU ÷ its |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, used in found.items():
         figures = f"{used.wall:.2f} | {used.cpu / count * 1000:.2f} | {used.peak_mib:.0f}"
         print(f"| {name} | {figures} | {ours.wall / used.wall:.2f} | {ours.cpu / used.cpu:.2f} |")
+    if options.directory:
+        return
     peer = found[S5CMD]
     for what, ratio, goal in (("wall", ours.wall / peer.wall, WALL_GOAL), ("CPU", ours.cpu / peer.cpu, CPU_GOAL[size])):
         print(f"\ngoal: {what} at most {goal} of s5cmd's: {ratio:.2f}, {'kept' if ratio <= goal else 'MISSED'}")

@@ -21,7 +21,8 @@ from zlib import crc32
 from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, sync_directory, unchanged
+from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, unchanged
+from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.walk import Range, files_below, walk
 
 _RESTORED = ".restored"

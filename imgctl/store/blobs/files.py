@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreFull
+from imgctl.store.blobs.syncs import SharedSyncs, sync_directory
 
 Chunk = bytes | memoryview
 Publish = Callable[[Path, Path], None]
@@ -29,6 +30,7 @@ class DurableDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._temporary = root / ".tmp"
+        self._syncs = SharedSyncs()
         self._durable: set[Path] = set()
         self._lock = threading.Lock()
         self._swept = False
@@ -101,14 +103,14 @@ class DurableDirectory:
 
     def settle(self, directory: Path) -> None:
         """Fsync the directory, and once in this process those above it, up to the root and what `_make` made."""
-        sync_directory(directory)
+        self._syncs.sync(directory)
         if directory in self._durable:
             return
         # Another process may have made them and not yet come to its own fsync.
         above = directory
         while above != self.root and above != above.parent:
             above = above.parent
-            sync_directory(above)
+            self._syncs.sync(above)
         with self._lock:
             if len(self._durable) >= _KNOWN_DIRECTORIES:
                 self._durable.clear()
@@ -128,15 +130,6 @@ class DurableDirectory:
                 sync_directory(directory.parent)
                 return
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the directory's entries survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_all(descriptor: int, chunk: Chunk) -> None:

@@ -1,0 +1,90 @@
+"""Fsyncs of directories that threads share."""
+
+import errno
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Semaphore
+
+import pytest
+
+from imgctl.store.blobs import syncs
+from imgctl.store.blobs.syncs import SharedSyncs
+
+SECONDS = 30.0
+THREADS = 6
+
+
+class Disk:
+    """Counts what is synced. The first fsync lasts until all others wait; those after it may fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, broken: bool) -> None:
+        self.begun, self.ended = 0, 0
+        self.first = Event()
+        self._broken = broken
+        self._waiting = Semaphore(0)
+        monkeypatch.setattr(syncs, "sync_directory", self.sync)
+        monkeypatch.setattr(syncs, "wait", self.wait)
+        monkeypatch.setattr(syncs, "Future", self.future)
+
+    def sync(self, _: Path) -> None:
+        self.begun += 1
+        number = self.begun
+        if number == 1:
+            self.first.set()
+            for _waiting in range(THREADS - 1):
+                assert self._waiting.acquire(timeout=SECONDS)
+        elif self._broken:
+            raise OSError(errno.EIO, "Input/output error")
+        self.ended = number
+
+    def wait(self, before: tuple[Future[None]]) -> None:
+        self._waiting.release()
+        before[0].exception(SECONDS)
+
+    def future(self) -> Future[None]:
+        disk = self
+
+        class Told(Future[None]):
+            def result(self, timeout: float | None = None) -> None:
+                disk._waiting.release()
+                return super().result(timeout)
+
+        return Told()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_those_who_come_while_a_directory_is_synced_share_one_more_fsync_and_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool
+) -> None:
+    disk, shared = Disk(monkeypatch, broken=broken), SharedSyncs()
+    with ThreadPoolExecutor(THREADS) as pool:
+        first = pool.submit(shared.sync, tmp_path)
+        assert disk.first.wait(SECONDS)
+        others = [pool.submit(shared.sync, tmp_path) for _ in range(THREADS - 1)]
+
+        assert first.exception(SECONDS) is None
+        assert [type(one.exception(SECONDS)) for one in others] == [OSError if broken else type(None)] * len(others)
+
+    # The first one counts for nobody who came after it began.
+    assert disk.begun == 2
+
+
+def test_each_waits_for_an_fsync_that_began_after_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = [0], [0]
+
+    def sync(_: Path) -> None:
+        begun[0] += 1
+        number = begun[0]
+        Event().wait(0.0001)
+        ended[0] = number
+
+    monkeypatch.setattr(syncs, "sync_directory", sync)
+    shared = SharedSyncs()
+
+    def ask(_: int) -> bool:
+        came = begun[0]
+        shared.sync(tmp_path)
+        return ended[0] > came
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert all(pool.map(ask, range(300)))
