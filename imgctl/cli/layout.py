@@ -62,16 +62,25 @@ class Command(click.Command):
 class Group(click.Group):
     """Commands by name, each with a line of help; the module of one is imported when it runs.
 
-    `parts` has every name, `main` those that are shown first, `module` is the path of a command's module with `{}` for
-    its name.
+    `parts` has every name, `main` those that are shown first. A command's module has its name and lies in the package
+    `module`, or in the folder of it that `folders` names.
     """
 
     def __init__(
-        self, *, parts: Mapping[str, str], module: str, examples: str, main: Sequence[str] = (), **rest: object
+        self,
+        *,
+        parts: Mapping[str, str],
+        module: str,
+        examples: str,
+        folders: Mapping[str, Sequence[str]] | None = None,
+        main: Sequence[str] = (),
+        **rest: object,
     ) -> None:
         super().__init__(epilog=EXIT_CODES, context_settings=dict(CONTEXT), **rest)  # type: ignore[arg-type]
         self.examples = examples
-        self.parts, self._module, self._main = parts, module, main or tuple(parts)
+        self.parts, self._main = parts, main or tuple(parts)
+        self._packages = dict.fromkeys(parts, module)
+        self._packages |= {name: f"{module}.{folder}" for folder, names in (folders or {}).items() for name in names}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.parts)
@@ -82,7 +91,7 @@ class Group(click.Group):
 
             near = get_close_matches(cmd_name, self.parts, n=1)
             ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {near[0]}?" if near else ""))
-        found = import_module(self._module.format(cmd_name.replace("-", "_"))).command
+        found = import_module(f"{self._packages[cmd_name]}.{cmd_name.replace('-', '_')}").command
         assert isinstance(found, click.Command)
         return found
 

@@ -39,6 +39,13 @@ COMMANDS: Final = {
     "help": "Show a page of the manual, or a command's help.",
 }
 
+FOLDERS: Final = {
+    "ingest": ("upload", "insert"),
+    "build": ("work", "backfill"),
+    "cold": ("transition", "restore", "apply"),
+    "support": ("ls", "show", "url", "get", "stats"),
+}
+
 # Those that a first day needs; the help shows the others below.
 FIRST: Final = ("demo", "init", "doctor", "upload", "work", "ls", "show", "audit", "repair", "cost", "serve", "help")
 
@@ -54,7 +61,7 @@ class ReaderLeft(Exception):
     """Whoever read stdout went away (`| head -1`); what was begun is settled, and no more is printed."""
 
 
-@click.command(cls=Group, parts=COMMANDS, module="imgctl.cli.{}", examples=EXAMPLES, main=FIRST)
+@click.command(cls=Group, parts=COMMANDS, folders=FOLDERS, module="imgctl.cli", examples=EXAMPLES, main=FIRST)
 @click.version_option(__version__, prog_name="imgctl")
 def cli() -> None:
     """Move photo archives into object storage and keep them healthy there.

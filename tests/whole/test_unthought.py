@@ -24,9 +24,9 @@ UPLOAD = (
     "imgctl.run.progress.say",
     "tqdm.std.tqdm.update",
     "tqdm.std.tqdm.refresh",
-    "imgctl.cli.upload._show",
-    "imgctl.cli.upload.FileTally.add",
-    "imgctl.cli.upload._conclude",
+    "imgctl.cli.ingest.upload._show",
+    "imgctl.cli.ingest.upload.FileTally.add",
+    "imgctl.cli.ingest.upload._conclude",
     "imgctl.cli.base.Session.data",
     "imgctl.ops.upload.start.chosen",
     "imgctl.ops.sources.local.walk",
@@ -54,7 +54,7 @@ UPLOAD = (
     "imgctl.store.catalog.reservations.keep",
     "imgctl.ops.ingest.puts.Putters.submit",
     "imgctl.ops.ingest.puts.Putters.close",
-    "imgctl.cli.upload.Reports",
+    "imgctl.cli.ingest.upload.Reports",
     "imgctl.ops.ingest.outcome.Reports.add",
     "imgctl.ops.ingest.outcome._newlines_where_possible",
 )
@@ -62,7 +62,7 @@ WORK = (
     "imgctl.run.progress.Progress.expect",
     "imgctl.run.progress.Progress.advance",
     "tqdm.std.tqdm.update",
-    "imgctl.cli.work._exit_code",
+    "imgctl.cli.build.work._exit_code",
     "imgctl.cli.base.Session.data",
     "imgctl.ops.work.driver.open_pool",
     "imgctl.ops.work.processing.work",
@@ -82,7 +82,7 @@ WORK = (
     "imgctl.store.catalog.lease.end_if_frozen",
     "imgctl.store.catalog.engine.Catalog.write",
     "imgctl.store.catalog.engine.Catalog.close",
-    "imgctl.cli.work.awaiting_restore",
+    "imgctl.cli.build.work.awaiting_restore",
 )
 # Called for each file, or nearly.
 REPEATED = (

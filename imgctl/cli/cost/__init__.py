@@ -24,7 +24,7 @@ imgctl cost lab --out lab.html
 """
 
 
-@click.command(cls=Group, parts=PARTS, module="imgctl.cli.cost.{}", examples=EXAMPLES)
+@click.command(cls=Group, parts=PARTS, module="imgctl.cli.cost", examples=EXAMPLES)
 def command() -> None:
     """Show the monthly bill: modelled, actual, and what a change would do to it.
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from imgctl.cli.backfill_options import Asked, say_resumed
+from imgctl.cli.build.backfill_options import Asked, say_resumed
 from imgctl.cli.base import Running, Session, running
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value

@@ -8,7 +8,7 @@ import click
 
 from imgctl.cli.base import Running
 from imgctl.cli.options import ScopeOptions, flag, option
-from imgctl.cli.restore import TIERS
+from imgctl.cli.cold.restore import TIERS
 from imgctl.cli.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.ingest.upload import conclude
 from imgctl.cli.options import Options, file_argument, flag, option
 from imgctl.cli.types import FORMATS
-from imgctl.cli.upload import conclude
 from imgctl.errors import ExitCode
 from imgctl.imaging.formats import Format
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record

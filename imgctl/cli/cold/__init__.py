@@ -1,0 +1,1 @@
+"""Commands that move originals between storage classes."""

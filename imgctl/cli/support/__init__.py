@@ -1,0 +1,1 @@
+"""Commands that look one user's images up."""
