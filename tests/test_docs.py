@@ -84,14 +84,12 @@ def test_generated_help_depends_on_neither_terminal_nor_environment(monkeypatch:
 def test_every_command_file_is_a_command_and_every_command_has_a_file() -> None:
     folder = Path(next(iter(imgctl.cli.__path__)))
     files = {
-        "_".join(path.relative_to(folder).with_suffix("").parts)
+        path.stem
         for path in folder.rglob("*.py")
         if re.search(r"^@subcommand|^command = Command", path.read_text(), re.MULTILINE)
     }
 
-    names = {
-        name.replace(" ", "_").replace("-", "_") for name, one in commands().items() if not isinstance(one, click.Group)
-    }
+    names = {name.split()[-1].replace("-", "_") for name, one in commands().items() if not isinstance(one, click.Group)}
     assert files == names
 
 

@@ -40,7 +40,7 @@ COMMANDS: Final = {
 }
 
 FOLDERS: Final = {
-    "ingest": ("upload", "insert"),
+    "ingest": ("upload", "insert", "verify"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
     "support": ("ls", "show", "url", "get", "stats"),

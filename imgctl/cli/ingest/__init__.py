@@ -1,1 +1,1 @@
-"""Commands that bring images in."""
+"""Commands that bring images in, and the one that verifies that they all came."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.ingest.selection import SelectionOptions, lists
 from imgctl.cli.options import flag, option, order_of
-from imgctl.cli.selection import SelectionOptions, lists
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
 from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.ingest.selection import SelectionOptions, lists
 from imgctl.cli.options import flag, option, order_of
-from imgctl.cli.selection import SelectionOptions, lists
 from imgctl.cli.upload import EXPECTED
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
