@@ -7,8 +7,8 @@ from pathlib import Path
 
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.ingest.selection import SelectionOptions, lists
+from imgctl.cli.ingest.upload import EXPECTED
 from imgctl.cli.options import flag, option, order_of
-from imgctl.cli.upload import EXPECTED
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reports, record
 from imgctl.ops.upload.order import Selection, UploadOrder
