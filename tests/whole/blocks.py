@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import ZipFile
 
 from tests.whole.deployment import USER, Deployment, Run
 
@@ -114,6 +116,13 @@ def write_stage(directory: Path, keys: list[str]) -> None:
         (directory / place).mkdir(parents=True)
         # Content of its own: a comment behind the end of a JPEG.
         (directory / place / f"{number}.jpg").write_bytes(photos[0].read_bytes() + place.encode())
+    for number in (1, 2):
+        with ZipFile(directory / f"takeout-{number}.zip", "w") as archive:
+            archive.writestr("Takeout/a.jpg", photos[0].read_bytes() + b"%d" % number)
+    (directory / "tapes").mkdir()
+    for name in ("2003.tar", "2004.tgz"):
+        with tarfile.open(directory / "tapes" / name, "w:gz" if name.endswith("gz") else "w") as tape:
+            tape.add(photos[0], f"{USER}/{name}.jpg")
     (directory / "photo.jpg").write_bytes(photos[0].read_bytes() + b"sent")
     (directory / "album/album.csv").write_text(f"path,user_id\n6.jpg,{USER}\n")
     (directory / "old-bucket.csv").write_text("key,user_id\n" + "".join(f"{key},{USER}\n" for key in keys))

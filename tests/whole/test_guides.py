@@ -111,7 +111,10 @@ def test_shell_block_runs_line_by_line(
             r"s3://(my-)?photos": server.settings(server.new_bucket()).url,
             r"IMGCTL_STORE_ENDPOINT_URL=": f"IMGCTL_STORE_ENDPOINT_URL={server.endpoint_url}",
             "http://127.0.0.1:8333": server.endpoint_url,
+            "https://s3.example.org": server.endpoint_url,
+            "s3://old-photos": f"s3://{server.new_bucket()}",
         }
+        deployment = deployment.in_environment(AWS_ENDPOINT_URL_S3=server.endpoint_url)
         deployment = deployment.with_settings(STORE_ENDPOINT_URL=server.endpoint_url)
     store = deployment.open_store()
     store.create("old/1.jpg", (place / "photos/summer/beach-0.jpg").read_bytes() + b"old", content_type="image/jpeg")

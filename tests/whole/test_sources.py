@@ -1,11 +1,19 @@
 """Uploads from buckets and archives: the same rows, the same report and one read, wherever the photos lie."""
 
-from collections.abc import Iterator
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Literal
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
+from imgctl.config.settings import StoreSettings
 from imgctl.model import Status
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
@@ -126,6 +134,185 @@ def test_a_missing_bucket_fails_by_its_name_and_the_rest_goes_on(
 
     assert (result.code, result.summary["uploaded"], result.summary["failed"]) == (3, 20, 1), result.err
     assert "source:old/" in result.err
+
+
+def tree(place: Path) -> Path:
+    """Photos with what describes them, a stray file, a hidden directory, an empty picture: everything a report tells of."""
+    files = {f"2023/{number}.jpg": photo(number) for number in range(8)}
+    files |= {"again/1.jpg": photo(1), "été/日本.jpg": photo(20), "deep/a/b/c.jpg": photo(21)}
+    files |= {"2023/3.jpg.json": takeout("The pier"), "2023/4.xmp": xmp("The lighthouse")}
+    files |= {"notes.txt": b"nothing to see", "empty.jpg": b"", ".hidden/x.jpg": photo(22), "@eaDir/x.jpg": photo(23)}
+    for name, data in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(data)
+        os.utime(place / name, (1_700_000_000, 1_700_000_000))
+    return place
+
+
+def takeout(caption: str) -> bytes:
+    return json.dumps({"title": "x", "description": caption, "photoTakenTime": {"timestamp": "1500000000"}}).encode()
+
+
+def xmp(caption: str) -> bytes:
+    return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+      <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>
+      <rdf:li xml:lang="x-default">{caption}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
+
+
+def files_of(place: Path) -> list[tuple[str, bytes]]:
+    return [(str(path.relative_to(place)), path.read_bytes()) for path in sorted(place.rglob("*")) if path.is_file()]
+
+
+Told = tuple[set[tuple[object, ...]], set[tuple[object, ...]], int]
+
+
+def told(deployment: Deployment, *sources: str | Path) -> Told:
+    """What an upload ends with: rows without their ids, and the report with paths relative to the source."""
+    result = deployment.run(*UPLOAD, *sources)
+    roots = sorted((f"{str(one).rstrip('/')}/" for one in sources), key=len, reverse=True)
+    report: set[tuple[object, ...]] = set()
+    for one in result.of("file"):
+        path = str(one["path"])
+        root = next((root for root in roots if path.startswith(root)), "")
+        # Which of two files of one content comes first is nobody's business.
+        fate = "taken" if one["fate"] in {"uploaded", "present"} else one["fate"]
+        reason = None if fate == "taken" else one["reason"]
+        report.add((path.removeprefix(root), fate, reason, one["sha256"], one["bytes"]))
+    rows: set[tuple[object, ...]] = {
+        (image.user_id, image.sha256, image.caption, image.taken_at, image.bytes, image.width, image.content_type)
+        for image in deployment.images()
+    }
+    return rows, report, result.code
+
+
+def zipped(file: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return file
+
+
+def tarred(file: Path, files: Iterable[tuple[str, bytes]], mode: Literal["w", "w:gz"] = "w:gz") -> Path:
+    with tarfile.open(file, mode) as archive:
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_700_000_000
+            archive.addfile(info, BytesIO(data))
+    return file
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Told:
+    """What the tree ends with when it is a directory."""
+    found = told(fresh(tmp_path, "directory"), tree(tmp_path / "tree"))
+    assert {"The pier", "The lighthouse"} <= {row[2] for row in found[0]}
+    return found
+
+
+def fresh(tmp_path: Path, name: str) -> Deployment:
+    place = tmp_path / f"run-{name}"
+    place.mkdir()
+    return Deployment(
+        directory=place,
+        catalog_url=f"sqlite:///{place}/catalog.db",
+        store=StoreSettings(url=f"file://{place}/blobs"),
+    )
+
+
+@pytest.mark.parametrize("kind", ["seaweed", "rclone", "moto"])
+def test_a_bucket_ends_as_the_same_tree_in_a_directory(
+    kind: str, tmp_path: Path, wanted: Told, request: pytest.FixtureRequest
+) -> None:
+    server: S3Server = request.getfixturevalue({"seaweed": "seaweed", "rclone": "rclone_s3", "moto": "moto_s3"}[kind])
+    bucket = server.new_bucket()
+    for name, data in files_of(tmp_path / "tree"):
+        server.client().put_object(Bucket=bucket, Key=f"in/{name}", Body=data)
+    requests: list[str] = []
+
+    def policy(method: str, path: str, number: int) -> Fault | None:
+        requests.append(f"{method} {path}")
+        return None
+
+    with fault_proxy(server.endpoint_url, policy=policy) as proxy:
+        there = fresh(tmp_path, kind).with_settings(
+            SOURCE_OLD_URL=f"s3://{bucket}/in", SOURCE_OLD_ENDPOINT_URL=proxy.url
+        )
+        found = told(there, "source:old")
+
+    gets = Counter(one for one in requests if "list-type=2" not in one)
+    assert found == wanted
+    assert set(gets.values()) == {1}
+    assert sum(gets.values()) == sum(
+        one[3] is not None or one[2] in {"not_an_image", "sidecar", "empty"} for one in wanted[1]
+    )
+
+
+@pytest.mark.parametrize("kind", ["zip", "zips", "tar", "tgz", "tgzs"])
+def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Path, wanted: Told) -> None:
+    files = files_of(tmp_path / "tree")
+    # What describes a photo lies in another part, or behind it.
+    files.sort(key=lambda one: one[0].endswith((".json", ".xmp")))
+    half = len(files) - 3
+    match kind:
+        case "zip":
+            sources = [zipped(tmp_path / "tree.zip", files)]
+        case "zips":
+            sources = [zipped(tmp_path / "1.zip", files[:half]), zipped(tmp_path / "2.ZIP", files[half:])]
+        case "tar":
+            sources = [tarred(tmp_path / "tree.tar", files, "w")]
+        case "tgz":
+            sources = [tarred(tmp_path / "tree.tgz", files)]
+        case _:
+            sources = [tarred(tmp_path / "1.tar.gz", files[:half]), tarred(tmp_path / "2.tgz", files[half:])]
+
+    deployment = fresh(tmp_path, kind)
+    found = told(deployment, *sources)
+    again = deployment.run(*UPLOAD, *sources)
+
+    assert found == wanted
+    assert again.summary["uploaded"] == 0
+    assert again.summary["present"] == sum(one[1] == "taken" for one in wanted[1])
+
+
+def test_archived_objects_are_counted_in_one_line_and_never_asked_for(
+    embedded: Deployment, moto_s3: S3Server, tmp_path: Path
+) -> None:
+    bucket = moto_s3.new_bucket()
+    for number, storage_class in enumerate(["STANDARD", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "GLACIER"]):
+        moto_s3.client().put_object(Bucket=bucket, Key=f"{number}.jpg", Body=photo(number), StorageClass=storage_class)
+    deployment = embedded.with_settings(SOURCE_OLD_URL=f"s3://{bucket}", SOURCE_OLD_ENDPOINT_URL=moto_s3.endpoint_url)
+
+    result = deployment.run("upload", "source:old", "--user", str(USER), "--failed-out", tmp_path / "again")
+
+    assert result.code == 3
+    assert result.err.count("\n") == 1
+    assert "3 objects of" in result.err and "in an archive class" in result.err
+    assert (tmp_path / "again").read_text().split() == ["source:old/1.jpg", "source:old/2.jpg", "source:old/4.jpg"]
+    assert len(embedded.images()) == 2
+
+
+def test_names_that_no_directory_could_hold_are_read(embedded: Deployment, moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    keys = [
+        "a//b.jpg",
+        "/c.jpg",
+        "x/../d.jpg",
+        "e\u0301.jpg",
+        "f .jpg",
+        "g%2F.jpg",
+        "h\x01.jpg",
+        "./i.jpg",
+        "j?#&+.jpg",
+    ]
+    for number, key in enumerate(keys):
+        moto_s3.client().put_object(Bucket=bucket, Key=key, Body=photo(number))
+    moto_s3.client().put_object(Bucket=bucket, Key="folder/", Body=b"")
+    deployment = embedded.with_settings(SOURCE_OLD_URL=f"s3://{bucket}", SOURCE_OLD_ENDPOINT_URL=moto_s3.endpoint_url)
+
+    result = deployment.run(*UPLOAD, "source:old", "--no-junk-filter")
+
+    assert (result.code, result.summary["uploaded"]) == (0, len(keys)), result.out
+    assert {one["path"] for one in result.of("file")} == {f"source:old/{key}" for key in keys}
 
 
 def test_a_source_that_no_table_names_is_a_usage_error(embedded: Deployment) -> None:

@@ -39,6 +39,8 @@ EXPECTED = frozenset(
         Reason.HIDDEN,
         Reason.LEFT_OUT,
         Reason.NOT_TRIED,
+        # Counted in a line of its own.
+        Reason.ARCHIVED,
     )
 )
 
@@ -49,6 +51,8 @@ EXPECTED = frozenset(
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload /mnt/nas --user-from '{user}/**' --failed-out again
 imgctl upload --files-from again --user 0190b2b4-0000-7000-8000-000000000001
+imgctl upload takeout-*.zip --user 0190b2b4-0000-7000-8000-000000000001
+imgctl upload s3://old-photos/2019 --user-from '{user}/**' --dry-run
 imgctl upload --manifest album.csv --uploaded-at taken --dry-run
 imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
 """,
@@ -63,7 +67,8 @@ imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
 def command(session: Session, asked: Asked) -> ExitCode:
     """Upload every image at or below SOURCE: the original to the store, a row to the catalog.
 
-    A SOURCE is a path, a bucket (s3://BUCKET/PREFIX, gs://, az://), or source:NAME, a bucket of the settings.
+    A SOURCE is a directory, a file, a ZIP or TAR archive, a bucket (s3://BUCKET/PREFIX, gs://, az://), or source:NAME, a
+    bucket of the settings.
 
     What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
     journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content;
@@ -131,6 +136,10 @@ def conclude(
 
 def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
     more: dict[str, object] = {"put_if_absent": put_if_absent}
+    if (archived := counted.tally.reasons.get(Reason.ARCHIVED)) is not None:
+        # One by one they would be a screen of the same.
+        found = f"{count_of(archived.objects, 'object')} of {format_bytes(archived.size)}"
+        session.note(f"{found} in an archive class: restore them there, then run the same again (-v names each)")
     told = ""
     if dry_run:
         from imgctl.ops.spend import terms

@@ -1,6 +1,5 @@
 """What every source of files does, and a file as its source lists it."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import Spool
+from imgctl.ops.sources.members import Member
 
 # A larger file never fills the memory budget: it is streamed from where it lies, or from a spool.
 STREAM_ABOVE = 64 * 2**20
@@ -30,7 +30,7 @@ class Stat(NamedTuple):
     stamp: int
     source: "Source"
     place: str = ""
-    member: int = 0
+    member: tuple[int, Member] | None = None
     pinned: bool = False
 
 
@@ -39,7 +39,7 @@ class SourceFile:
     """A file as its source listed it, and whatever is said of it beside the file.
 
     `path` is what reports and lists call it. `place` is its path within the source, where that is not `path`; `member`
-    is where an archive finds it.
+    is the number of its archive, and where that finds it.
     """
 
     path: str
@@ -48,7 +48,7 @@ class SourceFile:
     stamp: int
     source: "Source" = field(compare=False, repr=False)
     place: str = ""
-    member: int = 0
+    member: tuple[int, Member] | None = None
     pinned: bool = False
     user_id: UUID | None = None
     caption: str | None = None
@@ -115,9 +115,3 @@ class Source(Protocol):
 
     def identity(self, found: SourceFile) -> bytes:
         """What tells this file from every other on earth, by name: the journal's key."""
-
-
-def stamp_of(*parts: str) -> int:
-    """64 bits (signed, as SQLite keeps them) that change with any of these."""
-    digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)

@@ -15,8 +15,9 @@ from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.retry import Failures
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, stamp_of
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
 from imgctl.ops.sources.branches import Branches
+from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.store.blobs.elsewhere import Elsewhere, Got
 from imgctl.store.blobs.pages import Page, Restored

@@ -18,9 +18,13 @@ from imgctl.ops.sources.local import LocalFiles
 
 if TYPE_CHECKING:
     # It brings obstore, which a run over directories opens later.
+    from imgctl.ops.sources.archives import ArchiveFiles
     from imgctl.ops.sources.bucket import BucketFiles
+    from imgctl.ops.sources.members import Part
 
 _NAMED = re.compile(r"(?:(s3|gs|az)://|source:)", re.IGNORECASE)
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 
 
 def is_named(text: str) -> bool:
@@ -29,28 +33,34 @@ def is_named(text: str) -> bool:
 
 
 class Sources:
-    """Opens the sources of one run; closed, it drops what was spooled."""
+    """Opens the sources of one run; closed, it drops what was spooled.
+
+    `distant` says that a source answers over a network, `in_order` that one is read as a stream, a file at a time.
+    """
 
     def __init__(self, settings: Settings | None = None, *, follow_links: bool = False) -> None:
         self.local: Source = LocalFiles(sidecars=SidecarFiles(follow_links=follow_links))
         self.distant = False
+        self.in_order = False
+        self._archived: list[ArchiveFiles] = []
         self._settings = settings or Settings()
         self._spools: SpoolDirectory | None = None
         self._opened: dict[str, BucketFiles] = {}
 
     def open(self, names: Iterable[str]) -> list[Source]:
         """The sources of these names, in their order; UsageError or ConfigError for one that cannot be meant."""
-        found: list[Source] = []
+        distant: list[Source] = []
         paths: list[str] = []
+        parts: list[Part] = []
         for name in names:
-            if not is_named(name):
+            if is_named(name):
+                distant.append(self._distant(name))
+            elif (part := _part_of(name)) is not None:
+                parts.append(part)
+            else:
                 paths.append(name)
-                continue
-            if paths:
-                found.append(LocalFiles(paths, sidecars=self.local.sidecars))
-                paths = []
-            found.append(self._distant(name))
-        return [*found, LocalFiles(paths, sidecars=self.local.sidecars)] if paths else found
+        here: list[Source] = [LocalFiles(paths, sidecars=self.local.sidecars)] if paths else []
+        return [*here, *([self._archives(parts)] if parts else []), *distant]
 
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """The file that a list or a manifest names by a url."""
@@ -64,9 +74,22 @@ class Sources:
         return replace(Unseen(source, source.look, rules).named(name, place), user_id=user_id)
 
     def close(self) -> None:
-        """Drop what was spooled."""
+        """Drop what was spooled and noted."""
+        for archives in self._archived:
+            archives.close()
         if self._spools is not None:
             self._spools.close()
+
+    def _archives(self, parts: "list[Part]") -> "ArchiveFiles":
+        from imgctl.ops.sources.archives import ArchiveFiles
+
+        self.in_order = self.in_order or any(part.streams for part in parts)
+        self._archived.append(ArchiveFiles(parts, self._spooling()))
+        return self._archived[-1]
+
+    def _spooling(self) -> SpoolDirectory:
+        self._spools = self._spools or SpoolDirectory("")
+        return self._spools
 
     def _distant(self, name: str) -> "BucketFiles":
         if name not in self._opened:
@@ -84,8 +107,15 @@ class Sources:
             hint = "what lies in the store's own bucket is copied there by imgctl insert"
             raise UsageError(f"{name} lies in the store itself, {self._settings.store.url}", hint=hint)
         self.distant = True
-        self._spools = self._spools or SpoolDirectory("")
-        return BucketFiles(bucket, self._spools, root=root, own=own)
+        return BucketFiles(bucket, self._spooling(), root=root, own=own)
+
+
+def _part_of(path: str) -> "Part | None":
+    if not path.lower().endswith(ARCHIVES):
+        return None
+    from imgctl.ops.sources.archives import part_of
+
+    return part_of(path)
 
 
 def _named(name: str, tables: Mapping[str, SourceSettings]) -> tuple[SourceSettings, str]:

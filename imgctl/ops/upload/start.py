@@ -82,8 +82,8 @@ def uploading(
             IngestOrder(
                 concurrency=settings.upload.concurrency,
                 # Each waits for its own answers of a bucket.
-                readers=DISTANT_READERS if sources.distant else 0,
-                chunk=DISTANT_CHUNK if sources.distant else LOCAL_CHUNK,
+                readers=1 if sources.in_order else DISTANT_READERS if sources.distant else 0,
+                chunk=1 if sources.in_order else DISTANT_CHUNK if sources.distant else LOCAL_CHUNK,
                 memory_bytes=settings.upload.memory,
                 rate_bytes=settings.upload.bwlimit,
                 limit=order.limit,

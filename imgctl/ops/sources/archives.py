@@ -1,0 +1,155 @@
+"""ZIP and TAR files as a source: all that are given together are one tree, whatever part a file lies in."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
+from imgctl.ops.ingest.spool import SpoolDirectory
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
+from imgctl.ops.sources.branches import Branches
+from imgctl.ops.sources.members import Damaged, Member, MemberIndex, Part, place_of
+from imgctl.ops.sources.reading import of_bytes, of_pieces
+from imgctl.ops.sources.tars import TarPart
+from imgctl.ops.sources.walk import name_of, refused
+from imgctl.ops.sources.zips import ZipPart
+
+# What describes photos is at most this large.
+_LONGEST = 2**20
+_MOST_LISTINGS = 64
+
+
+def part_of(path: str) -> Part | None:
+    """The archive that a path of such an ending names; None for a directory."""
+    name = name_of(path).lower()
+    if os.path.isdir(path):  # noqa: PTH112
+        return None
+    return ZipPart(path) if name.endswith(".zip") else TarPart(path, streams=not name.endswith(".tar"))
+
+
+class ArchiveFiles:
+    """The members of some archives, as one tree; see Source."""
+
+    def __init__(self, parts: Sequence[Part], spools: SpoolDirectory) -> None:
+        self.sidecars = SidecarFiles(_BesideMembers(self))
+        self._parts = parts
+        self._spools = spools
+        self._index = MemberIndex()
+        self._listings: dict[str, Listing] = {}
+
+    def close(self) -> None:
+        """Drop the index."""
+        self._index.close()
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """First what may describe a photo is noted, of all parts; an archive that ends too early is one outcome more."""
+        for number, part in enumerate(self._parts):
+            self._note(number, part)
+        for number, part in enumerate(self._parts):
+            if (away := rules.named_away(part.path, name_of(part.path), directory=False)) is not None:
+                yield away
+                continue
+            try:
+                yield from self._entries(number, part, rules)
+            except Damaged as error:
+                yield FileOutcome(path=part.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
+            except (OSError, ValueError) as error:
+                yield refused(part.path, error)
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
+        assert found.member is not None
+        number, member = found.member
+        try:
+            if (noted := self._index.find(found.place)) is not None and noted[2] is not None and noted[0] == number:
+                return of_bytes(found, noted[2], recogniser)
+            pieces = self._parts[number].pieces(member)
+            if member.size > STREAM_ABOVE:
+                return of_pieces(found, pieces, self._spools, recogniser)
+            return of_bytes(found, b"".join(pieces), recogniser)
+        except Damaged as error:
+            detail = str(error)
+        except OSError as error:
+            detail = f"{(error.strerror or str(error)).lower()}; check the archive and TMPDIR, and run again"
+        return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail, bytes=found.size)
+
+    def identity(self, found: SourceFile) -> bytes:
+        assert found.member is not None
+        number, member = found.member
+        return os.fsencode(os.path.abspath(self._parts[number].path)) + b"\0" + os.fsencode(member.name)  # noqa: PTH100
+
+    def listed(self, directory: str) -> Listing:
+        """The sidecars of a directory, in whatever part."""
+        if (known := self._listings.get(directory)) is not None:
+            return known
+        listing = Listing()
+        for name in self._index.names(directory):
+            if (names := listing.of(name)) is not None:
+                names.add(name)
+        if len(self._listings) >= _MOST_LISTINGS:
+            self._listings.clear()
+        self._listings[directory] = listing
+        return listing
+
+    def content(self, place: str, longest: int) -> bytes | None:
+        """The bytes of a sidecar; None where it is none or damaged."""
+        found = self._index.find(place)
+        if found is None:
+            return None
+        number, member, data = found
+        if member.size > longest:
+            return b""
+        try:
+            return b"".join(self._parts[number].pieces(member)) if data is None else data
+        except (Damaged, OSError):
+            # It is told of when its own turn comes.
+            return None
+
+    def _note(self, number: int, part: Part) -> None:
+        try:
+            for member in part.members():
+                place = place_of(member.name)
+                if (
+                    member.odd is None
+                    and member.size <= _LONGEST
+                    and Listing().of(place.rpartition("/")[2]) is not None
+                ):
+                    # A stream is not read again for each of them.
+                    data = b"".join(part.pieces(member)) if part.streams else None
+                    self._index.add(place, number, member, data)
+        except (Damaged, OSError, ValueError):
+            # Told when its members are listed.
+            return
+
+    def _entries(self, number: int, part: Part, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        root = f"{part.path}/"
+        branches = Branches(root, rules)
+        for member in part.members():
+            place = place_of(member.name)
+            path = root + place
+            away, outcome = branches.away(place)
+            outcome = outcome if away else rules.turned_away(path, place, directory=False)
+            if outcome is not None:
+                yield outcome
+            elif not away:
+                yield self._entry(number, member, path, rules)
+
+    def _entry(self, number: int, member: Member, path: str, rules: Rules) -> SourceFile | FileOutcome:
+        if (odd := member.odd) is not None:
+            return FileOutcome(path=path, fate=odd.fate, reason=odd.reason, detail=odd.detail, bytes=member.size)
+        place = place_of(member.name)
+        stat = Stat(member.size, member.mtime_ns, member.stamp, self, place=place, member=(number, member), pinned=True)
+        return rules.judge(path, place, stat)
+
+
+class _BesideMembers:
+    """What lies beside a member; see ingest.sidecar."""
+
+    def __init__(self, files: ArchiveFiles) -> None:
+        self._files = files
+
+    def listed(self, directory: str) -> Listing:
+        return self._files.listed(directory)
+
+    def content(self, path: str, longest: int) -> bytes | None:
+        return self._files.content(path, longest)

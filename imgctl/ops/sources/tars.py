@@ -1,0 +1,153 @@
+"""TAR archives, packed or not: their members listed in order, and read in place or as the stream passes."""
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Literal, Self, cast
+
+from imgctl.ops.ingest.outcome import Fate, Reason
+from imgctl.ops.sources.members import Damaged, Member, Odd, stamp_of
+
+PIECE = 2**20
+_AGAIN = "copy it again from its source"
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+# The kinds of tarfile.HeaderError, of which all but the first end an archive in silence.
+_END = "EOFHeaderError"
+_ENDS = {"EmptyHeaderError": "there is no mark of its end", "TruncatedHeaderError": "it ends within a header"}
+
+
+class _Strict(tarfile.TarInfo):
+    """Headers of which a damaged one, and an end without the archive's own mark of it, is an error and not the end."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.HeaderError as error:
+            kind = type(error).__name__
+            if kind == _END:
+                raise
+            raise tarfile.ReadError(_ENDS.get(kind, f"not a header: {error}")) from None
+
+
+class TarPart:
+    """One TAR file; see Part. One that is packed is a stream: a member that has passed is found by reading anew."""
+
+    def __init__(self, path: str, *, streams: bool) -> None:
+        self.path = path
+        self.streams = streams
+        self._passing: tuple[tarfile.TarFile, tarfile.TarInfo] | None = None
+
+    def members(self) -> Iterator[Member]:
+        last = ""
+        try:
+            with self._unpacked() as file, _archive(file, streams=self.streams) as archive:
+                while (info := archive.next()) is not None:
+                    # tarfile keeps all it has met.
+                    archive.members.clear()  # type: ignore[attr-defined]
+                    last = info.name
+                    if not info.isdir():
+                        self._passing = (archive, info)
+                        yield _member(info)
+                # Only at its end does a stream tell whether its bytes were right.
+                while self.streams and file.read(PIECE):
+                    pass
+        except (*_BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            where = f"behind {last}" if last else "at its beginning"
+            raise Damaged(f"damaged or cut off {where} ({_said(error)}): {_AGAIN}") from None
+        finally:
+            self._passing = None
+
+    def pieces(self, member: Member) -> Iterator[bytes]:
+        try:
+            if not self.streams:
+                yield from self._in_place(member)
+            elif self._passing is not None and self._passing[1].offset_data == member.offset:
+                yield from _extracted(*self._passing)
+            else:
+                with self._unpacked() as file, _archive(file, streams=True) as archive:
+                    while (info := archive.next()) is not None and info.offset_data != member.offset:
+                        archive.members.clear()  # type: ignore[attr-defined]
+                    if info is not None:
+                        yield from _extracted(archive, info)
+        except (*_BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise Damaged(f"damaged or cut off in its archive ({_said(error)}): {_AGAIN}") from None
+
+    def _unpacked(self) -> IO[bytes]:
+        """The file, unpacked by what its first bytes say; bz2 and gzip raise an OSError without a number for damage."""
+        file = open(self.path, "rb")  # noqa: PTH123, SIM115  # a str keeps bytes that are no UTF-8
+        if not self.streams:
+            return file
+        with file:
+            head = file.read(6)
+        if head.startswith(b"BZh"):
+            return bz2.open(self.path)
+        unpack = lzma.open if head.startswith(b"\xfd7zXZ") else gzip.open
+        return cast("IO[bytes]", unpack(self.path))
+
+    def _in_place(self, member: Member) -> Iterator[bytes]:
+        left = member.size
+        with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+            file.seek(member.offset)
+            while left:
+                piece = file.read(min(PIECE, left))
+                if not piece:
+                    raise EOFError("it ends within the file")
+                left -= len(piece)
+                yield piece
+
+
+def _archive(file: IO[bytes], *, streams: bool) -> tarfile.TarFile:
+    mode: Literal["r|", "r:"] = "r|" if streams else "r:"
+    return tarfile.open(fileobj=file, mode=mode, tarinfo=_Strict, errors="surrogateescape")
+
+
+def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
+    file = archive.extractfile(info)
+    assert file is not None
+    left = info.size
+    while left:
+        piece = file.read(min(PIECE, left))
+        if not piece:
+            raise EOFError("it ends within the file")
+        left -= len(piece)
+        yield piece
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    mtime_ns = int(info.mtime * 10**9)
+    return Member(
+        name=info.name,
+        size=info.size,
+        offset=info.offset_data,
+        packed=info.size,
+        mtime_ns=mtime_ns,
+        stamp=stamp_of(str(info.offset_data), str(info.chksum), str(mtime_ns)),
+        odd=_odd(info),
+    )
+
+
+def _odd(info: tarfile.TarInfo) -> Odd | None:
+    if info.issparse():
+        return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail="a sparse member is not read: extract it")
+    if info.isfile():
+        return None
+    if info.islnk():
+        return Odd(
+            fate=Fate.SKIPPED, reason=Reason.LINK, detail=f"a hard link to {info.linkname}, which is read itself"
+        )
+    if info.issym():
+        return Odd(fate=Fate.SKIPPED, reason=Reason.LINK, detail="a symbolic link is not followed")
+    return Odd(fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail="a device or a pipe is not a file")
+
+
+def _said(error: Exception) -> str:
+    return str(error).strip().rstrip(".").lower() or type(error).__name__

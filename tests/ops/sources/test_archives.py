@@ -1,0 +1,340 @@
+"""Archives as sources: every way of writing one, and every way of one being damaged, names what it costs."""
+
+import os
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO, RawIOBase
+from pathlib import Path
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgctl.config.settings import WorkSettings
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import UNFIT, Recogniser
+from imgctl.ops.ingest.spool import SpoolDirectory
+from imgctl.ops.sources import archives
+from imgctl.ops.sources.archives import ArchiveFiles, part_of
+from imgctl.ops.sources.base import Read, SourceFile
+from imgctl.ops.sources.members import place_of
+from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.rules import SelectionRules
+from tests.imaging.pictures import encoded, quadrants
+from tests.ops.upload.trees import USER
+
+PHOTO = encoded(quadrants(), "JPEG")
+RULES = SelectionRules(Selection(user_id=USER))
+RECOGNISER = Recogniser(WorkSettings())
+Opened = Callable[..., ArchiveFiles]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    """Opens archives as one source."""
+    made: list[ArchiveFiles] = []
+    spools = SpoolDirectory(str(tmp_path / "spool"))
+
+    def open_(*paths: Path) -> ArchiveFiles:
+        parts = [part for path in paths if (part := part_of(str(path))) is not None]
+        made.append(ArchiveFiles(parts, spools))
+        return made[-1]
+
+    yield open_
+    for one in made:
+        one.close()
+    spools.close()
+
+
+def ended(source: ArchiveFiles) -> dict[str, str]:
+    """What became of each file, by the last two names of its path: `read`, or the reason and the detail."""
+    found = {}
+    for one in source.entries(RULES):
+        done: SourceFile | Read | FileOutcome | Exception = one
+        if isinstance(one, SourceFile):
+            try:
+                done = source.read(one, RECOGNISER)
+            except UNFIT as error:
+                done = error
+        name = "/".join(one.path.split("/")[-2:])
+        if isinstance(done, Read):
+            assert done.size == len(PHOTO) or done.spool is not None
+            found[name] = "read"
+            if done.spool is not None:
+                assert isinstance(done.body, Path) and done.body.stat().st_size == done.size
+                done.spool.close()
+                assert not done.body.exists()
+        else:
+            found[name] = f"{done.reason}: {done.detail}" if isinstance(done, FileOutcome) else type(done).__name__
+    return found
+
+
+class Unseekable(RawIOBase):
+    """A file that cannot be written twice: what is written to it has its sizes behind the data."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        assert isinstance(data, bytes | memoryview)
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@pytest.mark.parametrize("method", [ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA])
+def test_every_method_of_packing_is_read(method: int, tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("a.jpg", PHOTO)
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/a.jpg": "read"}
+
+
+def test_a_zip_that_was_written_to_a_pipe_is_read(tmp_path: Path, opened: Opened) -> None:
+    with Unseekable(tmp_path / "a.zip") as pipe, ZipFile(pipe, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", PHOTO)
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/a.jpg": "read"}
+
+
+def test_a_zip64_is_read(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive, archive.open("a.jpg", "w", force_zip64=True) as member:
+        member.write(PHOTO)
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/a.jpg": "read"}
+
+
+def test_names_are_read_in_utf_8_and_in_the_old_code_page(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("été.jpg", PHOTO)
+        archive.writestr("x.jpg", PHOTO)
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data.replace(b"x.jpg", b"\x82.jpg"))
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/été.jpg": "read", "a.zip/é.jpg": "read"}
+
+
+def test_separators_of_windows_part_directories(tmp_path: Path, opened: Opened) -> None:
+    info = ZipInfo("2023\\a.jpg")
+    info.create_system = 0
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, PHOTO)
+
+    assert ended(opened(tmp_path / "a.zip")) == {"2023/a.jpg": "read"}
+
+
+@pytest.mark.parametrize("name", ["../../a.jpg", "/a.jpg", "./a.jpg", "x/../a.jpg", "../a.jpg"])
+def test_no_name_leads_out_of_the_archive(name: str, tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, PHOTO)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(header(name), BytesIO(PHOTO))
+    (source,) = {*ended(opened(tmp_path / "a.zip", tmp_path / "a.tar")).values()}
+
+    assert source == "read"
+
+
+@given(st.text())
+def test_a_place_has_no_part_that_leads_anywhere(name: str) -> None:
+    place = place_of(name)
+
+    assert os.path.normpath(f"/root/{place}").startswith("/root")
+    assert place_of(place) == place
+
+
+def test_a_symbolic_link_and_an_encrypted_member_are_named(tmp_path: Path, opened: Opened) -> None:
+    link = ZipInfo("link.jpg")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "a.jpg")
+        archive.writestr("secret.jpg", PHOTO)
+        archive.writestr("a.jpg", PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    at = data.rindex(b"secret.jpg") - 46 + 8
+    data[at] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+
+    assert ended(opened(tmp_path / "a.zip")) == {
+        "a.zip/link.jpg": "link: a symbolic link is not followed",
+        "a.zip/secret.jpg": "unreadable: encrypted: extract it with its password",
+        "a.zip/a.jpg": "read",
+    }
+
+
+def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            archive.writestr(name, PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    middle = data.index(b"b.jpg") + 200
+    data[middle : middle + 8] = b"\xff" * 8
+    (tmp_path / "a.zip").write_bytes(data)
+
+    found = ended(opened(tmp_path / "a.zip"))
+
+    assert (found["a.zip/a.jpg"], found["a.zip/c.jpg"]) == ("read", "read")
+    assert found["a.zip/b.jpg"].startswith("unreadable: damaged in its archive")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 0.2, 0.5, 0.98])
+def test_a_zip_that_is_cut_off_is_named(keep: float, tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", PHOTO)
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data[: int(keep * len(data)) if 0 < keep < 1 else int(keep)])
+
+    (what,) = ended(opened(tmp_path / "a.zip")).values()
+
+    assert what.startswith("unreadable: damaged, cut off or not a ZIP")
+
+
+def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = len(PHOTO)) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info
+
+
+def three(file: Path) -> bytes:
+    """A TAR of three photos, packed by its name."""
+    with tarfile.open(file, "w:gz" if file.suffix == ".tgz" else "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            archive.addfile(header(name), BytesIO(PHOTO))
+    return file.read_bytes()
+
+
+def test_what_is_not_a_file_in_a_tar_is_named(tmp_path: Path, opened: Opened) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(header("a.jpg"), BytesIO(PHOTO))
+        for name, kind in (("hard", tarfile.LNKTYPE), ("soft", tarfile.SYMTYPE), ("pipe", tarfile.FIFOTYPE)):
+            info = header(name, kind, 0)
+            info.linkname = "a.jpg"
+            archive.addfile(info)
+        archive.addfile(header("folder", tarfile.DIRTYPE, 0))
+
+    assert ended(opened(tmp_path / "a.tar")) == {
+        "a.tar/a.jpg": "read",
+        "a.tar/hard": "link: a hard link to a.jpg, which is read itself",
+        "a.tar/soft": "link: a symbolic link is not followed",
+        "a.tar/pipe": "not_a_file: a device or a pipe is not a file",
+    }
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_a_tar_is_read_to_where_it_is_cut(name: str, tmp_path: Path, opened: Opened) -> None:
+    data = three(tmp_path / name)
+    whole = zlib.decompress(data, 31) if name == "a.tgz" else data
+    block = tarfile.BLOCKSIZE
+    photo_blocks = -(-len(PHOTO) // block) + 1
+    for kept in (photo_blocks * block, photo_blocks * block + 100, photo_blocks * block + block + 10):
+        cut = whole[:kept]
+        (tmp_path / name).write_bytes(compressed(cut) if name == "a.tgz" else cut)
+
+        found = ended(opened(tmp_path / name))
+
+        assert found.pop(f"{name}/a.jpg") == "read"
+        assert any("damaged or cut off" in what for what in found.values()), (kept, found)
+
+
+def compressed(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("keep", [1, 5, 0.3, 0.7, 0.99])
+def test_a_packed_tar_that_is_cut_off_is_named(keep: float, tmp_path: Path, opened: Opened) -> None:
+    data = three(tmp_path / "a.tgz")
+    (tmp_path / "a.tgz").write_bytes(data[: int(keep * len(data)) if keep < 1 else int(keep)])
+
+    found = ended(opened(tmp_path / "a.tgz"))
+
+    assert any("damaged or cut off" in what for what in found.values())
+
+
+def test_a_packed_tar_whose_checksum_is_wrong_is_named(tmp_path: Path, opened: Opened) -> None:
+    data = bytearray(three(tmp_path / "a.tgz"))
+    data[-8] ^= 1
+    (tmp_path / "a.tgz").write_bytes(data)
+
+    assert any("damaged or cut off" in what for what in ended(opened(tmp_path / "a.tgz")).values())
+
+
+def test_a_damaged_header_in_the_middle_is_no_end(tmp_path: Path, opened: Opened) -> None:
+    data = bytearray(three(tmp_path / "a.tar"))
+    at = data.index(b"b.jpg")
+    data[at + 148 : at + 156] = b"nonsense"
+    (tmp_path / "a.tar").write_bytes(data)
+
+    found = ended(opened(tmp_path / "a.tar"))
+
+    assert found.pop("a.tar/a.jpg") == "read"
+    (what,) = found.values()
+    assert "damaged or cut off behind a.jpg" in what
+
+
+def test_a_file_that_unpacks_to_a_thousand_times_itself_is_refused(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive, archive.open("a.jpg", "w") as member:
+        member.write(PHOTO)
+        for _ in range(80):
+            member.write(bytes(2**20))
+
+    (what,) = ended(opened(tmp_path / "a.zip")).values()
+
+    assert what.startswith("unreadable: packed ")
+    assert not any(path.is_file() for path in (tmp_path / "spool").rglob("*"))
+
+
+def test_more_bytes_than_a_member_declares_are_never_unpacked(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", PHOTO + bytes(2**22))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    at = data.rindex(b"a.jpg") - 46 + 24
+    data[at : at + 4] = struct.pack("<I", len(PHOTO))
+    (tmp_path / "a.zip").write_bytes(data)
+
+    (what,) = ended(opened(tmp_path / "a.zip")).values()
+
+    assert what.startswith("unreadable: damaged in its archive")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
+def test_a_large_member_is_spooled_and_what_is_no_picture_is_not(
+    name: str, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "STREAM_ABOVE", 2**20)
+    large = {"a.jpg": PHOTO + os.urandom(3 * 2**20), "b.bin": os.urandom(3 * 2**20)}
+    if name == "a.zip":
+        with ZipFile(tmp_path / name, "w") as archive:
+            for member, data in large.items():
+                archive.writestr(member, data)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz" if name == "a.tgz" else "w") as tar:
+            for member, data in large.items():
+                tar.addfile(header(member, size=len(data)), BytesIO(data))
+
+    assert ended(opened(tmp_path / name)) == {f"{name}/a.jpg": "read", f"{name}/b.bin": "NotAnImage"}
+    assert not any(path.is_file() for path in (tmp_path / "spool").rglob("*"))
+
+
+def test_a_member_that_has_passed_is_found_again(tmp_path: Path, opened: Opened) -> None:
+    three(tmp_path / "a.tgz")
+    source = opened(tmp_path / "a.tgz")
+
+    found = [one for one in source.entries(RULES) if isinstance(one, SourceFile)]
+    read = [source.read(one, RECOGNISER) for one in reversed(found)]
+
+    assert [one.body for one in read if isinstance(one, Read)] == [PHOTO] * 3
+
+
+def test_an_archive_that_is_not_there_is_named(tmp_path: Path, opened: Opened) -> None:
+    (outcome,) = opened(tmp_path / "a.zip").entries(RULES)
+
+    assert isinstance(outcome, FileOutcome)
+    assert (outcome.fate, outcome.reason) == (Fate.FAILED, Reason.NOT_FOUND)
