@@ -11,6 +11,8 @@ import pytest
 from imgctl.model import Image
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment
+from tests.whole.test_sources import Old, keys_of
+from tests.whole.test_sources import old as old  # noqa: PLC0414  # a fixture
 
 OWNER = ("--user", str(USER))
 
@@ -145,3 +147,24 @@ def test_a_file_that_the_journal_knows_is_not_read_where_that_is_asked(
 
     assert (trusted.code, trusted.summary["reasons"]) == (0, {"by_journal": 22})
     assert (read.code, read.summary["reasons"]) == (4, {"by_sha256": 21, "missing": 1})
+
+
+def test_objects_that_the_journal_knows_by_their_etag_are_not_read_again(
+    servers: Deployment,
+    album: dict[Path, bytes],
+    old: Old,
+) -> None:
+    old.put(keys_of(album))
+    deployment = old.of(servers)
+    assert deployment.run("upload", "source:old", *OWNER).code == 0
+    old.put({"0/0.jpg": photo(99)})
+    old.asked()
+
+    found = deployment.run("verify", "source:old", *OWNER, "--json")
+    asked = old.asked()
+    anew = deployment.run("verify", "source:old", *OWNER, "--json", "--journal", "none")
+
+    assert (found.code, found.summary["reasons"]) == (4, {"by_journal": 21, "missing": 1})
+    assert asked[1] == 1
+    assert (anew.code, anew.summary["reasons"]) == (4, {"by_etag": 21, "missing": 1})
+    assert old.asked()[1] == 22

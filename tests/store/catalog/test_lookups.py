@@ -12,7 +12,7 @@ from sqlalchemy import text
 from imgctl.model import Image, NewImage, Status
 from imgctl.store.catalog import lookups
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.lookups import Scope, by_id, by_ids, find, newest
+from imgctl.store.catalog.lookups import Owned, Scope, by_content, by_id, by_ids, find, newest
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
 from tests.store.catalog.rows import NOON, OTHER_USER, USER, new_image
@@ -43,6 +43,21 @@ def numbers(ids: Sequence[UUID], rows: list[NewImage]) -> list[int]:
 def test_an_unknown_id_is_nobody(catalog: Catalog) -> None:
     with catalog.read() as connection:
         assert by_id(connection, uuid4()) is None
+
+
+def test_contents_are_found_for_their_owner_alone(catalog: Catalog, listed: list[NewImage]) -> None:
+    wanted = [Owned(user_id=row.user_id, sha256=row.sha256) for row in listed[:5]]
+    others = [Owned(user_id=UUID(int=1), sha256=listed[0].sha256)]
+    # Half a SHA-256 finds it, the whole must fit.
+    others.append(Owned(user_id=listed[0].user_id, sha256=listed[0].sha256[:16] + bytes(16)))
+
+    with catalog.read() as connection:
+        found = by_content(connection, [*wanted, *others])
+
+    assert {one: image.id for one, image in found.items() if one in wanted} == {
+        one: row.id for one, row in zip(wanted, listed, strict=False)
+    }
+    assert not found.keys() & set(others)
 
 
 def test_an_abbreviated_id_is_found_and_an_ambiguous_one_gives_two(catalog: Catalog, rows: list[NewImage]) -> None:

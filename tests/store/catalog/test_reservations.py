@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from threading import Barrier
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.repairs import SeenRow, drop_promises
-from imgctl.store.catalog.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
+from imgctl.store.catalog.reservations import WORK_CHANNEL, Told, confirm, contents, keep, lookup, promise, tell
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
 
@@ -183,3 +184,38 @@ def test_what_is_there_is_told_without_writing(catalog: Catalog) -> None:
 
     assert [(one.id, one.created) for one in found] == [(new.id, True), (there.id, False)]
     assert known == {there.id: (there.user_id, Status.UPLOADING)}
+
+
+LATER, GUESSED = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("caption", "taken_at", "told", "left"),
+    [
+        (None, None, ("The pier", LATER), ("The pier", LATER)),
+        ("Mine", None, ("The pier", LATER), ("Mine", LATER)),
+        (None, NOON, ("The pier", LATER), ("The pier", NOON)),
+        (None, GUESSED, ("The pier", LATER), ("The pier", LATER)),
+        (None, GUESSED, ("The pier", None), ("The pier", GUESSED)),
+        ("Mine", NOON, (None, None), ("Mine", NOON)),
+    ],
+)
+def test_what_lies_beside_another_copy_fills_in_what_a_row_lacks_or_guessed(
+    catalog: Catalog,
+    caption: str | None,
+    taken_at: datetime | None,
+    told: tuple[str | None, datetime | None],
+    left: tuple[str, datetime],
+) -> None:
+    row, other = (replace(new_image(number), caption=caption, taken_at=taken_at) for number in (1, 2))
+    with catalog.write() as connection:
+        promise(connection, [row, other])
+
+    one = Told(id=row.id, caption=told[0], taken_at=told[1], taken_alone=GUESSED)
+    with catalog.write() as connection:
+        tell(connection, [one, one])
+
+    with catalog.read() as connection:
+        found, untold = by_id(connection, row.id), by_id(connection, other.id)
+    assert found is not None and (found.caption, found.taken_at) == left
+    assert untold is not None and (untold.caption, untold.taken_at) == (caption, taken_at)
