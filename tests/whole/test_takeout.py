@@ -68,6 +68,22 @@ def test_a_copy_without_json_gets_what_the_other_copy_has(embedded: Deployment, 
     assert embedded.images() == [row]
 
 
+def test_parts_that_were_unpacked_apart_are_one_tree(embedded: Deployment, tmp_path: Path) -> None:
+    # Archive utilities make `Takeout 2` of the second part: akleineb/gphoto-to-immich#2.
+    photos, jsons, another = (tmp_path / place for place in ("Takeout", "Takeout 2", "elsewhere/Takeout"))
+    for place in (photos, jsons, another):
+        (place / "Photos from 2019").mkdir(parents=True)
+    (photos / "Photos from 2019/IMG_1.jpg").write_bytes(picture("IMG_1.jpg", 1))
+    (photos / "Photos from 2019/IMG_2.jpg").write_bytes(picture("IMG_2.jpg", 2))
+    (jsons / "Photos from 2019/IMG_1.jpg.json").write_text(about(moment(1), caption(1)))
+    (another / "Photos from 2019/IMG_2.jpg.json").write_text(about(moment(2), caption(2)))
+
+    assert embedded.run("upload", photos, jsons, another, *UPLOAD).code == 0
+
+    found = {image.name: (image.caption, image.taken_at) for image in embedded.images()}
+    assert found == {"IMG_1.jpg": (caption(1), moment(1)), "IMG_2.jpg": (None, None)}
+
+
 def test_what_was_in_the_bin_or_archived_is_taken_by_option(embedded: Deployment, tmp_path: Path) -> None:
     place = tmp_path / "export"
     place.mkdir()

@@ -3,10 +3,10 @@
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, Self
 
 from imgctl.imaging import photo_details, takeout
 from imgctl.imaging.metadata import xmp
@@ -94,9 +94,28 @@ class SidecarFiles:
     def __init__(self, beside: Beside | None = None, *, follow_links: bool = False) -> None:
         self._beside = beside or _OnDisk(follow_links=follow_links)
         self._tables: dict[str, dict[str, Takeout]] = {}
+        self._parts: tuple[str, ...] = ()
+
+    def unpacked_apart(self, paths: Iterable[str]) -> Self:
+        """The same for directories named at once: those that are parts of one Takeout (`Takeout`, `Takeout 2`) are one tree."""
+        self._parts = tuple(f"{one.rstrip('/')}/" for one in paths if _part_of(one))
+        return self
 
     def takeout(self, path: str) -> Takeout:
-        """What Google Takeout's JSON file beside the photo says."""
+        """What Google Takeout's JSON file beside the photo says, or at the same place of another part."""
+        places = chain([path], self._in_other_parts(path))
+        return next((one for place in places if (one := self._takeout(place)) != NO_TAKEOUT), NO_TAKEOUT)
+
+    def _in_other_parts(self, path: str) -> Iterator[str]:
+        for part in self._parts:
+            if path.startswith(part):
+                yield from (
+                    f"{one}{path[len(part) :]}"
+                    for one in self._parts
+                    if one != part and _part_of(one) == _part_of(part)
+                )
+
+    def _takeout(self, path: str) -> Takeout:
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash)
         if listing is not None and not listing.json.exact:
@@ -188,6 +207,12 @@ class _OnDisk:
         return listing
 
 
+def _part_of(directory: str) -> str:
+    """Where the Takeout lies whose part a directory is by its name; empty for another."""
+    parent, _, name = f"./{directory.rstrip('/')}".rpartition("/")
+    return f"{parent}/" if name.lower().startswith("takeout") else ""
+
+
 def _listing(directory: str) -> Listing | None:
     found = Listing()
     try:
@@ -199,6 +224,8 @@ def _listing(directory: str) -> Listing | None:
                 names.add(entry.name)
                 if len(found) > _MOST_NAMES:
                     return None
+    except FileNotFoundError:
+        return found
     except (OSError, ValueError):
         return None
     return found

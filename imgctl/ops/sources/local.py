@@ -20,7 +20,7 @@ class LocalFiles:
     """What is at or below some paths of this machine; see Source."""
 
     def __init__(self, paths: Sequence[str] = (), *, sidecars: SidecarFiles | None = None) -> None:
-        self.sidecars = sidecars or SidecarFiles()
+        self.sidecars = (sidecars or SidecarFiles()).unpacked_apart(paths)
         self._paths = paths
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
