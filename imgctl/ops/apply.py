@@ -37,7 +37,7 @@ def performer_of(do: str) -> Performer:
 
         return restore
     if do.startswith("repair_"):
-        from imgctl.ops.repair.planning import perform_repairs
+        from imgctl.ops.repair.start import perform_repairs
 
         return perform_repairs
     raise UsageError(f"a plan asks to {do}, which this imgctl cannot", hint="upgrade imgctl, or write the plan anew")

@@ -1,8 +1,9 @@
 """The bill of a product that does not exist yet, as AWS writes it: GiB, tiers, free tiers, minimums, every request."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 
 from imgctl.pricing import lesson
 from imgctl.pricing.costs import (
@@ -14,6 +15,7 @@ from imgctl.pricing.costs import (
     monthly_storage,
     request_cost,
 )
+from imgctl.pricing.lesson import corrections
 from imgctl.pricing.lines import Line, Period, Unit, counted, total, weighed
 from imgctl.pricing.plan import ROW_BYTES, VIEWED, Figures, Group, Modelled, Month, Plan, Profile, month_lengths
 from imgctl.pricing.prices import STANDARD, Card
@@ -177,3 +179,16 @@ def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
 
 def _asked(card: Card, name: str, operation: Operation, count: int) -> Line:
     return request_cost(card, STANDARD, operation, count, name=name, period=Period.MONTHLY)
+
+
+YEAR_MONTHS = 12
+
+
+def wrong_words(found: Modelled) -> tuple[str, ...]:
+    """Where the lesson's words are wrong, with the arithmetic; nothing for another profile."""
+    if found.profile is not Profile.LESSON:
+        return ()
+    year = replace(found.plan, months=YEAR_MONTHS, originals=STANDARD)
+    real = model(found.card, year, profile=Profile.AWS)
+    first_year = sum((month.of(Group.STORAGE) for month in real.months), Decimal(0))
+    return corrections(found.card, found.plan, first_year=first_year, with_cdn=real.figures.with_cdn)

@@ -5,10 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from imgctl.ops.cost.words import wrong_words
 from imgctl.pricing.card import load_card
 from imgctl.pricing.lesson import terabytes
-from imgctl.pricing.model import model
+from imgctl.pricing.model import model, wrong_words
 from imgctl.pricing.plan import Group, Modelled, Plan, Profile
 
 CARD = load_card()

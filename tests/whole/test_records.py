@@ -111,11 +111,11 @@ def test_records_that_only_a_bucket_has_are_as_the_schema_says(bucket: Deploymen
 def _answer_for_aws() -> None:
     """Stand for S3 Batch Operations, which no server of the tests has."""
     from imgctl.ops import spend
-    from imgctl.ops.transition import hand_over
+    from imgctl.ops.transition import job
 
     job_id = "00e123a4-c0d8-41f4-a0eb-b46f9ba5b07c"
     mock.patch.object(spend, "billing", return_value=Billing.AWS).start()
-    mock.patch.object(hand_over, "create_copy_job", return_value=job_id).start()
+    mock.patch.object(job, "create_copy_job", return_value=job_id).start()
 
 
 def test_records_that_only_aws_brings_about_are_as_the_schema_says(bucket: Deployment, tmp_path: Path) -> None:

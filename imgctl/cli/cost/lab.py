@@ -9,8 +9,7 @@ from imgctl.cli.options import flag, required
 from imgctl.cli.render import card_record, show_card
 from imgctl.errors import ExitCode
 from imgctl.ops.cost.lab.page import lab_page, write_page
-from imgctl.ops.cost.start import origin_of, plan_from
-from imgctl.ops.cost.survey import Question, survey
+from imgctl.ops.cost.survey import Question, origin_of, plan_from, survey
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.spend import card_in_force
 from imgctl.pricing.model import model

@@ -12,11 +12,10 @@ from imgctl.cli.render import card_record, show_card, show_lines, show_table
 from imgctl.cli.types import ANY_COUNT, MONTH, SIZES
 from imgctl.errors import ExitCode
 from imgctl.model import Variant
-from imgctl.ops.cost.words import wrong_words
 from imgctl.ops.spend import card_in_force
 from imgctl.pricing.lesson import terabytes
 from imgctl.pricing.lines import dollars
-from imgctl.pricing.model import model
+from imgctl.pricing.model import model, wrong_words
 from imgctl.pricing.plan import LESSON_SIZES, Group, Modelled, Plan, Profile
 
 DAY_SECONDS = 86_400

@@ -1,13 +1,17 @@
-"""The audit: segments of the archive merged with their listings, and every candidate looked at again."""
+"""The audit: segments of the archive merged with a listing of the store or an inventory, every candidate looked at again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from uuid import UUID
 
+from imgctl.errors import BucketMissing, UsageError
 from imgctl.imaging.recipe import digest
-from imgctl.keys import PROBES, TRASH
+from imgctl.keys import FIRST, PROBES, TRASH
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.inspect import BATCH, Inspector
@@ -15,16 +19,30 @@ from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
 from imgctl.ops.audit.order import AuditOrder, Checkpoint, Tally
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
-from imgctl.ops.audit.sources import Source, open_report, open_source
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import BadId, pages
-from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines
+from imgctl.run.scratch import Scratch
+from imgctl.store.aws.inventory import open_inventory
+from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.pages import Page, Pages
+from imgctl.store.catalog.audit import APART, TOGETHER, Line, Reading, lines, split
+from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
 
 AT_ONCE = 6
 # Where `repair` puts orphans, and where `doctor` writes its probes.
 OURS = (TRASH, PROBES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """How to list the store and how to look at one blob; `taken_at` is when the listing was made, None if it is live."""
+
+    pages: Pages
+    head: Callable[[str], Blob | None]
+    taken_at: datetime | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def audit(
@@ -159,3 +177,44 @@ def _source(parts: Parts, order: AuditOrder, tally: Tally) -> Source:
     if order.inventory is None or order.of_few:
         return open_source(parts, classes=order.classes, tally=tally)
     return open_report(parts, order.inventory, classes=order.classes, tally=tally)
+
+
+def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
+    """The store itself; BucketMissing for a directory that is not there, though rows name blobs in it."""
+    store = parts.store
+    scheme, _, rest = parts.settings.store.url.partition("://")
+    root = Path(rest).expanduser().absolute() if scheme == "file" else None
+
+    def pages(after: str, until: str) -> Iterator[Page]:
+        if root is not None and not root.is_dir() and _has_rows(parts.catalog):
+            hint = "mount it, or correct [store] url; a missing directory is not an empty store"
+            raise BucketMissing(f"there is no directory {root}", hint=hint)
+        for page in store.pages(after, until, asked=lambda: tally.add_work(lists=1)):
+            yield page if classes else page._replace(classes=None)
+
+    return Source(pages=pages, head=store.details if classes else store.head)
+
+
+def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
+    """An inventory report for the listing, and the store itself for second looks."""
+    live = open_source(parts, classes=classes, tally=tally)
+    scratch = Scratch("inventory")
+    try:
+        report = open_inventory(manifest, parts.settings.store, directory=scratch.path)
+    except BaseException:
+        scratch.close()
+        raise
+    if classes and not report.classes:
+        scratch.close()
+        raise UsageError("the inventory tells no storage classes", hint="leave --storage-class out, or add the field")
+
+    def pages(after: str, until: str) -> Iterator[Page]:
+        for page in report.pages(after, until):
+            yield page if classes else page._replace(classes=None)
+
+    return replace(live, pages=pages, taken_at=report.taken_at, close=scratch.close)
+
+
+def _has_rows(catalog: Catalog) -> bool:
+    with catalog.read() as connection:
+        return split(connection, after=FIRST, until=None, rows=1) is not None

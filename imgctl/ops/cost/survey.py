@@ -1,11 +1,14 @@
-"""What the catalog says is stored, as the pricing understands it: one statement, and sizes of variants as assumed."""
+"""What the catalog says is stored, as the pricing understands it: one statement; and a plan that starts from it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from imgctl.errors import UsageError
+from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
 from imgctl.pricing.archive import TYPICAL_SIZES, Archive, Held
+from imgctl.pricing.plan import Plan
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.store.catalog.aggregates import MONTH, TOTAL, USER, Stored, Weights, stored
 from imgctl.store.catalog.engine import Catalog
@@ -122,4 +125,33 @@ def _assumptions(sizes: Mapping[str, int]) -> tuple[str, ...]:
     return (
         f"the catalog knows the originals' bytes; variants are counted by their keys and estimated at {told} (--sizes)",
         "readable copies of restored originals, old versions and requests other than the last month's are not counted",
+    )
+
+
+def plan_from(found: Survey, plan: Plan) -> Plan:
+    """The plan with the archive's own figures: uploads of the last 30 days, mean bytes, the class of most bytes.
+
+    UsageError for an archive without images.
+    """
+    archive = found.archive
+    if not archive.rows:
+        raise UsageError("the catalog has no images to start from", hint="leave --from-catalog out, or upload some")
+    dearest = max(archive.originals, key=lambda name: archive.originals[name].both.size)
+    built = {name: archive.sizes[name] for name, count in archive.variants.items() if count}
+    return replace(
+        plan,
+        uploads_per_day=-(-found.recent.rows // RECENT.days),
+        sizes={**built, ORIGINAL: archive.size // archive.rows},
+        originals=dearest,
+        stock=archive.rows,
+        stock_class=dearest,
+    )
+
+
+def origin_of(found: Survey) -> str:
+    """One line that says what the plan starts from."""
+    mean = found.archive.size // max(1, found.archive.rows)
+    return (
+        f"Starts from the catalog: {count_of(found.archive.rows, 'image')} of {count_of(mean, 'byte')} on average, "
+        f"{count_of(found.recent.rows, 'image')} from the last 30 days; the sizes of variants are assumed."
     )

@@ -1,6 +1,6 @@
 """A repair: findings in batches, each looked at again, decided, proven and written in one guarded transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import partial
@@ -10,19 +10,27 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.errors import CatalogError, ImgctlError
-from imgctl.model import Image
+from imgctl.model import Image, Variant
 from imgctl.ops.audit.findings import Code, Finding
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.decide import blob_key, decide, image_of
 from imgctl.ops.repair.order import ACTS, Decision, Do, Evidence, Fate, Outcome, RepairOrder
 from imgctl.ops.repair.proof import proven
 from imgctl.ops.repair.trash import carry, trash_key
-from imgctl.ops.repair.write import write_down
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
+from imgctl.store.catalog import repairs as sql
 from imgctl.store.catalog.lookups import by_ids, clock
+from imgctl.store.catalog.reservations import confirm
 
 BATCH = 64
+_WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {
+    Do.REQUEUE: sql.requeue_seen,
+    Do.DROP: sql.drop_promises,
+    Do.FAIL: sql.mark_lost,
+    Do.RECLASS: sql.reclass,
+    Do.CONFIRM: lambda connection, rows: confirm(connection, {row.id for row in rows}),
+}
 
 
 def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
@@ -120,3 +128,48 @@ class Repairs:
 
 def _ended(decision: Decision, fate: Fate, detail: str = "") -> Outcome:
     return Outcome(decision=decision, fate=fate, detail=detail or decision.detail)
+
+
+def write_down(connection: Connection, decisions: Sequence[Decision]) -> set[int]:
+    """Write what was decided; returns the places of those whose rows were still as they were seen."""
+    changed: set[int] = set()
+    # Names first: a row that is requeued is no longer settled.
+    for variant in Variant:
+        mine = {place: one for place, one in enumerate(decisions) if one.finding.role == variant}
+        named = sql.name_variant(connection, variant, _rows(one for one in mine.values() if one.do is Do.REBIND))
+        # A requeued image loses the name of what is not there as well.
+        gone = (
+            one
+            for one in mine.values()
+            if one.do in (Do.UNNAME, Do.REQUEUE) and _row(one).variant_key(variant) == one.key
+        )
+        unnamed = sql.unname_variant(connection, variant, _rows(gone))
+        done = {Do.REBIND: named, Do.UNNAME: unnamed}
+        changed |= {place for place, one in mine.items() if _row(one).id in done.get(one.do, ())}
+    for do, statement in _WRITE.items():
+        numbered = {place: one for place, one in enumerate(decisions) if one.do is do}
+        if numbered:
+            ids = statement(connection, _rows(numbered.values()))
+            changed |= {place for place, one in numbered.items() if _row(one).id in ids}
+    return changed
+
+
+def _rows(decisions: Iterable[Decision]) -> list[sql.SeenRow]:
+    """The rows as they were seen and what to write, once each: a row may have several findings."""
+    rows = {}
+    for one in decisions:
+        row, original = _row(one), one.evidence.original
+        rows[row.id] = sql.SeenRow(
+            id=row.id,
+            attempts=row.attempts,
+            key=(one.key if one.do in (Do.REBIND, Do.UNNAME, Do.REQUEUE) else row.original_key) or "",
+            error=one.detail,
+            storage_class=original.storage_class if original else None,
+            restored_until=original.restored_until if original else None,
+        )
+    return list(rows.values())
+
+
+def _row(one: Decision) -> Image:
+    assert one.evidence.row is not None
+    return one.evidence.row

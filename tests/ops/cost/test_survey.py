@@ -13,8 +13,7 @@ from imgctl.errors import UsageError
 from imgctl.keys import new_id
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.proposal import Proposal, parse_move, propose
-from imgctl.ops.cost.start import plan_from
-from imgctl.ops.cost.survey import Question, survey
+from imgctl.ops.cost.survey import Question, plan_from, survey
 from imgctl.pricing.archive import Held
 from imgctl.pricing.card import load_card
 from imgctl.pricing.costs import Sized
