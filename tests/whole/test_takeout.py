@@ -5,15 +5,20 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from imgctl.model import Image
+import pytest
+
 from tests.whole.deployment import USER, Deployment
-from tests.whole.takeouts import COLUMNS, TAKEOUT, about, caption, moment, picture, write_takeout
+from tests.whole.takeouts import COLUMNS, TAKEOUT, Told, about, caption, moment, picture, write_takeout
+from tests.whole.test_sources import tarred, zipped
 
 UPLOAD = ("--user", str(USER), "--json")
 
 
-def by_content(deployment: Deployment) -> dict[bytes, Image]:
-    return {image.sha256 or b"": image for image in deployment.images()}
+def assert_told(deployment: Deployment, told: list[Told]) -> None:
+    """Every photo's row says what its sidecar said."""
+    rows = {image.sha256: image for image in deployment.images()}
+    found = [(one, rows[sha256(one.content).digest()]) for one in told]
+    assert [replace(one, caption=row.caption, taken_at=row.taken_at) for one, row in found] == told
 
 
 def test_every_photo_has_the_date_and_the_caption_of_its_json(embedded: Deployment, tmp_path: Path) -> None:
@@ -23,11 +28,29 @@ def test_every_photo_has_the_date_and_the_caption_of_its_json(embedded: Deployme
 
     assert (uploaded.code, uploaded.summary["uploaded"]) == (0, len(told)), uploaded.err
     assert len(TAKEOUT) >= 40
-    rows = by_content(embedded)
-    found = [
-        replace(one, caption=row.caption, taken_at=row.taken_at) for one in told for row in [rows[digest(one.content)]]
+    assert_told(embedded, told)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tgz"])
+def test_the_parts_of_an_export_are_one_tree(embedded: Deployment, tmp_path: Path, kind: str) -> None:
+    told = write_takeout(tmp_path / "export")
+    files = [
+        (str(path.relative_to(tmp_path / "export")), path.read_bytes())
+        for path in sorted((tmp_path / "export").rglob("*"))
+        if path.is_file()
     ]
-    assert found == told
+    # Any file in any part, as Takeout does it.
+    parts = [files[start::3] for start in range(3)]
+    write = zipped if kind == "zip" else tarred
+    archives = [write(tmp_path / f"takeout-{number}.{kind}", part) for number, part in enumerate(parts)]
+
+    uploaded = embedded.run("upload", *archives, *UPLOAD)
+    verified = embedded.run("verify", *archives, *UPLOAD, "--list-safe", tmp_path / "may-go")
+
+    assert (uploaded.code, uploaded.summary["uploaded"]) == (0, len(told)), uploaded.err
+    assert_told(embedded, told)
+    assert (verified.code, verified.summary["safe"]) == (0, len(told)), verified.err
+    assert sorted((tmp_path / "may-go").read_text().split()) == [str(one) for one in archives]
 
 
 def test_where_a_photo_was_taken_gets_into_no_row_and_no_variant(embedded: Deployment, tmp_path: Path) -> None:
@@ -140,7 +163,3 @@ def test_the_tables_of_icloud_date_the_photos_beside_them(embedded: Deployment, 
         "IMG_0403.MOV": datetime(2017, 10, 11, 15, 53, tzinfo=UTC),
     }
     assert uploaded.summary["reasons"] == {"hidden": 1, "not_an_image": 8, "trashed": 1}
-
-
-def digest(content: bytes) -> bytes:
-    return sha256(content).digest()

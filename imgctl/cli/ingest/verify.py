@@ -46,6 +46,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     deleted: --list-safe writes what may go. Exit code 4 says that a file is not safe, 3 that one could not be read or is
     of no format that is taken, 0 that all is safe.
     """
+    from imgctl.ops.sources.open import is_archive
     from imgctl.ops.verify.report import safe_list, signed_report
     from imgctl.ops.verify.start import VerifyOrder, verifying
 
@@ -55,16 +56,20 @@ def command(session: Session, asked: Asked) -> ExitCode:
     with running(session, unit="files") as run, ExitStack() as stack:
         found = stack.enter_context(verifying(settings, selection, order, stop=run.stop, tell=run.say))
         failed = stack.enter_context(Reports(None, asked.failed_out, inputs=lists(selection)))
-        safe = stack.enter_context(safe_list(asked.list_safe, null=asked.null)) if asked.list_safe else None
+        archives = tuple(filter(is_archive, asked.paths))
+        listing = asked.list_safe and safe_list(asked.list_safe, null=asked.null, archives=archives)
+        safe = stack.enter_context(listing) if listing else None
         report = stack.enter_context(signed_report(asked.report, settings.serve.secret)) if asked.report else None
         for outcome in found.outcomes:
             tally.add(outcome)
             failed.add(outcome)
             _show(run, outcome)
-            if safe and outcome.fate is Fate.PRESENT:
-                safe.add(outcome.path)
+            if safe:
+                safe.add(outcome)
             if report and outcome.fate is Fate.FAILED:
                 report.add(_record(outcome))
+        if safe and not run.stop.is_set():
+            safe.finish()
         if safe and safe.left_out:
             run.say(f"{count_of(safe.left_out, 'path')} left out of --list-safe: use --null", always=True)
         summary = _summary(tally) | {"against": asked.against, "complete": not run.stop.is_set()}

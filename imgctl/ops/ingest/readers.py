@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Lock, Thread
-from typing import Generic, TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from imgctl.ops.ingest.original import Prepared, S
 from imgctl.ops.ingest.outcome import FileOutcome
@@ -13,11 +13,13 @@ from imgctl.run.window import ByteBudget
 # Few at first, so that the puts begin at once.
 FIRST_CHUNK = 8
 
-Item: TypeAlias = Prepared[S] | FileOutcome
-Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Item[S]]]
+# What is made of an item that is to be taken in.
+M = TypeVar("M")
+
+Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Prepared[S] | FileOutcome]]
 
 
-class Readers(Generic[S]):
+class Readers(Generic[S, M]):
     """Threads that `offer` one by one what `read` makes of the items, until none is left or none is wanted.
 
     `ended` is called once a thread, with the error that ended it, if any. The budget holds the bytes of what is offered.
@@ -26,10 +28,10 @@ class Readers(Generic[S]):
     def __init__(
         self,
         items: Iterable[S | FileOutcome],
-        read: Read[S],
+        read: Callable[[Sequence[S], ByteBudget], Iterator[M | FileOutcome]],
         budget: ByteBudget,
         *,
-        offer: Callable[[Item[S]], bool],
+        offer: Callable[[M | FileOutcome], bool],
         ended: Callable[[Exception | None], None],
         largest_chunk: int,
     ) -> None:
@@ -68,7 +70,7 @@ class Readers(Generic[S]):
             error = found
         self._ended(error)
 
-    def _made_of(self, chunk: list[S | FileOutcome]) -> Iterator[Item[S]]:
+    def _made_of(self, chunk: list[S | FileOutcome]) -> Iterator[M | FileOutcome]:
         yield from (one for one in chunk if isinstance(one, FileOutcome))
         for item in self._read([one for one in chunk if not isinstance(one, FileOutcome)], self._budget):
             yield item

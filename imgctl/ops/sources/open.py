@@ -32,6 +32,11 @@ def is_named(text: str) -> bool:
     return _NAMED.match(text) is not None
 
 
+def is_archive(path: str) -> bool:
+    """Whether a user names an archive by this."""
+    return path.lower().endswith(ARCHIVES) and not os.path.isdir(path)  # noqa: PTH112
+
+
 class Sources:
     """Opens the sources of one run; closed, it drops what was spooled.
 

@@ -4,14 +4,18 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from imgctl.errors import StateError
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.pricing.lines import as_json
 from imgctl.run.scratch import atomic_write, whole_file
+
+# Skipped, and no photo of anybody's.
+_NO_PHOTO = frozenset((Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE, Reason.EMPTY))
 
 
 class SignedReport:
@@ -49,15 +53,39 @@ def signed_report(file: Path, secret: str) -> Iterator[SignedReport]:
 
 
 class SafeList:
-    """Paths that may go, each ended by a line feed, or by a NUL; `left_out` counts those that hold a line feed."""
+    """Paths that may go, each ended by a line feed, or by a NUL; `left_out` counts those that hold a line feed.
 
-    def __init__(self, out: BinaryIO, *, null: bool) -> None:
+    Of the `archives` of the run one may go if every photo in it is safe and none was left out; what lies in it is not
+    listed.
+    """
+
+    def __init__(self, out: BinaryIO, *, null: bool, archives: Sequence[str]) -> None:
         self.left_out = 0
         self._out = out
         self._end = b"\0" if null else b"\n"
+        self._archives = dict.fromkeys(archives, False)
+        self._kept: set[str] = set()
 
-    def add(self, path: str) -> None:
-        """One path more, in its own bytes; one that would read as two is left out."""
+    def add(self, outcome: FileOutcome) -> None:
+        """One file's fate."""
+        path, safe = outcome.path, outcome.fate is Fate.PRESENT
+        archive = next((one for one in self._archives if path == one or path.startswith(f"{one}/")), None)
+        if archive is None:
+            if safe:
+                self._write(path)
+        elif safe:
+            self._archives[archive] = True
+        elif outcome.fate is Fate.FAILED or outcome.reason not in _NO_PHOTO:
+            self._kept.add(archive)
+
+    def finish(self) -> None:
+        """Every file has been told of: archives may go, too."""
+        for archive, holds_any in self._archives.items():
+            if holds_any and archive not in self._kept:
+                self._write(archive)
+
+    def _write(self, path: str) -> None:
+        # In its own bytes; one that would read as two is left out.
         name = os.fsencode(path)
         if self._end in name:
             self.left_out += 1
@@ -66,10 +94,10 @@ class SafeList:
 
 
 @contextmanager
-def safe_list(file: Path, *, null: bool) -> Iterator[SafeList]:
+def safe_list(file: Path, *, null: bool, archives: Sequence[str]) -> Iterator[SafeList]:
     """A list that appears under its name when the block ends well; StateError where it cannot be written."""
     try:
         with atomic_write(file) as new, new.open("wb") as out:
-            yield SafeList(out, null=null)
+            yield SafeList(out, null=null, archives=archives)
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror or error}", hint="free some space there") from None
