@@ -4,15 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from imgctl.imaging.formats import KNOWN, Format, Kind
+from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
 from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
-from imgctl.imaging.metadata.jxl import read_jxl
 from imgctl.imaging.metadata.photoshop import read_psd
-from imgctl.imaging.metadata.plain import read_dds, read_icon, read_pcx, read_pnm, read_qoi, read_sgi, read_tga
 from imgctl.imaging.metadata.png import read_png
-from imgctl.imaging.metadata.raws import read_raw
 from imgctl.imaging.metadata.short import read_bmp, read_gif, read_webp
 from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
@@ -75,8 +72,7 @@ def read_header(source: Source, kind: Format) -> Header:
 def _reader(kind: Format) -> Callable[[Source], Contents]:
     if kind in _READERS:
         return _READERS[kind]
-    # Not at the start of every run: most archives hold few films.
-    from imgctl.imaging.metadata.films import READERS
+    from imgctl.imaging.metadata.rare import READERS
 
     return READERS[kind]
 
@@ -104,15 +100,6 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.JPEG2000: read_jp2,
     Format.PSD: read_psd,
     Format.PSB: read_psd,
-    Format.JXL: read_jxl,
-    Format.PNM: read_pnm,
-    Format.TGA: read_tga,
-    Format.PCX: read_pcx,
-    Format.ICO: read_icon,
-    Format.SGI: read_sgi,
-    Format.DDS: read_dds,
-    Format.QOI: read_qoi,
-    **dict.fromkeys((row.format for row in KNOWN.values() if row.kind is Kind.RAW), read_raw),
 }
 
 
