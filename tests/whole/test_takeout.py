@@ -163,3 +163,30 @@ def test_the_tables_of_icloud_date_the_photos_beside_them(embedded: Deployment, 
         "IMG_0403.MOV": datetime(2017, 10, 11, 15, 53, tzinfo=UTC),
     }
     assert uploaded.summary["reasons"] == {"hidden": 1, "not_an_image": 8, "trashed": 1}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tgz"])
+def test_parts_of_icloud_that_say_two_dates_of_one_name_leave_it_undated(
+    embedded: Deployment, tmp_path: Path, kind: str
+) -> None:
+    # Two parts have a photo and a table of the same names at the same place: simulot/immich-go#1314.
+    archives = []
+    for number, date in enumerate(("Thursday August 29,2013 7:08 AM GMT", "Wednesday October 11,2017 3:53 PM GMT")):
+        table = f'{COLUMNS}\nIMG_0403.JPG,x,no,no,no,"{date}",0,\nIMG_{number}.JPG,x,no,no,no,"{date}",0,\n'
+        files = [
+            (f"Photos/{name}", picture(name, 2 * number + at))
+            for at, name in enumerate(("IMG_0403.JPG", f"IMG_{number}.JPG"))
+        ]
+        files.append(("Photos/Photo Details.csv", table.encode()))
+        archives.append((zipped if kind == "zip" else tarred)(tmp_path / f"{number}.{kind}", files))
+
+    uploaded = embedded.run("upload", *archives, *UPLOAD)
+
+    assert (uploaded.code, uploaded.summary["uploaded"]) == (0, 4), uploaded.err
+    found = sorted((image.name, str(image.taken_at)) for image in embedded.images())
+    assert found == [
+        ("IMG_0.JPG", "2013-08-29 07:08:00+00:00"),
+        ("IMG_0403.JPG", "None"),
+        ("IMG_0403.JPG", "None"),
+        ("IMG_1.JPG", "2017-10-11 15:53:00+00:00"),
+    ]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
+from imgctl.imaging.photo_details import is_photo_details
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
@@ -116,7 +117,7 @@ class ArchiveFiles:
                 ):
                     # A stream is not read again for each of them.
                     data = b"".join(part.pieces(member)) if part.streams else None
-                    self._index.add(place, number, member, data)
+                    self._index.add(_apart(place, number), number, member, data)
         except (Damaged, OSError, ValueError):
             # Told when its members are listed.
             return
@@ -140,6 +141,11 @@ class ArchiveFiles:
         place = place_of(member.name)
         stat = Stat(member.size, member.mtime_ns, member.stamp, self, place=place, member=(number, member), pinned=True)
         return rules.judge(path, place, stat)
+
+
+def _apart(place: str, number: int) -> str:
+    """Where a sidecar is noted: each part of an iCloud export may have a `Photo Details.csv` of its own at one place."""
+    return f"{place[:-4]} {number}{place[-4:]}" if is_photo_details(place.rpartition("/")[2]) else place
 
 
 class _BesideMembers:
