@@ -10,7 +10,7 @@ import click
 
 from imgctl.cli.base import Session, running, subcommand
 from imgctl.cli.options import ScopeOptions, flag, option, order_of
-from imgctl.cli.render import table
+from imgctl.cli.render import show_table
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.cost import cost_of, look_price
@@ -102,8 +102,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 def _conclude(session: Session, parts: Parts, tally: Tally, *, bad: int) -> None:
     cost = cost_of(tally, parts.settings)
-    for line in table(HEADERS, _cells(tally)) if tally.codes else ():
-        session.text(line)
+    show_table(session, HEADERS, _cells(tally))
     looked = f"{count_of(tally.rows, 'image')} and {count_of(tally.blobs, 'listed blob')}"
     session.text(f"{count_of(tally.findings, 'finding')} in {looked}; {cost.brief}")
     if tally.checked:

@@ -1,7 +1,7 @@
 """Tables for people, and what every bill shows: the card, who bills, lines with their formulas."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from imgctl.cli.base import Session, printable
@@ -12,21 +12,22 @@ from imgctl.pricing.prices import Card
 PAGE = 200
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table; widths are taken from each page of 200 rows, so that any number streams."""
-    stream = iter(rows)
-    page = list(islice(stream, PAGE))
-    header: Sequence[str] | None = headers
+def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; columns of amounts stand to the right. Widths are taken from each page of 200 rows: any number streams."""
+    stream, shown = iter(rows), [list(headers)]
     limit = shutil.get_terminal_size((160, 24)).columns
-    while page:
+    while page := list(islice(stream, PAGE)):
         cells = [[printable(cell) for cell in row] for row in page]
-        shown = [list(headers), *cells] if header else cells
-        widths = [max(len(row[index]) for row in [list(headers), *cells]) for index in range(len(headers))]
-        for row in shown:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            yield line if len(line) <= limit else line[: limit - 1] + "…"
-        header = None
-        page = list(islice(stream, PAGE))
+        columns = list(zip(headers, *cells, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        for at, (column, width) in enumerate(zip(columns, widths, strict=True)):
+            if all(map(_is_amount, column[1:])):
+                for row in cells:
+                    row[at] = row[at].rjust(width)
+        for row in [*shown, *cells]:
+            line = "  ".join(map(str.ljust, row, widths)).rstrip()
+            session.text(line if len(line) <= limit else line[: limit - 1] + "…")
+        shown = []
 
 
 def card_record(card: Card) -> dict[str, object]:
@@ -54,19 +55,6 @@ def show_lines(session: Session, lines: Iterable[Line], *, title: str) -> None:
     session.text(title)
     rows = [(line.name, line.formula, dollars(line.amount)) for line in lines if line.quantity]
     show_table(session, ("LINE", "FORMULA", "AMOUNT"), rows)
-
-
-def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table whose amounts (cells that begin with $) stand to the right of their column."""
-    found = [list(row) for row in rows]
-    for at in range(len(headers)):
-        column = [row[at] for row in found]
-        if column and all(_is_amount(cell) for cell in column):
-            width = max(map(len, (headers[at], *column)))
-            for row in found:
-                row[at] = row[at].rjust(width)
-    for line in table(headers, found):
-        session.text(line)
 
 
 def _is_amount(cell: str) -> bool:

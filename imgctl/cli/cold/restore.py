@@ -9,7 +9,7 @@ import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import ScopeOptions, arguments, flag, option, order_of
-from imgctl.cli.render import table
+from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import ARCHIVE_TIERS
 from imgctl.ops.lookup import find_image
@@ -107,8 +107,7 @@ def _status(run: Running, job: RestoreJob) -> ExitCode:
             if one.state in (State.ARCHIVED, State.EXPIRED, State.RESTORING, State.RESTORED):
                 yield _cells(one)
 
-    for line in table(HEADERS, lines()):
-        run.session.text(line)
+    show_table(run.session, HEADERS, lines())
     _say_bad(run, job.found)
     run.session.summary(job.found.by_state, _states(job.found))
     return run.exit_code(partly=bool(job.found.bad) or State.UNKNOWN in job.found.states)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, option
-from imgctl.cli.render import table
+from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, listed, page_mark, record
@@ -60,8 +60,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
             before=page_mark(parts.catalog, asked.before) if asked.before else None,
             limit=asked.limit,
         )
-        for line in table(HEADERS if asked.user else USER_HEADERS, rows()):
-            session.text(line)
+        show_table(session, HEADERS if asked.user else USER_HEADERS, rows())
     full = str(last) if last and count == asked.limit else None
     session.summary(images=count, before=full)
     if full:

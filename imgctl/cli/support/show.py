@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, argument
-from imgctl.cli.render import table
+from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.ops.lookup import find_image, record
 from imgctl.ops.parts import open_parts
@@ -58,8 +58,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 def _say(session: Session, seen: "Overview") -> None:
     session.text("")
-    for line in table(BLOB_HEADERS, map(_cells, seen.blobs)):
-        session.text(line)
+    show_table(session, BLOB_HEADERS, map(_cells, seen.blobs))
     session.text("")
     for moment in seen.history:
         when = f"{moment.at:%Y-%m-%d %H:%M:%S}" if moment.at else "-"

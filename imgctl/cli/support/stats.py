@@ -7,7 +7,7 @@ import click
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, option
-from imgctl.cli.render import table
+from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.ops.parts import open_parts
@@ -49,8 +49,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     with open_parts(session.settings) as parts, parts.catalog.read() as connection:
         found = groups(connection, asked.scope, by=By(by) if by else None)
-        for line in table((by.upper(), *HEADERS) if by else HEADERS, rows()):
-            session.text(line)
+        show_table(session, (by.upper(), *HEADERS) if by else HEADERS, rows())
     session.summary(images=total, bytes=size)
     return ExitCode.DONE
 

@@ -12,7 +12,7 @@ from imgctl.errors import ConfigError, UsageError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import checked, known_class
 from imgctl.store.blobs.s3_bucket import bucket_of, open_boto3
-from imgctl.store.blobs.s3_put import put_chunks
+from imgctl.store.blobs.s3_multipart import put_chunks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3control import S3ControlClient

@@ -102,7 +102,7 @@ class BlobStore(Protocol):
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`, streamed from a file in bounded memory; BlobCorrupt when it no longer has that sha256."""
 
-    def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
+    def replace(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put a blob, over an older one if there is one."""
 
     def get(self, key: str) -> bytes:

@@ -12,7 +12,7 @@ from imgctl.errors import BlobCorrupt, BlobExists, StoreError
 from imgctl.keys import PROBES
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.archive import Archive, move
-from imgctl.store.blobs.base import IMMUTABLE, Blob, Restore, Tier, beside, checked, is_path, known_class
+from imgctl.store.blobs.base import Blob, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.traits import Kept, Traits
@@ -66,7 +66,7 @@ class LocalStore:
         with path.open("rb", buffering=0) as source, writing(key, target), self._free(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
-    def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
+    def replace(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write a file, over an older one if there is one."""
         path = self._path(key)
         with writing(key, path):

@@ -31,7 +31,7 @@ from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
 from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
-from imgctl.store.blobs.s3_put import IF_ABSENT, put_file, sign_put
+from imgctl.store.blobs.s3_multipart import IF_ABSENT, put_file, sign_put
 from imgctl.store.blobs.s3_traits import LACKING, all_traits, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
@@ -92,9 +92,8 @@ class S3Store:
                 raise
             raise _taken(key) from None
 
-    def replace(self, key: str, body: bytes, *, content_type: str, cache_control: str = IMMUTABLE) -> None:
-        described = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
-        self._put(key, body, described, mode="overwrite")
+    def replace(self, key: str, body: bytes, *, content_type: str) -> None:
+        self._put(key, body, {"Content-Type": content_type, "Cache-Control": IMMUTABLE}, mode="overwrite")
 
     def get(self, key: str) -> bytes:
         return self._get(key, {})

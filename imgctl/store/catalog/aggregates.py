@@ -27,15 +27,12 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from imgctl.model import Status, StorageClass, Variant
 from imgctl.pricing.archive import Held
 from imgctl.pricing.costs import Sized
 from imgctl.store.catalog.lookups import Scope, within
-from imgctl.store.catalog.schema import POSTGRES, SAFE, SQLITE, Id, images, in_status, seconds_until
+from imgctl.store.catalog.schema import SAFE, Id, PerDatabase, images, in_status, seconds_until
 
 # Below this size classes bill a minimum, or do not watch an object (S3 pricing).
 SMALL_BYTES = 131_072
@@ -92,12 +89,30 @@ class Weights:
     variants: Mapping[str, float]
 
 
+class day_of(PerDatabase[str]):  # noqa: N801 - reads like an SQL function
+    """The day of a time in UTC: `2026-11-28`."""
+
+    type = String(10)
+    inherit_cache = True
+    postgres = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    sqlite = "substr({0}, 1, 10)"
+
+
+class month_of(PerDatabase[str]):  # noqa: N801
+    """The month of a time in UTC: `2026-11`."""
+
+    type = String(7)
+    inherit_cache = True
+    postgres = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM')"
+    sqlite = "substr({0}, 1, 7)"
+
+
 def groups(connection: Connection, scope: Scope, *, by: By | None = None) -> Iterator[Group]:
     """One aggregate over a scope, in groups; days come in their order, other groups largest first."""
     unfinished = in_status(Status.UPLOADING, Status.PROCESSING)
     states = [_count(in_status(one)).label(one) for one in Status]
     query: Select[*tuple[object, ...]] = select(
-        _group(connection.dialect.name, by).label("name"),
+        _group(by).label("name"),
         func.count().label("total"),
         cast(func.coalesce(func.sum(images.c.bytes), 0), BigInteger).label("weight"),
         (-seconds_until(func.min(case((unfinished, images.c.promised_at))))).label("age"),
@@ -118,14 +133,12 @@ def groups(connection: Connection, scope: Scope, *, by: By | None = None) -> Ite
         )
 
 
-def _group(dialect: str, by: By | None) -> ColumnElement[str]:
+def _group(by: By | None) -> ColumnElement[str]:
     match by:
         case By.USER:
             return cast(images.c.user_id, Text)
-        case By.DAY if dialect == POSTGRES:
-            return func.to_char(func.timezone("UTC", images.c.uploaded_at), "YYYY-MM-DD")
         case By.DAY:
-            return func.substr(images.c.uploaded_at, 1, 10, type_=Text())
+            return day_of(images.c.uploaded_at)
         case By.STATUS:
             return cast(images.c.status, Text)
         case By.CLASS:
@@ -170,23 +183,6 @@ def stored(
         parts.append(_part(grain, USER).where(grain.c.user_id.in_(users.limit(top))))
     for row in connection.execute(union_all(*parts)):
         yield _stored(row)
-
-
-class month_of(FunctionElement[str]):  # noqa: N801 - reads like an SQL function
-    """The month of a time in UTC: `2026-11`."""
-
-    type = String(7)
-    inherit_cache = True
-
-
-@compiles(month_of)
-def _month_of(element: month_of, compiler: SQLCompiler, **_: object) -> str:
-    return f"to_char({compiler.process(element.clauses)} AT TIME ZONE 'UTC', 'YYYY-MM')"
-
-
-@compiles(month_of, SQLITE)
-def _month_of_sqlite(element: month_of, compiler: SQLCompiler, **_: object) -> str:
-    return f"substr({compiler.process(element.clauses)}, 1, 7)"
 
 
 def _grain(scope: Scope, recent_since: datetime, cutoff: datetime | None, *, by_month: bool) -> CTE:

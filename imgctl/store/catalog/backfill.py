@@ -26,14 +26,11 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from imgctl.model import Image, Status, Variant
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.lease import FREE, LEASE, Hold, fenced
-from imgctl.store.catalog.schema import COLUMNS, SAFE, SQLITE, images, in_status
+from imgctl.store.catalog.schema import COLUMNS, SAFE, PerDatabase, images, in_status
 
 # The last seven digits of an id: random, and small enough for an integer everywhere.
 SHARD_DIGITS = 7
@@ -86,29 +83,17 @@ class Built:
     hold: bool = False
 
 
-class shard_number(FunctionElement[int]):  # noqa: N801 - reads like the SQL function it stands for
+class shard_number(PerDatabase[int]):  # noqa: N801 - reads like the SQL function it stands for
     """The last digits of an id as a number, the same on both databases."""
 
     type = Integer()
     inherit_cache = True
-
-    def __init__(self) -> None:
-        super().__init__(images.c.id)
-
-
-@compiles(shard_number)
-def _shard_number(element: shard_number, compiler: SQLCompiler, **_: object) -> str:
-    digits = f"right(CAST({compiler.process(element.clauses)} AS text), {SHARD_DIGITS})"
-    return f"CAST(CAST('x' || {digits} AS bit({4 * SHARD_DIGITS})) AS integer)"
-
-
-@compiles(shard_number, SQLITE)
-def _shard_number_sqlite(element: shard_number, compiler: SQLCompiler, **_: object) -> str:
+    postgres = f"CAST(CAST('x' || right(CAST({{0}} AS text), {SHARD_DIGITS}) AS bit({4 * SHARD_DIGITS})) AS integer)"
     # SQLite has no cast from hexadecimal text: digit by digit.
-    text = compiler.process(element.clauses)
-    digit = "(instr('0123456789abcdef', substr({text}, -{place}, 1)) - 1) * {weight}"
-    places = range(1, SHARD_DIGITS + 1)
-    return f"({' + '.join(digit.format(text=text, place=one, weight=16 ** (one - 1)) for one in places)})"
+    sqlite = " + ".join(
+        f"(instr('0123456789abcdef', substr({{0}}, -{place}, 1)) - 1) * {16 ** (place - 1)}"
+        for place in range(1, SHARD_DIGITS + 1)
+    ).join("()")
 
 
 def chosen(
@@ -122,7 +107,7 @@ def chosen(
     wanted += [images.c[f"{variant}_key"].is_(None) for variant in variants]
     if recipe is not None:
         wanted.append(func.coalesce(images.c.recipe, "") != recipe)
-    mine = true() if shard is None else shard_number() % shard[1] == shard[0] - 1
+    mine = true() if shard is None else shard_number(images.c.id) % shard[1] == shard[0] - 1
     return and_(_READY, mine, true() if every else or_(*wanted))
 
 

@@ -5,6 +5,7 @@ stand for, and a person with the `sqlite3` shell can read them.
 """
 
 from datetime import UTC, datetime
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,6 +36,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from imgctl.model import ARCHIVE_CLASSES, IMAGE_COLUMNS, Status
+
+T = TypeVar("T")
 
 POSTGRES = "postgresql"
 SQLITE = "sqlite"
@@ -110,64 +113,50 @@ def status_literal(status: Status) -> ColumnElement[Status]:
     return literal(status, StatusText(), literal_execute=True)
 
 
-class now(FunctionElement[datetime]):  # noqa: N801 - reads like the SQL function it stands for
+class PerDatabase(FunctionElement[T]):
+    """A function that the two databases write differently; `{0}` is its argument."""
+
+    inherit_cache = True
+    postgres: ClassVar[str]
+    sqlite: ClassVar[str]
+
+
+@compiles(PerDatabase)
+def _written(element: PerDatabase[object], compiler: SQLCompiler, **_: object) -> str:
+    wording = element.sqlite if compiler.dialect.name == SQLITE else element.postgres
+    return wording.format(compiler.process(element.clauses))
+
+
+class now(PerDatabase[datetime]):  # noqa: N801 - reads like the SQL function it stands for
     """The time by the database's clock."""
 
     type = UtcTime()
     inherit_cache = True
+    # Not now(): a lease must not be shortened by the time its transaction has already taken.
+    postgres = "statement_timestamp()"
+    # %f has three digits after the point, stored times have six.
+    sqlite = "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 
 
-class now_plus(FunctionElement[datetime]):  # noqa: N801
+class now_plus(PerDatabase[datetime]):  # noqa: N801
     """The time by the database's clock, `seconds` from now."""
 
     type = UtcTime()
     inherit_cache = True
+    postgres = "(statement_timestamp() + make_interval(secs => {0}))"
+    sqlite = "(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', {0})) || '000')"
 
     def __init__(self, seconds: float | ColumnElement[float]) -> None:
         super().__init__(literal(float(seconds), Double()) if isinstance(seconds, int | float) else seconds)
 
 
-class seconds_until(FunctionElement[float]):  # noqa: N801
+class seconds_until(PerDatabase[float]):  # noqa: N801
     """How many seconds lie between the database's clock and a time; negative for the past."""
 
     type = Double()
     inherit_cache = True
-
-    def __init__(self, moment: ColumnElement[datetime] | ColumnElement[datetime | None]) -> None:
-        super().__init__(moment)
-
-
-@compiles(now)
-def _now(_element: now, _compiler: SQLCompiler, **_: object) -> str:
-    # Not now(): a lease must not be shortened by the time its transaction has already taken.
-    return "statement_timestamp()"
-
-
-@compiles(now, SQLITE)
-def _now_sqlite(_element: now, _compiler: SQLCompiler, **_: object) -> str:
-    # %f has three digits after the point, stored times have six.
-    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
-
-
-@compiles(now_plus)
-def _now_plus(element: now_plus, compiler: SQLCompiler, **_: object) -> str:
-    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses)}))"
-
-
-@compiles(now_plus, SQLITE)
-def _now_plus_sqlite(element: now_plus, compiler: SQLCompiler, **_: object) -> str:
-    later = f"printf('%+.3f seconds', {compiler.process(element.clauses)})"
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {later}) || '000')"
-
-
-@compiles(seconds_until)
-def _seconds_until(element: seconds_until, compiler: SQLCompiler, **_: object) -> str:
-    return f"CAST(extract(epoch FROM {compiler.process(element.clauses)} - statement_timestamp()) AS float)"
-
-
-@compiles(seconds_until, SQLITE)
-def _seconds_until_sqlite(element: seconds_until, compiler: SQLCompiler, **_: object) -> str:
-    return f"((julianday({compiler.process(element.clauses)}) - julianday('now')) * 86400.0)"
+    postgres = "CAST(extract(epoch FROM {0} - statement_timestamp()) AS float)"
+    sqlite = "((julianday({0}) - julianday('now')) * 86400.0)"
 
 
 # Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.

@@ -17,7 +17,7 @@ def reference(document: Document) -> str:
     operations = "".join(_operation(path, method, one) for path, method, one in _operations(document))
     intro = "".join(f"<p>{escape(text)}</p>" for text in str(info.get("description", "")).split("\n\n"))
     link = '<a class="back" href="/openapi.json">openapi.json</a>'
-    return f'{bar(link)}<main class="reference"><h1>The HTTP state of imgctl</h1>{intro}{operations}</main>'
+    return f'{bar(link)}<main class="reference"><h1>The HTTP API of imgctl</h1>{intro}{operations}</main>'
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:

@@ -12,7 +12,7 @@ from imgctl.config.settings import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3_bucket import Bucket
-from imgctl.store.blobs.s3_put import put_chunks, sign_put
+from imgctl.store.blobs.s3_multipart import put_chunks, sign_put
 from tests.parts.middlebox import Middlebox, Reply, Seen, middlebox, refusal
 from tests.parts.seaweed import S3Server
 
