@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgctl.config.settings import CatalogSettings, Settings, StoreSettings, UploadSettings
@@ -31,13 +31,9 @@ SAFE = "safe"
 SOURCE = ("remove", "truncate", "swap", "new")
 STORE = ("remove", "truncate", "swap", "flip")
 ROWS = ("remove", "unconfirm")
-DAMAGE = st.tuples(
-    st.sampled_from(
-        [*((("source", one)) for one in SOURCE), *(("store", one) for one in STORE), *(("rows", one) for one in ROWS)]
-    ),
-    st.integers(0, PHOTOS - 1),
-    st.integers(0, PHOTOS - 1),
-)
+KINDS = [(where, how) for where, some in (("source", SOURCE), ("store", STORE), ("rows", ROWS)) for how in some]
+Damage = tuple[tuple[str, str], int, int]
+DAMAGE = st.tuples(st.sampled_from(KINDS), st.integers(0, PHOTOS - 1), st.integers(0, PHOTOS - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +143,20 @@ def expected(place: Place, against: Against) -> Iterator[tuple[str, str]]:
         yield str(file), fate
 
 
-@settings(max_examples=rounds(30, 500), deadline=None)
+Test = Callable[[Place, list[Damage], Against], None]
+
+
+def with_each_kind(test: Test) -> Test:
+    """Each kind of damage by itself, and then by chance."""
+    for kind in KINDS:
+        test = example(damages=[(kind, 1, 2)], against=Against.STORE)(test)
+    return test
+
+
+@with_each_kind
+@settings(max_examples=rounds(20, 500), deadline=None)
 @given(damages=st.lists(DAMAGE, max_size=5), against=st.sampled_from(Against))
-def test_exactly_what_is_not_safe_is_named(
-    uploaded: Place, damages: list[tuple[tuple[str, str], int, int]], against: Against
-) -> None:
+def test_exactly_what_is_not_safe_is_named(uploaded: Place, damages: list[Damage], against: Against) -> None:
     with TemporaryDirectory() as directory:
         place = Place(directory=Path(directory) / "copy")
         shutil.copytree(uploaded.directory, place.directory)
