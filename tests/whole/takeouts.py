@@ -203,6 +203,8 @@ TAKEOUT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 ALBUM_JSON = ("metadata.json", "métadonnées.json", "Metadaten.json", "метаданные.json")
 """What describes an album (GO_NOTES, "Some key file names are spelled in the user language")."""
 
+IN_ALBUM = 12
+
 COLUMNS = "imgName,fileChecksum,favorite,hidden,deleted,originalCreationDate,viewCount,importDate"
 
 
@@ -268,10 +270,14 @@ def about(taken_at: datetime | None, text: str = "", *, flag: str = "") -> str:
 
 
 def write_takeout(place: Path) -> list[Told]:
-    """Write the whole tree, with albums' own JSON beside; returns what its rows must say."""
+    """Write the whole tree, with albums' own JSON beside; returns what its rows must say.
+
+    IN_ALBUM photos lie in an album, too, where nothing describes them.
+    """
     told = list(takeout())
-    for one in told:
-        path = place / one.path
+    copies = [(f"Takeout/Google Fotos/Album/{one.path.rpartition('/')[2]}", one) for one in told[:IN_ALBUM]]
+    for name, one in (*copies, *((one.path, one) for one in told)):
+        path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(one.content)
     for number, (_, sidecar, _) in enumerate(TAKEOUT):

@@ -52,7 +52,7 @@ def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: s
                 for deployment, lines in (
                     (uploads, (f"upload photos --user {USER}", "work --drain", "backfill --stale", "audit")),
                     (repairs, ("repair --apply",)),
-                    (reads, ("ls", "stats", "cost actual", "audit --grace 0s")),
+                    (reads, ("ls", "stats", "cost actual", "audit --grace 0s", f"verify photos --user {USER}")),
                 )
                 for line in lines
             }
@@ -78,7 +78,8 @@ def test_policy_allows_what_uploads_workers_and_audits_ask_and_no_more(tmp_path:
         moto_s3.endpoint_url, policy=lambda method, path, _: asked.add(action(method, path, bucket))
     ) as proxy:
         deployment = at(tmp_path, moto_s3.settings(bucket)).through(proxy.url)
-        for line in ("init", "doctor", f"upload photos --user {USER}", "work --drain", "audit --deep"):
+        verify = f"verify photos --user {USER} --journal none"
+        for line in ("init", "doctor", f"upload photos --user {USER}", "work --drain", "audit --deep", verify):
             assert deployment.run(*line.split()).code in {0, 3}
 
     allowed = [
