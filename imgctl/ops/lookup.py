@@ -74,10 +74,11 @@ def id_in(text: str) -> str:
 
 def record(image: Image) -> dict[str, str | int | None]:
     """Every column under its name: times in ISO 8601, ids and digests as text."""
-    return {name: _plain(getattr(image, name)) for name in IMAGE_COLUMNS}
+    return {name: plain(getattr(image, name)) for name in IMAGE_COLUMNS}
 
 
-def _plain(value: object) -> str | int | None:
+def plain(value: object) -> str | int | None:
+    """A value as JSON knows it: a time in ISO 8601, bytes in hex, an id as text."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, bytes):

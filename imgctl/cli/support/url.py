@@ -10,7 +10,7 @@ from imgctl.keys import ORIGINAL
 from imgctl.model import Variant
 from imgctl.ops.lookup import find_image
 from imgctl.ops.parts import open_parts
-from imgctl.ops.support.links import Linker, Need
+from imgctl.ops.support.links import Need, link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,13 @@ def command(session: Session, asked: Asked) -> ExitCode:
     )
     with open_parts(session.settings) as parts:
         found = find_image(parts.catalog, asked.image)
-        linker = Linker(session.settings, parts.store)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
-        link = linker.link(found, need)
-    session.text(link.url)
-    if link.warning:
-        session.note(f"warning: {link.warning}")
-    about = {"id": found.id, "role": link.role, "key": link.key, "url": link.url, "signed": link.signed}
-    until = expires if link.signed else None
-    session.data({"type": "link", **about, "expires_at": until, "warning": link.warning or None})
+        made = link(session.settings, parts.store, found, need)
+    session.text(made.url)
+    if made.warning:
+        session.note(f"warning: {made.warning}")
+    about = {"id": found.id, "role": made.role, "key": made.key, "url": made.url, "signed": made.signed}
+    until = expires if made.signed else None
+    session.data({"type": "link", **about, "expires_at": until, "warning": made.warning or None})
     session.data({"type": "summary", "links": 1})
     return ExitCode.DONE

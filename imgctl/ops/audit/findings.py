@@ -11,6 +11,7 @@ from uuid import UUID
 from imgctl.errors import UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image
+from imgctl.ops.lookup import plain
 from imgctl.store.blobs.base import Blob
 
 
@@ -79,7 +80,7 @@ class Finding:
 
     def record(self) -> dict[str, str | int | None]:
         """Every field as JSON knows it, for a line of `--json`."""
-        return {"type": "finding", **{name: _plain(getattr(self, name)) for name in FIELDS}}
+        return {"type": "finding", **{name: plain(getattr(self, name)) for name in FIELDS}}
 
 
 FIELDS = (
@@ -171,9 +172,3 @@ _PARSE: Mapping[str, Callable[[str], object]] = {
     "modified_at": datetime.fromisoformat,
     "detail": str,
 }
-
-
-def _plain(value: object) -> str | int | None:
-    if value is None or isinstance(value, int):
-        return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)

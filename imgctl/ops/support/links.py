@@ -7,7 +7,7 @@ from imgctl.config.settings import Settings
 from imgctl.errors import BlobArchived, ImgctlError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Recipe, Status, Variant, fit, is_archived
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import Blob, BlobStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,64 +37,57 @@ class Link:
     warning: str = ""
 
 
-class Linker:
-    """Makes links by the settings in force; asks the store about archived originals only."""
+def link(settings: Settings, store: BlobStore, image: Image, need: Need) -> Link:
+    """The link that serves a need; BlobArchived or ImgctlError with the way out where there can be none.
 
-    def __init__(self, settings: Settings, store: BlobStore) -> None:
-        self._settings = settings
-        self._store = store
-
-    def link(self, image: Image, need: Need) -> Link:
-        """The link that serves a need; BlobArchived or ImgctlError with the way out where there can be none."""
-        if need.role == ORIGINAL:
-            return self._original(image, need)
-        if need.role is not None:
-            return self._variant(image, Variant(need.role), need)
-        return self._variant(image, serving(image, self._settings.variants.recipe(), width=need.width), need)
-
-    def _variant(self, image: Image, variant: Variant, need: Need) -> Link:
-        key = image.variant_key(variant)
-        if key is None:
-            raise ImgctlError(
-                f"image {image.id} is {image.status} and has no {variant}", hint=f"imgctl show {image.id} says why"
-            )
-        base = self._settings.links.cdn
-        if need.cdn and not base:
-            raise UsageError("no CDN is set", hint="[links] cdn, or leave --cdn out for a signed link")
-        if base and need.cdn is not False:
-            return Link(url=cdn_url(base, key, image.recipe), role=variant, key=key, signed=False)
-        return self._signed(key, variant, need)
-
-    def _original(self, image: Image, need: Need) -> Link:
-        if need.cdn:
-            raise UsageError("the CDN serves variants only", hint="leave --cdn out: originals get signed links")
-        key = image.original_key
-        if key is None or image.status is Status.UPLOADING:
-            raise ImgctlError(
-                f"image {image.id}: its original is not known to be safe", hint=f"imgctl show {image.id} says why"
-            )
-        if is_archived(image.storage_class):
-            self._check_readable(image, key)
-        return self._signed(key, ORIGINAL, need)
-
-    def _check_readable(self, image: Image, key: str) -> None:
-        blob = self._store.details(key)
-        if blob is None or blob.readable:
-            return
-        if blob.restoring:
-            raise BlobArchived(
-                f"the original of {image.id} is being restored from {blob.storage_class}",
-                hint=f"imgctl restore {image.id} --wait, then the same again",
-            )
-        raise BlobArchived(
-            f"the original of {image.id} lies in {blob.storage_class}",
-            hint=f"imgctl restore {image.id} --tier standard, or take a variant: imgctl url {image.id} --variant full",
+    The store is asked about archived originals only.
+    """
+    if need.role == ORIGINAL:
+        return _original(settings, store, image, need)
+    variant = Variant(need.role) if need.role else serving(image, settings.variants.recipe(), width=need.width)
+    key, base = image.variant_key(variant), settings.links.cdn
+    if key is None:
+        raise ImgctlError(
+            f"image {image.id} is {image.status} and has no {variant}", hint=f"imgctl show {image.id} says why"
         )
+    if need.cdn and not base:
+        raise UsageError("no CDN is set", hint="[links] cdn, or leave --cdn out for a signed link")
+    if base and need.cdn is not False:
+        return Link(url=cdn_url(base, key, image.recipe), role=variant, key=key, signed=False)
+    return _signed(settings, store, key, variant, need)
 
-    def _signed(self, key: str, role: str, need: Need) -> Link:
-        seconds = max(1, int(need.expires_seconds))
-        url = self._store.sign(key, seconds=seconds)
-        return Link(url=url, role=role, key=key, signed=True, warning=link_warning(self._settings, seconds))
+
+def _original(settings: Settings, store: BlobStore, image: Image, need: Need) -> Link:
+    if need.cdn:
+        raise UsageError("the CDN serves variants only", hint="leave --cdn out: originals get signed links")
+    key = image.original_key
+    if key is None or image.status is Status.UPLOADING:
+        raise ImgctlError(
+            f"image {image.id}: its original is not known to be safe", hint=f"imgctl show {image.id} says why"
+        )
+    if is_archived(image.storage_class):
+        _check_readable(image, store.details(key))
+    return _signed(settings, store, key, ORIGINAL, need)
+
+
+def _check_readable(image: Image, blob: Blob | None) -> None:
+    if blob is None or blob.readable:
+        return
+    if blob.restoring:
+        raise BlobArchived(
+            f"the original of {image.id} is being restored from {blob.storage_class}",
+            hint=f"imgctl restore {image.id} --wait, then the same again",
+        )
+    raise BlobArchived(
+        f"the original of {image.id} lies in {blob.storage_class}",
+        hint=f"imgctl restore {image.id} --tier standard, or take a variant: imgctl url {image.id} --variant full",
+    )
+
+
+def _signed(settings: Settings, store: BlobStore, key: str, role: str, need: Need) -> Link:
+    seconds = max(1, int(need.expires_seconds))
+    warning = link_warning(settings, seconds)
+    return Link(url=store.sign(key, seconds=seconds), role=role, key=key, signed=True, warning=warning)
 
 
 def link_warning(settings: Settings, seconds: float) -> str:

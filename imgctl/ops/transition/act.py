@@ -19,7 +19,7 @@ from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
-from imgctl.ops.transition.survey import Judging, outcome
+from imgctl.ops.transition.survey import Judges, outcome
 from imgctl.ops.work.leases import Leases
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.lookups import by_ids, clock
@@ -33,7 +33,7 @@ PENDING_LEASES = 3
 LONGEST_STEP_SECONDS = 1.0
 
 
-def transition(judges: Judging, order: TransitionOrder, *, parts: Parts, stop: StopSignal) -> Iterator[Outcome]:
+def transition(judges: Judges, order: TransitionOrder, *, parts: Parts, stop: StopSignal) -> Iterator[Outcome]:
     """Move what is eligible; yields an outcome for each row of the order.
 
     When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
@@ -59,7 +59,7 @@ def transition(judges: Judging, order: TransitionOrder, *, parts: Parts, stop: S
 
 class _Run:
     def __init__(
-        self, judges: Judging, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: StopSignal
+        self, judges: Judges, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: StopSignal
     ) -> None:
         self._judges = judges
         self._order = order

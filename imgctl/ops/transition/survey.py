@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
 
 from imgctl.errors import StoreDenied
 from imgctl.model import Image
@@ -26,16 +25,6 @@ from imgctl.store.catalog.lookups import clock
 LOOKS = 2
 # So few rows are looked at together that what was seen of them is fresh when it is acted on; one LIST holds their keys.
 BLOCK = 240
-
-
-class Judging(Protocol):
-    """Who says what may move."""
-
-    def blocks(self) -> Iterator[list[Verdict]]:
-        """Verdicts over every row, each block looked at when it is asked for."""
-
-    def judge(self, images: Sequence[Image]) -> list[Verdict]:
-        """Verdicts over these rows, in their order."""
 
 
 class Judges:

@@ -17,7 +17,7 @@ from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.job import by_batch
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
-from imgctl.ops.transition.survey import Judging, judges
+from imgctl.ops.transition.survey import Judges, judges
 from imgctl.pricing.card import load_card
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
@@ -57,7 +57,7 @@ class Site:
     def rows(self) -> list[Image]:
         return self.deployment.images()
 
-    def run(self, judging: Judging | None = None, order: TransitionOrder = ORDER) -> list[Outcome]:
+    def run(self, judging: Judges | None = None, order: TransitionOrder = ORDER) -> list[Outcome]:
         stop = Event()
         with judges(order, parts=self.parts, stop=stop) as looking:
             return list(transition(judging or looking, order, parts=self.parts, stop=stop))
@@ -111,10 +111,10 @@ def test_a_promise_for_a_day_is_left_alone(site: Site) -> None:
     assert site.classes() == [("GLACIER", "STANDARD")]
 
 
-class Meddling:
+class Meddling(Judges):
     """Judges whose verdicts are out of date as soon as they are told."""
 
-    def __init__(self, looking: Judging, meddle: "list[tuple[Image, bool]]", site: Site) -> None:
+    def __init__(self, looking: Judges, meddle: "list[tuple[Image, bool]]", site: Site) -> None:
         self._looking = looking
         self._meddle = meddle
         self._site = site
