@@ -162,3 +162,21 @@ class Promised:
     original_key: str | None
     status: Status
     created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """A number of objects about equally large, and their bytes together."""
+
+    objects: int = 0
+    size: int = 0
+
+    def __add__(self, other: "Sized") -> "Sized":
+        return Sized(objects=self.objects + other.objects, size=self.size + other.size)
+
+    def __sub__(self, other: "Sized") -> "Sized":
+        return Sized(objects=self.objects - other.objects, size=self.size - other.size)
+
+
+NONE = Sized()
+"""No objects."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from imgctl.pricing.costs import NONE, Sized
+from imgctl.model import NONE, Sized
 
 K = TypeVar("K")
 F = TypeVar("F", bound=StrEnum)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from imgctl.model import Variant
-from imgctl.pricing.costs import NONE, Sized, billed_bytes, monthly_storage
+from imgctl.model import NONE, Sized, Variant
+from imgctl.pricing.costs import billed_bytes, monthly_storage
 from imgctl.pricing.lines import PER_THOUSAND, Line, Period, tiered, total
 from imgctl.pricing.model import database_lines
 from imgctl.pricing.plan import Group

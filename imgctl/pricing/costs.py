@@ -1,11 +1,12 @@
 """What asking, storing and delivering cost: requests, retrieval, months of storage, and bytes to viewers."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 
 from imgctl.errors import ConfigError
+from imgctl.model import NONE, Sized
 from imgctl.pricing.lines import Line, Period, Unit, counted, tiered, total, weighed
 from imgctl.pricing.prices import STANDARD, Card, CdnPlan, ClassPrices, Retrieval
 from imgctl.units import count_of
@@ -77,24 +78,6 @@ def _price(card: Card, prices: ClassPrices, operation: Operation) -> Decimal | N
 
 
 DAYS_A_MONTH = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sized:
-    """A number of objects about equally large, and their bytes together."""
-
-    objects: int = 0
-    size: int = 0
-
-    def __add__(self, other: "Sized") -> "Sized":
-        return Sized(objects=self.objects + other.objects, size=self.size + other.size)
-
-    def __sub__(self, other: "Sized") -> "Sized":
-        return Sized(objects=self.objects - other.objects, size=self.size - other.size)
-
-
-NONE = Sized()
-"""No objects."""
 
 
 def monthly_storage(

@@ -7,7 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from imgctl.pricing.costs import INSTANT, Operation, Sized, monthly_storage, request_cost, retrieval_cost
+from imgctl.model import Sized
+from imgctl.pricing.costs import INSTANT, Operation, monthly_storage, request_cost, retrieval_cost
 from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total
 from imgctl.pricing.prices import STANDARD, Card
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from imgctl.model import Sized
 from imgctl.pricing import lesson
 from imgctl.pricing.costs import (
     Operation,
-    Sized,
     flat_plan,
     monthly_cdn,
     monthly_internet,

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 
-from imgctl.model import ARCHIVE_TIERS
+from imgctl.model import ARCHIVE_TIERS, NONE, Sized
 from imgctl.pricing.costs import (
     DAYS_A_MONTH,
-    NONE,
     Operation,
-    Sized,
     early_delete,
     left_early,
     monthly_storage,

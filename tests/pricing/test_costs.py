@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.errors import ConfigError
+from imgctl.model import Sized
 from imgctl.pricing.card import load_card
 from imgctl.pricing.costs import (
     Operation,
-    Sized,
     early_delete,
     monthly_cdn,
     monthly_internet,

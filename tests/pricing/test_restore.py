@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 
 from imgctl.errors import ConfigError
+from imgctl.model import Sized
 from imgctl.pricing.card import load_card
-from imgctl.pricing.costs import Operation, Sized, request_cost, retrieval
+from imgctl.pricing.costs import Operation, request_cost, retrieval
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import Leaving, hours_words, restore_estimate
 

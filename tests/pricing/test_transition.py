@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgctl.model import Sized
 from imgctl.pricing.card import load_card
-from imgctl.pricing.costs import Sized
 from imgctl.pricing.moves import (
     Origin,
     break_even_bytes,

@@ -14,7 +14,7 @@ from typing import IO
 from uuid import UUID
 
 from imgctl.errors import ConfigError
-from imgctl.model import Image, Status, StorageClass, is_archived
+from imgctl.model import Image, Sized, Status, StorageClass, is_archived
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
@@ -28,7 +28,7 @@ from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.work.driver import drive, rendering
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.task import set_up_child
-from imgctl.pricing.costs import Sized, retrieval
+from imgctl.pricing.costs import retrieval
 from imgctl.pricing.moves import restore_estimate
 from imgctl.pricing.prices import Card
 from imgctl.run.stop import Stop

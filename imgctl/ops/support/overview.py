@@ -7,11 +7,11 @@ from datetime import datetime
 from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of
-from imgctl.model import Image, Status, Variant, VariantFormat, is_archived
+from imgctl.model import Image, Sized, Status, Variant, VariantFormat, is_archived
 from imgctl.ops.parts import Parts
 from imgctl.ops.spend import card_in_force
 from imgctl.ops.support.pairs import Paired, pairs_of
-from imgctl.pricing.costs import Sized, monthly_storage
+from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore

@@ -28,9 +28,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from imgctl.model import Status, StorageClass, Variant
+from imgctl.model import Sized, Status, StorageClass, Variant
 from imgctl.pricing.archive import Held
-from imgctl.pricing.costs import Sized
 from imgctl.store.catalog.lookups import Scope, within
 from imgctl.store.catalog.schema import SAFE, Id, PerDatabase, images, in_status, seconds_until
 

@@ -11,12 +11,12 @@ from sqlalchemy import event
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.keys import new_id
+from imgctl.model import Sized
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.proposal import Proposal, parse_move, propose
 from imgctl.ops.cost.survey import Question, plan_from, survey
 from imgctl.pricing.archive import Held
 from imgctl.pricing.card import load_card
-from imgctl.pricing.costs import Sized
 from imgctl.pricing.plan import Plan
 from imgctl.pricing.whatif import Change
 from imgctl.store.catalog.engine import Catalog
