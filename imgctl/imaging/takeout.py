@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imgctl.dates import EPOCH
@@ -14,6 +14,7 @@ LONGEST = 2**20
 # Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them, and a photo's to as many.
 _LONGEST_STEM = 46
 _LONGEST_PHOTO = 51
+_SHORTEST_CUT = 8
 _SUFFIX = ".supplemental-metadata"
 # Elsewhere than at 46 units too, where exports were unpacked by other tools: `.suppl`, `.s`, `.`.
 _SUPPLEMENT = re.compile(r"(.+)\.([a-z-]*)(\(\d{1,5}\))?", re.IGNORECASE | re.DOTALL)
@@ -26,6 +27,8 @@ _EDITED = (
     "edytowane|bearbeitet|bewerkt|編集済み|modificato|modifié|ha editado|editat|"
     "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨|"
 )
+# What phones add to the name of a copy.
+_COPY = re.compile(r"(.+)~\d{1,2}", re.DOTALL)
 _NUMBERED = re.compile(r"(.+)(\(\d{1,5}\))", re.DOTALL)
 # What the still of a Live or Motion Photo, or the original of an edited JPEG, may be.
 _STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
@@ -35,13 +38,20 @@ _STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
 class Takeout:
     """What an export says of a photo: aware UTC capture time, what its owner wrote, and where it lay in the library.
 
-    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple).
+    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple). `title` is the name that its owner
+    gave it.
     """
 
     taken_at: datetime | None = None
     description: str | None = None
     trashed: bool = False
     hidden: bool = False
+    title: str = field(default="", compare=False)
+
+    def is_titled(self, photo: str) -> bool:
+        """Whether the file of this name may be the photo of that title: cut, and without what no file name may hold."""
+        bare, _ = _numbered(photo.rpartition(".")[0] or photo)
+        return bool(bare) and _plain(self.title).startswith(_plain(bare))
 
 
 NO_TAKEOUT = Takeout()
@@ -71,6 +81,14 @@ def sidecar_names(photo: str) -> list[str]:
     return [f"{name}.json" for name in dict.fromkeys(names)]
 
 
+def cut_names(photo: str) -> list[str]:
+    """The names that the JSON file has where something else cut them: they prove nothing but by the `title` in it."""
+    stem, dot, extension = photo.rpartition(".")
+    bare, number = _numbered(stem) if stem else (photo, "")
+    whole = f"{bare}{dot}{extension}"
+    return [f"{whole[:length]}{number}.json" for length in range(len(whole) - 1, _SHORTEST_CUT - 1, -1)]
+
+
 def without_supplement(name: str) -> str:
     """The name of a JSON file as if Takeout had not added `.supplemental-metadata`, in however many letters."""
     found = _SUPPLEMENT.fullmatch(name[: -len(".json")]) if name.lower().endswith(".json") else None
@@ -98,6 +116,8 @@ def _originals(stem: str, ending: str) -> Iterator[tuple[str, str]]:
     end = "" if _units(bare + ending) >= _LONGEST_PHOTO else "|"
     if original and word and f"|{word.lower()}{end}" in _EDITED:
         yield (original, number) if number else _numbered(original)
+    if found := _COPY.fullmatch(bare):
+        yield found[1], number
 
 
 def _names(bare: str, number: str, ending: str) -> Iterator[str]:
@@ -112,6 +132,10 @@ def _names(bare: str, number: str, ending: str) -> Iterator[str]:
         if number and cut(bare + ending) != bare + ending:
             # The number told photos apart whose names were cut to the same; the JSON's own name was cut shorter.
             yield cut(bare + ending)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.]", "_", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _units(name: str) -> int:
@@ -141,11 +165,13 @@ def read_takeout(data: bytes) -> Takeout:
         return NO_TAKEOUT
     description = value.get("description")
     text = description.strip() if isinstance(description, str) else ""
+    title = value.get("title")
     return Takeout(
         taken_at=_moment(value["photoTakenTime"]),
         description=text or None,
         trashed=value.get("trashed") is True,
         hidden=value.get("archived") is True,
+        title=title if isinstance(title, str) else "",
     )
 
 

@@ -13,7 +13,7 @@ from imgctl.imaging.metadata.photoshop import IPTC, read_iptc, resources
 from imgctl.imaging.metadata.xmp import LONGEST, NO_XMP, Xmp, read_xmp
 from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.source import Contents, in_memory
-from imgctl.imaging.takeout import NO_TAKEOUT, read_takeout, sidecar_names
+from imgctl.imaging.takeout import NO_TAKEOUT, Takeout, read_takeout, sidecar_names
 from tests.imaging.metadata import dataset, described, exif_block, jpeg, resource, xmp_packet
 
 
@@ -245,3 +245,17 @@ def test_any_name_is_read_without_an_error(name: str) -> None:
     moment = name_moment(name)
 
     assert moment is None or moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("photo", "title", "is_it"),
+    [
+        ("Screenshot_1_abb9c80(1).jpg", "Screenshot_1_abb9c8060a0a12c5.jpg", True),
+        ("One _ Two.jpg", "One & Two.jpg", True),
+        ("IMG_1200001.jpg", "IMG_120000.jpg", False),
+        ("IMG_1200001.jpg", "", False),
+        ("(1).jpg", "anything.jpg", False),
+    ],
+)
+def test_a_title_tells_whose_json_it_is(photo: str, title: str, *, is_it: bool) -> None:
+    assert Takeout(title=title).is_titled(photo) is is_it

@@ -17,6 +17,7 @@ NEO = f"{GITHUB}Xentraxx/GooglePhotosTakeoutHelper_Neo/issues/"
 GO_NOTES = f"{GITHUB}simulot/immich-go/blob/2e5607a/docs/misc/google-takeout.md"
 GO_NAMES = f"{GITHUB}simulot/immich-go/blob/2e5607a/adapters/googlePhotos/matcher_test.go"
 FIXER = f"{GITHUB}J4NS-R/gp-takeout-json-fix/blob/main/README.md"
+STRUCTURE = f"{GITHUB}papa-vova/gphotos-321sync/blob/1409c4a/Google_Takeout_Structure.md"
 SMILES = "😀😃😄😁😆😅😂🤣🥲☺️😊😇🙂🙃😉😌😍🥰😘😗😙😚😋"
 LONG = "123456789123456789123456789123456_DSCN0091"
 
@@ -90,6 +91,14 @@ TAKEOUT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         f"{GITHUB}TheLastGimbus/GooglePhotosTakeoutHelper/pull/449",
         "IMG_20120216_094018.jpg.s.json",
         ("IMG_20120216_094018.jpg",),
+    ),
+    (FIXER, "IMG_123456790.j.json", ("IMG_123456790.jpg",)),
+    (STRUCTURE, "Screenshot_2022-04-21_abb9c8060a0a(1).json", ("Screenshot_2022-04-21_abb9c8060a0a1(1).jpg",)),
+    # Cut where the photo's own name is not.
+    (
+        STRUCTURE,
+        "Screenshot_2024-01-14-14-13-33-16_948cd9899890.json",
+        ("Screenshot_2024-01-14-14-13-33-16_948cd9899890cbd5c2798760b2b95377.jpg",),
     ),
     # The number of a name that came up before moves to the end, or not, or stands twice.
     (f"{HELPER}59", "IMG_4081.JPG(1).json", ("IMG_4081(1).jpg",)),
@@ -180,6 +189,7 @@ TAKEOUT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("DSC_2-ha editado.jpg", "DSC_2-edytowane.jpg", "DSC_2-編集済み.jpg"),
     ),
     (f"{NEO}29", f"{LONG}.JPG.json", (f"{LONG}.JPG", f"{LONG}-ha e.JPG")),
+    (STRUCTURE, "IMG20240221145914.jpg.supplemental-metadata.json", ("IMG20240221145914~2.jpg",)),
     # The film of a Live or Motion Photo shares that of the still.
     (f"{HELPER}180", "IMG_4573.HEIC.json", ("IMG_4573.HEIC", "IMG_4573.mp4")),
     (f"{HELPER}92", "IMG_0503.HEIC.supplemental-metadata.json", ("IMG_0503.HEIC", "IMG_0503.MP4")),
@@ -199,6 +209,12 @@ TAKEOUT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (f"{GO}634", "MVIMG_20180722_120942.jpg.json", ("MVIMG_20180722_120942.jpg", "MVIMG_20180722_120942")),
 )
 """Who met it, the file that Takeout wrote, and the photos and films that it describes."""
+
+TITLES = {
+    "IMG_123456790.j.json": "IMG_123456790.jpg",
+    "Screenshot_2022-04-21_abb9c8060a0a(1).json": "Screenshot_2022-04-21_abb9c8060a0a12c5ac89e934e52a2f4f.jpg",
+}
+"""What is in the JSON files whose names alone prove nothing."""
 
 ALBUM_JSON = ("metadata.json", "métadonnées.json", "Metadaten.json", "метаданные.json")
 """What describes an album (GO_NOTES, "Some key file names are spelled in the user language")."""
@@ -253,7 +269,7 @@ def picture(name: str, serial: int) -> bytes:
     return encoded(quadrants(64 + 2 * (serial % 50), 48 + 2 * (serial // 50)), kind)
 
 
-def about(taken_at: datetime | None, text: str = "", *, flag: str = "") -> str:
+def about(taken_at: datetime | None, text: str = "", *, flag: str = "", title: str = "x") -> str:
     """A JSON of Takeout; where it was taken is in it too, and must get nowhere."""
     place = {
         "latitude": 48.8583736,
@@ -263,7 +279,7 @@ def about(taken_at: datetime | None, text: str = "", *, flag: str = "") -> str:
         "longitudeSpan": 0.0,
     }
     seconds = str(int(taken_at.timestamp())) if taken_at else "0"
-    told: dict[str, object] = {"title": "x", "description": text, "photoTakenTime": {"timestamp": seconds}}
+    told: dict[str, object] = {"title": title, "description": text, "photoTakenTime": {"timestamp": seconds}}
     if flag:
         told[flag] = True
     return json.dumps(told | {"geoData": place, "geoDataExif": place, "people": [{"name": "Ada"}]})
@@ -281,7 +297,9 @@ def write_takeout(place: Path) -> list[Told]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(one.content)
     for number, (_, sidecar, _) in enumerate(TAKEOUT):
-        (place / folder(number) / sidecar).write_text(about(moment(number), caption(number)))
+        (place / folder(number) / sidecar).write_text(
+            about(moment(number), caption(number), title=TITLES.get(sidecar, "x"))
+        )
     for number, name in enumerate(ALBUM_JSON):
         (place / folder(number) / name).write_text(json.dumps({"title": "Summer", "description": "not a photo's"}))
     return told

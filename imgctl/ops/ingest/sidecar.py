@@ -15,6 +15,7 @@ from imgctl.imaging.photo_details import agreed, is_photo_details, read_photo_de
 from imgctl.imaging.takeout import (
     NO_TAKEOUT,
     Takeout,
+    cut_names,
     read_takeout,
     sidecar_names,
     still_names,
@@ -124,7 +125,11 @@ class SidecarFiles:
         found = names if listing is None else listing.json.there(names)
         # An album's own JSON may have the name of a photo's.
         told = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=takeout.LONGEST))
-        return next((one for one in told if one != NO_TAKEOUT), NO_TAKEOUT)
+        first = next((one for one in told if one != NO_TAKEOUT), NO_TAKEOUT)
+        if first != NO_TAKEOUT or listing is None:
+            return first
+        cut = self._contents(f"{directory}{slash}", listing.json.there(cut_names(name)), longest=takeout.LONGEST)
+        return next((one for one in map(read_takeout, cut) if one.is_titled(name)), NO_TAKEOUT)
 
     def photo_details(self, path: str) -> Takeout:
         """What Apple's `Photo Details.csv` beside the photo says."""
