@@ -1,5 +1,6 @@
 """What readers hand over to the one that checks it, a batch at a time."""
 
+import time
 from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
 from typing import TypeAlias
@@ -57,12 +58,16 @@ class HandOver:
                 return
 
     def _taken(self) -> Iterator["Item | _Ended"]:
-        try:
-            yield self._queue.get(timeout=IDLE_SECONDS)
-            for _ in range(BATCH - 1):
-                yield self._queue.get_nowait()
-        except Empty:
-            return
+        """A batch, or what comes within IDLE_SECONDS: a query and a listing for many cost what they cost for one."""
+        until = time.monotonic() + IDLE_SECONDS
+        for _ in range(BATCH):
+            try:
+                one = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                return
+            yield one
+            if isinstance(one, _Ended):
+                return
 
     def _put(self, item: "Item | _Ended") -> bool:
         while not self._closed:

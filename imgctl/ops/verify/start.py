@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from imgctl.config.settings import Settings
 from imgctl.ops.ingest.original import Prepared
@@ -113,10 +114,15 @@ def verifying(
 
         places = {
             "catalog": parts.catalog.place,
-            "store": settings.store.url,
-            "endpoint_url": settings.store.endpoint_url,
+            "store": _without_password(settings.store.url),
+            "endpoint_url": _without_password(settings.store.endpoint_url),
         }
         yield Verification(outcomes=stack.enter_context(closing(outcomes())), places=places)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
