@@ -63,6 +63,8 @@ def _upload(place: Path, port: int, store: str) -> Spent:
     environment = client_environment() | {
         "IMGCTL_SOURCE_OLD_URL": "s3://old/in",
         "IMGCTL_SOURCE_OLD_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        # What is found out grows with the length of a run, and each put in flight takes memory.
+        "IMGCTL_UPLOAD_CONCURRENCY": "16",
         "IMGCTL_UPLOAD_JOURNAL": str(place / "journal"),
         "IMGCTL_CATALOG_URL": f"sqlite:///{place}/catalog.db",
         "IMGCTL_STORE_URL": "s3://bench",

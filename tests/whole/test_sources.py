@@ -113,6 +113,34 @@ def test_a_list_and_a_manifest_may_name_objects(servers: Deployment, old: Old, t
     assert [image.caption for image in servers.images()] == [None, "The pier"]
 
 
+def test_what_describes_a_listed_object_is_found(embedded: Deployment, old: Old, tmp_path: Path) -> None:
+    old.put(
+        {
+            "a/IMG(1).jpg": photo(1),
+            "a/IMG.jpg(1).json": takeout("The pier"),
+            "a/b.jpg": photo(2),
+            "a/b.xmp": xmp("A boat"),
+        }
+    )
+    (tmp_path / "list").write_text("source:old/a/IMG(1).jpg\nsource:old/a/b.jpg\n")
+
+    result = old.of(embedded).run(*UPLOAD, "--files-from", tmp_path / "list")
+
+    assert (result.code, result.summary["uploaded"]) == (0, 2), result.err
+    assert {image.caption for image in embedded.images()} == {"The pier", "A boat"}
+
+
+def test_a_listed_member_of_an_archive_says_how_to_go_on(embedded: Deployment, tmp_path: Path) -> None:
+    file = zipped(tmp_path / "a.zip", [("in/a.jpg", photo(1)), ("in/b.jpg", b"\xff\xd8 cut off")])
+
+    first = embedded.run(*UPLOAD, file, "--failed-out", tmp_path / "again")
+    listed = embedded.run("upload", "--user", str(USER), "--files-from", tmp_path / "again")
+
+    assert (first.code, first.summary["uploaded"]) == (3, 1)
+    assert listed.code == 3
+    assert f"lies in {file}: upload the archives again" in listed.err
+
+
 def test_a_source_in_the_store_is_refused(servers: Deployment) -> None:
     inside = servers.with_settings(
         SOURCE_OLD_URL=f"{servers.store.url}/old", SOURCE_OLD_ENDPOINT_URL=servers.store.endpoint_url
@@ -272,6 +300,38 @@ def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Pa
     assert found == wanted
     assert again.summary["uploaded"] == 0
     assert again.summary["present"] == sum(one[1] == "taken" for one in wanted[1])
+
+
+def test_a_manifest_may_name_urls_and_what_signs_them_is_told_to_nobody(
+    embedded: Deployment, seaweed: S3Server, tmp_path: Path
+) -> None:
+    bucket = seaweed.new_bucket()
+    for number in range(3):
+        seaweed.client().put_object(Bucket=bucket, Key=f"a b/{number}.jpg", Body=photo(number))
+    places = [{"Bucket": bucket, "Key": f"a b/{number}.jpg"} for number in (0, 1, 2, 9)]
+    urls = [seaweed.client().generate_presigned_url("get_object", Params=place, ExpiresIn=600) for place in places]
+    lines = "".join(f'"{url}",{USER},Photo {number}\n' for number, url in enumerate(urls))
+    (tmp_path / "urls.csv").write_text(f"path,user_id,caption\n{lines}http://127.0.0.1:9/x.jpg,{USER},\n")
+
+    result = embedded.run("upload", "--json", "--manifest", tmp_path / "urls.csv", "--exclude", "9.gif")
+    again = embedded.run("upload", "--json", "--manifest", tmp_path / "urls.csv")
+
+    assert (result.code, result.summary["uploaded"], result.summary["failed"]) == (3, 3, 2), result.out
+    assert (again.summary["uploaded"], again.summary["present"]) == (0, 3)
+    assert {image.caption: image.name for image in embedded.images()} == {
+        f"Photo {number}": f"{number}.jpg" for number in range(3)
+    }
+    assert "Signature" not in result.out + result.err and "Credential" not in result.out + result.err
+    assert {one["detail"] for one in again.of("file") if one["fate"] == "present"} <= {
+        f"processing as {image.id}" for image in embedded.images()
+    }
+
+
+def test_a_web_server_is_no_source_by_itself(embedded: Deployment) -> None:
+    result = embedded.run("upload", "https://example.org/photos", "--user", str(USER))
+
+    assert result.code == 2
+    assert "--manifest" in result.err
 
 
 def test_archived_objects_are_counted_in_one_line_and_never_asked_for(

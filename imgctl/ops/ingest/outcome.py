@@ -62,6 +62,7 @@ class Reason(StrEnum):
     CHANGED = "changed_while_reading"
     STORE = "store"
     SOURCE = "source"
+    IN_ARCHIVE = "in_archive"
     NOT_TRIED = "not_tried"
     NOT_CONFIRMED = "not_confirmed"
     ORIGINAL_MISSING = "original_missing"

@@ -82,8 +82,8 @@ class Listing:
 class Beside(Protocol):
     """What lies beside the files of one source. Safe in many threads."""
 
-    def listed(self, directory: str) -> Listing | None:
-        """The sidecars in a directory (empty, or ending in a slash); None where each name is to be tried."""
+    def listed(self, directory: str, photo: str) -> Listing | None:
+        """The sidecars in a directory (empty, or ending in a slash), those of one photo at least; None: try each name."""
 
     def content(self, path: str, longest: int) -> bytes | None:
         """A file's bytes, empty where they are more than `longest`; None where there is none. May raise StoreError."""
@@ -118,7 +118,7 @@ class SidecarFiles:
 
     def _takeout(self, path: str) -> Takeout:
         directory, slash, name = path.rpartition("/")
-        listing = self._beside.listed(directory + slash)
+        listing = self._beside.listed(directory + slash, name)
         if listing is not None and not listing.json.exact:
             return NO_TAKEOUT
         names = sidecar_names(name)
@@ -134,7 +134,7 @@ class SidecarFiles:
     def photo_details(self, path: str) -> Takeout:
         """What Apple's `Photo Details.csv` beside the photo says."""
         directory, slash, name = path.rpartition("/")
-        listing = self._beside.listed(directory + slash)
+        listing = self._beside.listed(directory + slash, name)
         if listing is None or not listing.tables.exact:
             return NO_TAKEOUT
         told = self._told(directory + slash, listing.tables)
@@ -158,7 +158,7 @@ class SidecarFiles:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
         names = _xmp_names(name)
-        listing = self._beside.listed(directory + slash)
+        listing = self._beside.listed(directory + slash, name)
         found = names if listing is None else listing.xmp.there(names)
         data = next(self._contents(f"{directory}{slash}", found, longest=xmp.LONGEST), b"")
         return read_xmp(data) if data else NO_XMP
@@ -166,7 +166,7 @@ class SidecarFiles:
     def describes(self, path: str) -> bool:
         """Whether a file lies beside the photo that by its name may describe it; opens none."""
         directory, slash, name = path.rpartition("/")
-        listing = self._beside.listed(directory + slash)
+        listing = self._beside.listed(directory + slash, name)
         if listing is None:
             return True
         found = chain(listing.json.there(sidecar_names(name)), listing.xmp.there(_xmp_names(name)))
@@ -195,7 +195,7 @@ class _OnDisk:
             return None
         return _content(descriptor, longest)
 
-    def listed(self, directory: str) -> Listing | None:
+    def listed(self, directory: str, photo: str) -> Listing | None:
         """None where they are too many or cannot be listed."""
         try:
             return self._listings[directory]

@@ -154,7 +154,7 @@ class _BesideMembers:
     def __init__(self, files: ArchiveFiles) -> None:
         self._files = files
 
-    def listed(self, directory: str) -> Listing:
+    def listed(self, directory: str, photo: str) -> Listing:
         return self._files.listed(directory)
 
     def content(self, path: str, longest: int) -> bytes | None:

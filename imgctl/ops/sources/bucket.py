@@ -1,10 +1,13 @@
 """A bucket as a source: listed page by page, each object read by one request."""
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from threading import Lock
 
 from imgctl.dates import EPOCH
@@ -28,6 +31,8 @@ AHEAD = 3
 _MOST_NAMES = 20_000
 _MOST_KEPT, _LONGEST_KEPT, _LONGEST_READ = 512, 64 * 2**10, 2**20
 _FAILURES = 32
+# Takeout cuts the names of its files, behind these characters.
+_SHARED = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +47,15 @@ class _Small:
 class BucketFiles:
     """The objects of a bucket below a prefix; `root` is what reports put before a key. See Source.
 
-    `own` is where in it imgctl's own store lies, whose blobs are left out; None where it does not.
+    `own` is where in it imgctl's own store lies, whose blobs are left out; None where it does not. `singly` says that its
+    files come from a list: then what lies beside each is asked for by its name.
     """
 
-    def __init__(self, bucket: Elsewhere, spools: SpoolDirectory, *, root: str, own: str | None = None) -> None:
+    def __init__(
+        self, bucket: Elsewhere, spools: SpoolDirectory, *, root: str, own: str | None = None, singly: bool = False
+    ) -> None:
         self.root = root
-        self.sidecars = SidecarFiles(_BesideKeys(self))
+        self.sidecars = SidecarFiles(_BesideOne(self) if singly else _BesideKeys(self))
         self.names = _Window()
         self._bucket = bucket
         self._spools = spools
@@ -137,6 +145,16 @@ class BucketFiles:
     def _stat(self, key: str, size: int, modified_at: datetime, etag: str) -> Stat:
         mtime_ns = (modified_at - EPOCH) // timedelta(microseconds=1) * 1000
         return Stat(size, mtime_ns, stamp_of(etag), self, place=key, pinned=bool(etag))
+
+    def starting(self, prefix: str) -> Listing:
+        """The sidecars among the first thousand keys that begin so."""
+        listing = Listing()
+        for page in islice(self._bucket.pages(prefix), 1):
+            for key in page.keys:
+                name = key.rpartition("/")[2]
+                if (names := listing.of(name)) is not None:
+                    names.add(name)
+        return listing
 
     def _forget(self, key: str) -> None:
         with self._lock:
@@ -238,12 +256,32 @@ class _BesideKeys:
     def __init__(self, files: BucketFiles) -> None:
         self._files = files
 
-    def listed(self, directory: str) -> Listing:
+    def listed(self, directory: str, photo: str) -> Listing:
         return self._files.names.listed(directory)
 
     def content(self, path: str, longest: int) -> bytes | None:
         found = self._files.small(path)
         return None if found is None else found.data if len(found.data) <= longest else b""
+
+
+class _BesideOne(_BesideKeys):
+    """The same of an object that a list names: one listing of the names that begin as its own does."""
+
+    def __init__(self, files: BucketFiles) -> None:
+        super().__init__(files)
+        self._listings: OrderedDict[str, Listing] = OrderedDict()
+
+    def listed(self, directory: str, photo: str) -> Listing:
+        # Numbers and marks of edited copies stand behind what all the names of a photo begin with.
+        stem = photo.rpartition(".")[0] or photo
+        prefix = directory + re.sub(r"\(\d+\)$|-[^-]*$", "", re.sub(r"\(\d+\)$", "", stem) or stem)[:_SHARED]
+        if (known := self._listings.get(prefix)) is not None:
+            return known
+        listing = self._listings[prefix] = self._files.starting(prefix)
+        while len(self._listings) > _MOST_KEPT:
+            with suppress(KeyError):
+                self._listings.popitem(last=False)
+        return listing
 
 
 def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutcome:

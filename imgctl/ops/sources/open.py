@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from imgctl.ops.sources.bucket import BucketFiles
     from imgctl.ops.sources.members import Part
 
-_NAMED = re.compile(r"(?:(s3|gs|az)://|source:)", re.IGNORECASE)
+_NAMED = re.compile(r"(?:(s3|gs|az|https?)://|source:)", re.IGNORECASE)
+_WEB = re.compile(r"https?://", re.IGNORECASE)
 
+_ARCHIVE = re.compile(r"\.(?:zip|tar|tgz|tar\.gz|tbz2|tar\.bz2|txz|tar\.xz)/", re.IGNORECASE)
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 
 
@@ -35,6 +37,16 @@ def is_named(text: str) -> bool:
 def is_archive(path: str) -> bool:
     """Whether a user names an archive by this."""
     return path.lower().endswith(ARCHIVES) and not os.path.isdir(path)  # noqa: PTH112
+
+
+def in_archive(path: str) -> FileOutcome | None:
+    """The outcome of a list's line that names a member of an archive, as a run over the archive reports it."""
+    for found in _ARCHIVE.finditer(path):
+        if os.path.isfile(archive := path[: found.end() - 1]):  # noqa: PTH113  # a str keeps bytes that are no UTF-8
+            # What describes it may lie in any other part.
+            detail = f"lies in {archive}: upload the archives again, all of them; what is safe is not read again"
+            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.IN_ARCHIVE, detail=detail)
+    return None
 
 
 class Sources:
@@ -50,7 +62,7 @@ class Sources:
         self._archived: list[ArchiveFiles] = []
         self._settings = settings or Settings()
         self._spools: SpoolDirectory | None = None
-        self._opened: dict[str, BucketFiles] = {}
+        self._opened: dict[tuple[str, bool], BucketFiles] = {}
 
     def open(self, names: Iterable[str]) -> list[Source]:
         """The sources of these names, in their order; UsageError or ConfigError for one that cannot be meant."""
@@ -58,6 +70,9 @@ class Sources:
         paths: list[str] = []
         parts: list[Part] = []
         for name in names:
+            if _WEB.match(name):
+                hint = "name its files in a list or a manifest: --files-from, --manifest"
+                raise UsageError("nobody lists the files of a web server", hint=hint)
             if is_named(name):
                 distant.append(self._distant(name))
             elif (part := _part_of(name)) is not None:
@@ -69,14 +84,28 @@ class Sources:
 
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """The file that a list or a manifest names by a url."""
+        if _WEB.match(name):
+            return self._on_the_web(name, rules, user_id)
         head, separator, place = _split(name)
         try:
-            source = self._distant(f"{head}{separator}")
+            source = self._distant(f"{head}{separator}", singly=True)
         except ImgctlError as error:
             return FileOutcome(path=name, fate=Fate.FAILED, reason=Reason.SOURCE, detail=error.line)
         if (away := rules.listed_away(name, place)) is not None:
             return away
         return replace(Unseen(source, source.look, rules).named(name, place), user_id=user_id)
+
+    def _on_the_web(self, url: str, rules: Rules, user_id: UUID | None) -> SourceFile | FileOutcome:
+        from imgctl.ops.sources.web import WebFile, place_of, public
+
+        try:
+            path, place = public(url), place_of(url)
+        except ValueError as error:
+            return FileOutcome(path=url, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=f"invalid url: {error}")
+        if (away := rules.listed_away(path, place)) is not None:
+            return away
+        file = WebFile(url, self._spooling())
+        return replace(Unseen(file, file.look, rules).named(path, place), user_id=user_id)
 
     def close(self) -> None:
         """Drop what was spooled and noted."""
@@ -96,12 +125,12 @@ class Sources:
         self._spools = self._spools or SpoolDirectory("")
         return self._spools
 
-    def _distant(self, name: str) -> "BucketFiles":
-        if name not in self._opened:
-            self._opened[name] = self._open_distant(name)
-        return self._opened[name]
+    def _distant(self, name: str, *, singly: bool = False) -> "BucketFiles":
+        if (name, singly) not in self._opened:
+            self._opened[name, singly] = self._open_distant(name, singly=singly)
+        return self._opened[name, singly]
 
-    def _open_distant(self, name: str) -> "BucketFiles":
+    def _open_distant(self, name: str, *, singly: bool) -> "BucketFiles":
         from imgctl.ops.sources.bucket import BucketFiles
         from imgctl.store.blobs.elsewhere import open_elsewhere
 
@@ -112,7 +141,7 @@ class Sources:
             hint = "what lies in the store's own bucket is copied there by imgctl insert"
             raise UsageError(f"{name} lies in the store itself, {self._settings.store.url}", hint=hint)
         self.distant = True
-        return BucketFiles(bucket, self._spooling(), root=root, own=own)
+        return BucketFiles(bucket, self._spooling(), root=root, own=own, singly=singly)
 
 
 def _part_of(path: str) -> "Part | None":

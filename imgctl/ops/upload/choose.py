@@ -11,7 +11,7 @@ from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import Source, SourceFile
-from imgctl.ops.sources.open import Sources, is_named
+from imgctl.ops.sources.open import Sources, in_archive, is_named
 from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.order import STDIN, Selection, check
@@ -82,7 +82,7 @@ def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
             try:
                 path, info = _found(path, follow_links=rules.follow_links)
             except (OSError, ValueError) as error:
-                yield refused(path, error)
+                yield in_archive(path) or refused(path, error)
                 continue
             if stat.S_ISDIR(info.st_mode):
                 yield from _listed_directory(path, place, rules, sources.local)

@@ -12,6 +12,7 @@ from imgctl.errors import BlobMissing, ConfigError
 from imgctl.store.blobs.base import Blob, is_portable
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3_blobs import pages_of
 from imgctl.store.blobs.s3_connect import bucket_and_prefix, certificates
 from imgctl.store.blobs.s3_errors import Target, failure_of
 
@@ -50,8 +51,8 @@ class Elsewhere(Protocol):
     def endpoint(self) -> str:
         """Where it is."""
 
-    def pages(self) -> Iterator[Page]:
-        """All objects with their classes, up to a thousand a page and a request."""
+    def pages(self, beginning: str = "") -> Iterator[Page]:
+        """All objects with their classes, or those whose keys begin so, up to a thousand a page and a request."""
 
     def head(self, key: str) -> Blob | None:
         """One object with its class, or None."""
@@ -85,8 +86,8 @@ class S3Elsewhere:
     def endpoint(self) -> str:
         return self._store.bucket.where.endpoint
 
-    def pages(self) -> Iterator[Page]:
-        return self._store.pages("", "")
+    def pages(self, beginning: str = "") -> Iterator[Page]:
+        return pages_of(self._store.bucket, prefix=beginning)
 
     def head(self, key: str) -> Blob | None:
         return self._store.details(key)
@@ -119,12 +120,14 @@ class CloudElsewhere:
     def endpoint(self) -> str:
         return self._settings.endpoint_url or f"{_PROVIDERS[self._scheme]} {self._settings.account}".rstrip()
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self, beginning: str = "") -> Iterator[Page]:
+        whole = self.prefix + beginning
         found = self._asked(
-            "", lambda: iter(obstore.list(self._store, self.prefix.rstrip("/") or None, chunk_size=1000))
+            "",
+            lambda: iter(obstore.list(self._store, whole[: whole.rfind("/") + 1].rstrip("/") or None, chunk_size=1000)),
         )
         while (some := self._asked("", lambda: next(found, None))) is not None:
-            mine = [one for one in some if one["path"].startswith(self.prefix)]
+            mine = [one for one in some if one["path"].startswith(whole)]
             yield Page(
                 tuple(one["path"][len(self.prefix) :] for one in mine),
                 tuple(one["size"] for one in mine),
