@@ -87,9 +87,9 @@ WORK = (
 # Called for each file, or nearly.
 REPEATED = (
     "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "_release", "outcome",
-    "new_row", "submit", "_offer", "_put_ended",
+    "new_row", "_offer", "_put_ended",
 )  # fmt: skip
-WHILE_PUTS_HANG = ("imgctl.ops.ingest.loop.Ingest._gather", "imgctl.ops.ingest.puts.Putters.submit")
+WHILE_PUTS_HANG = ("imgctl.ops.ingest.loop.Ingest._gather", "imgctl.ops.ingest.loop.Ingest._offer")
 
 
 def _assert_ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:
