@@ -124,13 +124,18 @@ class Image:
     name: str | None = None
 
     def key(self, role: str) -> str | None:
-        """The key that the row names for `role` (`original`, `thumb`, `medium`, `full`), or None."""
+        """The key that the row names for `role` (`original`, `thumb`, `medium`, `full`), or None; a variant that is named is safe."""
         key: str | None = getattr(self, f"{role}_key")
         return key
 
-    def variant_key(self, variant: Variant) -> str | None:
-        """The key under which `variant` is known to be safe, or None."""
-        return self.key(variant)
+    def is_held(self, now: datetime) -> bool:
+        """Whether some worker or move holds the row at that time, by the database's clock."""
+        return self.leased_until is not None and self.leased_until >= now
+
+    def awaits_restore(self, now: datetime) -> bool:
+        """Whether the row says that its original is archived, and not restored by then."""
+        restored = self.restored_until is not None and self.restored_until > now
+        return is_archived(self.storage_class) and not restored
 
 
 IMAGE_COLUMNS = tuple(field.name for field in fields(Image))

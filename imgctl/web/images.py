@@ -233,7 +233,7 @@ def get_blob(
     """Fetch a variant by a link from this server. Only the signature counts: no token is needed."""
     left = state.links.check(image_id, variant, expires=expires, signature=signature)
     image = owned(state.parts, image_id)
-    key = image.variant_key(variant)
+    key = image.key(variant)
     if key is None:
         raise ImageMissing(f"image {image_id} has no {variant}", hint="GET /images/{id} says what there is")
     store = state.parts.store

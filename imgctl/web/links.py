@@ -35,7 +35,7 @@ class Links:
 
     def variant(self, image: Image, variant: Variant) -> str | None:
         """Where a variant can be fetched, None while it is not there."""
-        key = image.variant_key(variant)
+        key = image.key(variant)
         if key is None:
             return None
         if self.own:

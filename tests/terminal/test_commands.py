@@ -101,7 +101,7 @@ def _rows(deployment: Deployment) -> list[tuple[object, ...]]:
     if not (deployment.directory / "catalog.db").exists():
         return []
     return sorted(
-        (one.sha256 or b"", one.status, one.storage_class, *(bool(one.variant_key(variant)) for variant in Variant))
+        (one.sha256 or b"", one.status, one.storage_class, *(bool(one.key(variant)) for variant in Variant))
         for one in deployment.images()
     )
 

@@ -166,7 +166,7 @@ def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: S
 
 def variant_keys(images: Iterable[Image]) -> set[str]:
     """The keys of every variant that a row names."""
-    keys = (image.variant_key(variant) for image in images for variant in Variant)
+    keys = (image.key(variant) for image in images for variant in Variant)
     return {key for key in keys if key is not None}
 
 

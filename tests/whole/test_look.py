@@ -53,7 +53,7 @@ def test_good_variants_are_no_finding(filled: Deployment) -> None:
 @pytest.mark.parametrize("variant", list(Variant))
 def test_a_variant_of_another_picture_is_found(filled: Deployment, how: str, variant: Variant) -> None:
     store, images = filled.open_store(), filled.images()
-    key, other = str(images[1].variant_key(variant)), str(images[4].variant_key(variant))
+    key, other = str(images[1].key(variant)), str(images[4].key(variant))
     picture = Image.open(BytesIO(store.get(key)))
     bodies = {
         "swapped": store.get(other),

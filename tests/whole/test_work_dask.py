@@ -28,7 +28,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _variants(deployment: Deployment, image: Image) -> dict[str, bytes]:
     store = deployment.open_store()
-    return {variant: store.get(image.variant_key(variant) or "") for variant in Variant}
+    return {variant: store.get(image.key(variant) or "") for variant in Variant}
 
 
 def test_a_cluster_makes_what_local_processes_make(

@@ -84,7 +84,7 @@ def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[F
 
     `busy` says that some worker holds some row.
     """
-    if image.leased_until is not None and image.leased_until > rules.now:
+    if image.is_held(rules.now):
         return
     photo = _Photo(image, blobs, rules)
     yield from photo.stuck(busy=busy)
@@ -203,9 +203,8 @@ class _Photo:
 
     def _waits_for(self, *, busy: bool) -> tuple[Why, str]:
         image = self._image
-        restored = image.restored_until is not None and image.restored_until > self._rules.now
         times = count_of(image.attempts, "time")
-        if is_archived(image.storage_class) and not restored:
+        if image.awaits_restore(self._rules.now):
             detail = f"the original is {image.storage_class}: no worker can read it before a restore"
             return Why.WAITING_FOR_RESTORE, detail
         if image.error:

@@ -25,7 +25,7 @@ from imgctl.errors import (
 from imgctl.imaging.formats import Format
 from imgctl.imaging.probe import Header, recognise
 from imgctl.model import Image, Status, StorageClass
-from imgctl.ops.backfill.order import Shard, in_shard, unreadable
+from imgctl.ops.backfill.order import Shard, in_shard
 from imgctl.ops.ingest.describe import Description, TakenFrom, describe
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ranges import in_store
@@ -118,7 +118,7 @@ class Reader:
 
     def look(self, now: datetime, image: Image, path: str | None) -> Looked:
         """What is to be written of one row: from its original, or from a sidecar alone where that cannot be read."""
-        cold = unreadable(image, now)
+        cold = image.awaits_restore(now)
         if not cold and not self.order.reads:
             return Looked(image=image, outcome=Outcome(id=image.id, fate=Fate.PLANNED, size=image.bytes or 0))
         header: Header | None = None

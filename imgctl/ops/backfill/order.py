@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from imgctl.errors import KeyShapeError
 from imgctl.keys import key_of, parse_key
-from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat, is_archived
+from imgctl.model import Image, Status, StorageClass, Variant, VariantFormat
 from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.backfill import SHARD_DIGITS
 
@@ -96,7 +95,7 @@ def wanted(image: Image, selection: Selection, *, gone: AbstractSet[Variant] = N
     stale = selection.mode is Mode.STALE and image.recipe != selection.recipe
     if stale or selection.mode is Mode.FORCE:
         return selection.variants
-    return tuple(one for one in selection.variants if image.variant_key(one) is None or one in gone)
+    return tuple(one for one in selection.variants if image.key(one) is None or one in gone)
 
 
 def in_shard(image_id: UUID, shard: Shard | None) -> bool:
@@ -118,21 +117,10 @@ def may_be_left(image: Image) -> bool:
     return leased and image.storage_class in (None, StorageClass.STANDARD)
 
 
-def is_held(image: Image, clock: datetime) -> bool:
-    """Whether a row is leased."""
-    return image.leased_until is not None and image.leased_until >= clock
-
-
-def unreadable(image: Image, clock: datetime) -> bool:
-    """Whether the row says that its original is archived and not restored by now."""
-    restored = image.restored_until is not None and image.restored_until > clock
-    return is_archived(image.storage_class) and not restored
-
-
 def superseded(image: Image, keys: Iterable[str]) -> list[str]:
     """The variants' keys that the row named until `keys` took their place; never an original's, never another image's."""
     kept = set(keys)
-    return [key for one in Variant if (key := image.variant_key(one)) and key not in kept and _is_variant(key, image)]
+    return [key for one in Variant if (key := image.key(one)) and key not in kept and _is_variant(key, image)]
 
 
 def leftovers(image_id: UUID, *, named: AbstractSet[str], prefix: str) -> list[str]:

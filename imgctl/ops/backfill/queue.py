@@ -194,7 +194,7 @@ class ReadyRows:
 
 def _named(image: Image, keys: Mapping[Variant, str]) -> set[str]:
     """The variants' keys that a row names once it names `keys` too."""
-    return {key for one in Variant if (key := keys.get(one) or image.variant_key(one))}
+    return {key for one in Variant if (key := keys.get(one) or image.key(one))}
 
 
 def _job_of(image: Image, one: Candidate) -> Job:

@@ -17,9 +17,7 @@ from imgctl.ops.backfill.order import (
     ImageOutcome,
     Mode,
     in_shard,
-    is_held,
     may_be_left,
-    unreadable,
     wanted,
 )
 from imgctl.ops.parts import Parts
@@ -147,9 +145,9 @@ class Search:
             if not variants and not (may_be_left(image) and in_shard(image.id, selection.shard)):
                 continue
             one = Candidate(image=image, variants=variants, died=image.leased_until is not None)
-            if is_held(image, now):
+            if image.is_held(now):
                 found.held.append(image.id)
-            elif variants and unreadable(image, now):
+            elif variants and image.awaits_restore(now):
                 cold.append(one)
             else:
                 found.candidates.append(one)
@@ -175,7 +173,7 @@ class Search:
 def _gone(row: RowBlobs) -> frozenset[Variant]:
     """The variants that the row names and the store lacks, or has empty."""
     image = row.image
-    keys = {one: image.variant_key(one) for one in Variant}
+    keys = {one: image.key(one) for one in Variant}
     there = {one: row.blob(key) for one, key in keys.items()}
     return frozenset(one for one, blob in there.items() if keys[one] and (blob is None or blob.size == 0))
 

@@ -84,8 +84,7 @@ class Evidence:
     @property
     def held(self) -> bool:
         """Whether a worker holds the row right now."""
-        until = self.row.leased_until if self.row else None
-        return until is not None and until > self.now
+        return self.row is not None and self.row.is_held(self.now)
 
     @property
     def safe(self) -> bool:

@@ -138,11 +138,7 @@ def write_down(connection: Connection, decisions: Sequence[Decision]) -> set[int
         mine = {place: one for place, one in enumerate(decisions) if one.finding.role == variant}
         named = sql.name_variant(connection, variant, _rows(one for one in mine.values() if one.do is Do.REBIND))
         # A requeued image loses the name of what is not there as well.
-        gone = (
-            one
-            for one in mine.values()
-            if one.do in (Do.UNNAME, Do.REQUEUE) and _row(one).variant_key(variant) == one.key
-        )
+        gone = (one for one in mine.values() if one.do in (Do.UNNAME, Do.REQUEUE) and _row(one).key(variant) == one.key)
         unnamed = sql.unname_variant(connection, variant, _rows(gone))
         done = {Do.REBIND: named, Do.UNNAME: unnamed}
         changed |= {place for place, one in mine.items() if _row(one).id in done.get(one.do, ())}

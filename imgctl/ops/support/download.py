@@ -72,7 +72,7 @@ def _keys(image: Image) -> Iterator[tuple[str, str]]:
     if image.original_key and image.status is not Status.UPLOADING:
         yield ORIGINAL, image.original_key
     for variant in Variant:
-        if key := image.variant_key(variant):
+        if key := image.key(variant):
             yield variant, key
 
 

@@ -45,7 +45,7 @@ def link(settings: Settings, store: BlobStore, image: Image, need: Need) -> Link
     if need.role == ORIGINAL:
         return _original(settings, store, image, need)
     variant = Variant(need.role) if need.role else serving(image, settings.variants.recipe(), width=need.width)
-    key, base = image.variant_key(variant), settings.links.cdn
+    key, base = image.key(variant), settings.links.cdn
     if key is None:
         raise ImgctlError(
             f"image {image.id} is {image.status} and has no {variant}", hint=f"imgctl show {image.id} says why"
@@ -118,7 +118,7 @@ def offers(image: Image, recipe: Recipe) -> list[Offer]:
     """The variants that the row knows to be safe, smallest first."""
     found = []
     for spec in sorted(recipe.variants, key=lambda one: one.max_edge_px):
-        if image.variant_key(spec.variant) is None:
+        if image.key(spec.variant) is None:
             continue
         edge = spec.max_edge_px
         width, height = fit(image.width, image.height, edge) if image.width and image.height else (0, 0)

@@ -166,7 +166,7 @@ def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attem
 
 
 def _advice_processing(image: Image, original: Blob, *, now: datetime, max_attempts: int) -> Advice:
-    if image.leased_until is not None and image.leased_until > now:
+    if image.is_held(now):
         why = f" (last error: {image.error})" if image.error else ""
         return Advice(ok=True, text=f"a worker has it, or it waits for its next try{why}")
     if image.attempts - image.forgiven >= max_attempts:

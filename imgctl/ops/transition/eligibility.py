@@ -77,11 +77,10 @@ class Eligibility:
 
     def judge_row(self, image: Image, *, now: datetime) -> Verdict | None:
         """The verdict where the row alone suffices, else None; `now` is the database's."""
-        leased = image.leased_until is not None and image.leased_until > now
         promised = image.storage_class == self._policy.to
         if image.status is not Status.READY:
             return _refused(image, _NOT_READY[image.status], f"the row is {image.status}")
-        if leased:
+        if image.is_held(now):
             detail = "another transition moves it" if promised else "a worker holds it"
             refusal = Refusal(Reason.LEASED, detail)
             return Verdict(image=image, refusal=refusal, under_way=promised)
@@ -89,7 +88,7 @@ class Eligibility:
             return _refused(image, Reason.ALREADY_THERE, f"the row says {self._policy.to}")
         if image.original_key is None or image.bytes is None:
             return _refused(image, Reason.ORIGINAL_MISSING, "the row names no original")
-        missing = [variant for variant in Variant if image.variant_key(variant) is None]
+        missing = [variant for variant in Variant if image.key(variant) is None]
         return _refused(image, Reason.VARIANT_MISSING, f"the row has no {missing[0]}") if missing else None
 
     def judge(self, row: RowBlobs) -> Verdict:
@@ -147,7 +146,7 @@ class Eligibility:
 
 def _of_variants(row: RowBlobs) -> Refusal | None:
     for variant in Variant:
-        key = row.image.variant_key(variant)
+        key = row.image.key(variant)
         blob = row.blob(key)
         if blob is None:
             return Refusal(Reason.VARIANT_MISSING, f"the store has no {key}")

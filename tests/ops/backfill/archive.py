@@ -139,6 +139,6 @@ def _put(parts: Parts, row: Image, sort: Sort, number: int) -> None:
         if sort.restored:
             cold.restore(key, tier=Tier.BULK, days=3)
     for variant in Variant:
-        named = row.variant_key(variant)
+        named = row.key(variant)
         if named and variant not in sort.missing:
             parts.store.replace(named, b"" if variant in sort.empty else b"old", content_type="image/jpeg")

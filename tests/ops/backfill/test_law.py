@@ -114,7 +114,7 @@ def _check_row(before: Snapshot, after: Snapshot, row: Image, sort: Sort, built:
 
 def _keys(row: Image, after: Snapshot, before: Snapshot) -> list[str]:
     """The keys that may hold something: those named, but for what was missing and not built."""
-    named = [row.original_key, *(row.variant_key(one) for one in Variant)]
+    named = [row.original_key, *(row.key(one) for one in Variant)]
     return [key for key in named if key and key in after.blobs]
 
 

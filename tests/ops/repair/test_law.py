@@ -24,7 +24,7 @@ LEFT = {Code.MISSING_ORIGINAL, Code.EMPTY_BLOB, Code.SIZE_MISMATCH, Code.FAILED,
 
 
 def key_for(image: Image, variant: Variant) -> str:
-    return image.variant_key(variant) or ""
+    return image.key(variant) or ""
 
 
 def swap(archive: Archive, image: Image) -> None:
