@@ -14,10 +14,9 @@ from imgctl.errors import ExitCode, UsageError
 from imgctl.model import ARCHIVE_TIERS
 from imgctl.ops.lookup import find_image
 from imgctl.ops.parts import open_parts
-from imgctl.ops.restore.job import RestoreJob
+from imgctl.ops.restore.job import RestoreJob, Round
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
-from imgctl.ops.restore.wait import Round
 from imgctl.ops.spend import terms
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Billing, Estimate

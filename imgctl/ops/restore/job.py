@@ -1,23 +1,43 @@
 """One run of a restore: survey, price, ask or write a plan, and wait where that is wanted."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from imgctl.ops.parts import Parts
-from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.ask import move_back, request
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.plan import planned
 from imgctl.ops.restore.survey import Survey, status, survey
-from imgctl.ops.restore.wait import Round, first_look_seconds, wait
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.rows import Chosen, pages
 from imgctl.ops.spend import Terms, agree
 from imgctl.ops.tally import Tally
+from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Estimate
+from imgctl.pricing.prices import Card
+from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of
 
 POLL_SECONDS = 60.0
+SECONDS_AN_HOUR = 3600
+# Where a price card gives no least time, as for DEEP_ARCHIVE, a quarter of the most.
+SHARE_OF_MOST = Decimal("0.25")
+LEAST_SECONDS = 15.0
+MOST_SECONDS = 1800.0
+GROWTH = 1.5
+JITTER = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """How many originals were still restoring at one look, how many were readable, and when the next look is due."""
+
+    restoring: int
+    restored: int
+    next_seconds: float | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,3 +94,43 @@ class RestoreJob:
         self.tally.count(outcome.fate, size=outcome.size)
         # Not the requested ones: a directory restores at once.
         self.restoring += outcome.seen.state is State.RESTORING
+
+
+def first_look_seconds(card: Card, storage_class: str, tier: Tier) -> float:
+    """How long after asking it is worth looking: the least time the tier takes."""
+    least, most = retrieval(card, storage_class, tier).hours
+    return float(max(least, most * SHARE_OF_MOST)) * SECONDS_AN_HOUR
+
+
+def pauses(first_seconds: float) -> Iterator[float]:
+    """Seconds to wait before each look: first so long, then a tenth of it, growing to half an hour; with jitter."""
+    yield _jittered(first_seconds)
+    pause = first_seconds / 10
+    while True:
+        yield _jittered(min(max(pause, LEAST_SECONDS), MOST_SECONDS))
+        pause *= GROWTH
+
+
+def wait(
+    chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, first_seconds: float
+) -> Iterator[Round | Outcome]:
+    """Look again and again until nothing is restoring; what became readable is moved back where it shall stay.
+
+    Yields a Round after each look, and what was moved before it. The first look is at once: some stores restore so.
+    """
+    for pause in pauses(first_seconds):
+        restoring = restored = 0
+        if order.permanent:
+            yield from move_back(pages(parts.catalog, chosen, stop=stop), order, parts=parts, stop=stop)
+        for one in status(chosen, order, parts=parts, stop=stop):
+            restoring += one.state is State.RESTORING
+            restored += one.state in (State.RESTORED, State.READABLE)
+        if stop.is_set():
+            return
+        yield Round(restoring=restoring, restored=restored, next_seconds=pause if restoring else None)
+        if not restoring or stop.wait(pause):
+            return
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)

@@ -14,9 +14,9 @@ from imgctl.errors import StoreUnavailable
 from imgctl.model import Image, Status
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import request
+from imgctl.ops.restore.job import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
 from imgctl.ops.restore.look import is_wanted, seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder
-from imgctl.ops.restore.wait import LEAST_SECONDS, MOST_SECONDS, Round, first_look_seconds, pauses, wait
 from imgctl.ops.row_blobs import RowBlobs
 from imgctl.ops.rows import Chosen
 from imgctl.ops.spend import Terms
