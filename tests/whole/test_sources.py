@@ -113,6 +113,20 @@ def test_a_list_and_a_manifest_may_name_objects(servers: Deployment, old: Old, t
     assert [image.caption for image in servers.images()] == [None, "The pier"]
 
 
+def test_a_stray_file_of_a_bucket_is_never_taken_for_a_safe_image(embedded: Deployment, old: Old) -> None:
+    old.put({"a.jpg": photo(1), "notes.txt": b"nothing to see"})
+    deployment = old.of(embedded)
+    deployment.run(*UPLOAD, "source:old")
+    old.requests.clear()
+
+    again = deployment.run(*UPLOAD, "source:old")
+    verified = deployment.run("verify", "source:old", "--user", str(USER), "--json")
+
+    assert (again.code, again.summary["present"], again.summary["skipped"]) == (0, 1, 1)
+    assert verified.code == 0, verified.out
+    assert {str(one["path"]): one["reason"] for one in again.of("file")}["source:old/notes.txt"] == "not_an_image"
+
+
 def test_what_describes_a_listed_object_is_found(embedded: Deployment, old: Old, tmp_path: Path) -> None:
     old.put(
         {
@@ -266,11 +280,17 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
             SOURCE_OLD_URL=f"s3://{bucket}/in", SOURCE_OLD_ENDPOINT_URL=proxy.url
         )
         found = told(there, "source:old")
+        pages, asked = len(requests), Counter(one for one in requests if "list-type=2" not in one)
+        requests.clear()
+        assert told(there, "source:old") == wanted
 
-    gets = Counter(one for one in requests if "list-type=2" not in one)
+    # What is empty is asked again: it fails until it is there.
+    assert [one for one in requests if "list-type=2" not in one] == [f"GET /{bucket}/in/empty.jpg"]
+    pages -= sum(asked.values())
+    assert sum("list-type=2" in one for one in requests) <= pages
     assert found == wanted
-    assert set(gets.values()) == {1}
-    assert sum(gets.values()) == sum(
+    assert set(asked.values()) == {1}
+    assert sum(asked.values()) == sum(
         one[3] is not None or one[2] in {"not_an_image", "sidecar", "empty"} for one in wanted[1]
     )
 

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from imgctl import __version__
 from imgctl.model import Status
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.retry import StopSignal, retry
@@ -20,6 +22,9 @@ MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
 # A manifest may name one file for several users.
 OwnedFile = tuple[UUID | None, str]
+# The journal's image of a file that is none, whose digest is then what was said of it.
+_NO_IMAGE = UUID(int=0)
+_STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR))
 
 
 class AlreadyUploaded:
@@ -36,40 +41,53 @@ class AlreadyUploaded:
         self._store_url = store_url
         self._catalog = catalog
         self._stop = stop
+        self._lock = Lock()
         self._waiting: list[Entry] = []
         self._flushed = time.monotonic()
 
     def split(self, files: Sequence[SourceFile]) -> tuple[list[FileOutcome], list[SourceFile]]:
         """The outcomes of files that are there already, and the files that must be read."""
-        entries = self.known(files)
+        entries = self._remembered(files)
         if not entries:
             return [], list(files)
-        ids = [entry.image for entry in entries.values()]
-        rows = retry(lambda: self._lookup(ids), stop=self._stop)
-        safe = {file: entry for file, entry in entries.items() if _is_safe(entry, rows)}
-        present = [_present(safe[_file(found)], rows) for found in files if _file(found) in safe]
-        return present, [found for found in files if _file(found) not in safe]
+        strays = {file: stray for file, entry in entries.items() if (stray := _stray(entry)) is not None}
+        ids = [entry.image for entry in entries.values() if entry.image != _NO_IMAGE]
+        rows = retry(lambda: self._lookup(ids), stop=self._stop) if ids else {}
+        settled = strays | {file: _present(one, rows) for file, one in entries.items() if _is_safe(one, rows)}
+        outcomes = [settled[_file(found)] for found in files if _file(found) in settled]
+        return outcomes, [found for found in files if _file(found) not in settled]
+
+    def pass_over(self, found: SourceFile, outcome: FileOutcome) -> None:
+        """Note a file in which this version knows no image, where to read it again costs a request or an archive's reading."""
+        if found.pinned and outcome.fate is Fate.SKIPPED and outcome.reason in _STRAYS:
+            said = "\0".join((__version__, outcome.reason, outcome.detail)).encode(errors="surrogatepass")
+            self.remember([Entry(found=found, sha256=said, image=_NO_IMAGE)])
 
     def remember(self, entries: Iterable[Entry]) -> None:
         """Note files whose images are in the catalog, their bytes safe; some wait for `flush`, a second at most."""
         if self._journal is None:
             return
-        self._waiting += entries
+        with self._lock:
+            self._waiting += entries
         if len(self._waiting) >= MOST_WAITING or time.monotonic() > self._flushed + FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write down what waits: what a kill takes is hashed again, and no more."""
+        with self._lock:
+            waiting, self._waiting, self._flushed = self._waiting, [], time.monotonic()
         by_user: dict[UUID | None, list[Entry]] = {}
-        for entry in self._waiting:
+        for entry in waiting:
             by_user.setdefault(entry.found.user_id, []).append(entry)
-        self._waiting, self._flushed = [], time.monotonic()
         for user, mine in by_user.items():
             if self._journal is not None:
                 self._journal.record(self._scope(user), mine)
 
     def known(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
-        """What the journal remembers of those files that are unchanged since."""
+        """What the journal remembers of those images that are unchanged since."""
+        return {file: entry for file, entry in self._remembered(files).items() if entry.image != _NO_IMAGE}
+
+    def _remembered(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
         entries: dict[OwnedFile, Entry] = {}
         if self._journal is not None and not self._is_empty:
             for user in {found.user_id for found in files}:
@@ -91,6 +109,17 @@ class AlreadyUploaded:
 
 def _file(found: SourceFile) -> OwnedFile:
     return found.user_id, found.path
+
+
+def _stray(entry: Entry) -> FileOutcome | None:
+    """What this version said of a file without an image; another may know more formats."""
+    if entry.image != _NO_IMAGE:
+        return None
+    version, reason, detail = (entry.sha256.decode(errors="surrogatepass") + "\0\0").split("\0")[:3]
+    if version != __version__ or reason not in _STRAYS:
+        return None
+    found = entry.found
+    return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason(reason), detail=detail, bytes=found.size)
 
 
 def _is_safe(entry: Entry, rows: dict[UUID, tuple[UUID, Status]]) -> bool:

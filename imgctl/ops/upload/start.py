@@ -74,7 +74,10 @@ def uploading(
             yield from (one for one in seen if isinstance(one, FileOutcome))
             present, unread = already.split([one for one in seen if not isinstance(one, FileOutcome)])
             yield from present
-            yield from prepared(unread, how, budget)
+            for found, one in zip(unread, prepared(unread, how, budget), strict=True):
+                if isinstance(one, FileOutcome):
+                    already.pass_over(found, one)
+                yield one
 
         ingest = Ingest(
             files,
