@@ -17,9 +17,9 @@ from imgctl.ops.plan import PlanWriter
 from imgctl.ops.retry import StopSignal, write
 from imgctl.ops.rows import BadId
 from imgctl.ops.spend import Terms, agree
-from imgctl.ops.transition.act import transition
+from imgctl.ops.transition.copies import seen_of
 from imgctl.ops.transition.eligibility import Verdict
-from imgctl.ops.transition.move import seen_of
+from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import DAY_SECONDS, Outcome, TransitionOrder
 from imgctl.ops.transition.planned import DO, action_of
 from imgctl.ops.transition.survey import Bill, Judges, Survey, bill_of, judges, survey

@@ -1,206 +1,199 @@
-"""Moving the originals of a batch, concurrently, through outages; what is not known of one stays promised."""
+"""Moving originals, a batch at a time: promise in the rows, copy in the store, confirm in the rows.
 
-import logging
+A run that is killed leaves rows that name the class their originals were about to move to, under a lease that lapses;
+the next run looks where those originals lie, and confirms, moves or puts back.
+"""
+
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
-from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
-from imgctl.model import Image
-from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
+from sqlalchemy import Connection
+
+from imgctl.model import Image, Status
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read, write
+from imgctl.ops.transition.copies import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
 from imgctl.ops.transition.eligibility import Verdict
-from imgctl.pricing.prices import STANDARD
-from imgctl.run.threads import end_threads, open_threads
-from imgctl.run.window import RateLimit, bounded
-from imgctl.store.blobs.base import Blob, BlobStore
-from imgctl.store.catalog.storage_class import Seen, Settled
+from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
+from imgctl.ops.transition.survey import Judges, outcome
+from imgctl.ops.work.leases import Leases
+from imgctl.store.catalog.lease import Hold
+from imgctl.store.catalog.lookups import by_ids, clock
+from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
 
-FATAL = (StoreDenied, BucketMissing, StoreFull)
-# A look before the copy, the copy, a look after it.
-REQUESTS_A_MOVE = 3
+T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """An original that is promised to move: `attempts` fences its row."""
-
-    id: UUID
-    attempts: int
-    key: str
-    size: int
-    etag: str
-    row_class: str | None
+# Up to N rows of other transitions are looked at once more at the end; the rest is the next run's.
+MOST_PENDING = 4096
+PENDING_LEASES = 3
+LONGEST_STEP_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """How a job ended: `blob` is how the store has it now, None when it is gone; not `is_known` leaves it promised."""
+def transition(judges: Judges, order: TransitionOrder, *, parts: Parts, stop: StopSignal) -> Iterator[Outcome]:
+    """Move what is eligible; yields an outcome for each row of the order.
 
-    job: Job
-    blob: Blob | None = None
-    error: StoreError | None = None
-    is_known: bool = True
-
-
-def seen_of(image: Image) -> Seen:
-    """A row as `promise_moves` compares it."""
-    key = image.original_key or ""
-    return Seen(id=image.id, attempts=image.attempts, original_key=key, storage_class=image.storage_class)
-
-
-def job_of(verdict: Verdict, attempts: int) -> Job:
-    """The move of an eligible original."""
-    image, blob = verdict.image, verdict.blob
-    assert blob is not None and image.original_key is not None
-    return Job(
-        id=image.id,
-        attempts=attempts,
-        key=image.original_key,
-        size=blob.size,
-        etag=blob.etag,
-        row_class=_class_of(image, blob.storage_class),
+    When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
+    unreachable, no database) after what was in flight has been settled.
+    """
+    mover = Mover(
+        parts.store,
+        to=order.policy.to,
+        concurrency=order.concurrency,
+        rate=order.rate,
+        delete_noncurrent=order.delete_noncurrent,
+        stop=stop,
     )
+    try:
+        with Leases(parts.catalog, lease_seconds=order.lease_seconds, status=Status.READY) as leases:
+            run = _Run(judges, order, parts=parts, mover=mover, leases=leases, stop=stop)
+            yield from run.outcomes()
+    finally:
+        mover.close()
+    if mover.gone is not None:
+        raise mover.gone
 
 
-def found_of(verdict: Verdict) -> Settled:
-    """What a row that names another class than the store is to say."""
-    image, blob = verdict.image, verdict.blob
-    assert blob is not None
-    found = _class_of(image, blob.storage_class)
-    # Under a lapsed lease it was a move of ours: a restore of the old class has ended with it.
-    return Settled(id=image.id, attempts=image.attempts, storage_class=found, moved=image.leased_until is not None)
-
-
-def settled_of(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
-    """What to write of a job; None leaves its promise, which the next run looks into."""
-    if moved is not None and not moved.is_known:
-        return None
-    if moved is None or moved.blob is None or moved.blob.storage_class != to:
-        return Settled(id=job.id, attempts=job.attempts, storage_class=job.row_class, moved=False)
-    return Settled(id=job.id, attempts=job.attempts, storage_class=to, moved=True)
-
-
-def _class_of(image: Image, found: str) -> str | None:
-    """A class as rows have it: as this row does where it is the same one, and STANDARD as nothing."""
-    if (image.storage_class or STANDARD) == found:
-        return image.storage_class
-    return None if found == STANDARD else found
-
-
-class Mover:
-    """Moves jobs to one class; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
-
+class _Run:
     def __init__(
-        self,
-        store: BlobStore,
-        *,
-        to: str,
-        concurrency: int,
-        rate: int | None,
-        delete_noncurrent: bool,
-        stop: StopSignal,
-        outage_seconds: float = RETRY_SECONDS,
+        self, judges: Judges, order: TransitionOrder, *, parts: Parts, mover: Mover, leases: Leases, stop: StopSignal
     ) -> None:
-        self.gone: StoreError | None = None
-        self._store = store
-        self._to = to
-        self._most = self._limit = concurrency
-        self._rate = RateLimit(rate) if rate else None
-        self._delete_noncurrent = delete_noncurrent
+        self._judges = judges
+        self._order = order
+        self._catalog = parts.catalog
+        self._mover = mover
+        self._leases = leases
         self._stop = stop
-        self._outage_seconds = outage_seconds
-        self._pool = open_threads(concurrency, name="move")
-        # The versions that moves under way copy from.
-        self._sources: dict[UUID, str] = {}
+        self._left = order.limit
+        self._pending: dict[UUID, datetime] = {}
 
-    def is_set(self) -> bool:
-        """Whether to begin nothing more."""
-        return self.gone is not None or self._stop.is_set()
+    def outcomes(self) -> Iterator[Outcome]:
+        for block in self._judges.blocks():
+            yield from self._settle(self._without_pending(block))
+            if self._is_over:
+                break
+        yield from self._wait_for_pending()
 
-    def move(self, jobs: Iterable[Job]) -> Iterator[Moved]:
-        """Move these; yields each that was begun as it ends, so that those that don't come were left as they are."""
-        left = {job.id: job for job in jobs}
-        unsure: dict[UUID, Moved] = {}
-        pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
-        while left and not self.is_set():
-            heard = 0
-            for job, future in bounded(self._submit, tuple(left.values()), limit=self._limit, stop=self):
-                ended = future.result()
-                if not ended.is_known and isinstance(ended.error, StoreUnavailable):
-                    unsure[job.id] = ended
-                    continue
-                heard += 1
-                self._hear(ended.error)
-                unsure.pop(job.id, None)
-                del left[job.id]
-                yield ended
-            if heard:
-                pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
-            if not unsure:
-                self._limit = min(self._most, self._limit + 1)
-                continue
-            pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - away_since)
-        yield from unsure.values()
+    @property
+    def _is_over(self) -> bool:
+        return self._mover.is_set() or self._left == 0
 
-    def close(self) -> None:
-        """End the threads."""
-        end_threads(self._pool)
+    # --- what others hold
 
-    def _hear(self, error: StoreError | None) -> None:
-        if self.gone is None and isinstance(error, FATAL):
-            self.gone = error
+    def _without_pending(self, block: list[Verdict]) -> list[Verdict]:
+        """The verdicts but for those of rows that another transition holds: they come last."""
+        rest = []
+        # A job of AWS holds its rows for a day: not for this run.
+        latest = datetime.now(UTC) + timedelta(seconds=(PENDING_LEASES + 1) * self._order.lease_seconds)
+        for verdict in block:
+            until = verdict.image.leased_until
+            soon = verdict.under_way and until is not None and until < latest
+            if soon and until is not None and len(self._pending) < MOST_PENDING:
+                self._pending[verdict.image.id] = until
+            else:
+                rest.append(verdict)
+        return rest
 
-    def _back_off(self, unsure: Moved, pause: float, away_seconds: float) -> float:
-        """Wait before the next round, with fewer requests at once; the next pause."""
-        self._limit = max(1, self._limit // 2)
-        log.warning("waiting for the store: %s", unsure.error)
-        if away_seconds + pause > self._outage_seconds:
-            self.gone = unsure.error
-        else:
-            self._stop.wait(pause)
-        return min(2 * pause, LONGEST_PAUSE_SECONDS)
+    def _wait_for_pending(self) -> Iterator[Outcome]:
+        """Take up what another transition let go of, for some leases long: it ended, or it was killed."""
+        deadline = time.monotonic() + PENDING_LEASES * self._order.lease_seconds
+        while self._pending and not self._is_over:
+            images = self._read(self._pending)
+            lasting = time.monotonic() < deadline
+            verdicts = [one for one in self._judges.judge(images) if not (one.under_way and lasting)]
+            for verdict in verdicts:
+                del self._pending[verdict.image.id]
+            yield from self._settle(verdicts)
+            if self._pending and lasting:
+                self._wait_for_a_lease()
+        for image in self._read(self._pending):
+            yield Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.LEASED, detail="another transition moves it")
 
-    def _submit(self, job: Job) -> "Future[Moved]":
-        if self._rate is not None and (turn := self._rate.reserve(REQUESTS_A_MOVE)):
-            self._stop.wait(turn)
-        return self._pool.submit(self._move, job)
+    def _wait_for_a_lease(self) -> None:
+        now = read(self._catalog, clock, stop=self._stop)
+        left = min(self._pending.values()) + timedelta(milliseconds=1) - now
+        self._stop.wait(min(max(left.total_seconds(), 0.05), LONGEST_STEP_SECONDS))
 
-    def _move(self, job: Job) -> Moved:
-        try:
-            if self._delete_noncurrent:
-                self._note_source(job)
-            blob = self._store.move(job.key, to=self._to, etag=job.etag)
-        except StoreUnavailable as error:
-            return Moved(job=job, error=error, is_known=False)
-        except StoreError as error:
-            return self._look(job, error)
-        return Moved(job=job, blob=blob, error=self._delete_source(job, blob))
+    def _read(self, ids: dict[UUID, datetime]) -> list[Image]:
+        found = read(self._catalog, partial(by_ids, ids=tuple(ids)), stop=self._stop) if ids else {}
+        return sorted(found.values(), key=lambda image: image.id)
 
-    def _look(self, job: Job, error: StoreError) -> Moved:
-        """What the store has after it refused; an answer that was lost may have come before."""
-        try:
-            blob = self._store.details(job.key)
-        except StoreError:
-            return Moved(job=job, error=error, is_known=False)
-        moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
-        return Moved(job=job, blob=blob, error=None if moved else error)
+    # --- acting
 
-    def _note_source(self, job: Job) -> None:
-        blob = self._store.details(job.key)
-        if blob is not None and blob.etag == job.etag and blob.version_id is not None:
-            # Asked again after a lost answer, the store may already name the copy.
-            self._sources.setdefault(job.id, blob.version_id)
+    def _settle(self, block: Sequence[Verdict]) -> Iterator[Outcome]:
+        """Act on a block's verdicts as far as the limit goes."""
+        block = self._within_limit(block)
+        passed = [one for one in block if one.refusal is None]
+        misnamed = [one for one in block if one.refusal is not None and one.is_misnamed]
+        settled: set[UUID] = set()
+        if passed or misnamed:
+            for done in self._act(passed, misnamed):
+                settled.add(done.image.id)
+                yield done
+        for verdict in block:
+            if verdict.image.id not in settled and verdict.refusal is not None:
+                yield outcome(verdict, Fate.LEFT_OUT)
 
-    def _delete_source(self, job: Job, copy: Blob) -> StoreError | None:
-        source = self._sources.pop(job.id, None)
-        if source is None or copy.version_id in (None, source):
-            return None
-        try:
-            self._store.delete_version(job.key, source)
-        except StoreError as error:
-            return StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
-        return None
+    def _within_limit(self, block: Sequence[Verdict]) -> Sequence[Verdict]:
+        passed = [index for index, verdict in enumerate(block) if verdict.refusal is None]
+        if self._left is None or len(passed) < self._left:
+            return block
+        return block[: passed[self._left - 1] + 1] if self._left else ()
+
+    def _act(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> Iterator[Outcome]:
+        promised, corrected = self._promise(passed, misnamed)
+        jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
+        if self._left is not None:
+            self._left -= len(jobs)
+        ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
+        self._confirm(tuple(jobs.values()), ended)
+        for verdict in misnamed:
+            if verdict.image.id in corrected:
+                yield outcome(verdict, Fate.RECORDED)
+        for verdict in passed:
+            yield self._told(verdict, promised=verdict.image.id in jobs, moved=ended.get(verdict.image.id))
+
+    def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
+        seen = [seen_of(verdict.image) for verdict in passed]
+        found = [found_of(verdict) for verdict in misnamed]
+
+        def statements(connection: Connection) -> tuple[dict[UUID, int], set[UUID]]:
+            return self._promised(connection, seen), correct_classes(connection, found) if found else set()
+
+        promised, corrected = self._write(statements)
+        self._leases.hold(Hold(id=one, attempts=attempts) for one, attempts in promised.items())
+        return promised, corrected
+
+    def _promised(self, connection: Connection, seen: list[Seen]) -> dict[UUID, int]:
+        if not seen:
+            return {}
+        lease_seconds = self._order.lease_seconds
+        return promise_moves(connection, seen, to=self._order.policy.to, lease_seconds=lease_seconds)
+
+    def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> None:
+        settled = [settled_of(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
+        known = [one for one in settled if one is not None]
+
+        with self._leases.settling():
+            if known:
+                self._write(lambda connection: settle_moves(connection, known))
+            self._leases.drop(job.id for job in jobs)
+
+    def _write(self, statements: Callable[[Connection], T]) -> T:
+        return write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
+
+    def _told(self, verdict: Verdict, *, promised: bool, moved: Moved | None) -> Outcome:
+        image, to = verdict.image, self._order.policy.to
+        if not promised:
+            detail = "its row changed or is leased; the next run looks again"
+            return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.CHANGED, detail=detail)
+        if moved is None:
+            return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
+        seen = moved.blob.storage_class if moved.blob else None
+        if moved.error is None:
+            return Outcome(image=image, fate=Fate.MOVED, storage_class=to)
+        detail = moved.error.line if moved.is_known else f"it may have moved, the next run looks: {moved.error.line}"
+        return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)

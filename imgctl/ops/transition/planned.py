@@ -11,8 +11,8 @@ from imgctl.model import Image, StorageClass
 from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
 from imgctl.ops.retry import read
 from imgctl.ops.spend import card_in_force
-from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.eligibility import TARGETS, Refusal, Verdict
+from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import BLOCK, foreseen, judges

@@ -13,9 +13,9 @@ from imgctl.config.settings import CatalogSettings, LogSettings, Settings
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.transition.act import transition
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.job import by_batch
+from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, judges
 from imgctl.pricing.card import load_card

@@ -1,0 +1,206 @@
+"""Copies in the store of the originals of a batch, concurrently, through outages; what is not known of one stays promised."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from uuid import UUID
+
+from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from imgctl.model import Image
+from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
+from imgctl.ops.transition.eligibility import Verdict
+from imgctl.pricing.prices import STANDARD
+from imgctl.run.threads import end_threads, open_threads
+from imgctl.run.window import RateLimit, bounded
+from imgctl.store.blobs.base import Blob, BlobStore
+from imgctl.store.catalog.storage_class import Seen, Settled
+
+FATAL = (StoreDenied, BucketMissing, StoreFull)
+# A look before the copy, the copy, a look after it.
+REQUESTS_A_MOVE = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An original that is promised to move: `attempts` fences its row."""
+
+    id: UUID
+    attempts: int
+    key: str
+    size: int
+    etag: str
+    row_class: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How a job ended: `blob` is how the store has it now, None when it is gone; not `is_known` leaves it promised."""
+
+    job: Job
+    blob: Blob | None = None
+    error: StoreError | None = None
+    is_known: bool = True
+
+
+def seen_of(image: Image) -> Seen:
+    """A row as `promise_moves` compares it."""
+    key = image.original_key or ""
+    return Seen(id=image.id, attempts=image.attempts, original_key=key, storage_class=image.storage_class)
+
+
+def job_of(verdict: Verdict, attempts: int) -> Job:
+    """The move of an eligible original."""
+    image, blob = verdict.image, verdict.blob
+    assert blob is not None and image.original_key is not None
+    return Job(
+        id=image.id,
+        attempts=attempts,
+        key=image.original_key,
+        size=blob.size,
+        etag=blob.etag,
+        row_class=_class_of(image, blob.storage_class),
+    )
+
+
+def found_of(verdict: Verdict) -> Settled:
+    """What a row that names another class than the store is to say."""
+    image, blob = verdict.image, verdict.blob
+    assert blob is not None
+    found = _class_of(image, blob.storage_class)
+    # Under a lapsed lease it was a move of ours: a restore of the old class has ended with it.
+    return Settled(id=image.id, attempts=image.attempts, storage_class=found, moved=image.leased_until is not None)
+
+
+def settled_of(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
+    """What to write of a job; None leaves its promise, which the next run looks into."""
+    if moved is not None and not moved.is_known:
+        return None
+    if moved is None or moved.blob is None or moved.blob.storage_class != to:
+        return Settled(id=job.id, attempts=job.attempts, storage_class=job.row_class, moved=False)
+    return Settled(id=job.id, attempts=job.attempts, storage_class=to, moved=True)
+
+
+def _class_of(image: Image, found: str) -> str | None:
+    """A class as rows have it: as this row does where it is the same one, and STANDARD as nothing."""
+    if (image.storage_class or STANDARD) == found:
+        return image.storage_class
+    return None if found == STANDARD else found
+
+
+class Mover:
+    """Moves jobs to one class; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        *,
+        to: str,
+        concurrency: int,
+        rate: int | None,
+        delete_noncurrent: bool,
+        stop: StopSignal,
+        outage_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.gone: StoreError | None = None
+        self._store = store
+        self._to = to
+        self._most = self._limit = concurrency
+        self._rate = RateLimit(rate) if rate else None
+        self._delete_noncurrent = delete_noncurrent
+        self._stop = stop
+        self._outage_seconds = outage_seconds
+        self._pool = open_threads(concurrency, name="move")
+        # The versions that moves under way copy from.
+        self._sources: dict[UUID, str] = {}
+
+    def is_set(self) -> bool:
+        """Whether to begin nothing more."""
+        return self.gone is not None or self._stop.is_set()
+
+    def move(self, jobs: Iterable[Job]) -> Iterator[Moved]:
+        """Move these; yields each that was begun as it ends, so that those that don't come were left as they are."""
+        left = {job.id: job for job in jobs}
+        unsure: dict[UUID, Moved] = {}
+        pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+        while left and not self.is_set():
+            heard = 0
+            for job, future in bounded(self._submit, tuple(left.values()), limit=self._limit, stop=self):
+                ended = future.result()
+                if not ended.is_known and isinstance(ended.error, StoreUnavailable):
+                    unsure[job.id] = ended
+                    continue
+                heard += 1
+                self._hear(ended.error)
+                unsure.pop(job.id, None)
+                del left[job.id]
+                yield ended
+            if heard:
+                pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+            if not unsure:
+                self._limit = min(self._most, self._limit + 1)
+                continue
+            pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - away_since)
+        yield from unsure.values()
+
+    def close(self) -> None:
+        """End the threads."""
+        end_threads(self._pool)
+
+    def _hear(self, error: StoreError | None) -> None:
+        if self.gone is None and isinstance(error, FATAL):
+            self.gone = error
+
+    def _back_off(self, unsure: Moved, pause: float, away_seconds: float) -> float:
+        """Wait before the next round, with fewer requests at once; the next pause."""
+        self._limit = max(1, self._limit // 2)
+        log.warning("waiting for the store: %s", unsure.error)
+        if away_seconds + pause > self._outage_seconds:
+            self.gone = unsure.error
+        else:
+            self._stop.wait(pause)
+        return min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _submit(self, job: Job) -> "Future[Moved]":
+        if self._rate is not None and (turn := self._rate.reserve(REQUESTS_A_MOVE)):
+            self._stop.wait(turn)
+        return self._pool.submit(self._move, job)
+
+    def _move(self, job: Job) -> Moved:
+        try:
+            if self._delete_noncurrent:
+                self._note_source(job)
+            blob = self._store.move(job.key, to=self._to, etag=job.etag)
+        except StoreUnavailable as error:
+            return Moved(job=job, error=error, is_known=False)
+        except StoreError as error:
+            return self._look(job, error)
+        return Moved(job=job, blob=blob, error=self._delete_source(job, blob))
+
+    def _look(self, job: Job, error: StoreError) -> Moved:
+        """What the store has after it refused; an answer that was lost may have come before."""
+        try:
+            blob = self._store.details(job.key)
+        except StoreError:
+            return Moved(job=job, error=error, is_known=False)
+        moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
+        return Moved(job=job, blob=blob, error=None if moved else error)
+
+    def _note_source(self, job: Job) -> None:
+        blob = self._store.details(job.key)
+        if blob is not None and blob.etag == job.etag and blob.version_id is not None:
+            # Asked again after a lost answer, the store may already name the copy.
+            self._sources.setdefault(job.id, blob.version_id)
+
+    def _delete_source(self, job: Job, copy: Blob) -> StoreError | None:
+        source = self._sources.pop(job.id, None)
+        if source is None or copy.version_id in (None, source):
+            return None
+        try:
+            self._store.delete_version(job.key, source)
+        except StoreError as error:
+            return StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
+        return None
