@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 BATCH = 128
 """How many images are worth a transaction; one takes all there are."""
 MOST_PREPARED = 4 * BATCH
-MOST_PREPARED_BYTES = 16 * 2**20
+MOST_PREPARED_BYTES = 8 * 2**20
+FEWEST_AHEAD = 8
 # Files of a content that is in flight already wait for its fate; no more of them.
 MOST_DUPLICATES = 8 * BATCH
 # How soon a stop is noticed where nothing else happens.
@@ -113,7 +114,7 @@ class Ingest(Generic[S]):
         self._arrived: list[Prepared[S]] = []
         self._failed: list[tuple[Prepared[S], Exception]] = []
         self._putting = 0
-        self._ahead = BATCH // 2
+        self._ahead = FEWEST_AHEAD
         self._reading = 0
         self._idle = Idleness()
         self._reader_news = False
@@ -253,7 +254,7 @@ class Ingest(Generic[S]):
             self.bucket.result()
         promised = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
         with self._room:
-            self._ahead = max(BATCH // 2, 2 * len(self._arrived))
+            self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
         if prepared and starved and not self._order.readers and self._reading < MOST_READERS and self._idle.is_idle():
             self._read_more()
         safe: list[tuple[Prepared[S], UUID]] = []
