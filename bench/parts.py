@@ -133,8 +133,12 @@ def _proxy(endpoint_url: str, delay_seconds: float, parent: "Connection[str, Non
 
 
 def client_environment() -> dict[str, str]:
-    """What every contender runs with: the servers' credentials, and nothing of the user's own AWS or imgctl setup."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "IMGCTL_", "RCLONE_"))}
+    """What every contender runs with: the servers' credentials, and nothing of the user's own AWS or imgctl setup.
+
+    Python keeps its bytecode, as an installed command does: to compile it anew costs as much as all the rest of a start.
+    """
+    own = ("AWS_", "IMGCTL_", "RCLONE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return kept | AWS_ENVIRONMENT | {"AWS_REGION": REGION}
 
 

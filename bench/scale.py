@@ -24,7 +24,7 @@ from bench.parts import Servers, Spent, client_environment, scalar, servers, spe
 from tests.parts.proxy import fault_proxy
 
 USER = "0190b2b4-0000-7000-8000-000000000001"
-PEAK_MB_GOAL, GROWTH_GOAL, AGAIN_GOAL = 200, 1.2, 0.1
+PEAK_MB_GOAL, GROWTH_GOAL, AGAIN_GOAL = 64, 1.2, 0.06
 FOLDER = 1000
 # A file written to just now is not remembered by the journal.
 AGE_SECONDS = 3600

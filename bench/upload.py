@@ -36,7 +36,7 @@ IMGCTL, S5CMD, S5CMD_DEFAULT, RCLONE = "imgctl", "s5cmd", "s5cmd, its 256 worker
 COPY, RCLONE_LOCAL = "cp -r, then sync", "rclone copy"
 KINDS: dict[str, Kind] = {"large": "camera", "small": "small"}
 WALL_GOAL = 1.0
-CPU_GOAL = {"large": 1.0, "small": 0.8}
+CPU_GOAL = {"large": 0.7, "small": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
