@@ -32,6 +32,8 @@ def part_of(path: str) -> Part | None:
 class ArchiveFiles:
     """The members of some archives, as one tree; see Source."""
 
+    spools = True
+
     def __init__(self, parts: Sequence[Part], spools: SpoolDirectory) -> None:
         self.sidecars = SidecarFiles(_BesideMembers(self))
         self._parts = parts

@@ -103,6 +103,8 @@ class Source(Protocol):
     """A tree of files, listed and read; safe in many threads but for `entries`."""
 
     sidecars: SidecarFiles
+    # Whether a file too large for memory lies in a spool until it is put; else it is read again from where it lies.
+    spools: bool
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
         """Every file that the rules take, and one outcome for each thing left out; streams, in bounded memory."""

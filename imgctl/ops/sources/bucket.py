@@ -51,6 +51,8 @@ class BucketFiles:
     files come from a list: then what lies beside each is asked for by its name.
     """
 
+    spools = True
+
     def __init__(
         self, bucket: Elsewhere, spools: SpoolDirectory, *, root: str, own: str | None = None, singly: bool = False
     ) -> None:

@@ -14,6 +14,8 @@ Look = Callable[[str], Stat | FileOutcome]
 class Unseen:
     """Stands for the source of a file of which nothing but its name and place is known."""
 
+    spools = True
+
     def __init__(self, source: Source, look: Look, rules: Rules) -> None:
         self.sidecars: SidecarFiles = source.sidecars
         self._source = source

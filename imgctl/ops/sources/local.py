@@ -19,6 +19,8 @@ PIECE = 2**20
 class LocalFiles:
     """What is at or below some paths of this machine; see Source."""
 
+    spools = False
+
     def __init__(self, paths: Sequence[str] = (), *, sidecars: SidecarFiles | None = None) -> None:
         self.sidecars = (sidecars or SidecarFiles()).unpacked_apart(paths)
         self._paths = paths

@@ -57,6 +57,8 @@ class Unanswered(Exception):
 class WebFile:
     """The file of one url; see Source. Nothing is looked for beside it."""
 
+    spools = True
+
     def __init__(self, url: str, spools: SpoolDirectory) -> None:
         self.sidecars = SidecarFiles(_Nothing())
         self._url = url

@@ -38,7 +38,7 @@ def prepared(
 ) -> Iterator[Prepared[SourceFile] | FileOutcome]:
     """Prepare one file after the other, the bytes of each held in the budget."""
     for found in files:
-        held = held_bytes(found.size)
+        held = found.size if found.source.spools else held_bytes(found.size)
         budget.acquire(held)
         result = prepare(found, how)
         needed = result.held if isinstance(result, Prepared) else 0
@@ -78,7 +78,8 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         path=found.path,
         row=new_row(new_id(at), found.user_id, content, prefix=how.prefix),
         body=read.body,
-        held=held_bytes(read.size),
+        # What is spooled counts whole, so that the budget bounds the disk too.
+        held=read.size if read.spool is not None else held_bytes(read.size),
         spool=read.spool,
         started=started,
         date_unlikely=date_unlikely,

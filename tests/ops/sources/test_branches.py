@@ -1,0 +1,53 @@
+"""Keys and members are left out as the files of a directory are: whole directories at once, whatever order they come in."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgctl.ops.ingest.outcome import FileOutcome, Reason
+from imgctl.ops.sources.branches import Branches
+from imgctl.ops.upload.choose import chosen
+from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.rules import SelectionRules
+from tests.ops.upload.trees import USER, planted
+
+NAMES = st.sampled_from(["a", "b", ".h", "@eaDir", "drafts", "Été"])
+FILES = st.sampled_from(["x.jpg", ".y.jpg", "thumbs.db", "drafts", "z.gif"])
+PLACES = st.lists(
+    st.builds(lambda above, name: "/".join([*above, name]), st.lists(NAMES, max_size=3), FILES), unique=True
+)
+EXCLUDES = st.sampled_from([(), ("drafts/",), ("*.gif", "a/b"), ("b/**",), ("a/",)])
+
+
+def without_clashes(places: list[str]) -> list[str]:
+    """Places that one directory tree can hold: none is also a directory above another."""
+    above = {place[:at] for place in places for at, sign in enumerate(place) if sign == "/"}
+    return [place for place in places if place not in above]
+
+
+@given(PLACES, EXCLUDES, st.booleans())
+def test_keys_end_as_files_do(places: list[str], exclude: tuple[str, ...], junk: bool) -> None:
+    places = without_clashes(places)
+    selection = Selection(exclude=exclude, junk_filter=junk, user_id=USER)
+    with TemporaryDirectory() as root:
+        planted(Path(root), places)
+        walked = chosen(Selection(paths=(root,), exclude=exclude, junk_filter=junk, user_id=USER))
+        wanted = {
+            (one.path.removeprefix(f"{root}/"), one.reason if isinstance(one, FileOutcome) else None) for one in walked
+        }
+    rules = SelectionRules(selection)
+    branches = Branches("root/", rules)
+
+    found: list[tuple[str, Reason | None]] = []
+    for place in places:
+        away, outcome = branches.away(place)
+        outcome = outcome if away else rules.turned_away(f"root/{place}", place, directory=False)
+        if outcome is not None:
+            found.append((outcome.path.removeprefix("root/"), outcome.reason))
+        elif not away:
+            found.append((place, None))
+
+    assert set(found) == wanted
+    assert len(found) == len(wanted)
