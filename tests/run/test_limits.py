@@ -3,9 +3,11 @@
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from imgctl.run import limits
 from imgctl.run.limits import clock_stopped, time_limit
 
 HONEST = """
@@ -51,3 +53,17 @@ def test_a_stopped_clock_counts_for_no_limit_of_its_thread() -> None:
     with clock_stopped():
         assert left() == 0
     assert left() == 0
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "worked", "idle"), [(1.0, 0.1, True), (1.0, 0.9, False), (1.0, 1.8, False), (0.001, 0.0, False)]
+)
+def test_a_process_is_idle_while_it_takes_less_than_half_of_a_core(
+    monkeypatch: pytest.MonkeyPatch, *, elapsed: float, worked: float, idle: bool
+) -> None:
+    monotonic, process_time = iter((100.0, 100.0 + elapsed)), iter((7.0, 7.0 + worked))
+    clocks = SimpleNamespace(monotonic=lambda: next(monotonic), process_time=lambda: next(process_time))
+    monkeypatch.setattr(limits, "time", clocks)
+    idleness = limits.Idleness()
+
+    assert idleness.is_idle() is idle
