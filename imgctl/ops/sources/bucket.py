@@ -1,10 +1,8 @@
 """A bucket as a source: listed page by page, each object read by one request."""
 
-import re
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,6 +17,7 @@ from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.retry import Failures
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
+from imgctl.ops.sources.beside import BesideKeys, BesideOne, NameWindow
 from imgctl.ops.sources.branches import Branches
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.reading import of_bytes, of_pieces
@@ -27,12 +26,9 @@ from imgctl.store.blobs.pages import Page, Restored
 
 # This many pages are listed before a file of the first is read: what describes a photo is named like it, and stands near it.
 AHEAD = 3
-# The sidecars whose names, and the bytes of them, are kept: behind and before what is being read.
-_MOST_NAMES = 20_000
+# The sidecars whose bytes are kept.
 _MOST_KEPT, _LONGEST_KEPT, _LONGEST_READ = 512, 64 * 2**10, 2**20
 _FAILURES = 32
-# Takeout cuts the names of its files, behind these characters.
-_SHARED = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +53,8 @@ class BucketFiles:
         self, bucket: Elsewhere, spools: SpoolDirectory, *, root: str, own: str | None = None, singly: bool = False
     ) -> None:
         self.root = root
-        self.sidecars = SidecarFiles(_BesideOne(self) if singly else _BesideKeys(self))
-        self.names = _Window()
+        self.sidecars = SidecarFiles(BesideOne(self) if singly else BesideKeys(self))
+        self.names = NameWindow()
         self._bucket = bucket
         self._spools = spools
         self._own = own
@@ -212,78 +208,6 @@ def _small(got: Got) -> _Small:
 def _as_got(found: SourceFile, size: int, etag: str) -> SourceFile:
     """A file as it is now: a journal must not take these bytes for those that were listed."""
     return replace(found, size=size, stamp=stamp_of(etag), pinned=bool(etag))
-
-
-class _Window:
-    """The names of sidecars among the keys listed last, by their directories. Safe in many threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._listings: dict[str, Listing] = {}
-        self._order: deque[tuple[str, str]] = deque()
-
-    def add(self, keys: tuple[str, ...]) -> None:
-        """Take the keys of one more page."""
-        kept = Listing()
-        for key in keys:
-            if kept.of(key) is None:
-                continue
-            directory, slash, name = key.rpartition("/")
-            with self._lock:
-                listing = self._listings.setdefault(directory + slash, Listing())
-                names = listing.of(name)
-                assert names is not None
-                names.add(name)
-                self._order.append((directory + slash, name))
-                if len(self._order) > _MOST_NAMES:
-                    self._forget(*self._order.popleft())
-
-    def listed(self, directory: str) -> Listing:
-        """The sidecars of a directory, as far as they are near."""
-        with self._lock:
-            return self._listings.get(directory) or Listing()
-
-    def _forget(self, directory: str, name: str) -> None:
-        listing = self._listings[directory]
-        names = listing.of(name)
-        if names is not None:
-            names.discard(name)
-        if not len(listing):
-            del self._listings[directory]
-
-
-class _BesideKeys:
-    """What lies beside an object; see ingest.sidecar."""
-
-    def __init__(self, files: BucketFiles) -> None:
-        self._files = files
-
-    def listed(self, directory: str, photo: str) -> Listing:
-        return self._files.names.listed(directory)
-
-    def content(self, path: str, longest: int) -> bytes | None:
-        found = self._files.small(path)
-        return None if found is None else found.data if len(found.data) <= longest else b""
-
-
-class _BesideOne(_BesideKeys):
-    """The same of an object that a list names: one listing of the names that begin as its own does."""
-
-    def __init__(self, files: BucketFiles) -> None:
-        super().__init__(files)
-        self._listings: OrderedDict[str, Listing] = OrderedDict()
-
-    def listed(self, directory: str, photo: str) -> Listing:
-        # Numbers and marks of edited copies stand behind what all the names of a photo begin with.
-        stem = photo.rpartition(".")[0] or photo
-        prefix = directory + re.sub(r"\(\d+\)$|-[^-]*$", "", re.sub(r"\(\d+\)$", "", stem) or stem)[:_SHARED]
-        if (known := self._listings.get(prefix)) is not None:
-            return known
-        listing = self._listings[prefix] = self._files.starting(prefix)
-        while len(self._listings) > _MOST_KEPT:
-            with suppress(KeyError):
-                self._listings.popitem(last=False)
-        return listing
 
 
 def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutcome:
