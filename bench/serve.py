@@ -27,6 +27,7 @@ USER = "0190b2b4-0000-7000-8000-000000000001"
 SEND = f"/images?user_id={USER}"
 MIB = 2**20
 MEMORY_SLACK_MIB = 200
+LOAD = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         running.new_bucket("serve")
         with _bare() as bare:
             _report("bare framework", bare, options, count())
-        with _imgctl(running, "small", options.memory_mib) as server:
+        with _imgctl(running, "small", options.memory_mib, options.processes) as server:
             _report("imgctl serve", server, options, count())
         with _imgctl(running, "large", options.memory_mib) as server:
             _memory(server, options)
@@ -61,6 +62,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--uploads", type=int, default=400, help="pictures of 2.5 MB")
     parser.add_argument("--gets", type=int, default=4000)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=1, help="[serve] processes")
     parser.add_argument("--large", type=int, default=50, help="uploads of 50 MB at once")
     parser.add_argument("--memory-mib", type=int, default=256, help="[serve] memory")
     return parser.parse_args(arguments)
@@ -81,12 +83,13 @@ def _bare() -> Iterator[Server]:
 
 
 @contextmanager
-def _imgctl(running: Servers, name: str, memory_mib: int) -> Iterator[Server]:
+def _imgctl(running: Servers, name: str, memory_mib: int, processes: int = 1) -> Iterator[Server]:
     settings = {
         "IMGCTL_CATALOG_URL": running.new_database(name),
         "IMGCTL_STORE_URL": f"s3://serve/{name}",
         "IMGCTL_STORE_ENDPOINT_URL": running.endpoint_url,
         "IMGCTL_SERVE_MEMORY": f"{memory_mib}MiB",
+        "IMGCTL_SERVE_PROCESSES": str(processes),
     }
     with _child([sys.executable, "-m", "imgctl", "serve", "--port", "0", "--json", "-q"], settings) as process:
         assert process.stdout is not None
@@ -120,9 +123,11 @@ def _report(name: str, server: Server, options: argparse.Namespace, numbers: "co
 
     uploads = _timed(server, send, options.uploads, options.clients)
     gets = _timed(server, get, options.gets, options.clients)
+    calm = _timed(server, get, options.gets, options.clients, rate=LOAD * options.gets / gets[0])
     size = len(template) / 1e6
     print(f"{name}: {_line(uploads)} (POST of {size:.1f} MB)")
     print(f"{name}: {_line(gets)} (GET /images/ID); peak memory {server.peak_mib():.0f} MiB")
+    print(f"{name}: {_line(calm)} (GET /images/ID at {LOAD:.0%} of that)")
 
 
 def _memory(server: Server, options: argparse.Namespace) -> None:
@@ -156,17 +161,22 @@ def _asked(connection: HTTPConnection, method: str, path: str, body: bytes | Non
 
 
 def _timed(
-    server: Server, ask: Callable[[HTTPConnection], None], times: int, clients: int
+    server: Server, ask: Callable[[HTTPConnection], None], times: int, clients: int, rate: float = 0.0
 ) -> tuple[float, list[float]]:
-    """How long it took in all, and each request, in seconds; every client keeps its connection."""
-    local, taken = threading.local(), list[float]()
+    """How long it took in all, and each request, in seconds; every client keeps its connection.
 
-    def one(_number: int) -> None:
+    With a `rate` so many requests a second are due, and each counts from when it was due.
+    """
+    local, taken = threading.local(), list[float]()
+    began = time.monotonic()
+
+    def one(number: int) -> None:
         if not hasattr(local, "connection"):
             local.connection = _connection(server)
-        began = time.monotonic()
+        due = began + number / rate if rate else time.monotonic()
+        time.sleep(max(0.0, due - time.monotonic()))
         ask(local.connection)
-        taken.append(time.monotonic() - began)
+        taken.append(time.monotonic() - due)
 
     with ThreadPoolExecutor(clients) as threads:
         list(threads.map(one, range(clients)))

@@ -26,7 +26,7 @@ imgctl serve
 imgctl serve --port 9000 --log-file /var/log/imgctl.log
 imgctl serve --make-token phone --user 0190b2b4-0000-7000-8000-000000000001
 """,
-    settings={"serve.host": "", "serve.port": ""},
+    settings={"serve.host": "", "serve.port": "", "serve.processes": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Serve applications and browsers: POST and GET /images, galleries at /users/UUID, metrics, docs at /docs.

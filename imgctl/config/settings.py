@@ -251,11 +251,16 @@ class ServeSettings:
         "who may, each NAME:read+write:USER:HASH (USER a UUID, or * for all), as `imgctl serve --make-token` prints it",
         pattern=BEARER,
     )
+    processes: int = setting(
+        1, "how many processes serve the port, a share of `memory` each; 0: one for each core", least=0, most=256
+    )
     memory: int = setting(
         256 * 2**20, "how many bytes of uploads are held at once", unit="bytes", least=2**20, most=_LARGEST
     )
     max_bytes: int = setting(100 * 2**20, "an upload of more bytes is refused", unit="bytes", least=1, most=_LARGEST)
-    rate: int = setting(0, "how many requests a minute each caller may make; 0: no bound", least=0, most=10**6)
+    rate: int = setting(
+        0, "how many requests a minute each caller may make of one process; 0: no bound", least=0, most=10**6
+    )
     timeout: float = setting(
         30.0, "a client that sends nothing for so long is let go", unit="seconds", least=0.1, most=_DAY
     )

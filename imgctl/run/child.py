@@ -83,7 +83,7 @@ class Job:
 
 def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
     """Run tasks from `connection`, one at a time in the main thread, until the other end closes."""
-    _die_with(parent)
+    die_with(parent)
     _ignore_signals()
     _die_cheaply()
     if memory_bytes:
@@ -139,9 +139,10 @@ def _portable(error: Exception) -> tuple[Exception, str]:
     return error, where
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process at once when the thread that started it in process `parent` ends."""
     if sys.platform == "linux":
-        # The parent here is the thread that started this process: the pool's manager, which outlives its children.
+        # A pool's manager and a server's main thread outlive their children.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)

@@ -16,7 +16,7 @@ from imgctl.errors import StateError
 
 # Nobody else's files end so.
 PART = ".imgctl-part"
-KINDS = ("work", "findings", "stdin", "inventory", "spool")
+KINDS = ("work", "findings", "stdin", "inventory", "spool", "metrics")
 
 
 class Scratch:

@@ -1,15 +1,18 @@
 """What Prometheus reads: requests, uploads, what is under way, and the backlog; for workers, how images ended."""
 
+import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from imgctl.errors import CatalogError, ConfigError
 from imgctl.store.catalog.claims import backlog
 from imgctl.store.catalog.engine import Catalog
 
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -17,19 +20,26 @@ class Metrics:
     """A server's own numbers, in a registry of their own."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._registry = CollectorRegistry()
+        own = CollectorRegistry()
+        self._registry = own
+        if MULTIPROC_DIR in os.environ:
+            # Values are in files there, and what is read is the sum over all processes.
+            self._registry = CollectorRegistry()
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         self._requests = Counter(
-            "imgctl_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+            "imgctl_http_requests", "Requests answered.", ("method", "route", "status"), registry=own
         )
         self._seconds = Histogram(
             "imgctl_http_request_seconds",
             "How long answers took.",
             ("method", "route"),
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=own,
         )
-        self._received = Counter("imgctl_received_bytes", "Bytes of accepted uploads.", registry=self._registry)
-        self.under_way = Gauge("imgctl_http_requests_under_way", "Requests being answered.", registry=self._registry)
+        self._received = Counter("imgctl_received_bytes", "Bytes of accepted uploads.", registry=own)
+        self.under_way = Gauge(
+            "imgctl_http_requests_under_way", "Requests being answered.", registry=own, multiprocess_mode="livesum"
+        )
         self._registry.register(_Backlog(catalog))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -1,21 +1,37 @@
-"""Running the server: listening, and a graceful end."""
+"""Running the server: listening, its processes, and a graceful end."""
 
 import asyncio
+import logging
+import multiprocessing
+import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from secrets import token_hex
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError
-from imgctl.ops.parts import Parts
+from imgctl.errors import ConfigError, WorkerError
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.run.child import die_with, reason_of
 from imgctl.run.limits import reuse_large_buffers
+from imgctl.run.logs import configure
+from imgctl.run.pool import cores
+from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
+from imgctl.web.links import SECRET_BYTES
+from imgctl.web.metrics import MULTIPROC_DIR
 from imgctl.web.state import AppState
+
+log = logging.getLogger(__name__)
 
 # A client waits for each try: better it hears soon that it should come again.
 MOST_RETRIES = 2
@@ -38,11 +54,97 @@ def serving(settings: Settings) -> Settings:
 
 def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]) -> None:
     """Serve until `stop` is set, then finish what is under way; `ready` hears the address once it listens."""
+    processes = parts.settings.serve.processes or cores()
+    with _listening(parts.settings) as listener:
+        if processes == 1:
+            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=ready)
+        else:
+            with Scratch("metrics") as scratch:
+                os.environ[MULTIPROC_DIR] = str(scratch.path)
+                settings = _share(parts.settings, processes)
+                _Processes(settings, listener, endpoint_url).run(processes, stop=stop, ready=ready)
+
+
+def _serve_on(
+    listener: socket.socket, parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]
+) -> None:
     reuse_large_buffers()
     state = AppState(parts, endpoint_url=endpoint_url)
-    with _listening(parts.settings) as listener:
-        server = _Server(_config(state))
-        asyncio.run(_run(server, listener, state, stop, ready))
+    asyncio.run(_run(_Server(_config(state)), listener, state, stop, ready))
+
+
+def _share(settings: Settings, processes: int) -> Settings:
+    """What each of several processes is given: its part of the memory, and one secret for all, who check each other's links."""
+    known = settings.serve
+    memory, secret = max(2**20, known.memory // processes), known.secret or token_hex(SECRET_BYTES)
+    return replace(settings, serve=replace(known, memory=memory, secret=secret))
+
+
+class _Processes:
+    """Processes that accept from one listening socket; one that dies is replaced."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, endpoint_url: str) -> None:
+        self._arguments = (settings, listener, endpoint_url, os.getpid())
+        self._listener = listener
+        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+
+    def run(self, processes: int, *, stop: Stop, ready: Callable[[str], None]) -> None:
+        """Serve until `stop` is set; WorkerError when a process ends before it listens."""
+        try:
+            for _ in range(processes):
+                self._start()
+            addresses = [self._address(*one, stop=stop) for one in tuple(self._running.values())]
+            if not stop.is_set():
+                ready(addresses[0])
+            while not stop.is_set():
+                for ended in wait([stop.requested.fileno(), *self._running]):
+                    if isinstance(ended, int) and ended in self._running:
+                        process, _ = self._running.pop(ended)
+                        self._replace(process, stop=stop)
+        finally:
+            self._listener.close()
+            for process, _ in self._running.values():
+                process.terminate()
+            for process, _ in self._running.values():
+                process.join()
+
+    def _start(self) -> tuple[SpawnProcess, Connection]:
+        spawn = multiprocessing.get_context("spawn")
+        here, there = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=_serve_child, args=(*self._arguments, there))
+        process.start()
+        there.close()
+        self._running[process.sentinel] = process, here
+        return process, here
+
+    def _address(self, process: SpawnProcess, said: "Connection[str, str]", *, stop: Stop) -> str:
+        if said not in wait([said, stop.requested.fileno()]):
+            return ""
+        try:
+            return said.recv()
+        except EOFError:
+            process.join()
+            raise WorkerError(
+                f"a process of the server {reason_of(process.exitcode)}", hint="its log says more"
+            ) from None
+
+    def _replace(self, process: SpawnProcess, *, stop: Stop) -> None:
+        process.join()
+        log.warning("process %d of the server %s; another one starts", process.pid, reason_of(process.exitcode))
+        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        self._address(*self._start(), stop=stop)
+
+
+def _serve_child(
+    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, said: "Connection[str, str]"
+) -> None:
+    die_with(parent)
+    configure(settings.log, verbosity=-1)
+    with Stop() as stop:
+        # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with open_parts(settings, connections=CONNECTIONS) as parts:
+            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=said.send)
 
 
 async def _run(

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -210,3 +211,66 @@ def test_a_worker_shows_its_numbers(embedded: Deployment) -> None:
     assert refused.code == 2
     assert "imgctl_backlog_images 0.0" in found
     assert ended(run) == 0
+
+
+def test_several_processes_serve_one_port_and_one_that_dies_is_replaced(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    url = address(run)
+    contents = [photo(number) for number in range(6)]
+    first = _children(run)
+    for data in contents[:3]:
+        assert send(url, data).status_code == 201
+    os.kill(first[0], signal.SIGKILL)
+    for data in contents[3:]:
+        assert send(url, data).status_code == 201
+    deadline = time.monotonic() + FOREVER
+    while len(_children(run)) < 2:
+        assert time.monotonic() < deadline
+        run.process.join(0.02)
+    second = _children(run)
+    # Answered by whichever process accepts it, for all of them.
+    text = httpx.get(f"{url}/metrics").text
+    code = ended(run)
+
+    assert 'imgctl_http_requests_total{method="POST",route="/images",status="201"} 6.0' in text
+    assert first[0] not in second
+    assert "killed by signal 9" in run.err.read_text()
+    assert code == 0
+    assert not [pid for pid in second if Path(f"/proc/{pid}").exists()]
+    assert_whole(embedded, contents, status=Status.PROCESSING)
+
+
+def test_links_of_one_process_are_good_at_another(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    url = address(run)
+    image = send(url, photo(1)).json()["id"]
+    assert embedded.run("work", "--drain").code == 0
+    links = {httpx.get(f"{url}/images/{image}").json()["variants"]["thumb"]["url"] for _ in range(8)}
+    seen = {httpx.get(f"{url}{link}").status_code for link in links for _ in range(8)}
+
+    assert seen == {200}
+    assert ended(run, signal.SIGINT) == 130
+
+
+def test_a_process_whose_server_is_killed_ends_with_it(embedded: Deployment) -> None:
+    run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+    url = address(run)
+    serving = _children(run)
+    run.kill()
+    run.process.join()
+    pause, deadline = threading.Event(), time.monotonic() + FOREVER
+    while any(Path(f"/proc/{pid}").exists() for pid in serving):
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
+    again = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
+
+    assert send(address(again), photo(1)).status_code == 201
+    assert url
+    assert ended(again) == 0
+
+
+def _children(run: Run) -> list[int]:
+    """The processes that serve, apart from what multiprocessing starts to keep track of resources."""
+    pid = run.process.pid
+    found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
