@@ -93,7 +93,7 @@ class SidecarFiles:
     """What lies beside photos: on this machine's disks, or where `beside` looks."""
 
     def __init__(self, beside: Beside | None = None, *, follow_links: bool = False) -> None:
-        self._beside = beside or _OnDisk(follow_links=follow_links)
+        self._beside = _OnDisk(follow_links=follow_links) if beside is None else beside
         self._tables: dict[str, dict[str, Takeout]] = {}
         self._parts: tuple[str, ...] = ()
 

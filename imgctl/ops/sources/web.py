@@ -20,6 +20,7 @@ from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
 from imgctl.ops.sources.members import stamp_of
 from imgctl.ops.sources.reading import of_bytes, of_pieces
+from imgctl.units import count_of
 
 R = TypeVar("R")
 
@@ -148,7 +149,7 @@ def _pieces(answer: HTTPResponse, size: int | None) -> Iterator[bytes]:
         left = None if left is None else left - len(piece)
         yield piece
     if left:
-        raise ConnectionError(f"it broke off {left} bytes before its end")
+        raise ConnectionError(f"it broke off {count_of(left, 'byte')} before its end")
 
 
 def _stamp(answer: HTTPResponse) -> tuple[int, bool]:

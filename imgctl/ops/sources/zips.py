@@ -78,7 +78,7 @@ def _odd(info: ZipInfo) -> Odd | None:
     if info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16):
         return Odd(fate=Fate.SKIPPED, reason=Reason.LINK, detail="a symbolic link is not followed")
     if info.file_size > _BOMB_SIZE and info.file_size > _BOMB_RATIO * info.compress_size:
-        detail = f"packed {info.file_size // max(1, info.compress_size):,} to one, as no picture is: extract it"
+        detail = f"packed {info.file_size // max(1, info.compress_size)}:1, as no picture is: extract it"
         return Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
     return None
 
