@@ -117,11 +117,11 @@ class _Processes:
         self._running[process.sentinel] = process, here
         return process, here
 
-    def _address(self, process: SpawnProcess, said: "Connection[str, str]", *, stop: Stop) -> str:
-        if said not in wait([said, stop.requested.fileno()]):
+    def _address(self, process: SpawnProcess, listening: "Connection[str, str]", *, stop: Stop) -> str:
+        if listening not in wait([listening, stop.requested.fileno()]):
             return ""
         try:
-            return said.recv()
+            return listening.recv()
         except EOFError:
             process.join()
             raise WorkerError(
@@ -136,7 +136,7 @@ class _Processes:
 
 
 def _serve_child(
-    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, said: "Connection[str, str]"
+    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "Connection[str, str]"
 ) -> None:
     die_with(parent)
     configure(settings.log, verbosity=-1)
@@ -144,7 +144,7 @@ def _serve_child(
         # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with open_parts(settings, connections=CONNECTIONS) as parts:
-            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=said.send)
+            _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=listening.send)
 
 
 async def _run(

@@ -75,6 +75,13 @@ class Listing:
             return self.tables
         return self.json if ending == _JSON else self.xmp if ending.endswith(_XMP) else None
 
+    def add(self, name: str) -> bool:
+        """Take the name of a sidecar; False for a file of another kind."""
+        names = self.of(name)
+        if names is not None:
+            names.add(name)
+        return names is not None
+
     def __len__(self) -> int:
         return len(self.json.exact) + len(self.xmp.exact) + len(self.tables.exact)
 

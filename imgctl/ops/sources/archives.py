@@ -21,11 +21,9 @@ _LONGEST = 2**20
 _MOST_LISTINGS = 64
 
 
-def part_of(path: str) -> Part | None:
-    """The archive that a path of such an ending names; None for a directory."""
+def part_of(path: str) -> Part:
+    """The archive that a path of such an ending names."""
     name = name_of(path).lower()
-    if os.path.isdir(path):  # noqa: PTH112
-        return None
     return ZipPart(path) if name.endswith(".zip") else TarPart(path, streams=not name.endswith(".tar"))
 
 
@@ -87,8 +85,7 @@ class ArchiveFiles:
             return known
         listing = Listing()
         for name in self._index.names(directory):
-            if (names := listing.of(name)) is not None:
-                names.add(name)
+            listing.add(name)
         if len(self._listings) >= _MOST_LISTINGS:
             self._listings.clear()
         self._listings[directory] = listing
@@ -129,13 +126,11 @@ class ArchiveFiles:
         branches = Branches(root, rules)
         for member in part.members():
             place = place_of(member.name)
-            path = root + place
             away, outcome = branches.away(place)
-            outcome = outcome if away else rules.turned_away(path, place, directory=False)
             if outcome is not None:
                 yield outcome
             elif not away:
-                yield self._entry(number, member, path, rules)
+                yield self._entry(number, member, root + place, rules)
 
     def _entry(self, number: int, member: Member, path: str, rules: Rules) -> SourceFile | FileOutcome:
         if (odd := member.odd) is not None:

@@ -52,10 +52,7 @@ class NameWindow:
                 continue
             directory, slash, name = key.rpartition("/")
             with self._lock:
-                listing = self._listings.setdefault(directory + slash, Listing())
-                names = listing.of(name)
-                assert names is not None
-                names.add(name)
+                self._listings.setdefault(directory + slash, Listing()).add(name)
                 self._order.append((directory + slash, name))
                 if len(self._order) > _MOST_NAMES:
                     self._forget(*self._order.popleft())

@@ -18,7 +18,13 @@ class Branches:
         self._away: OrderedDict[str, bool] = OrderedDict({"": False})
 
     def away(self, place: str) -> tuple[bool, FileOutcome | None]:
-        """Whether a file stands in a directory that is left out, and the outcome of that one when it is met first."""
+        """Whether a file is left out by its name or a directory's, and the outcome: a directory's when it is met first."""
+        away, outcome = self._branch_away(place)
+        if not away:
+            outcome = self._rules.turned_away(self._root + place, place, directory=False)
+        return away or outcome is not None, outcome
+
+    def _branch_away(self, place: str) -> tuple[bool, FileOutcome | None]:
         directory = place[: place.rfind("/") + 1]
         if (known := self._away.get(directory)) is not None:
             return known, None

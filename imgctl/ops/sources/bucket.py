@@ -149,9 +149,7 @@ class BucketFiles:
         listing = Listing()
         for page in islice(self._bucket.pages(prefix), 1):
             for key in page.keys:
-                name = key.rpartition("/")[2]
-                if (names := listing.of(name)) is not None:
-                    names.add(name)
+                listing.add(key.rpartition("/")[2])
         return listing
 
     def _forget(self, key: str) -> None:
@@ -175,9 +173,6 @@ class BucketFiles:
                 yield outcome
             return
         path, etag = self.root + key, page.etags[at] if page.etags else ""
-        if (outcome := rules.turned_away(path, key, directory=False)) is not None:
-            yield outcome
-            return
         found = rules.judge(path, key, self._stat(key, size, page.times[at], etag))
         restored = page.restored[at] if page.restored else Restored()
         if isinstance(found, SourceFile) and page.classes and is_archived(page.classes[at]) and not restored.until:

@@ -1,6 +1,6 @@
 """Files that a list or a manifest names by a url: looked at one by one, by the readers, when their turn comes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from imgctl.ops.ingest.outcome import FileOutcome
@@ -48,6 +48,9 @@ class Unseen:
         return self._source.identity(found)
 
 
-def looked(found: SourceFile) -> SourceFile | FileOutcome:
-    """The file itself, looked at if it is unseen."""
-    return found.source.look(found) if isinstance(found.source, Unseen) else found
+def looked(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[FileOutcome]]:
+    """The files themselves, those unseen looked at, and the outcomes of those that are not taken."""
+    seen = [one.source.look(one) if isinstance(one.source, Unseen) else one for one in files]
+    return [one for one in seen if not isinstance(one, FileOutcome)], [
+        one for one in seen if isinstance(one, FileOutcome)
+    ]

@@ -18,6 +18,10 @@ CREATE TABLE members (
 _FIND = "SELECT part, size, offset, packed, method, crc, data FROM members WHERE directory = ? AND name = ?"
 
 
+PIECE = 2**20
+COPY_AGAIN = "copy it again from its source"
+
+
 class Damaged(Exception):
     """An archive or a member that cannot be read, and why; the text ends in what to do."""
 
@@ -100,6 +104,11 @@ def stamp_of(*parts: str) -> int:
     """64 bits (signed, as SQLite keeps them) that change with any of these."""
     digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
+
+
+def said_of(error: Exception) -> str:
+    """What an error says, within a sentence."""
+    return str(error).strip().rstrip(".").lower() or type(error).__name__
 
 
 def place_of(name: str) -> str:

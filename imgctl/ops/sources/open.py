@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _NAMED = re.compile(r"(?:(s3|gs|az|https?)://|source:)", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
-_ARCHIVE = re.compile(r"\.(?:zip|tar|tgz|tar\.gz|tbz2|tar\.bz2|txz|tar\.xz)/", re.IGNORECASE)
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+_ARCHIVE = re.compile(rf"(?:{'|'.join(map(re.escape, ARCHIVES))})/", re.IGNORECASE)
+DISTANT_READERS, DISTANT_CHUNK = 16, 16
 
 
 def is_named(text: str) -> bool:
@@ -107,6 +108,13 @@ class Sources:
         file = WebFile(url, self._spooling())
         return replace(Unseen(file, file.look, rules).named(path, place), user_id=user_id)
 
+    def reading(self, *, readers: int, chunk: int) -> tuple[int, int]:
+        """How many threads read them, and how many files each takes at a time; as given where all lie on this machine."""
+        if self.in_order:
+            return 1, 1
+        # Each waits for its own answers of a bucket.
+        return (DISTANT_READERS, DISTANT_CHUNK) if self.distant else (readers, chunk)
+
     def close(self) -> None:
         """Drop what was spooled and noted."""
         for archives in self._archived:
@@ -145,7 +153,7 @@ class Sources:
 
 
 def _part_of(path: str) -> "Part | None":
-    if not path.lower().endswith(ARCHIVES):
+    if not is_archive(path):
         return None
     from imgctl.ops.sources.archives import part_of
 

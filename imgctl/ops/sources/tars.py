@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from typing import IO, Literal, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import Damaged, Member, Odd, stamp_of
+from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
 
-PIECE = 2**20
-_AGAIN = "copy it again from its source"
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 # The kinds of tarfile.HeaderError, of which all but the first end an archive in silence.
@@ -60,7 +58,7 @@ class TarPart:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             where = f"behind {last}" if last else "at its beginning"
-            raise Damaged(f"damaged or cut off {where} ({_said(error)}): {_AGAIN}") from None
+            raise Damaged(f"damaged or cut off {where} ({said_of(error)}): {COPY_AGAIN}") from None
         finally:
             self._passing = None
 
@@ -79,7 +77,7 @@ class TarPart:
         except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise Damaged(f"damaged or cut off in its archive ({_said(error)}): {_AGAIN}") from None
+            raise Damaged(f"damaged or cut off in its archive ({said_of(error)}): {COPY_AGAIN}") from None
 
     def _unpacked(self) -> IO[bytes]:
         """The file, unpacked by what its first bytes say; bz2 and gzip raise an OSError without a number for damage."""
@@ -94,15 +92,9 @@ class TarPart:
         return cast("IO[bytes]", unpack(self.path))
 
     def _in_place(self, member: Member) -> Iterator[bytes]:
-        left = member.size
         with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
             file.seek(member.offset)
-            while left:
-                piece = file.read(min(PIECE, left))
-                if not piece:
-                    raise EOFError("it ends within the file")
-                left -= len(piece)
-                yield piece
+            yield from _exactly(file, member.size)
 
 
 def _archive(file: IO[bytes], *, streams: bool) -> tarfile.TarFile:
@@ -113,12 +105,16 @@ def _archive(file: IO[bytes], *, streams: bool) -> tarfile.TarFile:
 def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
     file = archive.extractfile(info)
     assert file is not None
-    left = info.size
-    while left:
-        piece = file.read(min(PIECE, left))
+    yield from _exactly(file, info.size)
+
+
+def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The next `size` bytes; EOFError where there are fewer."""
+    while size:
+        piece = file.read(min(PIECE, size))
         if not piece:
             raise EOFError("it ends within the file")
-        left -= len(piece)
+        size -= len(piece)
         yield piece
 
 
@@ -147,7 +143,3 @@ def _odd(info: tarfile.TarInfo) -> Odd | None:
     if info.issym():
         return Odd(fate=Fate.SKIPPED, reason=Reason.LINK, detail="a symbolic link is not followed")
     return Odd(fate=Fate.SKIPPED, reason=Reason.NOT_A_FILE, detail="a device or a pipe is not a file")
-
-
-def _said(error: Exception) -> str:
-    return str(error).strip().rstrip(".").lower() or type(error).__name__

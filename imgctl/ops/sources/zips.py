@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import Damaged, Member, Odd, stamp_of
+from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
 
-PIECE = 2**20
 # Deflate packs at most 1,032 to one, and pictures and films hardly at all: a large file so packed is a trap for the disk.
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _LOCAL = struct.Struct("<4s22xHH")
@@ -18,7 +17,6 @@ _UNIX, _DOS = 3, 0
 _ENCRYPTED = 0x1
 # Info-ZIP's extended timestamp: its modification time is UTC, where the ZIP's own field knows no zone.
 _TIMES = 0x5455
-_AGAIN = "copy it again from its source"
 
 
 class ZipPart:
@@ -34,7 +32,7 @@ class ZipPart:
             with ZipFile(self.path) as archive:
                 infos = iter(archive.infolist())
         except (BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
-            raise Damaged(f"damaged, cut off or not a ZIP ({_said(error)}): {_AGAIN}") from None
+            raise Damaged(f"damaged, cut off or not a ZIP ({said_of(error)}): {COPY_AGAIN}") from None
         return (_member(info) for info in infos if not info.is_dir())
 
     def pieces(self, member: Member) -> Iterator[bytes]:
@@ -43,7 +41,7 @@ class ZipPart:
                 file.seek(member.offset)
                 mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
                 if mark != b"PK\3\4":
-                    raise Damaged(f"damaged in its archive (no header where it should be): {_AGAIN}")
+                    raise Damaged(f"damaged in its archive (no header where it should be): {COPY_AGAIN}")
                 file.seek(name + extra, 1)
                 with ZipExtFile(file, "r", _info(member)) as packed:
                     while piece := packed.read(PIECE):
@@ -51,7 +49,7 @@ class ZipPart:
             except NotImplementedError:
                 raise Damaged(f"packed by a method that is not read (number {member.method}): extract it") from None
             except (BadZipFile, EOFError, zlib.error, ValueError, struct.error) as error:
-                raise Damaged(f"damaged in its archive ({_said(error)}): {_AGAIN}") from None
+                raise Damaged(f"damaged in its archive ({said_of(error)}): {COPY_AGAIN}") from None
 
 
 def _member(info: ZipInfo) -> Member:
@@ -102,7 +100,3 @@ def _mtime_ns(info: ZipInfo) -> int:
         return int(datetime(*info.date_time, tzinfo=UTC).timestamp()) * 10**9
     except ValueError:
         return 0
-
-
-def _said(error: Exception) -> str:
-    return str(error).strip().rstrip(".").lower() or type(error).__name__

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 NO_JOURNAL = "none"
 LOCAL_CHUNK = 256
-DISTANT_READERS, DISTANT_CHUNK = 16, 16
 
 
 @contextmanager
@@ -70,23 +69,23 @@ def uploading(
         )
 
         def read(chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Prepared[SourceFile] | FileOutcome]:
-            seen = [looked(found) for found in chunk]
-            yield from (one for one in seen if isinstance(one, FileOutcome))
-            present, unread = already.split([one for one in seen if not isinstance(one, FileOutcome)])
+            seen, refused = looked(chunk)
+            yield from refused
+            present, unread = already.split(seen)
             yield from present
             for found, one in zip(unread, prepared(unread, how, budget), strict=True):
                 if isinstance(one, FileOutcome):
                     already.pass_over(found, one)
                 yield one
 
+        readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
         ingest = Ingest(
             files,
             read,
             IngestOrder(
                 concurrency=settings.upload.concurrency,
-                # Each waits for its own answers of a bucket.
-                readers=1 if sources.in_order else DISTANT_READERS if sources.distant else 0,
-                chunk=1 if sources.in_order else DISTANT_CHUNK if sources.distant else LOCAL_CHUNK,
+                readers=readers,
+                chunk=chunk,
                 memory_bytes=settings.upload.memory,
                 rate_bytes=settings.upload.bwlimit,
                 limit=order.limit,

@@ -23,7 +23,7 @@ from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.prepare import Preparing, prepared
-from imgctl.ops.upload.start import DISTANT_CHUNK, DISTANT_READERS, journal_file, own_directories
+from imgctl.ops.upload.start import journal_file, own_directories
 from imgctl.ops.verify.check import Against, Checker, Hashed, is_bucket
 from imgctl.ops.verify.hand_over import HandOver
 from imgctl.run.limits import reuse_large_buffers
@@ -87,20 +87,18 @@ def verifying(
         requests = stack.enter_context(thread_pool(parts.requests, name="look"))
         checker = Checker(parts, against=order.against, pool=requests, stop=stop)
         ready = HandOver(stop)
+        count, chunk = sources.reading(readers=min(MOST_READERS, os.cpu_count() or 1), chunk=CHUNK)
         readers = Readers(
             files,
             reading.read,
             ByteBudget(settings.upload.memory),
             offer=ready.offer,
             ended=ready.ended,
-            largest_chunk=1 if sources.in_order else DISTANT_CHUNK if sources.distant else CHUNK,
+            largest_chunk=chunk,
         )
         stack.callback(readers.join)
         stack.callback(ready.close)
         stack.callback(readers.stop)
-        count = (
-            1 if sources.in_order else DISTANT_READERS if sources.distant else min(MOST_READERS, os.cpu_count() or 1)
-        )
 
         def outcomes() -> Generator[FileOutcome]:
             if stop.is_set():
@@ -136,9 +134,8 @@ class _Reading:
 
     def read(self, chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Hashed | FileOutcome]:
         """The content of each file, or why an upload would not take it."""
-        seen = [looked(one) for one in chunk]
-        yield from (one for one in seen if isinstance(one, FileOutcome))
-        found = [one for one in seen if not isinstance(one, FileOutcome)]
+        found, refused = looked(chunk)
+        yield from refused
         known = self.already.known([one for one in found if self._trusts(one)])
         for (user, path), entry in known.items():
             assert user is not None
@@ -155,7 +152,6 @@ class _Reading:
         md5 = (
             hashlib.md5(one.body, usedforsecurity=False).hexdigest() if self.md5 and isinstance(one.body, bytes) else ""
         )
-        if one.spool is not None:
-            one.spool.close()
+        one.let_go()
         budget.release(one.held)
         return Hashed(path=one.path, user_id=one.row.user_id, sha256=one.row.sha256, size=one.row.bytes, md5=md5)
