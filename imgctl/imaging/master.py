@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from imgctl.errors import ImageRejected, ImgctlError
@@ -25,6 +26,7 @@ PROFILE_LEFT_OUT = "its colour profile is damaged or not made for it, and is lef
 _LOOK_EDGE_PX = 256
 # In steps of 8 bits: less is what encoders and profiles level out.
 _VISIBLE_STEPS = 4
+_NO_MEMORY = r"out of memory|cannot allocate|memoryerror"
 _SAYINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), text)
     for pattern, text in (
@@ -36,7 +38,7 @@ _SAYINGS = tuple(
             r"corrupt|broken|bad (?:code|marker|huffman)|\bcrc\b|checksum|inconsistent|invalid",
             "the file is damaged: its data does not add up",
         ),
-        (r"out of memory|cannot allocate|memoryerror", "the file needs more memory than [work] memory allows"),
+        (_NO_MEMORY, "the file needs more memory than [work] memory allows"),
         (r"no frames|no image", "the file holds no picture"),
         (
             r"cannot identify|not a |create decoder|no loader|bad header",
@@ -87,7 +89,9 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
     """The first decode that succeeds, strict ones before lenient ones; ImageRejected when none does."""
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
+    first: Callable[[], Decoded] | None = None
     for lenient, decode in decodes(data, kind, edge, limits):
+        first = decode if first is None else first
         try:
             master = _finished(decode(), recipe.background, edge)
         except MemoryNeeded as error:
@@ -104,6 +108,10 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
             raise _hidden(master, recipe.background)
         if not lenient or is_harmless(complaints[0]):
             return master
+        if for_want_of_memory(complaints[0]):
+            # What the picture before it held is free by now: only what is said of it again is said of the file.
+            with suppress(Exception):
+                return _finished(first(), recipe.background, edge)
         damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
         return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
     if isinstance(complaints[0], MemoryNeeded):
@@ -217,6 +225,11 @@ def own_lines(error: BaseException) -> list[str]:
     """What a decoder said, line by line; an error without words gives its name."""
     lines = [_PYTHON_OBJECT.sub("", line).strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
     return lines or [type(error).__name__]
+
+
+def for_want_of_memory(error: BaseException) -> bool:
+    """Whether a decoder gave up because the process had no memory left, which says nothing of the file."""
+    return any(re.search(_NO_MEMORY, line, re.IGNORECASE) for line in own_lines(error))
 
 
 def is_harmless(error: BaseException) -> bool:

@@ -1,13 +1,16 @@
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from bench.photos import scene
 from imgctl.errors import ImageRejected, NotAnImage
-from imgctl.imaging.decoders.decode import Limits
+from imgctl.imaging import master
+from imgctl.imaging.decoders.choose import decodes
+from imgctl.imaging.decoders.decode import Decoded, Limits
 from imgctl.imaging.probe import Probe, probe
 from imgctl.imaging.render import Rendered, render
+from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 from tests.imaging.pictures import FINE, FORMATS, distance, encoded, full, quadrants
 from tests.soak import rounds
@@ -28,6 +31,31 @@ def test_a_cut_off_picture_is_rendered_and_reported(kind: str) -> None:
     # A BMP begins with its last row.
     kept = (0, 140, 320, 240) if kind == "BMP" else (0, 0, 320, 100)
     assert distance(full(rendered).crop(kept), whole.crop(kept)) < 2
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_sound_picture_is_not_called_damaged_because_memory_was_short_for_a_moment(
+    times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [times]
+
+    def short_of_memory(*asked: object) -> Iterator[tuple[bool, Callable[[], Decoded]]]:
+        (_, strict), *others = decodes(*asked)  # type: ignore[arg-type]
+
+        def first() -> Decoded:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise pyvips.Error("unable to call jpegload", "vips_tracked: out of memory -- size == 0MB")
+            return strict()
+
+        return iter(((False, first), *others))
+
+    monkeypatch.setattr(master, "decodes", short_of_memory)
+
+    rendered = render(encoded(scene(320, 240, seed=5, noise=9), "JPEG"), FINE)
+
+    # Said twice, it may be the file that asks for too much.
+    assert (rendered.damage is None) == (times == 1)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
