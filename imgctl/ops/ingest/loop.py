@@ -24,6 +24,7 @@ from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.run.limits import Idleness
+from imgctl.run.pool import cores
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 BATCH = 128
 """How many images are worth a transaction; one takes all there are."""
 MOST_PREPARED = 4 * BATCH
-MOST_PREPARED_BYTES = 8 * 2**20
+MOST_PREPARED_BYTES = 16 * 2**20
 FEWEST_AHEAD = 8
 # Files of a content that is in flight already wait for its fate; no more of them.
 MOST_DUPLICATES = 8 * BATCH
@@ -44,6 +45,8 @@ IDLE_SECONDS = 1.0
 MOST_OUTCOMES = 2 * BATCH
 # One reader feeds a network from a local disk; where the puts run dry and all wait, as behind a slow NAS, more are started.
 MOST_READERS = 16
+# A larger file takes longer to hash than all else takes, and hashing needs no interpreter lock.
+LARGE_BYTES = 2**20
 ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
 
 Safe: TypeAlias = Sequence[tuple[Prepared[S], UUID]]
@@ -159,6 +162,12 @@ class Ingest(Generic[S]):
             self._reading += 1
         self._readers.start()
 
+    def _reader_helps(self, size: int) -> bool:
+        """Whether one reader more reads sooner files of about this size: all wait for a disk, or cores are free for hashing."""
+        if self._reading >= MOST_READERS:
+            return False
+        return self._idle.is_idle() or (size >= LARGE_BYTES and self._reading < cores())
+
     def _is_reading(self) -> bool:
         # Read before what it leaves: who ends has offered all he had.
         return self._reading > 0 and not self._readers.stopped
@@ -247,7 +256,8 @@ class Ingest(Generic[S]):
             wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
             prepared = self._prepared[: wanted if self._left is None else min(wanted, self._left)]
             del self._prepared[: len(prepared)]
-            self._prepared_bytes -= sum(one.held for one in prepared)
+            held = sum(one.held for one in prepared)
+            self._prepared_bytes -= held
             starved = self._putting < self._putters.limit / 2 and len(prepared) < BATCH
             self._room.notify_all()
         if prepared and not self._order.dry_run:
@@ -255,7 +265,7 @@ class Ingest(Generic[S]):
         promised = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
         with self._room:
             self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
-        if prepared and starved and not self._order.readers and self._reading < MOST_READERS and self._idle.is_idle():
+        if prepared and starved and not self._order.readers and self._reader_helps(held // len(prepared)):
             self._read_more()
         safe: list[tuple[Prepared[S], UUID]] = []
         puts: list[Prepared[S]] = []
