@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 from imgctl.imaging.probe import Header
@@ -12,7 +12,10 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import Spool
-from imgctl.ops.sources.members import Member
+
+if TYPE_CHECKING:
+    # Of archives, which few runs read.
+    from imgctl.ops.sources.members import Member
 
 # A larger file never fills the memory budget: it is streamed from where it lies, or from a spool.
 STREAM_ABOVE = 64 * 2**20
@@ -30,7 +33,7 @@ class Stat(NamedTuple):
     stamp: int
     source: "Source"
     place: str = ""
-    member: tuple[int, Member] | None = None
+    member: "tuple[int, Member] | None" = None
     pinned: bool = False
 
 
@@ -48,7 +51,7 @@ class SourceFile:
     stamp: int
     source: "Source" = field(compare=False, repr=False)
     place: str = ""
-    member: tuple[int, Member] | None = None
+    member: "tuple[int, Member] | None" = None
     pinned: bool = False
     user_id: UUID | None = None
     caption: str | None = None
