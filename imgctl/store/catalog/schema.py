@@ -1,4 +1,4 @@
-"""One schema for Postgres and SQLite: column types, the database's clock, and the table.
+"""One schema for Postgres and SQLite: column types, the database's clock, and the tables.
 
 SQLite keeps times as text `YYYY-MM-DD HH:MM:SS.ffffff` (UTC) and ids as text of 36 characters: both sort as what they
 stand for, and a person with the `sqlite3` shell can read them.
@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     CHAR,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -213,6 +214,40 @@ Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 _claimable = Index("idx_claimable", images.c.id)
 
+# What is left of an image whose owner had it erased; its row is gone from `images` in the same transaction, so that no
+# listing, link, queue or holder of a lease finds it. `keys` (JSON) are those the row named, null once it is done.
+erased = Table(
+    "erased",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("erasing_since", UtcTime, nullable=False, server_default=now()),
+    # When whoever held the row, or was to put its original, has let go of it.
+    Column("settles_at", UtcTime, nullable=False),
+    Column("erased_at", UtcTime),
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("blobs", Integer, nullable=False, server_default=text("0")),
+    # HMAC-SHA256 of the user's id.
+    Column("owner", LargeBinary, nullable=False),
+    Column("keys", Text),
+)
+Index("idx_erased_owner", erased.c.owner, erased.c.id)
+_erasing = Index("idx_erasing", erased.c.id)
+
+# Users whose images nobody may delete, and why.
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, nullable=False),
+    Column("held_at", UtcTime, nullable=False, server_default=now()),
+    Column("released_at", UtcTime),
+    Column("object_lock", Boolean(create_constraint=False), nullable=False, server_default=text("FALSE")),
+    Column("reason", Text, nullable=False),
+    Column("held_by", Text, nullable=False),
+    Column("released_by", Text),
+)
+_held = Index("idx_held", holds.c.user_id)
+
 
 COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 """What `Image` is made of."""
@@ -236,5 +271,7 @@ def whole_metadata() -> MetaData:
     processing = text(f"status = '{Status.PROCESSING}'")
     for dialect in (POSTGRES, SQLITE):
         _claimable.dialect_options[dialect]["where"] = processing
+        _erasing.dialect_options[dialect]["where"] = text("erased_at IS NULL")
+        _held.dialect_options[dialect]["where"] = text("released_at IS NULL")
     images.dialect_options[POSTGRES]["with"] = STORAGE
     return metadata

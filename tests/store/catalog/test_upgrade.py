@@ -21,7 +21,7 @@ from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, d
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
-REVISIONS = ["0001", "0002", HEAD]
+REVISIONS = ["0001", "0002", "0003", HEAD]
 OLD = """
 INSERT INTO images (id, user_id, uploaded_at, status)
 VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
@@ -31,10 +31,13 @@ VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
 def described(connection: Connection) -> dict[str, str]:
     """Everything the database itself says about the table: columns, constraints, indexes with their expressions."""
     if connection.dialect.name == "sqlite":
-        objects = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE tbl_name = 'images'"))
+        objects = connection.execute(
+            text("SELECT name, sql FROM sqlite_master WHERE tbl_name IN ('images', 'erased', 'holds')")
+        )
         return {str(name): " ".join(str(sql).split()) for name, sql in objects}
     inspector = inspect(connection)
-    parts = [*inspector.get_columns("images"), *inspector.get_indexes("images")]
+    tables = ("images", "erased", "holds")
+    parts = [one for table in tables for one in (*inspector.get_columns(table), *inspector.get_indexes(table))]
     told = {str(part["name"]): str(sorted(part.items(), key=str)) for part in parts}
     others = (inspector.get_pk_constraint("images"), inspector.get_check_constraints("images"))
     options = connection.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'images'")).scalar_one()
@@ -82,6 +85,8 @@ def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
     with catalog.write() as connection:
         migrated = described(connection)
         connection.execute(text("DROP TABLE images"))
+        connection.execute(text("DROP TABLE erased"))
+        connection.execute(text("DROP TABLE holds"))
         whole_metadata().create_all(connection)
         declared = described(connection)
 
@@ -136,6 +141,8 @@ def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None
     with catalog.write() as connection:
         printed = described(connection)
         connection.execute(text("DROP TABLE images"))
+        connection.execute(text("DROP TABLE erased"))
+        connection.execute(text("DROP TABLE holds"))
         whole_metadata().create_all(connection)
         assert printed == described(connection)
     catalog.close()
