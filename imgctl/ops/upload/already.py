@@ -64,12 +64,17 @@ class AlreadyUploaded:
             self.remember([Entry(found=found, sha256=said, image=_NO_IMAGE)])
 
     def remember(self, entries: Iterable[Entry]) -> None:
-        """Note files whose images are in the catalog, their bytes safe; some wait for `flush`, a second at most."""
+        """Note files whose images are in the catalog, their bytes safe; files of a disk wait for `flush`, a second at most.
+
+        What costs a request or an archive's reading to read again is written down at once.
+        """
         if self._journal is None:
             return
+        entries = list(entries)
         with self._lock:
             self._waiting += entries
-        if len(self._waiting) >= MOST_WAITING or time.monotonic() > self._flushed + FLUSH_SECONDS:
+        pinned = any(entry.found.pinned for entry in entries)
+        if pinned or len(self._waiting) >= MOST_WAITING or time.monotonic() > self._flushed + FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
