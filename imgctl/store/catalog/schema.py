@@ -248,6 +248,31 @@ holds = Table(
 )
 _held = Index("idx_held", holds.c.user_id)
 
+# Who ran what that changed something, a row a run. Triggers of its migration keep it append-only.
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # Whose images alone it was about.
+    Column("user_id", Id),
+    Column("started_at", UtcTime, nullable=False, server_default=now()),
+    # Null while it runs, and for ever where it was killed.
+    Column("ended_at", UtcTime),
+    Column("pid", Integer, nullable=False),
+    Column("exit_code", Integer),
+    Column("command", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    # What was typed, as JSON.
+    Column("scope", Text, nullable=False),
+    # How many ended how, as JSON.
+    Column("counts", Text),
+    Column("report", Text),
+    Column("error", Text),
+)
+
+Index("idx_operations_user", operations.c.user_id, operations.c.id)
+
 
 COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 """What `Image` is made of."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     # Every command asks which schema is there; only an upgrade may cost this import.
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration."""
 ABSENT = "absent"
 CURRENT = "current"

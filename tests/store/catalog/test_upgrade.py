@@ -21,27 +21,40 @@ from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, d
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
-REVISIONS = ["0001", "0002", "0003", HEAD]
+REVISIONS = ["0001", "0002", "0003", "0004", HEAD]
 OLD = """
 INSERT INTO images (id, user_id, uploaded_at, status)
 VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
 """
 
 
+TABLES = ("images", "erased", "holds", "operations")
+
+
 def described(connection: Connection) -> dict[str, str]:
-    """Everything the database itself says about the table: columns, constraints, indexes with their expressions."""
+    """Everything the database itself says about the tables: columns, constraints, indexes with their expressions."""
+    return {name: told for table in TABLES for name, told in _described(connection, table).items()}
+
+
+def _described(connection: Connection, table: str) -> dict[str, str]:
     if connection.dialect.name == "sqlite":
-        objects = connection.execute(
-            text("SELECT name, sql FROM sqlite_master WHERE tbl_name IN ('images', 'erased', 'holds')")
-        )
-        return {str(name): " ".join(str(sql).split()) for name, sql in objects}
+        query = text("SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND type <> 'trigger'")
+        return {str(name): " ".join(str(sql).split()) for name, sql in connection.execute(query, {"table": table})}
     inspector = inspect(connection)
-    tables = ("images", "erased", "holds")
-    parts = [one for table in tables for one in (*inspector.get_columns(table), *inspector.get_indexes(table))]
-    told = {str(part["name"]): str(sorted(part.items(), key=str)) for part in parts}
-    others = (inspector.get_pk_constraint("images"), inspector.get_check_constraints("images"))
-    options = connection.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'images'")).scalar_one()
-    return {**told, "others": str(others), "options": str(options)}
+    parts = [*inspector.get_columns(table), *inspector.get_indexes(table)]
+    told = {f"{table}.{part['name']}": str(sorted(part.items(), key=str)) for part in parts}
+    others = (inspector.get_pk_constraint(table), inspector.get_check_constraints(table))
+    options = text("SELECT reloptions FROM pg_class WHERE relname = :table")
+    told[f"{table}.options"] = str(connection.execute(options, {"table": table}).scalar_one())
+    return {**told, table: str(others)}
+
+
+def _declared(connection: Connection) -> dict[str, str]:
+    """The same of tables made by the schema's declaration."""
+    for table in TABLES:
+        connection.execute(text(f"DROP TABLE {table}"))
+    whole_metadata().create_all(connection)
+    return described(connection)
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -84,14 +97,11 @@ def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: s
 def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
     with catalog.write() as connection:
         migrated = described(connection)
-        connection.execute(text("DROP TABLE images"))
-        connection.execute(text("DROP TABLE erased"))
-        connection.execute(text("DROP TABLE holds"))
-        whole_metadata().create_all(connection)
-        declared = described(connection)
+        declared = _declared(connection)
 
+    indexes = {name.removeprefix("images.") for name in migrated}
     assert migrated == declared
-    assert {"idx_user_recent", "uq_user_digest", "idx_claimable"} <= set(migrated)
+    assert {"idx_user_recent", "uq_user_digest", "idx_claimable"} <= indexes
 
 
 def test_an_unknown_status_is_refused(catalog: Catalog) -> None:
@@ -140,11 +150,7 @@ def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None
     check_current(catalog)
     with catalog.write() as connection:
         printed = described(connection)
-        connection.execute(text("DROP TABLE images"))
-        connection.execute(text("DROP TABLE erased"))
-        connection.execute(text("DROP TABLE holds"))
-        whole_metadata().create_all(connection)
-        assert printed == described(connection)
+        assert printed == _declared(connection)
     catalog.close()
 
 

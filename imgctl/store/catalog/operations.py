@@ -1,0 +1,73 @@
+"""Who ran what that changed something: a row when it begins, which its end completes; read back newest first."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+
+from imgctl.keys import first_id
+from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
+from imgctl.store.catalog.schema import now, operations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A run of a command that changed something, column for column; times are aware UTC, by the database's clock.
+
+    `scope` is what was typed and `counts` how many ended how, both JSON. Without an `ended_at` it runs, or was killed.
+    """
+
+    id: UUID
+    command: str
+    who: str
+    host: str
+    pid: int
+    scope: str
+    user_id: UUID | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    counts: str | None = None
+    report: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a run ended."""
+
+    exit_code: int
+    counts: str | None = None
+    report: str | None = None
+    error: str | None = None
+
+
+_COLUMNS = tuple(operations.c[field.name] for field in fields(Operation))
+
+
+def begin(connection: Connection, one: Operation) -> None:
+    """Write down that a run begins now."""
+    given = {name: getattr(one, name) for name in ("id", "command", "who", "host", "pid", "scope", "user_id")}
+    connection.execute(insert(operations).values(given))
+
+
+def end(connection: Connection, operation: UUID, ended: End) -> None:
+    """Write down how a run ended, now; a run has one end."""
+    known = {field.name: getattr(ended, field.name) for field in fields(End)}
+    open_ended = (operations.c.id == operation, operations.c.ended_at.is_(None))
+    connection.execute(update(operations).where(*open_ended).values(ended_at=now(), **known))
+
+
+def newest(
+    connection: Connection, scope: Scope, *, command: str | None = None, before: UUID | None = None
+) -> list[Operation]:
+    """The next page of the operations of a scope, newest first: begun within it, about its user or about everybody."""
+    ids, user = operations.c.id, operations.c.user_id
+    chosen: list[ColumnElement[bool]] = [] if before is None else [ids < before]
+    chosen += [] if scope.since is None else [ids >= first_id(scope.since)]
+    chosen += [] if scope.until is None else [ids < first_id(scope.until)]
+    chosen += [] if scope.user_id is None else [or_(user == scope.user_id, user.is_(None))]
+    chosen += [] if command is None else [operations.c.command == command]
+    query = select(*_COLUMNS).where(*chosen).order_by(ids.desc()).limit(PAGE_ROWS)
+    return [Operation(**row._asdict()) for row in connection.execute(query)]

@@ -1,0 +1,112 @@
+"""The table of operations: a run has one beginning and one end, and the database refuses to forget or rewrite it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from imgctl.errors import CatalogError
+from imgctl.keys import new_id
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.operations import End, Operation, begin, end, newest
+
+HOUR = timedelta(hours=1)
+
+
+def operation(command: str = "upload", *, at: datetime | None = None, user_id: UUID | None = None) -> Operation:
+    """A run that begins at a time, now by default."""
+    about = {"who": "alice", "host": "desk", "pid": 4711, "scope": "{}"}
+    return Operation(id=new_id(at or datetime.now(UTC)), command=command, user_id=user_id, **about)  # type: ignore[arg-type]
+
+
+def begun(catalog: Catalog, *runs: Operation) -> None:
+    """Write the beginnings of runs down."""
+    with catalog.write() as connection:
+        for one in runs:
+            begin(connection, one)
+
+
+def read(catalog: Catalog, scope: Scope | None = None, *, command: str | None = None) -> list[Operation]:
+    """What the catalog says of them."""
+    with catalog.read() as connection:
+        return newest(connection, scope or Scope(), command=command)
+
+
+def test_a_run_is_there_from_its_beginning_and_its_end_completes_it(catalog: Catalog) -> None:
+    run = operation(user_id=uuid4())
+    begun(catalog, run)
+    (running,) = read(catalog)
+    with catalog.write() as connection:
+        end(connection, run.id, End(exit_code=3, counts='{"failed":1}', report="/r.csv", error="some failed"))
+    (ended,) = read(catalog)
+
+    assert running == replace(run, started_at=running.started_at)
+    assert ended == replace(
+        running,
+        ended_at=ended.ended_at,
+        exit_code=3,
+        counts='{"failed":1}',
+        report="/r.csv",
+        error="some failed",
+    )
+    assert running.started_at is not None and ended.ended_at is not None and running.started_at <= ended.ended_at
+
+
+def test_the_second_end_of_a_run_changes_nothing(catalog: Catalog) -> None:
+    run = operation()
+    begun(catalog, run)
+    for code in (0, 1):
+        with catalog.write() as connection:
+            end(connection, run.id, End(exit_code=code))
+
+    assert [one.exit_code for one in read(catalog)] == [0]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM operations",
+        "UPDATE operations SET who = 'nobody'",
+        "UPDATE operations SET started_at = '2020-01-01 00:00:00.000000'",
+        "UPDATE operations SET ended_at = NULL, exit_code = NULL",
+        "UPDATE operations SET exit_code = 0",
+        "UPDATE operations SET counts = NULL",
+    ],
+)
+def test_the_database_refuses_to_forget_or_rewrite(catalog: Catalog, statement: str) -> None:
+    run = operation()
+    begun(catalog, run)
+    with catalog.write() as connection:
+        end(connection, run.id, End(exit_code=1, counts="{}"))
+    before = read(catalog)
+
+    with pytest.raises(CatalogError, match="append-only"), catalog.write() as connection:
+        connection.execute(text(statement))
+
+    assert read(catalog) == before
+
+
+def test_postgres_refuses_to_truncate(postgres_url: str) -> None:
+    catalog = open_catalog(postgres_url)
+
+    with pytest.raises(CatalogError, match="append-only"), catalog.write() as connection:
+        connection.execute(text("TRUNCATE operations"))
+
+    catalog.close()
+
+
+def test_a_users_operations_are_theirs_and_those_about_everybody_newest_first(catalog: Catalog) -> None:
+    now = datetime.now(UTC)
+    alice, bob = uuid4(), uuid4()
+    old = operation("upload", at=now - 2 * HOUR, user_id=alice)
+    everybody = operation("backfill", at=now - HOUR)
+    other = operation("upload", at=now, user_id=bob)
+    begun(catalog, old, everybody, other)
+
+    assert [one.id for one in read(catalog)] == [other.id, everybody.id, old.id]
+    assert [one.id for one in read(catalog, Scope(user_id=alice))] == [everybody.id, old.id]
+    assert [one.id for one in read(catalog, Scope(since=now - HOUR - HOUR / 2, until=now))] == [everybody.id]
+    assert [one.id for one in read(catalog, command="upload")] == [other.id, old.id]
