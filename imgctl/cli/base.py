@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -16,6 +16,7 @@ import click
 from imgctl.cli.layout import Command
 from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
+from imgctl.cli.watched import Told, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode
@@ -33,6 +34,7 @@ COMMON_SETTINGS = {
     "store.url": "",
     "store.endpoint_url": "",
     "log.file": "Write a rotating log here.",
+    "notify.ping_url": "Tell this monitor of the beginning and the end.",
 }
 
 
@@ -44,6 +46,7 @@ class Session:
     json: bool
     verbosity: int
     progress: bool | None
+    told: Told = field(default_factory=Told)
 
     @property
     def endpoint_url(self) -> str:
@@ -52,6 +55,8 @@ class Session:
 
     def data(self, record: Mapping[str, object]) -> None:
         """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""
+        if record.get("type") == "summary":
+            self.told.summary = record
         if self.json:
             from imgctl.pricing.lines import as_json
 
@@ -154,7 +159,9 @@ def subcommand(
         def run(**typed: object) -> int:
             session = _session(typed, settings)
             own = {one.name: typed[one.name] for one in fields(options)}
-            return _guarded(session, lambda: function(session, options(**own)))
+            with watched(session.settings, session.told):
+                session.told.exit_code = _guarded(session, lambda: function(session, options(**own)))
+            return session.told.exit_code
 
         asked = list(parameters(options))
         overriding = [setting_option(setting, doc) for setting, doc in settings.items()]

@@ -17,7 +17,7 @@ ALIASES: Final = {
     "json": "ndjson",
     "records": "ndjson",
     "schema": "catalog",
-    "alerts": "metrics",
+    "alerts": "monitoring",
     "iam": "permissions",
     "grants": "permissions",
     "backup": "database",

@@ -207,7 +207,9 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
             # Not the text itself: a URL with the line feed of the file it came from may hold a password.
             raise ConfigError(f"{label}: holds a line feed", hint="write it in one line; does it end in one?")
         if not re.fullmatch(field.metadata["pattern"], text):
-            raise ConfigError(f"{label}: {text!r} is impossible", hint=field.metadata["doc"])
+            # What looks like a URL with a password is not repeated.
+            shown = "the value" if "@" in text else repr(text)
+            raise ConfigError(f"{label}: {shown} is impossible", hint=field.metadata["doc"])
     return converted
 
 

@@ -271,12 +271,17 @@ class ServeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifySettings:
-    """Who is told of finished images."""
+    """Who is told of finished images, and that a command began and ended."""
 
     webhook_url: str = setting(
         "", "where workers post finished images: https://app.example.org/hook", pattern="(https?://[^\\s@]+)?"
     )
     secret: str = setting("", "what the messages are signed with (HMAC-SHA256)")
+    ping_url: str = setting(
+        "",
+        "the monitor that is told when a command begins and how it ends, as healthchecks.io is: https://hc-ping.com/UUID",
+        pattern="(https?://[^\\s/]\\S*)?",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ PATHS = {".".join(path): variable for variable, path in variables(Settings()).it
 OTHER_TEXTS: dict[str, Plain] = {
     "links.cdn": "https://images.example.org",
     "notify.webhook_url": "https://app.example.org/hook",
+    "notify.ping_url": "https://hc-ping.com/some-uuid",
     "serve.tokens": (f"phone:read+write:*:{'0' * 64}",),
     "variants.background": "#000000",
     "variants.keep": ("copyright",),

@@ -19,11 +19,11 @@ from imgctl.web.metrics import Metrics, WorkMetrics
 from tests.web.server import settings_for
 from tools.docs import ROOT
 
-OPERATIONS = ROOT / "docs/operations"
-RULES = yaml.safe_load((OPERATIONS / "alerts.yml").read_text(encoding="utf-8"))
-DASHBOARD = json.loads((OPERATIONS / "grafana.json").read_text(encoding="utf-8"))
-# What the script of metrics.md writes for the textfile collector.
-WRITTEN = re.findall(r'^  .*"(imgctl_\w+) ', (OPERATIONS / "metrics.md").read_text(encoding="utf-8"), re.MULTILINE)
+PAGE = (ROOT / "docs/operations/monitoring.md").read_text(encoding="utf-8")
+RULES = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
+DASHBOARD = json.loads((ROOT / "deploy/grafana/imgctl.json").read_text(encoding="utf-8"))
+# What the script of the page writes for the textfile collector.
+WRITTEN = re.findall(r'^  .*"(imgctl_\w+) ', PAGE, re.MULTILINE)
 PANELS = [pytest.param(one, id=one["title"]) for one in DASHBOARD["panels"]]
 ALERTS = [pytest.param(rule, id=rule["alert"]) for group in RULES["groups"] for rule in group["rules"]]
 
@@ -84,7 +84,7 @@ def test_alert_asks_for_what_is_served(rule: dict[str, object], served: dict[str
     assert (
         {"alert", "expr", "labels", "annotations"} <= rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
     )
-    assert f"`{rule['alert']}`" in (OPERATIONS / "metrics.md").read_text(encoding="utf-8")
+    assert f"`{rule['alert']}`" in PAGE
     promql_parser.parse_duration(str(rule.get("for", "1m")))
 
 
@@ -101,9 +101,7 @@ def test_panel_asks_for_what_is_served(
 
 
 def test_every_metric_of_the_page_is_served_and_shown(served: dict[str, dict[str, set[str]]]) -> None:
-    listed = set(
-        re.findall(r"^\| `(imgctl_\w+)", (OPERATIONS / "metrics.md").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    listed = set(re.findall(r"^\| `(imgctl_\w+)", PAGE, re.MULTILINE))
     bases = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served if not name.endswith("_created")}
     shown = {
         str(one.name) for panel in DASHBOARD["panels"] for to in panel["targets"] for one, _ in selected(to["expr"])

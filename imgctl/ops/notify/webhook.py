@@ -158,7 +158,7 @@ def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
     request = urllib.request.Request(settings.webhook_url, data=body, headers=headers, method="POST")  # noqa: S310
     host = urlsplit(settings.webhook_url).hostname
     try:
-        with _opener.open(request, timeout=TIMEOUT_SECONDS):
+        with no_redirects.open(request, timeout=TIMEOUT_SECONDS):
             return "", False
     except urllib.error.HTTPError as error:
         error.close()
@@ -177,4 +177,4 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """None: a message meant for one place goes to no other."""
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+no_redirects = urllib.request.build_opener(_NoRedirects)
