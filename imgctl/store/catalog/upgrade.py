@@ -1,8 +1,12 @@
-"""Which schema a database has and which is wanted; creating and upgrading it, or writing out the DDL."""
+"""Which schema a database has and which is wanted; creating and upgrading it, or writing out the DDL.
+
+How a migration is written so that nobody waits for it: `migrations/online.py`.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -26,61 +30,98 @@ _LOCK = int.from_bytes(b"imgctl")
 _PAUSE_SECONDS = 0.2
 
 
-def state(catalog: Catalog) -> str:
-    """`current`, `absent` when no migration ever ran there, or the revision that is there instead."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The schema that a database has: its revision, `absent` where no migration ever ran, and who may use it."""
+
+    revision: str
+    oldest_program: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this program may use it: its own revision, or a newer one that still admits this program."""
+        return self.revision == HEAD or (self.is_newer and self.oldest_program <= HEAD)
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer imgctl made it."""
+        return self.revision not in {ABSENT, HEAD} and self.revision > HEAD
+
+
+def found(catalog: Catalog) -> Found:
+    """The schema that is there."""
     try:
         with catalog.read() as connection:
-            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            # Not by name: before revision 0004 there was one column.
+            row = connection.execute(text("SELECT * FROM alembic_version")).mappings().first()
     except SchemaNotCurrent:
-        return ABSENT
-    if revision is None:
-        return ABSENT
-    return CURRENT if revision == HEAD else str(revision)
+        row = None
+    if row is None:
+        return Found(revision=ABSENT, oldest_program="")
+    revision = str(row["version_num"])
+    return Found(revision=revision, oldest_program=str(row.get("oldest_program") or revision))
+
+
+def state(catalog: Catalog) -> str:
+    """`current`, `absent` when no migration ever ran there, or the revision that is there instead."""
+    there = found(catalog)
+    return CURRENT if there.is_current else there.revision
 
 
 def check_current(catalog: Catalog) -> None:
-    """Return when the schema is the one this program was written for, or raise SchemaNotCurrent."""
-    found = state(catalog)
-    if found == CURRENT:
+    """Return when this program may use the schema, or raise SchemaNotCurrent."""
+    there = found(catalog)
+    if there.is_current:
         return
-    there = "has no tables yet" if found == ABSENT else f"has schema {found}"
-    hint = "imgctl init" if found == ABSENT or found < HEAD else "a newer imgctl made it; upgrade this one"
-    raise SchemaNotCurrent(f"catalog {catalog.place} {there}, this imgctl wants {HEAD}", hint=hint)
+    what = "has no tables yet" if there.revision == ABSENT else f"has schema {there.revision}"
+    hint = "a newer imgctl made it; upgrade this one" if there.is_newer else "imgctl init"
+    raise SchemaNotCurrent(f"catalog {catalog.place} {what}, this imgctl wants {HEAD}", hint=hint)
 
 
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
     """Bring the tables up to date (or to a revision), a revision at a time; returns the revisions applied, oldest first.
 
     After a kill the next call continues. Of two at once the second waits for the first and then finds nothing to do.
-    SchemaNotCurrent when a newer imgctl made what is there.
+    Nothing is done to a newer schema that admits this program; SchemaNotCurrent for one that does not.
     """
     from alembic import command
-    from alembic.script import ScriptDirectory
 
-    config = _config()
-    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if state(catalog) not in {ABSENT, CURRENT, *revisions}:
+    if found(catalog).is_newer:
         check_current(catalog)
+        return []
     applied: list[str] = []
 
-    def on_version_apply(*, step: object, **_: object) -> None:
+    def on_version_apply(step: object) -> None:
         applied.append(str(getattr(step, "up_revision_id", "")))
 
+    config = _config()
     with _alone(catalog) as connection:
         config.attributes.update(connection=connection, on_version_apply=on_version_apply)
         command.upgrade(config, to)
     return applied
 
 
-def ddl(url_or_dialect: str) -> str:
-    """Every migration as SQL, for a database URL or for `postgresql` or `sqlite`."""
+def missing(catalog: Catalog) -> list[tuple[str, str]]:
+    """The revisions that an upgrade would apply, oldest first, each with what it does."""
+    from alembic.script import ScriptDirectory
+
+    there = found(catalog)
+    if there.is_newer:
+        return []
+    scripts = ScriptDirectory.from_config(_config())
+    later = scripts.iterate_revisions(HEAD, "base" if there.revision == ABSENT else there.revision)
+    return [(script.revision, str(script.doc).rstrip(".")) for script in later][::-1]
+
+
+def ddl(url_or_dialect: str, *, since: str = "", to: str = "head") -> str:
+    """Every migration (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`."""
     from alembic import command
 
     dialect = url_or_dialect if url_or_dialect in {POSTGRES, SQLITE} else dialect_of(url_or_dialect)
     written = StringIO()
     config = _config(written)
     config.attributes["dialect"] = dialect
-    command.upgrade(config, "head", sql=True)
+    command.upgrade(config, f"{since}:{to}" if since else to, sql=True)
     return written.getvalue()
 
 
@@ -95,6 +136,8 @@ def _alone(catalog: Catalog) -> Iterator[Connection]:
             # The lock is a transaction's, so that it ends with it also behind a pooler; migrations commit on another
             # connection. Tried and not waited for: who waits would hold a session that the other may need.
             if guard.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
+                # An index of 10^8 rows takes longer to build than a server may let a transaction idle.
+                guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 with catalog.engine.connect() as connection:
                     yield connection
                 return

@@ -125,7 +125,7 @@ def test_commands_say_what_is_there_and_what_is_wanted(empty_catalog_url: str) -
 
 def test_a_catalog_of_a_newer_imgctl_is_left_alone(catalog: Catalog) -> None:
     with catalog.write() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9000', oldest_program = '8000'"))
 
     with pytest.raises(SchemaNotCurrent, match="9000") as raised:
         check_current(catalog)

@@ -1,12 +1,32 @@
 """Runs migrations on the connection it is handed, or writes them out as SQL when there is none."""
 
+from collections.abc import Collection, Mapping
+
 from alembic import context
-from sqlalchemy import Connection
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from sqlalchemy import Connection, text
 
 from imgctl.store.catalog.schema import whole_metadata
 
 _attributes = context.config.attributes
 _connection: Connection | None = _attributes.get("connection")
+
+
+def _note_oldest_program(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[object], run_args: Mapping[str, object]
+) -> None:
+    """Write which programs may go on beside the revision, in the transaction that writes the revision itself."""
+    oldest = getattr(getattr(step.up_revision, "module", None), "oldest_program", None)
+    if oldest:
+        ctx.impl.execute(text(f"UPDATE alembic_version SET oldest_program = '{oldest}'"))  # noqa: S608 - our own word
+
+
+def _applied(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[object], run_args: Mapping[str, object]
+) -> None:
+    _note_oldest_program(ctx, step, heads, run_args)
+    _attributes["on_version_apply"](step)
+
 
 if _connection is None:
     context.configure(
@@ -15,6 +35,7 @@ if _connection is None:
         target_metadata=whole_metadata(),
         literal_binds=True,
         transactional_ddl=True,
+        on_version_apply=_note_oldest_program,
     )
 else:
     context.configure(
@@ -23,7 +44,7 @@ else:
         transactional_ddl=True,
         # On Postgres no migration may hold another's locks; SQLite is handed one transaction for all of them.
         transaction_per_migration=True,
-        on_version_apply=_attributes["on_version_apply"],
+        on_version_apply=_applied,
     )
 
 with context.begin_transaction():

@@ -12,13 +12,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
+from imgctl.store.catalog.migrations.online import add_column
 from imgctl.store.catalog.schema import SQLITE, UtcTime, now
 
 revision = "0002"
 down_revision = "0001"
 
-# How long to wait for readers of the whole table (a dump) before giving up: whoever comes later waits behind us.
-_LOCK_TIMEOUT = "10s"
 _BATCH_ROWS = 10_000
 _EARLIER = "UPDATE images SET promised_at = uploaded_at WHERE uploaded_at < promised_at"
 # Rows that are written meanwhile have their own time already, later than the one all old rows got with the column.
@@ -42,8 +41,8 @@ def upgrade() -> None:
     if context.dialect.name == SQLITE:
         _rebuild()
         return
-    op.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-    op.add_column("images", _promised_at(), if_not_exists=True)
+    # Not volatile: Postgres asks the clock once and keeps the answer for all rows that exist.
+    add_column("images", _promised_at())
     if context.as_sql:
         op.execute(_EARLIER)
         return

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from imgctl.store.catalog.migrations.online import brief
 from imgctl.store.catalog.schema import Id, UtcTime, now
 
 revision = "0004"
@@ -14,6 +15,10 @@ _HELD = sa.text("released_at IS NULL")
 
 def upgrade() -> None:
     """Make both tables with their indexes."""
+    brief(_make)
+
+
+def _make() -> None:
     op.create_table(
         "erased",
         sa.Column("id", Id, primary_key=True),
@@ -24,9 +29,12 @@ def upgrade() -> None:
         sa.Column("blobs", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("owner", sa.LargeBinary, nullable=False),
         sa.Column("keys", sa.Text),
+        if_not_exists=True,
     )
-    op.create_index("idx_erased_owner", "erased", ["owner", "id"])
-    op.create_index("idx_erasing", "erased", ["id"], postgresql_where=_ERASING, sqlite_where=_ERASING)
+    op.create_index("idx_erased_owner", "erased", ["owner", "id"], if_not_exists=True)
+    op.create_index(
+        "idx_erasing", "erased", ["id"], postgresql_where=_ERASING, sqlite_where=_ERASING, if_not_exists=True
+    )
     op.create_table(
         "holds",
         sa.Column("id", Id, primary_key=True),
@@ -37,5 +45,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("held_by", sa.Text, nullable=False),
         sa.Column("released_by", sa.Text),
+        if_not_exists=True,
     )
-    op.create_index("idx_held", "holds", ["user_id"], postgresql_where=_HELD, sqlite_where=_HELD)
+    op.create_index("idx_held", "holds", ["user_id"], postgresql_where=_HELD, sqlite_where=_HELD, if_not_exists=True)

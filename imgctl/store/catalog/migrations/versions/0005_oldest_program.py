@@ -1,0 +1,14 @@
+"""Note which programs may go on beside a newer schema, so that two releases run side by side."""
+
+import sqlalchemy as sa
+
+from imgctl.store.catalog.migrations.online import add_column
+
+revision = "0005"
+down_revision = "0004"
+oldest_program = "0005"
+
+
+def upgrade() -> None:
+    """Add the column, which every later revision writes its `oldest_program` into."""
+    add_column("alembic_version", sa.Column("oldest_program", sa.String(32)))

@@ -1,0 +1,228 @@
+"""Migrations of a running archive: no row is rewritten, nobody waits for long, and two releases share a schema."""
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import text
+
+from imgctl.errors import CatalogError, CatalogUnavailable
+from imgctl.store.catalog import upgrade as upgrading
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.migrations import online
+from imgctl.store.catalog.upgrade import ddl, upgrade
+
+FIRST_ONLINE, FIRST_BESIDE = "0003", "0005"
+SCRIPTS = ScriptDirectory(Path(upgrading.__file__).with_name("migrations"))
+LATER: list[Script] = [one for one in SCRIPTS.walk_revisions() if one.revision >= FIRST_ONLINE][::-1]
+# What takes a moment whatever the table holds, or takes long and locks nobody out.
+MOMENTARY = (
+    r"CREATE TABLE IF NOT EXISTS ",
+    r"ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS \w+ (?!.*NOT NULL(?!.*DEFAULT)|.*DEFAULT \S+\(|.*DEFAULT now)",
+    r"ALTER TABLE \w+ (DROP|ADD) CONSTRAINT .*(IF EXISTS|NOT VALID)",
+    r"CREATE OR REPLACE (FUNCTION|TRIGGER|VIEW) ",
+    r"CREATE EXTENSION IF NOT EXISTS ",
+)
+UNLOCKED = (
+    r"CREATE (UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS ",
+    r"ALTER TABLE \w+ VALIDATE CONSTRAINT ",
+    r"UPDATE alembic_version SET ",
+)
+
+
+def transactions(revision: Script) -> list[list[str]]:
+    """The statements of a migration on Postgres, those of a transaction together."""
+    script = ddl("postgresql", since=str(revision.down_revision), to=revision.revision)
+    statements = [" ".join(re.sub(r"^--.*$", "", one, flags=re.MULTILINE).split()) for one in script.split(";\n\n")]
+    found: list[list[str]] = []
+    inside = False
+    for one in filter(None, statements):
+        if one in {"BEGIN", "COMMIT"}:
+            inside = one == "BEGIN"
+            if inside:
+                found.append([])
+        elif inside:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return [one for one in found if one]
+
+
+def wrong_in(statements: list[str]) -> list[str]:
+    """What of one transaction would be noticed, or would wait without end."""
+    limited = statements[0].startswith("SET LOCAL lock_timeout")
+    new = [
+        f"CREATE (UNIQUE )?INDEX IF NOT EXISTS \\w+ ON {one.split()[5]} "
+        for one in statements
+        if one.startswith("CREATE TABLE")
+    ]
+    return [
+        one
+        for one in statements[limited:]
+        if not any(re.match(form, one) for form in (*UNLOCKED, *((*MOMENTARY, *new) if limited else ())))
+    ]
+
+
+@pytest.mark.parametrize("revision", LATER, ids=lambda one: one.revision)
+def test_migration_is_made_of_online_steps(revision: Script) -> None:
+    wrong = [one for statements in transactions(revision) for one in wrong_in(statements)]
+
+    assert not wrong, "see imgctl/store/catalog/migrations/online.py"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE INDEX idx ON images (name)",
+        "ALTER TABLE images ADD COLUMN IF NOT EXISTS one TEXT NOT NULL",
+        "ALTER TABLE images ADD COLUMN IF NOT EXISTS one UUID DEFAULT uuidv7()",
+        "ALTER TABLE images ADD CONSTRAINT ck CHECK (bytes > 0)",
+        "ALTER TABLE images ALTER COLUMN bytes TYPE INTEGER",
+        "ALTER TABLE images DROP COLUMN name",
+        "UPDATE images SET name = ''",
+    ],
+)
+def test_statement_that_would_be_noticed_is_found(statement: str) -> None:
+    assert wrong_in(["SET LOCAL lock_timeout = '1s'", statement]) == [statement]
+
+
+def test_lock_without_a_limit_is_found() -> None:
+    assert wrong_in([column := "ALTER TABLE images ADD COLUMN IF NOT EXISTS one TEXT"]) == [column]
+
+
+@pytest.mark.parametrize("revision", LATER, ids=lambda one: one.revision)
+def test_migration_says_which_programs_may_go_on_beside_it(revision: Script) -> None:
+    oldest = str(getattr(revision.module, "oldest_program", ""))
+
+    assert revision.revision < FIRST_BESIDE or FIRST_BESIDE <= oldest <= revision.revision
+
+
+def test_printed_ddl_can_begin_where_a_catalog_is() -> None:
+    script = ddl("postgresql", since="0004")
+
+    assert "CREATE TABLE images" not in script
+    assert "oldest_program" in script
+
+
+@contextmanager
+def filled(url: str, *, revision: str, rows: int) -> Iterator[Catalog]:
+    """A catalog of an earlier revision with rows, which refuses that a table is rewritten."""
+    catalog = open_catalog(url)
+    upgrade(catalog, to=revision)
+    with catalog.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO images (id, user_id, uploaded_at, status, sha256, bytes)"
+                " SELECT uuidv7(), uuidv7(), '2020-01-01Z', 'ready', sha256(n::text::bytea), n"
+                " FROM generate_series(1, :rows) n"
+            ),
+            {"rows": rows},
+        )
+        connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE 'a table is rewritten'; END $$"
+            )
+        )
+        connection.execute(text("CREATE EVENT TRIGGER refuse ON table_rewrite EXECUTE FUNCTION refuse()"))
+    yield catalog
+    catalog.close()
+
+
+def test_no_table_is_rewritten(empty_postgres_url: str) -> None:
+    with filled(empty_postgres_url, revision="0002", rows=500) as catalog:
+        upgrade(catalog)
+
+        with catalog.read() as connection:
+            invalid = connection.execute(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")).scalar_one()
+            unproven = connection.execute(
+                text("SELECT count(*) FROM pg_constraint WHERE NOT convalidated")
+            ).scalar_one()
+    assert (invalid, unproven) == (0, 0)
+
+
+def test_rewrite_would_have_been_refused(empty_postgres_url: str) -> None:
+    rewritten = pytest.raises(CatalogError, match="a table is rewritten")
+    with filled(empty_postgres_url, revision="0002", rows=1) as catalog, rewritten, catalog.write() as connection:
+        connection.execute(text("ALTER TABLE images ALTER COLUMN bytes TYPE numeric"))
+
+
+def test_upgrade_steps_back_from_a_table_that_is_read_for_long(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "LOCK_TIMEOUT_SECONDS", 0.05)
+    stepped_back = Event()
+    monkeypatch.setattr(time, "sleep", lambda _: stepped_back.set())
+    catalog = open_catalog(empty_postgres_url)
+    upgrade(catalog, to="0002")
+
+    with ThreadPoolExecutor(1) as pool:
+        with catalog.read() as dump:
+            dump.execute(text("SELECT count(*) FROM images"))
+            upgraded = pool.submit(upgrade, catalog)
+            assert stepped_back.wait(60)
+            # Whoever comes while it waits gets in.
+            with catalog.write() as connection:
+                connection.execute(text("UPDATE images SET bytes = 1"))
+        applied = upgraded.result(timeout=60)
+
+    assert applied[0] == "0003"
+    catalog.close()
+
+
+def test_upgrade_gives_up_to_a_table_that_is_never_free_and_goes_on_later(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "LOCK_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(online, "TRIES", 3)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    catalog = open_catalog(empty_postgres_url)
+    upgrade(catalog, to="0002")
+    with catalog.read() as dump:
+        dump.execute(text("SELECT count(*) FROM images"))
+        with pytest.raises(CatalogUnavailable, match="lock timeout") as raised:
+            upgrade(catalog)
+
+    assert "goes on where this one stopped" in raised.value.hint
+    assert upgrade(catalog)[0] == "0003"
+    catalog.close()
+
+
+def test_index_whose_build_broke_off_is_built_again(catalog: Catalog) -> None:
+    broken = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_names'::regclass"
+    invalid = text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = 'idx_names'::regclass")
+
+    def build() -> None:
+        with catalog.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+            with Operations.context(context), context.begin_transaction(_per_migration=True):
+                online.create_index("idx_names", "images", ["name"], where=text("name IS NOT NULL"))
+
+    build()
+    if catalog.dialect == "sqlite":
+        return
+    with catalog.write() as connection:
+        connection.execute(text(broken))
+    build()
+
+    with catalog.read() as connection:
+        assert connection.execute(invalid).scalar_one() is False
+
+
+def test_check_is_demanded_of_every_row(empty_postgres_url: str) -> None:
+    with filled(empty_postgres_url, revision="0002", rows=10) as catalog, catalog.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+        for _ in range(2):
+            with Operations.context(context), context.begin_transaction(_per_migration=True):
+                online.add_check("ck_bytes", "images", "bytes > 0")
+
+        with pytest.raises(CatalogError, match="ck_bytes"), catalog.write() as other:
+            other.execute(text("UPDATE images SET bytes = 0"))
