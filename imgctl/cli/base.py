@@ -16,14 +16,18 @@ import click
 from imgctl.cli.layout import Command
 from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
+from imgctl.cli.types import UserText
 from imgctl.cli.watched import Told, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
-from imgctl.errors import ExitCode
+from imgctl.errors import ExitCode, UsageError
 from imgctl.run.progress import Progress, aside
 from imgctl.run.stop import Stop
+from imgctl.users import Users
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from imgctl.ops.rows import BadId
 
 Chosen = TypeVar("Chosen", bound=Options)
@@ -46,6 +50,7 @@ class Session:
     json: bool
     verbosity: int
     progress: bool | None
+    users: Users
     told: Told = field(default_factory=Told)
 
     @property
@@ -81,8 +86,7 @@ class Session:
 
     def error(self, line: str) -> None:
         """One line on stderr that even `-q` lets through; a stderr that is full or gone stops nothing."""
-        with aside(), suppress(OSError):
-            click.echo(printable(line), err=True)
+        _on_stderr(line)
 
     def verbatim(self, text: str) -> None:
         """Text on stdout as it is, whatever else was asked for."""
@@ -95,6 +99,11 @@ class Session:
                 click.echo(line)
             except BrokenPipeError:
                 raise ReaderLeft from None
+
+
+def _on_stderr(line: str) -> None:
+    with aside(), suppress(OSError):
+        click.echo(printable(line), err=True)
 
 
 def printable(text: str) -> str:
@@ -159,6 +168,7 @@ def subcommand(
         def run(**typed: object) -> int:
             session = _session(typed, settings)
             own = {one.name: typed[one.name] for one in fields(options)}
+            own |= {one.name: _user(session, one, text) for one in asked if isinstance(text := own[one.name], UserText)}
             with watched(session.settings, session.told):
                 session.told.exit_code = _guarded(session, lambda: function(session, options(**own)))
             return session.told.exit_code
@@ -201,7 +211,16 @@ def _session(typed: Mapping[str, object], settings: Mapping[str, str]) -> Sessio
     from imgctl.run.logs import configure
 
     configure(loaded.log, verbosity=verbosity)
-    return Session(settings=loaded, json=bool(typed["as_json"]), verbosity=verbosity, progress=progress)
+    users = Users(loaded.users.namespace, tell=_on_stderr if verbosity >= 0 else None)
+    return Session(settings=loaded, json=bool(typed["as_json"]), verbosity=verbosity, progress=progress, users=users)
+
+
+def _user(session: Session, option: click.Parameter, text: str) -> "UUID":
+    """The user that an option names, which needs the settings."""
+    try:
+        return session.users.id_of(text)
+    except UsageError as error:
+        option.type.fail(error.line, option, click.get_current_context())
 
 
 def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:

@@ -6,7 +6,6 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar, cast
-from uuid import UUID
 
 import click
 
@@ -36,11 +35,10 @@ class Parsed(click.ParamType[T], Generic[T]):
             self.fail(error.line, param, ctx)
 
 
-def _user_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(f"invalid UUID: {text!r}; write 8-4-4-4-12 hex digits") from None
+class UserText(str):
+    """A user as typed; only the settings say which UUID that is."""
+
+    __slots__ = ()
 
 
 def _moment(text: str) -> datetime:
@@ -97,7 +95,7 @@ def _month(text: str) -> date:
         raise UsageError(f"invalid month: {text!r}; write 2026-11") from None
 
 
-USER = Parsed("UUID", _user_id)
+USER = Parsed("USER", UserText)
 TIME = Parsed("TIME", _moment)
 DURATION = Parsed("DURATION", parse_seconds)
 SIZE = Parsed("SIZE", parse_bytes)

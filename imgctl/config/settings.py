@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from imgctl.model import Recipe, Variant, VariantFormat, VariantSpec
+from imgctl.users import UUID_PATTERN
 
 T = TypeVar("T")
 Unit = Literal["", "seconds", "bytes"]
@@ -136,6 +137,17 @@ class SourceSettings:
             retries=self.retries,
             anonymous=self.anonymous,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsersSettings:
+    """How users may be named."""
+
+    namespace: str = setting(
+        "",
+        "a UUID of your own: names and numbers of users map to UUIDv5 of it, the same for ever; empty: users are UUIDs",
+        pattern=f"({UUID_PATTERN})?",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +313,7 @@ class Settings:
 
     catalog: CatalogSettings = CatalogSettings()
     store: StoreSettings = StoreSettings()
+    users: UsersSettings = UsersSettings()
     upload: UploadSettings = UploadSettings()
     work: WorkSettings = WorkSettings()
     variants: VariantsSettings = VariantsSettings()

@@ -89,7 +89,7 @@ class UploadRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: UUID | None = Field(default=None, description="Whose it is; left out, the token's own user.")
+    user_id: str | None = Field(default=None, description="Whose it is; left out, the token's own user.")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(ge=1, le=2**53)]
     content_type: Annotated[str, Field(min_length=1, max_length=100)]

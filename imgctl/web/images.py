@@ -41,7 +41,13 @@ PAGE_ROWS, MOST_ROWS = 50, 200
 router = APIRouter(tags=["images"])
 
 ImageId = Annotated[UUID, Path(description="The image's id.")]
-UserId = Annotated[UUID, Path(description="The owner's id.")]
+
+
+async def _user_id(user_id: Annotated[str, Path(description="The owner.")], request: Request) -> UUID:
+    return state_of(request).users.id_of(user_id)
+
+
+UserId = Annotated[UUID, Depends(_user_id)]
 Before = Annotated[UUID | None, Query(description="The last image of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="How many images a page has at most.")]
 
@@ -51,7 +57,7 @@ _FORM = {
     "required": ["file"],
     "properties": {
         "file": {"type": "string", "format": "binary"},
-        "user_id": {"type": "string", "format": "uuid"},
+        "user_id": {"type": "string"},
         "caption": {"type": "string", "maxLength": CAPTION_LENGTH},
     },
 }
@@ -79,7 +85,7 @@ _LOCATION = {"headers": {"Location": {"schema": {"type": "string"}, "description
 async def send(
     request: Request,
     caller: Writer,
-    user_id: Annotated[UUID | None, Query(description="Whose it is; left out, the token's own user.")] = None,
+    user_id: Annotated[str | None, Query(description="Whose it is; left out, the token's own user.")] = None,
     caption: Annotated[Caption, Query()] = None,
 ) -> Response:
     """Take in a picture. Answers once its bytes are safe; the same bytes again answer with the same image."""
@@ -90,7 +96,7 @@ async def send(
         held.callback(state.receiving.give_back)
         spool = held.enter_context(closing(state.spools.open()))
         form = await receive(request, state, spool, held)
-        sent = _sent(caller, form, user_id, caption)
+        sent = _sent(state, caller, form, user_id, caption)
         return await state.write(lambda: _taken(state, spool, sent))
 
 
@@ -154,24 +160,21 @@ async def get(
     return RedirectResponse(url, status_code=307, headers=headers)
 
 
-def owner(caller: Caller, user_id: UUID | None) -> UUID:
+def owner(state: AppState, caller: Caller, user: str | None) -> UUID:
     """Whose an upload is: as said, else the token's own user; Refusal when nobody says or the token may not."""
-    chosen = user_id or caller.user_id
+    chosen = state.users.id_of(user) if user else caller.user_id
     if chosen is None:
         raise Refusal(422, "no owner given", hint="POST /images?user_id=UUID")
     check_user(caller, chosen)
     return chosen
 
 
-def _sent(caller: Caller, form: Form, user_id: UUID | None, caption: str | None) -> Sent:
-    try:
-        user_id = user_id or (UUID(form.fields["user_id"].strip()) if form.fields.get("user_id") else None)
-    except ValueError:
-        raise Refusal(422, "invalid UUID: user_id", hint="8-4-4-4-12 hex digits") from None
+def _sent(state: AppState, caller: Caller, form: Form, user: str | None, caption: str | None) -> Sent:
     said = caption or form.fields.get("caption")
     if said and len(said) > CAPTION_LENGTH:
         raise Refusal(422, "the caption is too long", hint=f"{CAPTION_LENGTH} characters are kept")
-    return Sent(user_id=owner(caller, user_id), caption=said, name=form.name)
+    user_id = owner(state, caller, user or form.fields.get("user_id"))
+    return Sent(user_id=user_id, caption=said, name=form.name)
 
 
 def _taken(state: AppState, spool: Spool, sent: Sent) -> Response:

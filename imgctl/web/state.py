@@ -19,6 +19,7 @@ from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.run.window import ByteBudget
 from imgctl.store.catalog.lookups import by_ids
+from imgctl.users import Users
 from imgctl.web.auth import Auth
 from imgctl.web.links import Links, Variants
 from imgctl.web.metrics import Metrics
@@ -43,6 +44,7 @@ class AppState:
         self.parts = parts
         self.endpoint_url = endpoint_url
         self.settings = serve
+        self.users = Users(parts.settings.users.namespace)
         self.links = Links(parts.settings, parts.store)
         self.auth = Auth(serve)
         self.metrics = Metrics(parts.catalog)

@@ -35,7 +35,7 @@ def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
         limit = format_bytes(state.settings.max_bytes)
         raise Refusal(413, f"more than {limit}", hint="send a smaller picture, or raise [serve] max_bytes")
     announced = Announced(
-        user_id=owner(caller, wanted.user_id),
+        user_id=owner(state, caller, wanted.user_id),
         sha256=bytes.fromhex(wanted.sha256),
         bytes=wanted.bytes,
         content_type=wanted.content_type,

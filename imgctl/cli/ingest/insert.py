@@ -52,7 +52,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     """
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
-    source = Manifest(file=asked.manifest, store_url=store.url, own_prefixes=prefixes)
+    source = Manifest(file=asked.manifest, store_url=store.url, own_prefixes=prefixes, users=session.users)
     counted = FileTally()
     with (
         open_parts(settings) as parts,

@@ -78,7 +78,11 @@ def command(session: Session, asked: Asked) -> ExitCode:
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
-    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), FileTally()
+    settings, selection, tally = (
+        session.settings,
+        order_of(Selection, asked, leave_out=(), users=session.users),
+        FileTally(),
+    )
     store = open_store(settings.store)
     order = order_of(UploadOrder, asked)
     journal = journal_file(settings.upload.journal)

@@ -50,7 +50,11 @@ def command(session: Session, asked: Asked) -> ExitCode:
     from imgctl.ops.verify.report import safe_list, signed_report
     from imgctl.ops.verify.start import VerifyOrder, verifying
 
-    settings, selection, tally = session.settings, order_of(Selection, asked, leave_out=()), FileTally()
+    settings, selection, tally = (
+        session.settings,
+        order_of(Selection, asked, leave_out=(), users=session.users),
+        FileTally(),
+    )
     order = order_of(VerifyOrder, asked, upload=order_of(UploadOrder, asked))
     started_at = datetime.now(UTC)
     with running(session, unit="files") as run, ExitStack() as stack:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.units import count_of
+from imgctl.users import Users
 
 LONGEST_LINE = 2**20
 _BOM = b"\xef\xbb\xbf"
@@ -55,23 +56,17 @@ def rows(
     yield from _json_rows(lines, columns) if first.startswith(b"{") else _csv_rows(lines, columns)
 
 
-def owner_and_date(row: Row) -> tuple[UUID | None, datetime | None] | BadLine:
+def owner_and_date(row: Row, users: Users) -> tuple[UUID | None, datetime | None] | BadLine:
     """The `user_id` and the `uploaded_at` of a row, None where it has none."""
     owner, when = row.get("user_id"), row.get("uploaded_at")
     try:
-        user_id = uuid_of(owner.strip()) if owner else None
-    except ValueError:
-        return BadLine(detail=f"user_id: invalid UUID: {owner!r}")
+        user_id = users.id_of(owner) if owner else None
+    except UsageError as error:
+        return BadLine(detail=f"user_id: {error.line}")
     try:
         return user_id, moment_of(when.strip()) if when else None
     except (ValueError, OverflowError):
         return BadLine(detail=f"uploaded_at: invalid time: {when!r}; write 2026-11-22T10:00Z")
-
-
-@lru_cache(maxsize=256)
-def uuid_of(text: str) -> UUID:
-    """The UUID a field holds; ValueError when it is none. Manifests repeat their users, so the last ones are kept."""
-    return UUID(text)
 
 
 def moment_of(text: str) -> datetime:

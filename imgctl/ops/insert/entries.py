@@ -17,6 +17,7 @@ from imgctl.pricing.estimate import Estimate, insert_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import format_bytes
+from imgctl.users import UUIDS_ONLY, Users
 
 # A photo is nearly always one read, which is one billed request; a larger blob is hashed in pieces.
 SAMPLE = 100
@@ -42,6 +43,7 @@ class Manifest:
     file: Path
     store_url: str
     own_prefixes: tuple[str, ...]
+    users: Users = UUIDS_ONLY
 
     def entries(self) -> Iterator[Entry | FileOutcome]:
         """Every line in order; a key may also be written as a whole `s3://bucket/…` url. Raises UsageError."""
@@ -66,7 +68,7 @@ class Manifest:
                 yield found
 
     def _entry(self, row: Row) -> Entry | BadLine:
-        found = owner_and_date(row)
+        found = owner_and_date(row, self.users)
         if isinstance(found, BadLine):
             return found
         key = row["key"].removeprefix(f"{self.store_url.rstrip('/')}/")

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
+from typing import BinaryIO
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
@@ -31,8 +32,8 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
     check(selection)
     rules, sources = SelectionRules(selection), sources or Sources(follow_links=selection.follow_links)
     if selection.manifest is not None:
-        _look_into(selection.manifest, owned=_owned(selection))
-        return _from_manifest(selection.manifest, rules, sources, owned=_owned(selection))
+        _look_into(selection.manifest, selection)
+        return _from_manifest(selection.manifest, rules, sources, selection)
     # Opened at once: a source that cannot be meant ends the run before anything is uploaded.
     opened_sources = sources.open(selection.paths)
     if selection.files_from is None:
@@ -42,8 +43,9 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
     return chain(_from_sources(opened_sources, rules), _from_list(selection.files_from, rules, sources))
 
 
-def _owned(selection: Selection) -> bool:
-    return selection.user_id is not None or selection.user_from is not None
+def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry | BadLine]]:
+    owned = selection.user_id is not None or selection.user_from is not None
+    return entries(file, owned=owned, users=selection.users)
 
 
 def _is_regular(name: str, option: str) -> bool:
@@ -60,11 +62,11 @@ def _is_regular(name: str, option: str) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _look_into(manifest: str, *, owned: bool) -> None:
+def _look_into(manifest: str, selection: Selection) -> None:
     """Raise UsageError for a header that cannot be meant, before anything is uploaded."""
     if _is_regular(manifest, "--manifest"):
         with opened(manifest, "--manifest") as file:
-            next(entries(file, owned=owned), None)
+            next(_entries(file, selection), None)
 
 
 def _from_sources(found: Iterable[Source], rules: SelectionRules) -> Chosen:
@@ -100,11 +102,11 @@ def _listed_directory(path: str, place: str, rules: SelectionRules, source: Sour
         yield from walk(path, rules, source, place=below)
 
 
-def _from_manifest(name: str, rules: SelectionRules, sources: Sources, *, owned: bool) -> Chosen:
+def _from_manifest(name: str, rules: SelectionRules, sources: Sources, selection: Selection) -> Chosen:
     # A manifest travels with its archive: what it names lies beside it.
     base = "" if name == STDIN else os.path.dirname(name)  # noqa: PTH120
     with opened(name, "--manifest") as file:
-        for number, entry in entries(file, owned=owned):
+        for number, entry in _entries(file, selection):
             where = f"{name}:{number}"
             if isinstance(entry, BadLine):
                 yield _bad(where, entry.detail)

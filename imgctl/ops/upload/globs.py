@@ -8,16 +8,15 @@ as it is. Case counts, as in the shell.
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from uuid import UUID
 
 from imgctl.errors import UsageError
+from imgctl.users import UUID_PATTERN, UUIDS_ONLY, Users
 
 ANY_DEPTH = "(?:[^/]+/)*?"
 BELOW = "(?:/.*)?"
 PLACEHOLDER = "{user}"
 _HINT = "write '{user}/**', or 'by-owner/{user}/*/**'"
-_UUID = "(?P<user>[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12})"
 
 
 class Globs:
@@ -117,11 +116,12 @@ def _members(body: str, pattern: str) -> str:
     return out
 
 
-def owner_by(pattern: str) -> Callable[[str], UUID | None]:
-    """A function from a relative path to the UUID that stands where the pattern has `{user}`, or None.
+def owner_by(pattern: str, users: Users = UUIDS_ONLY) -> Callable[[str], UUID | None]:
+    """A function from a relative path to the user that stands where the pattern has `{user}`, or None.
 
     The pattern is held against the whole path: `*` is one name, `**` any number of them, `{user}` one name or a part
-    of one. Raises UsageError for a pattern without exactly one `{user}`.
+    of one: a UUID, else where users have names the shortest part that fits. Raises UsageError for a pattern without
+    exactly one `{user}`.
     """
     if pattern.count(PLACEHOLDER) != 1:
         raise UsageError(f"{pattern!r} does not say once where {PLACEHOLDER} stands", hint=_HINT)
@@ -132,18 +132,18 @@ def owner_by(pattern: str) -> Callable[[str], UUID | None]:
     mark = "\0"
     text = below_root([name.replace(PLACEHOLDER, mark) for name in names], pattern, BELOW)
     try:
-        expression = re.compile(text.replace(mark, _UUID), re.DOTALL)
+        named = "" if users.namespace is None else "|[^/]+?"
+        expression = re.compile(text.replace(mark, f"(?P<user>{UUID_PATTERN}{named})"), re.DOTALL)
     except re.error:
         raise UsageError(f"{pattern!r} has {PLACEHOLDER} within brackets", hint=_HINT) from None
     fit = expression.fullmatch
 
     def owner(path: str) -> UUID | None:
         found = fit(path)
-        return _uuid(found["user"]) if found else None
+        try:
+            return users.id_of(found["user"]) if found else None
+        except UsageError:
+            # Bytes that are not UTF-8.
+            return None
 
     return owner
-
-
-@lru_cache(maxsize=256)
-def _uuid(text: str) -> UUID:
-    return UUID(text)

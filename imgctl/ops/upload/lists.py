@@ -13,6 +13,7 @@ from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
 from imgctl.ops.upload.order import STDIN
 from imgctl.units import count_of
+from imgctl.users import Users
 
 PIECE = 2**16
 # The longest path Linux takes is 4,096 bytes, so the first NUL of a list that has any comes before this.
@@ -87,15 +88,15 @@ class Entry:
     uploaded_at: datetime | None = None
 
 
-def entries(file: BinaryIO, *, owned: bool) -> Iterator[tuple[int, Entry | BadLine]]:
+def entries(file: BinaryIO, *, owned: bool, users: Users) -> Iterator[tuple[int, Entry | BadLine]]:
     """Each line's number with its entry; every line must say whose the file is unless all are `owned` already."""
     required = frozenset(("path",)) if owned else frozenset(("path", "user_id"))
     for number, row in rows(file, required=required, optional=_OPTIONAL - required):
-        yield number, row if isinstance(row, BadLine) else _entry(row)
+        yield number, row if isinstance(row, BadLine) else _entry(row, users)
 
 
-def _entry(row: Row) -> Entry | BadLine:
-    path, found = row["path"], owner_and_date(row)
+def _entry(row: Row, users: Users) -> Entry | BadLine:
+    path, found = row["path"], owner_and_date(row, users)
     if "\0" in path:
         return BadLine(detail="the path holds a NUL")
     if not _is_name(path):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format
+from imgctl.users import UUIDS_ONLY, Users
 
 STDIN = "-"
 
@@ -39,7 +40,7 @@ class Selection:
     """The choice of files of one upload; sizes in bytes, both ends included; `since` <= modification time < `until`.
 
     Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. Owners come from the
-    manifest's line, else `user_id`, else `user_from`. Directories to `leave_out` are imgctl's own, by their real paths.
+    manifest's line, else `user_id`, else `user_from`, read by `users`. Directories to `leave_out` are imgctl's own, by their real paths.
     """
 
     paths: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Selection:
     junk_filter: bool = True
     user_id: UUID | None = None
     user_from: str | None = None
+    users: Users = UUIDS_ONLY
     leave_out: tuple[str, ...] = ()
 
 

@@ -65,9 +65,10 @@ class SelectionRules:
         self._leave_out = frozenset(selection.leave_out)
         self._user_id = selection.user_id
         self._user_from = selection.user_from
+        self._named = selection.users.namespace is not None
         self._owner: Callable[[str], UUID | None] | None = None
         if selection.user_from is not None:
-            self._owner = owner_by(selection.user_from)
+            self._owner = owner_by(selection.user_from, selection.users)
 
     def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
         """The outcome of what is junk or excluded by name, a whole directory at once; None for the rest."""
@@ -123,8 +124,9 @@ class SelectionRules:
 
     def _ownerless(self, path: str, size: int) -> FileOutcome:
         """The outcome of a file without an owner."""
-        said = f"its path has no UUID where --user-from {self._user_from} has {{user}}"
-        detail = f"{said if self._user_from else 'no user_id'}; move it or give --user"
+        what, hint = ("user", "") if self._named else ("UUID", ", or set [users] namespace to use names and numbers")
+        said = f"its path has no {what} where --user-from {self._user_from} has {{user}}"
+        detail = f"{said if self._user_from else 'no user_id'}; move it or give --user{hint}"
         return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)
 
     def _outside(self, path: str, place: str, info: Stat) -> FileOutcome | None:

@@ -82,10 +82,7 @@ def docs(request: Request, state: State) -> Response:
 def home(state: State, user: str = "") -> Response:
     """Where to begin: whose images?"""
     if user:
-        try:
-            return RedirectResponse(f"/users/{UUID(user.strip())}", status_code=303)
-        except ValueError:
-            raise Refusal(422, f"invalid UUID: {user[:60]!r}", hint="8-4-4-4-12 hex digits") from None
+        return RedirectResponse(f"/users/{state.users.id_of(user)}", status_code=303)
     body = f"""{bar()}<main class="home"><h1>Whose images?</h1>
 <form method="get" action="/"><label for="user">The user's id</label>
 <input id="user" name="user" required autofocus spellcheck="false" autocomplete="off"
