@@ -4,17 +4,19 @@ from dataclasses import dataclass
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.doctor import show_check
-from imgctl.cli.options import Options, flag
+from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import examine_store
 from imgctl.store.blobs.open import open_store
-from imgctl.store.catalog.engine import open_catalog
-from imgctl.store.catalog.upgrade import ddl, upgrade
+from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Options):
+    check: bool = flag("Say which migrations are missing and change nothing; exit 5 when this imgctl cannot run.")
     sql: bool = flag("Print the DDL for a DBA and change nothing.")
+    from_revision: str = option("", "With --sql: only what comes after it.", name="--from", metavar="REVISION")
 
 
 @subcommand(
@@ -22,28 +24,52 @@ class Asked(Options):
     examples="""
 imgctl init
 imgctl init --catalog postgresql+psycopg://db/photos --store s3://photos
-imgctl init --sql --catalog postgresql+psycopg://db/photos > schema.sql
+imgctl init --check
+imgctl init --sql --from 0003 --catalog postgresql+psycopg://db/photos > upgrade.sql
 """,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Create or upgrade the catalog's tables, and check that the store does what imgctl relies on.
 
-    Safe to run again. Writes no secrets anywhere. Exit 1 when the store cannot be used.
+    Safe to run again, and while others run: no table is rewritten or locked for longer than a second at a time. Writes
+    no secrets anywhere. Exit 1 when the store cannot be used.
     """
     settings = session.settings
     if asked.sql:
-        session.verbatim(ddl(settings.catalog.url))
+        session.verbatim(ddl(settings.catalog.url, since=asked.from_revision))
         return ExitCode.DONE
     catalog = open_catalog(settings.catalog.url)
     try:
+        if asked.check:
+            return _check(session, catalog)
         applied = upgrade(catalog)
+        schema = found(catalog).revision
     finally:
         catalog.close()
-    done = f"applied {', '.join(applied)}" if applied else "already current"
-    session.text(f"catalog {catalog.place}: {done}")
+    session.text(f"catalog {catalog.place}: {_done(applied, schema)}")
     wrong = 0
     for check in examine_store(open_store(settings.store), settings.store.url):
         wrong += not check.ok
         show_check(session, check)
-    session.data({"type": "summary", "applied": list(applied), "store": settings.store.url, "failed": wrong})
+    session.summary(applied=list(applied), schema=schema, wanted=HEAD, store=settings.store.url, failed=wrong)
     return ExitCode.ERROR if wrong else ExitCode.DONE
+
+
+def _done(applied: list[str], schema: str) -> str:
+    if applied:
+        return f"applied {', '.join(applied)}"
+    return "already current" if schema == HEAD else f"schema {schema} of a newer imgctl, which admits this one"
+
+
+def _check(session: Session, catalog: Catalog) -> ExitCode:
+    there = found(catalog)
+    has = "no tables yet" if there.revision == ABSENT else f"schema {there.revision}"
+    can_run = "current" if there.is_current else "imgctl init upgrades it"
+    if there.is_newer:
+        can_run = "a newer imgctl made it, which admits this one" if there.is_current else "upgrade this imgctl"
+    session.text(f"catalog {catalog.place}: {has}, this imgctl wants {HEAD}: {can_run}")
+    for revision, what in missing(catalog):
+        session.text(f"  {revision}  {what}")
+        session.data({"type": "migration", "revision": revision, "what": what})
+    session.summary(applied=[], schema=there.revision, wanted=HEAD, store=session.settings.store.url, failed=0)
+    return ExitCode.DONE if there.is_current else ExitCode.SCHEMA

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select, text
 
-from imgctl.errors import SchemaNotCurrent
+from imgctl.errors import ConfigError, SchemaNotCurrent
 from imgctl.store.catalog.engine import Catalog, dialect_of
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     # Every command asks which schema is there; only an upgrade may cost this import.
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration."""
-ABSENT = "absent"
+ABSENT = ""
 CURRENT = "current"
 
 # Any number will do that no other program locks: "imgctl" in ASCII.
@@ -32,7 +32,7 @@ _PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The schema that a database has: its revision, `absent` where no migration ever ran, and who may use it."""
+    """The schema that a database has: its revision, empty where no migration ever ran, and who may use it."""
 
     revision: str
     oldest_program: str
@@ -63,7 +63,7 @@ def found(catalog: Catalog) -> Found:
 
 
 def state(catalog: Catalog) -> str:
-    """`current`, `absent` when no migration ever ran there, or the revision that is there instead."""
+    """`current`, `absent` (empty) when no migration ever ran there, or the revision that is there instead."""
     there = found(catalog)
     return CURRENT if there.is_current else there.revision
 
@@ -103,26 +103,36 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
 
 def missing(catalog: Catalog) -> list[tuple[str, str]]:
     """The revisions that an upgrade would apply, oldest first, each with what it does."""
-    from alembic.script import ScriptDirectory
-
     there = found(catalog)
-    if there.is_newer:
-        return []
-    scripts = ScriptDirectory.from_config(_config())
-    later = scripts.iterate_revisions(HEAD, "base" if there.revision == ABSENT else there.revision)
-    return [(script.revision, str(script.doc).rstrip(".")) for script in later][::-1]
+    return [] if there.is_newer else [(number, what) for number, what in _revisions() if number > there.revision]
 
 
-def ddl(url_or_dialect: str, *, since: str = "", to: str = "head") -> str:
-    """Every migration (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`."""
+def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
+    """Every migration (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`.
+
+    ConfigError for a revision that is unknown.
+    """
     from alembic import command
 
     dialect = url_or_dialect if url_or_dialect in {POSTGRES, SQLITE} else dialect_of(url_or_dialect)
+    known = [number for number, _ in _revisions()]
+    if since and since not in known:
+        raise ConfigError(
+            f"unknown revision: {since!r}", hint=f"one of {', '.join(known)}; imgctl init --check says which"
+        )
     written = StringIO()
     config = _config(written)
     config.attributes["dialect"] = dialect
     command.upgrade(config, f"{since}:{to}" if since else to, sql=True)
     return written.getvalue()
+
+
+def _revisions() -> list[tuple[str, str]]:
+    """Every revision with what it does, oldest first."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [(script.revision, str(script.doc).rstrip(".")) for script in scripts][::-1]
 
 
 @contextmanager

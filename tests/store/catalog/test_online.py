@@ -12,13 +12,13 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
-from imgctl.errors import CatalogError, CatalogUnavailable
+from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError
 from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.migrations import online
-from imgctl.store.catalog.upgrade import ddl, upgrade
+from imgctl.store.catalog.upgrade import HEAD, check_current, ddl, found, missing, upgrade
 
 FIRST_ONLINE, FIRST_BESIDE = "0003", "0005"
 SCRIPTS = ScriptDirectory(Path(upgrading.__file__).with_name("migrations"))
@@ -110,6 +110,8 @@ def test_printed_ddl_can_begin_where_a_catalog_is() -> None:
 
     assert "CREATE TABLE images" not in script
     assert "oldest_program" in script
+    with pytest.raises(ConfigError, match="unknown revision: '4'"):
+        ddl("postgresql", since="4")
 
 
 @contextmanager
@@ -226,3 +228,46 @@ def test_check_is_demanded_of_every_row(empty_postgres_url: str) -> None:
 
         with pytest.raises(CatalogError, match="ck_bytes"), catalog.write() as other:
             other.execute(text("UPDATE images SET bytes = 0"))
+
+
+@pytest.mark.parametrize("revision", LATER, ids=lambda one: one.revision)
+def test_older_programs_that_a_schema_admits_find_all_they_know(empty_catalog_url: str, revision: Script) -> None:
+    if getattr(revision.module, "oldest_program", "") == revision.revision:
+        # It admits none.
+        return
+    catalog = open_catalog(empty_catalog_url)
+    upgrade(catalog, to=str(revision.down_revision))
+    with catalog.read() as connection:
+        before = columns(connection)
+    upgrade(catalog, to=revision.revision)
+    with catalog.read() as connection:
+        after = columns(connection)
+    catalog.close()
+
+    assert {name: after.get(name) for name in before} == before
+    tables = {table for table, _ in before}
+    added = {name: told for name, told in after.items() if name not in before and name[0] in tables}
+    assert [name for name, (_, nullable, default) in added.items() if not (nullable or default)] == []
+
+
+def columns(connection: Connection) -> dict[tuple[str, str], tuple[str, bool, str | None]]:
+    """Type, whether it may be null, and default of every column, by table and name."""
+    inspector = inspect(connection)
+    return {
+        (table, str(one["name"])): (str(one["type"]), bool(one["nullable"]), one["default"])
+        for table in inspector.get_table_names()
+        for one in inspector.get_columns(table)
+    }
+
+
+def test_schema_of_a_newer_imgctl_is_used_by_the_programs_it_admits(catalog: Catalog) -> None:
+    with catalog.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
+
+    for oldest, admitted in ((HEAD, True), ("0001", True), ("8999", False)):
+        with catalog.write() as connection:
+            connection.execute(text(f"UPDATE alembic_version SET oldest_program = '{oldest}'"))
+        assert found(catalog).is_current is admitted
+        if admitted:
+            check_current(catalog)
+            assert (upgrade(catalog), missing(catalog)) == ([], [])

@@ -3,23 +3,29 @@
 import sqlalchemy as sa
 from alembic import op
 
+from imgctl.store.catalog.migrations.online import brief
 from imgctl.store.catalog.schema import POSTGRES, Id, UtcTime, now
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
+oldest_program = "0005"
 
 # What may follow later is the end, once. The scope stays open: an erased user's id is taken out of it.
 _FIXED = ("id", "started_at", "command", "who", "host", "pid")
 _ENDED = ("ended_at", "exit_code", "counts", "report", "error")
 _REFUSAL = "operations is append-only"
 _POSTGRES = f"""
-CREATE FUNCTION imgctl_append_only() RETURNS trigger LANGUAGE plpgsql AS
+CREATE OR REPLACE FUNCTION imgctl_append_only() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$
 """
 
 
 def upgrade() -> None:
     """Make the table, its index, and the triggers that keep it append-only."""
+    brief(_make)
+
+
+def _make() -> None:
     op.create_table(
         "operations",
         sa.Column("id", Id, primary_key=True),
@@ -35,8 +41,9 @@ def upgrade() -> None:
         sa.Column("counts", sa.Text),
         sa.Column("report", sa.Text),
         sa.Column("error", sa.Text),
+        if_not_exists=True,
     )
-    op.create_index("idx_operations_user", "operations", ["user_id", "id"])
+    op.create_index("idx_operations_user", "operations", ["user_id", "id"], if_not_exists=True)
     if op.get_context().dialect.name == POSTGRES:
         _keep_on_postgres()
     else:
@@ -46,9 +53,13 @@ def upgrade() -> None:
 def _keep_on_postgres() -> None:
     op.execute(_POSTGRES)
     refuse = "EXECUTE FUNCTION imgctl_append_only()"
-    op.execute(f"CREATE TRIGGER operations_kept BEFORE DELETE OR TRUNCATE ON operations FOR EACH STATEMENT {refuse}")
+    op.execute(
+        f"CREATE OR REPLACE TRIGGER operations_kept BEFORE DELETE OR TRUNCATE ON operations FOR EACH STATEMENT {refuse}"
+    )
     changed = _rewritten("IS DISTINCT FROM")
-    op.execute(f"CREATE TRIGGER operations_fixed BEFORE UPDATE ON operations FOR EACH ROW WHEN ({changed}) {refuse}")
+    op.execute(
+        f"CREATE OR REPLACE TRIGGER operations_fixed BEFORE UPDATE ON operations FOR EACH ROW WHEN ({changed}) {refuse}"
+    )
 
 
 def _keep_on_sqlite() -> None:
