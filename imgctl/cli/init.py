@@ -25,7 +25,7 @@ class Asked(Options):
 imgctl init
 imgctl init --catalog postgresql+psycopg://db/photos --store s3://photos
 imgctl init --check
-imgctl init --sql --from 0003 --catalog postgresql+psycopg://db/photos > upgrade.sql
+imgctl init --sql --from 0003 > upgrade.sql
 """,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
