@@ -5,15 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from imgctl.dates import is_likely
 
-_PATTERN = re.compile(
-    r"""(?<!\d)
+_PATTERN = r"""(?x)(?<!\d)
     (?P<year>(?:18|19|20)\d\d) (?P<gap>[-_.]?) (?P<month>[01]\d) (?P=gap) (?P<day>[0-3]\d)
     (?: (?: [-_ T.,]{1,3} | [ _.,]{1,2} (?:at|um|à|kl\.?) [ _.] | (?=\d{6}(?:\d{3})?(?!\d)) )
         (?P<hour>\d{1,2}) (?P<colon>[-_.:h]?) (?P<minute>[0-5]\d) (?: (?P=colon) (?P<second>[0-5]\d) )?
         (?: [.]?\d{3} (?!\d) )? (?!\d) (?: [ \u00a0\u202f]? (?P<half>[AaPp])[Mm] )? )?
-    (?!\d)""",
-    re.VERBOSE,
-)
+    (?!\d)"""
 # Eight digits in a row are a date only where digital cameras were around to write them.
 _FIRST_DIGITAL = 1990
 
@@ -23,7 +20,7 @@ def name_moment(name: str) -> datetime | None:
 
     Cameras write their local time and say no offset: it is taken as UTC, as EXIF without an offset is.
     """
-    for found in _PATTERN.finditer(name):
+    for found in re.finditer(_PATTERN, name):
         if (moment := _moment(found)) is not None:
             return moment
     return None

@@ -16,7 +16,7 @@ LONGEST = 2**25
 MOST_ROWS = 100_000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # `Saturday June 4,2022 12:11 PM GMT`, in quotes or not: then its comma parts it in two.
-_DATE = re.compile(r"\w+\s+([A-Za-z]+)\s+(\d{1,2}),\s*(\d{4})\s+(\d{1,2}):(\d\d)(?:\s*([AP])M)?\s+GMT", re.IGNORECASE)
+_DATE = r"(?i)\w+\s+([A-Za-z]+)\s+(\d{1,2}),\s*(\d{4})\s+(\d{1,2}):(\d\d)(?:\s*([AP])M)?\s+GMT"
 
 
 def is_photo_details(name: str) -> bool:
@@ -62,7 +62,7 @@ def _is_yes(values: dict[str, str], column: str) -> bool:
 
 
 def _moment(text: str) -> datetime | None:
-    found = _DATE.match(text.strip())
+    found = re.match(_DATE, text.strip())
     if found is None or found[1][:3].lower() not in _MONTHS:
         return None
     month, hour = _MONTHS.index(found[1][:3].lower()) + 1, int(found[4])

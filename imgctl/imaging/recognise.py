@@ -34,19 +34,16 @@ _SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"aax ", b"aaxc")
 _QUICKTIME_ATOMS = frozenset((b"moov", b"mdat", b"wide", b"pnot"))
 _RIFF = {b"WEBP": Format.WEBP, b"AVI ": Format.AVI}
 _TRANSPORT_PACKETS = ((0, 188), (4, 192))
-_PNM = re.compile(
-    rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\n(?:#|[A-Z])|P[Ff]\s\d{1,9}\s\d{1,9}\s"
-)
-_PCX = re.compile(rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]", re.DOTALL)
-_ICON = re.compile(rb"\0\0[\x01\x02]\0[\x01-\xff]\0...\0", re.DOTALL)
-_SGI = re.compile(rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]")
+# Compiled by the first file that no magic tells: most runs see none.
+_PNM = rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\n(?:#|[A-Z])|P[Ff]\s\d{1,9}\s\d{1,9}\s"
+_PCX = rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]"
+_ICON = rb"(?s)\0\0[\x01\x02]\0[\x01-\xff]\0...\0"
+_SGI = rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]"
 _TGA_END = b"TRUEVISION-XFILE.\0"
 _TGA_PLAIN, _TGA_MAPPED, _TGA_BITS = (1, 2, 3), (1, 9), (8, 15, 16, 24, 32)
 _TGA_TYPES = (*_TGA_PLAIN, 9, 10, 11)
-_SVG = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg[\s>]", re.DOTALL
-)
-_EPS = re.compile(rb"%!PS-Adobe-\d\.\d EPSF")
+_SVG = rb"(?s)\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg[\s>]"
+_EPS = rb"%!PS-Adobe-\d\.\d EPSF"
 _BY_PATTERN = (
     (_PNM, Format.PNM),
     (_PCX, Format.PCX),
@@ -243,7 +240,7 @@ def _by_structure(data: bytes) -> Format | None:
     if any(_is_transport(data, at, size) for at, size in _TRANSPORT_PACKETS):
         return Format.MTS
     text = data.removeprefix(b"\xef\xbb\xbf")
-    return next((known for pattern, known in _BY_PATTERN if pattern.match(text)), None)
+    return next((known for pattern, known in _BY_PATTERN if re.match(pattern, text)), None)
 
 
 def _is_transport(data: bytes, at: int, size: int) -> bool:

@@ -17,7 +17,7 @@ _LONGEST_PHOTO = 51
 _SHORTEST_CUT = 8
 _SUFFIX = ".supplemental-metadata"
 # Elsewhere than at 46 units too, where exports were unpacked by other tools: `.suppl`, `.s`, `.`.
-_SUPPLEMENT = re.compile(r"(.+)\.([a-z-]*)(\(\d{1,5}\))?", re.IGNORECASE | re.DOTALL)
+_SUPPLEMENT = r"(?is)(.+)\.([a-z-]*)(\(\d{1,5}\))?"
 # What Google Photos adds to the name of an edited copy, in the language of its owner. The first two lines are seen in
 # exports: English, then Polish, German, Dutch, Japanese, Italian, French, Spanish and Catalan (the lists of
 # GooglePhotosTakeoutHelper, lib/extras.dart, and of PhotoMigrator). The third is what other tools list without a sample
@@ -28,8 +28,8 @@ _EDITED = (
     "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨|"
 )
 # What phones add to the name of a copy.
-_COPY = re.compile(r"(.+)~\d{1,2}", re.DOTALL)
-_NUMBERED = re.compile(r"(.+)(\(\d{1,5}\))", re.DOTALL)
+_COPY = r"(?s)(.+)~\d{1,2}"
+_NUMBERED = r"(?s)(.+)(\(\d{1,5}\))"
 # What the still of a Live or Motion Photo, or the original of an edited JPEG, may be.
 _STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
 
@@ -91,7 +91,7 @@ def cut_names(photo: str) -> list[str]:
 
 def without_supplement(name: str) -> str:
     """The name of a JSON file as if Takeout had not added `.supplemental-metadata`, in however many letters."""
-    found = _SUPPLEMENT.fullmatch(name[: -len(".json")]) if name.lower().endswith(".json") else None
+    found = re.fullmatch(_SUPPLEMENT, name[: -len(".json")]) if name.lower().endswith(".json") else None
     if found is None or not _SUFFIX.startswith(f".{found[2].lower()}"):
         return name
     return f"{found[1]}{found[3] or ''}.json"
@@ -104,7 +104,7 @@ def still_names(photo: str) -> list[str]:
 
 
 def _numbered(stem: str) -> tuple[str, str]:
-    found = _NUMBERED.fullmatch(stem)
+    found = re.fullmatch(_NUMBERED, stem)
     return (found[1], found[2]) if found else (stem, "")
 
 
@@ -116,7 +116,7 @@ def _originals(stem: str, ending: str) -> Iterator[tuple[str, str]]:
     end = "" if _units(bare + ending) >= _LONGEST_PHOTO else "|"
     if original and word and f"|{word.lower()}{end}" in _EDITED:
         yield (original, number) if number else _numbered(original)
-    if found := _COPY.fullmatch(bare):
+    if found := re.fullmatch(_COPY, bare):
         yield found[1], number
 
 

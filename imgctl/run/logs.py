@@ -32,16 +32,17 @@ _NAMES = (
     "signature",
 )
 
+# Compiled by the first record.
 _RULES = (
     # To the end of the quoted string, else of the line: its parts are separated by spaces and commas.
     (
-        re.compile(r"""(authorization\\?["']?\s*[:=]\s*)(?:b?"[^"\n]*"?|b?'[^'\n]*'?|[^\r\n]*)""", re.IGNORECASE),
+        r"""(?i)(authorization\\?["']?\s*[:=]\s*)(?:b?"[^"\n]*"?|b?'[^'\n]*'?|[^\r\n]*)""",
         rf"\1{MASK}",
     ),
-    (re.compile(rf"((?:{'|'.join(_NAMES)}){_IS}){_VALUE}", re.IGNORECASE), rf"\1{MASK}"),
+    (rf"(?i)((?:{'|'.join(_NAMES)}){_IS}){_VALUE}", rf"\1{MASK}"),
     # Greedy: a password may itself hold an @ or a slash, and too much hidden is better than a character shown.
-    (re.compile(r"""(://[^\s:/@"']*:)[^\s"'<>]*@"""), rf"\1{MASK}@"),
-    (re.compile(r"(?:AKIA|ASIA)[0-9A-Z]{12,}"), MASK),
+    (r"""(://[^\s:/@"']*:)[^\s"'<>]*@""", rf"\1{MASK}@"),
+    (r"(?:AKIA|ASIA)[0-9A-Z]{12,}", MASK),
 )
 
 
@@ -153,5 +154,5 @@ def _plain(name: str, value: object) -> object:
 def redact(text: str) -> str:
     """The text without AWS keys and tokens, presigned queries, passwords in URLs and Authorization headers."""
     for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+        text = re.sub(pattern, replacement, text)
     return text

@@ -52,7 +52,7 @@ def _pfm(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
 
     A negative scale says little-endian; how large it is says nothing here.
     """
-    sizes = PNM.match(head)
+    sizes = re.match(PNM, head)
     scale = _SCALE.match(head, sizes.end() - 1) if sizes else None
     if sizes is None or scale is None:
         raise ValueError("bad header")

@@ -16,7 +16,7 @@ _MARK = 0x1C
 _CHARSET, _DATE, _TIME, _CAPTION = (1, 90), (2, 55), (2, 60), (2, 120)
 _WANTED_SETS = frozenset((_CHARSET, _DATE, _TIME, _CAPTION))
 _UTF8 = b"\x1b%G"
-_WHOLE_TIME = re.compile(r"(\d{6})([+-]\d{4})?")
+_WHOLE_TIME = r"(\d{6})([+-]\d{4})?"
 
 
 def resources(
@@ -94,7 +94,7 @@ def _data_sets(block: bytes) -> dict[tuple[int, int], bytes]:
 
 def _moment(date: bytes, time: bytes) -> datetime | None:
     """`20230714` and `173012+0200`; a date without a time of day says too little."""
-    whole = _WHOLE_TIME.fullmatch(time.decode("ascii", "replace"))
+    whole = re.fullmatch(_WHOLE_TIME, time.decode("ascii", "replace"))
     if whole is None:
         return None
     try:

@@ -9,8 +9,8 @@ from imgctl.imaging.source import Contents, Source
 
 HEAD_BYTES = 4096
 _MOST_DIGITS = 9
-PNM = re.compile(rb"P[1-6fF]\s(?:\s|#[^\n]*\n)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s")
-_PAM_LINE = re.compile(rb"(?<=\n)(WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)[ \t]+([^\n]+)\n")
+PNM = rb"P[1-6fF]\s(?:\s|#[^\n]*\n)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s"
+_PAM_LINE = rb"(?<=\n)(WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)[ \t]+([^\n]+)\n"
 _PAM_END = b"\nENDHDR\n"
 _ICON_ENTRY = 16
 
@@ -46,7 +46,7 @@ def pam_of(head: bytes) -> Pam | None:
     end = head.find(_PAM_END)
     if head[:3] != b"P7\n" or end < 0:
         return None
-    said = dict(_PAM_LINE.findall(head[: end + 1]))
+    said = dict(re.findall(_PAM_LINE, head[: end + 1]))
     values = [said.get(name, b"").strip() for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")]
     if not all(value.isdigit() and len(value) <= _MOST_DIGITS for value in values):
         return None
@@ -58,7 +58,7 @@ def pam_of(head: bytes) -> Pam | None:
 def _pnm(head: bytes) -> Size | None:
     if pam := pam_of(head):
         return pam.width, pam.height
-    found = PNM.match(head)
+    found = re.match(PNM, head)
     return (int(found[1]), int(found[2])) if found else None
 
 

@@ -16,7 +16,7 @@ _DATES = (
     "http://ns.adobe.com/photoshop/1.0/ DateCreated",
     "http://ns.adobe.com/xap/1.0/ CreateDate",
 )
-_EXIF_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T]")
+_EXIF_DATE = r"(\d{4}):(\d\d):(\d\d)[ T]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def read_xmp(packet: bytes) -> Xmp:
 
 def w3c_moment(text: str) -> datetime | None:
     """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or if invalid."""
-    text = _EXIF_DATE.sub(r"\1-\2-\3T", text.strip(), count=1)
+    text = re.sub(_EXIF_DATE, r"\1-\2-\3T", text.strip(), count=1)
     try:
         moment = datetime.fromisoformat(text) if len(text) > 10 else None
         if moment is None:

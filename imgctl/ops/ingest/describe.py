@@ -30,7 +30,7 @@ _BOILERPLATE = frozenset(
     .replace("    ", "")
     .split("|")
 )
-_CAMERA_TEXT = re.compile(r"DCIM[\\/].*|<\s*(KENOX|Samsung|DIGIMAX)\b.*>|\W*", re.IGNORECASE | re.DOTALL)
+_CAMERA_TEXT = r"(?is)DCIM[\\/].*|<\s*(KENOX|Samsung|DIGIMAX)\b.*>|\W*"
 
 
 class TakenFrom(StrEnum):
@@ -199,7 +199,7 @@ def _mail_moment(text: str) -> datetime | None:
 def _written_by_hand(text: str) -> str | None:
     """The text, unless it says nothing that somebody wrote."""
     bare = text.strip()
-    return None if bare.lower() in _BOILERPLATE or _CAMERA_TEXT.fullmatch(bare) else text
+    return None if bare.lower() in _BOILERPLATE or re.fullmatch(_CAMERA_TEXT, bare) else text
 
 
 def _clean(text: str | None) -> str | None:

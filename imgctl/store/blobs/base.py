@@ -20,7 +20,7 @@ UNKNOWN = "UNKNOWN"
 # What one kind of store would alter, strip or refuse in silence: empty, `.` and `..` segments, control characters, and
 # what is not UTF-8 (a lone surrogate stands for each such byte of a file name).
 _REFUSED = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f\ud800-\udfff]|^\Z")
-_NO_PATH = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|\x00|^\Z")
+_NO_PATH = r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|\x00|^\Z"
 
 
 class Tier(StrEnum):
@@ -196,7 +196,7 @@ def is_portable(key: str) -> bool:
 
 def is_path(key: str) -> bool:
     """Whether a file below a directory may have exactly this name; anything else would name another file."""
-    return not _NO_PATH.search(key)
+    return not re.search(_NO_PATH, key)
 
 
 def beside(root: Path) -> Path:
