@@ -19,6 +19,7 @@ from imgctl.cli.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
 from imgctl.config.settings import Settings, SourceSettings
 from imgctl.imaging.formats import KNOWN, Format, Kind
+from imgctl.run.metrics import ALL
 
 ROOT = Path(__file__).parent.parent
 README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
@@ -223,9 +224,19 @@ def _kind(of: dict[str, Any], *, required: bool) -> str:
     return f"{words}{about}{'' if required else ' (not always there)'}"
 
 
+def metrics_table() -> str:
+    """Every metric, its labels, and what it is."""
+    rows = [
+        f"| `{one.name}`{' {' + ', '.join(one.labels) + '}' if one.labels else ''} | {one.kind} | {one.doc} |"
+        for one in ALL
+    ]
+    return "\n".join(["| metric | type | what it is |", "|---|---|---|", *rows])
+
+
 GENERATED = {
     "commands": command_reference,
     "formats": formats_table,
+    "metrics": metrics_table,
     "records": records_tables,
     "settings": settings_table,
     "exit-codes": exit_table,

@@ -20,6 +20,7 @@ from imgctl.ops.audit.report import Subject, csv_file, html_file
 from imgctl.ops.audit.start import audit
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.rows import BadId, Chosen
+from imgctl.run.metrics import FINDINGS
 from imgctl.units import count_of, format_bytes
 
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
@@ -91,6 +92,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
             for sink in sinks:
                 sink(finding)
         run.say_bad(bad)
+        for code in Code:
+            session.told.meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
         _conclude(session, parts, tally, bad=len(bad))
         if run.stop.is_set():
             run.say("interrupted: what was not looked at may not be well", always=True)

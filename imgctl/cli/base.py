@@ -39,6 +39,8 @@ COMMON_SETTINGS = {
     "store.endpoint_url": "",
     "log.file": "Write a rotating log here.",
     "notify.ping_url": "Tell this monitor of the beginning and the end.",
+    "metrics.port": "Serve /metrics on this port of loopback.",
+    "metrics.textfile": "Write metrics here, for node_exporter.",
 }
 
 
@@ -120,12 +122,29 @@ class Running:
     stop: Stop
     progress: Progress
 
-    def item(self, record: Mapping[str, object], *, failed: bool = False, size: int = 0, line: str = "") -> None:
-        """One item is done: a step of the bar, a record for programs, a line for people; of what failed even with `-q`."""
+    def item(
+        self,
+        record: Mapping[str, object],
+        *,
+        fate: str = "",
+        failed: bool = False,
+        size: int = 0,
+        seconds: float = 0.0,
+        line: str = "",
+    ) -> None:
+        """One item is done: a step of the bar, a record for programs, a line for people; of what failed even with `-q`.
+
+        Metrics count it under its `fate`, which is the record's where that has one, and its `seconds`.
+        """
         self.progress.advance(size=size, failed=int(failed))
+        self.count(fate or str(record.get("fate", "failed" if failed else "done")), size=size, seconds=seconds)
         self.session.data(record)
         if line:
             self.say(line, always=failed)
+
+    def count(self, fate: str, *, size: int = 0, seconds: float = 0.0) -> None:
+        """Count an item for metrics alone."""
+        self.session.told.meter.item(fate, size=size, seconds=seconds)
 
     def say(self, line: str, *, always: bool = False) -> None:
         """A line on stderr that leaves the bar whole; with `-q` only what must `always` be said."""

@@ -240,4 +240,6 @@ _FLAGS = {
     "store.url": "--store",
     "store.endpoint_url": "--store-endpoint-url",
     "log.file": "--log-file",
+    "metrics.port": "--metrics-port",
+    "metrics.textfile": "--metrics-textfile",
 }

@@ -1,45 +1,44 @@
-"""What surrounds each command: the monitor that is told of its beginning and its end. It costs nothing where nobody asked."""
+"""What surrounds each command: a monitor that is told of it, and its metrics. It costs nothing where nobody asked."""
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import click
 
+from imgctl import __version__
 from imgctl.cli.main import ReaderLeft
-from imgctl.config.settings import Settings
+from imgctl.config.settings import MetricsSettings, Settings
 from imgctl.errors import ConfigError, ExitCode, ImgctlError
+from imgctl.run.metrics import ENDED, EXIT_CODE, INFO, RUNNING, STARTED, SUCCEEDED, Meter
 
 
 @dataclass(slots=True)
 class Told:
-    """What a run has said of itself so far."""
+    """What a run has said of itself so far, and what counts for it."""
 
     summary: Mapping[str, object] = field(default_factory=dict)
     exit_code: int = ExitCode.DONE
+    error: str = ""
+    meter: Meter = field(default_factory=Meter)
 
 
 @contextmanager
 def watched(settings: Settings, told: Told) -> Iterator[None]:
     """The length of a command, whose end `told` knows."""
-    url = settings.notify.ping_url
-    if not url:
-        yield
-        return
-    from imgctl.ops.notify.ping import Ping
-
-    try:
-        ping = Ping(url, command_name())
-    except ValueError:
-        raise ConfigError("[notify] ping_url is not a URL", hint="https://hc-ping.com/UUID") from None
-    ping.start()
-    try:
-        yield
-    except BaseException as error:
-        line = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
-        ping.end(code_of(error), _text(told, f"imgctl: {line}"))
-        raise
-    ping.end(told.exit_code, _text(told))
+    with ExitStack() as stack:
+        try:
+            if settings.notify.ping_url:
+                stack.enter_context(_pinged(settings.notify.ping_url, told))
+            if settings.metrics.port or settings.metrics.textfile:
+                stack.enter_context(_measured(settings.metrics, told))
+            yield
+        except BaseException as error:
+            told.exit_code = code_of(error)
+            told.error = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+            raise
 
 
 def command_name() -> str:
@@ -62,10 +61,54 @@ def code_of(error: BaseException) -> int:
             return ExitCode.ERROR
 
 
-def _text(told: Told, line: str = "") -> str:
+@contextmanager
+def _pinged(url: str, told: Told) -> Iterator[None]:
+    from imgctl.ops.notify.ping import Ping
+
+    try:
+        ping = Ping(url, command_name())
+    except ValueError:
+        raise ConfigError("[notify] ping_url is not a URL", hint="https://hc-ping.com/UUID") from None
+    ping.start()
+    try:
+        yield
+    finally:
+        ping.end(told.exit_code, _text(told))
+
+
+def _text(told: Told) -> str:
     import json
 
     from imgctl.pricing.lines import as_json
 
+    line = f"imgctl: {told.error}" if told.error else ""
     summary = json.dumps(told.summary, ensure_ascii=False, default=as_json) if told.summary else ""
     return "\n".join(filter(None, (line, summary)))
+
+
+@contextmanager
+def _measured(settings: MetricsSettings, told: Told) -> Iterator[None]:
+    try:
+        from imgctl.run.prometheus import Port, Prometheus, TextFile
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[metrics]'") from error
+    sink = Prometheus()
+    meter = told.meter = Meter((sink,), command_name())
+    command = meter.command
+    meter.set(INFO, 1, __version__)
+    meter.set(RUNNING, 1, command)
+    meter.set(STARTED, time.time(), command)
+    with ExitStack() as stack:
+        if settings.port:
+            stack.callback(Port(sink, host=settings.host, port=settings.port).close)
+        if settings.textfile:
+            path = Path(settings.textfile.replace("{command}", command.replace(" ", "-"))).expanduser()
+            stack.callback(TextFile(sink, path, command=command).close)
+        try:
+            yield
+        finally:
+            meter.set(RUNNING, 0, command)
+            meter.set(ENDED, time.time(), command)
+            meter.set(EXIT_CODE, told.exit_code, command)
+            if told.exit_code == ExitCode.DONE:
+                meter.set(SUCCEEDED, time.time(), command)

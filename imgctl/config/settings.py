@@ -297,6 +297,17 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where commands show their numbers to Prometheus."""
+
+    port: int = setting(0, "the port at which a command serves /metrics while it runs; 0: none", least=0, most=65535)
+    host: str = setting("127.0.0.1", "the address of that port: 0.0.0.0 for all of the machine's")
+    textfile: str = setting(
+        "", "the file for node_exporter's textfile collector: /var/lib/node_exporter/imgctl-{command}.prom"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """Where the log goes; all processes share one rotating file."""
 
@@ -321,6 +332,7 @@ class Settings:
     cost: CostSettings = CostSettings()
     serve: ServeSettings = ServeSettings()
     notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     file: Path | None = None

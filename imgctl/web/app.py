@@ -8,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from imgctl import __version__
 from imgctl.errors import ImgctlError
+from imgctl.run.prometheus import CONTENT_TYPE
 from imgctl.web import events, images, uploads
 from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader
@@ -90,7 +90,7 @@ def metrics(state: State, caller: Reader) -> Response:
     """Numbers for Prometheus: requests, uploads, the backlog. A token of one user may not ask."""
     if caller.user_id is not None:
         raise Refusal(403, "this token is about one user only", hint="use one for all users: NAME:read:*:HASH")
-    return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(state.metrics.text(), media_type=CONTENT_TYPE)
 
 
 def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]]") -> None:

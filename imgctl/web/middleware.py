@@ -41,11 +41,10 @@ class Middleware:
         request = _Answering(scope, send)
         is_head = scope["method"] == "HEAD"
         asked = {**scope, "method": "GET"} if is_head else scope
-        self._state.metrics.under_way.inc()
+        self._state.metrics.begun()
         try:
             await self._guarded(asked, request.ended if is_head else receive, request)
         finally:
-            self._state.metrics.under_way.dec()
             self._log({**asked, "method": scope["method"]}, request)
 
     async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:

@@ -14,7 +14,6 @@ from multiprocessing.context import SpawnProcess
 from secrets import token_hex
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, WorkerError
@@ -23,12 +22,12 @@ from imgctl.run.child import die_with, reason_of
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.logs import configure
 from imgctl.run.pool import cores
+from imgctl.run.prometheus import MULTIPROC_DIR, process_died
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
 from imgctl.web.links import SECRET_BYTES
-from imgctl.web.metrics import MULTIPROC_DIR
 from imgctl.web.state import AppState
 
 log = logging.getLogger(__name__)
@@ -131,7 +130,7 @@ class _Processes:
     def _replace(self, process: SpawnProcess, *, stop: Stop) -> None:
         process.join()
         log.warning("process %d of the server %s; another one starts", process.pid, reason_of(process.exitcode))
-        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        process_died(process.pid or 0)
         self._address(*self._start(), stop=stop)
 
 

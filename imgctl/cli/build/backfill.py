@@ -98,6 +98,7 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, asked: Asked,
     cold, search, tally = filling.cold, filling.search, filling.tally
     for one in filling.outcomes(limit=asked.limit, dry_run=asked.dry_run):
         _watch(run, filling, failed=int(one.fate is Fate.FAILED))
+        run.count(one.fate, seconds=one.seconds)
         _show(run, one)
     _watch(run, filling)
     offers = cold.offers(who.card, days=asked.days)

@@ -1,23 +1,20 @@
 """`imgctl work`: the worker pool."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
-
-import click
+from functools import partial
 
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import Options, flag, option
-from imgctl.errors import ConfigError, ExitCode
-from imgctl.ops.parts import Parts, open_parts
+from imgctl.errors import ExitCode
+from imgctl.ops.backlog import backlog_now
+from imgctl.ops.parts import open_parts
 from imgctl.ops.retry import read
 from imgctl.ops.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
+from imgctl.run.metrics import OF_THE_CATALOG
 from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.units import count_of, counts_of
-
-METRICS_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +22,6 @@ class Asked(Options):
     drain: bool = flag("End when no image is processing any more.")
     limit: int | None = option(None, "End after N images.")
     max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
-    metrics_port: int | None = option(
-        None, "Serve /metrics on loopback here.", kind=click.IntRange(0, 65535), metavar="N"
-    )
 
 
 @subcommand(
@@ -38,7 +32,7 @@ imgctl work --jobs 8 --log-file /var/log/imgctl.log
 imgctl work --drain --limit 1000 --json
 imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
 """,
-    main="--drain --limit --max-duration --jobs --metrics-port",
+    main="--drain --limit --max-duration --jobs",
     settings={"work.jobs": "", "work.timeout": "", "work.max_attempts": "", "work.scheduler": ""},
 )
 def command(session: Session, asked: Asked) -> ExitCode:
@@ -53,38 +47,23 @@ def command(session: Session, asked: Asked) -> ExitCode:
     with (
         open_parts(session.settings) as parts,
         running(session, unit="images", max_seconds=asked.max_duration) as run,
-        _metrics(parts, asked.metrics_port) as ended,
     ):
+        session.told.meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         limit = asked.limit
         total = expected(parts, limit=limit) if asked.drain else limit
         if total is not None:
             run.progress.expect(total)
         for outcome in work_here(parts, stop=run.stop, drain=asked.drain, limit=limit):
             tally.count(outcome.fate)
-            ended(outcome.fate, outcome.seconds)
             about = {"id": outcome.id, "fate": outcome.fate, "error": outcome.error}
             line = f"{_label(outcome)} {outcome.id}: {outcome.error}" if outcome.error else ""
             record = {"type": "image", **about, "seconds": round(outcome.seconds, 3)}
-            run.item(record, failed=outcome.fate is Fate.FAILED, line=line)
+            run.item(record, failed=outcome.fate is Fate.FAILED, seconds=outcome.seconds, line=line)
         waits = read(parts.catalog, awaiting_restore, stop=run.stop)
         session.summary(tally.fates, counts_of(tally.fates, none="nothing to build"), awaiting_restore=waits)
         if waits:
             session.note(_waiting(waits))
         return _exit_code(run, drain=asked.drain, failed=tally.fates[Fate.FAILED] > 0)
-
-
-@contextmanager
-def _metrics(parts: Parts, port: int | None) -> Iterator[Callable[[str, float], None]]:
-    """What counts outcomes for Prometheus while a worker runs; nothing without a port."""
-    if port is None:
-        yield lambda _fate, _seconds: None
-        return
-    try:
-        from imgctl.web.metrics import WorkMetrics
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
-    with closing(WorkMetrics(parts.catalog, host=METRICS_HOST, port=port)) as metrics:
-        yield metrics.ended
 
 
 def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:

@@ -86,4 +86,5 @@ def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Runnin
 def _show(run: Running, outcome: FileOutcome) -> None:
     failed = outcome.fate is Fate.FAILED
     line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if failed or outcome.fate is Fate.SKIPPED else ""
-    run.item({"type": "blob", **record(outcome)}, failed=failed, size=outcome.bytes or 0, line=line)
+    seconds = outcome.seconds
+    run.item({"type": "blob", **record(outcome)}, failed=failed, size=outcome.bytes or 0, seconds=seconds, line=line)

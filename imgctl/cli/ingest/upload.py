@@ -112,7 +112,7 @@ def _show(run: Running, outcome: FileOutcome) -> None:
     told = (failed or outcome.fate is Fate.SKIPPED) and not expected
     line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if told else ""
     about = {"type": "file", **record(outcome)} if run.session.json else {}
-    run.item(about, failed=failed, size=outcome.bytes or 0, line=line)
+    run.item(about, fate=outcome.fate, failed=failed, size=outcome.bytes or 0, seconds=outcome.seconds, line=line)
 
 
 def conclude(

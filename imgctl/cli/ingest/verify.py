@@ -107,7 +107,8 @@ def _show(run: Running, outcome: FileOutcome) -> None:
     expected = outcome.reason in EXPECTED and run.session.verbosity < 1
     told = (failed or outcome.fate is Fate.SKIPPED) and not expected
     line = f"{_word(outcome)} {outcome.path}: {outcome.detail}" if told else ""
-    run.item(_record(outcome) if run.session.json else {}, failed=failed, size=outcome.bytes or 0, line=line)
+    record = _record(outcome) if run.session.json else {}
+    run.item(record, fate=_word(outcome), failed=failed, size=outcome.bytes or 0, line=line)
 
 
 def _unsafe(counted: FileTally) -> int:

@@ -1,0 +1,186 @@
+"""Metrics in the text format of Prometheus: on a port, in a file for node_exporter, or as an answer of the server."""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from imgctl.errors import ConfigError
+from imgctl.run.metrics import BUCKETS, ENDED, EXIT_CODE, SUCCEEDED, Kind, Metric, Observe
+from imgctl.run.scratch import atomic_write
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+# How old a textfile may be while its command runs.
+WRITE_SECONDS = 15.0
+
+
+class Prometheus:
+    """A sink with a registry of its own; `declared` metrics are shown before they are counted."""
+
+    def __init__(self, declared: Sequence[Metric] = ()) -> None:
+        self._own = self._read = CollectorRegistry()
+        if MULTIPROC_DIR in os.environ:
+            # Values are in files there, and what is read is the sum over all processes.
+            self._read = CollectorRegistry()
+            MultiProcessCollector(self._read)  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
+        self._made: dict[Metric, Counter | Gauge | Histogram] = {}
+        for metric in declared:
+            self._of(metric)
+
+    def add(self, metric: Metric, amount: float, labels: Sequence[str]) -> None:
+        """Add to a counter or a gauge."""
+        child = self._child(metric, labels)
+        assert isinstance(child, Counter | Gauge)
+        child.inc(amount)
+
+    def set(self, metric: Metric, value: float, labels: Sequence[str]) -> None:
+        """Set a gauge."""
+        child = self._child(metric, labels)
+        assert isinstance(child, Gauge)
+        child.set(value)
+
+    def observe(self, metric: Metric, value: float, labels: Sequence[str]) -> None:
+        """Count a value of a histogram."""
+        child = self._child(metric, labels)
+        assert isinstance(child, Histogram)
+        child.observe(value)
+
+    def watch(self, metrics: Sequence[Metric], observe: Observe) -> None:
+        """Ask for gauges whenever somebody reads."""
+        self._read.register(_Asked(metrics, observe))
+
+    def text(self) -> bytes:
+        """All of it in the text format."""
+        return generate_latest(self._read)
+
+    def _child(self, metric: Metric, labels: Sequence[str]) -> Counter | Gauge | Histogram:
+        made = self._of(metric)
+        return made.labels(*labels) if labels else made
+
+    def _of(self, metric: Metric) -> Counter | Gauge | Histogram:
+        with self._lock:
+            if metric not in self._made:
+                self._made[metric] = self._make(metric)
+            return self._made[metric]
+
+    def _make(self, metric: Metric) -> Counter | Gauge | Histogram:
+        name, doc, labels, registry = metric.name, metric.doc, metric.labels, self._own
+        match metric.kind:
+            case Kind.COUNTER:
+                return Counter(name, doc, labels, registry=registry)
+            case Kind.GAUGE:
+                return Gauge(name, doc, labels, registry=registry, multiprocess_mode="livesum")
+            case Kind.HISTOGRAM:
+                return Histogram(name, doc, labels, buckets=BUCKETS, registry=registry)
+
+
+class _Asked(Collector):
+    def __init__(self, metrics: Sequence[Metric], observe: Observe) -> None:
+        self._metrics, self._observe = metrics, observe
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        # Else the registry would ask before anybody asks for numbers.
+        yield from (GaugeMetricFamily(one.name, one.doc) for one in self._metrics)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = self._observe()
+        for metric, family in zip(self._metrics, self.describe(), strict=True):
+            if metric in found:
+                family.add_metric((), found[metric])
+            yield family
+
+
+class Port:
+    """Serves a sink's numbers at /metrics until it is closed; ConfigError where the port cannot be had."""
+
+    def __init__(self, sink: Prometheus, *, host: str, port: int) -> None:
+        try:
+            self._server, self._thread = start_http_server(port, addr=host, registry=sink._read)  # noqa: SLF001
+        except OSError as error:
+            raise ConfigError(f"cannot serve metrics on {host}:{port}: {error.strerror}", hint="another port") from None
+        self.port = self._server.server_port
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class TextFile:
+    """Writes a sink's numbers into a file for node_exporter, whole each time: now, every 15 seconds, and at the end.
+
+    How and when the last run ended is kept from the file that is there, until this one does. ConfigError where it cannot
+    be written.
+    """
+
+    def __init__(self, sink: Prometheus, file: Path, *, command: str) -> None:
+        self._sink, self._file = sink, file
+        for metric, before in _last_run(file, command):
+            sink.set(metric, before, (command,))
+        try:
+            self._write()
+        except OSError as error:
+            hint = "--metrics-textfile FILE in a directory that exists and can be written"
+            raise ConfigError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write it a last time."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._write()
+        except OSError as error:
+            log.warning("the metrics of the end were not written: %s", error)
+
+    def _run(self) -> None:
+        while not self._ended.wait(WRITE_SECONDS):
+            try:
+                self._write()
+            except OSError:
+                # The next time, or the end, says it.
+                continue
+
+    def _write(self) -> None:
+        with atomic_write(self._file) as new:
+            new.write_bytes(self._sink.text())
+            # Its reader is another user.
+            new.chmod(0o644)
+
+
+def _last_run(file: Path, command: str) -> Iterator[tuple[Metric, float]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    for metric in (ENDED, SUCCEEDED, EXIT_CODE):
+        pattern = rf'^{metric.name}{{command="{re.escape(command)}"}} ([\d.e+]+)$'
+        if found := re.search(pattern, text, re.MULTILINE):
+            yield metric, float(found[1])
+
+
+def process_died(pid: int) -> None:
+    """Forget the gauges of a process that counted along with this one."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
