@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
+from uuid import UUID
 
 import click
 
@@ -17,7 +18,7 @@ from imgctl.cli.layout import Command
 from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
 from imgctl.cli.types import UserText
-from imgctl.cli.watched import Told, watched
+from imgctl.cli.watched import Told, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode, UsageError
@@ -174,12 +175,19 @@ def running(session: Session, *, unit: str, max_seconds: float | None = None) ->
 
 
 def subcommand(
-    options: type[Chosen], *, examples: str, main: str = "", settings: Mapping[str, str] | None = None
+    options: type[Chosen],
+    *,
+    examples: str,
+    main: str = "",
+    settings: Mapping[str, str] | None = None,
+    changes: Callable[[Chosen], bool] | None = None,
 ) -> Callable[[Callable[[Session, Chosen], ExitCode]], click.Command]:
     """Make a function a command: its options, those of `settings`, and the common ones; errors are given their codes.
 
     `main` names the options that the help shows first, as they are typed, most used first; without it all of `options`.
     `settings` names settings that an option overrides, each with its help: `{"work.jobs": ""}` for the setting's own.
+    `changes` says of what was asked whether it may change something, or hands out originals: such a run is written into
+    the operations.
     """
     settings = {**(settings or {}), **COMMON_SETTINGS}
 
@@ -188,8 +196,10 @@ def subcommand(
             session = _session(typed, settings)
             own = {one.name: typed[one.name] for one in fields(options)}
             own |= {one.name: _user(session, one, text) for one in asked if isinstance(text := own[one.name], UserText)}
-            with watched(session.settings, session.told):
-                session.told.exit_code = _guarded(session, lambda: function(session, options(**own)))
+            order = options(**own)
+            operation = operation_of(order) if changes is not None and changes(order) else None
+            with watched(session.settings, session.told, operation):
+                session.told.exit_code = _guarded(session, lambda: function(session, order))
             return session.told.exit_code
 
         asked = list(parameters(options))
@@ -202,6 +212,7 @@ def subcommand(
             examples=examples,
             main=main.split() or [one.opts[0] for one in asked if isinstance(one, click.Option)],
             common=[*map(option_name, COMMON_SETTINGS), *(one.opts[-1] for one in every)],
+            is_recorded=changes is not None,
         )
 
     return decorate

@@ -7,6 +7,7 @@ from imgctl.cli.doctor import show_check
 from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import examine_store
+from imgctl.ops.operations import begin_current
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
 from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgrade
@@ -21,6 +22,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda asked: not (asked.sql or asked.check),
     examples="""
 imgctl init
 imgctl init --catalog postgresql+psycopg://db/photos --store s3://photos
@@ -44,6 +46,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
             return _check(session, catalog)
         applied = upgrade(catalog)
         schema = found(catalog).revision
+        if applied:
+            begin_current(catalog)
     finally:
         catalog.close()
     session.text(f"catalog {catalog.place}: {_done(applied, schema)}")

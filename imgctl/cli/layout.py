@@ -21,7 +21,10 @@ Exit codes:
 
 
 class Command(click.Command):
-    """A command whose help shows the options of `main`, as they are typed, first; those of `common` last."""
+    """A command whose help shows the options of `main`, as they are typed, first; those of `common` last.
+
+    Runs of one that `is_recorded` are written into the operations, where they may change something.
+    """
 
     def __init__(
         self,
@@ -32,11 +35,12 @@ class Command(click.Command):
         examples: str,
         main: Sequence[str],
         common: Sequence[str],
+        is_recorded: bool = False,
     ) -> None:
         super().__init__(
             None, callback=callback, params=list(params), help=text, epilog=EXIT_CODES, context_settings=dict(CONTEXT)
         )
-        self.examples = examples
+        self.examples, self.is_recorded = examples, is_recorded
         self._main, self._common = main, common
 
     def sections(self, ctx: click.Context) -> dict[str, list[click.Option]]:

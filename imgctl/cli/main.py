@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "url": "Print a link to an image: by the CDN or signed.",
     "get": "Download an image's original and variants, verified.",
     "stats": "Count images and bytes by user, day, state or class.",
+    "history": "Show who changed what, when, and how it ended.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
     "apply": "Do what a --plan file says, refusing what drifted.",
     "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
@@ -43,7 +44,7 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("ls", "show", "url", "get", "stats"),
+    "support": ("ls", "show", "url", "get", "stats", "history"),
 }
 
 # Those that a first day needs; the help shows the others below.

@@ -181,6 +181,11 @@ def parameters(options: type[Options]) -> Iterator[click.Parameter]:
             yield _option(one)
 
 
+def typed_name(one: Field[object]) -> str:
+    """An option's name as it is typed, without dashes before it; an argument's is the field's."""
+    return str(one.metadata.get("name") or one.name).split("/")[0].lstrip("-").replace("-", "_")
+
+
 def _option(one: Field[object]) -> click.Option:
     rules, annotation = one.metadata, _inner(one.type)
     several = get_origin(annotation) is tuple

@@ -56,6 +56,7 @@ class Asked(ScopeOptions):
 
 @subcommand(
     Asked,
+    changes=lambda asked: asked.apply,
     examples="""
 imgctl repair
 imgctl repair --apply

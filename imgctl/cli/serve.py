@@ -21,6 +21,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda asked: asked.make_token is None,
     examples="""
 imgctl serve
 imgctl serve --port 9000 --log-file /var/log/imgctl.log

@@ -1,17 +1,20 @@
-"""What surrounds each command: a monitor that is told of it, and its metrics. It costs nothing where nobody asked."""
+"""What surrounds each command: a monitor that is told of it, its metrics, and its row in `operations`."""
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from uuid import UUID
 
 import click
 
 from imgctl import __version__
 from imgctl.cli.main import ReaderLeft
+from imgctl.cli.options import Options, typed_name
 from imgctl.config.settings import MetricsSettings, Settings
 from imgctl.errors import ConfigError, ExitCode, ImgctlError
+from imgctl.ops.operations import MORE, MOST_TYPED, Recording, current
 from imgctl.run.metrics import ENDED, EXIT_CODE, INFO, RUNNING, STARTED, SUCCEEDED, Meter
 
 
@@ -26,19 +29,43 @@ class Told:
 
 
 @contextmanager
-def watched(settings: Settings, told: Told) -> Iterator[None]:
-    """The length of a command, whose end `told` knows."""
+def watched(settings: Settings, told: Told, operation: Recording | None) -> Iterator[None]:
+    """The length of a command, whose end `told` knows. It costs nothing where nobody asked and nothing changes."""
     with ExitStack() as stack:
         try:
             if settings.notify.ping_url:
                 stack.enter_context(_pinged(settings.notify.ping_url, told))
             if settings.metrics.port or settings.metrics.textfile:
                 stack.enter_context(_measured(settings.metrics, told))
+            if operation is not None:
+                stack.enter_context(_recorded(operation, told))
             yield
         except BaseException as error:
             told.exit_code = code_of(error)
             told.error = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
             raise
+
+
+def operation_of(asked: Options) -> Recording:
+    """What was typed, as it is written down: without what is as by default, and without secrets."""
+    given = {typed_name(one): value for one in fields(asked) if (value := getattr(asked, one.name)) != one.default}
+    typed = {name: value for name, value in given.items() if value not in ((), None)}
+    report, user = typed.get("report"), typed.get("user")
+    return Recording(
+        command_name(),
+        {name: _typed(value) for name, value in typed.items()},
+        user_id=user if isinstance(user, UUID) else None,
+        report=str(Path(report).resolve()) if isinstance(report, Path) else None,
+    )
+
+
+def _typed(value: object) -> object:
+    from imgctl.run.logs import redact
+
+    if isinstance(value, tuple | frozenset):
+        shown = [_typed(one) for one in list(value)[:MOST_TYPED]]
+        return [*shown, MORE] if len(value) > MOST_TYPED else shown
+    return value if isinstance(value, bool | int | float) else redact(str(value))
 
 
 def command_name() -> str:
@@ -59,6 +86,17 @@ def code_of(error: BaseException) -> int:
             return ExitCode.USAGE
         case _:
             return ExitCode.ERROR
+
+
+@contextmanager
+def _recorded(operation: Recording, told: Told) -> Iterator[None]:
+    """It begins once the catalog is open."""
+    token = current.set(operation)
+    try:
+        yield
+    finally:
+        current.reset(token)
+        operation.end(told.exit_code, told.summary, told.error)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imgctl.config.settings import Settings
+from imgctl.ops.operations import begin_current
 from imgctl.run.limits import collect_from_here
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.engine import Catalog
@@ -55,6 +56,7 @@ def open_current(url: str, *, connections: int = 4) -> Catalog:
 
             upgrade(catalog)
         check_current(catalog)
+        begin_current(catalog)
     except BaseException:
         catalog.close()
         raise

@@ -29,6 +29,7 @@ _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"
 
 @subcommand(
     Asked,
+    changes=lambda asked: not asked.dry_run,
     examples="""
 imgctl backfill --dry-run
 imgctl backfill --stale --max-duration 6h

@@ -26,6 +26,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda _: True,
     examples="""
 imgctl work --drain
 imgctl work --jobs 8 --log-file /var/log/imgctl.log

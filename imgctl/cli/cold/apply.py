@@ -27,6 +27,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda asked: not asked.dry_run,
     examples="""
 imgctl apply moves.jsonl --dry-run
 imgctl apply moves.jsonl --yes

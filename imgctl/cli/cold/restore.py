@@ -57,6 +57,7 @@ class Asked(ScopeOptions):
 
 @subcommand(
     Asked,
+    changes=lambda asked: not (asked.dry_run or asked.plan or asked.status),
     examples="""
 imgctl restore 0190b2b4-0000-7000-8000-000000000001 --tier standard --yes
 imgctl restore --user 0190b2b4-0000-7000-8000-000000000001 --dry-run

@@ -68,6 +68,7 @@ class Asked(ScopeOptions):
 
 @subcommand(
     Asked,
+    changes=lambda asked: not (asked.dry_run or asked.plan),
     examples="""
 imgctl transition --older-than 90d --to GLACIER --dry-run
 imgctl transition --older-than 90d --to DEEP_ARCHIVE --yes

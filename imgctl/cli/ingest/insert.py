@@ -35,6 +35,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda asked: not asked.dry_run,
     examples="""
 imgctl insert old-bucket.csv --dry-run
 imgctl insert old-bucket.csv --yes --report inserted.csv

@@ -47,6 +47,7 @@ EXPECTED = frozenset(
 
 @subcommand(
     Asked,
+    changes=lambda asked: not asked.dry_run,
     examples="""
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload /mnt/nas --user-from '{user}/**' --failed-out again

@@ -22,6 +22,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda _: True,
     examples="""
 imgctl get 0190b2b4-0000-7000-8000-000000000001 --out case-4711
 imgctl get 0190b2b4 0190b2b5 --out . --json

@@ -67,6 +67,7 @@ def _say(session: Session, seen: "Overview") -> None:
     for one in seen.pairs:
         session.text(f"{_PAIRS[one.pair]}: {one.image.name or one.image.original_key}  {one.image.id}")
     session.text(f"cost: {seen.cost.text(seen.billing)}")
+    session.text(f"who changed it: imgctl history --id {seen.image.id}")
     session.text(seen.advice.text)
     if seen.advice.command:
         session.text(f"  {seen.advice.command}")

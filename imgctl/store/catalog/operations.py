@@ -13,7 +13,7 @@ from imgctl.store.catalog.schema import now, operations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A run of a command that changed something, column for column; times are aware UTC, by the database's clock.
+    """A run of a command that changed something, column for column; times are by the database's clock.
 
     `scope` is what was typed and `counts` how many ended how, both JSON. Without an `ended_at` it runs, or was killed.
     """
@@ -25,12 +25,25 @@ class Operation:
     pid: int
     scope: str
     user_id: UUID | None = None
-    started_at: datetime | None = None
+    started_at: datetime
     ended_at: datetime | None = None
     exit_code: int | None = None
     counts: str | None = None
     report: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A run as it begins; `scope` is what was typed, as JSON."""
+
+    id: UUID
+    command: str
+    who: str
+    host: str
+    pid: int
+    scope: str
+    user_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +57,17 @@ class End:
 
 
 _COLUMNS = tuple(operations.c[field.name] for field in fields(Operation))
+_BEGINNING, _END = (tuple(field.name for field in fields(kind)) for kind in (Beginning, End))
 
 
-def begin(connection: Connection, one: Operation) -> None:
+def begin(connection: Connection, one: Beginning) -> None:
     """Write down that a run begins now."""
-    given = {name: getattr(one, name) for name in ("id", "command", "who", "host", "pid", "scope", "user_id")}
-    connection.execute(insert(operations).values(given))
+    connection.execute(insert(operations).values({name: getattr(one, name) for name in _BEGINNING}))
 
 
 def end(connection: Connection, operation: UUID, ended: End) -> None:
     """Write down how a run ended, now; a run has one end."""
-    known = {field.name: getattr(ended, field.name) for field in fields(End)}
+    known = {name: getattr(ended, name) for name in _END}
     open_ended = (operations.c.id == operation, operations.c.ended_at.is_(None))
     connection.execute(update(operations).where(*open_ended).values(ended_at=now(), **known))
 

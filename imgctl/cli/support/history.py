@@ -1,0 +1,79 @@
+"""`imgctl history`: who changed what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import RangeOptions, option
+from imgctl.cli.render import show_table
+from imgctl.errors import ExitCode
+from imgctl.ops.parts import catalog_of
+from imgctl.ops.support.history import Wanted, counts_in, history, scope_of
+from imgctl.store.catalog.operations import Operation
+from imgctl.units import format_seconds
+
+HEADERS = ("STARTED", "WHO", "HOST", "COMMAND", "TOOK", "EXIT", "CHANGED", "ASKED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(RangeOptions):
+    id: str | None = option(None, "Only what may have changed this image.", metavar="ID|KEY|URL")
+    command: str | None = option(None, "Only this command: upload, erase.", metavar="NAME")
+    limit: int | None = option(None, "At most N operations.")
+
+
+@subcommand(
+    Asked,
+    examples="""
+imgctl history --limit 20
+imgctl history --user 0190b2b4-0000-7000-8000-000000000001 --since 30d
+imgctl history --id 0190b2b4-0000-7000-8000-000000000001
+imgctl history --command transition --json
+""",
+)
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Show who ran which command that changed something, newest first: cron and people alike.
+
+    With --user those about this user and those about everybody; with --id those that name the image, or chose images
+    among which it may have been. One that has not ended is running, or was killed. Those who were handed originals
+    (get, export) count, too. Nothing can be deleted from this list.
+    """
+    count = 0
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        nonlocal count
+        for one in history(catalog, wanted):
+            count += 1
+            session.data({"type": "operation", **_record(one)})
+            yield _cells(one)
+
+    wanted = Wanted(scope=asked.scope, command=asked.command, image=asked.id, limit=asked.limit)
+    with catalog_of(session.settings) as catalog:
+        show_table(session, HEADERS, rows())
+    session.summary(operations=count)
+    if not count:
+        session.note("no operations match")
+    return ExitCode.DONE
+
+
+def _cells(one: Operation) -> tuple[str, ...]:
+    return (
+        f"{one.started_at:%Y-%m-%d %H:%M:%S}",
+        one.who,
+        one.host,
+        one.command,
+        format_seconds((one.ended_at - one.started_at).total_seconds()) if one.ended_at else "not ended",
+        "" if one.exit_code is None else str(one.exit_code),
+        ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts_in(one).items()),
+        " ".join(f"{name}={_short(value)}" for name, value in scope_of(one).items()),
+    )
+
+
+def _short(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _record(one: Operation) -> dict[str, object]:
+    """Every column under its name, what was typed and the counts as objects."""
+    plain = {field.name: getattr(one, field.name) for field in fields(Operation)}
+    return {**plain, "scope": scope_of(one), "counts": counts_in(one)}

@@ -1,0 +1,85 @@
+"""Who changed what: the operations of a scope, newest first, and which of them may have changed one image."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from imgctl.model import Image
+from imgctl.ops.lookup import find_image, id_in
+from imgctl.ops.operations import MORE
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, by_id
+from imgctl.store.catalog.operations import Operation, newest
+
+_NAMING = ("images", "id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which operations: those of a scope, of a command, those that may have changed an image; at most `limit`."""
+
+    scope: Scope = field(default_factory=Scope)
+    command: str | None = None
+    image: str | None = None
+    limit: int | None = None
+
+
+def history(catalog: Catalog, wanted: Wanted) -> Iterator[Operation]:
+    """The operations, newest first, page by page; of an image that is gone, those that name it or name nobody."""
+    left, before = wanted.limit, None
+    about = _about(catalog, wanted.image) if wanted.image else None
+    while left is None or left > 0:
+        with catalog.read() as connection:
+            page = newest(connection, wanted.scope, command=wanted.command, before=before)
+        for one in page:
+            if about is not None and not may_concern(one, *about):
+                continue
+            yield one
+            left = None if left is None else left - 1
+            if left == 0:
+                return
+        if len(page) < PAGE_ROWS:
+            return
+        before = page[-1].id
+
+
+def _about(catalog: Catalog, text: str) -> tuple[UUID, Image | None]:
+    try:
+        image_id = UUID(id_in(text))
+    except ValueError:
+        found = find_image(catalog, text)
+        return found.id, found
+    with catalog.read() as connection:
+        return image_id, by_id(connection, image_id)
+
+
+def may_concern(one: Operation, image_id: UUID, image: Image | None) -> bool:
+    """Whether an operation names an image, or chose images among which it may have been."""
+    typed = scope_of(one)
+    named = [text for option in _NAMING for text in cast("list[str]", typed.get(option) or [])]
+    if any(image_id.hex.startswith(id_in(text).replace("-", "").lower()) for text in named):
+        return True
+    if named and MORE not in named:
+        return False
+    if image is None:
+        return one.user_id is None
+    is_before = one.ended_at is not None and one.ended_at < image.promised_at
+    return not is_before and one.user_id in {None, image.user_id} and _spans(typed, image.uploaded_at)
+
+
+def _spans(typed: Mapping[str, object], at: datetime) -> bool:
+    since, until = (datetime.fromisoformat(str(typed[name])) if name in typed else None for name in ("since", "until"))
+    return (since is None or since <= at) and (until is None or at < until)
+
+
+def scope_of(one: Operation) -> dict[str, object]:
+    """What was typed, by the names of the options."""
+    return cast("dict[str, object]", json.loads(one.scope))
+
+
+def counts_in(one: Operation) -> dict[str, int]:
+    """How many ended how."""
+    return cast("dict[str, int]", json.loads(one.counts or "{}"))
