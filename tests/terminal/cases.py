@@ -45,6 +45,7 @@ CASES = (
     Case(line=("url", IMAGE, "--original")),
     Case(line=("get", IMAGE, "--out", "got")),
     Case(line=("stats", "--by", "user")),
+    Case(line=("history", "--limit", "5")),
     Case(line=("cost", "model")),
     Case(line=("cost", "actual")),
     Case(line=("cost", "what-if", "--drop-variant", "full")),

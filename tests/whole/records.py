@@ -44,6 +44,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     for by in ("status", "user", "class", "day"):
         run(f"stats --by {by}")
     run("stats")
+    run(f"history --id {first}")
 
     thumb = blobs / str(listed[3]["thumb_key"])
     head, tail = thumb.name[:35], thumb.name[36:]
