@@ -59,4 +59,6 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/azurite azurite@3.37.0 \
+		|| echo "Azurite was not installed: tests on it are skipped"; else echo "no npm: tests on Azurite are skipped"; fi
 	touch $@

@@ -40,20 +40,44 @@ class VariantFormat(StrEnum):
 
 
 class StorageClass(StrEnum):
-    """The classes an original may be moved to, and the one it comes from (names of the S3 API)."""
+    """The classes an original may be moved to, and the one it comes from: names of S3's, Google's and Azure's APIs.
+
+    Azure's Hot is STANDARD. Its Archive has a name of its own here, for it must be restored and Google's must not.
+    """
 
     STANDARD = "STANDARD"
     STANDARD_IA = "STANDARD_IA"
     GLACIER_IR = "GLACIER_IR"
     GLACIER = "GLACIER"
     DEEP_ARCHIVE = "DEEP_ARCHIVE"
+    NEARLINE = "NEARLINE"
+    COLDLINE = "COLDLINE"
+    ARCHIVE = "ARCHIVE"
+    COOL = "COOL"
+    COLD = "COLD"
+    AZURE_ARCHIVE = "AZURE_ARCHIVE"
+
+
+# The classes of a store, by the scheme of its url; a directory has those of S3.
+S3_CLASSES = tuple(StorageClass)[:5]
+CLASSES_OF = {
+    "gs": (StorageClass.STANDARD, *tuple(StorageClass)[5:8]),
+    "az": (StorageClass.STANDARD, *tuple(StorageClass)[8:]),
+}
 
 
 # What a listing calls objects of Intelligent-Tiering, whichever access tier they lie in. Its two archive tiers count as
 # classes of their own, named as HEAD names them (ArchiveStatus); such an original is read only after a restore.
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 ARCHIVE_TIERS = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS")
-ARCHIVE_CLASSES: tuple[str, ...] = (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE, *ARCHIVE_TIERS)
+ARCHIVE_CLASSES: tuple[str, ...] = (
+    StorageClass.GLACIER,
+    StorageClass.DEEP_ARCHIVE,
+    *ARCHIVE_TIERS,
+    StorageClass.AZURE_ARCHIVE,
+)
+# Restored, they leave their class for good.
+RETURN_FOR_GOOD: tuple[str, ...] = (*ARCHIVE_TIERS, StorageClass.AZURE_ARCHIVE)
 
 
 def is_archived(storage_class: str | None) -> bool:

@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.parts.seaweed",
     "tests.parts.moto_server",
     "tests.parts.rclone",
+    "tests.parts.clouds",
     "tests.parts.chromium",
 ]
 

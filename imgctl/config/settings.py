@@ -54,10 +54,14 @@ class CatalogSettings:
 class StoreSettings:
     """Where the bytes are."""
 
-    url: str = setting("file://imgctl-data/blobs", "where the bytes are: file://PATH or s3://BUCKET[/PREFIX]")
-    endpoint_url: str = setting("", "the S3 endpoint, when it is not AWS: http://127.0.0.1:8333")
+    url: str = setting(
+        "file://imgctl-data/blobs",
+        "where the bytes are: file://PATH, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or az://CONTAINER[/PREFIX]",
+    )
+    endpoint_url: str = setting("", "the endpoint, when it is not the provider's own: http://127.0.0.1:8333")
     region: str = setting("", "the bucket's region; empty: what the AWS chain says, else us-east-1")
     profile: str = setting("", "the AWS profile whose credentials are used; empty: what the AWS chain says")
+    account: str = setting("", "the storage account of an az:// container; empty: AZURE_STORAGE_ACCOUNT_NAME")
     originals_prefix: str = setting(
         "",
         "put before the keys of originals, for policies and lifecycle rules; ends in a slash: originals/",

@@ -15,7 +15,7 @@ from tests.parts.middlebox import Middlebox, anything_is_stored, middlebox
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-@pytest.fixture(params=["file", "seaweed", "moto", "rclone"])
+@pytest.fixture(params=["file", "seaweed", "moto", "rclone", "azurite", "gcs"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Which implementation is under test."""
     name: str = request.param
@@ -27,7 +27,7 @@ def settings(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Store
     """Settings of an empty store of that kind; those in buckets are under a prefix."""
     if kind == "file":
         return StoreSettings(url=f"file://{tmp_path}/blobs")
-    server = request.getfixturevalue({"seaweed": "seaweed", "moto": "moto_s3", "rclone": "rclone_s3"}[kind])
+    server = request.getfixturevalue({"moto": "moto_s3", "rclone": "rclone_s3"}.get(kind, kind))
     found: StoreSettings = server.settings(server.new_bucket(), prefix="archive/one")
     return found
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 from imgctl.errors import ConfigError
-from imgctl.model import Image, Status, StorageClass, Variant
+from imgctl.model import S3_CLASSES, Image, Status, StorageClass, Variant
 from imgctl.ops.row_blobs import RowBlobs
 from imgctl.ops.transition.order import Policy, Reason
 from imgctl.pricing.moves import Origin, break_even_bytes, origin
@@ -34,7 +34,7 @@ _NOT_READY = {
 }
 
 # The classes that originals can be moved to.
-TARGETS = tuple(one.value for one in StorageClass if one is not StorageClass.STANDARD)
+TARGETS = tuple(one.value for one in S3_CLASSES if one is not StorageClass.STANDARD)
 
 
 class Refusal(NamedTuple):

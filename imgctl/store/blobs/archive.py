@@ -19,7 +19,7 @@ from stat import S_ISREG
 from zlib import crc32
 
 from imgctl.errors import BlobArchived, BlobCorrupt
-from imgctl.model import StorageClass, is_archived
+from imgctl.model import S3_CLASSES, StorageClass, is_archived
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, unchanged
 from imgctl.store.blobs.syncs import sync_directory
@@ -119,7 +119,7 @@ class Archive:
             yield
 
     def _classes(self) -> tuple[StorageClass, ...]:
-        return tuple(StorageClass) if self.archive.is_dir() else (StorageClass.STANDARD,)
+        return S3_CLASSES if self.archive.is_dir() else (StorageClass.STANDARD,)
 
     def _walk(self, storage_class: StorageClass, wanted: Range) -> Iterator[Blob]:
         for key, path in walk(files_below(self.place("", storage_class)), wanted):

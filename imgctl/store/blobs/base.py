@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imgctl.errors import KeyShapeError, StoreError
-from imgctl.model import INTELLIGENT_TIERING, StorageClass, is_archived
+from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, StorageClass, is_archived
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.traits import Kept, Traits
 
@@ -175,8 +175,8 @@ class BlobStore(Protocol):
 
 def known_class(name: str) -> StorageClass:
     """The class of that name; StoreError where blobs are moved to no such class: some servers take any word."""
-    if name not in tuple(StorageClass):
-        raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(StorageClass))
+    if name not in S3_CLASSES:
+        raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(S3_CLASSES))
     return StorageClass(name)
 
 

@@ -24,8 +24,14 @@ def open_store(settings: StoreSettings) -> BlobStore:
 
         bucket, prefix = bucket_and_prefix(rest)
         return S3Store(settings, bucket=bucket, prefix=prefix)
+    if separator and scheme in ("az", "gs"):
+        from imgctl.store.blobs.clouds.store import CloudStore, provider_of
+        from imgctl.store.blobs.s3_connect import bucket_and_prefix
+
+        bucket, prefix = bucket_and_prefix(rest)
+        return CloudStore(settings, provider_of(settings, scheme, bucket), bucket=bucket, prefix=prefix)
     # Not the URL itself: it may carry a password.
-    hint = "[store] url is file://PATH or s3://BUCKET[/PREFIX]"
+    hint = "[store] url is file://PATH, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or az://CONTAINER[/PREFIX]"
     raise ConfigError(f"unknown kind of store: {scheme[:20]!r}", hint=hint)
 
 

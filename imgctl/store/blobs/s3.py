@@ -1,20 +1,15 @@
 """The store that is a bucket: S3 and whatever speaks it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import obstore
-from obstore.exceptions import InvalidPathError
 
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, StoreError
-from imgctl.keys import PROBES
+from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
@@ -26,6 +21,7 @@ from imgctl.store.blobs.base import (
     known_class,
 )
 from imgctl.store.blobs.files import read_checked, replaced
+from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
 from imgctl.store.blobs.s3_bucket import Bucket, once
@@ -36,7 +32,7 @@ from imgctl.store.blobs.s3_traits import LACKING, all_traits, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
-    from obstore import Attributes, GetOptions, PutMode
+    from obstore import Attributes, PutMode
 
 _ONE_PUT_BYTES = 64 * 2**20
 _DELETE_BATCH = 1000
@@ -56,10 +52,17 @@ class S3Store:
         self.bucket = Bucket(settings, name=bucket, prefix=prefix)
         self._settings = settings
         self._limits = limits or CopyLimits()
+        self._objects = Objects(
+            prefix=prefix,
+            calls=self.bucket.calls,
+            client=lambda: self.bucket.bytes,
+            etag_of=lambda found: bare(found["e_tag"] or ""),
+            pinned=lambda etag: {"if_match": f'"{etag}"'},
+        )
 
     @property
     def pushbacks(self) -> int:
-        return self.bucket.pushbacks
+        return self.bucket.calls.pushbacks
 
     @property
     def put_if_absent(self) -> Kept | None:
@@ -72,7 +75,7 @@ class S3Store:
         """Put if absent, with a CRC64NVME that the server checks; a server that lacks it is asked by HEAD first."""
         kept = put_if_absent(self.bucket, checked(key))
         if kept in LACKING and self.head(key) is not None:
-            raise _taken(key)
+            raise taken(key)
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
         self._put(key, body, {"Content-Type": content_type}, mode=mode)
 
@@ -82,7 +85,7 @@ class S3Store:
             self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
             return
         if self.head(key) is not None:
-            raise _taken(key)
+            raise taken(key)
         condition = self._condition(key)
         try:
             put_file(self.bucket, key, path, size=size, content_type=content_type, sha256=sha256, condition=condition)
@@ -90,27 +93,23 @@ class S3Store:
             # The upload is gone: its completion was committed unheard, and then asked for again.
             if self.head(key) is None:
                 raise
-            raise _taken(key) from None
+            raise taken(key) from None
 
     def replace(self, key: str, body: bytes, *, content_type: str) -> None:
         self._put(key, body, {"Content-Type": content_type, "Cache-Control": IMMUTABLE}, mode="overwrite")
 
     def get(self, key: str) -> bytes:
-        return self._get(key, {})
+        return self._objects.get(key)
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
-        try:
-            return self._get(key, {"range": (start, start + length), "if_match": f'"{etag}"'})
-        except BlobExists:
-            # Said of every precondition that fails.
-            raise replaced(key) from None
+        return self._objects.read(key, start=start, length=length, etag=etag)
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         """Copy on the server, beyond 5 GiB in parts; what is there stays, also where a server knows no conditions."""
         checked(source_key)
         condition = self._condition(checked(key))
         if not self.bucket.is_aws and self.head(key) is not None:
-            raise _taken(key)
+            raise taken(key)
         try:
             copy(
                 self.bucket,
@@ -124,18 +123,14 @@ class S3Store:
         except BlobExists:
             if self.head(key) is None:
                 raise replaced(source_key) from None
-            raise _taken(key) from None
+            raise taken(key) from None
 
     def head(self, key: str) -> Blob | None:
         """The blob, or None when there is none (or no bucket: HEAD does not say which); its class is UNKNOWN."""
         # Names that obstore would alter may well lie in the bucket: others put there what they like.
         if not is_portable(key):
             return self.details(key)
-        try:
-            found = self.bucket.call(key, partial(obstore.head, self.bucket.bytes, self.bucket.prefix + key))
-        except BlobMissing:
-            return None
-        return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=bare(found["e_tag"] or ""))
+        return self._objects.head(key)
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         mode = {"ChecksumMode": "ENABLED"} if checksum else {}
@@ -193,8 +188,7 @@ class S3Store:
 
     def sign(self, key: str, *, seconds: int) -> str:
         """A URL that lets its bearer read the blob for `seconds` (at most seven days on AWS)."""
-        name, lasts = self.bucket.prefix + checked(key), timedelta(seconds=seconds)
-        return self.bucket.call(key, lambda: obstore.sign(self.bucket.bytes, "GET", name, lasts))
+        return self._objects.sign(key, seconds=seconds)
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None where it could overwrite."""
@@ -204,28 +198,10 @@ class S3Store:
 
     def reach(self) -> None:
         """Through obstore, which is there sooner than boto3: the first put waits for this."""
-
-        def first_page() -> None:
-            # Of a name that obstore cannot hold: the bucket was listed.
-            with suppress(InvalidPathError):
-                next(iter(obstore.list(self.bucket.bytes, self.bucket.prefix.rstrip("/") or None)), None)
-
-        self.bucket.call("", first_page)
+        self._objects.reach()
 
     def check(self) -> None:
-        """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""
-        self.reach()
-        key, body = f"{PROBES}{uuid4()}", b"imgctl"
-        try:
-            self.replace(key, body, content_type="text/plain")
-            if self.get(key) != body:
-                bucket = self.bucket.name
-                raise BlobCorrupt(f"bucket {bucket} does not give back what was put", hint="check the endpoint")
-        except BaseException:
-            with suppress(StoreError):
-                self.delete([key])
-            raise
-        self.delete([key])
+        check(self, self.bucket.name)
 
     def _condition(self, key: str) -> Mapping[str, str]:
         """Put-if-absent as boto3 takes it; nothing for a server that would refuse the header."""
@@ -236,10 +212,6 @@ class S3Store:
         put = partial(obstore.put, self.bucket.bytes, name, body, attributes=described, mode=mode, use_multipart=False)
         self.bucket.call(key, put)
 
-    def _get(self, key: str, options: "GetOptions") -> bytes:
-        name = self.bucket.prefix + checked(key)
-        return self.bucket.call(key, lambda: obstore.get(self.bucket.bytes, name, options=options).bytes().to_bytes())
-
     def _restore(self, key: str, wanted: dict[str, object]) -> object:
         """The HTTP status; None where it is being restored already."""
         try:
@@ -249,7 +221,3 @@ class S3Store:
                 return None
             raise
         return answer["ResponseMetadata"].get("HTTPStatusCode")
-
-
-def _taken(key: str) -> BlobExists:
-    return BlobExists(f"{key} is already in the store")

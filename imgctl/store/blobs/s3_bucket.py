@@ -1,8 +1,6 @@
 """A bucket and its clients: obstore for bytes, boto3 for the rest; both opened on first use, every request retried here."""
 
-import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -12,6 +10,7 @@ from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
+from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.pages import Page, columns_of
 from imgctl.store.blobs.s3_connect import (
     Connection,
@@ -21,7 +20,7 @@ from imgctl.store.blobs.s3_connect import (
     in_environment,
     session,
 )
-from imgctl.store.blobs.s3_errors import Target, failure_of
+from imgctl.store.blobs.s3_errors import Target
 from imgctl.store.blobs.traits import Traits
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
 # Of boto3 alone, whose default is 10: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128
 
@@ -43,7 +41,7 @@ class Bucket:
     def __init__(self, settings: StoreSettings, *, name: str, prefix: str = "") -> None:
         self.name = name
         self.prefix = prefix
-        self.pushbacks = 0
+        self.calls = Calls(settings.retries, self._target)
         self.traits = Traits()
         self.lock = threading.RLock()
         self._settings = settings
@@ -94,28 +92,12 @@ class Bucket:
         return self.call(key, request, **self.place(key), **arguments)
 
     def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
-        """Ask until answered, at most `retries` times again, with full jitter: the clients themselves never retry.
-
-        Raises the StoreError that fits; `key` is for its text, empty for the bucket.
-        """
-        for attempt in range(self._settings.retries + 1):
-            try:
-                return request(**arguments)
-            except Exception as error:
-                failure = failure_of(error, self._target(key))
-                if failure is None:
-                    raise
-                self.pushbacks += failure.transient
-                if not failure.transient or attempt == self._settings.retries:
-                    # Without its cause, whose text repeats what servers say of credentials.
-                    raise failure.error from None
-            time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
-        raise AssertionError("unreachable")
+        """Ask until answered (see Calls); `key` is for the error's text, empty for the bucket."""
+        return self.calls.call(key, request, **arguments)
 
     def judged(self, error: Exception, key: str = "") -> StoreError | None:
         """The StoreError for a client's error that will not pass; None for any other."""
-        failure = failure_of(error, self._target(key))
-        return None if failure is None or failure.transient else failure.error
+        return self.calls.judged(error, key)
 
     def _target(self, key: str) -> Target:
         return Target(bucket=self.name, key=key, endpoint=self.where.endpoint)

@@ -1,4 +1,4 @@
-"""Errors of S3's clients translated: the StoreError that fits, and whether the same request may yet succeed."""
+"""Errors of the clients of buckets translated: the StoreError that fits, and whether the same request may yet succeed."""
 
 import re
 from dataclasses import dataclass
@@ -34,20 +34,42 @@ _TRANSIENT = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout
               "ConditionalRequestConflict", "TooManyRequests", "BusyDown"}  # fmt: skip
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                 "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidSecurity"}  # fmt: skip
-_ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+# The last two are Azure's (Blob service error codes).
+_ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError", "BlobArchived", "BlobBeingRehydrated"}
 _OF_ARCHIVES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetrievalNotAvailable",
                 "ObjectAlreadyInActiveTierError"}  # fmt: skip
-_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+_TAKEN = {"BlobAlreadyExists"}
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+# Conflicts that do not pass (409).
+_FIXED = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
+          "PublicAccessNotPermitted"}  # fmt: skip
+_DAMAGED = {
+    "Md5Mismatch",
+    "Crc64Mismatch",
+    "BadDigest",
+    "InvalidDigest",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+}
 _NO_SPACE = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a request was about, for its error's text; the key may be empty."""
+    """What a request was about, for its error's text; the key may be empty. `cloud` is whose credentials it wants."""
 
     bucket: str
     key: str
     endpoint: str
+    cloud: str = "AWS"
+
+
+class Refused(Exception):
+    """An answer to a request of imgctl's own that is an error: its status, and the server's code and message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status, self.code, self.message = status, code, message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +81,12 @@ class Failure:
 
 
 def failure_of(error: Exception, target: Target) -> Failure | None:
-    """Judge an error of obstore or boto3; None for any other."""
+    """Judge an error of obstore, boto3 or urllib3, or a Refused; None for any other."""
     text = str(error)
+    if isinstance(error, Refused):
+        return _answered(error.status, error.code, error.message, target)
+    if type(error).__module__ == "urllib3.exceptions":
+        return _unanswered(error, text, type(error).__name__, target)
     # By the module's name: importing botocore takes a quarter of a second, and few runs need it.
     if type(error).__module__.startswith("botocore."):
         response = getattr(error, "response", None)
@@ -89,10 +115,12 @@ def _answered(status: int, code: str, message: str, target: Target) -> Failure:
     said = f"{code or status}: {message}" if message else f"{code or status}"
     if code in _OF_ARCHIVES:
         return Failure(error=_of_archives(what, code, said))
-    if code == "NoSuchBucket":
+    if code in _TAKEN:
+        return Failure(error=BlobExists(f"{what} is already in the store"))
+    if code in _NO_BUCKET or "bucket does not exist" in message:
         hint = f"create it, or correct [store] url; asked {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
-    if code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504):
+    if code not in _FIXED and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
         hint = "run the same again later, or with less concurrency"
         busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({said})", hint=hint)
         return Failure(error=busy, transient=True)
@@ -141,7 +169,8 @@ def nothing_to_restore(what: str) -> StoreError:
 
 def _refused(what: str, status: int, code: str, said: str, target: Target) -> StoreError:
     bucket, endpoint = target.bucket, target.endpoint
-    if code in _DAMAGED:
+    # Google says it in words.
+    if code in _DAMAGED or "match calculated" in said:
         return BlobCorrupt(f"{what} arrived damaged, and was refused ({said})", hint="run the same again")
     if code in _NO_SPACE or status == 507:
         return StoreFull(f"no space is left in bucket {bucket} ({said})", hint="free some")
@@ -150,7 +179,9 @@ def _refused(what: str, status: int, code: str, said: str, target: Target) -> St
     if code == "RequestTimeTooSkewed":
         return StoreDenied(f"{what}: {said}", hint="set this machine's clock")
     if code in _CREDENTIALS or status in (401, 403):
-        hint = f"check the AWS credentials, and their rights to read, write, list and delete in bucket {bucket}"
+        hint = (
+            f"check the {target.cloud} credentials, and their rights to read, write, list and delete in bucket {bucket}"
+        )
         return StoreDenied(f"{what}: {endpoint} refuses ({said})", hint=hint)
     if status in (304, 412):
         return BlobExists(f"{what} is already in the store")

@@ -26,7 +26,7 @@ class Level(StrEnum):
 class Traits:
     """What one store does, each found out by trying it: once in a run, when it is needed first. None is not yet tried.
 
-    `put_if_absent`: refuses `If-None-Match: *` for a key that is taken. `checksum`: refuses a body whose CRC64NVME
+    `put_if_absent`: refuses `If-None-Match: *` for a key that is taken. `checksum`: refuses a body whose checksum
     differs. `order`: lists in UTF-8 byte order from start-after on. `if_match`: answers a ranged GET with that range,
     and refuses it under another ETag. `etag`: names one in its answer to PUT. `versions`: keeps what is overwritten.
     `lists_restores`: reports restores in listings. `sorts_segments`: lists `a/b` before `a-b`.
@@ -57,7 +57,7 @@ _ONE_WRITER = "nothing to do; a server that checks it is safer where several pro
 _GRANT = "allow PutObject and DeleteObject on .imgctl-check/* below the store's prefix"
 
 _VERDICTS: dict[tuple[str, Kept], tuple[Level, str, str]] = {
-    ("put-if-absent", Kept.YES): (Level.OK, "If-None-Match: * is refused for a key that is taken", ""),
+    ("put-if-absent", Kept.YES): (Level.OK, "a put under a key that is taken is refused", ""),
     ("put-if-absent", Kept.IGNORED): (
         Level.WARN,
         f"the server ignores If-None-Match: * and overwrites; {_HEAD_FIRST}",
@@ -73,10 +73,10 @@ _VERDICTS: dict[tuple[str, Kept], tuple[Level, str, str]] = {
         "no permission to try If-None-Match: *; each put carries it, whether it is obeyed is unknown",
         _GRANT,
     ),
-    ("checksum", Kept.YES): (Level.OK, "a body that differs from its CRC64NVME is refused", ""),
+    ("checksum", Kept.YES): (Level.OK, "a body that differs from its checksum is refused", ""),
     ("checksum", Kept.IGNORED): (
         Level.WARN,
-        "the server stores a body that differs from its CRC64NVME: damage on the way is not noticed",
+        "the server stores a body that differs from its checksum: damage on the way is not noticed",
         "use https:// for the endpoint; imgctl audit --deep finds damage",
     ),
     ("checksum", Kept.UNKNOWN): (

@@ -93,7 +93,7 @@ def test_a_server_that_throttles_and_breaks_off_is_asked_again(seaweed: S3Server
 def test_a_server_that_dies_fails_some_and_then_ends_the_run(
     seaweed: S3Server, spools: SpoolDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgctl.store.blobs.s3_bucket._LONGEST_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("imgctl.store.blobs.calls._LONGEST_BACKOFF_SECONDS", 0.0)
     with fault_proxy(seaweed.endpoint_url) as proxy:
         source = files(seaweed, proxy.url, spools, 2)
         one, other = found(source)

@@ -26,6 +26,9 @@ FOUND = {
     "rclone": Traits(
         put_if_absent=Kept.IGNORED, checksum=Kept.IGNORED, order=Kept.YES, if_match=Kept.IGNORED, etag=Kept.YES
     ),
+    "azurite": Traits(put_if_absent=Kept.YES, checksum=Kept.YES, order=Kept.YES, if_match=Kept.YES),
+    # fake-gcs-server 1.54, which the wheel brings, takes any MD5; later ones and Google do not.
+    "gcs": Traits(put_if_absent=Kept.YES, checksum=Kept.IGNORED, order=Kept.YES, if_match=Kept.YES),
 }
 
 

@@ -1,0 +1,285 @@
+"""A container of Azure Blob Storage: what is asked of it beside obstore's reads (Blob service REST API)."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, fromstring  # written by the container's own server
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
+from imgctl.model import StorageClass
+from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
+from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
+from imgctl.store.blobs.clouds.http import Http, quoted
+from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
+from imgctl.store.blobs.files import checked_chunks, replaced
+from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare
+from imgctl.units import count_of
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from urllib3 import BaseHTTPResponse
+
+    from imgctl.store.blobs.objects import Client
+    from imgctl.store.blobs.s3_errors import Refused
+
+# Names of the tiers as requests and answers say them, and as rows do.
+_TIERS = {
+    "Hot": StorageClass.STANDARD.value,
+    "Cool": StorageClass.COOL.value,
+    "Cold": StorageClass.COLD.value,
+    "Archive": StorageClass.AZURE_ARCHIVE.value,
+}
+_TIER_OF = {name: tier for tier, name in _TIERS.items()}
+_BLOCK = {"x-ms-blob-type": "BlockBlob"}
+_IF_ABSENT = {"If-None-Match": "*"}
+_BLOCK_BYTES, _MOST_BLOCKS = 16 * 2**20, 50_000
+_POLL_SECONDS = 1.0
+_HEADERS = {
+    "Cache-Control": "x-ms-blob-cache-control",
+    "Content-Encoding": "x-ms-blob-content-encoding",
+    "Content-Language": "x-ms-blob-content-language",
+    "Content-Disposition": "x-ms-blob-content-disposition",
+    "Content-MD5": "x-ms-blob-content-md5",
+}
+
+
+class Azure:
+    """One container; see Provider."""
+
+    cloud, batch = "Azure", 256
+
+    def __init__(self, settings: StoreSettings, container: str) -> None:
+        self._settings = settings
+        self._container = container
+
+    @property
+    def endpoint(self) -> str:
+        return self._auth.endpoint
+
+    @property
+    def is_own(self) -> bool:
+        return not self._settings.endpoint_url
+
+    def client(self) -> "Client":
+        from obstore.store import AzureStore
+
+        options, retries = bytes_options(self._settings, self.endpoint)
+        if self._auth.identity is None:
+            return AzureStore(self._container, config=self._auth.config(), client_options=options, retry_config=retries)
+        return AzureStore(
+            self._container,
+            config=self._auth.config(),
+            client_options=options,
+            retry_config=retries,
+            credential_provider=self._auth.credential,
+        )
+
+    @staticmethod
+    def etag_of(etag: str | None, _version: str | None) -> str:
+        return bare(etag or "")
+
+    @staticmethod
+    def pinned(etag: str) -> "GetOptions":
+        return {"if_match": f'"{etag}"'}
+
+    def put(self, name: str, put: Put, *, absent: bool) -> None:
+        headers = _described(put) | {"Content-MD5": base64.b64encode(put.md5).decode(), **_BLOCK}
+        self._ask("PUT", name, headers=headers | (_IF_ABSENT if absent else {}), body=put.body)
+
+    def put_file(
+        self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
+    ) -> None:
+        """In blocks, one in memory, each checked by its MD5; what is not committed is dropped after a week."""
+        step = max(_BLOCK_BYTES, -(-size // _MOST_BLOCKS))
+        blocks: list[str] = []
+        with path.open("rb", buffering=0) as source:
+            for number, chunk in enumerate(checked_chunks(source, size=size, sha256=sha256, chunk_size=step)):
+                blocks.append(base64.b64encode(b"%08d" % number).decode())
+                md5 = base64.b64encode(hashlib.md5(chunk, usedforsecurity=False).digest()).decode()
+                query = {"comp": "block", "blockid": blocks[-1]}
+                call(self._ask, method="PUT", name=name, query=query, headers={"Content-MD5": md5}, body=bytes(chunk))
+        said = "".join(f"<Uncommitted>{one}</Uncommitted>" for one in blocks)
+        body = f"<BlockList>{said}</BlockList>".encode()
+        headers = {"x-ms-blob-content-type": content_type, **_IF_ABSENT}
+        call(self._ask, method="PUT", name=name, query={"comp": "blocklist"}, headers=headers, body=body)
+
+    def details(self, name: str) -> Blob:
+        return _blob(name, self._ask("HEAD", name))
+
+    def page(self, prefix: str, after: str, token: str) -> Listed:
+        query = {"restype": "container", "comp": "list", "prefix": prefix, "maxresults": str(PAGE_KEYS)}
+        # `startFrom` counts the key itself in; servers that do not know it list from the beginning.
+        query |= {"marker": token} if token else {"startFrom": after} if after else {}
+        answer = self._http.ask("GET", self._url(), {name: value for name, value in query.items() if value})
+        root = fromstring(answer.data)  # noqa: S314
+        rows = sorted(row for blob in root.iterfind("Blobs/Blob") if (row := _row(blob)) is not None and row[0] > after)
+        return Listed(_page(rows), root.findtext("NextMarker") or "")
+
+    def delete(self, names: list[str]) -> "list[tuple[str, Refused]]":
+        parts = []
+        for name in names:
+            path = self._url(name).removeprefix(self._origin)
+            # Each is signed by itself.
+            whole, headers = self._auth.sign("DELETE", self._url(name), {}, {"Content-Length": "0"})
+            parts.append(Part("DELETE", path + whole.removeprefix(self._url(name)), headers))
+        kind, body = batch_body(parts)
+        query = {"restype": "container", "comp": "batch"}
+        answer = self._http.ask("POST", self._url(), query, {"Content-Type": kind}, body)
+        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, names)
+
+    def copy(self, source: str, name: str, copied: Copied) -> None:
+        """Copy Blob, whose answer may come before its end; the content type is said after."""
+        found = self._ask("HEAD", source)
+        place = self._url(source)
+        if self._auth.sas:
+            place = f"{place}?{self._auth.sas.lstrip('?')}"
+        headers = {"x-ms-copy-source": place, "x-ms-source-if-match": f'"{copied.etag}"', "x-ms-access-tier": "Hot"}
+        answer = self._ask("PUT", name, headers={**headers, **_IF_ABSENT})
+        while answer.headers.get("x-ms-copy-status") == "pending":
+            time.sleep(_POLL_SECONDS)
+            answer = self._ask("HEAD", name)
+        if (status := answer.headers.get("x-ms-copy-status", "success")) != "success":
+            raise StoreError(f"{source} was not copied: {status}", hint="run the same again")
+        if found.headers.get("Content-Type") != copied.content_type:
+            kept = {ours: found.headers[theirs] for theirs, ours in _HEADERS.items() if found.headers.get(theirs)}
+            kept["x-ms-blob-content-type"] = copied.content_type
+            self._ask("PUT", name, query={"comp": "properties"}, headers=kept)
+
+    def move(self, name: str, *, to: str, etag: str) -> Blob:
+        """Set the tier in place; ETag, bytes and metadata stay as they are."""
+        found = self.details(name)
+        if found.storage_class == to:
+            return found
+        if found.etag != etag:
+            raise replaced(name)
+        if not found.readable or found.restoring:
+            raise BlobArchived(
+                f"{name} lies in an archive storage class", hint=f"restore it first: imgctl restore {name}"
+            )
+        self._tier(name, _TIER_OF[to])
+        now = self.details(name)
+        if (now.storage_class, now.size, now.etag) != (to, found.size, found.etag):
+            raise BlobCorrupt(
+                f"{name} was {count_of(found.size, 'byte')} of {found.storage_class}, and is now "
+                f"{count_of(now.size, 'byte')} of {now.storage_class}",
+                hint="look at the blob before anything else",
+            )
+        return now
+
+    def restore(self, name: str, *, tier: Tier) -> Restore:
+        """Rehydrate in place to Hot, where it stays: within 15 hours, or within one hour by high priority below 10 GB
+        (Rehydrate an archived blob, Azure Storage documentation)."""
+        found = self.details(name)
+        if found.restoring and tier is not Tier.EXPEDITED:
+            return Restore.IN_PROGRESS
+        self._tier(name, "Hot", priority="High" if tier is Tier.EXPEDITED else "Standard")
+        return Restore.IN_PROGRESS if found.restoring else Restore.STARTED
+
+    def keeps_versions(self) -> bool:
+        """Whether the account deletes softly or keeps versions: then an overwritten blob stays."""
+        query = {"restype": "service", "comp": "properties"}
+        answer = self._http.ask("GET", f"{self._auth.endpoint}/", query)
+        policy = fromstring(answer.data).find("DeleteRetentionPolicy")  # noqa: S314
+        return policy is not None and policy.findtext("Enabled") == "true"
+
+    def delete_version(self, name: str, version_id: str) -> None:
+        self._ask("DELETE", name, query={"versionid": version_id})
+
+    def _tier(self, name: str, tier: str, *, priority: str = "") -> None:
+        said = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})
+        self._ask("PUT", name, query={"comp": "tier"}, headers=said)
+
+    def _ask(
+        self,
+        method: str,
+        name: str,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> "BaseHTTPResponse":
+        return self._http.ask(method, self._url(name), query, headers, body)
+
+    def _url(self, name: str = "") -> str:
+        return "/".join(filter(None, (self._auth.endpoint, self._container, quoted(name))))
+
+    @property
+    def _origin(self) -> str:
+        return "/".join(self._auth.endpoint.split("/")[:3])
+
+    @cached_property
+    def _auth(self) -> AzureAuth:
+        return azure_auth(self._settings)
+
+    @cached_property
+    def _http(self) -> Http:
+        return Http(self._settings, self._auth.sign)
+
+
+def _described(put: Put) -> dict[str, str]:
+    return {"x-ms-blob-content-type": put.content_type} | ({"x-ms-blob-cache-control": put.cache} if put.cache else {})
+
+
+def _class(tier: str | None) -> str:
+    # An account of another kind names no tier; what a server adds is named as it names it.
+    return _TIERS.get(tier or "Hot", (tier or "").upper())
+
+
+def _blob(name: str, answer: "BaseHTTPResponse") -> Blob:
+    headers = answer.headers
+    return Blob(
+        key=name,
+        size=int(headers.get("Content-Length", "0")),
+        modified_at=_time(headers.get("Last-Modified", "")),
+        etag=bare(headers.get("ETag", "")),
+        storage_class=_class(headers.get("x-ms-access-tier")),
+        restoring=headers.get("x-ms-archive-status", "").startswith("rehydrate-pending"),
+        version_id=headers.get("x-ms-version-id"),
+    )
+
+
+_Row = tuple[str, int, datetime, str, str, bool]
+
+
+def _row(blob: Element) -> _Row | None:
+    """A listed blob; None for what a hierarchical account lists as a directory."""
+    properties = {one.tag: one.text or "" for one in blob.find("Properties") or ()}
+    if properties.get("ResourceType") == "directory":
+        return None
+    return (
+        blob.findtext("Name") or "",
+        int(properties.get("Content-Length", "0")),
+        _time(properties.get("Last-Modified", "")),
+        _class(properties.get("AccessTier")),
+        bare(properties.get("Etag", "")),
+        properties.get("ArchiveStatus", "").startswith("rehydrate-pending"),
+    )
+
+
+def _page(rows: list[_Row]) -> Page:
+    if not rows:
+        return Page((), (), (), ())
+    keys, sizes, times, classes, etags, pending = zip(*rows, strict=True)
+    restored = tuple(Restored(one) for one in pending) if any(pending) else None
+    return Page(keys, sizes, times, classes, etags, restored)
+
+
+@cache
+def _day(text: str) -> datetime:
+    return parsedate_to_datetime(text).astimezone(UTC)
+
+
+def _time(text: str) -> datetime:
+    """`Sat, 28 Nov 2026 09:48:16 GMT`: its day parsed once."""
+    day, clock = text[:16], text[17:25]
+    return _day(f"{day} 00:00:00 GMT") + timedelta(
+        hours=int(clock[:2]), minutes=int(clock[3:5]), seconds=int(clock[6:8])
+    )

@@ -1,0 +1,57 @@
+"""Many deletions in one request of multipart/mixed, as both Azure and Google take them, with an answer for each."""
+
+import re
+from collections.abc import Iterable, Sequence
+from email import message_from_bytes
+from typing import NamedTuple
+from uuid import uuid4
+
+from imgctl.errors import StoreError
+from imgctl.store.blobs.clouds.http import Headers, refused
+from imgctl.store.blobs.s3_errors import Refused
+from imgctl.units import count_of
+
+_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})")
+_ID = re.compile(r"(\d+)\D*$")
+
+
+class Part(NamedTuple):
+    """One request of a batch: the path with its query, and its headers."""
+
+    method: str
+    path: str
+    headers: Headers
+
+
+def batch_body(parts: Iterable[Part]) -> tuple[str, bytes]:
+    """The content type and the body of a batch."""
+    boundary = f"batch_{uuid4()}"
+    lines: list[str] = []
+    for number, part in enumerate(parts):
+        lines += [f"--{boundary}", "Content-Type: application/http", "Content-Transfer-Encoding: binary"]
+        lines += [f"Content-ID: {number}", "", f"{part.method} {part.path} HTTP/1.1"]
+        lines += [*(f"{name}: {value}" for name, value in part.headers.items()), "", ""]
+    return f"multipart/mixed; boundary={boundary}", "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
+
+
+def batch_errors(content_type: str, body: bytes, keys: Sequence[str]) -> list[tuple[str, Refused]]:
+    """The keys whose deletion was refused, with what was said; StoreError where an answer is missing."""
+    message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    answers = message.get_payload() if message.is_multipart() else []
+    found: list[tuple[str, Refused]] = []
+    for position, answer in enumerate(answers):
+        raw = answer.get_payload(decode=True) if not isinstance(answer, str) else b""
+        assert isinstance(raw, bytes) and not isinstance(answer, str)
+        status = _STATUS.search(raw)
+        named = _ID.search(answer.get("Content-ID", ""))
+        number = int(named[1]) if named and int(named[1]) < len(keys) else position
+        if status is not None and int(status[1]) >= 400:
+            head, _, said = raw.partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode(errors="replace").split("\r\n") if ": " in line)
+            found.append((keys[number], refused(int(status[1]), headers, said.strip())))
+    if len(answers) != len(keys):
+        hint = "run the same again; if it stays, list what is left with another tool"
+        raise StoreError(
+            f"{count_of(len(answers), 'answer')} to {count_of(len(keys), 'deletion')} of one request", hint=hint
+        )
+    return found

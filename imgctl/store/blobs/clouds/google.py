@@ -1,0 +1,234 @@
+"""A bucket of Google Cloud Storage: what is asked of it beside obstore's reads (JSON API)."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobCorrupt
+from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
+from imgctl.store.blobs.clouds.google_auth import GoogleAuth
+from imgctl.store.blobs.clouds.http import Http
+from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
+from imgctl.store.blobs.files import checked_chunks, replaced
+from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
+from imgctl.store.blobs.s3_errors import Refused
+from imgctl.units import count_of
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import GCSConfig
+
+    from imgctl.store.blobs.objects import Client
+
+_FIELDS = "name,size,timeCreated,storageClass,generation"
+# What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
+_KEPT = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime",
+         "metadata", "eventBasedHold", "temporaryHold")  # fmt: skip
+_CHUNK = 4 * 2**20
+
+Resource = dict[str, object]
+
+
+class Google:
+    """One bucket; see Provider. An object's ETag is its generation."""
+
+    cloud, batch = "Google", 100
+
+    def __init__(self, settings: StoreSettings, bucket: str) -> None:
+        self._settings = settings
+        self._bucket = bucket
+
+    @property
+    def endpoint(self) -> str:
+        return self._auth.endpoint
+
+    @property
+    def is_own(self) -> bool:
+        return self.endpoint.endswith(".googleapis.com")
+
+    def client(self) -> "Client":
+        from obstore.store import GCSStore
+
+        options, retries = bytes_options(self._settings, self.endpoint)
+        config: GCSConfig = {"base_url": self.endpoint}
+        if file := self._auth.service_account:
+            # It signs links with this key; else the machine's own account does, by a request.
+            config["service_account"] = file
+        return GCSStore(
+            self._bucket,
+            config=config,
+            client_options=options,
+            retry_config=retries,
+            credential_provider=self._auth.credential,
+        )
+
+    @staticmethod
+    def etag_of(etag: str | None, version: str | None) -> str:
+        return version or bare(etag or "")
+
+    @staticmethod
+    def pinned(etag: str) -> "GetOptions":
+        return {"version": etag}
+
+    def put(self, name: str, put: Put, *, absent: bool) -> None:
+        said = {"name": name, "contentType": put.content_type, **({"cacheControl": put.cache} if put.cache else {})}
+        boundary, head, tail = _multipart(said, put.md5, put.content_type)
+        self._upload(boundary, head + put.body + tail, absent=absent)
+
+    def put_file(
+        self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
+    ) -> None:
+        """In one request: the file is read twice, first for the MD5 that the server is told before the bytes."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in _chunks(path, size, sha256):
+            digest.update(chunk)
+        boundary, head, tail = _multipart({"name": name, "contentType": content_type}, digest.digest(), content_type)
+
+        def body() -> Iterator[bytes]:
+            yield head
+            yield from _chunks(path, size, sha256)
+            yield tail
+
+        length = len(head) + size + len(tail)
+        call(lambda: self._upload(boundary, body(), absent=True, length=length))
+
+    def details(self, name: str) -> Blob:
+        return _blob(self._object(name, fields=_FIELDS))
+
+    def page(self, prefix: str, after: str, token: str) -> Listed:
+        query = {"prefix": prefix, "startOffset": after, "maxResults": str(PAGE_KEYS), "pageToken": token}
+        query["fields"] = f"items({_FIELDS}),nextPageToken"
+        answer = self._ask("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
+        items = cast("list[Mapping[str, str]]", answer.get("items", []))
+        # `startOffset` counts the key itself in.
+        rows = [(one["name"], int(one["size"]), _time(one["timeCreated"]), one.get("storageClass", "STANDARD"),
+                 one["generation"]) for one in items if one["name"] > after]  # fmt: skip
+        page = Page(*zip(*rows, strict=True)) if rows else Page((), (), (), ())
+        return Listed(page, str(answer.get("nextPageToken", "")))
+
+    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+        parts = [Part("DELETE", f"/storage/v1/{self._path(name)}", {}) for name in names]
+        kind, body = batch_body(parts)
+        answer = self._http.ask("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
+        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, names)
+
+    def copy(self, source: str, name: str, copied: Copied) -> None:
+        found = self._object(source)
+        said = _kept(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
+        self._rewrite(source, name, said, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
+
+    def move(self, name: str, *, to: str, etag: str) -> Blob:
+        """Rewrite the object in place: a new generation; the old one stays where the bucket keeps versions."""
+        found = self._object(name)
+        before = _blob(found)
+        if before.storage_class == to:
+            return before
+        if before.etag != etag:
+            raise replaced(name)
+        said = _kept(found) | {"storageClass": to}
+        self._rewrite(name, name, said, {"ifSourceGenerationMatch": etag, "ifGenerationMatch": etag})
+        now = self._object(name)
+        same = all(now.get(one) == found.get(one) for one in ("size", "crc32c"))
+        if now.get("storageClass") != to or not same:
+            raise BlobCorrupt(
+                f"{name} is not after the rewrite what it was: {count_of(int(str(now['size'])), 'byte')} of {now.get('storageClass')}",
+                hint="look at the object before anything else",
+            )
+        return _blob(now)
+
+    def restore(self, name: str, *, tier: Tier) -> Restore:
+        from imgctl.store.blobs.s3_errors import nothing_to_restore
+
+        raise nothing_to_restore(name)
+
+    def keeps_versions(self) -> bool:
+        """Whether the bucket keeps versions or deletes softly (for 7 days unless it is told otherwise)."""
+        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "versioning,softDeletePolicy"})
+        versioning = cast("Mapping[str, object]", answer.get("versioning", {}))
+        soft = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
+        return bool(versioning.get("enabled")) or soft.get("retentionDurationSeconds", "0") != "0"
+
+    def delete_version(self, name: str, version_id: str) -> None:
+        self._ask("DELETE", self._path(name), {"generation": version_id})
+
+    def _object(self, name: str, *, fields: str = "") -> Resource:
+        return self._ask("GET", self._path(name), {"fields": fields} if fields else {})
+
+    def _rewrite(self, source: str, name: str, said: Resource, conditions: dict[str, str]) -> None:
+        """Rewrite, in as many requests as the server takes for it."""
+        token: dict[str, str] = {}
+        while True:
+            path = f"{self._path(source)}/rewriteTo/{self._path(name)}"
+            answer = self._ask("POST", path, {**conditions, **token}, json.dumps(said).encode())
+            if answer.get("done", True):
+                return
+            token = {"rewriteToken": str(answer["rewriteToken"])}
+
+    def _upload(self, boundary: str, body: bytes | Iterator[bytes], *, absent: bool, length: int | None = None) -> None:
+        query = {"uploadType": "multipart", **({"ifGenerationMatch": "0"} if absent else {})}
+        headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        self._http.ask("POST", f"{self.endpoint}/upload/storage/v1/b/{self._bucket}/o", query, headers, body)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> Resource:
+        headers = {"Content-Type": "application/json"} if body else {}
+        answer = self._http.ask(method, f"{self.endpoint}/storage/v1/{path}", query, headers, body)
+        found: Resource = json.loads(answer.data) if answer.data else {}
+        return found
+
+    def _path(self, name: str) -> str:
+        return f"b/{self._bucket}/o/{quote(name, safe='')}"
+
+    @cached_property
+    def _auth(self) -> GoogleAuth:
+        return GoogleAuth(self._settings)
+
+    @cached_property
+    def _http(self) -> Http:
+        return Http(self._settings, self._auth.sign)
+
+
+def _multipart(said: Mapping[str, str], md5: bytes, content_type: str) -> tuple[str, bytes, bytes]:
+    """The boundary, and what stands before and behind the bytes of an upload that says its MD5."""
+    boundary = f"imgctl-{uuid4()}"
+    whole = json.dumps({**said, "md5Hash": base64.b64encode(md5).decode(), "storageClass": "STANDARD"})
+    head = f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{whole}\r\n"
+    head += f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n"
+    return boundary, head.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+
+def _chunks(path: Path, size: int, sha256: bytes) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as source:
+        for chunk in checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK):
+            yield bytes(chunk)
+
+
+def _kept(found: Resource) -> Resource:
+    return {name: found[name] for name in _KEPT if found.get(name)}
+
+
+def _blob(found: Resource) -> Blob:
+    generation = str(found["generation"])
+    return Blob(
+        key=str(found["name"]),
+        size=int(str(found["size"])),
+        modified_at=_time(str(found["timeCreated"])),
+        etag=generation,
+        storage_class=str(found.get("storageClass", "STANDARD")),
+        version_id=generation,
+    )
+
+
+def _time(text: str) -> datetime:
+    """To the second, as HEAD tells it."""
+    return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0)

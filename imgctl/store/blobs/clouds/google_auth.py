@@ -1,0 +1,93 @@
+"""What signs requests to Google Cloud Storage: Application Default Credentials; nothing where an emulator is named."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, cast
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import StoreDenied
+from imgctl.store.blobs.clouds.http import Headers, Query, with_query
+from imgctl.store.blobs.s3_connect import variable
+
+if TYPE_CHECKING:
+    from obstore.store import GCSCredential
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_NO_CREDENTIALS = (
+    "set GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login, or give the machine a role"
+)
+
+
+class _Credentials(Protocol):
+    valid: bool
+    token: str
+    expiry: datetime | None
+
+    def refresh(self, request: object) -> None: ...
+
+
+_Request = Callable[[object], object]
+
+
+class GoogleAuth:
+    """One chain of credentials for obstore and for imgctl's own requests; for many threads."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "").strip().rstrip("/")
+        if emulator and "://" not in emulator:
+            emulator = f"http://{emulator}"
+        self.endpoint = settings.endpoint_url.rstrip("/") or emulator or "https://storage.googleapis.com"
+        self._emulated = bool(emulator)
+        self._lock = Lock()
+
+    def sign(self, _method: str, url: str, query: Query, headers: Headers) -> tuple[str, Headers]:
+        """See Signer."""
+        token = self.credential()["token"]
+        return with_query(url, query), {**headers, "Authorization": f"Bearer {token}"} if token else headers
+
+    def credential(self) -> "GCSCredential":
+        """The token as obstore takes it; an emulator gets an empty one."""
+        if self._emulated:
+            return {"token": "", "expires_at": None}
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.urllib3 import Request
+        from urllib3 import PoolManager
+
+        with self._lock:
+            if not self._found.valid:
+                try:
+                    self._found.refresh(cast("_Request", Request)(PoolManager()))
+                except GoogleAuthError as error:
+                    raise StoreDenied(f"Google gives no token: {error}", hint=_NO_CREDENTIALS) from None
+            expires = self._found.expiry
+            # google-auth's times are in UTC, and do not say so.
+            return {"token": str(self._found.token), "expires_at": expires.replace(tzinfo=UTC) if expires else None}
+
+    @property
+    def service_account(self) -> str:
+        """The file of a service account's key, where the environment names one."""
+        file = variable("GOOGLE_APPLICATION_CREDENTIALS")
+        try:
+            found = json.loads(Path(file).read_bytes()) if file else {}
+        except (OSError, ValueError) as error:
+            raise StoreDenied(f"the Google credentials {file} cannot be read: {error}", hint=_NO_CREDENTIALS) from None
+        return file if isinstance(found, dict) and found.get("type") == "service_account" else ""
+
+    @cached_property
+    def _found(self) -> "_Credentials":
+        try:
+            import google.auth
+        except ImportError:
+            hint = "pip install 'imgctl[gcs]'"
+            raise StoreDenied("gs:// stores need google-auth", hint=hint) from None
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            return cast("_Credentials", google.auth.default(scopes=[_SCOPE])[0])
+        except GoogleAuthError as error:
+            raise StoreDenied(f"no Google credentials are set: {error}", hint=_NO_CREDENTIALS) from None

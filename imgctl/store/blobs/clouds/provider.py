@@ -1,0 +1,111 @@
+"""What a cloud is asked that obstore has no call for, by whole object names; `CloudStore` is the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from imgctl.config.settings import StoreSettings
+from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.s3_connect import certificates
+from imgctl.store.blobs.s3_errors import Refused
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig
+
+    from imgctl.store.blobs.objects import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """Bytes to put, what is said of them, and the MD5 that the server compares them with."""
+
+    body: bytes
+    md5: bytes
+    content_type: str
+    cache: str = ""
+
+
+class Copied(NamedTuple):
+    """What a copy must come from, and what its content type shall be."""
+
+    etag: str
+    content_type: str
+
+
+class Listed(NamedTuple):
+    """A page of a listing, which may be empty, and the token of the next; empty at the end."""
+
+    page: Page
+    token: str
+
+
+class Provider(Protocol):
+    """One bucket of a cloud. Nothing is retried; errors are those of the clients, or Refused."""
+
+    cloud: str
+    batch: int
+
+    @property
+    def endpoint(self) -> str:
+        """Where requests go."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is the cloud itself: an emulator may know less."""
+
+    def client(self) -> "Client":
+        """A new client for reads."""
+
+    def etag_of(self, etag: str | None, version: str | None) -> str:
+        """What changes with an object, of what obstore answers."""
+
+    def pinned(self, etag: str) -> "GetOptions":
+        """The options of a read that must not see another object."""
+
+    def put(self, name: str, put: Put, *, absent: bool) -> None:
+        """Put an object; `absent`: only if there is none of that name. The server refuses bytes of another MD5."""
+
+    def put_file(
+        self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
+    ) -> None:
+        """Put a file that need not fit into memory, if there is none of that name, each piece checked by the server.
+
+        Each request is made by `call`, which tries it again.
+        """
+
+    def details(self, name: str) -> Blob:
+        """The object with its class; the key is its name."""
+
+    def page(self, prefix: str, after: str, token: str) -> Listed:
+        """A page of the objects whose names begin with `prefix`, behind `after`, in byte order; or the page of a token."""
+
+    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+        """Delete up to `batch` objects; answers those that were refused, missing ones among them."""
+
+    def copy(self, source: str, name: str, copied: Copied) -> None:
+        """Copy an object under a name that must be free, into the standard class, its metadata kept."""
+
+    def move(self, name: str, *, to: str, etag: str) -> Blob:
+        """See BlobStore."""
+
+    def restore(self, name: str, *, tier: Tier) -> Restore:
+        """See BlobStore; what comes back stays in the standard class."""
+
+    def keeps_versions(self) -> bool:
+        """See BlobStore."""
+
+    def delete_version(self, name: str, version_id: str) -> None:
+        """See BlobStore."""
+
+
+def bytes_options(settings: StoreSettings, endpoint: str) -> "tuple[ClientConfig, RetryConfig]":
+    """Options of the client for reads: it never retries."""
+    options: ClientConfig = {"timeout": timedelta(seconds=settings.timeout)}
+    options["allow_http"] = endpoint.startswith("http://")
+    if settings.ca_bundle:
+        options["root_certificate"] = certificates(str(Path(settings.ca_bundle).expanduser()))
+    return options, {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}

@@ -1,0 +1,272 @@
+"""The store that is a bucket of Google Cloud Storage or a container of Azure."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError
+from imgctl.keys import PROBES
+from imgctl.store.blobs.base import IMMUTABLE, Blob, Restore, SignedPut, Tier, checked, is_portable
+from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
+from imgctl.store.blobs.clouds.traits import all_traits
+from imgctl.store.blobs.files import read_checked, replaced
+from imgctl.store.blobs.objects import Objects, check, taken
+from imgctl.store.blobs.pages import Page, within
+from imgctl.store.blobs.s3_blobs import blobs_of
+from imgctl.store.blobs.s3_errors import Target
+from imgctl.store.blobs.traits import Kept, Traits, warning
+
+if TYPE_CHECKING:
+    from imgctl.store.blobs.objects import Client
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_ONE_PUT_BYTES = 64 * 2**20
+_NOT_FOUND = 404
+
+
+class CloudStore:
+    """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
+
+    Reads go through obstore, which cannot send checksums; the rest are requests of `provider`.
+    """
+
+    def __init__(self, settings: StoreSettings, provider: Provider, *, bucket: str, prefix: str = "") -> None:
+        self.bucket, self.prefix = bucket, prefix
+        self._provider = provider
+        self._calls = Calls(settings.retries, self._target)
+        self._lock = RLock()
+        self._traits = Traits()
+        self._objects = Objects(
+            prefix=prefix,
+            calls=self._calls,
+            client=lambda: self._client,
+            etag_of=lambda found: provider.etag_of(found["e_tag"], found["version"]),
+            pinned=provider.pinned,
+        )
+
+    @property
+    def pushbacks(self) -> int:
+        return self._calls.pushbacks
+
+    @property
+    def put_if_absent(self) -> Kept | None:
+        return self._traits.put_if_absent
+
+    def traits(self) -> Traits:
+        self._asked_absent("")
+        return all_traits(self, self.prefix, self._provider, self._calls, self._traits)
+
+    def create(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Put if absent, with an MD5 that the server checks; a server that overwrites is asked by HEAD first."""
+        kept = self._asked_absent(checked(key))
+        if kept is Kept.IGNORED and self.head(key) is not None:
+            raise taken(key)
+        self._put(key, body, content_type=content_type, absent=True)
+
+    def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
+        """Like `create`; beyond 64 MiB in pieces."""
+        if size <= _ONE_PUT_BYTES:
+            self.create(key, read_checked(path, size=size, sha256=sha256), content_type=content_type)
+            return
+        if self.head(checked(key)) is not None:
+            raise taken(key)
+        put, name = self._provider.put_file, self.prefix + key
+        call = partial(self._calls.call, key)
+        put(name, path, size=size, content_type=content_type, sha256=sha256, call=call)
+
+    def replace(self, key: str, body: bytes, *, content_type: str) -> None:
+        self._put(key, body, content_type=content_type, cache=IMMUTABLE, absent=False)
+
+    def get(self, key: str) -> bytes:
+        return self._objects.get(key)
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        try:
+            return self._objects.read(key, start=start, length=length, etag=etag)
+        except (BlobMissing, BlobCorrupt):
+            # A generation that is gone is missing, and what is missing fails a condition at some servers.
+            if self.head(key) is None:
+                raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.bucket}") from None
+            raise replaced(key) from None
+
+    def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
+        copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
+        name = self.prefix + checked(key)
+        known = self._provider.is_own and self._asked_absent(key) is not Kept.IGNORED
+        if not known and self.head(key) is not None:
+            raise taken(key)
+        try:
+            self._call(source_key, lambda: self._provider.copy(place, name, copied))
+        except BlobExists:
+            if self.head(key) is None:
+                raise replaced(source_key) from None
+            raise taken(key) from None
+
+    def head(self, key: str) -> Blob | None:
+        # Names that obstore would alter may well lie in the bucket: others put there what they like.
+        return self._objects.head(key) if is_portable(key) else self.details(key)
+
+    def details(self, key: str, *, checksum: bool = False) -> Blob | None:  # neither keeps a SHA-256
+        try:
+            return self._blob(self._call(key, lambda: self._provider.details(self.prefix + key)))
+        except BlobMissing:
+            return None
+
+    def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
+        """A page that fails is asked for again."""
+        return blobs_of(self._pages(prefix, after, until, lambda: None))
+
+    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        return self._pages("", after, until, asked)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete blobs, many a request; one that is already gone is ignored, whatever else is refused is raised."""
+        names = (self.prefix + checked(key) for key in keys)
+        while batch := list(islice(names, self._provider.batch)):
+            left: list[str] = batch
+
+            def ask() -> None:
+                nonlocal left
+                refused = [(name, error) for name, error in self._provider.delete(left) if error.status != _NOT_FOUND]
+                left = [name for name, _ in refused]
+                if refused:
+                    raise refused[0][1]
+
+            self._call(batch[0] if len(batch) == 1 else "", ask)
+
+    def move(self, key: str, *, to: str, etag: str) -> Blob:
+        """What has the class already is answered as it is, whatever its ETag."""
+        return self._blob(self._call(key, lambda: self._provider.move(self.prefix + key, to=to, etag=etag)))
+
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:  # it comes back for good
+        return self._call(key, lambda: self._provider.restore(self.prefix + key, tier=tier))
+
+    def keeps_versions(self) -> bool:
+        if self._traits.versions is None:
+            self._traits.versions = self._call("", self._provider.keeps_versions)
+        return self._traits.versions
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        current = self.details(key)
+        if current is None or current.version_id in (None, version_id):
+            raise StoreError(
+                f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
+            )
+        self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
+
+    def sign(self, key: str, *, seconds: int) -> str:
+        return self._objects.sign(key, seconds=seconds)
+
+    def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
+        """None: neither signature can hold a SHA-256, which alone says which bytes may be put."""
+        return None
+
+    def reach(self) -> None:
+        self._objects.reach()
+
+    def check(self) -> None:
+        check(self, self.bucket)
+
+    def _asked_absent(self, key: str) -> Kept:
+        """Whether a put under a key that is taken is refused: asked once, by putting twice under a new name."""
+        if (kept := self._traits.put_if_absent) is not None:
+            return kept
+        with self._lock:
+            if (kept := self._traits.put_if_absent) is None:
+                kept = self._traits.put_if_absent = self._put_twice(key)
+                if said := warning(kept):
+                    log.warning("bucket %s: %s", self.bucket, said)
+        return kept
+
+    def _put_twice(self, about: str) -> Kept:
+        probe = f"{PROBES}{uuid4()}"
+        try:
+            self._put(probe, b"imgctl", content_type="text/plain", absent=True, about=about)
+            self._put(probe, b"imgctl", content_type="text/plain", absent=True, about=about)
+        except StoreDenied:
+            return Kept.UNKNOWN
+        except BlobExists:
+            kept = Kept.YES
+        else:
+            kept = Kept.IGNORED
+        with suppress(StoreError):
+            self.delete([probe])
+        return kept
+
+    def _put(
+        self, key: str, body: bytes, *, content_type: str, absent: bool, cache: str = "", about: str | None = None
+    ) -> None:
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        put = Put(body=body, md5=md5, content_type=content_type, cache=cache)
+        name = self.prefix + checked(key)
+        self._call(key if about is None else about, lambda: self._provider.put(name, put, absent=absent))
+
+    def _pages(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
+        return within(self._flat(prefix, after, until, asked), after=after, until=until)
+
+    def _flat(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
+        """Pages with keys of the store; none is empty."""
+        start = self.prefix + after if after else ""
+        shared = self.prefix + max(prefix, _shared(after, until), key=len)
+        skip, token = len(self.prefix), ""
+
+        while True:
+
+            def ask(token: str = token) -> tuple[Page, str]:
+                asked()
+                return self._provider.page(shared, start, token)
+
+            page, token = self._call("", ask)
+            page = page._replace(keys=tuple([key[skip:] for key in page.keys]))
+            # The mark that a console makes of a folder.
+            page = page.cut(1, len(page.keys)) if page.keys[:1] == ("",) else page
+            if page.keys:
+                yield page
+            if not token or (until and page.keys and page.keys[-1] > until):
+                return
+
+    def _call(self, key: str, request: Callable[[], T]) -> T:
+        return self._calls.call(key, request)
+
+    def _blob(self, found: Blob) -> Blob:
+        return replace(found, key=found.key[len(self.prefix) :])
+
+    @cached_property
+    def _client(self) -> "Client":
+        with self._lock:
+            return self._provider.client()
+
+    def _target(self, key: str) -> Target:
+        return Target(bucket=self.bucket, key=key, endpoint=self._provider.endpoint, cloud=self._provider.cloud)
+
+
+def provider_of(settings: StoreSettings, scheme: str, bucket: str) -> Provider:
+    """The cloud behind `gs` or `az`."""
+    if scheme == "gs":
+        from imgctl.store.blobs.clouds.google import Google
+
+        return Google(settings, bucket)
+    from imgctl.store.blobs.clouds.azure import Azure
+
+    return Azure(settings, bucket)
+
+
+def _shared(after: str, until: str) -> str:
+    """What all keys between two keys begin with."""
+    if not after or not until:
+        return ""
+    length = next((at for at, (one, other) in enumerate(zip(after, until, strict=False)) if one != other), None)
+    return after[: min(len(after), len(until)) if length is None else length]

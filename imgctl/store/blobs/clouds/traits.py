@@ -1,0 +1,63 @@
+"""A cloud bucket's traits, found out by requests that it should refuse or obey; the probes are deleted again."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import uuid4
+
+from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
+from imgctl.keys import PROBES
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.clouds.provider import Provider, Put
+from imgctl.store.blobs.traits import Kept, Traits
+
+_BODY, _OTHER = b"123456789", b"987654321"
+# Byte order, which is neither the order of put nor that of a dictionary.
+_ORDERED = ("B", "a", "a-b", "a/b", "a1", "b", "é")
+
+
+def all_traits(store: BlobStore, prefix: str, provider: Provider, calls: Calls, traits: Traits) -> Traits:
+    """The traits beside put-if-absent, each tried; the store lies below `prefix`."""
+    name = f"{PROBES}{uuid4()}/"
+    ordered = [f"{name}order/{one}" for one in _ORDERED]
+    try:
+        traits.checksum = _checksum(provider, calls, f"{prefix}{name}wrong")
+        for one in reversed(ordered):
+            store.replace(one, _BODY, content_type="text/plain")
+        listed = [[blob.key for blob in store.scan(prefix=f"{name}order/", after=after)] for after in ("", ordered[1])]
+        traits.order = Kept.YES if listed == [ordered, ordered[2:]] else Kept.IGNORED
+        traits.if_match = _if_match(store, f"{name}range")
+    finally:
+        with suppress(StoreError):
+            store.delete([*ordered, f"{name}wrong", f"{name}range"])
+    return traits
+
+
+def _checksum(provider: Provider, calls: Calls, name: str) -> Kept:
+    """Whether a body that differs from its MD5 is refused."""
+    wrong = Put(body=_OTHER, md5=hashlib.md5(_BODY, usedforsecurity=False).digest(), content_type="text/plain")
+    return (
+        Kept.YES if _refuses(lambda: calls.call("", lambda: provider.put(name, wrong, absent=False))) else Kept.IGNORED
+    )
+
+
+def _if_match(store: BlobStore, key: str) -> Kept:
+    """Whether a ranged GET is answered with its range, and refused once the object is another."""
+    store.replace(key, _BODY, content_type="text/plain")
+    found = store.head(key)
+    if found is None or store.read(key, start=2, length=3, etag=found.etag) != _BODY[2:5]:
+        return Kept.NOT_IMPLEMENTED
+    store.replace(key, _OTHER, content_type="text/plain")
+    return Kept.YES if _refuses(lambda: store.read(key, start=2, length=3, etag=found.etag)) else Kept.IGNORED
+
+
+def _refuses(request: Callable[[], object]) -> bool:
+    """Whether the server answers with an error that is about this request, not about its rights or its load."""
+    try:
+        request()
+    except (StoreDenied, StoreUnavailable):
+        raise
+    except StoreError:
+        return True
+    return False

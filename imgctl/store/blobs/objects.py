@@ -1,0 +1,96 @@
+"""What obstore does alike with the objects of every provider: read, look, sign, and list that a bucket is there."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import obstore
+from obstore.exceptions import InvalidPathError
+
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError
+from imgctl.keys import PROBES
+from imgctl.store.blobs.base import Blob, BlobStore, checked
+from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.files import replaced
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    Client = AzureStore | GCSStore | S3Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """The objects of one bucket below a prefix; keys count from the prefix.
+
+    `client` opens on first use. `etag_of` names what changes with an object, `pinned` the read that fails if it did.
+    """
+
+    prefix: str
+    calls: Calls
+    client: "Callable[[], Client]"
+    etag_of: "Callable[[ObjectMeta], str]"
+    pinned: "Callable[[str], GetOptions]"
+
+    def get(self, key: str) -> bytes:
+        """The whole object."""
+        return self._get(key, {})
+
+    def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
+        """See BlobStore."""
+        try:
+            return self._get(key, {"range": (start, start + length), **self.pinned(etag)})
+        except BlobExists:
+            # Said of every precondition that fails.
+            raise replaced(key) from None
+
+    def head(self, key: str) -> Blob | None:
+        """The object, or None when there is none (or no bucket: HEAD does not say which); its class is UNKNOWN."""
+        try:
+            found = self.calls.call(key, lambda: obstore.head(self.client(), self.prefix + key))
+        except BlobMissing:
+            return None
+        return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=self.etag_of(found))
+
+    def sign(self, key: str, *, seconds: int) -> str:
+        """A URL that lets its bearer read the object for `seconds` (at most seven days on AWS and Google)."""
+        name, lasts = self.prefix + checked(key), timedelta(seconds=seconds)
+        return self.calls.call(key, lambda: obstore.sign(self.client(), "GET", name, lasts))
+
+    def reach(self) -> None:
+        """One small listing."""
+
+        def first_page() -> None:
+            # Of a name that obstore cannot hold: the bucket was listed.
+            with suppress(InvalidPathError):
+                next(iter(obstore.list(self.client(), self.prefix.rstrip("/") or None)), None)
+
+        self.calls.call("", first_page)
+
+    def _get(self, key: str, options: "GetOptions") -> bytes:
+        name = self.prefix + checked(key)
+        return self.calls.call(key, lambda: obstore.get(self.client(), name, options=options).bytes().to_bytes())
+
+
+def check(store: BlobStore, bucket: str) -> None:
+    """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""
+    store.reach()
+    key, body = f"{PROBES}{uuid4()}", b"imgctl"
+    try:
+        store.replace(key, body, content_type="text/plain")
+        if store.get(key) != body:
+            raise BlobCorrupt(f"bucket {bucket} does not give back what was put", hint="check the endpoint")
+    except BaseException:
+        with suppress(StoreError):
+            store.delete([key])
+        raise
+    store.delete([key])
+
+
+def taken(key: str) -> BlobExists:
+    """The error for a key that is taken."""
+    return BlobExists(f"{key} is already in the store")
