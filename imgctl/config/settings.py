@@ -253,7 +253,10 @@ class LinkSettings:
 class CostSettings:
     """What things cost."""
 
-    card: str = setting("", "the price card, a TOML file; empty: AWS us-east-1 as it comes with imgctl")
+    card: str = setting(
+        "",
+        "the price card: a TOML file, or the name of one that comes with imgctl (gs-us-central1); empty: that of who bills the store",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

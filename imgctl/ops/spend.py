@@ -1,12 +1,13 @@
 """Money: who bills the store, by which price card, and whether the user agreed to an estimate."""
 
+import os
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card import card_names, load_card
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import dollars, plain
 from imgctl.pricing.prices import Card
@@ -26,8 +27,13 @@ def terms(settings: Settings, *, endpoint_url: str) -> Terms:
 
 
 def card_in_force(settings: Settings) -> Card:
-    """The card that `[cost] card` names, or the one that comes with imgctl; ConfigError for a wrong one."""
-    return load_card(Path(settings.cost.card).expanduser() if settings.cost.card else None)
+    """The card that `[cost] card` names, or the one of who bills the store; ConfigError for a wrong one."""
+    if named := settings.cost.card:
+        return load_card(named if named in card_names() else Path(named).expanduser())
+    store = settings.store
+    # Another endpoint of the same API has the same classes; AWS's card stands for all that speak S3.
+    endpoint = store.endpoint(os.environ) if store.url.startswith("s3://") else ""
+    return load_card(billing(store.url, endpoint).card)
 
 
 def agree(

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from importlib.resources import files
@@ -14,18 +14,38 @@ from imgctl.errors import ConfigError
 from imgctl.pricing.lines import plain
 from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 
-_DEFAULT = "aws-us-east-1.toml"
+_DEFAULT = "aws-us-east-1"
+# Priced as us-east-1 (AWS Price List of 2026-09-28); other regions by `imgctl cost cards refresh --region`.
+_SAME = ("aws-us-east-2", "aws-us-west-2")
 T = TypeVar("T")
 
 
-def load_card(path: Path | None = None) -> Card:
-    """The card in a TOML file, or the one that comes with imgctl; ConfigError says what is wrong with it, and where."""
+def card_names() -> tuple[str, ...]:
+    """The cards that come with imgctl."""
+    found = (one.name for one in (files("imgctl.pricing") / "cards").iterdir())
+    return (*sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")), *_SAME)
+
+
+def load_card(path: Path | str | None = None) -> Card:
+    """The card in a TOML file, or one that comes with imgctl, by its name; ConfigError says what is wrong with it, and where."""
     name = _DEFAULT if path is None else str(path)
-    packaged = files("imgctl.pricing") / "cards" / _DEFAULT
+    if name in _SAME:
+        region = name.removeprefix("aws-")
+        return replace(load_card(), name=f"aws {region}", region=region)
+    packaged = files("imgctl.pricing") / "cards"
     try:
-        text = packaged.read_text("utf-8") if path is None else path.read_text("utf-8")
+        text = (packaged / f"{name}.toml" if name in card_names() else Path(name)).read_text("utf-8")
         # Decimals, so that a price is what the card says to the last digit.
         table = tomllib.loads(text, parse_float=Decimal)
+        if name in card_names():
+            # A CDN asks the same whatever stands behind it, a database the same whatever it is beside.
+            usual = tomllib.loads((packaged / f"{_DEFAULT}.toml").read_text("utf-8"), parse_float=Decimal)
+            table = {
+                "cdn": usual["cdn"],
+                "database": usual["database"],
+                "extras": dict.fromkeys(usual["extras"], 0),
+                **table,
+            }
     except OSError as error:
         raise ConfigError(f"price card {name}: {(error.strerror or str(error)).lower()}", hint="check --card") from None
     except ValueError as error:

@@ -14,11 +14,43 @@ from imgctl.pricing.prices import STANDARD, Card
 
 
 class Billing(StrEnum):
-    """Who sends the bill: nobody (a directory), AWS by the card, or another provider by prices imgctl does not know."""
+    """Who sends the bill: nobody (a directory), a provider by a card that comes with imgctl, or one of unknown prices."""
 
     NONE = "none"
     AWS = "aws"
+    GOOGLE = "google"
+    AZURE = "azure"
+    R2 = "r2"
+    B2 = "b2"
+    WASABI = "wasabi"
+    HETZNER = "hetzner"
     OTHER = "other"
+
+    @property
+    def card(self) -> str | None:
+        """The name of the provider's card; None for AWS's, which stands for all that have none."""
+        return _CARDS.get(self)
+
+
+_CARDS = {
+    Billing.GOOGLE: "gs-us-central1",
+    Billing.AZURE: "az-eastus2",
+    Billing.R2: "r2",
+    Billing.B2: "b2",
+    Billing.WASABI: "wasabi",
+    Billing.HETZNER: "hetzner",
+}
+_HOSTS = {
+    ".amazonaws.com": Billing.AWS,
+    ".amazonaws.com.cn": Billing.AWS,
+    ".r2.cloudflarestorage.com": Billing.R2,
+    ".backblazeb2.com": Billing.B2,
+    ".wasabisys.com": Billing.WASABI,
+    ".your-objectstorage.com": Billing.HETZNER,
+    ".googleapis.com": Billing.GOOGLE,
+    ".blob.core.windows.net": Billing.AZURE,
+}
+_OWN = {"s3": Billing.AWS, "gs": Billing.GOOGLE, "az": Billing.AZURE}
 
 
 # What is assumed of the variants of an average photo: how many, and their bytes together.
@@ -46,7 +78,7 @@ class Estimate:
         return total(self.lines, Period.MONTHLY)
 
     def text(self, billing: Billing = Billing.AWS) -> str:
-        """The estimate in a paragraph for people; for another provider what AWS would charge."""
+        """The estimate in a paragraph for people; for an unknown provider what AWS would charge."""
         if billing is Billing.NONE:
             return "free: a directory bills nothing"
         parts = [
@@ -55,7 +87,7 @@ class Estimate:
         ]
         assumed = f"; assumes {', '.join(self.assumptions)}" if self.assumptions else ""
         told = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
-        if billing is Billing.AWS:
+        if billing is not Billing.OTHER:
             return told
         return f"price unknown for this endpoint; {self.card.replace('aws', 'AWS', 1)} would charge {told}"
 
@@ -78,11 +110,13 @@ class Estimate:
 
 
 def billing(store_url: str, endpoint_url: str) -> Billing:
-    """Who bills a store: its url says a directory, its endpoint (empty for AWS) says whose bucket."""
-    if not store_url.startswith("s3://"):
+    """Who bills a store: its url says a directory, its endpoint (empty for the cloud itself) says whose bucket."""
+    own = _OWN.get(store_url.partition("://")[0])
+    if own is None:
         return Billing.NONE
     host = urlsplit(endpoint_url).hostname or ""
-    return Billing.AWS if not endpoint_url or host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else Billing.OTHER
+    known = (one for ending, one in _HOSTS.items() if f".{host}".endswith(ending))
+    return next(known, Billing.OTHER) if endpoint_url else own
 
 
 def upload_estimate(card: Card, *, files: int, size: int) -> Estimate:

@@ -19,6 +19,12 @@ CLASSES = (
     "DEEP_ARCHIVE",
     "EXPRESS_ONEZONE",
     "REDUCED_REDUNDANCY",
+    "NEARLINE",
+    "COLDLINE",
+    "ARCHIVE",
+    "COOL",
+    "COLD",
+    "AZURE_ARCHIVE",
 )
 
 # By HEAD's name: the card's name of the access tier, and the class whose restores take as long (S3 User Guide).

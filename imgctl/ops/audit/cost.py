@@ -32,7 +32,7 @@ class AuditCost:
 
 def cost_of(tally: Tally, settings: Settings) -> AuditCost:
     """What was asked so far; a variant's or an unarchived original's HEAD is priced as STANDARD."""
-    if not settings.store.url.startswith("s3://"):
+    if billing(settings.store.url, "") is Billing.NONE:
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
     card = card_in_force(settings)
     counts = ((Operation.LIST, tally.lists), (Operation.HEAD, tally.heads), (Operation.GET, tally.gets))
@@ -49,7 +49,7 @@ def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
         return ""
     card, count = card_in_force(settings), images * (1 + len(Variant))
     amount = dollars(request_cost(card, StorageClass.STANDARD, Operation.GET, count).amount)
-    whose = "" if bill is Billing.AWS else "price unknown for this endpoint; AWS would charge "
+    whose = "" if bill is not Billing.OTHER else "price unknown for this endpoint; AWS would charge "
     return (
         f"--look {images} reads up to {count_of(count, 'blob')}: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
         "and by the GB for originals in STANDARD_IA or GLACIER_IR, and for what leaves the region"
