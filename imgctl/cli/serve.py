@@ -49,11 +49,13 @@ def command(session: Session, asked: Asked) -> ExitCode:
         return ExitCode.DONE
     from imgctl.ops.parts import open_parts
     from imgctl.ops.support.links import link_warning
+    from imgctl.run import service
     from imgctl.run.stop import Stop
 
     def ready(url: str) -> None:
         session.text(f"serving {url} (docs at {url}/docs)")
         session.data({"type": "listening", "url": url})
+        service.ready()
         if not settings.serve.tokens:
             session.note("no tokens are set: only this machine is served, and may do everything")
         if warning := link_warning(settings, settings.serve.links):
@@ -61,6 +63,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     settings = serving(session.settings)
     with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:
+        stop.requested.wake(service.stopping)
         serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
     session.data({"type": "summary", "stopped": True})
     return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE

@@ -18,6 +18,7 @@ import uvicorn
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, WorkerError
 from imgctl.ops.parts import Parts, open_parts
+from imgctl.run import service
 from imgctl.run.child import die_with, reason_of
 from imgctl.run.limits import reuse_large_buffers
 from imgctl.run.logs import configure
@@ -96,7 +97,8 @@ class _Processes:
             if not stop.is_set():
                 ready(addresses[0])
             while not stop.is_set():
-                for ended in wait([stop.requested.fileno(), *self._running]):
+                service.alive()
+                for ended in wait([stop.requested.fileno(), *self._running], service.watchdog_seconds()):
                     if isinstance(ended, int) and ended in self._running:
                         process, _ = self._running.pop(ended)
                         self._replace(process, stop=stop)
@@ -159,7 +161,16 @@ async def _run(
     loop.add_reader(stop.requested.fileno(), end)
     host, port = listener.getsockname()[:2]
     ready(f"http://{_bracketed(host)}:{port}")
+    beating = asyncio.create_task(_stay_alive())
     await server.serve(sockets=[listener])
+    beating.cancel()
+
+
+async def _stay_alive() -> None:
+    """Say that the loop turns, for as long as a watchdog listens."""
+    while seconds := service.watchdog_seconds():
+        service.alive()
+        await asyncio.sleep(seconds)
 
 
 class _Server(uvicorn.Server):

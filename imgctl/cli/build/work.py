@@ -12,6 +12,7 @@ from imgctl.ops.retry import read
 from imgctl.ops.tally import Tally
 from imgctl.ops.work.order import Fate, ImageOutcome
 from imgctl.ops.work.processing import expected, work_here
+from imgctl.run import service
 from imgctl.run.metrics import OF_THE_CATALOG
 from imgctl.store.catalog.claims import awaiting_restore
 from imgctl.units import count_of, counts_of
@@ -50,6 +51,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
         running(session, unit="images", max_seconds=asked.max_duration) as run,
     ):
         session.told.meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
+        run.stop.requested.wake(service.stopping)
+        service.ready()
         limit = asked.limit
         total = expected(parts, limit=limit) if asked.drain else limit
         if total is not None:

@@ -18,6 +18,7 @@ from imgctl.ops.retry import write
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Job, Outcome, WorkOrder, order_of
+from imgctl.run import service
 from imgctl.run.open import open_pool
 from imgctl.run.pool import Pool, PoolSettings, cores
 from imgctl.run.scratch import Scratch
@@ -114,6 +115,7 @@ class _Run(Generic[T]):
 
     def outcomes(self) -> Iterator[T]:
         while True:
+            service.alive()
             outcomes = self._gather()
             room = self._room()
             found, takes = self._queue.look(room) if room else ((), 0)

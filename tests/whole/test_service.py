@@ -1,0 +1,46 @@
+"""imgctl as a service of systemd: it says when it is ready, that it is alive, and that it stops."""
+
+import os
+import signal
+import socket
+from functools import partial
+from uuid import uuid4
+
+import pytest
+
+from tests.whole.deployment import FOREVER, Deployment
+
+
+def watch(seconds: float) -> None:
+    """What systemd sets for a service with WatchdogSec=."""
+    os.environ.update(WATCHDOG_PID=str(os.getpid()), WATCHDOG_USEC=str(int(seconds * 1e6)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("work",), 0), (("serve", "--port", "0"), 0), (("serve", "--port", "0", "--processes", "2"), 0)],
+    ids=["work", "serve", "serve with processes"],
+)
+def test_service_says_that_it_is_ready_alive_and_stopping(
+    embedded: Deployment, arguments: tuple[str, ...], code: int
+) -> None:
+    assert embedded.run("init").code == 0
+    address = f"\0imgctl-{uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(FOREVER)
+        service = embedded.in_environment(NOTIFY_SOCKET=address.replace("\0", "@"))
+        service = service.with_settings(WORK_POLL="100ms")
+        run = service.start(*arguments, before=partial(watch, 0.3))
+        heard: list[bytes] = []
+        while heard.count(b"WATCHDOG=1") < 2 or b"READY=1" not in heard:
+            heard.append(manager.recv(100))
+
+        os.kill(run.process.pid or 0, signal.SIGTERM)
+        while b"STOPPING=1" not in heard:
+            heard.append(manager.recv(100))
+        assert run.wait().code == code
+
+
+def test_socket_that_nobody_reads_ends_nothing(embedded: Deployment) -> None:
+    assert embedded.in_environment(NOTIFY_SOCKET="/nowhere/notify").run("work", "--drain").code == 0
