@@ -30,6 +30,13 @@ _KEY = re.compile(
     re.ASCII,
 )
 
+# Whatever bears an image's name: its blobs under any prefix, in the trash, of any role and ending.
+_NAMED = re.compile(
+    r"(?:.*/)?(?P<date>\d{4}/\d{2}/\d{2})/"
+    r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.*",
+    re.ASCII | re.DOTALL,
+)
+
 _random: list[bytes] = []
 # A child must not make the ids its parent makes.
 os.register_at_fork(after_in_child=_random.clear)
@@ -102,6 +109,25 @@ def parse_key(key: str, *, prefix: str = "") -> Key:
     if _date(image_id.int >> 80) != found["date"]:
         raise KeyShapeError(f"{key!r} lies under another day than its id says")
     return Key(id=image_id, role=found["role"], extension=found["extension"])
+
+
+def stem_of(image_id: UUID, *, prefix: str = "") -> str:
+    """What every key of an image under this prefix begins with; KeyShapeError for an id past the year 9999."""
+    time_of(image_id)
+    return f"{prefix}{_date(image_id.int >> 80)}/{image_id}-"
+
+
+def named_image(key: str) -> UUID | None:
+    """The image whose name a key bears, under any prefix and with any role and ending; None for any other key."""
+    found = _NAMED.fullmatch(key)
+    if found is None:
+        return None
+    image_id = UUID(found["id"])
+    try:
+        stem = stem_of(image_id)
+    except KeyShapeError:
+        return None
+    return image_id if stem.startswith(found["date"]) else None
 
 
 def own_key(key: str, *, originals: str, variants: str) -> Key | None:

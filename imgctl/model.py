@@ -185,12 +185,16 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promised:
-    """The row that names a content: new (`created`), or the one its owner already had."""
+    """The row that names a content: new (`created`), or the one its owner already had.
+
+    `erased` where there is none, because the image of this id was erased.
+    """
 
     id: UUID
     original_key: str | None
     status: Status
     created: bool
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "show": "Show all that is known of one image, and what would repair it.",
     "url": "Print a link to an image: by the CDN or signed.",
     "get": "Download an image's original and variants, verified.",
+    "erase": "Delete images for good, with a signed receipt.",
     "stats": "Count images and bytes by user, day, state or class.",
     "history": "Show who changed what, when, and how it ended.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
@@ -44,7 +45,7 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("ls", "show", "url", "get", "stats", "history"),
+    "support": ("ls", "show", "url", "get", "stats", "history", "erase"),
 }
 
 # Those that a first day needs; the help shows the others below.

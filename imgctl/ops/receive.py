@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from imgctl.imaging.probe import Header, Probe, probe_of
 from imgctl.imaging.source import on_disk
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of
 from imgctl.model import Image, NewImage, Promised, Status
+from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.ingest.describe import describe
 from imgctl.ops.ingest.original import Body, Content, as_promised, file_name, new_row, put_original
 from imgctl.ops.ingest.recognise import Recogniser
@@ -89,8 +91,7 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
         if promised.status is not Status.UPLOADING:
             return Taken(image=owned(parts, promised.id), created=False)
         put_original(parts.store, as_promised(row, promised), body)
-    with parts.catalog.write() as connection:
-        return _confirmed(connection, promised.id)
+    return _confirmed(parts, promised.id)
 
 
 def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
@@ -138,9 +139,7 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
         raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
     said = describe(header, path=image.name or "")
     known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
-    with parts.catalog.write() as connection:
-        note(connection, known)
-        return _confirmed(connection, image.id)
+    return _confirmed(parts, image.id, known)
 
 
 def owned(parts: Parts, image_id: UUID) -> Image:
@@ -163,9 +162,17 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
         )
 
 
-def _confirmed(connection: Connection, image_id: UUID) -> Taken:
-    created = image_id in confirm(connection, [image_id])
-    return Taken(image=_row_of(connection, image_id), created=created)
+def _confirmed(parts: Parts, image_id: UUID, known: Seen | None = None) -> Taken:
+    """The image, its bytes safe; ImageMissing, and the bytes deleted again, where it was erased meanwhile."""
+    try:
+        with parts.catalog.write() as connection:
+            if known is not None:
+                note(connection, known)
+            created = image_id in confirm(connection, [image_id])
+            return Taken(image=_row_of(connection, image_id), created=created)
+    except ImageMissing:
+        delete_if_erased(parts.catalog, parts.store, parts.settings.store, [image_id], stop=Event())
+        raise
 
 
 def _row_of(connection: Connection, image_id: UUID) -> Image:

@@ -46,8 +46,9 @@ def command(session: Session, asked: Asked) -> ExitCode:
     deleted: --list-safe writes what may go. Exit code 4 says that a file is not safe, 3 that one could not be read or is
     of no format that is taken, 0 that all is safe.
     """
+    from imgctl.ops.signed import signed_report
     from imgctl.ops.sources.open import is_archive
-    from imgctl.ops.verify.report import safe_list, signed_report
+    from imgctl.ops.verify.report import safe_list
     from imgctl.ops.verify.start import VerifyOrder, verifying
 
     settings, selection, tally = (

@@ -19,6 +19,7 @@ from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
 from imgctl.model import Image, Variant, is_archived
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome, leftovers, recipe_after, superseded
 from imgctl.ops.backfill.search import Candidate, Found, Search
+from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import write
 from imgctl.ops.work.driver import Turn
@@ -63,6 +64,7 @@ class ReadyRows:
         self._search = search
         self._catalog = parts.catalog
         self._store = parts.store
+        self._settings = parts.settings.store
         self._lease_seconds = lease_seconds
         self._stop = stop
         self._searched = False
@@ -108,8 +110,10 @@ class ReadyRows:
         return Turn(jobs=jobs, settled=[_outcome_of(one, ours=one.one.image.id in changed) for one in ended])
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Keep what was taken, then delete the blobs that no row names any more."""
+        """Keep what was taken, then delete the blobs that no row names any more, and those of erased images."""
         written, self._written = self._written, _Written()
+        lost = [one.one.image.id for one in written.ended if one.one.image.id not in written.changed]
+        delete_if_erased(self._catalog, self._store, self._settings, lost, stop=self._stop)
         ours = [one for one in written.ended if one.one.image.id in written.changed]
         delete = [(one.one.image, one.delete) for one in ours if one.delete] + self._hold(written)
         for one in written.ended:

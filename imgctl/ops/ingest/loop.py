@@ -47,6 +47,7 @@ MOST_OUTCOMES = 2 * BATCH
 MOST_READERS = 16
 # A larger file takes longer to hash than all else takes, and hashing needs no interpreter lock.
 LARGE_BYTES = 2**20
+_ERASED = "its image was erased; upload the photo again if it is wanted again"
 ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
 
 Safe: TypeAlias = Sequence[tuple[Prepared[S], UUID]]
@@ -90,6 +91,7 @@ class Ingest(Generic[S]):
         self.error: Exception | None = None
         self.bucket = BucketCheck(store)
         self._order = order
+        self._store = store
         self._stop = stop
         self._safe = safe
         self._budget = ByteBudget(order.memory_bytes)
@@ -262,7 +264,7 @@ class Ingest(Generic[S]):
             self._room.notify_all()
         if prepared and not self._order.dry_run:
             self.bucket.result()
-        promised = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
+        promised, erased = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
         with self._room:
             self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
         if prepared and starved and not self._order.readers and self._reader_helps(held // len(prepared)):
@@ -273,25 +275,28 @@ class Ingest(Generic[S]):
         with self._enough:
             self._putting += len(puts)
         self._putters.submit(puts)
-        settled += [outcome for one in arrived for outcome in self._confirmed(one, safe)]
+        settled += [outcome for one in arrived if one.row.id not in erased for outcome in self._confirmed(one, safe)]
+        settled += [outcome for one in arrived if one.row.id in erased for outcome in self._too_late(one)]
         self._safe(safe)
         yield from filter(None, settled)
 
-    def _write(self, catalog: "Catalog", arrived: list[Prepared[S]], prepared: list[Prepared[S]]) -> list[Promised]:
+    def _write(
+        self, catalog: "Catalog", arrived: list[Prepared[S]], prepared: list[Prepared[S]]
+    ) -> tuple[list[Promised], set[UUID]]:
+        """The promises of what comes next, and those of the `arrived` that were erased meanwhile."""
         from imgctl.store.catalog.reservations import contents, keep, promise, tell
 
         rows = [one.row for one in prepared]
         if self._order.dry_run:
             with catalog.read() as connection:
-                return contents(connection, rows)
+                return contents(connection, rows), set()
         with catalog.write() as connection:
-            if arrived:
-                keep(connection, [one.row for one in arrived])
+            erased = keep(connection, [one.row for one in arrived]) if arrived else set()
             promised = promise(connection, rows) if rows else []
             # A copy with a sidecar may come after one without: an album's, of a Takeout.
             if told := list(_told(prepared, promised)):
                 tell(connection, told)
-            return promised
+            return promised, erased
 
     def _promised(
         self,
@@ -301,6 +306,9 @@ class Ingest(Generic[S]):
         puts: list[Prepared[S]],
     ) -> FileOutcome | None:
         """Add a promise to the `puts`; an outcome where there is nothing to put."""
+        if row.erased:
+            self._release(prepared)
+            return prepared.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=row.id)
         if row.status is not Status.UPLOADING:
             self._release(prepared)
             safe.append((prepared, row.id))
@@ -326,6 +334,14 @@ class Ingest(Generic[S]):
         yield prepared.outcome(Fate.UPLOADED, image=image)
         detail = f"same content as {prepared.path}"
         yield from (one.outcome(Fate.PRESENT, Reason.SAME_CONTENT, detail, image=image) for one in duplicates)
+
+    def _too_late(self, prepared: Prepared[S]) -> Iterator[FileOutcome]:
+        """What was erased while it was put is deleted again."""
+        from imgctl.ops.erase.late import delete_late
+
+        delete_late(self._store, [prepared.row.original_key])
+        for one in (prepared, *self._landed(prepared)):
+            yield one.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=prepared.row.id)
 
     def _landed(self, prepared: Prepared[S]) -> list[Prepared[S]]:
         duplicates = self._in_flight.pop(prepared.row.id)

@@ -64,6 +64,7 @@ class Reason(StrEnum):
     SOURCE = "source"
     IN_ARCHIVE = "in_archive"
     NOT_TRIED = "not_tried"
+    ERASED = "erased"
     NOT_CONFIRMED = "not_confirmed"
     ORIGINAL_MISSING = "original_missing"
     SIZE_DIFFERS = "size_differs"

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.model import Image, Status
+from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.transition.copies import Job, Moved, Mover, found_of, job_of, seen_of, settled_of
@@ -63,6 +64,7 @@ class _Run:
     ) -> None:
         self._judges = judges
         self._order = order
+        self._parts = parts
         self._catalog = parts.catalog
         self._mover = mover
         self._leases = leases
@@ -178,9 +180,11 @@ class _Run:
         known = [one for one in settled if one is not None]
 
         with self._leases.settling():
-            if known:
-                self._write(lambda connection: settle_moves(connection, known))
+            settled_ids = self._write(lambda connection: settle_moves(connection, known)) if known else set()
             self._leases.drop(job.id for job in jobs)
+        # A copy in place that ends after its image was erased brings the original back.
+        lost = [job.id for job in jobs if job.id not in settled_ids]
+        delete_if_erased(self._catalog, self._parts.store, self._parts.settings.store, lost, stop=self._stop)
 
     def _write(self, statements: Callable[[Connection], T]) -> T:
         return write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)

@@ -1,55 +1,17 @@
-"""What a verification leaves behind: a signed report, and the list of files that may go."""
+"""What a verification leaves behind beside its signed report: the list of files that may go."""
 
-import hashlib
-import hmac
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from imgctl.errors import StateError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.pricing.lines import as_json
-from imgctl.run.scratch import atomic_write, whole_file
+from imgctl.run.scratch import atomic_write
 
 # Skipped, and no photo of anybody's.
 _NO_PHOTO = frozenset((Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE, Reason.EMPTY))
-
-
-class SignedReport:
-    """JSON lines, the last of which signs all bytes before it: by HMAC-SHA256 with a secret, else by SHA-256 alone.
-
-    `head -n -1 FILE | sha256sum` gives the digest again, `openssl dgst -sha256 -hmac SECRET` the signature.
-    """
-
-    def __init__(self, out: TextIO, secret: str) -> None:
-        self._out = out
-        self._digest = hashlib.sha256()
-        self._signature = hmac.new(secret.encode(), digestmod=hashlib.sha256) if secret else None
-
-    def add(self, record: Mapping[str, object]) -> None:
-        """One line more."""
-        line = json.dumps(record, default=as_json) + "\n"
-        self._digest.update(line.encode())
-        if self._signature:
-            self._signature.update(line.encode())
-        self._out.write(line)
-
-    def sign(self) -> str:
-        """Write the last line; returns its digest in hex."""
-        digest = self._digest.hexdigest()
-        signature = self._signature.hexdigest() if self._signature else None
-        self._out.write(json.dumps({"type": "signature", "sha256": digest, "hmac_sha256": signature}) + "\n")
-        return digest
-
-
-@contextmanager
-def signed_report(file: Path, secret: str) -> Iterator[SignedReport]:
-    """A report that appears under its name when the block ends well; StateError where it cannot be written."""
-    with whole_file(file) as out:
-        yield SignedReport(out, secret)
 
 
 class SafeList:

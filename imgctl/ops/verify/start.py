@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from imgctl.config.settings import Settings
 from imgctl.ops.ingest.original import Prepared
@@ -15,6 +14,7 @@ from imgctl.ops.ingest.readers import Readers
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.parts import open_parts
 from imgctl.ops.retry import StopSignal
+from imgctl.ops.signed import places_of
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
@@ -110,17 +110,7 @@ def verifying(
                 if hashed := [one for one in batch if isinstance(one, Hashed)]:
                     yield from checker.outcomes(hashed)
 
-        places = {
-            "catalog": parts.catalog.place,
-            "store": _without_password(settings.store.url),
-            "endpoint_url": _without_password(settings.store.endpoint_url),
-        }
-        yield Verification(outcomes=stack.enter_context(closing(outcomes())), places=places)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
+        yield Verification(outcomes=stack.enter_context(closing(outcomes())), places=places_of(parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from imgctl.errors import BlobArchived
 from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe, Variant
+from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.notify.webhook import Webhook
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import read
@@ -20,6 +21,7 @@ from imgctl.ops.work.order import Ending, Fate, ImageOutcome, Job, Outcome, Work
 from imgctl.ops.work.task import set_up_child
 from imgctl.run.pool import Pool
 from imgctl.run.stop import Stop
+from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.claims import HEAD_ROWS, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.listen import Wait, open_wait
@@ -96,9 +98,12 @@ class Processing:
         return Turn(jobs=[job_of(one) for one in claims], settled=settled)
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Wait briefly while work comes in."""
+        """Wait briefly while work comes in; delete the variants of what was erased while it was rendered."""
         if turn.jobs:
             self._wait.busy()
+        if lost := [one.id for one in turn.settled if one.fate is Fate.LOST]:
+            store = self._order.store
+            delete_if_erased(self._catalog, open_store(store), store, lost, stop=self._stop)
 
     def wait(self) -> bool:
         """Wait for rows, leases and back-offs; False when drained."""

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from heapq import merge
@@ -20,7 +20,7 @@ from zlib import crc32
 
 from imgctl.errors import BlobArchived, BlobCorrupt
 from imgctl.model import S3_CLASSES, StorageClass, is_archived
-from imgctl.store.blobs.base import Blob
+from imgctl.store.blobs.base import UNKNOWN, Blob
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, unchanged
 from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.walk import Range, files_below, walk
@@ -90,6 +90,26 @@ class Archive:
             if blob.key != last:
                 last = blob.key
                 yield blob
+
+    def everywhere(self, stems: Sequence[str]) -> Iterator[tuple[str, str, os.stat_result]]:
+        """Each file below both roots whose key begins with one of `stems`, notes of restores too: key, class, state.
+
+        A directory is read once for all stems that lie in it.
+        """
+        below: dict[str, list[str]] = {}
+        for stem in stems:
+            below.setdefault(stem[: stem.rfind("/") + 1], []).append(stem)
+        places = [(one.value, self.place("", one)) for one in self._classes()]
+        if self.archive.is_dir():
+            places.append((UNKNOWN, self.archive / _RESTORED))
+        for under, mine in below.items():
+            wanted = Range(prefix=mine[0] if len(mine) == 1 else under)
+            beginnings, lengths = set(mine), {len(stem) for stem in mine}
+            for storage_class, root in places:
+                for key, path in walk(files_below(root), wanted, under):
+                    if any(key[:length] in beginnings for length in lengths):
+                        with suppress(FileNotFoundError):
+                            yield key, storage_class, os.stat(path)  # noqa: PTH116 (as in _walk)
 
     def delete(self, key: str, *, but: StorageClass | None = None) -> None:
         """Delete it wherever it lies, but for one class; nothing there is no error."""

@@ -1,7 +1,7 @@
 """What a blob store can do, whatever stands behind it, and which keys every store takes."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -66,6 +66,27 @@ class Blob:
     def readable(self) -> bool:
         """Whether a GET would answer now."""
         return not is_archived(self.storage_class) or self.restored_until is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remnant:
+    """Anything that a store keeps under a key: a blob, an old version, a delete marker, or the parts of an upload
+    that was not completed (`upload_id`, its size unknown). `version_id` is None where the store keeps no versions.
+    """
+
+    key: str
+    size: int
+    modified_at: datetime
+    storage_class: str = UNKNOWN
+    version_id: str | None = None
+    upload_id: str | None = None
+    is_current: bool = True
+    is_marker: bool = False
+
+    @property
+    def name(self) -> str:
+        """The key, and which version or upload of it."""
+        return " ".join(filter(None, (self.key, self.version_id or self.upload_id)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +177,21 @@ class BlobStore(Protocol):
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob for good; StoreError for the current one."""
+
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+        """All that is kept under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
+
+    def uploads(self) -> Iterator[Remnant]:
+        """The uploads in parts that were begun and neither completed nor aborted."""
+
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+        """Delete these for good and durably, in batches; yields what the store refused to delete, with the reason.
+
+        What is gone already is ignored. A StoreError that is not about single ones is raised.
+        """
+
+    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+        """Keep one version from being deleted by anybody, or let go of it; StoreUnsupported without Object Lock."""
 
     def sign(self, key: str, *, seconds: int) -> str:
         """A URL that lets its bearer read the blob for `seconds` (for a file: its file:// URL)."""

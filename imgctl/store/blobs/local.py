@@ -1,6 +1,6 @@
 """The store that is a directory: what is there is whole, and what was created survives a power cut."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -8,13 +8,14 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, BlobExists, StoreError
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
-from imgctl.model import StorageClass, is_archived
+from imgctl.model import S3_CLASSES, StorageClass, is_archived
 from imgctl.store.blobs.archive import Archive, move
-from imgctl.store.blobs.base import Blob, Restore, Tier, beside, checked, is_path, known_class
+from imgctl.store.blobs.base import Blob, Remnant, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
+from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
 
@@ -146,6 +147,35 @@ class LocalStore:
     def delete_version(self, key: str, version_id: str) -> None:
         """Always a StoreError: there are none."""
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
+
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+        """Files of both roots, and notes of restores."""
+        with translated("", self._root):
+            for key, storage_class, found in self._archive.everywhere(stems):
+                at = datetime.fromtimestamp(found.st_mtime, UTC)
+                yield Remnant(key=key, size=found.st_size, modified_at=at, storage_class=storage_class)
+
+    def uploads(self) -> Iterator[Remnant]:
+        """None: a file appears whole."""
+        return iter(())
+
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+        """Delete files wherever they lie, then fsync their directories."""
+        parents: set[Path] = set()
+        for one in remnants:
+            parents |= {self._archive.place(one.key, name).parent for name in S3_CLASSES}
+            try:
+                with translated(one.key, self._path(one.key)):
+                    self._archive.delete(one.key)
+            except StoreDenied as error:
+                yield one, error
+        for parent in parents:
+            with suppress(BlobMissing), translated("", parent):
+                sync_directory(parent)
+
+    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+        """Always StoreUnsupported: a directory has no Object Lock."""
+        raise StoreUnsupported("a directory knows no legal hold", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         """The file's URL, wherever it lies; what it allows is the file system's to say."""

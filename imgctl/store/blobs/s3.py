@@ -1,6 +1,6 @@
 """The store that is a bucket: S3 and whatever speaks it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
+    Remnant,
     Restore,
     SignedPut,
     Tier,
@@ -28,6 +29,7 @@ from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
 from imgctl.store.blobs.s3_multipart import IF_ABSENT, put_file, sign_put
+from imgctl.store.blobs.s3_purge import blobs_below, legal_hold, purge, uploads_below, versions_below
 from imgctl.store.blobs.s3_traits import LACKING, all_traits, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
@@ -185,6 +187,21 @@ class S3Store:
                 f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
             )
         self.bucket.ask(self.bucket.client.delete_object, key, VersionId=version_id)
+
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+        below = versions_below if self.keeps_versions() else blobs_below
+        for stem in stems:
+            yield from below(self.bucket, stem)
+
+    def uploads(self) -> Iterator[Remnant]:
+        return uploads_below(self.bucket)
+
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+        # A list of deletions always carries a checksum.
+        return purge(self.bucket, remnants, at_once=self._settings.checksum != "none")
+
+    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+        legal_hold(self.bucket, remnant, on=on)
 
     def sign(self, key: str, *, seconds: int) -> str:
         """A URL that lets its bearer read the blob for `seconds` (at most seven days on AWS)."""

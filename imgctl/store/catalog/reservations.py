@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Insert, Select, Update, and_, case, func, or_, select, true, update
+from sqlalchemy import Connection, FromClause, Insert, Select, Update, and_, case, exists, func, or_, select, update
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import POSTGRES, digest, images, in_status, now, status_literal
+from imgctl.store.catalog.schema import POSTGRES, digest, erased, images, in_status, now, status_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -25,13 +25,15 @@ _NEW = tuple(field.name for field in fields(NewImage))
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
     """For each row the one that names its content: inserted as `uploading`, or found; the order is kept.
 
-    CatalogError when a row is refused for any other reason than that its content is already there.
+    An id that was erased is never taken again: its row is not inserted. CatalogError when a row is refused for any other reason than that its content is already there.
     """
     # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
     order, dialect = ("user_id", "sha256"), connection.dialect.name
     created = batch.changed(connection, _insert, NewImage, rows, dialect, order=order)
-    known = _known(connection, [row for row in rows if row.id not in created])
-    return [_promised(row, created, known) for row in rows]
+    known = _known(connection, others := [row for row in rows if row.id not in created])
+    lost = [row.id for row in others if (row.user_id, row.sha256) not in known]
+    gone = erased_among(connection, lost) if lost else set()
+    return [_promised(row, created, known, gone) for row in rows]
 
 
 def _insert(rows: FromClause, dialect: str) -> Insert:
@@ -45,8 +47,9 @@ def _insert(rows: FromClause, dialect: str) -> Insert:
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
         new = sqlite_insert(images)
-    # SQLite needs the WHERE to tell ON CONFLICT from a join's ON.
-    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(true())
+    # SQLite also needs a WHERE to tell ON CONFLICT from a join's ON.
+    never = ~exists().where(erased.c.id == rows.c.id)
+    chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(never)
     new = new.from_select([*_NEW, "status", "promised_at"], chosen)
     return new.on_conflict_do_nothing().returning(images.c.id)
 
@@ -54,7 +57,7 @@ def _insert(rows: FromClause, dialect: str) -> Insert:
 def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
     """What `promise` would answer, without writing: the row that has this content, or `created` for one that has none."""
     known = _known(connection, rows)
-    return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known) for row in rows]
+    return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known, set()) for row in rows]
 
 
 def lookup(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
@@ -80,14 +83,28 @@ def _confirm(rows: FromClause) -> Update:
     return promised.values(status=status_literal(Status.PROCESSING)).returning(images.c.id)
 
 
-def keep(connection: Connection, rows: Iterable[NewImage]) -> None:
-    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised again, as it was."""
+def keep(connection: Connection, rows: Iterable[NewImage]) -> set[UUID]:
+    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised again, as it was.
+
+    Returns those that were erased meanwhile: their bytes are to be deleted again.
+    """
     arrived = {row.id: row for row in rows}
     changed = confirm(connection, arrived)
     others = [one for one in arrived if one not in changed]
     known = lookup(connection, others) if others else {}
-    if dropped := [arrived[one] for one in others if one not in known]:
+    gone = erased_among(connection, others) if others else set()
+    if dropped := [arrived[one] for one in others if one not in known and one not in gone]:
         confirm(connection, [one.id for one in promise(connection, dropped) if one.created])
+    return gone
+
+
+def erased_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the images that were erased, or are being erased."""
+    return batch.changed(connection, _erased_among, batch.Ref, batch.refs(ids))
+
+
+def _erased_among(rows: FromClause) -> Select[UUID]:
+    return select(erased.c.id).where(erased.c.id == rows.c.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +183,13 @@ def _find(rows: FromClause) -> Select[UUID, str | None, Status, UUID, bytes]:
     )
 
 
-def _promised(row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, bytes], Promised]) -> Promised:
+def _promised(
+    row: NewImage, created: set[UUID], known: Mapping[tuple[UUID, bytes], Promised], gone: set[UUID]
+) -> Promised:
     if row.id in created:
         return Promised(id=row.id, original_key=row.original_key, status=Status.UPLOADING, created=True)
+    if row.id in gone:
+        return Promised(id=row.id, original_key=None, status=Status.UPLOADING, created=False, erased=True)
     existing = known.get((row.user_id, row.sha256))
     if existing is None:
         raise CatalogError(f"image {row.id} could not be promised", hint="its row was deleted meanwhile; run again")

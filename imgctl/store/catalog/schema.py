@@ -215,7 +215,7 @@ Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 _claimable = Index("idx_claimable", images.c.id)
 
 # What is left of an image whose owner had it erased; its row is gone from `images` in the same transaction, so that no
-# listing, link, queue or holder of a lease finds it. `keys` (JSON) are those the row named, null once it is done.
+# listing, link, queue or holder of a lease finds it. `notes` (JSON) are the keys it named and what was found, null at the end.
 erased = Table(
     "erased",
     metadata,
@@ -228,7 +228,7 @@ erased = Table(
     Column("blobs", Integer, nullable=False, server_default=text("0")),
     # HMAC-SHA256 of the user's id.
     Column("owner", LargeBinary, nullable=False),
-    Column("keys", Text),
+    Column("notes", Text),
 )
 Index("idx_erased_owner", erased.c.owner, erased.c.id)
 _erasing = Index("idx_erasing", erased.c.id)

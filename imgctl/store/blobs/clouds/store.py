@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
-from imgctl.store.blobs.base import IMMUTABLE, Blob, Restore, SignedPut, Tier, checked, is_portable
+from imgctl.store.blobs.base import IMMUTABLE, Blob, Remnant, Restore, SignedPut, Tier, checked, is_portable
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
 from imgctl.store.blobs.clouds.traits import all_traits
@@ -166,6 +166,28 @@ class CloudStore:
                 f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
             )
         self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
+
+    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+        """The objects alone: old versions and what was deleted softly are not listed here."""
+        for stem in stems:
+            for blob in self.scan(prefix=stem):
+                yield Remnant(
+                    key=blob.key, size=blob.size, modified_at=blob.modified_at, storage_class=blob.storage_class
+                )
+
+    def uploads(self) -> Iterator[Remnant]:
+        """None: neither cloud lists them; they end by themselves after a week."""
+        return iter(())
+
+    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+        for one in remnants:
+            try:
+                self.delete([one.key])
+            except StoreDenied as error:
+                yield one, error
+
+    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+        raise StoreUnsupported("imgctl sets no holds on objects of this cloud", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         return self._objects.sign(key, seconds=seconds)

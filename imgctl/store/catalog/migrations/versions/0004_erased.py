@@ -28,7 +28,7 @@ def _make() -> None:
         sa.Column("bytes", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("blobs", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("owner", sa.LargeBinary, nullable=False),
-        sa.Column("keys", sa.Text),
+        sa.Column("notes", sa.Text),
         if_not_exists=True,
     )
     op.create_index("idx_erased_owner", "erased", ["owner", "id"], if_not_exists=True)

@@ -1,0 +1,67 @@
+"""The receipt of an erasure: a signed report made of tombstones, so that the same command writes a lost one again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imgctl.ops.checkpoint import state_directory
+from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.erase.subject import Subject
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal
+from imgctl.ops.signed import places_of, signed_report
+from imgctl.store.catalog.erased import Erasure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receipt that was written: how many images it proves erased, and how many are still being erased."""
+
+    file: Path
+    sha256: str
+    images: int
+    blobs: int
+    bytes: int
+    unfinished: int
+
+
+def default_file(now: datetime) -> Path:
+    """Where receipts go unless the command says: beside the other state, to be backed up apart from the database."""
+    return state_directory() / "receipts" / f"erased-{now:%Y-%m-%dT%H-%M-%S-%f}.jsonl"
+
+
+def write_receipt(parts: Parts, order: EraseOrder, file: Path, *, stop: StopSignal) -> Receipt:
+    """Write what was erased of an order's images, by this run or before; StateError where it cannot be written."""
+    subject = Subject(parts, order, stop=stop)
+    images = blobs = size = unfinished = 0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with signed_report(file, order.secret) as report:
+        owner = None if order.user_id is None else order.owner(order.user_id).hex()
+        report.add(
+            {"type": "receipt", "version": 1, "written_at": datetime.now(UTC), "owner": owner, **places_of(parts)}
+        )
+        for some in subject.done():
+            for one in some:
+                report.add(_record(one))
+                images, blobs, size = images + 1, blobs + one.blobs, size + one.bytes
+        for some in subject.erasing():
+            for one in some:
+                report.add({"type": "erasing", "id": one.id, "owner": one.owner.hex(), "since": one.erasing_since})
+                unfinished += 1
+        counts = {"images": images, "blobs": blobs, "bytes": size, "unfinished": unfinished}
+        report.add({"type": "summary", **counts, "complete": not unfinished})
+        digest = report.sign()
+    return Receipt(file=file, sha256=digest, images=images, blobs=blobs, bytes=size, unfinished=unfinished)
+
+
+def _record(one: Erasure) -> Mapping[str, object]:
+    return {
+        "type": "erased",
+        "id": one.id,
+        "owner": one.owner.hex(),
+        "erasing_since": one.erasing_since,
+        "erased_at": one.erased_at,
+        "blobs": one.blobs,
+        "bytes": one.bytes,
+    }

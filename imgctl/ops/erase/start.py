@@ -1,0 +1,177 @@
+"""An erasure in an order that no kill breaks: rows leave the catalog, blobs the store, tombstones are left, a receipt follows.
+
+    images ── mark ──▶ erased (erasing) ── wipe, look again ──▶ erased (a tombstone) ──▶ receipt
+
+Each step is done again by the same command, whatever was done before. A row leaves `images` in one transaction: from
+then on no listing, link, queue or claim finds it, and whoever holds its lease has lost it. What he puts all the same he
+deletes when he finds that out (`late`); until his lease or promise has ended, no tombstone is left.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from imgctl.errors import ConfigError, StoreUnsupported
+from imgctl.model import Image, Status
+from imgctl.ops.erase.order import EraseOrder, Fate, Notes, Outcome
+from imgctl.ops.erase.subject import Named, Subject
+from imgctl.ops.erase.wipe import Wiper
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read, write
+from imgctl.ops.row_blobs import keys_of
+from imgctl.store.catalog.erased import Erasure, Mark, conclude, erasures, locked, mark
+from imgctl.store.catalog.holds import held_among
+from imgctl.store.catalog.lookups import clock
+
+LONGEST_STEP_SECONDS = 1.0
+
+
+def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outcome]:
+    """Erase what an order names; yields how each image ended, of those that were begun before `stop`.
+
+    ConfigError without a secret. Raises what ends a whole run: no store, no catalog, no permission.
+    """
+    check_secret(order.secret)
+    check_versions(parts)
+    subject = Subject(parts, order, stop=stop)
+    for some in subject.named():
+        if stop.is_set():
+            return
+        yield from write(parts.catalog, partial(_begin, some=some, order=order), stop=stop)
+    for bad in subject.bad:
+        yield Outcome(subject=bad.where, fate=Fate.MISSING, detail=bad.detail)
+    yield from _Run(parts, order, subject, stop=stop).outcomes()
+
+
+def check_secret(secret: str) -> None:
+    """ConfigError unless there is something to sign receipts with, and to hash users."""
+    if not secret:
+        hint = "set [serve] secret, 32 random characters, and keep it: IMGCTL_SERVE_SECRET"
+        raise ConfigError("there is no secret to sign a receipt with", hint=hint)
+
+
+def check_versions(parts: Parts) -> None:
+    """StoreUnsupported where old versions are kept that imgctl cannot delete: then nothing would prove that all is gone."""
+    if not parts.settings.store.url.startswith(("file://", "s3://")) and parts.store.keeps_versions():
+        raise StoreUnsupported(
+            "the bucket keeps old versions, or deletes softly, and imgctl deletes neither in this cloud",
+            hint="switch both off for the bucket and delete its old versions with the cloud's own tool, then erase",
+        )
+
+
+def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> list[Outcome]:
+    """Move the rows of these images out of the catalog's table, but for those of held users."""
+    owners = dict(some)
+    rows = {image.id: image for image in locked(connection, owners)}
+    known, now = erasures(connection, owners), clock(connection)
+    held = held_among(connection, {image.user_id for image in rows.values()})
+    outcomes: list[Outcome] = []
+    marks: list[Mark] = []
+    for image_id, owner in some:
+        image, before = rows.get(image_id), known.get(image_id)
+        if image is not None and image.user_id in held:
+            outcomes.append(Outcome(subject=str(image_id), fate=Fate.HELD, detail=held[image.user_id].line))
+        elif image is not None:
+            marks.append(_mark(image, before, order, now))
+            outcomes += _foreign(image)
+        elif owner is not None and (before is None or before.erased_at is not None):
+            # From a receipt: a restored database may not know of it, and blobs may have come back.
+            marks.append(Mark(id=image_id, owner=owner, settles_at=now, notes=_notes((), before).text))
+        elif before is None:
+            detail = "no image has this id, and none had that was erased"
+            outcomes.append(Outcome(subject=str(image_id), fate=Fate.MISSING, detail=detail))
+        elif before.erased_at is not None:
+            detail = f"erased at {before.erased_at:%Y-%m-%d %H:%M:%S}"
+            outcomes.append(Outcome(subject=str(image_id), fate=Fate.ALREADY, detail=detail))
+    mark(connection, marks)
+    return outcomes
+
+
+def _mark(image: Image, before: Erasure | None, order: EraseOrder, now: datetime) -> Mark:
+    promised = image.promised_at + timedelta(seconds=order.grace_seconds)
+    ends = [now, *([promised] if image.status is Status.UPLOADING else ())]
+    if image.leased_until is not None:
+        ends.append(image.leased_until)
+    notes = _notes(tuple(keys_of(image)), before)
+    return Mark(id=image.id, owner=order.owner(image.user_id), settles_at=max(ends), notes=notes.text)
+
+
+def _notes(named: tuple[str, ...], before: Erasure | None) -> Notes:
+    return Notes(named=named, before=(before.blobs, before.bytes) if before is not None else (0, 0))
+
+
+def _foreign(image: Image) -> Iterator[Outcome]:
+    for key in Notes(named=tuple(keys_of(image))).foreign(image.id):
+        detail = f"its row named {key}, which is not a key of this image: it stays, look at it"
+        yield Outcome(subject=str(image.id), fate=Fate.FOREIGN, detail=detail)
+
+
+class _Run:
+    """Wipes, waits for those who may still be putting, sweeps, looks again and concludes."""
+
+    def __init__(self, parts: Parts, order: EraseOrder, subject: Subject, *, stop: StopSignal) -> None:
+        self._parts = parts
+        self._order = order
+        self._subject = subject
+        self._stop = stop
+        self._wiper = Wiper(parts, order, stop=stop)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        self._wait(self._wipe())
+        self._wiper.sweep()
+        for some in self._subject.erasing():
+            if self._stop.is_set():
+                return
+            yield from self._concluded(some)
+
+    def _wipe(self) -> float:
+        """Delete what is there; returns how many seconds until nobody can hold one of the images, as far as it waits."""
+        ends = 0.0
+        for some in self._subject.erasing():
+            self._wiper.wipe(self._wiper.unheld(some))
+            now = read(self._parts.catalog, clock, stop=self._stop)
+            left = [(one.settles_at - now).total_seconds() for one in some]
+            ends = max([ends, *(seconds for seconds in left if seconds <= self._order.wait_seconds)])
+        return ends
+
+    def _wait(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := ends_at - time.monotonic()) > 0:
+            self._stop.wait(min(left, LONGEST_STEP_SECONDS))
+
+    def _concluded(self, some: Sequence[Erasure]) -> Iterator[Outcome]:
+        held = self._wiper.held()
+        for one in some:
+            if one.owner in held:
+                yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.owner].line)
+        free = [one for one in some if one.owner not in held]
+        kept = self._left(free) | self._wiper.kept
+        clean = [one.id for one in free if one.id not in kept]
+        write(self._parts.catalog, partial(conclude, ids=clean), stop=self._stop)
+        now = read(self._parts.catalog, partial(erasures, ids=clean), stop=self._stop)
+        for one in free:
+            if one.id in kept:
+                yield Outcome(subject=str(one.id), fate=Fate.LOCKED, detail=kept[one.id])
+            elif now[one.id].erased_at is not None:
+                yield Outcome(subject=str(one.id), fate=Fate.ERASED, blobs=now[one.id].blobs, bytes=now[one.id].bytes)
+            else:
+                detail = (
+                    f"somebody may still put to it until {one.settles_at:%Y-%m-%d %H:%M:%S}: run the same after that"
+                )
+                yield Outcome(subject=str(one.id), fate=Fate.WAITING, detail=detail)
+
+    def _left(self, free: Sequence[Erasure]) -> dict[UUID, str]:
+        """Why something is left of these: what came since is deleted first."""
+        again = self._there(free)
+        if not again:
+            return {}
+        refused = self._wiper.wipe(again)
+        return {one.id: refused.get(one.id, "it is put again and again") for one in self._there(again)}
+
+    def _there(self, erasing: Sequence[Erasure]) -> list[Erasure]:
+        found = self._wiper.look((one.id, Notes.read(one.notes)) for one in erasing)
+        return [one for one in erasing if one.id in found]

@@ -1,0 +1,96 @@
+"""Which images an erasure is about, page by page: their ids, those that are being erased already, and their tombstones."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from imgctl.keys import FIRST
+from imgctl.model import Image
+from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.rows import BadId, Chosen, pages, read_ids
+from imgctl.ops.signed import read_signed
+from imgctl.store.catalog.erased import Erasure, erasures, page
+from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
+
+T = TypeVar("T")
+
+Named = tuple[UUID, bytes | None]
+"""An image, and its owner as a receipt has him."""
+
+
+class Subject:
+    """The images of one order; lines of its file that name no id are added to `bad`."""
+
+    def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal) -> None:
+        self.bad: list[BadId] = []
+        self._parts = parts
+        self._order = order
+        self._stop = stop
+        self._owner = order.owner(order.user_id) if order.user_id is not None else None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a list of ids, and not all of a user or all that is unfinished."""
+        return self._order.user_id is None and not self._order.unfinished
+
+    def named(self) -> Iterator[list[Named]]:
+        """What is to be erased from now on, in chunks."""
+        if self.is_named:
+            yield from self._chunks()
+        elif self._order.user_id is not None:
+            chosen = Chosen(scope=Scope(user_id=self._order.user_id))
+            for some in pages(self._parts.catalog, chosen, stop=self._stop):
+                yield [(image.id, None) for image in some]
+
+    def holds(self, image: Image) -> bool:
+        """Whether a row is the user's, or named one by one: a file of ids is not held in memory to tell."""
+        return image.user_id == self._order.user_id or image.id in self._order.ids
+
+    def erasing(self) -> Iterator[list[Erasure]]:
+        """Those that are being erased."""
+        return self._erasures(erasing=True)
+
+    def done(self) -> Iterator[list[Erasure]]:
+        """Those that were erased, by this run or before."""
+        return self._erasures(erasing=False)
+
+    def _erasures(self, *, erasing: bool) -> Iterator[list[Erasure]]:
+        if self.is_named:
+            for some in self._chunks():
+                found = self._read(partial(erasures, ids=[image_id for image_id, _ in some]))
+                if mine := [one for one in found.values() if (one.erased_at is None) is erasing]:
+                    yield sorted(mine, key=lambda one: one.id)
+            return
+        after = FIRST
+        while not self._stop.is_set():
+            query = partial(page, owner=self._owner, erasing=erasing, after=after)
+            if not (several := self._read(query)):
+                return
+            yield several
+            after = several[-1].id
+
+    def _chunks(self) -> Iterator[list[Named]]:
+        every = self._ids()
+        while not self._stop.is_set() and (some := list(islice(every, PAGE_ROWS))):
+            yield list(dict(some).items())
+
+    def _ids(self) -> Iterator[Named]:
+        self.bad.clear()
+        for image_id in self._order.ids:
+            yield image_id, None
+        if self._order.ids_from is not None:
+            for _, image_id in read_ids(self._order.ids_from, self.bad):
+                yield image_id, None
+        for file in self._order.receipts:
+            for record in read_signed(file, self._order.secret):
+                if record.get("type") == "erased":
+                    yield UUID(str(record["id"])), bytes.fromhex(str(record["owner"]))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        return read(self._parts.catalog, query, stop=self._stop)

@@ -1,0 +1,149 @@
+"""What an erasure would delete, shown before it does: rows, blobs by class, old versions, leftovers, trash, fees, links."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from imgctl.keys import ORIGINAL, TRASH, own_key
+from imgctl.model import Sized
+from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.erase.subject import Subject
+from imgctl.ops.erase.wipe import Wiper
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read
+from imgctl.ops.row_blobs import keys_of
+from imgctl.ops.spend import Terms
+from imgctl.ops.support.links import cdn_url
+from imgctl.ops.tally import Totals
+from imgctl.pricing.costs import Operation, left_early, request_cost
+from imgctl.pricing.estimate import Estimate, estimated
+from imgctl.pricing.prices import STANDARD
+from imgctl.store.blobs.base import UNKNOWN, Remnant
+from imgctl.store.catalog.holds import LegalHold, held_among
+from imgctl.store.catalog.lookups import by_ids
+
+# Deleted blobs are looked for before and after.
+LOOKS = 2
+DAY_SECONDS = 86400
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Survey:
+    """Images by state, blobs by class, and what else there is; `held` are the users that refuse, with their holds."""
+
+    images: int = 0
+    erasing: int = 0
+    urls: int = 0
+    stems: int = 0
+    markers: int = 0
+    unfinished_uploads: int = 0
+    classes: Totals[str] = field(default_factory=Totals)
+    old_versions: Totals[str] = field(default_factory=Totals)
+    leftovers: Totals[str] = field(default_factory=Totals)
+    trash: Totals[str] = field(default_factory=Totals)
+    held: dict[UUID, LegalHold] = field(default_factory=dict)
+    ages: Totals[tuple[str, int]] = field(default_factory=Totals)
+
+    @property
+    def whole(self) -> Sized:
+        """Everything that would be deleted, versions and trash too."""
+        return self.classes.whole + self.old_versions.whole + self.trash.whole
+
+    def estimate(self, who: Terms) -> Estimate:
+        """What it costs once: leaving classes early, and the requests to look; deletions are free."""
+        parts = ((name, age, sized) for (name, age), sized in self.ages.items() if name in who.card.classes)
+        lists = request_cost(who.card, STANDARD, Operation.LIST, LOOKS * self.stems)
+        return estimated(who.card, [line for line in (*left_early(who.card, parts), lists) if line.quantity])
+
+    def add(self, remnants: Iterable[Remnant], named: Sequence[str], at: datetime) -> None:
+        """Count what the store has of one image."""
+        for one in remnants:
+            if one.is_marker:
+                self.markers += 1
+            elif one.upload_id is not None:
+                self.unfinished_uploads += 1
+            else:
+                self._add_blob(one, named, at)
+
+    def _add_blob(self, one: Remnant, named: Sequence[str], at: datetime) -> None:
+        storage_class = STANDARD if one.storage_class == UNKNOWN else one.storage_class
+        if one.key.startswith(TRASH):
+            self.trash.add(storage_class, one.size)
+        elif one.is_current:
+            self.classes.add(storage_class, one.size)
+            if one.key not in named:
+                self.leftovers.add(storage_class, one.size)
+        else:
+            self.old_versions.add(storage_class, one.size)
+        self.ages.add((storage_class, int((at - one.modified_at).total_seconds() // DAY_SECONDS)), one.size)
+
+
+def survey(parts: Parts, order: EraseOrder, *, stop: StopSignal, tell_url: Callable[[str], None]) -> Survey:
+    """Look at everything that an order would delete; `tell_url` hears of each link that a CDN may have served."""
+    look = _Look(parts, order, stop=stop, tell_url=tell_url)
+    look.rows()
+    look.erasing()
+    look.elsewhere()
+    return look.found
+
+
+class _Look:
+    def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal, tell_url: Callable[[str], None]) -> None:
+        self.found = Survey()
+        self._parts = parts
+        self._stop = stop
+        self._tell_url = tell_url
+        self._subject = Subject(parts, order, stop=stop)
+        self._wiper = Wiper(parts, order, stop=stop)
+        self._at = datetime.now(UTC)
+
+    def rows(self) -> None:
+        """Images that still have their rows, and those that a list names without one."""
+        for some in self._subject.named():
+            images = self._read(partial(by_ids, ids=[image_id for image_id, _ in some]))
+            self.found.images += len(images)
+            self.found.held |= self._read(partial(held_among, users={one.user_id for one in images.values()}))
+            keys = {one: tuple(keys_of(images[one])) if one in images else () for one, _ in some}
+            self._look(keys, {one.id: one.recipe for one in images.values()})
+
+    def erasing(self) -> None:
+        """Images that an earlier run left half erased."""
+        for some in self._subject.erasing():
+            self.found.erasing += len(some)
+            if not self._subject.is_named:
+                self._look({one.id: Notes.read(one.notes).named for one in some}, {})
+
+    def elsewhere(self) -> None:
+        """What the trash and unfinished uploads hold of the images; of a list only as far as it can be told."""
+        for some in self._wiper.elsewhere():
+            for image in self._read(partial(by_ids, ids=some)).values():
+                if self._subject.holds(image):
+                    self.found.add(some[image.id], (), self._at)
+
+    def _look(self, named: Mapping[UUID, tuple[str, ...]], recipes: Mapping[UUID, str | None]) -> None:
+        store = self._parts.settings.store
+        seen = self._wiper.look((one, Notes(named=keys)) for one, keys in named.items())
+        self.found.stems += len(named) * len({store.originals_prefix, store.variants_prefix})
+        for image_id, keys in named.items():
+            self.found.add(seen.get(image_id, ()), keys, self._at)
+            for url in _urls(self._parts, keys, recipes.get(image_id)):
+                self.found.urls += 1
+                self._tell_url(url)
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        return read(self._parts.catalog, query, stop=self._stop)
+
+
+def _urls(parts: Parts, keys: Sequence[str], recipe: str | None) -> list[str]:
+    """The links of a row's variants, as they were given out and without their version."""
+    base, store = parts.settings.links.cdn, parts.settings.store
+    own = [own_key(key, originals=store.originals_prefix, variants=store.variants_prefix) for key in keys]
+    variants = [key for key, found in zip(keys, own, strict=True) if found is not None and found.role != ORIGINAL]
+    return [cdn_url(base, key, one) for key in variants for one in dict.fromkeys((recipe, None))] if base else []

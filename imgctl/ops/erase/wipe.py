@@ -1,0 +1,102 @@
+"""Deleting all that the store has of images that are being erased: their blobs, versions, trash and unfinished uploads."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from uuid import UUID
+
+from imgctl.errors import StoreUnsupported
+from imgctl.keys import TRASH, named_image
+from imgctl.ops.erase.order import EraseOrder, Notes
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read, write
+from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import Remnant
+from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
+from imgctl.store.catalog.holds import LegalHold, in_force
+
+# A directory is read once for as many images.
+LOOK = 64
+PAGE = 1000
+
+Everything = dict[UUID, list[Remnant]]
+
+
+class Wiper:
+    """Looks for what is left of images, and deletes it.
+
+    `kept` is why the store keeps something of an image in the trash; `untold` why unfinished uploads are not known.
+    """
+
+    def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal) -> None:
+        self.kept: dict[UUID, str] = {}
+        self.untold = ""
+        self._parts = parts
+        self._order = order
+        self._stop = stop
+        self._prefixes = (parts.settings.store.originals_prefix, parts.settings.store.variants_prefix)
+
+    def look(self, images: Iterable[tuple[UUID, Notes]]) -> Everything:
+        """All that the store has under the names of these images, but for trash and unfinished uploads."""
+        every = [(image_id, notes.stems(image_id, self._prefixes)) for image_id, notes in images]
+        chunks = [every[at : at + LOOK] for at in range(0, len(every), LOOK)]
+        found: Everything = {}
+        with thread_pool(self._order.concurrency, name="erase") as threads:
+            for some in threads.map(self._look, chunks):
+                for one in some:
+                    image_id = named_image(one.key)
+                    if image_id is not None:
+                        found.setdefault(image_id, []).append(one)
+        return found
+
+    def wipe(self, erasing: Sequence[Erasure]) -> dict[UUID, str]:
+        """Delete what the store has of these; returns why something was refused."""
+        return self._purge(erasing, self.look((one.id, Notes.read(one.notes)) for one in erasing))
+
+    def sweep(self) -> None:
+        """Delete what the trash and unfinished uploads hold of any image that is being erased."""
+        self.kept = {}
+        for found in self.elsewhere():
+            known = read(self._parts.catalog, partial(erasures, ids=found), stop=self._stop)
+            some = self.unheld([one for one in known.values() if one.erased_at is None])
+            self.kept |= self._purge(some, {one.id: found[one.id] for one in some})
+
+    def elsewhere(self) -> Iterator[Everything]:
+        """The trash and the unfinished uploads, of whatever images, in pages."""
+        left = chain(self._parts.store.remnants([TRASH]), self._uploads())
+        while not self._stop.is_set() and (some := list(islice(left, PAGE))):
+            found: Everything = {}
+            for one in some:
+                if (image_id := named_image(one.key)) is not None:
+                    found.setdefault(image_id, []).append(one)
+            if found:
+                yield found
+
+    def unheld(self, erasing: Sequence[Erasure]) -> list[Erasure]:
+        """Those whose owners nobody has held since."""
+        held = self.held()
+        return [one for one in erasing if one.owner not in held]
+
+    def held(self) -> dict[bytes, LegalHold]:
+        """The holds in force, by what stands for their users."""
+        found = read(self._parts.catalog, in_force, stop=self._stop)
+        return {self._order.owner(one.user_id): one for one in reversed(found)}
+
+    def _look(self, some: Sequence[tuple[UUID, set[str]]]) -> list[Remnant]:
+        return list(self._parts.store.remnants(sorted({stem for _, stems in some for stem in stems})))
+
+    def _uploads(self) -> Iterator[Remnant]:
+        try:
+            yield from self._parts.store.uploads()
+        except StoreUnsupported as error:
+            self.untold = error.line
+
+    def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
+        """Note what was found, then delete it: so that a kill neither loses nor doubles a count."""
+        notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in erasing if one.id in found}
+        if not notes:
+            return {}
+        noted = [Found(id=one, notes=now.text, blobs=now.blobs, bytes=now.bytes) for one, now in notes.items()]
+        write(self._parts.catalog, partial(note_found, found=noted), stop=self._stop)
+        refused = self._parts.store.purge([one for image_id in notes for one in found[image_id]])
+        return {image_id: error.line for one, error in refused if (image_id := named_image(one.key)) is not None}

@@ -1,0 +1,145 @@
+"""All that a bucket keeps under a key (versions, delete markers, parts of uploads), and deleting it for good."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import cast
+
+from imgctl.errors import BlobMissing, StoreDenied, StoreError
+from imgctl.store.blobs.base import Remnant
+from imgctl.store.blobs.s3_blobs import pages_of
+from imgctl.store.blobs.s3_bucket import Bucket
+
+# The most that one DeleteObjects names (S3 API Reference).
+BATCH = 1000
+_LOCKED = ("AccessDenied", "InvalidRequest", "MethodNotAllowed")
+
+Answer = Mapping[str, object]
+Listed = list[dict[str, object]]
+
+
+def blobs_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
+    """The objects of a bucket that keeps no versions."""
+    for page in pages_of(bucket, prefix=stem):
+        classes = page.classes or ("STANDARD",) * len(page.keys)
+        for key, size, at, storage_class in zip(page.keys, page.sizes, page.times, classes, strict=True):
+            yield Remnant(key=key, size=size, modified_at=at, storage_class=storage_class)
+
+
+def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
+    """Every version and delete marker, current or not."""
+    marks = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
+    for answer in _paged(bucket, bucket.client.list_object_versions, marks, Prefix=bucket.prefix + stem):
+        for name in ("Versions", "DeleteMarkers"):
+            for one in cast("Listed", answer.get(name, [])):
+                yield Remnant(
+                    key=_below(bucket, one),
+                    size=cast("int", one.get("Size", 0)),
+                    modified_at=cast("datetime", one["LastModified"]),
+                    storage_class=str(one.get("StorageClass") or "STANDARD"),
+                    version_id=str(one["VersionId"]),
+                    is_current=bool(one.get("IsLatest")),
+                    is_marker=name == "DeleteMarkers",
+                )
+
+
+def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
+    """Uploads in parts that are neither completed nor aborted."""
+    marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
+    for answer in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
+        for one in cast("Listed", answer.get("Uploads", [])):
+            yield Remnant(
+                key=_below(bucket, one),
+                size=0,
+                modified_at=cast("datetime", one["Initiated"]),
+                upload_id=str(one["UploadId"]),
+                is_current=False,
+            )
+
+
+def purge(bucket: Bucket, remnants: Iterable[Remnant], *, at_once: bool) -> Iterator[tuple[Remnant, StoreError]]:
+    """Delete versions (a thousand a request, or one where a server takes no lists) and abort uploads; yields refusals."""
+    left = iter(remnants)
+    while some := list(islice(left, BATCH)):
+        for one in some:
+            if one.upload_id is not None:
+                yield from _alone(bucket, one)
+        objects = [one for one in some if one.upload_id is None]
+        if at_once and objects:
+            yield from _together(bucket, objects)
+        else:
+            for one in objects:
+                yield from _alone(bucket, one)
+
+
+def _together(bucket: Bucket, some: list[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+    wanted = [{"Key": bucket.prefix + one.key, **_version(one)} for one in some]
+    delete = {"Objects": wanted, "Quiet": True}
+    answer = cast("Answer", bucket.call("", bucket.client.delete_objects, Bucket=bucket.name, Delete=delete))
+    errors = cast("Listed", answer.get("Errors", []))
+    refused = {(error.get("Key"), error.get("VersionId")): error for error in errors}
+    for one in some if refused else ():
+        name = bucket.prefix + one.key
+        error = refused.get((name, one.version_id)) or refused.get((name, None))
+        if error is not None and error.get("Code") not in ("NoSuchKey", "NoSuchVersion"):
+            yield one, _refusal(bucket, one, f"{error.get('Code')}: {error.get('Message')}")
+
+
+def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]:
+    client = bucket.client
+    try:
+        if one.upload_id is not None:
+            bucket.ask(client.abort_multipart_upload, one.key, UploadId=one.upload_id)
+        else:
+            bucket.ask(client.delete_object, one.key, **_version(one))
+    except BlobMissing:
+        return
+    except StoreDenied as error:
+        yield one, _refusal(bucket, one, error.message)
+
+
+def _refusal(bucket: Bucket, one: Remnant, why: str) -> StoreError:
+    """What keeps a version from being deleted, as HEAD tells it: a legal hold, a retention, or what the server said."""
+    try:
+        found = cast("Answer", bucket.ask(bucket.client.head_object, one.key, **_version(one)))
+    except StoreError:
+        found = {}
+    until, mode = found.get("ObjectLockRetainUntilDate"), found.get("ObjectLockMode")
+    if found.get("ObjectLockLegalHoldStatus") == "ON":
+        return StoreDenied(f"{one.name} is under legal hold", hint="aws s3api put-object-legal-hold lifts it")
+    if until is not None:
+        hint = "it can be deleted then; GOVERNANCE may be bypassed by whoever has that right"
+        return StoreDenied(f"{one.name} is locked until {until:%Y-%m-%d %H:%M} ({mode})", hint=hint)
+    return StoreDenied(f"{one.name} was not deleted: {why}", hint="check the bucket's policy and its Object Lock")
+
+
+def legal_hold(bucket: Bucket, one: Remnant, *, on: bool) -> None:
+    """Put a version under legal hold, or lift it."""
+    hold = {"Status": "ON" if on else "OFF"}
+    bucket.ask(bucket.client.put_object_legal_hold, one.key, LegalHold=hold, **_version(one))
+
+
+def _version(one: Remnant) -> dict[str, object]:
+    return {} if one.version_id is None else {"VersionId": one.version_id}
+
+
+def _below(bucket: Bucket, one: Mapping[str, object]) -> str:
+    return str(one["Key"])[len(bucket.prefix) :]
+
+
+def _paged(
+    bucket: Bucket, request: Callable[..., object], marks: Mapping[str, str], **wanted: object
+) -> Iterator[Answer]:
+    """The pages of a listing that goes on by two marks; StoreError where the server does not move on."""
+    start: dict[str, object] = {}
+    while True:
+        answer = cast("Answer", bucket.call("", request, Bucket=bucket.name, **wanted, **start))
+        yield answer
+        if not answer.get("IsTruncated"):
+            return
+        onward: dict[str, object] = {mark: answer[name] for mark, name in marks.items() if answer.get(name)}
+        if not onward or onward == start:
+            raise StoreError(
+                "the store's listing says there is more, and does not go on", hint="list with another tool to see why"
+            )
+        start = onward

@@ -1,0 +1,78 @@
+"""Users whose images nobody may delete: since when, why, and who said so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, FromClause, Row, Select, insert, select, update
+
+from imgctl.store.catalog import batch
+from imgctl.store.catalog.schema import holds, now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalHold:
+    """A hold on all images of a user, in force until it is released; `object_lock` when the store holds the blobs, too."""
+
+    id: UUID
+    user_id: UUID
+    held_at: datetime
+    held_by: str
+    reason: str
+    object_lock: bool
+    released_at: datetime | None
+    released_by: str | None
+
+    @property
+    def line(self) -> str:
+        """Who, since when and why, for people."""
+        return f"held since {self.held_at:%Y-%m-%d} by {self.held_by}: {self.reason}"
+
+
+_COLUMNS = tuple(holds.c[field.name] for field in fields(LegalHold))
+_IN_FORCE = holds.c.released_at.is_(None)
+
+
+def hold(connection: Connection, hold_id: UUID, user_id: UUID, *, reason: str, by: str) -> None:
+    """Hold a user's images from now on."""
+    connection.execute(insert(holds).values(id=hold_id, user_id=user_id, reason=reason, held_by=by))
+
+
+def note_object_lock(connection: Connection, hold_id: UUID) -> None:
+    """Note that the store is about to hold the blobs, too."""
+    connection.execute(update(holds).where(holds.c.id == hold_id).values(object_lock=True))
+
+
+def release(connection: Connection, hold_id: UUID, *, by: str) -> None:
+    """End a hold that is in force."""
+    ended = update(holds).where(holds.c.id == hold_id, _IN_FORCE)
+    connection.execute(ended.values(released_at=now(), released_by=by))
+
+
+def in_force(connection: Connection, user_id: UUID | None = None) -> list[LegalHold]:
+    """The holds in force, the oldest first: on one user, or on all."""
+    query = select(*_COLUMNS).where(_IN_FORCE).order_by(holds.c.held_at, holds.c.id)
+    rows = connection.execute(query if user_id is None else query.where(holds.c.user_id == user_id))
+    return [_hold(row) for row in rows]
+
+
+def of_user(connection: Connection, user_id: UUID) -> list[LegalHold]:
+    """All holds that ever were on a user, the oldest first."""
+    query = select(*_COLUMNS).where(holds.c.user_id == user_id).order_by(holds.c.held_at, holds.c.id)
+    return [_hold(row) for row in connection.execute(query)]
+
+
+def held_among(connection: Connection, users: Iterable[UUID]) -> dict[UUID, LegalHold]:
+    """The oldest hold in force on each of these users that is held; one statement for any number."""
+    found = batch.run(connection, _held_among, batch.Ref, batch.refs(set(users)))
+    holds_found = [_hold(row) for row in found]
+    return {one.user_id: one for one in sorted(holds_found, key=lambda one: one.held_at, reverse=True)}
+
+
+def _held_among(rows: FromClause) -> Select[*tuple[object, ...]]:
+    return select(*_COLUMNS).where(holds.c.user_id == rows.c.id, _IN_FORCE)
+
+
+def _hold(row: Row[*tuple[object, ...]]) -> LegalHold:
+    return LegalHold(**row._asdict())
