@@ -1,6 +1,5 @@
-"""What surrounds each command: a monitor that is told of it, its metrics, and its row in `operations`."""
+"""What surrounds each command: a monitor that is told of it, its metrics, its trace, and its row in `operations`."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
@@ -9,13 +8,13 @@ from uuid import UUID
 
 import click
 
-from imgctl import __version__
 from imgctl.cli.main import ReaderLeft
+from imgctl.cli.measured import measured
 from imgctl.cli.options import Options, typed_name
-from imgctl.config.settings import MetricsSettings, Settings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ExitCode, ImgctlError
 from imgctl.ops.operations import MORE, MOST_TYPED, Recording, current
-from imgctl.run.metrics import ENDED, EXIT_CODE, INFO, RUNNING, STARTED, SUCCEEDED, Meter
+from imgctl.run.metrics import Meter
 
 
 @dataclass(slots=True)
@@ -35,8 +34,8 @@ def watched(settings: Settings, told: Told, operation: Recording | None) -> Iter
         try:
             if settings.notify.ping_url:
                 stack.enter_context(_pinged(settings.notify.ping_url, told))
-            if settings.metrics.port or settings.metrics.textfile:
-                stack.enter_context(_measured(settings.metrics, told))
+            if settings.metrics.port or settings.metrics.textfile or settings.otel.enabled:
+                told.meter = stack.enter_context(measured(settings, command_name(), lambda: told.exit_code))
             if operation is not None:
                 stack.enter_context(_recorded(operation, told))
             yield
@@ -122,31 +121,3 @@ def _text(told: Told) -> str:
     line = f"imgctl: {told.error}" if told.error else ""
     summary = json.dumps(told.summary, ensure_ascii=False, default=as_json) if told.summary else ""
     return "\n".join(filter(None, (line, summary)))
-
-
-@contextmanager
-def _measured(settings: MetricsSettings, told: Told) -> Iterator[None]:
-    try:
-        from imgctl.run.prometheus import Port, Prometheus, TextFile
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[metrics]'") from error
-    sink = Prometheus()
-    meter = told.meter = Meter((sink,), command_name())
-    command = meter.command
-    meter.set(INFO, 1, __version__)
-    meter.set(RUNNING, 1, command)
-    meter.set(STARTED, time.time(), command)
-    with ExitStack() as stack:
-        if settings.port:
-            stack.callback(Port(sink, host=settings.host, port=settings.port).close)
-        if settings.textfile:
-            path = Path(settings.textfile.replace("{command}", command.replace(" ", "-"))).expanduser()
-            stack.callback(TextFile(sink, path, command=command).close)
-        try:
-            yield
-        finally:
-            meter.set(RUNNING, 0, command)
-            meter.set(ENDED, time.time(), command)
-            meter.set(EXIT_CODE, told.exit_code, command)
-            if told.exit_code == ExitCode.DONE:
-                meter.set(SUCCEEDED, time.time(), command)

@@ -315,6 +315,16 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtelSettings:
+    """Traces and metrics by OpenTelemetry; where to, the OTEL_… variables say."""
+
+    enabled: bool = setting(default=False, doc="send traces and metrics by OTLP over HTTP, as the OTEL_… variables say")
+    sample: float = setting(
+        0.01, "which share of images and requests is traced; failures and commands always are", least=0, most=1
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """Where the log goes; all processes share one rotating file."""
 
@@ -340,6 +350,7 @@ class Settings:
     serve: ServeSettings = ServeSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
+    otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     file: Path | None = None

@@ -22,6 +22,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import in_store, sha256_of
 from imgctl.ops.sources.base import STREAM_ABOVE
 from imgctl.ops.upload.prepare import held_bytes
+from imgctl.run import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.catalog.lookups import by_id
@@ -87,11 +88,18 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
     row = new_row(new_id(datetime.now(UTC)), sent.user_id, content, prefix=parts.settings.store.originals_prefix)
     with budget.hold(COPIES * held_bytes(spool.size)):
         body = _body(spool)
+        began = trace.clock()
         promised = _promise(parts, row)
+        trace.note("promise", began)
         if promised.status is not Status.UPLOADING:
             return Taken(image=owned(parts, promised.id), created=False)
+        began = trace.clock()
         put_original(parts.store, as_promised(row, promised), body)
-    return _confirmed(parts, promised.id)
+        trace.note("put", began)
+    began = trace.clock()
+    taken = _confirmed(parts, promised.id)
+    trace.note("confirm", began)
+    return taken
 
 
 def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:

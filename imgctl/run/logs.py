@@ -10,6 +10,7 @@ from pathlib import Path
 from imgctl.config.settings import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.progress import say
+from imgctl.run.trace import trace_id
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NAME = "imgctl"
@@ -47,7 +48,11 @@ _RULES = (
 
 
 class PlainFormatter(logging.Formatter):
-    """A line for people: time in UTC, level, process, logger, message; the traceback follows."""
+    """A line for people: time in UTC, level, process, logger, message; the traceback follows, then what it belongs to."""
+
+    def __init__(self, wording: str | None = None, *, traces: bool = True) -> None:
+        super().__init__(wording)
+        self._traces = traces
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """ISO 8601 in UTC, to the millisecond."""
@@ -55,11 +60,12 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text, redacted as a whole: a secret may be split over message and arguments."""
-        return redact(super().format(record))
+        line = redact(super().format(record))
+        return f"{line} trace={trace}" if self._traces and (trace := trace_id()) else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, pid, exception, and what `extra` brought."""
+    """One JSON object a line: time, level, logger, message, pid, trace_id, exception, and what `extra` brought."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON; every text in it is redacted before it is quoted."""
@@ -70,6 +76,8 @@ class JsonFormatter(logging.Formatter):
             "message": redact(record.getMessage()),
             "pid": record.process,
         }
+        if trace := trace_id():
+            line["trace_id"] = trace
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in line}
@@ -140,7 +148,7 @@ def _stderr(verbosity: int) -> logging.Handler:
     if verbosity == 0:
         # What ends a command is said by the command, in one line.
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
-    handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s", traces=False))
     return handler
 
 

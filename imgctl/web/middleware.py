@@ -3,12 +3,17 @@
 import asyncio
 import logging
 import os
+import re
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from uuid import UUID
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imgctl.run import trace
 from imgctl.web.auth import is_loopback
 from imgctl.web.problem import Refusal, problem
 from imgctl.web.state import AppState
@@ -17,6 +22,8 @@ ACCESS = logging.getLogger("imgctl.access")
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID_LENGTH = 64
+# W3C Trace Context, version 00.
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _HEADERS = {
     b"content-security-policy": NOTHING.encode(),
     b"x-content-type-options": b"nosniff",
@@ -42,10 +49,11 @@ class Middleware:
         is_head = scope["method"] == "HEAD"
         asked = {**scope, "method": "GET"} if is_head else scope
         self._state.metrics.begun()
-        try:
-            await self._guarded(asked, request.ended if is_head else receive, request)
-        finally:
-            self._log({**asked, "method": scope["method"]}, request)
+        with _traced(asked, request):
+            try:
+                await self._guarded(asked, request.ended if is_head else receive, request)
+            finally:
+                self._log({**asked, "method": scope["method"]}, request)
 
     async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
         host = Request(scope).headers.get("host", "")
@@ -79,6 +87,38 @@ class Middleware:
                     "caller": scope.get("state", {}).get("caller", "-"),
                     "request": answering.name,
                 },
+            )
+
+
+@contextmanager
+def _traced(scope: Scope, answering: "_Answering") -> Iterator[None]:
+    """The span of a request, with the steps noted below it; its trace is the caller's, where that sends one."""
+    began = trace.clock() if scope["path"] not in QUIET else 0
+    if not began:
+        yield
+        return
+    parent = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+    of_caller = _TRACEPARENT.fullmatch(parent)
+    name = UUID(of_caller[1] if of_caller else os.urandom(16).hex())
+    with trace.within(name.hex) as noted:
+        try:
+            yield
+        finally:
+            # Its pattern, which the router found, not its path with ids.
+            route, status = getattr(scope.get("route"), "path", "") or "-", answering.status
+            about = {"http.request.method": scope["method"], "http.route": route, "http.response.status_code": status}
+            trace.record(
+                trace.Span(
+                    name=f"{scope['method']} {route}",
+                    trace=name,
+                    began=began,
+                    ended=trace.clock(),
+                    parent=parent if of_caller else "",
+                    stages=tuple(noted.stages),
+                    about={**about, "imgctl.request": answering.name},
+                    error=f"answered {status}" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "",
+                    server=True,
+                )
             )
 
 

@@ -144,8 +144,20 @@ def _serve_child(
     with Stop() as stop:
         # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with open_parts(settings, connections=CONNECTIONS) as parts:
+        with _tracing(settings), open_parts(settings, connections=CONNECTIONS) as parts:
             _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=listening.send)
+
+
+@contextmanager
+def _tracing(settings: Settings) -> Iterator[None]:
+    """Trace this process's requests, where the settings ask for it."""
+    if not settings.otel.enabled:
+        yield
+        return
+    from imgctl.run.otel import tracing
+
+    with tracing(settings.otel):
+        yield
 
 
 async def _run(

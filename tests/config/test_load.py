@@ -24,6 +24,7 @@ OTHER_TEXTS: dict[str, Plain] = {
     "links.cdn": "https://images.example.org",
     "notify.webhook_url": "https://app.example.org/hook",
     "notify.ping_url": "https://hc-ping.com/some-uuid",
+    "otel.sample": 0.5,
     "serve.tokens": (f"phone:read+write:*:{'0' * 64}",),
     "variants.background": "#000000",
     "variants.keep": ("copyright",),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from imgctl.config.settings import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.logs import JsonFormatter, PlainFormatter, configure, redact
+from imgctl.run.trace import within
 from tests.run.programs import ROOT
 
 LINES = 500
@@ -186,3 +187,14 @@ def test_a_key_id_never_survives(key_id: str, before: str, after: str) -> None:
 )
 def test_harmless_text_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_lines_of_an_image_name_its_trace_and_others_none(json_lines: bool) -> None:
+    formatter = JsonFormatter() if json_lines else PlainFormatter()
+    record = logging.makeLogRecord({"msg": "slow", "levelname": "INFO"})
+    with within("0190b2b40000700080000000000000ab"):
+        inside = formatter.format(record)
+
+    assert "0190b2b40000700080000000000000ab" in inside
+    assert "trace" not in formatter.format(record)

@@ -10,6 +10,7 @@ batch, so batches grow with the load and no timer is needed. As many puts as end
 again, are promised ahead: on a slow disk or a distant database too no put waits for a commit.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Condition, Event, Lock
@@ -23,6 +24,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
+from imgctl.run import trace
 from imgctl.run.limits import Idleness
 from imgctl.run.pool import cores
 from imgctl.run.window import ByteBudget
@@ -178,8 +180,11 @@ class Ingest(Generic[S]):
 
     def _offer(self, item: Prepared[S] | FileOutcome) -> bool:
         """Take what a reader made; blocks while a batch waits. False once nothing is wanted."""
-        if isinstance(item, Prepared) and not self._order.dry_run:
-            self.bucket.begin()
+        if isinstance(item, Prepared):
+            if now := trace.clock():
+                item.note("read", now - int((time.monotonic() - item.started) * 1e9))
+            if not self._order.dry_run:
+                self.bucket.begin()
         with self._room:
             self._room.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
@@ -264,7 +269,12 @@ class Ingest(Generic[S]):
             self._room.notify_all()
         if prepared and not self._order.dry_run:
             self.bucket.result()
+        began = trace.clock()
         promised, erased = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
+        if began:
+            for stage, some in (("promise", prepared), ("confirm", arrived)):
+                for one in some:
+                    one.note(stage, began)
         with self._room:
             self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
         if prepared and starved and not self._order.readers and self._reader_helps(held // len(prepared)):

@@ -13,6 +13,7 @@ from imgctl.model import NewImage, Promised
 from imgctl.ops.ingest.describe import Description
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.spool import Spool
+from imgctl.run import trace
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
@@ -39,6 +40,8 @@ class StoredBlob:
     etag: str
 
 
+# What is there already is looked up, by the million perhaps, and goes through nothing.
+_TRACED = (Fate.UPLOADED, Fate.FAILED)
 _LONGEST_NAME = 255
 _LONGEST_EXTENSION = 16
 
@@ -62,6 +65,12 @@ class Prepared(Generic[S]):
     date_unlikely: bool = False
     said: Description | None = None
     spool: Spool | None = None
+    stages: tuple[trace.Stage, ...] = ()
+
+    def note(self, stage: str, began: int) -> None:
+        """Note a stage that ends now and began then, by `trace.clock`; nothing in a run that is not traced."""
+        if began:
+            self.stages += (trace.Stage(stage, began, trace.clock()),)
 
     def let_go(self) -> None:
         """Drop its bytes, which are needed no more."""
@@ -74,6 +83,8 @@ class Prepared(Generic[S]):
         self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "", *, image: UUID | None = None
     ) -> FileOutcome:
         """What became of it."""
+        if self.stages and fate in _TRACED and reason is not Reason.NOT_TRIED:
+            self._trace(fate, reason, detail, image)
         return FileOutcome(
             path=self.path,
             fate=fate,
@@ -84,6 +95,19 @@ class Prepared(Generic[S]):
             bytes=self.row.bytes,
             seconds=time.monotonic() - self.started,
             date_unlikely=self.date_unlikely,
+        )
+
+    def _trace(self, fate: Fate, reason: Reason, detail: str, image: UUID | None) -> None:
+        about: dict[str, str | int | float] = {"imgctl.fate": fate, "imgctl.bytes": self.row.bytes}
+        if image is not None:
+            about["imgctl.image.id"] = str(image)
+        if fate is Fate.FAILED:
+            about |= {"imgctl.reason": reason, "imgctl.path": self.path.encode(errors="backslashreplace").decode()}
+        began, error = self.stages[0].began, detail if fate is Fate.FAILED else ""
+        trace.record(
+            trace.Span(
+                name="file", trace=image, began=began, ended=trace.clock(), stages=self.stages, about=about, error=error
+            )
         )
 
     def failed(self, error: Exception, *, image: UUID) -> FileOutcome:

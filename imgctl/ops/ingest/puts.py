@@ -12,6 +12,7 @@ from imgctl.errors import StoreDenied, StoreError
 from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, AdaptiveConcurrency
 from imgctl.ops.ingest.original import Prepared, S, put_original
 from imgctl.ops.retry import StopSignal
+from imgctl.run import trace
 from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
@@ -113,6 +114,7 @@ class Putters(Generic[S]):
             self._stop.wait(self._rate.reserve(prepared.row.bytes))
         if self._given_up or self._stop.is_set():
             return NotTried("the run ended before")
+        began = trace.clock()
         try:
             put_original(self._store, prepared.row, prepared.body)
         except (StoreError, OSError) as error:
@@ -120,6 +122,8 @@ class Putters(Generic[S]):
         except Exception as error:
             # A thread that died silently would lose its file.
             return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
+        finally:
+            prepared.note("put", began)
         return None
 
     def _add_thread(self) -> None:

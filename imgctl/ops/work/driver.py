@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -17,8 +18,8 @@ from imgctl.errors import ImgctlError
 from imgctl.ops.retry import write
 from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
-from imgctl.ops.work.order import Job, Outcome, WorkOrder, order_of
-from imgctl.run import service
+from imgctl.ops.work.order import Ending, Job, Outcome, WorkOrder, order_of
+from imgctl.run import service, trace
 from imgctl.run.open import open_pool
 from imgctl.run.pool import Pool, PoolSettings, cores
 from imgctl.run.scratch import Scratch
@@ -106,6 +107,8 @@ class _Run(Generic[T]):
         self._in_flight = InFlight(order, pool)
         self._watch = StoreWatch(pool, order.store, outage_seconds=order.outage_seconds)
         self._left = order.limit
+        # When each image in flight was taken; in a traced run alone.
+        self._taken: dict[UUID, trace.Stage] = {}
         stop.requested.wake(self._in_flight.wake)
 
     @property
@@ -165,8 +168,35 @@ class _Run(Generic[T]):
         def statements(connection: Connection) -> Turn[T]:
             return self._queue.turn(connection, outcomes, takes, idle=not self._is_busy)
 
+        began = trace.clock()
         with self._leases.settling():
             turn = write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
             self._leases.drop(one.job.id for one in outcomes)
         self._queue.committed(turn)
+        if began:
+            self._trace(outcomes, turn.jobs, began)
         return turn
+
+    def _trace(self, outcomes: Sequence[Outcome], taken: Sequence[Job], began: int) -> None:
+        """Record the traces of what ended, and that others were taken, in a transaction that began then and ends now."""
+        for one in outcomes:
+            claim = self._taken.pop(one.job.id, None)
+            stages = (*((claim,) if claim else ()), *one.stages, trace.Stage("finish", began, trace.clock()))
+            trace.record(_span(one, stages))
+        claimed = trace.Stage("claim", began, trace.clock())
+        self._taken |= dict.fromkeys((one.id for one in taken), claimed)
+
+
+def _span(outcome: Outcome, stages: tuple[trace.Stage, ...]) -> trace.Span:
+    job, failed = outcome.job, outcome.ending not in (Ending.RENDERED, Ending.NOT_BEGUN)
+    about: dict[str, str | int | float] = {
+        "imgctl.image.id": str(job.id),
+        "imgctl.ending": outcome.ending,
+        "imgctl.attempt": job.tries,
+        "imgctl.bytes": job.size,
+    }
+    if outcome.cause:
+        about["error.type"] = outcome.cause
+    error = (outcome.error or outcome.ending) if failed else ""
+    began, ended = stages[0].began, stages[-1].ended
+    return trace.Span(name="image", trace=job.id, began=began, ended=ended, stages=stages, about=about, error=error)

@@ -8,13 +8,14 @@ from uuid import UUID
 from imgctl.config.settings import Settings, StoreSettings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe, Variant
+from imgctl.run.trace import Stage, is_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkOrder:
     """How to work: `drain` ends when nothing is left; `limit` ends after that many images.
 
-    `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
+    The log lines of a `traced` run name the image's trace. `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
     idle worker looks for work again after `poll_seconds` at the latest. A store outage is waited out for
     `outage_seconds`.
     """
@@ -31,6 +32,7 @@ class WorkOrder:
     limit: int | None = None
     stop_file: Path | None = None
     spool: Path | None = None
+    traced: bool = False
 
 
 class Fate(StrEnum):
@@ -96,7 +98,7 @@ class Ending(StrEnum):
 class Outcome:
     """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people.
 
-    `cause` is the name of the error's class, by which a run counts failures.
+    `stages` are what it went through there. `cause` is the name of the error's class, by which a run counts failures.
     """
 
     job: Job
@@ -107,6 +109,7 @@ class Outcome:
     error: str | None = None
     cause: str | None = None
     seconds: float = 0.0
+    stages: tuple[Stage, ...] = ()
 
 
 def order_of(settings: Settings, directory: Path) -> WorkOrder:
@@ -127,4 +130,5 @@ def order_of(settings: Settings, directory: Path) -> WorkOrder:
         # A cluster's workers do not see this machine's files.
         stop_file=None if work.scheduler else directory / "stop",
         spool=None if work.scheduler else directory,
+        traced=is_on(),
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TypeVar
 
 from imgctl.config.settings import LogSettings, StoreSettings
 from imgctl.errors import (
@@ -36,9 +37,12 @@ from imgctl.model import Recipe, Variant
 from imgctl.ops.ranges import chunks, in_store
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.run.limits import time_limit
+from imgctl.run.trace import Stage, within
 from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.units import format_bytes
+
+T = TypeVar("T")
 
 IO_THREADS = 8
 # Larger originals are spooled into a file that is mapped.
@@ -66,11 +70,28 @@ def render_batch(batch: Batch) -> list[Outcome]:
     """Render every image of a batch; never raises for one of them."""
     order = batch.order
     store, threads = _tools(order.store)
-    read = partial(fetch, store, directory=order.spool)
-    fetched = [threads.submit(read, job.original_key, size=job.size) for job in batch.jobs]
+    fetched = [
+        threads.submit(timed("fetch", partial(fetch, store, job.original_key, size=job.size, directory=order.spool)))
+        for job in batch.jobs
+    ]
     # A list: every put is under way before the first is waited for.
-    ends = [_render(order, job, original) for job, original in zip(batch.jobs, fetched, strict=True)]
+    ends = [_within(order, job, original) for job, original in zip(batch.jobs, fetched, strict=True)]
     return [end() for end in ends]
+
+
+def timed(name: str, do: Callable[[], T]) -> Callable[[], tuple[T, Stage]]:
+    """The same function, which also says how long it took."""
+
+    def run() -> tuple[T, Stage]:
+        began = time.time_ns()
+        return do(), Stage(name, began, time.time_ns())
+
+    return run
+
+
+def _within(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]]") -> Callable[[], Outcome]:
+    with within(job.id.hex) if order.traced else nullcontext():
+        return _render(order, job, original)
 
 
 def check_store(settings: StoreSettings) -> None:
@@ -127,40 +148,45 @@ def _spooled(store: BlobStore, blob: Blob, directory: Path | None) -> mmap:
         return mmap(file.fileno(), blob.size, access=ACCESS_READ)
 
 
-def _render(order: WorkOrder, job: Job, original: "Future[Original]") -> Callable[[], Outcome]:
+def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]]") -> Callable[[], Outcome]:
     """Render one image and begin its puts; the function returned waits for these, and says how it ended."""
     store, threads = _tools(order.store)
-    started = time.monotonic()
+    started, stages = time.monotonic(), list[Stage]()
     if order.stop_file and order.stop_file.exists():
         original.cancel()
         return partial(Outcome, job=job, ending=Ending.NOT_BEGUN)
     try:
-        with closing(original.result()) as read:
+        fetched, stage = original.result()
+        stages.append(stage)
+        with closing(fetched) as read:
             seconds = time_allowed(read.data, order.timeout_seconds, order.limits)
             with time_limit(seconds) if seconds else nullcontext():
                 said = format_by_name(job.original_key)
+                began = time.time_ns()
                 rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits, said=said)
+        decoded = began + int(rendered.decode_seconds * 1e9)
+        stages += Stage("decode", began, decoded), Stage("encode", decoded, time.time_ns())
     except MemoryError:
         # Which image of the batch took it is unknown: each is tried alone.
         raise
     except Exception as error:
-        outcome = _failed(job, error, started)
+        outcome = _failed(job, error, started, stages)
         return lambda: outcome
-    puts: dict[Variant, tuple[str, Future[None]]] = {}
+    puts: dict[Variant, tuple[str, Future[tuple[None, Stage]]]] = {}
     for one in rendered.variants:
         key = key_of(job.id, one.variant, one.extension, prefix=order.store.variants_prefix)
-        puts[one.variant] = key, threads.submit(store.replace, key, one.data, content_type=one.content_type)
+        put = partial(store.replace, key, one.data, content_type=one.content_type)
+        puts[one.variant] = key, threads.submit(timed(f"put {one.variant}", put))
 
     def end() -> Outcome:
         try:
             # Every put has ended before its image is said to have.
             wait(put for _, put in puts.values())
-            for _, put in puts.values():
-                put.result()
+            stages.extend(put.result()[1] for _, put in puts.values())
         except MemoryError:
             raise
         except Exception as error:
-            return _failed(job, error, started)
+            return _failed(job, error, started, stages)
         return Outcome(
             job=job,
             ending=Ending.RENDERED,
@@ -169,12 +195,13 @@ def _render(order: WorkOrder, job: Job, original: "Future[Original]") -> Callabl
             height=rendered.height,
             error=rendered.damage,
             seconds=time.monotonic() - started,
+            stages=tuple(stages),
         )
 
     return end
 
 
-def _failed(job: Job, error: Exception, started: float) -> Outcome:
+def _failed(job: Job, error: Exception, started: float, stages: list[Stage]) -> Outcome:
     ending = Ending.STORE_FAILED if isinstance(error, StoreError) else Ending.CRASHED
     return Outcome(
         job=job,
@@ -182,6 +209,7 @@ def _failed(job: Job, error: Exception, started: float) -> Outcome:
         error=error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}",
         cause=type(error).__name__,
         seconds=time.monotonic() - started,
+        stages=tuple(stages),
     )
 
 
