@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "ls": "List images, newest first: one user's or everybody's.",
     "show": "Show all that is known of one image, and what would repair it.",
     "url": "Print a link to an image: by the CDN or signed.",
+    "export": "Hand over everything of a user: originals, metadata, checksums.",
     "get": "Download an image's original and variants, verified.",
     "erase": "Delete images for good, with a signed receipt.",
     "stats": "Count images and bytes by user, day, state or class.",
@@ -45,7 +46,7 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("ls", "show", "url", "get", "stats", "history", "erase"),
+    "support": ("ls", "show", "url", "get", "export", "stats", "history", "erase"),
 }
 
 # Those that a first day needs; the help shows the others below.

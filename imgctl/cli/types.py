@@ -12,6 +12,7 @@ import click
 from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format, format_names, formats_named
 from imgctl.keys import ROLES
+from imgctl.model import Variant
 from imgctl.units import parse_bytes, parse_seconds
 
 T = TypeVar("T")
@@ -88,6 +89,14 @@ def _sizes(text: str) -> dict[str, int]:
     return found
 
 
+def _variants(text: str) -> frozenset[Variant]:
+    """Variants as they are named: `thumb,full`."""
+    names = set(filter(None, map(str.strip, text.split(","))))
+    if unknown := sorted(names.difference(Variant)):
+        raise UsageError(f"unknown variant {unknown[0]!r}; known: {', '.join(Variant)}")
+    return frozenset(map(Variant, names))
+
+
 def _month(text: str) -> date:
     try:
         return date.fromisoformat(f"{text}-01")
@@ -102,6 +111,7 @@ SIZE = Parsed("SIZE", parse_bytes)
 AMOUNT = Parsed("N", amount)
 FORMATS = Parsed("FORMAT,…", _formats)
 SIZES = Parsed("ROLE=SIZE,…", _sizes)
+VARIANTS = Parsed("NAME,…", _variants)
 MONTH = Parsed("MONTH", _month)
 FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from imgctl.model import Sized
 from imgctl.pricing.costs import INSTANT, Operation, monthly_storage, request_cost, retrieval_cost
-from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total
+from imgctl.pricing.lines import Json, Line, Period, dollars, plain, total, weighed
 from imgctl.pricing.prices import STANDARD, Card
 
 
@@ -152,6 +152,25 @@ def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tup
         lines.append(request_cost(card, name, Operation.GET, read.gets))
         if INSTANT in card.of(name).retrieval:
             lines += retrieval_cost(card, name, INSTANT, Sized(objects=read.originals, size=read.size))
+    return estimated(card, lines, *assumptions)
+
+
+def export_estimate(
+    card: Card, reads: Mapping[str, Reads], *, variants: Sized, to_bucket: bool, assumptions: tuple[str, ...] = ()
+) -> Estimate:
+    """Handing over originals, by class, and variants: what reading them costs, then the puts of a bucket beside the store.
+
+    Elsewhere the transfer to the internet, at the price of the first tier: a bill's free allowance may be spent already.
+    """
+    size = sum(read.size for read in reads.values()) + variants.size
+    objects = sum(read.originals for read in reads.values()) + variants.objects
+    lines = [*reading_estimate(card, reads).lines, request_cost(card, STANDARD, Operation.GET, variants.objects)]
+    if to_bucket:
+        lines.append(request_cost(card, STANDARD, Operation.PUT, objects))
+        lines += monthly_storage(card, STANDARD, Sized(objects=objects, size=size))
+    else:
+        price = card.transfer.internet[0].price
+        lines.append(weighed(card, "to the internet", size, price, period=Period.ONE_OFF))
     return estimated(card, lines, *assumptions)
 
 

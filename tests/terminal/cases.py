@@ -44,6 +44,7 @@ CASES = (
     Case(line=("show", IMAGE)),
     Case(line=("url", IMAGE, "--original")),
     Case(line=("get", IMAGE, "--out", "got")),
+    Case(line=("export", "--user", OWNER, "--out", "bag.zip"), unit="file"),
     Case(line=("stats", "--by", "user")),
     Case(line=("history", "--limit", "5")),
     Case(line=("cost", "model")),

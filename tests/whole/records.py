@@ -42,6 +42,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run("show", first)
     run("url", first, "--width", "400")
     run("get", first, "--out", place / "out")
+    run(f"export {user} --variants thumb", "--out", place / "bag")
     for by in ("status", "user", "class", "day"):
         run(f"stats --by {by}")
     run("stats")

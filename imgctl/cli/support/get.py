@@ -7,9 +7,11 @@ from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, arguments, flag, required
 from imgctl.cli.types import DIRECTORY
 from imgctl.errors import ExitCode, ImgctlError
+from imgctl.ops.export.get import fetch
+from imgctl.ops.export.order import LEFT_OUT, Fate, Outcome
+from imgctl.ops.export.sinks import make_directory
 from imgctl.ops.lookup import find_image
 from imgctl.ops.parts import open_parts
-from imgctl.ops.support.download import Fate, fetch, make_directory
 from imgctl.units import format_bytes
 
 
@@ -40,13 +42,18 @@ def command(session: Session, asked: Asked) -> ExitCode:
         for text in asked.images:
             for one in fetch(parts.store, find_image(parts.catalog, text), asked.out, force=asked.force):
                 fates[one.fate] += 1
-                about = {"id": one.image, "role": one.role, "key": one.key, "path": one.path, "fate": one.fate}
-                session.data({"type": "blob", **about, "bytes": one.bytes, "detail": one.detail or None})
-                if one.fate is Fate.FAILED:
+                session.data(blob_record(one, path=asked.out / one.path))
+                if one.fate in LEFT_OUT:
                     session.error(f"{one.role} of {one.image}: {one.detail}")
                 else:
-                    session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {one.path}")
+                    session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {asked.out / one.path}")
     session.summary(fates)
     if not any(fates.values()):
         raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {asked.images[0]} says why")
-    return ExitCode.PARTLY if fates[Fate.FAILED] else ExitCode.DONE
+    return ExitCode.PARTLY if any(fates[fate] for fate in LEFT_OUT) else ExitCode.DONE
+
+
+def blob_record(one: Outcome, *, path: object) -> dict[str, object]:
+    """What became of a blob, for JSON."""
+    about = {"id": one.image, "role": one.role, "key": one.key or None, "path": path or None, "fate": one.fate}
+    return {"type": "blob", **about, "bytes": one.bytes, "detail": one.detail or None}

@@ -36,6 +36,7 @@ _CAMERA_TEXT = r"(?is)DCIM[\\/].*|<\s*(KENOX|Samsung|DIGIMAX)\b.*>|\W*"
 class TakenFrom(StrEnum):
     """What said when a photo was taken, the most trusted first; the last tells when a program wrote the file, no more."""
 
+    LIST = "list"
     EXIF = "exif"
     EXIF_DIGITISED = "exif_digitised"
     CONTAINER = "container"
@@ -50,7 +51,7 @@ class TakenFrom(StrEnum):
     EXIF_MODIFIED = "exif_modified"
 
 
-_BESIDE = frozenset((TakenFrom.XMP_BESIDE, TakenFrom.TAKEOUT, TakenFrom.PHOTO_DETAILS))
+_BESIDE = frozenset((TakenFrom.LIST, TakenFrom.XMP_BESIDE, TakenFrom.TAKEOUT, TakenFrom.PHOTO_DETAILS))
 # The first of the captions that the picture itself has.
 _IN_PICTURE = 3
 
@@ -75,14 +76,19 @@ class Description:
 
 
 def describe(
-    header: Header, *, path: str, caption: str | None = None, sidecars: SidecarFiles | None = None
+    header: Header,
+    *,
+    path: str,
+    caption: str | None = None,
+    taken_at: datetime | None = None,
+    sidecars: SidecarFiles | None = None,
 ) -> Description:
     """The caption and the capture time of a photo, each from the first source that is believed; never raises for damage.
 
-    Captions: the one given, Takeout, XMP (beside, then within), IPTC, EXIF, the format's own text. Times: as TakenFrom
+    Captions and times: the ones given, first of all. Captions: Takeout, XMP (beside, then within), IPTC, EXIF, the format's own text. Times: as TakenFrom
     lists them. Nothing is looked for beside a file without `sidecars`.
     """
-    sources = _Sources(header, path, caption, sidecars)
+    sources = _Sources(header, path, caption, taken_at, sidecars)
     date_unlikely, taken_at, taken_from, taken_alone = False, None, None, None
     for source, moment in sources.times():
         if not is_likely(moment):
@@ -107,13 +113,33 @@ def describe(
     )
 
 
+def told(caption: str | None, taken_at: datetime | None) -> Description:
+    """What a list says of a photo, where that is all there is to say."""
+    likely = taken_at is not None and is_likely(taken_at)
+    return Description(
+        caption=_clean(caption),
+        taken_at=taken_at if likely else None,
+        taken_from=TakenFrom.LIST if likely else None,
+        date_unlikely=taken_at is not None and not likely,
+        beside=True,
+    )
+
+
 class _Sources:
     """Everything that may describe one photo, each looked into when it is asked for, and once."""
 
-    def __init__(self, header: Header, path: str, caption: str | None, sidecars: SidecarFiles | None) -> None:
+    def __init__(
+        self,
+        header: Header,
+        path: str,
+        caption: str | None,
+        taken_at: datetime | None,
+        sidecars: SidecarFiles | None,
+    ) -> None:
         self._header = header
         self._path = path
         self._caption = caption
+        self._taken_at = taken_at
         self._sidecars = sidecars
         self._read_takeout: Takeout | None = None
         self._read_photo_details: Takeout | None = None
@@ -133,6 +159,7 @@ class _Sources:
     def times(self) -> Iterator[tuple[TakenFrom, datetime]]:
         """Every date that anything says, in the order they are trusted."""
         exif = self._header.exif
+        yield from _dated(TakenFrom.LIST, self._taken_at)
         yield from _dated(TakenFrom.EXIF, exif.taken_at)
         yield from _dated(TakenFrom.EXIF_DIGITISED, exif.digitised_at)
         yield from _dated(TakenFrom.CONTAINER, self._header.taken_at)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from imgctl.imaging.photo_details import is_photo_details
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
@@ -10,7 +11,7 @@ from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
 from imgctl.ops.sources.branches import Branches
-from imgctl.ops.sources.members import Damaged, Member, MemberIndex, Part, place_of
+from imgctl.ops.sources.members import COPY_AGAIN, Damaged, Member, MemberIndex, Part, place_of, stamp_of
 from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.ops.sources.tars import TarPart
 from imgctl.ops.sources.walk import name_of, refused
@@ -57,6 +58,25 @@ class ArchiveFiles:
                 yield FileOutcome(path=part.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
             except (OSError, ValueError) as error:
                 yield refused(part.path, error)
+
+    def index(self) -> None:
+        """Note every member, so that `named` finds it; Damaged or OSError where the archive cannot be read."""
+        for number, part in enumerate(self._parts):
+            for member in part.members():
+                self._index.add(place_of(member.name), number, member)
+
+    def named(self, place: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
+        """The member at a place of the indexed tree, if the rules take it."""
+        found = self._index.find(place)
+        path = f"{self._parts[0].path}/{place}"
+        if found is None:
+            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=f"not there: {COPY_AGAIN}")
+        if (away := rules.listed_away(path, place)) is not None:
+            return away
+        number, member, _ = found
+        stamp = stamp_of(str(member.crc), str(member.offset), str(member.packed))
+        stat = Stat(member.size, 0, stamp, self, place=place, member=(number, member), pinned=True)
+        return rules.judge(path, place, stat, user_id=user_id)
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         assert found.member is not None

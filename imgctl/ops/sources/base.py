@@ -41,6 +41,7 @@ class Stat(NamedTuple):
 class SourceFile:
     """A file as its source listed it, and whatever is said of it beside the file.
 
+    `sha256` is what its content must be. `alone`: what the list says of it is all, nothing is looked for in or beside it.
     `path` is what reports and lists call it. `place` is its path within the source, where that is not `path`; `member`
     is the number of its archive, and where that finds it.
     """
@@ -57,6 +58,9 @@ class SourceFile:
     caption: str | None = None
     name: str | None = None
     uploaded_at: datetime | None = None
+    taken_at: datetime | None = None
+    sha256: bytes | None = None
+    alone: bool = False
 
     @property
     def beside(self) -> str:

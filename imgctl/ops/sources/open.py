@@ -83,6 +83,14 @@ class Sources:
         here: list[Source] = [LocalFiles(paths, sidecars=self.local.sidecars)] if paths else []
         return [*here, *([self._archives(parts)] if parts else []), *distant]
 
+    def indexed(self, path: str) -> "ArchiveFiles":
+        """One archive whose members are asked for by their names."""
+        part = _part_of(path)
+        assert part is not None
+        archives = self._archives([part])
+        archives.index()
+        return archives
+
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """The file that a list or a manifest names by a url."""
         if _WEB.match(name):

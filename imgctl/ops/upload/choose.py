@@ -14,6 +14,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import Source, SourceFile
 from imgctl.ops.sources.open import Sources, in_archive, is_named
 from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
+from imgctl.ops.upload.bags import METADATA, Bag, is_payload, open_bag
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.order import STDIN, Selection, check
 from imgctl.ops.upload.rules import SelectionRules, system_junk
@@ -35,12 +36,17 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
         _look_into(selection.manifest, selection)
         return _from_manifest(selection.manifest, rules, sources, selection)
     # Opened at once: a source that cannot be meant ends the run before anything is uploaded.
-    opened_sources = sources.open(selection.paths)
+    bags = [bag for path in selection.paths if (bag := open_bag(path, sources)) is not None]
+    in_bags = {bag.path for bag in bags}
+    opened_sources = sources.open(path for path in selection.paths if path not in in_bags)
+    found = chain(
+        chain.from_iterable(_from_bag(bag, selection, sources) for bag in bags), _from_sources(opened_sources, rules)
+    )
     if selection.files_from is None:
-        return _from_sources(opened_sources, rules)
+        return found
     if _is_regular(selection.files_from, "--files-from"):
         opened(selection.files_from, "--files-from").__exit__(None, None, None)
-    return chain(_from_sources(opened_sources, rules), _from_list(selection.files_from, rules, sources))
+    return chain(found, _from_list(selection.files_from, rules, sources))
 
 
 def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry | BadLine]]:
@@ -72,6 +78,27 @@ def _look_into(manifest: str, selection: Selection) -> None:
 def _from_sources(found: Iterable[Source], rules: SelectionRules) -> Chosen:
     for source in found:
         yield from source.entries(rules)
+
+
+def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
+    """The originals that a bag's metadata names; its checksums are compared, and all that is said of them is said there."""
+    # Its names are photos', whatever they look like.
+    rules = SelectionRules(replace(selection, junk_filter=False))
+    owned = selection.user_id is not None or selection.user_from is not None
+    with bag.metadata() as file:
+        for number, entry in entries(file, owned=owned, users=selection.users):
+            where = f"{bag.path}/{METADATA}:{number}"
+            if isinstance(entry, BadLine):
+                yield _bad(where, entry.detail)
+            elif not is_payload(entry.path):
+                yield _bad(where, f"{entry.path} lies outside of the bag")
+            else:
+                mine = replace(entry, user_id=None) if owned else entry
+                if bag.members is None:
+                    found = _entered(mine, bag.path, where, rules, sources)
+                else:
+                    found = bag.members.named(bag.root + mine.path, rules, user_id=mine.user_id)
+                yield found if isinstance(found, FileOutcome) else replace(_said(found, mine), alone=True)
 
 
 def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
@@ -133,7 +160,14 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources
 
 
 def _said(found: SourceFile, entry: Entry) -> SourceFile:
-    return replace(found, caption=entry.caption, name=entry.name, uploaded_at=entry.uploaded_at)
+    return replace(
+        found,
+        caption=entry.caption,
+        name=entry.name,
+        uploaded_at=entry.uploaded_at,
+        taken_at=entry.taken_at,
+        sha256=entry.sha256,
+    )
 
 
 def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:

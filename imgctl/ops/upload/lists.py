@@ -1,6 +1,7 @@
 """Lists and manifests of files, read from a file or the standard input."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -10,7 +11,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import UsageError
-from imgctl.ops.ingest.manifest import BadLine, Row, owner_and_date, rows
+from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, owner_and_date, rows
 from imgctl.ops.upload.order import STDIN
 from imgctl.units import count_of
 from imgctl.users import Users
@@ -20,7 +21,8 @@ PIECE = 2**16
 _SAMPLE = 2**13
 _LONGEST = 2**16
 _BOM = b"\xef\xbb\xbf"
-_OPTIONAL = frozenset(("user_id", "caption", "uploaded_at", "name"))
+_OPTIONAL = frozenset(("user_id", "caption", "uploaded_at", "name", "taken_at", "sha256"))
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
@@ -86,6 +88,8 @@ class Entry:
     caption: str | None = None
     name: str | None = None
     uploaded_at: datetime | None = None
+    taken_at: datetime | None = None
+    sha256: bytes | None = None
 
 
 def entries(file: BinaryIO, *, owned: bool, users: Users) -> Iterator[tuple[int, Entry | BadLine]]:
@@ -103,7 +107,22 @@ def _entry(row: Row, users: Users) -> Entry | BadLine:
         return BadLine(detail=f"the path {path!r} can name no file")
     if isinstance(found, BadLine):
         return found
-    return Entry(path=path, user_id=found[0], caption=row.get("caption"), name=row.get("name"), uploaded_at=found[1])
+    taken, digest = row.get("taken_at"), row.get("sha256", "")
+    try:
+        taken_at = moment_of(taken.strip()) if taken else None
+    except (ValueError, OverflowError):
+        return BadLine(detail=f"taken_at: invalid time: {taken!r}; write 2026-11-22T10:00Z")
+    if digest and not _SHA256.fullmatch(digest):
+        return BadLine(detail=f"sha256: not 64 hex digits: {digest!r}")
+    return Entry(
+        path=path,
+        user_id=found[0],
+        caption=row.get("caption"),
+        name=row.get("name"),
+        uploaded_at=found[1],
+        taken_at=taken_at,
+        sha256=bytes.fromhex(digest) or None,
+    )
 
 
 def _is_name(path: str) -> bool:

@@ -9,7 +9,7 @@ from imgctl.dates import EPOCH, filed_at, is_likely
 from imgctl.errors import StoreError
 from imgctl.imaging.probe import probe_of
 from imgctl.keys import new_id
-from imgctl.ops.ingest.describe import Description, describe
+from imgctl.ops.ingest.describe import Description, describe, told
 from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
@@ -59,7 +59,7 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         return unfit(error, found.path, size=found.size)
     if isinstance(read, FileOutcome):
         return read
-    said = _described(found, read, how.order)
+    said = _other_content(found, read) or _described(found, read, how.order)
     if isinstance(said, FileOutcome):
         if read.spool is not None:
             read.spool.close()
@@ -70,7 +70,7 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         size=read.size,
         probe=probe_of(read.header),
         said=said,
-        name=file_name(found.name or found.beside),
+        name=file_name(found.name or ("" if found.alone else found.beside)),
     )
     assert found.user_id is not None
     return Prepared(
@@ -87,10 +87,26 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
     )
 
 
+def _other_content(found: SourceFile, read: Read) -> FileOutcome | None:
+    """The outcome of a file that is not what its list says."""
+    if found.sha256 is None or found.sha256 == read.sha256:
+        return None
+    detail = f"its SHA-256 is {read.sha256.hex()}, the list says {found.sha256.hex()}: copy it again"
+    return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CONTENT_DIFFERS, detail=detail, bytes=read.size)
+
+
 def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description | FileOutcome:
     """What is said of a file in it and beside it, or why it is not taken: without what cannot be read it would stay without."""
+    if found.alone:
+        return told(found.caption, found.taken_at)
     try:
-        said = describe(read.header, path=found.beside, caption=found.caption, sidecars=found.source.sidecars)
+        said = describe(
+            read.header,
+            path=found.beside,
+            caption=found.caption,
+            taken_at=found.taken_at,
+            sidecars=found.source.sidecars,
+        )
     except StoreError as error:
         detail = f"what lies beside it cannot be read: {error.message}; run the same again"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=read.size)

@@ -1,0 +1,168 @@
+"""`imgctl export`: everything of one user, as a bag."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from uuid import UUID
+
+import click
+
+from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.options import Options, flag, option, order_of, required
+from imgctl.cli.support.get import blob_record
+from imgctl.cli.types import VARIANTS
+from imgctl.errors import ExitCode
+from imgctl.model import Variant
+from imgctl.ops.export.cost import Found, estimate, survey
+from imgctl.ops.export.job import ExportJob
+from imgctl.ops.export.order import LEFT_OUT, ExportOrder, Fate, Outcome
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.restore.job import RestoreJob
+from imgctl.ops.restore.order import Fate as Restored
+from imgctl.ops.restore.order import Outcome as RestoreOutcome
+from imgctl.ops.restore.order import RestoreOrder, State
+from imgctl.ops.rows import Chosen
+from imgctl.ops.spend import agree, terms
+from imgctl.pricing.costs import retrieval
+from imgctl.pricing.estimate import Estimate
+from imgctl.pricing.moves import hours_words
+from imgctl.store.blobs.base import Tier
+from imgctl.store.catalog.lookups import Scope
+from imgctl.units import count_of, counts_of, format_bytes
+
+TIERS = ("bulk", "standard", "expedited")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    user: UUID = required(UUID, "Whose images.")
+    out: str = required(str, "A directory, FILE.zip or s3://BUCKET/PREFIX.", metavar="TARGET")
+    variants: frozenset[Variant] = option(frozenset(), "Also these: thumb,medium,full.", kind=VARIANTS)
+    restore: str | None = option(None, "Ask for archived originals, so fast.", kind=click.Choice(TIERS))
+    days: int = option(7, "How long they stay readable.", kind=click.IntRange(1, 3650))
+    partial: bool = flag("Complete the bag without what cannot be had; left-out.csv in it says what.")
+    max_usd: Decimal | None = option(None, "Spend N dollars at most; agrees to it without --yes.")
+    yes: bool = flag("Spend what the estimate says.")
+    dry_run: bool = flag("Show what there is and what it would cost; write nothing.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+
+
+@subcommand(
+    Asked,
+    changes=lambda asked: not asked.dry_run,
+    examples="""
+imgctl export --user 0190b2b4-0000-7000-8000-000000000001 --out 4711.zip
+imgctl export --user 0190b2b4-0000-7000-8000-000000000001 --out s3://bags/4711
+""",
+    main="--user --out --variants --restore --max-usd --yes --dry-run",
+    settings={"upload.concurrency": "Requests in flight; 0: 16."},
+)
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Hand over everything of one user: originals under their names, metadata, and checksums of it all.
+
+    The result is a bag (BagIt, RFC 8493), by which the receiver proves that nothing is missing or changed; `imgctl upload`
+    takes it back. Each original is checked against its row while it is copied. The same command goes on where a killed
+    one ended. What is archived is left out until it is restored: until then the bag is not complete, and the exit code is 3.
+    """
+    with (
+        open_parts(session.settings) as parts,
+        running(session, unit="files", max_seconds=asked.max_duration) as run,
+    ):
+        variants = tuple(one for one in Variant if one in asked.variants)
+        job = ExportJob(parts=parts, order=order_of(ExportOrder, asked, variants=variants), stop=run.stop)
+        if job.is_done():
+            session.text(f"{asked.out} is complete: an earlier run finished it")
+            _summary(session, job)
+            return ExitCode.DONE
+        _prepare(run, parts, job, asked)
+        if asked.dry_run:
+            session.text("nothing was written")
+            _summary(session, job)
+            return ExitCode.DONE
+        for one in job.outcomes():
+            _show(run, one)
+        _conclude(run, job)
+        return run.exit_code(partly=not job.complete or job.tally.of(*LEFT_OUT) > 0)
+
+
+def _prepare(run: Running, parts: Parts, job: ExportJob, asked: Asked) -> None:
+    """Say what there is and what it costs, see that it is agreed to, and ask for what is archived."""
+    session, found = run.session, survey(parts, job.order)
+    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    cost = estimate(who.card, found, job.order)
+    whole, variants = found.whole, sum(found.variants.values())
+    about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
+    session.data({"type": "estimate", **about, **cost.record(who.bill)})
+    run.say(f"to export {_words(found)} costs: {cost.text(who.bill)}")
+    restoring = _restoring(run, parts, asked) if found.archived else None
+    total = cost.one_off
+    if restoring is not None:
+        needs = restoring.survey()
+        total += needs.one_off if asked.restore else 0
+        _say_archived(run, restoring, asked, needs)
+    what = f"exporting {count_of(whole.objects, 'original')}"
+    agree(what, total, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=asked.dry_run)
+    run.progress.expect(whole.objects + variants)
+    if restoring is not None and asked.restore and not asked.dry_run:
+        budget = None if asked.max_usd is None else asked.max_usd - cost.one_off
+        restoring.order = replace(restoring.order, budget=budget)
+        for one in restoring.outcomes(needs, plan=None, waits=False):
+            assert isinstance(one, RestoreOutcome)
+            if one.fate in (Restored.FAILED, Restored.MISSING):
+                run.say(f"{one.fate} {one.seen.image.id}: {one.detail}", always=True)
+        run.say(counts_of(restoring.tally.fates))
+
+
+def _restoring(run: Running, parts: Parts, asked: Asked) -> RestoreJob:
+    who = terms(run.session.settings, endpoint_url=run.session.endpoint_url)
+    tier = Tier((asked.restore or "bulk").upper())
+    order = RestoreOrder(tier=tier, days=asked.days, concurrency=parts.requests, who=who, budget=asked.max_usd)
+    return RestoreJob(parts=parts, chosen=Chosen(scope=Scope(user_id=asked.user)), order=order, who=who, stop=run.stop)
+
+
+def _say_archived(run: Running, job: RestoreJob, asked: Asked, cost: Estimate) -> None:
+    states, card, tier = job.found.by_state, job.who.card, job.order.tier
+    archived = states[State.ARCHIVED] + states[State.EXPIRED]
+    told = {State.ARCHIVED.value: archived, State.RESTORING.value: states[State.RESTORING]}
+    run.session.data({"type": "archived", "tier": tier, **told, "estimate": cost.record(job.who.bill)})
+    if states[State.RESTORING]:
+        run.say(f"{count_of(states[State.RESTORING], 'original')} restoring: run the same again later")
+    if archived:
+        classes = sorted(job.found.needs.archived)
+        times = ", ".join(f"{name} in {hours_words(retrieval(card, name, tier).hours)}" for name in classes)
+        way = "" if asked.restore else f"; to ask for them: --restore {tier.lower()} --max-usd N"
+        run.say(
+            f"to restore {count_of(archived, 'archived original')} costs: {cost.text(job.who.bill)}; readable: {times}{way}"
+        )
+
+
+def _words(found: Found) -> str:
+    whole, variants = found.whole, sum(found.variants.values())
+    also = f" and {count_of(variants, 'variant')}" if variants else ""
+    return f"{count_of(whole.objects, 'original')} ({format_bytes(whole.size)}){also}"
+
+
+def _show(run: Running, one: Outcome) -> None:
+    left = one.fate in LEFT_OUT
+    # Archived ones are counted: one by one they would be a screen of the same.
+    told = left and (one.fate is not Fate.ARCHIVED or run.session.verbosity > 0)
+    line = f"{one.fate} {one.role} of {one.image}: {one.detail}" if told else ""
+    run.item(blob_record(one, path=one.path), failed=one.fate is Fate.FAILED, size=one.bytes, line=line)
+
+
+def _conclude(run: Running, job: ExportJob) -> None:
+    session, tally, out = run.session, job.tally, job.order.out
+    for path in job.strangers:
+        run.say(f"{path} is not of this export: move it away, then run the same again", always=True)
+    if archived := tally.of(Fate.ARCHIVED):
+        run.say(f"{count_of(archived, 'original')} archived: --restore asks for them", always=True)
+    end = "complete" if job.complete else "not complete: run the same again once what is missing is there"
+    if not job.complete and tally.of(Fate.FAILED):
+        end += ", or with --partial"
+    size = format_bytes(tally.bytes_of(Fate.SAVED))
+    session.text(f"{counts_of(tally.fates)}; {size} written; {out} is {end}")
+    _summary(session, job)
+
+
+def _summary(session: Session, job: ExportJob) -> None:
+    size = job.tally.bytes_of(Fate.SAVED)
+    session.summary(job.tally.fates, out=job.order.out, complete=job.complete, bytes_written=size)

@@ -1,0 +1,70 @@
+"""What an export costs, told before it begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imgctl.errors import ImageMissing
+from imgctl.model import Sized, Variant, is_archived
+from imgctl.ops.export.order import ExportOrder
+from imgctl.ops.parts import Parts
+from imgctl.ops.ranges import CHUNK_BYTES
+from imgctl.pricing.archive import TYPICAL_SIZES
+from imgctl.pricing.estimate import Estimate, Reads, export_estimate
+from imgctl.pricing.prices import Card
+from imgctl.store.catalog.aggregates import TOTAL, Weights, stored
+from imgctl.store.catalog.lookups import Scope, clock
+from imgctl.units import count_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a user has: originals by class, variants of those that were asked for, uploads that are not whole yet."""
+
+    originals: Mapping[str, Sized]
+    variants: Mapping[Variant, int]
+    unfinished: int
+
+    @property
+    def archived(self) -> int:
+        """How many originals are in classes that are restored before they are read."""
+        return sum(one.objects for name, one in self.originals.items() if is_archived(name))
+
+    @property
+    def whole(self) -> Sized:
+        """All originals."""
+        return sum(self.originals.values(), Sized())
+
+
+def survey(parts: Parts, order: ExportOrder) -> Found:
+    """What there is to export, by one statement; ImageMissing for a user without images."""
+    with parts.catalog.read() as connection:
+        weights, now = Weights(byte={}, variants={}), clock(connection)
+        rows = [
+            one
+            for one in stored(connection, recent_since=now, weights=weights, top=0, scope=Scope(user_id=order.user))
+            if one.kind == TOTAL
+        ]
+    found = Found(
+        originals={one.storage_class: one.all.both for one in rows if one.all.both.objects},
+        variants={variant: sum(one.variants[variant] for one in rows) for variant in order.variants},
+        unfinished=sum(one.promised for one in rows),
+    )
+    if not found.originals and not found.unfinished:
+        raise ImageMissing(f"user {order.user} has no images", hint="imgctl stats --by user names those who have")
+    return found
+
+
+def estimate(card: Card, found: Found, order: ExportOrder) -> Estimate:
+    """The requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket beside the store."""
+    reads = {
+        name: Reads(originals=one.objects, gets=one.objects + one.size // CHUNK_BYTES, size=one.size)
+        for name, one in found.originals.items()
+    }
+    variants = Sized(
+        objects=sum(found.variants.values()),
+        size=sum(TYPICAL_SIZES[variant] * count for variant, count in found.variants.items()),
+    )
+    typical = (f"{variant} {count_of(TYPICAL_SIZES[variant], 'byte')}" for variant in order.variants)
+    assumptions = (f"variants of about {', '.join(typical)}",) if order.variants else ()
+    to_bucket = order.out.startswith("s3://")
+    return export_estimate(card, reads, variants=variants, to_bucket=to_bucket, assumptions=assumptions)

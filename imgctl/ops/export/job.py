@@ -1,0 +1,186 @@
+"""One run of an export: every blob that is not at its target yet is fetched, checked and written, then the bag is closed."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+from imgctl.errors import StateError, StoreError, UsageError
+from imgctl.keys import ORIGINAL
+from imgctl.model import Image, Status
+from imgctl.ops.checkpoint import load_state, save_state, state_file
+from imgctl.ops.export.bag import Bag, record_of
+from imgctl.ops.export.blobs import Wanted, deliver
+from imgctl.ops.export.names import PAYLOAD, paths, variant_path
+from imgctl.ops.export.order import ExportOrder, Fate, Outcome
+from imgctl.ops.export.sinks import Sink, Written
+from imgctl.ops.export.state import State
+from imgctl.ops.export.target import absolute, open_sink
+from imgctl.ops.export.zips import ZipSink
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import Failures, StopSignal
+from imgctl.ops.rows import Chosen, pages
+from imgctl.ops.tally import Tally
+from imgctl.run.threads import thread_pool
+from imgctl.run.window import bounded
+from imgctl.store.catalog.lookups import Scope
+
+_STRANGERS_SHOWN = 20
+_Item: TypeAlias = "tuple[Wanted, Written | None] | Outcome"
+_Ended: TypeAlias = tuple[Outcome, Written | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class ExportJob:
+    """An export and what became of it; `complete` once the bag is whole, `strangers` are files in it that are not of it."""
+
+    parts: Parts
+    order: ExportOrder
+    stop: StopSignal
+    tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
+    complete: bool = False
+    strangers: tuple[str, ...] = ()
+    _blocked: int = 0
+
+    def is_done(self) -> bool:
+        """Whether an earlier run completed this very bag; UsageError where another whole one is in its place."""
+        with closing(open_sink(self.parts.settings, self.order.out)) as sink:
+            if not sink.is_complete():
+                return False
+        self.complete = load_state(self._file, dict) is not None
+        if not self.complete and self._database.exists():
+            # Killed between the last file and the note of it.
+            with closing(State(self._database)) as state:
+                self.complete = state.is_finishing
+            if self.complete:
+                self._note_complete()
+        if not self.complete:
+            raise UsageError(
+                f"--out {self.order.out} is complete already, by another export", hint="name another --out"
+            )
+        return True
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Fetch and write what is missing; then the bag is closed, if nothing is missing any more."""
+        self._file.unlink(missing_ok=True)
+        with closing(open_sink(self.parts.settings, self.order.out)) as sink:
+            state = State(self._database)
+            try:
+                sink.begin(state.keep_until(sink.size()) if isinstance(sink, ZipSink) else 0)
+                yield from self._exported(sink, state)
+                if not self.stop.is_set():
+                    self._drop_gone(sink, state)
+                    self._finish(sink, state)
+            finally:
+                sink.sync()
+                state.close()
+            if self.complete:
+                self._note_complete()
+
+    @property
+    def _file(self) -> Path:
+        """What is kept of a bag that is complete."""
+        settings, order = self.parts.settings, self.order
+        variants = ",".join(order.variants)
+        return state_file(
+            "export", [absolute(order.out), settings.catalog.url, settings.store.url, str(order.user), variants]
+        )
+
+    @property
+    def _database(self) -> Path:
+        return self._file.with_suffix(".db")
+
+    def _note_complete(self) -> None:
+        save_state(self._file, {"complete": True})
+        self._database.unlink(missing_ok=True)
+
+    def _exported(self, sink: Sink, state: State) -> Iterator[Outcome]:
+        limit = self.parts.requests
+        failures = Failures(limit)
+        with thread_pool(limit, name="export") as pool:
+
+            def submit(item: _Item) -> Future[_Ended]:
+                return pool.submit(self._one, item, sink, failures)
+
+            for item, future in bounded(submit, self._items(state), limit=limit, stop=self.stop):
+                outcome, written = future.result()
+                if not isinstance(item, Outcome):
+                    self._note(state, item[0], outcome, written)
+                if state.is_due:
+                    sink.sync()
+                    state.save()
+                self.tally.count(outcome.fate, size=outcome.bytes)
+                self._blocked += outcome.blocks
+                yield outcome
+                if failures.over is not None:
+                    raise failures.over
+
+    def _items(self, state: State) -> Iterator[_Item]:
+        """Every blob that is wanted, with what is known of it; an outcome instead where there is nothing to fetch."""
+        chosen = Chosen(scope=Scope(user_id=self.order.user))
+        for page in pages(self.parts.catalog, chosen, stop=self.stop):
+            items = [item for image in page for item in self._items_of(image, state)]
+            # Names are kept before a file has one: whatever comes between, the next run gives the same.
+            state.save()
+            yield from items
+
+    def _items_of(self, image: Image, state: State) -> Iterator[_Item]:
+        record = record_of(image)
+        if image.status is Status.UPLOADING or not image.original_key:
+            why = "its upload is not finished: no bytes are known to be safe"
+            state.leave_out(image.id, ORIGINAL, why, record=record)
+            yield Wanted(image=image, role=ORIGINAL, key=image.original_key or "", path="").outcome(
+                Fate.UNFINISHED, why
+            )
+            return
+        at = image.taken_at or image.uploaded_at
+        path = state.place(image.id, ORIGINAL, paths(image), at=at, record=record)
+        yield Wanted(image=image, role=ORIGINAL, key=image.original_key, path=path), state.written(image.id, ORIGINAL)
+        for role in self.order.variants:
+            if key := image.key(role):
+                place = state.place(image.id, role, [variant_path(path, role, key)], at=at)
+                yield Wanted(image=image, role=role, key=key, path=place), state.written(image.id, role)
+            else:
+                why = f"{image.status}: {image.error}" if image.error else "not built yet"
+                yield Wanted(image=image, role=role, key="", path="").outcome(Fate.UNFINISHED, why)
+
+    def _one(self, item: _Item, sink: Sink, failures: Failures) -> _Ended:
+        """Fetch one blob to its place, unless it is there; in a thread."""
+        if isinstance(item, Outcome):
+            return item, None
+        wanted, known = item
+        if known is not None and sink.holds(wanted.path, size=known.size):
+            return wanted.outcome(Fate.PRESENT, size=known.size), known
+        outcome, found = deliver(self.parts.store, wanted, sink)
+        failures.hear(found if isinstance(found, StoreError) else None)
+        return outcome, found if isinstance(found, Written) else None
+
+    def _note(self, state: State, wanted: Wanted, outcome: Outcome, written: Written | None) -> None:
+        if written is not None:
+            state.note(wanted.image.id, wanted.role, written)
+        else:
+            state.leave_out(wanted.image.id, wanted.role, outcome.detail, record=record_of(wanted.image))
+
+    def _drop_gone(self, sink: Sink, state: State) -> None:
+        """Take out what an earlier run wrote of images that are gone by now: erased ones are in no bag."""
+        while gone := state.gone():
+            if not sink.removes:
+                state.discard()
+                message = "images that were written already are gone by now: the ZIP file is begun anew"
+                raise StateError(message, hint="run the same again")
+            for image, role, path in gone:
+                sink.remove(path)
+                state.forget(image, role)
+        state.save()
+
+    def _finish(self, sink: Sink, state: State) -> None:
+        if self._blocked and not self.order.partial:
+            return
+        self.strangers = tuple(islice((path for path in sink.others(PAYLOAD) if not state.has(path)), _STRANGERS_SHOWN))
+        if not self.strangers:
+            state.set_finishing()
+            Bag(sink, state, user=self.order.user, variants=self.order.variants).finish()
+            self.complete = True

@@ -1,0 +1,158 @@
+"""Where exported files go: what every target does, and directories."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from imgctl.errors import StateError, UsageError
+from imgctl.run.scratch import atomic_write
+
+BAGIT = "bagit.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file that is whole at its target; `crc`, `start` and `stop` are those of a ZIP's member. `anew`: not there before."""
+
+    sha256: bytes
+    size: int
+    crc: int = 0
+    start: int = 0
+    stop: int = 0
+    anew: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A file of a bag as a target's end needs to know it."""
+
+    path: str
+    written: Written
+    at: datetime
+
+
+class Sink(Protocol):
+    """One target; `put` and `holds` may be called from many threads."""
+
+    # Whether one file can be taken back.
+    removes: bool
+
+    def is_complete(self) -> bool:
+        """Whether a whole bag is there."""
+
+    def begin(self, end: int) -> None:
+        """Get ready; of a ZIP that was begun `end` bytes are good. UsageError where nothing can be written."""
+
+    def put(
+        self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
+    ) -> Written:
+        """Write a file, whole or not at all; where another is there already, UsageError unless it goes `over` it."""
+
+    def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
+        """Whether a file of this size is there, and with a digest: of this content."""
+
+    def remove(self, path: str) -> None:
+        """Take a file back."""
+
+    def others(self, payload: str) -> Iterator[str]:
+        """Every file below `payload`."""
+
+    def finish(self, members: Iterable[Member]) -> None:
+        """All is written: these are the files."""
+
+    def sync(self) -> None:
+        """Let what was written outlive a loss of power."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class DirectorySink:
+    """A directory of this machine."""
+
+    removes = True
+
+    def __init__(self, root: Path, *, hint: str = "move it away, or name another --out") -> None:
+        self._root = root
+        self._hint = hint
+
+    def is_complete(self) -> bool:
+        return (self._root / BAGIT).is_file()
+
+    def begin(self, end: int) -> None:
+        make_directory(self._root)
+
+    def put(
+        self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
+    ) -> Written:
+        file = self._root / path
+        digest, size = hashlib.sha256(), 0
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Anew: what is there stays, also what came while this was being fetched.
+            with atomic_write(file, anew=not over) as new:
+                with new.open("wb") as out:
+                    for piece in pieces:
+                        digest.update(piece)
+                        size += len(piece)
+                        out.write(piece)
+                with suppress(OSError, OverflowError):
+                    os.utime(new, (at.timestamp(), at.timestamp()))
+        except FileExistsError:
+            if file.is_file() and digest_of(file) == digest.digest():
+                return Written(sha256=digest.digest(), size=size, anew=False)
+            raise UsageError(f"{file} is there and differs", hint=self._hint) from None
+        except OSError as error:
+            raise unwritable(file, error) from None
+        return Written(sha256=digest.digest(), size=size)
+
+    def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
+        file = self._root / path
+        try:
+            return file.stat().st_size == size and (sha256 is None or digest_of(file) == sha256)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unwritable(file, error) from None
+
+    def remove(self, path: str) -> None:
+        (self._root / path).unlink(missing_ok=True)
+
+    def others(self, payload: str) -> Iterator[str]:
+        for place, directories, names in os.walk(self._root / payload):
+            directories.sort()
+            for name in sorted(names):
+                yield (Path(place) / name).relative_to(self._root).as_posix()
+
+    def finish(self, members: Iterable[Member]) -> None:
+        """Nothing: `bagit.txt`, the last file, says it."""
+
+    def sync(self) -> None:
+        """Nothing: each file is on the disk before it has its name."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def make_directory(out: Path) -> None:
+    """Make the directory files go to; UsageError where none can be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {(error.strerror or str(error)).lower()}", hint="name a directory") from None
+
+
+def digest_of(file: Path) -> bytes:
+    """The SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
+
+
+def unwritable(file: Path, error: OSError) -> StateError:
+    """What stands in the way of a file; the run ends, and goes on here later."""
+    return StateError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --out, then run the same again")

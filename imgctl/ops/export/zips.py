@@ -1,0 +1,184 @@
+"""A ZIP file as the target of an export: members stored as they come, its directory written at the end.
+
+Not by `zipfile`, which holds an object for each member until it is closed, and cannot go on with a file that a kill left
+without a directory. Members are stored, not deflated: pictures are packed already. ZIP64 where sizes ask for it
+(APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16).
+"""
+
+import fcntl
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from imgctl.errors import UsageError
+from imgctl.ops.export.sinks import Member, Written, make_directory, unwritable
+
+PART = ".part"
+_LOCAL = struct.Struct("<IHHHHHIIIHH")
+_CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
+_END64 = struct.Struct("<IQHHIIQQQQ")
+_LOCATOR = struct.Struct("<IIQI")
+_END = struct.Struct("<IHHHHIIH")
+_SIZES64 = struct.Struct("<HHQQ")
+_LARGE = 0xFFFFFFFF
+_MANY = 0xFFFF
+_VERSION = 45
+_UTF8 = 0x800
+_MADE_BY_UNIX = 3 << 8 | _VERSION
+_MODE = 0o100644 << 16
+
+
+class ZipSink:
+    """A ZIP file that has another name, `FILE.zip.part`, until it is whole; the bag is a directory in it named as the file."""
+
+    removes = False
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._part = file.with_name(file.name + PART)
+        self._root = f"{file.stem}/"
+        self._lock = Lock()
+        self._out: BinaryIO | None = None
+        self._end = 0
+
+    def is_complete(self) -> bool:
+        return self._file.exists()
+
+    def begin(self, end: int) -> None:
+        make_directory(self._file.parent)
+        try:
+            self._out = os.fdopen(os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+            fcntl.flock(self._out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another export writes {self._part}", hint="wait for it, or name another --out") from None
+        except OSError as error:
+            raise unwritable(self._part, error) from None
+        self._out.truncate(end)
+        self._end = end
+
+    def size(self) -> int:
+        """How many bytes an earlier run left."""
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def put(
+        self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
+    ) -> Written:
+        # The first piece comes before the turn: most pictures are no longer, and the others are fetched meanwhile.
+        rest = iter(pieces)
+        first = next(rest, b"")
+        with self._lock:
+            out, start = self._opened, self._end
+            try:
+                written = self._append(out, path, chain((first,), rest), at=at)
+            except OSError as error:
+                raise unwritable(self._part, error) from None
+            finally:
+                if self._end == start:
+                    out.truncate(start)
+            return written
+
+    def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
+        # What was written is known by its place alone.
+        return sha256 is None
+
+    def remove(self, path: str) -> None:
+        raise NotImplementedError
+
+    def others(self, payload: str) -> Iterator[str]:
+        return iter(())
+
+    def finish(self, members: Iterable[Member]) -> None:
+        out, start, count = self._opened, self._end, 0
+        try:
+            out.seek(start)
+            for member in members:
+                out.write(self._central(member))
+                count += 1
+            out.write(_ends(start, out.tell() - start, count))
+            self.sync()
+            self._part.replace(self._file)
+            _sync_directory(self._file.parent)
+        except OSError as error:
+            raise unwritable(self._part, error) from None
+
+    def sync(self) -> None:
+        if self._out is not None:
+            with self._lock:
+                self._out.flush()
+                os.fsync(self._out.fileno())
+
+    def close(self) -> None:
+        if self._out is not None:
+            self._out.close()
+
+    @property
+    def _opened(self) -> BinaryIO:
+        assert self._out is not None
+        return self._out
+
+    def _append(self, out: BinaryIO, path: str, pieces: Iterable[bytes], *, at: datetime) -> Written:
+        start, name = self._end, (self._root + path).encode()
+        digest, size, crc = hashlib.sha256(), 0, 0
+        out.seek(start)
+        out.write(_local(name, at, crc=0, size=0))
+        for piece in pieces:
+            digest.update(piece)
+            crc = zlib.crc32(piece, crc)
+            size += len(piece)
+            out.write(piece)
+        stop = out.tell()
+        out.seek(start)
+        out.write(_local(name, at, crc=crc, size=size))
+        out.flush()
+        self._end = stop
+        return Written(sha256=digest.digest(), size=size, crc=crc, start=start, stop=stop)
+
+    def _central(self, member: Member) -> bytes:
+        name, one = (self._root + member.path).encode(), member.written
+        large = [value for value in (one.size, one.size, one.start) if value >= _LARGE]
+        extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+        size, start = min(one.size, _LARGE), min(one.start, _LARGE)
+        head = _CENTRAL.pack(
+            *(0x02014B50, _MADE_BY_UNIX, _VERSION, _UTF8, 0, *_dos(member.at), one.crc, size, size),
+            *(len(name), len(extra), 0, 0, 0, _MODE, start),
+        )
+        return head + name + extra
+
+
+def _local(name: bytes, at: datetime, *, crc: int, size: int) -> bytes:
+    """A member's header, of one length whatever its size."""
+    extra = _SIZES64.pack(1, 16, size, size)
+    head = _LOCAL.pack(0x04034B50, _VERSION, _UTF8, 0, *_dos(at), crc, _LARGE, _LARGE, len(name), len(extra))
+    return head + name + extra
+
+
+def _ends(start: int, length: int, count: int) -> bytes:
+    """What stands behind the directory."""
+    end = _END.pack(0x06054B50, 0, 0, min(count, _MANY), min(count, _MANY), min(length, _LARGE), min(start, _LARGE), 0)
+    if count < _MANY and length < _LARGE and start < _LARGE:
+        return end
+    end64 = _END64.pack(0x06064B50, _END64.size - 12, _MADE_BY_UNIX, _VERSION, 0, 0, count, count, length, start)
+    return end64 + _LOCATOR.pack(0x07064B50, 0, start + length, 1) + end
+
+
+def _dos(at: datetime) -> tuple[int, int]:
+    """A time as ZIP keeps it: time and date, from 1980 to 2107, in steps of two seconds."""
+    at = at.astimezone(UTC)
+    if at.year < 1980:
+        return 0, 1 << 5 | 1
+    return at.hour << 11 | at.minute << 5 | at.second // 2, min(at.year - 1980, 127) << 9 | at.month << 5 | at.day
+
+
+def _sync_directory(place: Path) -> None:
+    opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,63 @@
+"""Bags that `imgctl export` wrote, given back as sources: a directory or a ZIP file with the metadata of its images."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+from zipfile import BadZipFile, ZipFile
+
+from imgctl.ops.sources.open import Sources
+
+if TYPE_CHECKING:
+    from imgctl.ops.sources.archives import ArchiveFiles
+
+METADATA, DECLARATION = "metadata.jsonl", "bagit.txt"
+_PAYLOAD = re.compile(r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bag:
+    """A bag at `path`; in a ZIP file below `root` (empty, or ending in a slash), whose `members` are indexed."""
+
+    path: str
+    root: str = ""
+    members: "ArchiveFiles | None" = None
+
+    @contextmanager
+    def metadata(self) -> Iterator[BinaryIO]:
+        """What its images are, one a line."""
+        if self.members is None:
+            with open(os.path.join(self.path, METADATA), "rb") as file:  # noqa: PTH118, PTH123  # bytes that are no UTF-8
+                yield file
+            return
+        with ZipFile(self.path) as archive, archive.open(self.root + METADATA) as packed:
+            yield cast("BinaryIO", packed)
+
+
+def open_bag(path: str, sources: Sources) -> Bag | None:
+    """The bag at a path; None for anything else, also for one that another program made."""
+    if os.path.isfile(os.path.join(path, DECLARATION)):  # noqa: PTH113, PTH118
+        return Bag(path=path) if os.path.isfile(os.path.join(path, METADATA)) else None  # noqa: PTH113, PTH118
+    if not path.lower().endswith(".zip") or not os.path.isfile(path):  # noqa: PTH113
+        return None
+    root = _root_in(path)
+    return None if root is None else Bag(path=path, root=root, members=sources.indexed(path))
+
+
+def is_payload(path: str) -> bool:
+    """Whether a path names a file of a bag, and none outside of it."""
+    return _PAYLOAD.fullmatch(path) is not None
+
+
+def _root_in(path: str) -> str | None:
+    """Where in a ZIP file the bag lies; None where there is none."""
+    try:
+        with ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        # Told when it is read as what it is.
+        return None
+    roots = sorted(name.removesuffix(DECLARATION) for name in names if name.rpartition("/")[2] == DECLARATION)
+    return next((root for root in roots if root.count("/") <= 1 and root + METADATA in names), None)

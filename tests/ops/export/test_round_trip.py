@@ -1,0 +1,128 @@
+"""What is exported is a bag by the library's own validator, and uploaded again it is what it was."""
+
+import logging
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from zipfile import ZipFile
+
+import bagit
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgctl.ops.export.job import ExportJob
+from imgctl.ops.export.names import folded
+from imgctl.ops.export.order import ExportOrder, Fate
+from imgctl.ops.ingest import outcome as ingest
+from imgctl.ops.ingest.original import file_name
+from imgctl.ops.parts import Parts, open_parts
+from tests.ops.export.archive import NOON, OTHER, USER, Kept, fill, given_back, images_of, said, settings_in
+from tests.soak import rounds
+
+NASTY = (
+    *("IMG_1.JPG", "img_1.jpg", "IMG_1.jpg", "Å.jpg", "A\u030a.jpg", ".hidden.jpg", "CON.jpg", "nul", "a:b?.jpg"),
+    *("100%.jpg", "%0A.jpg", " lead.jpg", "trail.jpg ", "dots...", "thumbs.db", "~x.jpg", "-rf", "é" * 120 + ".jpeg"),
+    *("../../etc/passwd", "a\\b.jpg", "data", "*.jpg", "'\".jpg", "日本語.jpg", "x.tar.gz", "a\u2028b.jpg"),
+)
+NAMES = st.none() | st.sampled_from(NASTY).map(file_name) | st.text(min_size=1, max_size=60).map(file_name)
+CAPTIONS = st.none() | st.sampled_from(
+    ("The lighthouse", 'a "b", c', "two\nlines", "=1+1", "crlf\r\nx", "a\u2028b", "😀")
+)
+TIMES = st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2026, 1, 1)).map(  # noqa: DTZ001
+    lambda one: one.replace(tzinfo=UTC, microsecond=one.microsecond // 1000 * 1000)
+)
+KEPT = st.builds(
+    Kept,
+    name=NAMES,
+    caption=CAPTIONS,
+    taken_at=TIMES,
+    uploaded_at=st.integers(0, 10**6).map(lambda seconds: NOON + timedelta(milliseconds=seconds * 1000)),
+)
+
+
+def exported(parts: Parts, out: Path, **order: object) -> ExportJob:
+    """Run an export to its end."""
+    job = ExportJob(parts=parts, order=ExportOrder(user=USER, out=str(out), **order), stop=Event())  # type: ignore[arg-type]
+    list(job.outcomes())
+    return job
+
+
+def validated(out: Path, place: Path) -> bagit.Bag:
+    """The bag, judged by the Library of Congress's validator; a ZIP file is unpacked first."""
+    if out.suffix == ".zip":
+        with ZipFile(out) as archive:
+            assert archive.testzip() is None
+            archive.extractall(place / "unpacked")
+        out = place / "unpacked" / out.stem
+    logging.getLogger("bagit").setLevel(logging.ERROR)
+    bag = bagit.Bag(str(out))
+    bag.validate(processes=1)
+    return bag
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@settings(max_examples=rounds(8, 300), deadline=None)
+@given(kept=st.lists(KEPT, min_size=1, max_size=12), kind=st.sampled_from(["bag", "bag.zip"]))
+def test_a_bag_validates_and_comes_back_as_it_was(template: Path, kept: list[Kept], kind: str) -> None:
+    place = Path(tempfile.mkdtemp())
+    here, there = settings_in(place / "here", template), settings_in(place / "there", template)
+    with open_parts(here) as parts:
+        fill(parts, kept)
+        fill(parts, [Kept(name="IMG_1.JPG")], user=OTHER, first=len(kept))
+
+        job = exported(parts, place / kind)
+    bag = validated(place / kind, place)
+    outcomes = given_back(there, place / kind)
+
+    assert job.complete and job.tally.of(Fate.SAVED) == len(kept)
+    paths = list(bag.payload_files())
+    assert len({folded(path) for path in paths}) == len(paths) == len(kept)
+    assert [one.fate for one in outcomes] == [ingest.Fate.UPLOADED] * len(kept), outcomes
+    assert said(images_of(there)) == said(images_of(here))
+    shutil.rmtree(place)
+
+
+def test_the_same_rows_get_the_same_names_in_every_target(template: Path, tmp_path: Path) -> None:
+    with open_parts(settings_in(tmp_path / "here", template)) as parts:
+        fill(parts, [Kept(name=name) for name in NASTY])
+
+        for name in ("one", "two.zip"):
+            exported(parts, tmp_path / name)
+
+    one, two = (validated(tmp_path / name, tmp_path).entries for name in ("one", "two.zip"))
+    assert {path for path in one if path.startswith("data/")} == {path for path in two if path.startswith("data/")}
+
+
+def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, tmp_path: Path) -> None:
+    here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
+    with open_parts(here) as parts:
+        fill(parts, [Kept(name="a.jpg", caption="A")])
+        exported(parts, tmp_path / "bag")
+
+    (tmp_path / "bag" / "data" / "originals" / "2024" / "05" / "a.jpg").write_bytes(b"\xff\xd8changed")
+    (outcome,) = given_back(there, tmp_path / "bag")
+
+    assert (outcome.fate, outcome.reason) != (ingest.Fate.UPLOADED, ingest.Reason.NONE)
+    assert images_of(there) == []
+
+
+def test_a_line_that_leads_out_of_the_bag_is_refused(template: Path, tmp_path: Path) -> None:
+    there = settings_in(tmp_path / "there", template)
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(b"\xff\xd8")
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\n")
+    lines = ("../secret.jpg", "data/../../secret.jpg", str(secret), "s3://other/secret.jpg", "data/./x")
+    (bag / "metadata.jsonl").write_text("".join(f'{{"path": "{line}"}}\n' for line in lines))
+
+    outcomes = given_back(there, bag)
+
+    assert [one.reason for one in outcomes] == [ingest.Reason.BAD_LINE] * len(lines)
