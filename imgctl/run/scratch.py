@@ -62,7 +62,7 @@ def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
         yield file
         return
     file = file.absolute() if anew else file.resolve()
-    _sweep_parts(file.parent)
+    sweep_parts(file.parent)
     new, lock = _locked(partial(_new_part, file), directory=False)
     try:
         yield new
@@ -100,7 +100,8 @@ def _publish(new: Path, file: Path, *, anew: bool) -> None:
 
 
 @cache
-def _sweep_parts(place: Path) -> None:
+def sweep_parts(place: Path) -> None:
+    """Remove what killed processes of the same user left of `atomic_write` in a directory; once in this process."""
     for left in place.glob(f".*{PART}"):
         _remove_if_dead(left, directory=False)
 

@@ -93,7 +93,8 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, asked: Asked) -> None:
     about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
     session.data({"type": "estimate", **about, **cost.record(who.bill)})
     run.say(f"to export {_words(found)} costs: {cost.text(who.bill)}")
-    restoring = _restoring(run, parts, asked) if found.archived else None
+    # A row need not know what a lifecycle rule did: who asks for a restore has the store asked.
+    restoring = _restoring(run, parts, asked) if found.archived or asked.restore else None
     total = cost.one_off
     if restoring is not None:
         needs = restoring.survey()

@@ -1,6 +1,6 @@
 """`imgctl get`: a picture's blobs as files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgctl.cli.base import Session, subcommand
@@ -36,21 +36,23 @@ def command(session: Session, asked: Asked) -> ExitCode:
     An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
     and differs is left alone unless --force, and the exit code is 3.
     """
-    fates = dict.fromkeys(Fate, 0)
+    fates = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0)
     make_directory(asked.out)
     with open_parts(session.settings) as parts:
         for text in asked.images:
-            for one in fetch(parts.store, find_image(parts.catalog, text), asked.out, force=asked.force):
+            for found in fetch(parts.store, find_image(parts.catalog, text), asked.out, force=asked.force):
+                # An archived original is one that this command cannot have.
+                one = replace(found, fate=Fate.FAILED) if found.fate in LEFT_OUT else found
                 fates[one.fate] += 1
                 session.data(blob_record(one, path=asked.out / one.path))
-                if one.fate in LEFT_OUT:
+                if one.fate is Fate.FAILED:
                     session.error(f"{one.role} of {one.image}: {one.detail}")
                 else:
                     session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {asked.out / one.path}")
     session.summary(fates)
     if not any(fates.values()):
         raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {asked.images[0]} says why")
-    return ExitCode.PARTLY if any(fates[fate] for fate in LEFT_OUT) else ExitCode.DONE
+    return ExitCode.PARTLY if fates[Fate.FAILED] else ExitCode.DONE
 
 
 def blob_record(one: Outcome, *, path: object) -> dict[str, object]:

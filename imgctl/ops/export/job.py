@@ -67,16 +67,16 @@ class ExportJob:
         """Fetch and write what is missing; then the bag is closed, if nothing is missing any more."""
         self._file.unlink(missing_ok=True)
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
-            state = State(self._database)
-            try:
+            with closing(State(self._database)) as state:
                 sink.begin(state.keep_until(sink.size()) if isinstance(sink, ZipSink) else 0)
-                yield from self._exported(sink, state)
+                try:
+                    yield from self._exported(sink, state)
+                finally:
+                    # What is noted below as written is on the disk.
+                    sink.sync()
                 if not self.stop.is_set():
                     self._drop_gone(sink, state)
                     self._finish(sink, state)
-            finally:
-                sink.sync()
-                state.close()
             if self.complete:
                 self._note_complete()
 

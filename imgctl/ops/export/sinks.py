@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imgctl.errors import StateError, UsageError
-from imgctl.run.scratch import atomic_write
+from imgctl.run.scratch import atomic_write, sweep_parts
 
 BAGIT = "bagit.txt"
 
@@ -126,8 +126,10 @@ class DirectorySink:
     def others(self, payload: str) -> Iterator[str]:
         for place, directories, names in os.walk(self._root / payload):
             directories.sort()
-            for name in sorted(names):
-                yield (Path(place) / name).relative_to(self._root).as_posix()
+            sweep_parts(Path(place))
+            for file in (Path(place) / name for name in sorted(names)):
+                if file.exists():
+                    yield file.relative_to(self._root).as_posix()
 
     def finish(self, members: Iterable[Member]) -> None:
         """Nothing: `bagit.txt`, the last file, says it."""

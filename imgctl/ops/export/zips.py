@@ -109,10 +109,14 @@ class ZipSink:
             raise unwritable(self._part, error) from None
 
     def sync(self) -> None:
-        if self._out is not None:
+        if self._out is None:
+            return
+        try:
             with self._lock:
                 self._out.flush()
                 os.fsync(self._out.fileno())
+        except OSError as error:
+            raise unwritable(self._part, error) from None
 
     def close(self) -> None:
         if self._out is not None:

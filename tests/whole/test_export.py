@@ -1,0 +1,231 @@
+"""`imgctl export` as support runs it: complete or said not to be, whatever lies behind it and whatever kills it."""
+
+import logging
+import random
+import time
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+from zipfile import ZipFile
+
+import bagit
+import pytest
+from sqlalchemy import delete, update
+
+from imgctl.model import Image, Status
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
+from tests.parts.seaweed import S3Server
+from tests.soak import rounds
+from tests.whole.cold import archive_all
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment, kill_when
+
+EXPORT = ("export", "--user", str(USER))
+
+
+@pytest.fixture
+def filled(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
+    """Twenty photos of one user in a directory."""
+    assert embedded.run("upload", place_of(album), "--user", str(USER)).code == 0
+    return embedded
+
+
+@pytest.fixture
+def in_moto(tmp_path: Path, moto_s3: S3Server, album: dict[Path, bytes]) -> Deployment:
+    """The same in a bucket with storage classes."""
+    place = tmp_path / "run"
+    place.mkdir()
+    store = moto_s3.settings(moto_s3.new_bucket())
+    found = Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store)
+    assert found.run("upload", place_of(album), "--user", str(USER)).code == 0
+    return found
+
+
+def files_of(out: Path, place: Path) -> dict[str, bytes]:
+    """The payload of a bag that the Library of Congress's validator finds whole; a ZIP file is unpacked first."""
+    if out.suffix == ".zip":
+        with ZipFile(out) as archive:
+            assert archive.testzip() is None
+            archive.extractall(place / "unpacked")
+        out = place / "unpacked" / out.stem
+    logging.getLogger("bagit").setLevel(logging.ERROR)
+    bag = bagit.Bag(str(out))
+    bag.validate(processes=1)
+    return {path: (out / path).read_bytes() for path in bag.payload_files()}
+
+
+def in_bucket(deployment: Deployment, url: str, place: Path) -> dict[str, bytes]:
+    """The payload of a bag in a bucket, as a directory."""
+    store = open_store(replace(deployment.store, url=url))
+    for blob in store.scan():
+        file = place / blob.key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(store.get(blob.key))
+    return files_of(place, place)
+
+
+def contents(album: dict[Path, bytes]) -> list[bytes]:
+    return sorted(set(album.values()))
+
+
+def change(deployment: Deployment, image: Image, **values: object) -> None:
+    with closing(open_catalog(deployment.catalog_url)) as catalog, catalog.write() as connection:
+        if values:
+            connection.execute(update(images).where(images.c.id == image.id).values(**values))
+        else:
+            connection.execute(delete(images).where(images.c.id == image.id))
+
+
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_a_killed_export_is_finished_by_the_next(
+    filled: Deployment, album: dict[Path, bytes], tmp_path: Path, kind: str
+) -> None:
+    rng = random.Random(kind)
+    began = time.monotonic()
+    assert filled.run(*EXPORT, "--out", tmp_path / f"whole-{kind}").code == 0
+    usual = time.monotonic() - began
+    for number in range(rounds(4, 60)):
+        out = tmp_path / f"{number}-{kind}"
+        for _ in range(rng.randrange(1, 4)):
+            run = filled.start(*EXPORT, "--out", out)
+            kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, usual)))
+        again = filled.run(*EXPORT, "--out", out)
+
+        assert again.code == 0, again.err
+        assert sorted(files_of(out, tmp_path / str(number)).values()) == contents(album)
+    assert [*(filled.directory / ".local" / "state" / "imgctl").glob("export-*.db*")] == []
+
+
+def test_a_killed_export_to_a_bucket_is_finished_by_the_next(
+    servers: Deployment, album: dict[Path, bytes], seaweed: S3Server, tmp_path: Path
+) -> None:
+    servers.run("upload", place_of(album), "--user", str(USER))
+    rng = random.Random("bucket")
+    for number in range(rounds(2, 30)):
+        url = f"s3://{seaweed.new_bucket()}/bags/{number}"
+        run = servers.start(*EXPORT, "--out", url, "--yes")
+        kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, 1)))
+        if number % 2:
+            # Another machine knows nothing of the first run.
+            for file in (servers.directory / ".local" / "state" / "imgctl").glob("export-*"):
+                file.unlink()
+        again = servers.run(*EXPORT, "--out", url, "--yes")
+
+        assert again.code == 0, again.err
+        assert sorted(in_bucket(servers, url, tmp_path / str(number)).values()) == contents(album)
+
+
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_a_corrupt_original_is_named_and_never_handed_over(filled: Deployment, tmp_path: Path, kind: str) -> None:
+    bad, missing, *_ = filled.images()
+    store, out = filled.open_store(), tmp_path / kind
+    store.replace(bad.original_key or "", b"x" * (bad.bytes or 0), content_type="image/jpeg")
+    store.delete([missing.original_key or ""])
+
+    first = filled.run(*EXPORT, "--out", out, "--json")
+    partial_run = filled.run(*EXPORT, "--out", out, "--partial")
+
+    assert (first.code, partial_run.code) == (3, 3)
+    assert str(bad.id) in first.err and "SHA-256 differs" in first.err
+    assert str(missing.id) in first.err
+    assert (first.summary["failed"], first.summary["complete"]) == (2, False)
+    found = files_of(out, tmp_path)
+    assert len(found) == len(filled.images()) - 2
+    assert bad.sha256 not in {*map(digest, found.values())}
+    left_out = (tmp_path / ("unpacked/bag" if kind.endswith("zip") else kind) / "left-out.csv").read_text()
+    assert str(bad.id) in left_out and str(missing.id) in left_out
+
+
+def test_a_bag_is_complete_once_what_was_missing_is_there(filled: Deployment, tmp_path: Path) -> None:
+    bad, out = filled.images()[3], tmp_path / "bag"
+    store, key = filled.open_store(), filled.images()[3].original_key or ""
+    data = store.get(key)
+    store.replace(key, b"damaged", content_type="image/jpeg")
+    first = filled.run(*EXPORT, "--out", out)
+    no_bag = not (out / "bagit.txt").exists()
+    store.replace(key, data, content_type="image/jpeg")
+
+    second = filled.run(*EXPORT, "--out", out, "--json")
+    third = filled.run(*EXPORT, "--out", out)
+
+    assert (first.code, no_bag, second.code, third.code) == (3, True, 0, 0)
+    assert (second.summary["saved"], second.summary["present"]) == (1, 19)
+    assert bad.sha256 in {*map(digest, files_of(out, tmp_path).values())}
+    assert "complete" in third.out
+
+
+def test_uploads_that_are_not_whole_and_variants_that_are_not_built_are_said(
+    filled: Deployment, tmp_path: Path
+) -> None:
+    begun, failed, *_ = filled.images()
+    change(filled, begun, status=Status.UPLOADING)
+    change(filled, failed, status=Status.FAILED, error="cut off")
+
+    result = filled.run(*EXPORT, "--out", tmp_path / "bag", "--variants", "thumb", "--json")
+
+    assert (result.code, result.summary["complete"]) == (3, True)
+    assert str(begun.id) in result.err and "not finished" in result.err
+    assert f"unfinished thumb of {failed.id}: failed: cut off" in result.err
+    assert len(files_of(tmp_path / "bag", tmp_path)) == 19
+    assert str(begun.id) in (tmp_path / "bag" / "left-out.csv").read_text()
+
+
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_what_was_erased_between_two_runs_is_in_no_bag(filled: Deployment, tmp_path: Path, kind: str) -> None:
+    gone, bad, *rest = filled.images()
+    store, key = filled.open_store(), bad.original_key or ""
+    data = store.get(key)
+    store.delete([key])
+    filled.run(*EXPORT, "--out", tmp_path / kind)
+    change(filled, gone)
+    store.create(key, data, content_type="image/jpeg")
+
+    results = [filled.run(*EXPORT, "--out", tmp_path / kind) for _ in range(2)]
+
+    assert results[-1].code == 0, results[-1].err
+    assert {*map(digest, files_of(tmp_path / kind, tmp_path).values())} == {one.sha256 for one in (bad, *rest)}
+
+
+def test_what_is_archived_is_priced_restored_and_then_handed_over(in_moto: Deployment, tmp_path: Path) -> None:
+    archive_all(in_moto)
+    with closing(open_catalog(in_moto.catalog_url)) as catalog, catalog.write() as connection:
+        connection.execute(update(images).values(storage_class="GLACIER"))
+    out = ("--out", tmp_path / "bag")
+
+    priced = in_moto.run(*EXPORT, *out, "--yes")
+    refused = in_moto.run(*EXPORT, *out, "--restore", "bulk", "--max-usd", "0.00001")
+    asked = in_moto.run(*EXPORT, *out, "--restore", "bulk", "--max-usd", "1", "--json")
+    # moto restores at once.
+    done = in_moto.run(*EXPORT, *out, "--yes")
+
+    assert (priced.code, refused.code, done.code) == (3, 2, 0), done.err
+    assert "--restore bulk" in priced.err and "5 to 12 hours" in priced.err
+    assert asked.of("archived")[0]["archived"] == 20
+    assert len(files_of(tmp_path / "bag", tmp_path)) == 20
+
+
+def test_an_unknown_user_and_another_bag_are_refused(filled: Deployment, tmp_path: Path) -> None:
+    nobody = filled.run("export", "--user", str(UUID(int=5)), "--out", tmp_path / "none")
+    filled.run(*EXPORT, "--out", tmp_path / "bag")
+    other = filled.run(*EXPORT, "--out", tmp_path / "bag", "--variants", "thumb")
+    (tmp_path / "full" / "data").mkdir(parents=True)
+    (tmp_path / "full" / "data" / "mine.txt").write_text("mine")
+    strange = filled.run(*EXPORT, "--out", tmp_path / "full")
+
+    assert (nobody.code, other.code, strange.code) == (1, 2, 3)
+    assert not (tmp_path / "none").exists()
+    assert "data/mine.txt" in strange.err
+    assert (tmp_path / "full" / "data" / "mine.txt").read_text() == "mine"
+
+
+def digest(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
+def _is_past(instant: float) -> bool:
+    return time.monotonic() > instant
