@@ -80,6 +80,16 @@ ARCHIVE_CLASSES: tuple[str, ...] = (
 RETURN_FOR_GOOD: tuple[str, ...] = (*ARCHIVE_TIERS, StorageClass.AZURE_ARCHIVE)
 
 
+def classes_of(url: str) -> tuple[StorageClass, ...]:
+    """The classes that a store's originals can lie in, by its url."""
+    return CLASSES_OF.get(url.partition("://")[0], S3_CLASSES)
+
+
+def offline_class(url: str) -> StorageClass:
+    """What an original of a store lies in that must be restored, where nobody says more."""
+    return StorageClass.AZURE_ARCHIVE if url.startswith("az://") else StorageClass.GLACIER
+
+
 def is_archived(storage_class: str | None) -> bool:
     """Whether a blob of this class must be restored before it can be read; None is STANDARD."""
     return storage_class in ARCHIVE_CLASSES

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 
-from imgctl.model import ARCHIVE_TIERS, NONE, Sized
+from imgctl.model import NONE, RETURN_FOR_GOOD, Sized
 from imgctl.pricing.costs import (
     DAYS_A_MONTH,
     Operation,
@@ -160,12 +160,14 @@ def restore_estimate(
     days: int,
     extended: Mapping[str, Sized] = NOTHING,
     leaving: Leaving | None = None,
+    returning: Mapping[tuple[str, int], Sized] = {},
 ) -> Estimate:
     """Restoring `archived` (by class) for `days` days, with a HEAD of each before and after.
 
     `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
     are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies
-    back to STANDARD and the fee for leaving a class early. ConfigError where a class cannot be restored by `tier`.
+    back to STANDARD and the fee for leaving a class early; so does `returning`, by class and age, of what needs no copy
+    for it. ConfigError where a class cannot be restored by `tier`.
     """
     lines: list[Line] = []
     for name, sized in archived.items():
@@ -173,10 +175,12 @@ def restore_estimate(
         lines += retrieval_cost(card, name, tier, sized)
     for name, sized in extended.items():
         lines += [request_cost(card, name, Operation.HEAD, 2 * sized.objects), _extension(card, name, tier, sized)]
-    copied = [sized for group in (archived, extended) for name, sized in group.items() if name not in ARCHIVE_TIERS]
+    copied = [sized for group in (archived, extended) for name, sized in group.items() if name not in RETURN_FOR_GOOD]
     held = sum(sized.size for sized in copied)
     lines += [_copies(card, held, days)] if held else []
     lines += _left(card, leaving) if leaving else ()
+    lines += left_early(card, ((name, age, sized) for (name, age), sized in sorted(returning.items())))
+    lines += monthly_storage(card, STANDARD, sum(returning.values(), NONE)) if returning else ()
     assumptions = _assumptions(card, leaving) if leaving else ()
     return estimated(card, lines, *assumptions)
 

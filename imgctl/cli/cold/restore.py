@@ -11,7 +11,7 @@ from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import ScopeOptions, arguments, flag, option, order_of
 from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode, UsageError
-from imgctl.model import ARCHIVE_TIERS
+from imgctl.model import RETURN_FOR_GOOD
 from imgctl.ops.lookup import find_image
 from imgctl.ops.parts import open_parts
 from imgctl.ops.restore.job import RestoreJob, Round
@@ -161,7 +161,7 @@ def _hours(job: RestoreJob) -> str:
     if job.who.bill is Billing.NONE or not classes:
         return ""
     times = [f"{name} in {hours_words(retrieval(card, name, order.tier).hours)}" for name in classes]
-    days = f" for {count_of(order.days, 'day')}" if set(classes) - set(ARCHIVE_TIERS) else ""
+    days = f" for {count_of(order.days, 'day')}" if set(classes) - set(RETURN_FOR_GOOD) else ""
     return f"; readable{days}: {', '.join(times)}"
 
 

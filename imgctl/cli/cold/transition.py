@@ -12,11 +12,10 @@ from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.options import ScopeOptions, flag, option, order_of, required
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
-from imgctl.model import StorageClass
 from imgctl.ops.parts import open_parts
 from imgctl.ops.spend import terms
 from imgctl.ops.tally import Tally, Totals
-from imgctl.ops.transition.eligibility import TARGETS
+from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
 from imgctl.ops.transition.order import DAY_SECONDS, Fate, Outcome, Policy, TransitionOrder, older
 from imgctl.ops.transition.survey import Bill
@@ -94,7 +93,9 @@ def command(session: Session, asked: Asked) -> ExitCode:
     settings, at = session.settings, datetime.now(UTC)
     who = terms(settings, endpoint_url=session.endpoint_url)
     stay_days = max(1, round(asked.stay / DAY_SECONDS))
-    policy = Policy(to=StorageClass(asked.to), card=who.card, at=at, stay_days=stay_days, min_size=asked.min_size)
+    policy = Policy(
+        to=target_of(asked.to, settings.store.url), card=who.card, at=at, stay_days=stay_days, min_size=asked.min_size
+    )
     with (
         asked.chosen() as chosen,
         open_parts(settings) as parts,

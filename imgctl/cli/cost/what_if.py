@@ -46,7 +46,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     """
     card = card_in_force(session.settings)
     proposal = Proposal(
-        change=_change(asked),
+        change=_change(asked, card),
         scope=asked.scope,
         sizes=asked.sizes,
         views=asked.views,
@@ -63,14 +63,14 @@ def command(session: Session, asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
-def _change(asked: Asked) -> "Change":
+def _change(asked: Asked, card: Card) -> "Change":
     if not asked.transition and not asked.drop_variant and not asked.format and asked.cdn is None:
         raise UsageError("nothing is proposed", hint="--transition, --drop-variant, --format or --cdn/--no-cdn")
     name, _, ratio = (asked.format or "").partition("=")
     if asked.format and name not in set(VariantFormat):
         raise UsageError(f"unknown --format {name!r}", hint=f"write one of {', '.join(VariantFormat)}")
     return Change(
-        move=parse_move(asked.transition) if asked.transition else None,
+        move=parse_move(asked.transition, card.classes) if asked.transition else None,
         drop=asked.drop_variant,
         format=name or None,
         ratio=_ratio(amount(ratio), "--format") if ratio else None,

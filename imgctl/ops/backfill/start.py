@@ -14,7 +14,7 @@ from typing import IO
 from uuid import UUID
 
 from imgctl.errors import ConfigError
-from imgctl.model import Image, Sized, Status, StorageClass, is_archived
+from imgctl.model import Image, Sized, Status, is_archived, offline_class
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
@@ -177,7 +177,7 @@ class Cold:
         """Count those of unknown class by what their rows have learned since."""
         for image in chain.from_iterable(self._pages(self._unknown)):
             name = image.storage_class if is_archived(image.storage_class) else None
-            self._needs.add(name or StorageClass.GLACIER, image.bytes or 0)
+            self._needs.add(name or offline_class(self._parts.settings.store.url), image.bytes or 0)
             self._ids.write(image.id.bytes)
         self._unknown.seek(0)
         self._unknown.truncate()

@@ -1,6 +1,6 @@
 """A proposed change to the archive at hand, priced on its own sizes and ages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -37,14 +37,16 @@ class Answer:
     assumptions: tuple[str, ...]
 
 
-def parse_move(text: str) -> Move:
-    """`older-than=90d,to=GLACIER`; UsageError for anything else."""
+def parse_move(text: str, known: Collection[str] = ()) -> Move:
+    """`older-than=90d,to=GLACIER`, where `known` are the card's classes; UsageError for anything else."""
     parts = dict(part.strip().partition("=")[::2] for part in text.split(","))
     target, age = parts.pop("to", ""), parts.pop("older-than", "0d")
     if parts or not target:
         raise UsageError(f"--transition {text!r} is not a policy", hint="write older-than=90d,to=GLACIER")
     days = timedelta(seconds=parse_seconds(age)).days
-    return Move(older_than_days=days, to=target.upper())
+    # Azure's has a name of its own on the cards.
+    own = {"ARCHIVE": "AZURE_ARCHIVE"} if "AZURE_ARCHIVE" in known else {}
+    return Move(older_than_days=days, to=own.get(target.upper(), target.upper()))
 
 
 def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal) -> Answer:

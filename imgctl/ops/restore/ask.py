@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from imgctl.errors import StoreError
-from imgctl.model import ARCHIVE_TIERS, Image, StorageClass
+from imgctl.model import RETURN_FOR_GOOD, Image, StorageClass
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.look import is_wanted, note, originals, seen
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
@@ -152,7 +152,7 @@ class _Run:
 
     def _ask(self, one: Seen) -> Outcome:
         blob = _blob(one)
-        days = None if blob.storage_class in ARCHIVE_TIERS else self._order.days
+        days = None if blob.storage_class in RETURN_FOR_GOOD else self._order.days
         answer = self._store.restore(blob.key, tier=self._order.tier, days=days)
         # Some stores restore at once, and an extended copy has a new end: what the row says is read, not reckoned.
         after = seen(self._looker.look_at(one.image))

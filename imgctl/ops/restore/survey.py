@@ -26,11 +26,14 @@ OLDEST_DAYS = 366
 
 @dataclass(slots=True, kw_only=True)
 class Needs:
-    """What must be paid for: originals to restore and to extend by class, to move back by class and age."""
+    """What must be paid for: originals to restore and to extend by class, to move back (`leaving`) or that come back for
+    good (`returning`) by class and age.
+    """
 
     archived: Totals[str] = field(default_factory=Totals)
     extended: Totals[str] = field(default_factory=Totals)
     leaving: Totals[tuple[str, int]] = field(default_factory=Totals)
+    returning: Totals[tuple[str, int]] = field(default_factory=Totals)
     versioned: bool = False
 
     def add(self, one: Seen, order: RestoreOrder) -> None:
@@ -42,8 +45,11 @@ class Needs:
             self.extended.add(name, size)
         elif one.state in (State.ARCHIVED, State.EXPIRED):
             self.archived.add(name, size)
-        if order.permanent and name not in ARCHIVE_TIERS:
-            self.leaving.add((name, min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days)), size)
+        age_days = min(OLDEST_DAYS, (datetime.now(UTC) - one.blob.modified_at).days)
+        if name == StorageClass.AZURE_ARCHIVE:
+            self.returning.add((name, age_days), size)
+        elif order.permanent and name not in ARCHIVE_TIERS:
+            self.leaving.add((name, age_days), size)
 
     def estimate(self, card: Card, order: RestoreOrder) -> Estimate:
         """What all of it costs; UsageError where the tier does not restore a class."""
@@ -51,7 +57,13 @@ class Needs:
         _check_tier(order.tier, {**archived, **extended})
         leaving = Leaving(ages=self.leaving, versioned=self.versioned) if order.permanent else None
         return restore_estimate(
-            card, archived=archived, extended=extended, tier=order.tier, days=order.days, leaving=leaving
+            card,
+            archived=archived,
+            extended=extended,
+            tier=order.tier,
+            days=order.days,
+            leaving=leaving,
+            returning=self.returning,
         )
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from imgctl.errors import ConfigError
-from imgctl.model import S3_CLASSES, Image, Status, StorageClass, Variant
+from imgctl.errors import ConfigError, UsageError
+from imgctl.model import Image, Status, StorageClass, Variant, classes_of
 from imgctl.ops.row_blobs import RowBlobs
 from imgctl.ops.transition.order import Policy, Reason
 from imgctl.pricing.moves import Origin, break_even_bytes, origin
@@ -26,6 +26,12 @@ _RANKS = {
     "ARCHIVE_ACCESS": 3,
     "DEEP_ARCHIVE": 4,
     "DEEP_ARCHIVE_ACCESS": 4,
+    "NEARLINE": 1,
+    "COLDLINE": 2,
+    "ARCHIVE": 3,
+    "COOL": 1,
+    "COLD": 2,
+    "AZURE_ARCHIVE": 3,
 }
 _NOT_READY = {
     Status.UPLOADING: Reason.UPLOADING,
@@ -33,8 +39,18 @@ _NOT_READY = {
     Status.FAILED: Reason.FAILED,
 }
 
-# The classes that originals can be moved to.
-TARGETS = tuple(one.value for one in S3_CLASSES if one is not StorageClass.STANDARD)
+# The classes that originals can be moved to, as users write them.
+TARGETS = tuple(one.value for one in StorageClass if one not in (StorageClass.STANDARD, StorageClass.AZURE_ARCHIVE))
+
+
+def target_of(name: str, url: str) -> StorageClass:
+    """The class of that name in the store behind `url`; UsageError where it has none of it."""
+    known = classes_of(url)
+    found = StorageClass.AZURE_ARCHIVE if name == StorageClass.ARCHIVE and url.startswith("az://") else name
+    if found not in known[1:]:
+        words = ", ".join(one.removeprefix("AZURE_") for one in known[1:])
+        raise UsageError(f"{url} has no storage class {name}", hint=f"take one of {words}")
+    return StorageClass(found)
 
 
 class Refusal(NamedTuple):

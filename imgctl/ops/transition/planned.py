@@ -11,7 +11,7 @@ from imgctl.model import Image, StorageClass
 from imgctl.ops.plan import Action, Applied, Fate, Site, row_version
 from imgctl.ops.retry import read
 from imgctl.ops.spend import card_in_force
-from imgctl.ops.transition.eligibility import TARGETS, Refusal, Verdict
+from imgctl.ops.transition.eligibility import Refusal, Verdict
 from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import Fate as Ended
 from imgctl.ops.transition.order import Outcome, Policy, Reason, TransitionOrder
@@ -47,7 +47,7 @@ def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
 
 
 def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurrent: bool) -> TransitionOrder:
-    if to not in TARGETS:
+    if to not in tuple(StorageClass)[1:]:
         raise UsageError(f"the plan moves to {to}, which is not a class to move to", hint="write the plan anew")
     settings = site.parts.settings
     # Whether it pays was decided by who wrote the plan.

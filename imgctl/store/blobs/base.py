@@ -209,10 +209,10 @@ class BlobStore(Protocol):
         """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""
 
 
-def known_class(name: str) -> StorageClass:
+def known_class(name: str, known: tuple[StorageClass, ...] = S3_CLASSES) -> StorageClass:
     """The class of that name; StoreError where blobs are moved to no such class: some servers take any word."""
-    if name not in S3_CLASSES:
-        raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(S3_CLASSES))
+    if name not in known:
+        raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(known))
     return StorageClass(name)
 
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, fromstring  # written by the containe
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
-from imgctl.model import StorageClass
+from imgctl.model import CLASSES_OF, StorageClass
 from imgctl.store.blobs.base import Blob, Restore, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
@@ -54,6 +54,7 @@ _HEADERS = {
 class Azure:
     """One container; see Provider."""
 
+    classes = CLASSES_OF["az"]
     cloud, batch = "Azure", 256
 
     def __init__(self, settings: StoreSettings, container: str) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt
+from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Restore, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
@@ -41,6 +42,7 @@ Resource = dict[str, object]
 class Google:
     """One bucket; see Provider. An object's ETag is its generation."""
 
+    classes = CLASSES_OF["gs"]
     cloud, batch = "Google", 100
 
     def __init__(self, settings: StoreSettings, bucket: str) -> None:

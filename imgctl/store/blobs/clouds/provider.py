@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.config.settings import StoreSettings
+from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob, Restore, Tier
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.s3_connect import certificates
@@ -48,6 +49,7 @@ class Provider(Protocol):
 
     cloud: str
     batch: int
+    classes: tuple[StorageClass, ...]
 
     @property
     def endpoint(self) -> str:

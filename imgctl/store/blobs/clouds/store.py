@@ -15,7 +15,17 @@ from uuid import uuid4
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
-from imgctl.store.blobs.base import IMMUTABLE, Blob, Remnant, Restore, SignedPut, Tier, checked, is_portable
+from imgctl.store.blobs.base import (
+    IMMUTABLE,
+    Blob,
+    Remnant,
+    Restore,
+    SignedPut,
+    Tier,
+    checked,
+    is_portable,
+    known_class,
+)
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
 from imgctl.store.blobs.clouds.traits import all_traits
@@ -149,7 +159,8 @@ class CloudStore:
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
         """What has the class already is answered as it is, whatever its ETag."""
-        return self._blob(self._call(key, lambda: self._provider.move(self.prefix + key, to=to, etag=etag)))
+        wanted = known_class(to, self._provider.classes)
+        return self._blob(self._call(key, lambda: self._provider.move(self.prefix + key, to=wanted, etag=etag)))
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:  # it comes back for good
         return self._call(key, lambda: self._provider.restore(self.prefix + key, tier=tier))

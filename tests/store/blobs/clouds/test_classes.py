@@ -1,0 +1,215 @@
+"""Storage classes of the clouds: Azurite's tiers, and answers of Google's and Azure's as their documentation records them.
+
+Azurite sets tiers and refuses to read Archive, but rehydrates at once; fake-gcs-server keeps no class when it rewrites.
+What they cannot show is answered by a stub here; `doctor --conformance` is for who owns an account.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
+from imgctl.store.blobs.base import BlobStore, Restore, Tier
+from imgctl.store.blobs.open import open_store
+from tests.parts.clouds import KEY as ACCOUNT_KEY
+from tests.parts.clouds import CloudServer
+
+KEY = "2026/11/22/019aa-original.jpg"
+JPEG = "image/jpeg"
+
+
+@pytest.fixture
+def azure(azurite: CloudServer) -> BlobStore:
+    store = open_store(azurite.settings(azurite.new_bucket()))
+    store.create(KEY, b"photo", content_type=JPEG)
+    return store
+
+
+def etag(store: BlobStore) -> str:
+    found = store.head(KEY)
+    assert found is not None
+    return found.etag
+
+
+@pytest.mark.parametrize("to", ["COOL", "COLD"])
+def test_a_tier_that_can_be_read_is_set_in_place(azure: BlobStore, to: str) -> None:
+    before = etag(azure)
+
+    moved = azure.move(KEY, to=to, etag=before)
+
+    assert (moved.storage_class, moved.etag, moved.size) == (to, before, 5)
+    assert next(azure.scan()).storage_class == to
+    assert azure.get(KEY) == b"photo"
+    assert azure.move(KEY, to=to, etag="whatever").storage_class == to
+
+
+def test_what_is_archived_is_read_after_a_restore_alone(azure: BlobStore) -> None:
+    moved = azure.move(KEY, to="AZURE_ARCHIVE", etag=etag(azure))
+    assert (moved.storage_class, moved.readable) == ("AZURE_ARCHIVE", False)
+    with pytest.raises(BlobArchived):
+        azure.get(KEY)
+    with pytest.raises(BlobArchived):
+        azure.move(KEY, to="COOL", etag=moved.etag)
+
+    assert azure.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.STARTED
+
+    found = azure.details(KEY)
+    assert found is not None and found.storage_class == "STANDARD"
+    assert azure.get(KEY) == b"photo"
+
+
+def test_another_blob_is_not_moved(azure: BlobStore) -> None:
+    with pytest.raises(BlobCorrupt, match="changed meanwhile"):
+        azure.move(KEY, to="COOL", etag="0x0")
+    with pytest.raises(StoreError, match="unknown storage class to move to: GLACIER"):
+        azure.move(KEY, to="GLACIER", etag=etag(azure))
+
+
+class Stub:
+    """A server that answers each request with the first answer whose method and path part fit it."""
+
+    def __init__(self, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]) -> None:
+        self.asked: list[tuple[str, str, dict[str, str], Mapping[str, str], bytes]] = []
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline(65537)
+                if not self.raw_requestline or not self.parse_request():
+                    self.close_connection = True
+                    return
+                parts = urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                query = dict(parse_qsl(parts.query))
+                stub.asked.append((self.command, parts.path, query, dict(self.headers), body))
+                number = next(at for at, one in enumerate(answers) if one[0] == self.command and one[1] in self.path)
+                _, _, status, headers, said = answers.pop(number)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(said)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(said)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def answers() -> list[tuple[str, str, int, Mapping[str, str], bytes]]:
+    return []
+
+
+@pytest.fixture
+def stub(answers: list[tuple[str, str, int, Mapping[str, str], bytes]]) -> Iterator[Stub]:
+    running = Stub(answers)
+    thread = Thread(target=running.server.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+def resource(generation: int, storage_class: str, crc32c: str = "AAAA") -> bytes:
+    """An object as `Objects: get` answers (JSON API reference)."""
+    return json.dumps(
+        {
+            "kind": "storage#object", "name": KEY, "bucket": "bk", "generation": str(generation), "metageneration": "1",
+            "contentType": JPEG, "storageClass": storage_class, "size": "5", "crc32c": crc32c,
+            "timeCreated": "2026-01-02T03:04:05.678Z", "updated": "2026-01-02T03:04:05.678Z",
+            "cacheControl": "public", "metadata": {"owner": "me"},
+        }
+    ).encode()  # fmt: skip
+
+
+@pytest.fixture
+def google(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", stub.url)
+    return open_store(StoreSettings(url="gs://bk", retries=0))
+
+
+def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
+    google: BlobStore, stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+) -> None:
+    answers += [
+        ("GET", "/o/", 200, {}, resource(1, "STANDARD")),
+        ("POST", "rewriteTo", 200, {}, b'{"done": false, "rewriteToken": "t1"}'),
+        ("POST", "rewriteTo", 200, {}, b'{"done": true}'),
+        ("GET", "/o/", 200, {}, resource(2, "COLDLINE")),
+    ]
+
+    moved = google.move(KEY, to="COLDLINE", etag="1")
+
+    assert (moved.storage_class, moved.etag, moved.version_id) == ("COLDLINE", "2", "2")
+    assert moved.modified_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    first, second = [one for one in stub.asked if one[0] == "POST"]
+    assert first[2] == {"ifSourceGenerationMatch": "1", "ifGenerationMatch": "1"}
+    assert second[2] == {**first[2], "rewriteToken": "t1"}
+    assert json.loads(first[4]) == {
+        "contentType": JPEG, "cacheControl": "public", "metadata": {"owner": "me"}, "storageClass": "COLDLINE",
+    }  # fmt: skip
+
+
+def test_an_object_of_google_that_changed_is_not_rewritten(
+    google: BlobStore, stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+) -> None:
+    answers += [("GET", "/o/", 200, {}, resource(2, "STANDARD"))]
+
+    with pytest.raises(BlobCorrupt, match="changed meanwhile"):
+        google.move(KEY, to="ARCHIVE", etag="1")
+    assert [one[0] for one in stub.asked] == ["GET"]
+
+
+def test_what_google_archives_is_read_at_once(
+    google: BlobStore, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+) -> None:
+    answers += [("GET", "/o/", 200, {}, resource(2, "ARCHIVE"))]
+
+    found = google.details(KEY)
+
+    assert found is not None and found.storage_class == "ARCHIVE" and found.readable
+    with pytest.raises(StoreError, match="nothing to restore"):
+        google.restore(KEY, tier=Tier.BULK, days=7)
+
+
+def test_google_keeps_versions_where_it_deletes_softly(
+    google: BlobStore, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+) -> None:
+    answers += [("GET", "/b/bk", 200, {}, b'{"softDeletePolicy": {"retentionDurationSeconds": "604800"}}')]
+
+    assert google.keeps_versions()
+
+
+def test_a_rehydration_that_lasts_is_under_way_and_asked_again_for_speed_alone(
+    stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Get Blob Properties and Set Blob Tier (Blob service REST API).
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY)
+    store = open_store(StoreSettings(url="az://cc", endpoint_url=f"{stub.url}/devstoreaccount1", retries=0))
+    pending = {
+        "Last-Modified": "Sat, 28 Nov 2026 09:48:16 GMT", "ETag": '"0x8D1"', "x-ms-access-tier": "Archive",
+        "x-ms-archive-status": "rehydrate-pending-to-hot", "x-ms-rehydrate-priority": "Standard",
+    }  # fmt: skip
+    answers += [
+        ("HEAD", KEY, 200, pending, b""),
+        ("HEAD", KEY, 200, pending, b""),
+        ("HEAD", KEY, 200, pending, b""),
+        ("PUT", "comp=tier", 202, {}, b""),
+    ]
+
+    found = store.details(KEY)
+
+    assert found is not None and found.restoring and not found.readable
+    assert found.modified_at == datetime(2026, 11, 28, 9, 48, 16, tzinfo=UTC)
+    assert store.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.IN_PROGRESS
+    assert store.restore(KEY, tier=Tier.EXPEDITED, days=None) is Restore.IN_PROGRESS
+    headers = stub.asked[-1][3]
+    assert (headers["x-ms-access-tier"], headers["x-ms-rehydrate-priority"]) == ("Hot", "High")
