@@ -14,6 +14,8 @@ from statistics import median
 
 from sqlalchemy import create_engine, make_url, text
 
+from imgctl.store.blobs.open import open_store
+from tests.parts.clouds import CloudServer, azurite_server
 from tests.parts.postgres import postgres_server
 from tests.parts.proxy import fault_proxy
 from tests.parts.seaweed import AWS_ENVIRONMENT, REGION, S3Server, seaweed_server
@@ -33,12 +35,16 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """A running store and Postgres; `endpoint_url` is the way that clients are given. A sink keeps nothing."""
+    """A running store and Postgres; `endpoint_url` is the way that clients are given. A sink keeps nothing.
+
+    `azure` is Azurite, where it stands in the place of S3.
+    """
 
     s3: S3Server
     endpoint_url: str
     postgres_url: str
     keeps: bool = True
+    azure: CloudServer | None = None
 
     def new_database(self, name: str) -> str:
         """The URL of a new, empty database."""
@@ -51,6 +57,8 @@ class Servers:
 
     def new_bucket(self, name: str) -> None:
         """Make an empty bucket whose first volumes exist, so that no contender pays for them."""
+        if self.azure is not None:
+            self.azure.create(name)
         if not self.keeps:
             return
         client = self.s3.client()
@@ -60,6 +68,8 @@ class Servers:
 
     def count_objects(self, bucket: str) -> int | None:
         """How many objects a bucket holds; None where that is not known."""
+        if self.azure is not None:
+            return sum(1 for _ in open_store(self.azure.settings(bucket)).scan())
         if not self.keeps:
             return None
         pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -86,6 +96,19 @@ def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
         distant(s3.endpoint_url, delay_ms) as endpoint_url,
     ):
         yield Servers(s3=s3, endpoint_url=endpoint_url, postgres_url=postgres_url)
+
+
+@contextmanager
+def azure_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
+    """Azurite, which keeps blobs in memory, and Postgres."""
+    with (
+        azurite_server(directory / "azurite") as azure,
+        postgres_server(directory) as postgres_url,
+        distant(azure.endpoint_url, delay_ms) as url,
+    ):
+        os.environ |= azure.environment
+        s3 = S3Server(endpoint_url=url)
+        yield Servers(s3=s3, endpoint_url=url, postgres_url=postgres_url, keeps=False, azure=azure)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
 `--sink` takes a store that answers at once in SeaweedFS's place, `--defaults` leaves each its own concurrency.
+`--store az` takes Azurite, beside rclone's own upload to it; azcopy comes from no registry.
 `--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which fsync no file of their own.
 """
 
@@ -18,6 +19,7 @@ from bench.parts import (
     ROOT,
     Servers,
     Spent,
+    azure_servers,
     beside_python,
     client_environment,
     file_system,
@@ -66,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_tree(place / size, count=getattr(options, size), kind=KINDS[size])
         print(f"photos, catalog and store lie below {file_system(place.parent)}")
         needs_store = not (options.sink or options.directory)
-        with (servers if needs_store else sink_servers)(place, delay_ms=options.delay_ms) as running:
+        started = azure_servers if options.store == "az" else servers if needs_store else sink_servers
+        with started(place, delay_ms=options.delay_ms) as running:
             for size in sizes:
                 results = _turns(running, place / size, getattr(options, size), options)
                 _report(size, {name: medians(each) for name, each in results.items()}, options)
@@ -85,6 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--defaults", dest="concurrency", action="store_const", const=None, help="each at its own")
     parser.add_argument("--sink", action="store_true", help="a store that answers at once and keeps nothing")
     parser.add_argument("--directory", action="store_true", help="a directory store, beside cp and rclone")
+    parser.add_argument("--store", choices=["s3", "az"], default="s3", help="SeaweedFS, or Azurite")
     parser.add_argument("--stages", action="store_true", help="then one more upload by imgctl: what its threads are at")
     return parser.parse_args(arguments)
 
@@ -92,7 +96,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
     # At their defaults both entries of s5cmd are the same; rclone looks for what it put, and a sink has nothing.
     left_out = (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink
-    contenders = [name for name in (DIRECTORY if options.directory else BUCKET) if name not in left_out]
+    contenders = [name for name in _named(options) if name not in left_out]
     results: dict[str, list[Spent]] = {name: [] for name in contenders}
     for number in range(options.turns):
         names = list(contenders)
@@ -103,6 +107,12 @@ def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace
             results[name].append(_turn(running, tree, count, name, label, options))
             print(f"{tree.name} turn {number + 1}: {name} {results[name][-1].wall:.2f} s", file=sys.stderr)
     return results
+
+
+def _named(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.directory:
+        return DIRECTORY
+    return (IMGCTL, RCLONE) if options.store == "az" else BUCKET
 
 
 def _turn(running: Servers, tree: Path, count: int, name: str, label: str, options: argparse.Namespace) -> Spent:
@@ -163,7 +173,8 @@ def _expect(what: str, found: int, wanted: int) -> None:
 
 
 def _imgctl(turn: Turn, *arguments: str) -> list[str]:
-    store = [f"file://{turn.place}"] if turn.directory else [f"s3://{turn.bucket}"]
+    scheme = "s3" if turn.servers.azure is None else "az"
+    store = [f"file://{turn.place}"] if turn.directory else [f"{scheme}://{turn.bucket}"]
     endpoint = [] if turn.directory else ["--store-endpoint-url", turn.servers.endpoint_url]
     where = ["--catalog", turn.database_url, "--store", *store, *endpoint]
     return [sys.executable, "-m", "imgctl", *arguments, *where, "--no-progress"]
@@ -198,6 +209,13 @@ def _by_rclone(turn: Turn) -> Spent:
         "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
         "RCLONE_CONFIG_BENCH_ENDPOINT": turn.servers.endpoint_url,
     }
+    if (azure := turn.servers.azure) is not None:
+        remote |= {
+            "RCLONE_CONFIG_BENCH_TYPE": "azureblob",
+            "RCLONE_CONFIG_BENCH_ACCOUNT": azure.environment["AZURE_STORAGE_ACCOUNT_NAME"],
+            "RCLONE_CONFIG_BENCH_USE_EMULATOR": "true",
+            "RCLONE_CONFIG_BENCH_KEY": azure.environment["AZURE_STORAGE_ACCOUNT_KEY"],
+        }
     asked = ["--s3-no-check-bucket", *(["--transfers", str(turn.concurrency)] if turn.concurrency else [])]
     command = [beside_python("rclone"), "copy", *asked, f"{turn.tree}/", f"bench:{turn.bucket}"]
     return spent(command, client_environment() | remote)
@@ -230,7 +248,15 @@ def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> 
     count, ours = getattr(options, size), found[IMGCTL]
     network = f", {options.delay_ms:g} ms before each request" if options.delay_ms else ""
     at_once = f"{options.concurrency} at once" if options.concurrency else "each at its own defaults"
-    store = "a directory" if options.directory else "a sink" if options.sink else "SeaweedFS"
+    store = (
+        "Azurite"
+        if options.store == "az"
+        else "a directory"
+        if options.directory
+        else "a sink"
+        if options.sink
+        else "SeaweedFS"
+    )
     print(f"\n{count} {size} photos into {store}, {at_once}{network}; medians of {options.turns} turns\n")
     print("| contender | wall s | CPU ms a photo | peak MiB | imgctl's wall ÷ its | imgctl's CPU ÷ its |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -239,9 +265,11 @@ def _report(size: str, found: dict[str, Spent], options: argparse.Namespace) -> 
         print(f"| {name} | {figures} | {ours.wall / used.wall:.2f} | {ours.cpu / used.cpu:.2f} |")
     if options.directory:
         return
-    peer = found[S5CMD]
-    for what, ratio, goal in (("wall", ours.wall / peer.wall, WALL_GOAL), ("CPU", ours.cpu / peer.cpu, CPU_GOAL[size])):
-        print(f"\ngoal: {what} at most {goal} of s5cmd's: {ratio:.2f}, {'kept' if ratio <= goal else 'MISSED'}")
+    name = RCLONE if options.store == "az" else S5CMD
+    peer = found[name]
+    goals = [("wall", ours.wall / peer.wall, WALL_GOAL), ("CPU", ours.cpu / peer.cpu, CPU_GOAL[size])]
+    for what, ratio, goal in goals[: 1 if options.store == "az" else 2]:
+        print(f"\ngoal: {what} at most {goal} of {name}'s: {ratio:.2f}, {'kept' if ratio <= goal else 'MISSED'}")
 
 
 if __name__ == "__main__":

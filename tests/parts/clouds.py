@@ -44,12 +44,16 @@ class CloudServer:
     def new_bucket(self) -> str:
         """The name of a new, empty bucket or container."""
         name = f"test-{os.getpid()}-{next(self._numbers)}"
+        self.create(name)
+        return name
+
+    def create(self, name: str) -> None:
+        """Make a bucket or container."""
         if self.scheme == "az":
             auth = azure_auth(self.settings(name), self.environment)
             Http(self.settings(name), auth.sign).ask("PUT", f"{self.endpoint_url}/{name}", {"restype": "container"})
         else:
             _post(f"{self.endpoint_url}/storage/v1/b?project=test", {"name": name})
-        return name
 
     def settings(self, bucket: str, *, prefix: str = "", timeout: float = 30.0, retries: int = 3) -> StoreSettings:
         """Settings of a store in `bucket`."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from imgctl.config.settings import StoreSettings
@@ -121,7 +122,9 @@ class Deployment:
 
     def through(self, endpoint_url: str) -> "Deployment":
         """The same deployment with another way to its store."""
-        return replace(self, store=replace(self.store, endpoint_url=endpoint_url))
+        # Azurite's has its account in the path.
+        path = urlsplit(self.store.endpoint_url).path
+        return replace(self, store=replace(self.store, endpoint_url=f"{endpoint_url}{path}"))
 
     def with_settings(self, **settings: str) -> "Deployment":
         """The same deployment with more environment variables, named without their `IMGCTL_`."""

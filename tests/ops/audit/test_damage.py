@@ -17,6 +17,7 @@ from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.schema import images
 from tests.ops.audit.archive import AT_ONCE, Archive, archive_of, local, said
 from tests.ops.audit.damages import DAMAGES
+from tests.parts.clouds import CloudServer
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 
@@ -71,6 +72,25 @@ def test_an_audit_finds_exactly_the_damage_on_servers(
         assert said(archive.audit(FULL)) == expected
     finally:
         catalog.close()
+
+
+@settings(max_examples=rounds(2, 20), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(choices=CHOICES, apart=st.booleans())
+def test_an_audit_finds_exactly_the_damage_in_azure(
+    azurite: CloudServer, template: Path, *, choices: list[tuple[int, int]], apart: bool
+) -> None:
+    store = azurite.settings(azurite.new_bucket())
+    prefixed = replace(store, originals_prefix="originals/", variants_prefix="variants/")
+    with TemporaryDirectory() as place:
+        shutil.copy(template, Path(place) / "catalog.db")
+        catalog = open_catalog(f"sqlite:///{place}/catalog.db")
+        archive = archive_of(catalog, prefixed if apart else store)
+        try:
+            expected = damaged(archive, choices)
+
+            assert said(archive.audit(FULL)) == expected
+        finally:
+            catalog.close()
 
 
 @pytest.mark.parametrize("number", range(len(DAMAGES)), ids=[one.__name__.strip("_") for one in DAMAGES])

@@ -1,0 +1,104 @@
+"""Azure as a store, on Azurite: kills, faults, classes and a migration from S3, by the same commands as everywhere."""
+
+import random
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from imgctl.model import Status
+from tests.parts.clouds import CloudServer
+from tests.parts.proxy import Fault, fault_proxy
+from tests.parts.seaweed import S3Server
+from tests.soak import rounds
+from tests.whole.conftest import photo, place_of
+from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request
+
+# 18 photos and what comes before the first and after the last.
+UPLOAD_REQUESTS, WORK_REQUESTS = 20, 78
+FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_ANSWER)
+
+
+@pytest.fixture
+def azure(tmp_path: Path, azurite: CloudServer) -> Deployment:
+    """SQLite and Azurite."""
+    place = tmp_path / "run"
+    place.mkdir()
+    return Deployment(
+        directory=place,
+        catalog_url=f"sqlite:///{place}/catalog.db",
+        store=azurite.settings(azurite.new_bucket()),
+        settings=dict(azurite.environment),
+    )
+
+
+@pytest.fixture
+def ready(azure: Deployment) -> Deployment:
+    assert azure.run("init").code == 0
+    return azure
+
+
+def test_a_killed_upload_to_azure_is_finished_by_the_next(ready: Deployment, album: dict[Path, bytes]) -> None:
+    rng = random.Random("azure")
+    for number in range(rounds(4, 20)):
+        command = ["upload", str(place_of(album)), "--user", str(UUID(int=number + 1))]
+        kill_at_a_request(ready, command, UPLOAD_REQUESTS, rng)
+        again = ready.run(*command)
+        assert again.code == 0, again.err
+
+    assert_whole(ready, album.values(), status=Status.PROCESSING, users=rounds(4, 20))
+
+
+@pytest.mark.parametrize("seed", range(rounds(2, 20)))
+def test_killed_work_in_azure_is_finished_by_the_next(ready: Deployment, album: dict[Path, bytes], seed: int) -> None:
+    assert ready.run("upload", place_of(album), "--user", str(USER)).code == 0
+    kill_at_a_request(ready, ["work", "--drain"], WORK_REQUESTS, random.Random(seed))
+
+    again = ready.run("work", "--drain")
+
+    assert again.code == 0, again.err
+    assert_whole(ready, album.values(), status=Status.READY)
+
+
+def test_every_file_survives_a_network_to_azure_that_fails_one_request_in_five(
+    ready: Deployment, album: dict[Path, bytes]
+) -> None:
+    rng = random.Random(20)
+
+    def policy(_method: str, _path: str, number: int) -> Fault | None:
+        return rng.choice(FAULTS) if rng.random() < 0.2 or number in (3, 7) else None
+
+    with fault_proxy(ready.store.endpoint_url, policy=policy) as proxy:
+        far = ready.through(proxy.url).with_settings(STORE_TIMEOUT="1s")
+        result = far.run("upload", place_of(album), "--user", str(USER))
+
+    assert result.code == 0, result.err
+    assert proxy.faults.total() >= 2
+    assert_whole(ready, album.values(), status=Status.PROCESSING)
+
+
+def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_come_back(
+    ready: Deployment, seaweed: S3Server
+) -> None:
+    bucket = seaweed.new_bucket()
+    for number in range(3):
+        seaweed.client().put_object(Bucket=bucket, Key=f"2019/{number}.jpg", Body=photo(number))
+    config = ready.directory / "imgctl.toml"
+    config.write_text(f'[source.old]\nurl = "s3://{bucket}"\nendpoint_url = "{seaweed.endpoint_url}"\n')
+    scope = ("--user", str(USER), "--config", config)
+    read = "--json"
+
+    uploaded = ready.run("upload", "source:old", *scope, read)
+    verified = ready.run("verify", "source:old", *scope, read)
+    assert (uploaded.code, verified.code) == (0, 0), uploaded.err + verified.err
+    assert ready.run("work", "--drain").code == 0
+    moved = ready.run("transition", "--user", str(USER), "--to", "ARCHIVE", "--min-size", "1", "--yes", read)
+    assert moved.code == 0, moved.err
+    assert {image.storage_class for image in ready.images()} == {"AZURE_ARCHIVE"}
+    assert ready.run("audit", "--storage-class", "--grace", "0s", read).code == 0
+    restored = ready.run("restore", "--user", str(USER), "--yes", read)
+
+    assert restored.code == 0, restored.err
+    assert {image.storage_class or "STANDARD" for image in ready.images()} == {"STANDARD"}
+    refused = ready.run("transition", "--user", str(USER), "--to", "GLACIER", "--yes")
+    assert (refused.code, "COOL, COLD, ARCHIVE" in refused.err) == (2, True)
