@@ -213,7 +213,7 @@ def _by_rclone(turn: Turn) -> Spent:
         remote |= {
             "RCLONE_CONFIG_BENCH_TYPE": "azureblob",
             "RCLONE_CONFIG_BENCH_ACCOUNT": azure.environment["AZURE_STORAGE_ACCOUNT_NAME"],
-            "RCLONE_CONFIG_BENCH_USE_EMULATOR": "true",
+            "RCLONE_CONFIG_BENCH_ENV_AUTH": "false",
             "RCLONE_CONFIG_BENCH_KEY": azure.environment["AZURE_STORAGE_ACCOUNT_KEY"],
         }
     asked = ["--s3-no-check-bucket", *(["--transfers", str(turn.concurrency)] if turn.concurrency else [])]

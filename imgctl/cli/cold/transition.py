@@ -32,7 +32,7 @@ _NOT_CHECKED = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(ScopeOptions):
     to: str = required(
-        str, "The class to move to.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="|".join(TARGETS)
+        str, "The class to move to; see above.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="CLASS"
     )
     older_than: float | None = option(None, "Only originals uploaded longer ago: 90d.")
     min_size: int | None = option(None, "Move from this size on, whether it pays or not.", kind=SIZE)
@@ -83,6 +83,11 @@ def command(session: Session, asked: Asked) -> ExitCode:
     Only originals of ready rows whose variants all lie in the store are moved. Says first what would move, what that
     costs once and saves each month, and what is left out and why; where the store bills it, acts with --yes. A run that
     was stopped or killed is finished by the same command. Moved originals are read again after `imgctl restore`.
+
+    \b
+    s3://, file://   STANDARD_IA, GLACIER_IR, GLACIER, DEEP_ARCHIVE
+    gs://            NEARLINE, COLDLINE, ARCHIVE, all read at once
+    az://            COOL, COLD, ARCHIVE (read after a restore)
 
     \b
     --via copy       this machine asks for a copy in place, one original at a time
