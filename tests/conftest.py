@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.parts.pgbouncer",
     "tests.parts.seaweed",
     "tests.parts.moto_server",
+    "tests.parts.queues",
     "tests.parts.rclone",
     "tests.parts.clouds",
     "tests.parts.chromium",

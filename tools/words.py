@@ -24,7 +24,6 @@ NAMES = {
     "suspect": "candidate",
     "suspects": "candidates",
     "climb": "concurrency",
-    "inbox": "queue",
     "gate": "auth",
     "desk": "support",
     "sight": "observed",

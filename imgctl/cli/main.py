@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "upload": "Upload directories: originals to the store, rows to the catalog.",
     "verify": "Verify that every file of a source is safe here.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
+    "listen": "Take in photos that a bucket reports through an SQS queue.",
     "work": "Build variants: take processing rows to ready or failed.",
     "backfill": "Build variants that are missing or out of date on ready rows.",
     "transition": "Move originals to a colder storage class, where that pays.",
@@ -43,7 +44,7 @@ COMMANDS: Final = {
 }
 
 FOLDERS: Final = {
-    "ingest": ("upload", "insert", "verify"),
+    "ingest": ("upload", "insert", "verify", "listen"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
     "support": ("ls", "show", "url", "get", "export", "stats", "history", "erase"),

@@ -239,7 +239,15 @@ def option_name(setting: str) -> str:
 
 
 _UNITS = {"seconds": "DURATION", "bytes": "SIZE"}
-_TEXTS = {"url": "URL", "endpoint_url": "URL", "scheduler": "URL", "host": "ADDRESS"}
+_TEXTS = {
+    "url": "URL",
+    "endpoint_url": "URL",
+    "scheduler": "URL",
+    "host": "ADDRESS",
+    "sqs": "URL",
+    "dead_letter": "URL",
+    "inbox": "PREFIX",
+}
 _FLAGS = {
     "catalog.url": "--catalog",
     "store.url": "--store",

@@ -22,7 +22,8 @@ _LARGEST = 2**50
 _DAY = 86400.0
 
 # A token is stored as its SHA-256: who reads the configuration cannot use it.
-BEARER = r"[^:,\s]+:(?:read|write|read\+write):(?:\*|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}):[0-9a-f]{64}"
+UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+BEARER = rf"[^:,\s]+:(?:read|write|read\+write):(?:\*|{UUID}):[0-9a-f]{{64}}"
 
 
 def setting(
@@ -97,6 +98,20 @@ class StoreSettings:
     # Of sources alone.
     anonymous: bool = False
 
+    def as_source(self, url: str) -> "SourceSettings":
+        """The same as settings of a source at `url`."""
+        return SourceSettings(
+            url=url,
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            profile=self.profile,
+            requester_pays=self.requester_pays,
+            addressing=self.addressing,
+            ca_bundle=self.ca_bundle,
+            timeout=self.timeout,
+            retries=self.retries,
+        )
+
     def endpoint(self, environ: Mapping[str, str]) -> str:
         """The URL of the endpoint in force: this one, or what the AWS chain's variables name; empty for AWS itself."""
         named = (environ.get(name, "").strip() for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
@@ -167,6 +182,30 @@ class UploadSettings:
     bwlimit: int = setting(0, "how many bytes are put a second; 0: no bound", unit="bytes", least=0, most=_LARGEST)
     journal: str = setting(
         "", "the file that remembers what was uploaded; empty: in the state directory; none: no file"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSettings:
+    """What `listen` and POST /events take of a bucket."""
+
+    sqs: str = setting(
+        "", "the SQS queue that hears of the bucket's objects: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+    )
+    dead_letter: str = setting(
+        "", "the SQS queue for what cannot be taken in; empty: that of the queue's redrive policy"
+    )
+    hold: float = setting(
+        60.0, "how long a message stays hidden from others, unless it is worked on", unit="seconds", least=1, most=43200
+    )
+    inbox: str = setting(
+        "", "where others put photos to be taken in, below the store's url; ends in a slash: inbox/", pattern=PREFIX
+    )
+    user_from: tuple[str, ...] = setting(
+        (), 'where the owner stands in a key below the inbox, the first that fits: ["{user}/**"]'
+    )
+    user: str = setting(
+        "", "the owner of what user_from finds none for; empty: such objects fail", pattern=f"({UUID})?"
     )
 
 
@@ -343,6 +382,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     users: UsersSettings = UsersSettings()
     upload: UploadSettings = UploadSettings()
+    listen: ListenSettings = ListenSettings()
     work: WorkSettings = WorkSettings()
     variants: VariantsSettings = VariantsSettings()
     links: LinkSettings = LinkSettings()
@@ -354,3 +394,9 @@ class Settings:
     log: LogSettings = LogSettings()
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     file: Path | None = None
+
+    @property
+    def inbox_url(self) -> str:
+        """Where others put photos, `s3://…/`; empty where there is no such place."""
+        bucket = self.store.url.startswith("s3://") and self.listen.inbox
+        return f"{self.store.url.rstrip('/')}/{self.listen.inbox}" if bucket else ""

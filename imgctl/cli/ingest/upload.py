@@ -98,7 +98,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
                 for outcome in outcomes:
                     tally.add(outcome)
                     reports.add(outcome)
-                    _show(run, outcome)
+                    show(run, outcome)
         finally:
             # To people, a run that could not begin says why and nothing else.
             if tally.tally.total or session.json or sys.exception() is None:
@@ -106,7 +106,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
 
 
-def _show(run: Running, outcome: FileOutcome) -> None:
+def show(run: Running, outcome: FileOutcome) -> None:
     """A record for programs; a line for people where something was left out that they did not ask to leave out."""
     failed = outcome.fate is Fate.FAILED
     expected = outcome.reason in EXPECTED and run.session.verbosity < 1

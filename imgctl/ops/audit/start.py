@@ -31,8 +31,6 @@ from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import clock
 
 AT_ONCE = 6
-# Where `repair` puts orphans, and where `doctor` writes its probes.
-OURS = (TRASH, PROBES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +75,8 @@ class _Audit:
         self._tally = tally
         self._stop = stop
         self._source: Source = _source(parts, order, tally)
+        # Where `repair` puts orphans, where `doctor` writes its probes, and where others put photos to be taken in.
+        self._apart = tuple(filter(None, (TRASH, PROBES, parts.settings.listen.inbox)))
         with parts.catalog.read() as connection:
             now = clock(connection)
         self._rules = Rules(
@@ -136,7 +136,7 @@ class _Audit:
     def _outside(self, bounds: tuple[str, str]) -> Iterator[Candidate]:
         with self._counted([Cursor(self._source.pages(*bounds))]) as (cursor,):
             for blob in cursor.before(""):
-                if not blob.key.startswith(OURS):
+                if not blob.key.startswith(self._apart):
                     yield Candidate(id=None, seen={blob.key: blob})
 
     def _merged(self, segment: Segment) -> Iterator[Candidate]:

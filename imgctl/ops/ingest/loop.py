@@ -76,13 +76,15 @@ class IngestOrder:
 class Ingest(Generic[S]):
     """Takes in what `read` makes of the `items`, a chunk of them at a time; outcomes among the items pass through.
 
+    An endless source of items gives None where it has no more for now.
+
     `read` runs in threads, holds the bytes of what it yields in the budget, and ends the run with what it raises.
     `safe` is told of each image whose bytes are in the store, with its id.
     """
 
     def __init__(
         self,
-        items: Iterable[S | FileOutcome],
+        items: Iterable[S | FileOutcome | None],
         read: Read[S],
         order: IngestOrder,
         *,

@@ -53,7 +53,9 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     OUTSIDE_DATES = "outside_dates"
     NO_USER = "no_user"
+    NO_ROW = "no_row"
     BAD_LINE = "bad_line"
+    BAD_EVENT = "bad_event"
     OWN_BLOB = "own_blob"
     ARCHIVED = "archived"
     MISSING = "missing"
@@ -211,8 +213,8 @@ def _unwritable(error: OSError) -> StateError:
 
 
 def _is_a_failed_file(outcome: FileOutcome) -> bool:
-    # A bad line of a manifest is named by the line: there is no file to try again.
-    return outcome.fate is Fate.FAILED and outcome.reason is not Reason.BAD_LINE
+    # A bad line of a manifest is named by the line, a bad event by its message: there is no file to try again.
+    return outcome.fate is Fate.FAILED and outcome.reason not in (Reason.BAD_LINE, Reason.BAD_EVENT)
 
 
 def _newlines_where_possible(file: Path) -> None:

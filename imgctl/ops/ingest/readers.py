@@ -1,7 +1,6 @@
 """Threads that prepare what is to be taken in, a chunk of a walk or a manifest at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from threading import Lock, Thread
 from typing import Generic, TypeAlias, TypeVar
 
@@ -22,12 +21,14 @@ Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Prepared[S] | Fil
 class Readers(Generic[S, M]):
     """Threads that `offer` one by one what `read` makes of the items, until none is left or none is wanted.
 
+    An item that is None says that there are no more for now: what there is is read.
+
     `ended` is called once a thread, with the error that ended it, if any. The budget holds the bytes of what is offered.
     """
 
     def __init__(
         self,
-        items: Iterable[S | FileOutcome],
+        items: Iterable[S | FileOutcome | None],
         read: Callable[[Sequence[S], ByteBudget], Iterator[M | FileOutcome]],
         budget: ByteBudget,
         *,
@@ -80,4 +81,14 @@ class Readers(Generic[S, M]):
     def _next_chunk(self) -> list[S | FileOutcome]:
         with self._next:
             size, self._chunk = self._chunk, min(self._chunk * 2, self._largest_chunk)
-            return [] if self.stopped else list(islice(self._items, size))
+            chunk: list[S | FileOutcome] = []
+            while not self.stopped and len(chunk) < size:
+                try:
+                    item = next(self._items)
+                except StopIteration:
+                    break
+                if item is not None:
+                    chunk.append(item)
+                elif chunk:
+                    break
+            return [] if self.stopped else chunk

@@ -95,7 +95,7 @@ class Sources:
         """The file that a list or a manifest names by a url."""
         if _WEB.match(name):
             return self._on_the_web(name, rules, user_id)
-        head, separator, place = _split(name)
+        head, separator, place = _split(name, self._settings.inbox_url)
         try:
             source = self._distant(f"{head}{separator}", singly=True)
         except ImgctlError as error:
@@ -150,9 +150,14 @@ class Sources:
         from imgctl.ops.sources.bucket import BucketFiles
         from imgctl.store.blobs.elsewhere import open_elsewhere
 
-        settings, root = _named(name, self._settings.sources)
+        inbox = self._settings.inbox_url
+        if inbox and f"{name.rstrip('/')}/".startswith(inbox):
+            # Within the store, but others' photos all the same.
+            settings, root, own = self._settings.store.as_source(name), f"{name.rstrip('/')}/", None
+        else:
+            settings, root = _named(name, self._settings.sources)
+            own = own_prefix(settings, self._settings.store)
         bucket = open_elsewhere(settings)
-        own = own_prefix(settings, self._settings.store)
         if own == "":
             hint = "what lies in the store's own bucket is copied there by imgctl insert"
             raise UsageError(f"{name} lies in the store itself, {self._settings.store.url}", hint=hint)
@@ -183,8 +188,10 @@ def _named(name: str, tables: Mapping[str, SourceSettings]) -> tuple[SourceSetti
     return replace(tables[table], url=url), f"{name.rstrip('/')}/"
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """The bucket or table that a url names, a slash, and the key below it, exactly as it is written."""
+def _split(name: str, inbox: str) -> tuple[str, str, str]:
+    """The bucket, table or inbox that a url names, a slash, and the key below it, exactly as it is written."""
+    if inbox and name.startswith(inbox):
+        return inbox[:-1], "/", name[len(inbox) :]
     start = name.find("://") + 3 if "://" in name else 0
     head, slash, key = name[start:].partition("/")
     return name[:start] + head, slash, key

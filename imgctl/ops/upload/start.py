@@ -1,10 +1,11 @@
 """An upload put together from the settings: the choice of files, the journal, the catalog and the loop."""
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     # Opened while files are being read: to import it takes longer than all else at the start.
     from imgctl.store.catalog.engine import Catalog
 
+log = logging.getLogger(__name__)
+
 NO_JOURNAL = "none"
 LOCAL_CHUNK = 256
 
@@ -50,11 +53,42 @@ def uploading(
 
     What is wrong with the journal is told and stops nothing.
     """
-    with ExitStack() as stack:
-        sources = stack.enter_context(closing(Sources(settings, follow_links=selection.follow_links)))
+    with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
+        readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
+        how = Taking(order=order, readers=readers, chunk=chunk, journal=journal, tell=tell)
+        with taking(settings, files, how, store=store, stop=stop) as outcomes:
+            yield outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """How files are taken in: by how many readers, how many at a time; what remembers them; who hears what is wrong with that.
+
+    `catalog` is one that is open already.
+    """
+
+    order: UploadOrder
+    readers: int = 0
+    chunk: int = LOCAL_CHUNK
+    journal: Path | None = None
+    tell: Callable[[str], None] = log.warning
+    catalog: "Catalog | None" = None
+
+
+@contextmanager
+def taking(
+    settings: Settings,
+    files: Iterable[SourceFile | FileOutcome | None],
+    how: Taking,
+    *,
+    store: BlobStore,
+    stop: StopSignal,
+) -> Iterator[Iterator[FileOutcome]]:
+    """Takes in files as they come, however they were found; None among them says that there are no more for now."""
+    with ExitStack() as stack:
         reuse_large_buffers()
-        remembered = Journal(journal, tell=tell) if journal is not None else None
+        remembered = Journal(how.journal, tell=how.tell) if how.journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
         opened: Future[Catalog] = Future()
@@ -62,7 +96,8 @@ def uploading(
         stack.callback(opened.cancel)
         already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
         stack.callback(already.flush)
-        how = Preparing(
+        order = how.order
+        preparing = Preparing(
             recogniser=stack.enter_context(closing(Recogniser(settings.work, leave_out=order.leave_out))),
             prefix=settings.store.originals_prefix,
             order=order,
@@ -73,19 +108,18 @@ def uploading(
             yield from refused
             present, unread = already.split(seen)
             yield from present
-            for found, one in zip(unread, prepared(unread, how, budget), strict=True):
+            for found, one in zip(unread, prepared(unread, preparing, budget), strict=True):
                 if isinstance(one, FileOutcome):
                     already.pass_over(found, one)
                 yield one
 
-        readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
         ingest = Ingest(
             files,
             read,
             IngestOrder(
                 concurrency=settings.upload.concurrency,
-                readers=readers,
-                chunk=chunk,
+                readers=how.readers,
+                chunk=how.chunk,
                 memory_bytes=settings.upload.memory,
                 rate_bytes=settings.upload.bwlimit,
                 limit=order.limit,
@@ -99,9 +133,10 @@ def uploading(
         )
         stack.callback(ingest.close)
         ingest.start()
-        from imgctl.ops.parts import open_current
+        if (catalog := how.catalog) is None:
+            from imgctl.ops.parts import open_current
 
-        catalog = stack.enter_context(closing(open_current(settings.catalog.url)))
+            catalog = stack.enter_context(closing(open_current(settings.catalog.url)))
         collect_from_here()
         opened.set_result(catalog)
         yield stack.enter_context(closing(ingest.outcomes(catalog)))

@@ -173,11 +173,14 @@ def _obstore_config(where: Connection) -> "S3Config":
     return config
 
 
-def open_boto3(where: Connection, service: str = "s3") -> object:
-    """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries."""
+def open_boto3(where: Connection, service: str = "s3", *, at: str = "") -> object:
+    """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries.
+
+    `at` is the url of the other service, where AWS's own is not meant.
+    """
     from botocore.config import Config
 
-    endpoint_url = where.endpoint_url if service == "s3" else ""
+    endpoint_url = where.endpoint_url if service == "s3" else at
     # Servers other than AWS may refuse the checksums that boto3 adds unasked.
     checksums = "when_required" if endpoint_url else "when_supported"
     config = Config(

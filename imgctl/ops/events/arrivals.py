@@ -1,0 +1,171 @@
+"""What a store's events report, as files for the ingest: photos in the inbox, and originals put by signed URLs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+from imgctl.errors import (
+    BlobArchived,
+    BlobCorrupt,
+    BlobMissing,
+    ConfigError,
+    ImageRejected,
+    ImgctlError,
+    StoreError,
+)
+from imgctl.keys import ORIGINAL, own_key, parse_key
+from imgctl.model import Image, Status
+from imgctl.ops.events.shapes import Event
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
+from imgctl.ops.ingest.sidecar import SidecarFiles
+from imgctl.ops.parts import Parts
+from imgctl.ops.receive import complete
+from imgctl.ops.retry import StopSignal, read, retry
+from imgctl.ops.sources.base import Rules, SourceFile
+from imgctl.ops.sources.open import Sources
+from imgctl.ops.upload.globs import owner_by
+from imgctl.ops.upload.order import Selection
+from imgctl.ops.upload.rules import SelectionRules
+from imgctl.store.blobs.s3_connect import bucket_and_prefix
+from imgctl.store.catalog.lookups import by_id
+
+
+class Foreign(StrEnum):
+    """Why an event is none of ours; such events are counted, and no request is made for them."""
+
+    OTHER_EVENT = "other_event"
+    OTHER_BUCKET = "other_bucket"
+    OTHER_KEY = "other_key"
+    VARIANT = "variant"
+
+
+Arrival: TypeAlias = SourceFile | FileOutcome | Foreign
+
+
+class Arrivals:
+    """Makes files of the events of one store. `sources` reads the inbox; ConfigError where no events can be of it."""
+
+    def __init__(self, parts: Parts, sources: Sources, *, stop: StopSignal) -> None:
+        settings = parts.settings
+        scheme, _, rest = settings.store.url.partition("://")
+        if scheme != "s3":
+            raise ConfigError(
+                f"nothing reports the objects of {settings.store.url}", hint="[store] url is s3://BUCKET[/PREFIX]"
+            )
+        self.bucket, self._prefix = bucket_and_prefix(rest)
+        self._inbox = settings.listen.inbox
+        self._originals_prefix, self._variants_prefix = settings.store.originals_prefix, settings.store.variants_prefix
+        _check_apart(self._inbox, self._originals_prefix, self._variants_prefix)
+        # It chooses no files: the events do.
+        self._rules: Rules = SelectionRules(Selection())
+        self._sources = sources
+        self._owners: list[Callable[[str], UUID | None]] = [owner_by(one) for one in settings.listen.user_from]
+        self._user = UUID(settings.listen.user) if settings.listen.user else None
+        self._originals = _Originals(parts, stop=stop)
+
+    def of(self, event: Event) -> Arrival:
+        """What an event reports: a file to be taken in, why it cannot be, or why it is none of ours."""
+        if not event.created:
+            return Foreign.OTHER_EVENT
+        if event.bucket != self.bucket:
+            return Foreign.OTHER_BUCKET
+        if not event.key.startswith(self._prefix):
+            return Foreign.OTHER_KEY
+        key = event.key[len(self._prefix) :]
+        if self._inbox and key.startswith(self._inbox):
+            return self._of_inbox(event, key[len(self._inbox) :])
+        own = own_key(key, originals=self._originals_prefix, variants=self._variants_prefix)
+        if own is None:
+            return Foreign.OTHER_KEY
+        return self._originals.named(self.path(event), key) if own.role == ORIGINAL else Foreign.VARIANT
+
+    def path(self, event: Event) -> str:
+        """The object's name in reports."""
+        return f"s3://{event.bucket}/{event.key}"
+
+    def _of_inbox(self, event: Event, place: str) -> Arrival:
+        if not place or place.endswith("/"):
+            # Marks that consoles make of folders.
+            return Foreign.OTHER_KEY
+        found = (owner(place) for owner in self._owners)
+        user_id = next((user for user in found if user is not None), self._user)
+        if user_id is None:
+            detail = "no [listen] user_from fits its key, and there is no [listen] user; set one, or move it"
+            return FileOutcome(path=self.path(event), fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail)
+        return self._sources.one(self.path(event), self._rules, user_id=user_id)
+
+
+class _Originals:
+    """Originals that were put by signed URLs, as a source: to read one is to look at it and to confirm its row."""
+
+    spools = False
+
+    def __init__(self, parts: Parts, *, stop: StopSignal) -> None:
+        self.sidecars = SidecarFiles()
+        self._parts = parts
+        self._stop = stop
+
+    def named(self, path: str, key: str) -> SourceFile:
+        """The original of that key of the store."""
+        return SourceFile(path=path, size=0, mtime_ns=0, stamp=0, source=self, place=key)
+
+    def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
+        """None: they are named one by one."""
+        return iter(())
+
+    def identity(self, found: SourceFile) -> bytes:
+        return found.path.encode(errors="surrogatepass")
+
+    def read(self, found: SourceFile, recogniser: Recogniser) -> FileOutcome:
+        own = parse_key(found.place, prefix=self._parts.settings.store.originals_prefix)
+        image = self._row(own.id)
+        if image is None or image.original_key != found.place:
+            detail = "named like an original, but no row names it: imgctl audit"
+            return FileOutcome(path=found.path, fate=Fate.SKIPPED, reason=Reason.NO_ROW, detail=detail)
+        try:
+            taken = retry(lambda: complete(self._parts, image, recogniser), stop=self._stop)
+        except UNFIT as error:
+            return unfit(error, found.path, size=image.bytes or 0)
+        except (StoreError, ImageRejected) as error:
+            return self._refused(found.path, image, error)
+        if taken.created:
+            return _outcome(found.path, taken.image, Fate.UPLOADED)
+        return _there(found.path, taken.image)
+
+    def _refused(self, path: str, image: Image, error: StoreError | ImageRejected) -> FileOutcome:
+        # Its application may have completed it meanwhile, or `repair` dropped it.
+        now = self._row(image.id)
+        if now is not None and now.status is not Status.UPLOADING:
+            return _there(path, now)
+        reason = next((one for kind, one in _REASONS.items() if isinstance(error, kind)), Reason.STORE)
+        return _outcome(path, image, Fate.FAILED, reason, error.line)
+
+    def _row(self, image_id: UUID) -> Image | None:
+        return read(self._parts.catalog, lambda connection: by_id(connection, image_id), stop=self._stop)
+
+
+_REASONS: Mapping[type[ImgctlError], Reason] = {
+    BlobMissing: Reason.NOT_FOUND,
+    BlobCorrupt: Reason.CONTENT_DIFFERS,
+    BlobArchived: Reason.ARCHIVED,
+    ImageRejected: Reason.UNSUPPORTED,
+}
+
+
+def _there(path: str, image: Image) -> FileOutcome:
+    return _outcome(path, image, Fate.PRESENT, Reason.ALREADY_THERE, f"{image.status} as {image.id}")
+
+
+def _outcome(path: str, image: Image, fate: Fate, reason: Reason = Reason.NONE, detail: str = "") -> FileOutcome:
+    return FileOutcome(
+        path=path, fate=fate, reason=reason, detail=detail, id=image.id, sha256=image.sha256, bytes=image.bytes
+    )
+
+
+def _check_apart(inbox: str, *prefixes: str) -> None:
+    """ConfigError for an inbox among imgctl's own keys: what is written there would be an event again."""
+    for prefix in filter(None, prefixes):
+        if inbox and (prefix.startswith(inbox) or inbox.startswith(prefix)):
+            raise ConfigError(f"[listen] inbox {inbox} and the prefix {prefix} overlap", hint="choose another inbox")

@@ -1,0 +1,105 @@
+"""The shapes in which servers report objects: S3's records, the same within SNS, EventBridge's, and SeaweedFS's filer."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote_plus
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
+# SNS within SNS is no more than once.
+_DEEPEST = 3
+_CREATED = "ObjectCreated:"
+_BUCKETS = "/buckets/"
+
+
+class BadEvent(Exception):
+    """A message in which no event can be read; its text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One object that a server reports; the key is decoded, and `created` where it was put, copied or completed.
+
+    Events of one key sort by `sequencer` (see `order`); it and the version are empty where the server tells none.
+    """
+
+    bucket: str
+    key: str
+    created: bool = True
+    sequencer: str = ""
+    version_id: str = ""
+
+    @property
+    def order(self) -> str:
+        """What sorts the events of one key: hexadecimal digits, the shorter text filled up on the right (S3 User Guide)."""
+        return self.sequencer.ljust(64, "0")
+
+
+def events_in(body: str | bytes) -> list[Event]:
+    """The events of one message, none in S3's test message; raises BadEvent."""
+    try:
+        return list(_read(json.loads(body), depth=0))
+    except (ValueError, RecursionError):
+        raise BadEvent("not JSON") from None
+
+
+def _read(said: Json, *, depth: int) -> Iterator[Event]:
+    if not isinstance(said, dict) or depth > _DEEPEST:
+        raise BadEvent("no S3 event")
+    match said:
+        case {"Records": list(records)}:
+            for record in records:
+                yield _record(record)
+        case {"Event": "s3:TestEvent"}:
+            return
+        case {"Type": "Notification", "Message": str(message)}:
+            yield from _read(json.loads(message), depth=depth + 1)
+        case {"detail-type": str(kind), "detail": dict(detail)}:
+            yield _of_eventbridge(kind, detail)
+        case {"event_type": str(kind), "key": str(path)} if path.startswith(_BUCKETS):
+            bucket, _, key = path.removeprefix(_BUCKETS).partition("/")
+            # An overwrite is an update there, and so is a change of an object's attributes.
+            yield Event(bucket=bucket, key=key, created=kind != "delete")
+        case _:
+            raise BadEvent(f"no S3 event: it has {', '.join(sorted(said))[:200] or 'nothing'}")
+
+
+def _record(record: Json) -> Event:
+    """S3's notification, which MinIO and Ceph send too (S3 User Guide, "Event message structure")."""
+    match record:
+        case {"eventName": str(name), "s3": {"bucket": {"name": str(bucket)}, "object": dict(found)}, **rest}:
+            # Only Ceph writes keys as they are.
+            key = _text(found, "key")
+            if not str(rest.get("eventSource")).startswith("ceph:"):
+                key = unquote_plus(key)
+            return Event(
+                bucket=bucket,
+                key=key,
+                created=name.removeprefix("s3:").startswith(_CREATED),
+                sequencer=_text(found, "sequencer"),
+                version_id=_text(found, "versionId"),
+            )
+    raise BadEvent("a record without eventName, s3.bucket.name and s3.object.key")
+
+
+def _of_eventbridge(kind: str, detail: Mapping[str, Json]) -> Event:
+    """EventBridge's, whose keys are not encoded (S3 User Guide, "EventBridge event message structure")."""
+    match detail:
+        case {"bucket": {"name": str(bucket)}, "object": dict(found)}:
+            return Event(
+                bucket=bucket,
+                key=_text(found, "key"),
+                created=kind == "Object Created",
+                sequencer=_text(found, "sequencer"),
+                version_id=_text(found, "version-id"),
+            )
+    raise BadEvent(f"an event {kind!r} without detail.bucket.name and detail.object")
+
+
+def _text(found: Mapping[str, Json], name: str) -> str:
+    value = found.get(name) or ""
+    if not isinstance(value, str) or (name == "key" and not value):
+        raise BadEvent(f"an object whose {name} is {value!r}")
+    return value
