@@ -149,7 +149,7 @@ def test_command_line_of_the_documentation_parses(line: list[str]) -> None:
 
 
 def test_command_line_that_does_not_parse_is_found() -> None:
-    [line] = command_lines("$ imgctl ls --usr nobody  # misspelt\n")
+    [line] = command_lines("$ imgctl find --usr nobody  # misspelt\n")
 
     with pytest.raises(click.UsageError):
         parse(line)

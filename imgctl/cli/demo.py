@@ -34,7 +34,7 @@ imgctl demo --directory /tmp/album
 """,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
-    """Run the whole cycle on sample photos: doctor, upload, work, ls, and the same again, which changes nothing.
+    """Run the whole cycle on sample photos: doctor, upload, work, find, and the same again, which changes nothing.
 
     Everything happens in one directory, with the embedded catalog and store; nothing else is read or written.
     """
@@ -52,7 +52,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         ["upload", str(photos), "--user", USER],
         ["work", "--drain"],
         ["upload", str(photos), "--user", USER],
-        ["ls", "--user", USER],
+        ["find", "--user", USER],
     )
     for step in steps:
         session.text("")

@@ -10,6 +10,7 @@ from imgctl.ops.doctor import examine_store
 from imgctl.ops.operations import begin_current
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.find import make_optional
 from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgrade
 
 
@@ -46,11 +47,12 @@ def command(session: Session, asked: Asked) -> ExitCode:
             return _check(session, catalog)
         applied = upgrade(catalog)
         schema = found(catalog).revision
-        if applied:
+        made = make_optional(catalog) if settings.find.index and schema == HEAD else []
+        if applied or made:
             begin_current(catalog)
     finally:
         catalog.close()
-    session.text(f"catalog {catalog.place}: {_done(applied, schema)}")
+    session.text(f"catalog {catalog.place}: {_done([*applied, *made], schema)}")
     wrong = 0
     for check in examine_store(open_store(settings.store), settings.store.url):
         wrong += not check.ok

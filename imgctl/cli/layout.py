@@ -67,7 +67,7 @@ class Group(click.Group):
     """Commands by name, each with a line of help; the module of one is imported when it runs.
 
     `parts` has every name, `main` those that are shown first. A command's module has its name and lies in the package
-    `module`, or in the folder of it that `folders` names.
+    `module`, or in the folder of it that `folders` names; `aliases` are other names of some.
     """
 
     def __init__(
@@ -78,11 +78,12 @@ class Group(click.Group):
         examples: str,
         folders: Mapping[str, Sequence[str]] | None = None,
         main: Sequence[str] = (),
+        aliases: Mapping[str, str] | None = None,
         **rest: object,
     ) -> None:
         super().__init__(epilog=EXIT_CODES, context_settings=dict(CONTEXT), **rest)  # type: ignore[arg-type]
         self.examples = examples
-        self.parts, self._main = parts, main or tuple(parts)
+        self.parts, self._main, self._aliases = parts, main or tuple(parts), aliases or {}
         self._packages = dict.fromkeys(parts, module)
         self._packages |= {name: f"{module}.{folder}" for folder, names in (folders or {}).items() for name in names}
 
@@ -90,6 +91,7 @@ class Group(click.Group):
         return list(self.parts)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self._aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.parts:
             from difflib import get_close_matches
 

@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "restore": "Bring archived originals back, within a budget.",
     "audit": "Compare catalog and store, both ways; finds, changes nothing.",
     "repair": "Repair what an audit found; dry unless --apply.",
-    "ls": "List images, newest first: one user's or everybody's.",
+    "find": "Find images by name, content, caption or date, or list the newest.",
     "show": "Show all that is known of one image, and what would repair it.",
     "url": "Print a link to an image: by the CDN or signed.",
     "export": "Hand over everything of a user: originals, metadata, checksums.",
@@ -47,11 +47,14 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify", "listen"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("ls", "show", "url", "get", "export", "stats", "history", "erase"),
+    "support": ("find", "show", "url", "get", "export", "stats", "history", "erase"),
 }
 
+# What a command is called besides.
+ALIASES: Final = {"ls": "find"}
+
 # Those that a first day needs; the help shows the others below.
-FIRST: Final = ("demo", "init", "doctor", "upload", "work", "ls", "show", "audit", "repair", "cost", "serve", "help")
+FIRST: Final = ("demo", "init", "doctor", "upload", "work", "find", "show", "audit", "repair", "cost", "serve", "help")
 
 EXAMPLES: Final = """
 imgctl demo
@@ -65,7 +68,9 @@ class ReaderLeft(Exception):
     """Whoever read stdout went away (`| head -1`); what was begun is settled, and no more is printed."""
 
 
-@click.command(cls=Group, parts=COMMANDS, folders=FOLDERS, module="imgctl.cli", examples=EXAMPLES, main=FIRST)
+@click.command(
+    cls=Group, parts=COMMANDS, folders=FOLDERS, aliases=ALIASES, module="imgctl.cli", examples=EXAMPLES, main=FIRST
+)
 @click.version_option(__version__, prog_name="imgctl")
 def cli() -> None:
     """Move photo archives into object storage and keep them healthy there.

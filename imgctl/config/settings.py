@@ -299,6 +299,16 @@ class CostSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindSettings:
+    """What `imgctl find` answers at once."""
+
+    index: bool = setting(
+        default=False,
+        doc="whether `imgctl init` builds indexes of names, capture times and contents over all users: some 70 bytes a row",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
     """How the HTTP API runs."""
 
@@ -387,6 +397,7 @@ class Settings:
     variants: VariantsSettings = VariantsSettings()
     links: LinkSettings = LinkSettings()
     cost: CostSettings = CostSettings()
+    find: FindSettings = FindSettings()
     serve: ServeSettings = ServeSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -9,18 +9,18 @@ from uuid import UUID
 
 from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
-from imgctl.model import IMAGE_COLUMNS, Image, Status
+from imgctl.model import IMAGE_COLUMNS, Image
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.find import EVERYTHING, Sought, unindexed
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Which images to list, newest first: a scope, a state, a file name, those behind an image (`before`), at most `limit`."""
+    """Which images to list, newest first: a scope, what is sought, those behind an image (`before`), at most `limit`."""
 
     scope: Scope = field(default_factory=Scope)
-    status: Status | None = None
-    name: str | None = None
+    sought: Sought = EVERYTHING
     before: UUID | None = None
     limit: int | None = None
 
@@ -31,12 +31,40 @@ def listed(catalog: Catalog, wanted: Listed) -> Iterator[Image]:
     while left is None or left > 0:
         size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
         with catalog.read() as connection:
-            page = newest(connection, wanted.scope, status=wanted.status, name=wanted.name, before=before, limit=size)
+            page = newest(connection, wanted.scope, sought=wanted.sought, before=before, limit=size)
         yield from page
         if len(page) < size:
             return
         before = page[-1].id
         left = None if left is None else left - size
+
+
+def sought_by(catalog: Catalog, text: str) -> Sought:
+    """What a text names: a content by its SHA-256, an image by its id, a key or a URL, else a file by its name.
+
+    A name without wildcards stands for all that begin with it.
+    """
+    if re.fullmatch("[0-9a-fA-F]{64}", text):
+        return Sought(sha256=bytes.fromhex(text))
+    named = id_in(text)
+    if named != text or re.fullmatch("[0-9a-fA-F-]{8,36}", text):
+        with catalog.read() as connection:
+            found = find(connection, named)
+        if found:
+            return Sought(id=found[0].id)
+    return Sought(name=text if set("*?") & set(text) else f"{text}*")
+
+
+def check_indexed(catalog: Catalog, sought: Sought, scope: Scope, *, agreed: bool) -> str:
+    """What no index answers, to be said; UsageError where everybody's rows would be read and nobody `agreed` to that."""
+    with catalog.read() as connection:
+        what = unindexed(connection, sought, scope.user_id)
+    if what and not agreed and (scope.user_id, scope.since, scope.until) == (None, None, None):
+        hint = (
+            "--user, --since, or --all-users to read them all; [find] index = true and imgctl init build more indexes"
+        )
+        raise UsageError(f"no index covers {what}: every row of every user would be read", hint=hint)
+    return what
 
 
 def page_mark(catalog: Catalog, text: str) -> UUID:
@@ -55,7 +83,7 @@ def find_image(catalog: Catalog, text: str) -> Image:
     with catalog.read() as connection:
         found = find(connection, id_in(text))
     if not found:
-        raise ImageMissing(f"no image {text}", hint="imgctl ls --user UUID lists a user's images")
+        raise ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
     if len(found) > 1:
         raise UsageError(f"{text} begins more than one id", hint=f"write more of it: {found[0].id} or {found[1].id}?")
     return found[0]

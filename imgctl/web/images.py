@@ -18,6 +18,7 @@ from imgctl.ops.lookup import Listed, listed
 from imgctl.ops.receive import Sent, Taken, missing, owned, take
 from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
+from imgctl.store.catalog.find import Sought
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import (
     CAPTION_LENGTH,
@@ -194,7 +195,7 @@ def image_answer(state: AppState, taken: Taken) -> Response:
 
 def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked) -> Response:
     scope = Scope(user_id=user_id, since=moment(asked.since), until=moment(asked.until))
-    wanted = Listed(scope=scope, status=asked.status, before=asked.before, limit=asked.limit)
+    wanted = Listed(scope=scope, sought=Sought(status=asked.status), before=asked.before, limit=asked.limit)
     images = list(listed(state.parts.catalog, wanted))
     following = None
     if len(images) == wanted.limit:

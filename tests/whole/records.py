@@ -32,7 +32,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run(f"verify photos {user}")
     run("demo --directory", place / "demo")
 
-    listed = run(f"ls {user}").of("image")
+    listed = run(f"find {user}").of("image")
     first, last = (str(listed[at]["id"]) for at in (0, -1))
     blobs = place / "imgctl-data/blobs"
     manifest = place / "manifest.csv"

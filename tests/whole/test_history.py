@@ -14,7 +14,7 @@ from tools.docs import commands
 
 CHANGE_NOTHING = {
     "audit", "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "demo", "doctor", "help", "history",
-    "ls", "show", "stats", "url", "verify",
+    "find", "show", "stats", "url", "verify",
 }  # fmt: skip
 
 

@@ -238,3 +238,37 @@ def test_stats_add_up(embedded: Deployment, album: dict[Path, bytes]) -> None:
     assert (group["status"], group["images"], group["processing"]) == ("processing", 20, 20)
     assert group["backlog_seconds"] is not None
     assert embedded.run("stats").out.split()[:2] == ["IMAGES", "BYTES"]
+
+
+def found(deployment: Deployment, *asked: str | Path) -> list[str]:
+    """The names of what `imgctl find` finds."""
+    result = deployment.run("find", *asked, "--json")
+    assert result.code == 0, result.err
+    return sorted(str(one["name"]) for one in result.of("image"))
+
+
+def test_an_image_is_found_by_whatever_names_it(filled: Deployment, tmp_path: Path) -> None:
+    image = next(one for one in filled.images() if one.name == "1.jpg")
+    user = ("--user", str(USER))
+
+    for one in (str(image.id), str(image.id)[:18], image.original_key or "", f"{CDN}/{image.thumb_key}?v=1"):
+        assert found(filled, one) == ["1.jpg"]
+    assert found(filled, (image.sha256 or b"").hex(), *user) == ["1.jpg"]
+    assert found(filled, "--like", tmp_path / "three/1.jpg", *user) == ["1.jpg"]
+    assert found(filled, "1", *user) == found(filled, "?.JPG", "--like", tmp_path / "three/1.jpg", *user) == ["1.jpg"]
+    assert found(filled, "*.jpg", *user) == found(filled, *user) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert found(filled, "--taken-since", "2000-01-01", *user) == []
+
+
+def test_a_search_through_everybodys_rows_is_asked_for_or_indexed(filled: Deployment) -> None:
+    refused = filled.run("find", "1")
+    scanned = filled.run("find", "1", "--all-users")
+    indexed = filled.with_settings(FIND_INDEX="true")
+
+    assert (refused.code, scanned.code) == (2, 0)
+    assert "--all-users" in refused.err
+    assert "no index covers names" in scanned.err
+    assert "applied idx_name, idx_taken, idx_digest" in indexed.run("init").out
+    assert indexed.run("find", "1").err == ""
+    assert found(indexed, "1") == ["1.jpg"]
+    assert "already current" in indexed.run("init").out

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, fals
 from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import COLUMNS, digest, images, in_status, now, status_literal
+from imgctl.store.catalog.find import EVERYTHING, Sought, conditions, plain
+from imgctl.store.catalog.schema import COLUMNS, digest, images, now, status_literal
 
 PAGE_ROWS = 1000
 
@@ -128,21 +129,16 @@ def newest(
     connection: Connection,
     scope: Scope,
     *,
-    status: Status | None = None,
-    name: str | None = None,
+    sought: Sought = EVERYTHING,
     before: UUID | None = None,
     limit: int = PAGE_ROWS,
 ) -> list[Image]:
-    """A page of a scope's images, newest first; `before` is the last one of the page before.
+    """A page of a scope's images that are sought, newest first; `before` is the last one of the page before.
 
-    `name` is a file name, whatever its case, in which `*` stands for any text and `?` for one character.
-    One user's come from the user's index, all users' from the primary key backwards.
+    One user's come from the user's index, all users' from the primary key backwards; where they are sought by a name, a
+    content or a capture time, from the index of those.
     """
-    query = select(*COLUMNS).where(*within(scope))
-    if status is not None:
-        query = query.where(in_status(status))
-    if name is not None:
-        query = query.where(images.c.name.ilike(_like(name), escape="\\"))
+    query = select(*COLUMNS).where(*within(scope), *conditions(sought, scope.user_id))
     if before is not None and scope.user_id:
         row = by_id(connection, before)
         moment: datetime = time_of(before) if row is None else row.uploaded_at
@@ -192,7 +188,7 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
     side = at >= image.uploaded_at if later else at < image.uploaded_at
     rows = select(*COLUMNS).where(images.c.user_id == image.user_id, side)
     near = rows.order_by(at if later else at.desc()).limit(NEAR_ROWS).subquery()
-    named = near.c.name.ilike(f"{_plain(stem)}.%", escape="\\") if stem else false()
+    named = near.c.name.ilike(f"{plain(stem)}.%", escape="\\") if stem else false()
     together: ColumnElement[bool] = false()
     if image.taken_at is not None:
         apart = timedelta(seconds=seconds)
@@ -201,16 +197,6 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
     query = select(near).where(near.c.id != image.id, safe, or_(named, together))
     nearest = near.c.uploaded_at if later else near.c.uploaded_at.desc()
     return query.order_by(case((named, 0), else_=1), nearest).limit(_MOST_ALIKE)
-
-
-def _like(pattern: str) -> str:
-    """A pattern of file names as LIKE writes it."""
-    return _plain(pattern).replace("*", "%").replace("?", "_")
-
-
-def _plain(text: str) -> str:
-    """A text in a pattern of LIKE that stands for itself."""
-    return re.sub(r"[\\%_]", r"\\\g<0>", text)
 
 
 def _first_id(at: datetime) -> UUID:

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, listed
 from imgctl.ops.support.overview import overview
+from imgctl.store.catalog.find import Sought
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import moment, seen_by, unchanged
 from imgctl.web.auth import COOKIE, Reader, check_user, from_elsewhere
@@ -142,7 +143,7 @@ def _listed(state: AppState, user_id: UUID, chosen: Filter, before: UUID | None)
         # The whole of the last day.
         until=moment(_iso(until + timedelta(days=1))) if until and until < date.max else None,
     )
-    wanted = Listed(scope=scope, status=chosen.status, before=before, limit=PAGE_TILES + 1)
+    wanted = Listed(scope=scope, sought=Sought(status=chosen.status), before=before, limit=PAGE_TILES + 1)
     return list(listed(state.parts.catalog, wanted))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from imgctl.model import Image, NewImage, Status
 from imgctl.store.catalog import lookups
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.find import Sought
 from imgctl.store.catalog.lookups import Owned, Scope, by_content, by_id, by_ids, find, newest
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.store.catalog.schema import images
@@ -111,7 +112,7 @@ def test_a_name_is_found_in_any_case_and_only_by_its_wildcards(
         promise(connection, new)
 
     with catalog.read() as connection:
-        listed = newest(connection, Scope(user_id=user), name=pattern)
+        listed = newest(connection, Scope(user_id=user), sought=Sought(name=pattern))
 
     assert sorted(numbers([image.id for image in listed], new)) == found
 
@@ -129,8 +130,8 @@ def test_since_is_included_and_until_is_not(catalog: Catalog, listed: list[NewIm
 
 def test_a_state_is_chosen(catalog: Catalog, listed: list[NewImage]) -> None:
     with catalog.read() as connection:
-        assert len(newest(connection, Scope(), status=Status.UPLOADING)) == len(listed)
-        assert newest(connection, Scope(user_id=USER), status=Status.FAILED) == []
+        assert len(newest(connection, Scope(), sought=Sought(status=Status.UPLOADING))) == len(listed)
+        assert newest(connection, Scope(user_id=USER), sought=Sought(status=Status.FAILED)) == []
 
 
 def test_a_row_that_is_gone_still_marks_a_page(catalog: Catalog, listed: list[NewImage]) -> None:

@@ -1,0 +1,123 @@
+"""`imgctl find`: images by what is known of them, or simply the newest."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import RangeOptions, flag, option, optional
+from imgctl.cli.render import show_table
+from imgctl.errors import ExitCode, UsageError
+from imgctl.model import Image, Status
+from imgctl.ops.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
+from imgctl.ops.parts import Parts, open_parts
+from imgctl.store.catalog.find import Sought
+from imgctl.units import format_bytes
+
+HEADERS = ("ID", "UPLOADED", "STATUS", "SIZE", "PIXELS", "CLASS", "NAME", "ERROR")
+USER_HEADERS = ("ID", "USER", *HEADERS[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(RangeOptions):
+    what: str | None = optional("[NAME|ID|KEY|URL|SHA256]")
+    name: str | None = option(None, "Only files of this name, in any case; * and ? stand for others.", metavar="GLOB")
+    like: Path | None = option(None, "Only images of the same content as this file.")
+    caption: tuple[str, ...] = option((), "Only captions with this word (repeatable).", metavar="WORD")
+    taken_since: datetime | None = option(None, "Taken then or later: 2026-05-01.")
+    taken_until: datetime | None = option(None, "Taken before: 2026-06-01.")
+    status: Status | None = option(None, "Only images in this state.")
+    all_users: bool = flag("Read every row of every user, where no index answers.")
+    before: str | None = option(None, "Go on behind this image: the last one of the page before.", metavar="ID")
+    limit: int | None = option(None, "At most N images.")
+
+    def sought(self, parts: Parts) -> Sought:
+        """The same as the catalog understands it."""
+        by = Sought() if self.what is None else sought_by(parts.catalog, self.what)
+        if (self.name and by.name) or (self.like and by.sha256):
+            raise UsageError(f"{self.what} is one more of the same", hint="say it once")
+        return replace(
+            by,
+            name=self.name or by.name,
+            sha256=_digest(self.like) if self.like else by.sha256,
+            words=self.caption,
+            taken_since=self.taken_since,
+            taken_until=self.taken_until,
+            status=self.status,
+        )
+
+
+@subcommand(
+    Asked,
+    examples="""
+imgctl find --limit 20
+imgctl find IMG_4711 --taken-since 2026-05-01 --taken-until 2026-06-01
+imgctl find '*beach*' --user 0190b2b4-0000-7000-8000-000000000001
+imgctl find --like photo.jpg --user 0190b2b4-0000-7000-8000-000000000001
+imgctl find --caption sunset --caption hamburg --all-users
+imgctl find --status failed --since 24h --json
+""",
+    main="--user --like --caption --taken-since --taken-until --status --limit",
+)
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Find images by name, content, caption or date, or list them all; newest first.
+
+    A NAME finds files that begin with it, in any case, unless it has wildcards. Names, uploads and one user's contents are
+    answered by an index; for captions, the end of a name and capture times every row of the user is read, which is said.
+    [find] index = true and `imgctl init` build indexes of capture times and of everybody's contents. With --limit the
+    next page is the same command with --before and the last id of this one. `imgctl ls` is the same.
+    """
+    count = 0
+    last: UUID | None = None
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        nonlocal count, last
+        for image in listed(parts.catalog, wanted):
+            count += 1
+            last = image.id
+            session.data({"type": "image", **record(image)})
+            yield _cells(image) if asked.user else _with_user(image)
+
+    with open_parts(session.settings) as parts:
+        sought = asked.sought(parts)
+        if what := check_indexed(parts.catalog, sought, asked.scope, agreed=asked.all_users):
+            session.note(f"no index covers {what}: every row of {'the user' if asked.user else 'the scope'} is read")
+        before = page_mark(parts.catalog, asked.before) if asked.before else None
+        wanted = Listed(scope=asked.scope, sought=sought, before=before, limit=asked.limit)
+        show_table(session, HEADERS if asked.user else USER_HEADERS, rows())
+    full = str(last) if last and count == asked.limit else None
+    session.summary(images=count, before=full)
+    if full:
+        session.note(f"there may be more: --before {full}")
+    if not count:
+        session.note(f"user {asked.user} has no images that match" if asked.user else "no images match")
+    return ExitCode.DONE
+
+
+def _cells(image: Image) -> tuple[str, ...]:
+    return (
+        str(image.id),
+        f"{image.uploaded_at:%Y-%m-%d %H:%M}",
+        image.status,
+        format_bytes(image.bytes) if image.bytes is not None else "",
+        f"{image.width}×{image.height}" if image.width else "",
+        image.storage_class or "STANDARD",
+        image.name or "",
+        image.error or "",
+    )
+
+
+def _with_user(image: Image) -> tuple[str, ...]:
+    first, *rest = _cells(image)
+    return (first, str(image.user_id), *rest)
+
+
+def _digest(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError as error:
+        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --like") from None

@@ -1,0 +1,153 @@
+"""What an image is looked for by, as conditions on rows, and which index answers them."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, func, literal_column, text
+
+from imgctl.model import Status
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.schema import SQLITE, PerDatabase, digest, images, in_status
+
+# How many characters of a name its index knows: cameras number within them, and the index stays a third smaller.
+NAME_START = 12
+# A content's first seven bytes: as surely its own as sixteen, and an entry of the index is half as long.
+DIGEST_START = 7
+# Sorts behind every other character, bytewise too.
+_LAST = "\U0010ffff"
+
+_SQLITE_INDEXES = "SELECT name FROM pragma_index_list('images')"
+_POSTGRES_INDEXES = """
+SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE indrelid = CAST('images' AS regclass) AND indisvalid
+"""
+OPTIONAL: Final = ("idx_name", "idx_taken", "idx_digest")
+"""The indexes that `[find] index` asks for: of names, of capture times, and of contents whoever owns them."""
+
+
+class name_start(PerDatabase[str]):  # noqa: N801 - reads like an SQL function
+    """The beginning of a file name, whatever its case, sorting bytewise."""
+
+    type = Text()
+    inherit_cache = True
+    postgres = f'(lower(substr({{0}}, 1, {NAME_START})) COLLATE "C")'
+    sqlite = f"lower(substr({{0}}, 1, {NAME_START}))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What is known of an image that is looked for; all of it must hold.
+
+    `name` is a file name, whatever its case, in which `*` stands for any text and `?` for one character; `words` are in
+    the caption, whatever their case; `taken_until` is the first moment after.
+    """
+
+    id: UUID | None = None
+    status: Status | None = None
+    name: str | None = None
+    sha256: bytes | None = None
+    taken_since: datetime | None = None
+    taken_until: datetime | None = None
+    words: tuple[str, ...] = ()
+
+
+EVERYTHING = Sought()
+"""Nothing more is known than whose and of when."""
+
+
+def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]]:
+    """The conditions on one user's rows, or everybody's, written for the indexes that serve them."""
+    found: list[ColumnElement[bool]] = [] if sought.id is None else [images.c.id == sought.id]
+    if sought.status is not None:
+        found.append(in_status(sought.status))
+    if sought.name is not None:
+        found += _named(sought.name)
+    if sought.sha256 is not None:
+        found.append(digest(images.c.sha256) == sought.sha256[:16])
+        found += [] if user_id else [_digest_start() == sought.sha256[:DIGEST_START]]
+    if sought.taken_since is not None:
+        found.append(images.c.taken_at >= sought.taken_since)
+    if sought.taken_until is not None:
+        found.append(images.c.taken_at < sought.taken_until)
+    return found + [images.c.caption.ilike(f"%{plain(word)}%", escape="\\") for word in sought.words]
+
+
+def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> str:
+    """What is asked where no index answers it, so that every row of the scope is read; empty where one does."""
+    if sought.id is not None or (sought.sha256 is not None and user_id is not None):
+        return ""
+    taken = (sought.taken_since, sought.taken_until) != (None, None)
+    asked = {
+        "idx_name": sought.name is not None and start_of(sought.name) != "",
+        "idx_taken": taken,
+        "idx_digest": sought.sha256 is not None,
+    }
+    if any(asked.values()) and any(asked.get(name) for name in _indexes(connection)):
+        return ""
+    what = {
+        "names": sought.name,
+        "contents": sought.sha256,
+        "capture times": taken,
+        "captions": sought.words,
+    }
+    return " and ".join(name for name, given in what.items() if given)
+
+
+def start_of(pattern: str) -> str:
+    """The text that every name begins with that fits a pattern, as far as the index knows names."""
+    return re.split(r"[*?]", pattern)[0][:NAME_START]
+
+
+def _named(pattern: str) -> list[ColumnElement[bool]]:
+    like = images.c.name.ilike(plain(pattern).replace("*", "%").replace("?", "_"), escape="\\")
+    start = start_of(pattern)
+    if not start:
+        return [like]
+    first = func.lower(start)
+    # The index is of rows that have a name, which SQLite sees where it is said.
+    return [
+        images.c.name.is_not(None),
+        name_start(images.c.name) >= first,
+        name_start(images.c.name) < first + _LAST,
+        like,
+    ]
+
+
+def plain(words: str) -> str:
+    """A text in a pattern of LIKE that stands for itself."""
+    return re.sub(r"[\\%_]", r"\\\g<0>", words)
+
+
+def make_optional(catalog: Catalog) -> list[str]:
+    """Build the indexes of OPTIONAL that are not there, while others read and write; returns their names."""
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
+    from imgctl.store.catalog.migrations.online import create_index
+
+    start = name_start.sqlite if catalog.dialect == SQLITE else name_start.postgres
+    parts = dict(zip(OPTIONAL, (start.format("name"), "taken_at", f"substr(sha256, 1, {DIGEST_START})"), strict=True))
+    with catalog.read() as connection:
+        there = _indexes(connection)
+    made = [name for name in OPTIONAL if name not in there]
+    for name in made:
+        where = text("name IS NOT NULL") if name == "idx_name" else None
+        with catalog.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+            with Operations.context(context), context.begin_transaction(_per_migration=True):
+                create_index(name, "images", [text(parts[name])], where=where)
+    return made
+
+
+def _indexes(connection: Connection) -> set[str]:
+    """The indexes that are there, but for those whose building broke off."""
+    is_sqlite = connection.dialect.name == SQLITE
+    return set(connection.execute(text(_SQLITE_INDEXES if is_sqlite else _POSTGRES_INDEXES)).scalars())
+
+
+def _digest_start() -> ColumnElement[bytes]:
+    numbers: tuple[ColumnElement[int], ...] = (literal_column("1"), literal_column(str(DIGEST_START)))
+    return func.substr(images.c.sha256, *numbers, type_=LargeBinary())
