@@ -65,6 +65,8 @@ class Session:
         """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""
         if record.get("type") == "summary":
             self.told.summary = record
+        elif record.get("type") == "receipt":
+            self.told.receipt = str(record["file"])
         if self.json:
             from imgctl.pricing.lines import as_json
 

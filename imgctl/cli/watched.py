@@ -24,6 +24,7 @@ class Told:
     summary: Mapping[str, object] = field(default_factory=dict)
     exit_code: int = ExitCode.DONE
     error: str = ""
+    receipt: str = ""
     meter: Meter = field(default_factory=Meter)
 
 
@@ -95,7 +96,7 @@ def _recorded(operation: Recording, told: Told) -> Iterator[None]:
         yield
     finally:
         current.reset(token)
-        operation.end(told.exit_code, told.summary, told.error)
+        operation.end(told.exit_code, told.summary, told.error, receipt=told.receipt)
 
 
 @contextmanager

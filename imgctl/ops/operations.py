@@ -63,17 +63,16 @@ class Recording:
         if not _tried(write, "this run is not written into the operations"):
             self._url = ""
 
-    def end(self, code: int, summary: Mapping[str, object], error: str = "") -> None:
-        """Write down how it ended, where its beginning is written: of the summary the numbers that are not 0, and a receipt."""
+    def end(self, code: int, summary: Mapping[str, object], error: str = "", *, receipt: str = "") -> None:
+        """Write down how it ended, where its beginning is written; of the summary the numbers that are not 0."""
         from imgctl.store.catalog.engine import open_catalog
         from imgctl.store.catalog.operations import End, end
 
         if self._id is None or not self._url:
             return
         counts = {name: value for name, value in summary.items() if isinstance(value, int) and value}
-        report = str(summary["receipt"]) if summary.get("receipt") else self._report
         told = json.dumps(counts) if counts else None
-        ended, one = End(exit_code=code, counts=told, report=report, error=error or None), self._id
+        ended, one = End(exit_code=code, counts=told, report=receipt or self._report, error=error or None), self._id
 
         def write() -> None:
             catalog = open_catalog(self._url, connections=1)

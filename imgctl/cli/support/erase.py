@@ -61,6 +61,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda asked: asked.yes,
     examples="""
 imgctl erase --user 0190b2b4-0000-7000-8000-000000000001
 imgctl erase --user 0190b2b4-0000-7000-8000-000000000001 --purge-urls urls
