@@ -119,9 +119,15 @@ class Refreshed:
 
 def refreshed(card: Card, offers: Mapping[str, Offer], *, region: str, source: str) -> Refreshed:
     """The card with what the offers say; CDN, retrieval, minimums and extras stay as they are."""
+    found = taken(card, {name: offers[wanted.offer].find(wanted) for name, wanted in WANTED.items()})
+    published = max(offer.published for offer in offers.values())
+    return replace(found, card=replace(found.card, name=f"aws {region}", region=region, as_of=published, source=source))
+
+
+def taken(card: Card, offered: Mapping[str, Tiers]) -> Refreshed:
+    """The card with the prices that are offered by their names (`STANDARD.put`); one offered as nothing is kept."""
     changed, confirmed, kept = [], [], []
-    for name, wanted in WANTED.items():
-        tiers = offers[wanted.offer].find(wanted)
+    for name, tiers in offered.items():
         before = _value(card, name)
         if not tiers or tiers[-1].up_to_gb is not None or (len(tiers) > 1 and not _is_tiered(name)):
             kept.append(name)
@@ -130,8 +136,6 @@ def refreshed(card: Card, offers: Mapping[str, Offer], *, region: str, source: s
         else:
             changed.append((name, _words(before), _words(tiers)))
             card = _with(card, name, tiers)
-    published = max(offer.published for offer in offers.values())
-    card = replace(card, name=f"aws {region}", region=region, as_of=published, source=source)
     return Refreshed(card=card, changed=tuple(changed), confirmed=tuple(confirmed), kept=tuple(kept))
 
 

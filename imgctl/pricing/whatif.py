@@ -97,8 +97,8 @@ def what_if(card: Card, today: Today, change: Change) -> WhatIf:
     moved = _moved(card, today, change.move)
     after = _changed(today, change, moved)
     return WhatIf(
-        before={**archive_lines(card, today.archive), DELIVERY: _delivery(card, today)},
-        after={**archive_lines(card, after.archive), DELIVERY: _delivery(card, after)},
+        before={**archive_lines(card, today.archive), DELIVERY: delivery_lines(card, today)},
+        after={**archive_lines(card, after.archive), DELIVERY: delivery_lines(card, after)},
         once=(*_moving(card, change.move, moved), *_rebuilding(card, after, change)),
         worse=tuple(_worse(card, today, after, change, moved)),
     )
@@ -135,7 +135,8 @@ def _changed(today: Today, change: Change, moved: Mapping[str, Sized]) -> Today:
     return replace(today, archive=archive, cdn=today.cdn if change.cdn is None else change.cdn)
 
 
-def _delivery(card: Card, today: Today) -> tuple[Line, ...]:
+def delivery_lines(card: Card, today: Today) -> tuple[Line, ...]:
+    """A month of views."""
     if not today.views:
         return ()
     sizes = {name: today.archive.sizes[name] for name in today.archive.variants}
@@ -161,13 +162,14 @@ def _rebuilding(card: Card, after: Today, change: Change) -> tuple[Line, ...]:
     for name, held in after.archive.originals.items():
         every = held.both
         lines.append(request_cost(card, name, Operation.GET, every.objects, name=f"GET in {name} to render"))
-        tier = _cheapest_tier(card, name)
+        tier = cheapest_tier(card, name)
         lines += retrieval_cost(card, name, tier, every) if tier else ()
     count = sum(after.archive.variants.values())
     return (*lines, request_cost(card, STANDARD, Operation.PUT, count, name="PUT of variants"))
 
 
-def _cheapest_tier(card: Card, name: str) -> str | None:
+def cheapest_tier(card: Card, name: str) -> str | None:
+    """The tier that reads a class for the least; None where reading needs none."""
     tiers = {} if card.of(name).access_tiers else card.of(name).retrieval
     return min(tiers, key=lambda tier: (tiers[tier].gb, tiers[tier].requests), default=None)
 

@@ -40,7 +40,7 @@ imgctl cost cards refresh --out frankfurt.toml --region eu-central-1
 def command(session: Session, asked: Asked) -> ExitCode:
     """Show the price card in force, its date and its source; `refresh` writes one with today's prices.
 
-    Refreshing asks AWS's public bulk price list, without credentials. What the list does not hold (the CDN, retrieval,
+    Refreshing asks AWS's public bulk price list or Azure's Retail Prices API, without credentials. What the list does not hold (the CDN, retrieval,
     minimums) stays as on the card in force, and is named. Use the new card with --card or [cost] card.
     """
     card = card_in_force(session.settings)

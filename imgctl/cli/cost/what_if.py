@@ -13,6 +13,7 @@ from imgctl.model import Variant, VariantFormat
 from imgctl.ops.cost.proposal import Answer, Proposal, parse_move, propose
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.spend import card_in_force
+from imgctl.pricing.card import card_names, load_card
 from imgctl.pricing.lines import dollars, total
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, WhatIf
@@ -23,6 +24,7 @@ class Asked(BillOptions):
     transition: str | None = option(None, "Move originals: older-than=90d,to=GLACIER.", metavar="POLICY")
     drop_variant: tuple[Variant, ...] = option((), "Build and keep no such variant.")
     format: str | None = option(None, "Render all as webp or avif; RATIO of today's bytes.", metavar="NAME[=RATIO]")
+    move_to: str | None = option(None, "Keep it with another provider: gs, az, r2, b2, a card's name.", metavar="CARD")
     cdn: bool | None = option(None, "Deliver through a CDN, or from the bucket.", name="--cdn/--no-cdn")
     views: int | None = option(None, "Views a month (default: 10 of each new photo).", kind=ANY_COUNT, metavar="N")
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
@@ -33,6 +35,7 @@ class Asked(BillOptions):
     examples="""
 imgctl cost what-if --transition 'older-than=90d,to=GLACIER'
 imgctl cost what-if --drop-variant full --format webp
+imgctl cost what-if --move-to gs
 imgctl cost what-if --cdn --views 3000000 --explain
 imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
 """,
@@ -47,6 +50,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
     card = card_in_force(session.settings)
     proposal = Proposal(
         change=_change(asked, card),
+        elsewhere=_elsewhere(asked),
         scope=asked.scope,
         sizes=asked.sizes,
         views=asked.views,
@@ -64,8 +68,14 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def _change(asked: Asked, card: Card) -> "Change":
+    if asked.move_to is not None:
+        if asked.transition or asked.drop_variant or asked.format or asked.cdn is not None:
+            raise UsageError("--move-to is a change of its own", hint="leave the others out")
+        return Change()
     if not asked.transition and not asked.drop_variant and not asked.format and asked.cdn is None:
-        raise UsageError("nothing is proposed", hint="--transition, --drop-variant, --format or --cdn/--no-cdn")
+        raise UsageError(
+            "nothing is proposed", hint="--transition, --drop-variant, --format, --move-to or --cdn/--no-cdn"
+        )
     name, _, ratio = (asked.format or "").partition("=")
     if asked.format and name not in set(VariantFormat):
         raise UsageError(f"unknown --format {name!r}", hint=f"write one of {', '.join(VariantFormat)}")
@@ -76,6 +86,16 @@ def _change(asked: Asked, card: Card) -> "Change":
         ratio=_ratio(amount(ratio), "--format") if ratio else None,
         cdn=asked.cdn,
     )
+
+
+def _elsewhere(asked: Asked) -> Card | None:
+    if asked.move_to is None:
+        return None
+    names = card_names()
+    found = next((name for name in names if name == asked.move_to or name.startswith(f"{asked.move_to}-")), None)
+    if found is None:
+        raise UsageError(f"unknown price card: {asked.move_to}", hint=f"take one of {', '.join(names)}")
+    return load_card(found)
 
 
 def _ratio(value: Decimal, option: str) -> Decimal:

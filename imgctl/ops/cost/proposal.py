@@ -8,6 +8,7 @@ from decimal import Decimal
 from imgctl.config.settings import Settings
 from imgctl.errors import UsageError
 from imgctl.ops.cost.survey import Question, Survey, survey
+from imgctl.pricing.elsewhere import move_elsewhere
 from imgctl.pricing.prices import Card
 from imgctl.pricing.whatif import Change, Move, Today, WhatIf, what_if
 from imgctl.store.catalog.engine import Catalog
@@ -19,13 +20,17 @@ VIEWS_A_PHOTO = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A change, and what the catalog cannot know: sizes of variants, views a month (None: ten of each new photo)."""
+    """A change, and what the catalog cannot know: sizes of variants, views a month (None: ten of each new photo).
+
+    `elsewhere` is the card of another provider to keep all of it with, in place of a change.
+    """
 
     change: Change
     scope: Scope
     sizes: Mapping[str, int] | None = None
     views: int | None = None
     hit_ratio: Decimal = Decimal("0.9")
+    elsewhere: Card | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +68,11 @@ def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal
         hit_ratio=proposal.hit_ratio,
         cdn=bool(settings.links.cdn),
     )
+    there = proposal.elsewhere
     return Answer(
-        result=what_if(card, today, change), survey=found, assumptions=_assumptions(proposal, views, found, today)
+        result=what_if(card, today, change) if there is None else move_elsewhere(card, there, today),
+        survey=found,
+        assumptions=_assumptions(proposal, views, found, today),
     )
 
 

@@ -1,35 +1,65 @@
 """Fetching the public price list (no credentials) and writing a card of it."""
 
 import json
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from imgctl.errors import ImgctlError, UsageError
+from imgctl.pricing.azure_refresh import PRODUCT, read_meters, refreshed_azure
 from imgctl.pricing.card import card_toml
 from imgctl.pricing.prices import Card
-from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, read_offer, refreshed
+from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, Value, read_offer, refreshed
 from imgctl.run.scratch import whole_file
 
 # The bulk price list, as of November 2026; a regional file of S3 has about 400 KB.
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"
 MOST_BYTES = 128 * 2**20
 TIMEOUT_SECONDS = 30
+AZURE_URL = "https://prices.azure.com/api/retail/prices"
 
 
 def refresh_card(card: Card, *, out: Path, region: str, url: str = PRICE_LIST_URL) -> Refreshed:
     """Write to `out` the card with today's prices of a region; ImgctlError without a network or a price list there."""
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--url {url!r} is not an address", hint="write https://…/offers/v1.0/aws")
+    if card.name.startswith("az "):
+        source = AZURE_URL if url == PRICE_LIST_URL else url
+        meters = read_meters(_azure_pages(source, region), source=source)
+        return _written(refreshed_azure(card, meters, region=region, source=source), out)
+    if not card.name.startswith("aws "):
+        raise UsageError(
+            f"{card.name} has no public price list", hint="--card aws-us-east-1 or az-eastus2, or edit the card"
+        )
     offers = {name: _offer(f"{url.rstrip('/')}/{name}/current/{region}/index.json") for name in OFFERS}
-    found = refreshed(card, offers, region=region, source=url)
+    return _written(refreshed(card, offers, region=region, source=url), out)
+
+
+def _written(found: Refreshed, out: Path) -> Refreshed:
     with whole_file(out, hint="choose another --out") as file:
         file.write(card_toml(found.card))
     return found
 
 
+def _azure_pages(url: str, region: str) -> Iterator[Value]:
+    wanted = f"serviceName eq 'Storage' and productName eq '{PRODUCT}' and armRegionName eq '{region}'"
+    following = f"{url}?{urlencode({'api-version': '2023-01-01-preview', '$filter': wanted})}"
+    while following:
+        page = _fetched(following)
+        yield page
+        link = page.get("NextPageLink") if isinstance(page, dict) else None
+        # Never to another host than the one that was asked.
+        following = str(link) if link and urlsplit(str(link)).netloc.partition(":")[0] == urlsplit(url).hostname else ""
+
+
 def _offer(url: str) -> Offer:
+    return read_offer(_fetched(url), source=url)
+
+
+def _fetched(url: str) -> Value:
     hint = "the card in force stays; it needs a network, or --url of a mirror"
     try:
         with urlopen(Request(url, headers={"User-Agent": "imgctl"}), timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - http(s) only
@@ -42,7 +72,7 @@ def _offer(url: str) -> Offer:
     if len(body) > MOST_BYTES:
         raise ImgctlError(f"{url}: is longer than any price list", hint=hint)
     try:
-        table = json.loads(body)
+        table: Value = json.loads(body)
     except ValueError:
         raise ImgctlError(f"{url}: is not JSON", hint=hint) from None
-    return read_offer(table, source=url)
+    return table

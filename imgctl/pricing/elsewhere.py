@@ -1,0 +1,95 @@
+"""What an archive would cost with another provider, and what it costs to go there."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from imgctl.model import NONE
+from imgctl.pricing.archive import Archive, Held, archive_lines
+from imgctl.pricing.costs import Operation, monthly_internet, request_cost, retrieval_cost
+from imgctl.pricing.lines import Line, Period
+from imgctl.pricing.moves import hours_words
+from imgctl.pricing.prices import STANDARD, Card
+from imgctl.pricing.whatif import DELIVERY, Today, WhatIf, cheapest_tier, delivery_lines
+from imgctl.units import count_of
+
+# What is nearest to a class, the first that a card has; what none has becomes STANDARD.
+_LIKE: Mapping[str, tuple[str, ...]] = {
+    "STANDARD_IA": ("NEARLINE", "COOL"),
+    "ONEZONE_IA": ("NEARLINE", "COOL"),
+    "GLACIER_IR": ("COLDLINE", "COLD"),
+    "GLACIER": ("ARCHIVE", "AZURE_ARCHIVE"),
+    "DEEP_ARCHIVE": ("ARCHIVE", "AZURE_ARCHIVE"),
+    "NEARLINE": ("STANDARD_IA", "COOL"),
+    "COOL": ("STANDARD_IA", "NEARLINE"),
+    "COLDLINE": ("GLACIER_IR", "COLD"),
+    "COLD": ("GLACIER_IR", "COLDLINE"),
+    "ARCHIVE": ("DEEP_ARCHIVE", "AZURE_ARCHIVE"),
+    "AZURE_ARCHIVE": ("DEEP_ARCHIVE", "ARCHIVE"),
+}
+
+
+def like(name: str, card: Card) -> str:
+    """The class of a card that is nearest to one of another."""
+    if name in card.classes:
+        return name
+    return next((one for one in _LIKE.get(name, ()) if one in card.classes), STANDARD)
+
+
+def move_elsewhere(here: Card, there: Card, today: Today) -> WhatIf:
+    """The bill with each provider, and once: every original restored and read, sent over the internet, and put there.
+
+    Variants are not sent: they are built anew there from the originals. Puts go into the class that is nearest to today's.
+    """
+    originals: dict[str, Held] = {}
+    for name, held in today.archive.originals.items():
+        nearest = like(name, there)
+        originals[nearest] = originals.get(nearest, Held()) + held
+    after = Archive(originals=originals, variants=today.archive.variants, sizes=today.archive.sizes)
+    before_lines, after_lines = archive_lines(here, today.archive), archive_lines(there, after)
+    return WhatIf(
+        before={**before_lines, DELIVERY: delivery_lines(here, today)},
+        after={**after_lines, DELIVERY: delivery_lines(there, today)},
+        once=_once(here, there, today.archive, after),
+        worse=tuple(_worse(here, there, today.archive)),
+    )
+
+
+def _once(here: Card, there: Card, before: Archive, after: Archive) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for name, held in before.originals.items():
+        every = held.both
+        if tier := cheapest_tier(here, name):
+            lines += retrieval_cost(here, name, tier, every)
+        lines.append(request_cost(here, name, Operation.GET, every.objects, name=f"GET from {name}"))
+    lines += (_once_only(line) for line in monthly_internet(here, before.size))
+    for name, held in after.originals.items():
+        lines.append(request_cost(there, name, Operation.PUT, held.both.objects, name=f"PUT into {name}"))
+    variants = sum(after.variants.values())
+    lines.append(request_cost(there, STANDARD, Operation.GET, after.rows, name="GET to render"))
+    lines.append(request_cost(there, STANDARD, Operation.PUT, variants, name="PUT of variants"))
+    return tuple(line for line in lines if line.quantity)
+
+
+def _once_only(line: Line) -> Line:
+    return replace(line, period=Period.ONE_OFF, name="sent over the internet")
+
+
+def _worse(here: Card, there: Card, before: Archive) -> list[str]:
+    found = []
+    frozen = sum(
+        (
+            held.both
+            for name, held in before.originals.items()
+            if any(one.hours[1] for one in here.of(name).retrieval.values())
+        ),
+        NONE,
+    )
+    if frozen.objects:
+        found.append(f"{count_of(frozen.objects, 'original')} must be restored before the move")
+    for name in dict.fromkeys(like(one, there) for one in before.originals):
+        if days := there.of(name).minimum_days:
+            found.append(f"who deletes one of {name} within {count_of(days, 'day')} pays for all {days}")
+        for tier, one in there.of(name).retrieval.items():
+            if one.hours[1]:
+                found.append(f"{name} is read after a restore alone ({tier}: {hours_words(one.hours)})")
+    return found

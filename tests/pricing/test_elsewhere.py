@@ -1,0 +1,117 @@
+"""Moving to another provider: both bills and what the move costs, by arithmetic; and Azure's list as a card."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from imgctl.errors import UsageError
+from imgctl.model import Sized
+from imgctl.ops.cost.refresh import refresh_card
+from imgctl.pricing.archive import Archive, Held
+from imgctl.pricing.card import load_card
+from imgctl.pricing.elsewhere import like, move_elsewhere
+from imgctl.pricing.lines import total
+from imgctl.pricing.whatif import Today
+
+GIB = 2**30
+AWS, GS = load_card(), load_card("gs-us-central1")
+
+
+def test_a_move_is_retrieval_gets_the_way_out_and_puts() -> None:
+    originals = {
+        "STANDARD": Held(large=Sized(objects=100_000, size=1000 * GIB)),
+        "GLACIER": Held(large=Sized(objects=50_000, size=500 * GIB)),
+    }
+    today = Today(archive=Archive(originals=originals, variants={"thumb": 150_000}, sizes={"thumb": 20_000}))
+
+    found = move_elsewhere(AWS, GS, today)
+
+    # Bulk restores of GLACIER are free. 150,000 gets × .0004/1,000 = .06; (1,500 − 100) GiB × .09 = 126;
+    # puts: 100,000 × .005/1,000 = .50 into STANDARD, 50,000 × .05/1,000 = 2.50 into ARCHIVE, 150,000 × .005/1,000 = .75
+    # of thumbs, which 150,000 gets × .0004/1,000 = .06 are rendered from.
+    assert f"{found.one_off:.2f}" == "129.87"
+    # 1,000 × .023, 500 × .0036 with 50,000 × (32 KiB × .0036 + 8 KiB × .023) of overhead; 1,000 × .020, 500 × .0012.
+    assert f"{total(found.before['STANDARD']):.2f}" == "23.00"
+    assert f"{total(found.before['GLACIER']):.2f}" == "1.81"
+    assert (f"{total(found.after['STANDARD']):.2f}", f"{total(found.after['ARCHIVE']):.2f}") == ("20.00", "0.60")
+    assert found.worse == (
+        "50,000 originals must be restored before the move",
+        "who deletes one of ARCHIVE within 365 days pays for all 365",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "nearest"),
+    [
+        ("GLACIER", "gs-us-central1", "ARCHIVE"),
+        ("GLACIER", "az-eastus2", "AZURE_ARCHIVE"),
+        ("COLDLINE", "az-eastus2", "COLD"),
+        ("AZURE_ARCHIVE", "aws-us-east-1", "DEEP_ARCHIVE"),
+        ("GLACIER", "r2", "STANDARD"),
+    ],
+)
+def test_a_class_goes_to_the_nearest(name: str, card: str, nearest: str) -> None:
+    assert like(name, load_card(card)) == nearest
+
+
+def meter(name: str, price: float, unit: str, least: float = 0.0) -> dict[str, object]:
+    """A meter as the API answers it (Azure Retail Prices REST API)."""
+    return {
+        "currencyCode": "USD", "tierMinimumUnits": least, "retailPrice": price, "unitPrice": price,
+        "armRegionName": "westeurope", "effectiveStartDate": "2026-09-01T00:00:00Z", "meterName": name,
+        "productName": "General Block Blob v2", "serviceName": "Storage", "unitOfMeasure": unit, "type": "Consumption",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def prices() -> Iterator[str]:
+    """Two pages of Azure's price list."""
+    first = [
+        meter("Hot LRS Data Stored", 0.0196, "1 GB/Month"),
+        meter("Hot LRS Data Stored", 0.0189, "1 GB/Month", 51200),
+    ]
+    second = [meter("Hot LRS Write Operations", 0.054, "10K"), meter("Archive LRS Data Stored", 0.0018, "1 GB/Month")]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = f"http://127.0.0.1:{self.headers['Host'].partition(':')[2]}/api"
+            page = {"Items": second} if "skip" in self.path else {"Items": first, "NextPageLink": f"{url}?skip=100"}
+            body = json.dumps(page).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/api"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_card_of_azure_is_refreshed_from_its_own_list(prices: str, tmp_path: Path) -> None:
+    found = refresh_card(load_card("az-eastus2"), out=tmp_path / "card.toml", region="westeurope", url=prices)
+
+    card = load_card(tmp_path / "card.toml")
+    assert (card.name, card.region, card.as_of) == ("az westeurope", "westeurope", date(2026, 9, 1))
+    assert [(tier.price, tier.up_to_gb) for tier in card.of("STANDARD").storage] == [
+        (Decimal("0.0196"), 51200), (Decimal("0.0189"), None),
+    ]  # fmt: skip
+    assert card.of("STANDARD").put == Decimal("0.0054")
+    assert card.of("AZURE_ARCHIVE").storage[0].price == Decimal("0.0018")
+    assert {name for name, _, _ in found.changed} == {"STANDARD.storage", "STANDARD.put", "AZURE_ARCHIVE.storage"}
+    assert "COOL.get" in found.kept
+
+
+def test_a_card_without_a_public_list_is_not_refreshed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="r2 has no public price list"):
+        refresh_card(load_card("r2"), out=tmp_path / "card.toml", region="auto")
