@@ -63,6 +63,8 @@ imgctl audit --deep --budget 20GiB
 imgctl audit --look 200 --since 7d
 """,
     main="--user --since --ids-from --deep --fail-on --csv --html",
+    # It changes nothing, but when the last one was, and what it found, is asked of `history` and `top`.
+    changes=lambda _: True,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or orphaned.

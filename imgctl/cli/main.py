@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "erase": "Delete images for good, with a signed receipt.",
     "stats": "Count images and bytes by user, day, state or class.",
     "history": "Show who changed what, when, and how it ended.",
+    "top": "Show live the backlog, rates, workers, stuck rows and the bill.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
     "apply": "Do what a --plan file says, refusing what drifted.",
     "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
@@ -47,7 +48,7 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify", "listen"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("find", "show", "url", "get", "export", "stats", "history", "erase"),
+    "support": ("find", "show", "url", "get", "export", "stats", "history", "top", "erase"),
 }
 
 # What a command is called besides.

@@ -47,6 +47,7 @@ CASES = (
     Case(line=("export", "--user", OWNER, "--out", "bag.zip"), unit="file"),
     Case(line=("stats", "--by", "user")),
     Case(line=("history", "--limit", "5")),
+    Case(line=("top", "--once")),
     Case(line=("cost", "model")),
     Case(line=("cost", "actual")),
     Case(line=("cost", "what-if", "--drop-variant", "full")),

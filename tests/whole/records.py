@@ -47,6 +47,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
         run(f"stats --by {by}")
     run("stats")
     run(f"history --id {first}")
+    run("top --once")
 
     thumb = blobs / str(listed[3]["thumb_key"])
     head, tail = thumb.name[:35], thumb.name[36:]

@@ -13,8 +13,8 @@ from tests.whole.deployment import USER, Deployment, kill_when
 from tools.docs import commands
 
 CHANGE_NOTHING = {
-    "audit", "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "demo", "doctor", "help", "history",
-    "find", "show", "stats", "url", "verify",
+    "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "demo", "doctor", "help", "history",
+    "find", "show", "stats", "top", "url", "verify",
 }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ _PROCESSING = in_status(Status.PROCESSING)
 _TRIED = images.c.attempts - images.c.forgiven
 _MAX_ATTEMPTS = bindparam("max_attempts", type_=Integer())
 # What lies in an archive cannot be rendered: it waits, and costs no attempt, until somebody restores it.
-_READABLE = or_(images.c.storage_class.is_(None), ~archived(images.c.storage_class), images.c.restored_until > now())
+READABLE = or_(images.c.storage_class.is_(None), ~archived(images.c.storage_class), images.c.restored_until > now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +121,9 @@ def _claim(limit: int) -> Update:
     """Lease the oldest free rows past `after`."""
     beyond = images.c.id > bindparam("after", type_=Id())
     unspent = _TRIED < _MAX_ATTEMPTS
-    free = select(images.c.id).where(_PROCESSING, beyond, FREE, _READABLE, unspent).order_by(images.c.id)
+    free = select(images.c.id).where(_PROCESSING, beyond, FREE, READABLE, unspent).order_by(images.c.id)
     # A CTE: Postgres may run a LIMIT subquery more than once. The limit stands in the SQL, for a plan that knows it.
-    picked = free.limit(_inline(limit)).with_for_update(skip_locked=True).cte("picked")
+    picked = free.limit(inline(limit)).with_for_update(skip_locked=True).cte("picked")
     return (
         update(images)
         .where(images.c.id == picked.c.id)
@@ -140,10 +140,10 @@ def fail_spent(connection: Connection, *, max_attempts: int, limit: int) -> list
 @cache
 def _fail_spent(limit: int) -> Update:
     """Fail free rows whose attempts are used up."""
-    readable = select(images.c.id).where(_PROCESSING, _READABLE).order_by(images.c.id)
-    head = readable.limit(_inline(HEAD_ROWS)).cte("head")
+    readable = select(images.c.id).where(_PROCESSING, READABLE).order_by(images.c.id)
+    head = readable.limit(inline(HEAD_ROWS)).cte("head")
     spent = select(images.c.id).join(head, head.c.id == images.c.id).where(_PROCESSING, FREE, _TRIED >= _MAX_ATTEMPTS)
-    picked = spent.limit(_inline(limit)).with_for_update(skip_locked=True, of=images).cte("picked")
+    picked = spent.limit(inline(limit)).with_for_update(skip_locked=True, of=images).cte("picked")
     reason = func.coalesce(images.c.error, "the worker died each time")
     error = literal("gave up after ", Text()) + cast(_TRIED, Text) + literal(" attempts: ", Text()) + reason
     return (
@@ -163,8 +163,8 @@ def backlog(connection: Connection) -> Backlog:
 @cache
 def _backlog() -> Select[int, int, float]:
     """Count the head of the queue and find its next lease to run out; what waits for a restore is not in it."""
-    columns = select(images.c.leased_until).where(_PROCESSING, _READABLE).order_by(images.c.id)
-    head = columns.limit(_inline(HEAD_ROWS)).subquery("head")
+    columns = select(images.c.leased_until).where(_PROCESSING, READABLE).order_by(images.c.id)
+    head = columns.limit(inline(HEAD_ROWS)).subquery("head")
     leased = case((head.c.leased_until > now(), head.c.leased_until))
     return select(func.count(), func.count(leased), seconds_until(func.min(leased))).select_from(head)
 
@@ -178,10 +178,11 @@ def awaiting_restore(connection: Connection) -> int:
 def _awaiting_restore() -> Select[int]:
     """Count those at the head of the queue that wait for a restore."""
     # Not `NOT readable`: that is NULL, not true, where nothing was ever restored.
-    columns = select(case((_READABLE, None), else_=1).label("waits")).where(_PROCESSING).order_by(images.c.id)
-    head = columns.limit(_inline(HEAD_ROWS)).subquery("head")
+    columns = select(case((READABLE, None), else_=1).label("waits")).where(_PROCESSING).order_by(images.c.id)
+    head = columns.limit(inline(HEAD_ROWS)).subquery("head")
     return select(func.count(head.c.waits)).select_from(head)
 
 
-def _inline(number: int) -> ColumnElement[int]:
+def inline(number: int) -> ColumnElement[int]:
+    """A number that stands in the SQL, for a plan that knows it."""
     return literal(number, Integer(), literal_execute=True)

@@ -1,0 +1,69 @@
+"""A whole screen of a terminal that is drawn again and again, and as it was before when it ends."""
+
+import os
+import select
+import shutil
+import sys
+import termios
+import tty
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from imgctl.cli.base import printable
+from imgctl.run.stop import Flag
+
+# Another screen and no cursor; home; to the end of the line; below. As every terminal since the VT100 has them.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_QUIT = (b"q", b"Q", b"")
+
+
+class Screen:
+    """Inside `with Screen() as screen:` the terminal shows what is drawn and reads keys one by one."""
+
+    def __init__(self) -> None:
+        self._restore: Callable[[], None] | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many lines it has now."""
+        return shutil.get_terminal_size((80, 24)).lines
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show these lines from the top, each cut at the right edge."""
+        size = shutil.get_terminal_size((80, 24))
+        kept = [printable(line) for line in lines[: size.lines]]
+        cut = [line if len(line) <= size.columns else f"{line[: size.columns - 1]}…" for line in kept]
+        sys.stdout.write(
+            _HOME + f"{_REST_OF_LINE}\r\n".join(cut) + _REST_OF_LINE + (_BELOW if len(cut) < size.lines else "")
+        )
+        sys.stdout.flush()
+
+    def wait(self, seconds: float, stop: Flag) -> bool:
+        """Wait until it is time to draw again; True when it is to end: q was pressed, or `stop` is set."""
+        read: list[int] = [stop.fileno()]
+        if self._restore is not None:
+            read.append(sys.stdin.fileno())
+        ready, _, _ = select.select(read, [], [], seconds)
+        if stop.is_set():
+            return True
+        # Not by sys.stdin, whose buffer `select` does not see; b"": nobody types any more.
+        return bool(ready) and os.read(sys.stdin.fileno(), 64)[:1] in _QUIT
+
+    def __enter__(self) -> Self:
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._restore = partial(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, termios.tcgetattr(sys.stdin))
+            tty.setcbreak(sys.stdin)
+        sys.stdout.write(_ENTER)
+        sys.stdout.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+        if self._restore is not None:
+            self._restore()

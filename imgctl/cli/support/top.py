@@ -1,0 +1,125 @@
+"""`imgctl top`: a live view of the archive."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from imgctl.cli.base import Session, subcommand
+from imgctl.cli.options import Options, flag, option
+from imgctl.cli.screen import Screen
+from imgctl.errors import CatalogError, ExitCode
+from imgctl.ops.parts import catalog_of
+from imgctl.ops.support.history import counts_in
+from imgctl.ops.support.top import Looker, Snapshot, record
+from imgctl.run.logs import redact
+from imgctl.run.stop import Stop
+from imgctl.store.catalog.claims import HEAD_ROWS
+from imgctl.store.catalog.operations import Operation
+from imgctl.units import format_seconds
+
+PRINTED_ROWS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    once: bool = flag("Look once, print, and end; also where stdout is not a terminal.")
+    interval: float = option(2.0, "Look again after.", text="2s")
+    spend: bool = flag("Make the bill of a large archive, too: it reads every row once.")
+
+
+@subcommand(
+    Asked,
+    examples="""
+imgctl top
+imgctl top --interval 10s --spend
+imgctl top --once
+imgctl top --once --json
+""",
+    settings={"cost.card": ""},
+)
+def command(session: Session, asked: Asked) -> ExitCode:
+    """Show the backlog, rates, workers, leases, stuck rows, the last audit and the bill, live; q ends it.
+
+    With --json a line each interval, until it is stopped; with --once one. Whatever the size of the archive a look reads
+    at most 10,000 rows of the queue and the newest 10,000, by their indexes. The bill reads every row: up to a million
+    it is made once, at the beginning; beyond with --spend.
+    """
+    place = redact(session.settings.catalog.url)
+    live = not session.json and not asked.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    looks = 0
+    with Stop() as stop, catalog_of(session.settings) as catalog, ExitStack() as stack:
+        looker = Looker(catalog=catalog, settings=session.settings, with_spend=asked.spend)
+        screen = stack.enter_context(Screen()) if live else None
+        while True:
+            try:
+                seen = looker.look()
+            except CatalogError as error:
+                if screen is None:
+                    raise
+                screen.draw([place, "", error.line, "looking again"])
+            else:
+                looks += 1
+                session.data({"type": "snapshot", **record(seen)})
+                if screen is not None:
+                    screen.draw(list(shown(seen, place, rows=screen.rows)))
+                elif not session.json:
+                    for line in shown(seen, place, rows=PRINTED_ROWS):
+                        session.text(line)
+            if asked.once or (screen is None and not session.json):
+                break
+            if stop.wait(asked.interval) if screen is None else screen.wait(asked.interval, stop.requested):
+                break
+    session.summary(looks=looks)
+    return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE
+
+
+def shown(seen: Snapshot, place: str, *, rows: int) -> Iterator[str]:
+    """A snapshot as lines, at most so many: numbers first, then what runs, then what ran."""
+    lines = [f"{place}  {seen.at:%Y-%m-%d %H:%M:%S} UTC", "", *_numbers(seen), ""]
+    lines += _table(f"RUNNING ({len(seen.running)})", seen.running, seen)
+    if seen.ended and len(lines) + 3 <= rows:
+        lines += ["", *_table("ENDED", seen.ended, seen)]
+    yield from lines[: max(rows, 1)]
+
+
+def _numbers(seen: Snapshot) -> Iterator[str]:
+    head, last = seen.head, seen.newest
+    many = "+" if head.processing >= HEAD_ROWS else ""
+    waiting = f"{head.processing - head.leased - head.archived:,}{many} waiting, {head.leased:,} leased"
+    oldest = f", oldest {format_seconds(head.oldest_seconds)}" if head.oldest_seconds else ""
+    free = f", next lease ends in {format_seconds(head.next_free_seconds)}" if head.next_free_seconds else ""
+    yield f"BACKLOG  {waiting}{oldest}{free}"
+    done = "–" if seen.done_a_second is None else f"{seen.done_a_second:,.1f}"
+    yield f"RATE     {last.a_second:,.1f}/s arrive, {done}/s are done"
+    workers = sum(one.command in {"work", "backfill"} for one in seen.running)
+    yield f"WORKERS  {workers:,} running"
+    yield f"STUCK    {head.stuck:,} processing and {last.stuck:,} uploading for more than 15 minutes"
+    yield f"LATER    {head.retried:,} to be tried again, {head.archived:,} wait for a restore"
+    yield f"AUDIT    {_audit(seen)}"
+    if seen.spend is None:
+        yield f"SPEND    not made for about {seen.images_about:,} images (--spend reads every row)"
+    else:
+        yield f"SPEND    ${seen.spend.monthly:,.2f} a month, and ${seen.spend.requests:,.2f} of requests in 30 days"
+
+
+def _audit(seen: Snapshot) -> str:
+    one = seen.audit
+    if one is None or one.ended_at is None:
+        return "none in the last 90 days"
+    ago = format_seconds((seen.at - one.ended_at).total_seconds())
+    found = counts_in(one).get("findings", 0)
+    return f"{ago} ago, exit code {one.exit_code}, {found:,} findings"
+
+
+def _table(title: str, some: tuple[Operation, ...], seen: Snapshot) -> Iterator[str]:
+    yield title
+    for one in some:
+        if one.ended_at is None:
+            told = f"for {format_seconds((seen.at - one.started_at).total_seconds())}"
+        else:
+            ago = format_seconds((seen.at - one.ended_at).total_seconds())
+            counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts_in(one).items())
+            told = f"{ago} ago, exit code {one.exit_code}  {counts}"
+        yield f"  {one.command:<12} {one.who:<10} {one.host}:{one.pid}  {told}".rstrip()

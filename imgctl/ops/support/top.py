@@ -1,0 +1,156 @@
+"""What an operator looks at: the backlog, how fast it moves, who works, what is stuck, the last audit, the bill."""
+
+import os
+import time
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from imgctl.config.settings import Settings
+from imgctl.model import Status
+from imgctl.ops.cost.actual import By, actual
+from imgctl.ops.cost.survey import Question, survey
+from imgctl.ops.spend import card_in_force
+from imgctl.pricing.lines import total
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.live import (
+    Newest,
+    QueueHead,
+    ended_between,
+    frontier,
+    leased_now,
+    newest_rows,
+    queue_head,
+    rows_about,
+)
+from imgctl.store.catalog.lookups import Scope, clock
+from imgctl.store.catalog.operations import Operation, newest
+from imgctl.store.catalog.reservations import lookup
+
+# A bill reads every row: up to here it takes about a second, and is made unasked.
+CHEAP_ROWS = 1_000_000
+STUCK_SECONDS = 900.0
+ENDED = (Status.READY, Status.FAILED)
+# How far back runs are looked for, and the last audit.
+RUNS, AUDITS = timedelta(days=7), timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Dollars a month for what is stored, and what requests of the last 30 days cost once."""
+
+    monthly: Decimal
+    requests: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The archive at one moment, by the database's clock; `done_a_second` needs an earlier one."""
+
+    at: datetime
+    images_about: int
+    head: QueueHead
+    newest: Newest
+    done_a_second: float | None
+    running: tuple[Operation, ...]
+    ended: tuple[Operation, ...]
+    audit: Operation | None
+    spend: Spend | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Looker:
+    """Looks again and again; remembers how far the workers were, and the bill, which is made once."""
+
+    catalog: Catalog
+    settings: Settings
+    with_spend: bool = False
+    _held: set[UUID] | None = None
+    _frontier: UUID | None = None
+    _looked_at: float = 0.0
+    _spend: Spend | None = None
+    _billed: bool = field(default=False)
+
+    def look(self) -> Snapshot:
+        """The archive now; raises CatalogError."""
+        began = time.monotonic()
+        with self.catalog.read() as connection:
+            now = clock(connection)
+            head = queue_head(connection, stuck_seconds=STUCK_SECONDS)
+            last = newest_rows(connection, stuck_seconds=STUCK_SECONDS)
+            done = self._done(connection)
+            runs = newest(connection, Scope(since=now - RUNS))
+            audits = newest(connection, Scope(since=now - AUDITS), command="audit")
+            about = rows_about(connection)
+        seconds, self._looked_at = began - self._looked_at, began
+        if not self._billed and (self.with_spend or about <= CHEAP_ROWS):
+            self._billed = True
+            self._spend = spend(self.catalog, self.settings)
+        return Snapshot(
+            at=now,
+            images_about=about,
+            head=head,
+            newest=last,
+            done_a_second=None if done is None else done / max(seconds, 0.001),
+            running=tuple(one for one in runs if one.ended_at is None and is_alive(one)),
+            ended=tuple(one for one in runs if one.ended_at is not None),
+            audit=next((one for one in audits if one.ended_at is not None), None),
+            spend=self._spend,
+        )
+
+    def _done(self, connection: Connection) -> int | None:
+        """How many images ended since the last look: those that were held then, and those claimed and ended since."""
+        held, before = self._held, self._frontier
+        self._held, reached = leased_now(connection), frontier(connection)
+        self._frontier = max((one for one in (reached, before) if one is not None), default=None)
+        if held is None:
+            return None
+        done = {one for one, (_, status) in lookup(connection, held).items() if status in ENDED}
+        if before is not None and self._frontier is not None:
+            done |= ended_between(connection, before, self._frontier)
+        return len(done)
+
+
+def spend(catalog: Catalog, settings: Settings) -> Spend:
+    """The bill, as `cost actual` makes it: reads every row once."""
+    card = card_in_force(settings)
+    bill = actual(card, survey(catalog, card, Question(top=0)), By.CLASS)
+    return Spend(monthly=bill.total, requests=total(bill.growth.requests))
+
+
+def is_alive(one: Operation) -> bool:
+    """Whether a run that has not ended may still run: on this machine its process says so, of others nobody knows."""
+    if one.host != os.uname().nodename:
+        return True
+    try:
+        os.kill(one.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def record(seen: Snapshot) -> dict[str, object]:
+    """A snapshot as plain values."""
+    head = {one.name: getattr(seen.head, one.name) for one in fields(QueueHead)}
+    return {
+        "at": seen.at,
+        "images_about": seen.images_about,
+        **{name: round(value, 1) if isinstance(value, float) else value for name, value in head.items()},
+        "stuck_uploads": seen.newest.stuck,
+        "arrived_a_second": round(seen.newest.a_second, 2),
+        "done_a_second": None if seen.done_a_second is None else round(seen.done_a_second, 2),
+        "running": [_run(one) for one in seen.running],
+        "last_audit": None if seen.audit is None else _run(seen.audit),
+        "monthly": None if seen.spend is None else seen.spend.monthly,
+        "requests_of_30_days": None if seen.spend is None else seen.spend.requests,
+    }
+
+
+def _run(one: Operation) -> dict[str, object]:
+    names = ("command", "who", "host", "pid", "started_at", "ended_at", "exit_code")
+    return {name: getattr(one, name) for name in names}

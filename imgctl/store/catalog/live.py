@@ -1,0 +1,141 @@
+"""What a live view asks every few seconds: the head of the queue and the newest rows, never the whole table.
+
+Each statement reads at most 10,000 rows, by the primary key or by the index of the queue, however many there are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, and_, case, func, select
+
+from imgctl.model import Status
+from imgctl.store.catalog.claims import HEAD_ROWS, READABLE, inline
+from imgctl.store.catalog.lease import FREE
+from imgctl.store.catalog.schema import POSTGRES, images, in_status, now, seconds_until
+
+_PROCESSING = in_status(Status.PROCESSING)
+RECENT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHead:
+    """The oldest 10,000 rows that are processing; times in seconds, None where there is no such row.
+
+    `stuck` ones were promised longer ago than asked and are leased by nobody; `archived` ones wait for a restore.
+    """
+
+    processing: int
+    leased: int
+    retried: int
+    archived: int
+    stuck: int
+    oldest_seconds: float | None
+    next_free_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The newest 10,000 rows: how many in each state, how many were promised in the last minute, which uploads are stuck."""
+
+    states: Mapping[Status, int]
+    recent: int
+    stuck: int
+    oldest_seconds: float | None
+
+    @property
+    def a_second(self) -> float:
+        """Images promised a second over the last minute; over less where 10,000 came within it."""
+        full = sum(self.states.values()) >= HEAD_ROWS and self.oldest_seconds is not None
+        seconds = min(self.oldest_seconds or 0.0, RECENT_SECONDS) if full else RECENT_SECONDS
+        return self.recent / max(seconds, 1.0)
+
+
+def queue_head(connection: Connection, *, stuck_seconds: float) -> QueueHead:
+    """The head of the queue, by its index."""
+    columns = select(
+        images.c.leased_until,
+        images.c.attempts,
+        images.c.promised_at,
+        case((READABLE, 0), else_=1).label("archived"),
+    )
+    head = columns.where(_PROCESSING).order_by(images.c.id).limit(inline(HEAD_ROWS)).subquery("head")
+    leased = head.c.leased_until > now()
+    waiting = and_(head.c.archived == 0, func.coalesce(head.c.leased_until, now()) <= now())
+    age = -seconds_until(head.c.promised_at)
+    count, held, retried, archived, stuck, oldest, free = connection.execute(
+        select(
+            func.count(),
+            func.count(case((leased, 1))),
+            func.count(case((and_(waiting, head.c.attempts > 0), 1))),
+            func.sum(head.c.archived),
+            func.count(case((and_(waiting, age > stuck_seconds), 1))),
+            -seconds_until(func.min(head.c.promised_at)),
+            seconds_until(func.min(case((leased, head.c.leased_until)))),
+        ).select_from(head)
+    ).one()
+    return QueueHead(
+        processing=count,
+        leased=held,
+        retried=retried,
+        archived=archived or 0,
+        stuck=stuck,
+        oldest_seconds=oldest,
+        next_free_seconds=free,
+    )
+
+
+def newest_rows(connection: Connection, *, stuck_seconds: float) -> Newest:
+    """The newest rows, by the primary key."""
+    columns = select(images.c.status, images.c.promised_at).order_by(images.c.id.desc()).limit(inline(HEAD_ROWS))
+    head = columns.subquery("newest")
+    age = -seconds_until(head.c.promised_at)
+    found = connection.execute(
+        select(
+            head.c.status,
+            func.count(),
+            func.count(case((age < RECENT_SECONDS, 1))),
+            func.count(case((age > stuck_seconds, 1))),
+            -seconds_until(func.min(head.c.promised_at)),
+        ).group_by(head.c.status)
+    ).all()
+    return Newest(
+        states={status: count for status, count, *_ in found},
+        recent=sum(recent for _, _, recent, _, _ in found),
+        stuck=sum(stuck for status, _, _, stuck, _ in found if status is Status.UPLOADING),
+        oldest_seconds=max((oldest for *_, oldest in found), default=None),
+    )
+
+
+@cache
+def _first_free() -> Select[UUID]:
+    return select(images.c.id).where(_PROCESSING, FREE, READABLE).order_by(images.c.id).limit(inline(1))
+
+
+def frontier(connection: Connection) -> UUID | None:
+    """The id up to which workers have claimed: of the oldest row that waits, else of the newest one."""
+    waiting = connection.execute(_first_free()).scalar()
+    return waiting or connection.execute(select(images.c.id).order_by(images.c.id.desc()).limit(inline(1))).scalar()
+
+
+def leased_now(connection: Connection) -> set[UUID]:
+    """The images that workers hold, at the head of the queue."""
+    leased = select(images.c.id).where(_PROCESSING, images.c.leased_until > now()).order_by(images.c.id)
+    return set(connection.execute(leased.limit(inline(HEAD_ROWS))).scalars())
+
+
+def ended_between(connection: Connection, after: UUID, until: UUID) -> set[UUID]:
+    """The first 10,000 images with ids between that are ready or failed."""
+    ended = in_status(Status.READY, Status.FAILED)
+    rows = select(images.c.id).where(images.c.id >= after, images.c.id < until, ended).order_by(images.c.id)
+    return set(connection.execute(rows.limit(inline(HEAD_ROWS))).scalars())
+
+
+def rows_about(connection: Connection) -> int:
+    """About how many rows there are, without counting them: what the last ANALYZE saw (Postgres), the last rowid (SQLite)."""
+    if connection.dialect.name == POSTGRES:
+        query = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'images'::regclass"
+    else:
+        query = "SELECT coalesce(max(rowid), 0) FROM images"
+    return int(connection.exec_driver_sql(query).scalar_one())

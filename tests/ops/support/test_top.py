@@ -1,0 +1,139 @@
+"""The live view: what it counts, of which rows, and that it never reads them all."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, event, text, update
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from imgctl.config.settings import Settings
+from imgctl.keys import new_id
+from imgctl.model import Status
+from imgctl.ops.support import top
+from imgctl.ops.support.top import Looker, is_alive
+from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.live import ended_between, frontier, leased_now, newest_rows, queue_head
+from imgctl.store.catalog.operations import Beginning, End, begin, end
+from imgctl.store.catalog.reservations import promise
+from imgctl.store.catalog.results import finish
+from imgctl.store.catalog.schema import POSTGRES, images
+from tests.store.catalog.rows import finished, new_image, queued
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
+
+
+def run_of(catalog: Catalog, command: str, *, pid: int = 0, host: str = "", code: int | None = None) -> UUID:
+    about = Beginning(
+        id=new_id(datetime.now(UTC)),
+        command=command,
+        who="cron",
+        host=host or os.uname().nodename,
+        pid=pid or os.getpid(),
+        scope="{}",
+    )
+    with catalog.write() as connection:
+        begin(connection, about)
+        if code is not None:
+            end(connection, about.id, End(exit_code=code, counts='{"findings": 2}'))
+    return about.id
+
+
+def test_a_look_counts_what_waits_is_held_and_is_stuck(catalog: Catalog) -> None:
+    ids = queued(catalog, 6)
+    with catalog.write() as connection:
+        promise(connection, [new_image(100), new_image(101)])
+        claim(connection, limit=2, lease_seconds=60, max_attempts=5)
+        late = update(images).where(images.c.id.in_([*ids[:3], new_image(100).id])).values(promised_at=LONG_AGO)
+        connection.execute(late)
+        connection.execute(update(images).where(images.c.id == ids[5]).values(storage_class="GLACIER"))
+        connection.execute(update(images).where(images.c.id == ids[4]).values(attempts=1))
+    seen = Looker(catalog=catalog, settings=Settings()).look()
+
+    head = seen.head
+    assert (head.processing, head.leased, head.retried, head.archived) == (6, 2, 1, 1)
+    # Two of the three old ones are held.
+    assert head.stuck == 1
+    assert 7000 < (head.oldest_seconds or 0) < 8000
+    assert 50 < (head.next_free_seconds or 0) <= 60
+    assert seen.newest.states == {Status.PROCESSING: 6, Status.UPLOADING: 2}
+    assert seen.newest.a_second == pytest.approx(5 / 60)
+    assert seen.spend is not None
+
+
+def test_what_ends_between_two_looks_is_the_rate(catalog: Catalog) -> None:
+    queued(catalog, 30)
+    looker = Looker(catalog=catalog, settings=Settings())
+    with catalog.write() as connection:
+        held = claim(connection, limit=4, lease_seconds=60, max_attempts=5)
+    first = looker.look()
+    with catalog.write() as connection:
+        finish(connection, finished(held))
+        finish(connection, finished(claim(connection, limit=7, lease_seconds=60, max_attempts=5)))
+        claim(connection, limit=5, lease_seconds=60, max_attempts=5)
+    looker._looked_at -= 100
+    second = looker.look()
+    third = looker.look()
+
+    assert first.done_a_second is None
+    assert round((second.done_a_second or 0) * 100) == 11
+    assert third.done_a_second == 0
+
+
+def test_runs_are_those_that_live_and_the_last_audit_is_the_last_that_ended(catalog: Catalog) -> None:
+    run_of(catalog, "audit", code=4)
+    run_of(catalog, "audit")
+    run_of(catalog, "work", host="another machine")
+    run_of(catalog, "upload", code=0)
+    # No process has this number.
+    run_of(catalog, "work", pid=2**22 + 1)
+    seen = Looker(catalog=catalog, settings=Settings()).look()
+
+    assert [(one.command, one.host == os.uname().nodename) for one in seen.running] == [
+        ("work", False),
+        ("audit", True),
+    ]
+    assert [one.command for one in seen.ended] == ["upload", "audit"]
+    assert seen.audit is not None and seen.audit.exit_code == 4
+    assert all(map(is_alive, seen.running))
+
+
+def test_the_bill_of_a_large_archive_is_made_when_it_is_asked_for(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(catalog, 3)
+    if catalog.dialect == POSTGRES:
+        with catalog.write() as connection:
+            connection.execute(text("ANALYZE images"))
+    monkeypatch.setattr(top, "CHEAP_ROWS", 2)
+
+    assert Looker(catalog=catalog, settings=Settings()).look().spend is None
+    assert Looker(catalog=catalog, settings=Settings(), with_spend=True).look().spend is not None
+
+
+def test_no_statement_of_a_look_goes_through_the_table(catalog: Catalog) -> None:
+    queued(catalog, 300)
+    on_postgres, plans = catalog.dialect == POSTGRES, list[str]()
+
+    def explain(
+        _connection: Connection, cursor: DBAPICursor, statement: str, parameters: Any, _context: object, _many: bool
+    ) -> None:
+        # On few rows Postgres would rather read them all.
+        for before in ("SET LOCAL enable_seqscan = off",) if on_postgres else ():
+            cursor.execute(before)
+        cursor.execute(f"EXPLAIN {'' if on_postgres else 'QUERY PLAN '}{statement}", parameters)
+        plans.extend(" ".join(map(str, row)) for row in cursor.fetchall())
+
+    with catalog.read() as connection:
+        event.listen(connection, "before_cursor_execute", explain)
+        queue_head(connection, stuck_seconds=1)
+        newest_rows(connection, stuck_seconds=1)
+        leased_now(connection)
+        frontier(connection)
+        ended_between(connection, UUID(int=0), UUID(int=2**128 - 1))
+
+    assert sum("INDEX" in line.upper() for line in plans) >= 5, plans
+    assert not [line for line in plans if "Seq Scan on images" in line or line.endswith("SCAN images")]

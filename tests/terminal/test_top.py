@@ -1,0 +1,56 @@
+"""`imgctl top` at a terminal: a screen of its own, at any size, with keys, and the terminal as it was afterwards."""
+
+import pytest
+
+from tests.terminal.conftest import PHOTOS, Stages
+from tests.terminal.terminal import CTRL_C, Window, terminal
+
+ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
+LABELS = ["BACKLOG", "RATE", "WORKERS", "STUCK", "LATER", "AUDIT", "SPEND"]
+
+
+@pytest.mark.parametrize(
+    "window", [Window(columns=80, rows=24), Window(columns=200, rows=60), Window(columns=40, rows=8)], ids=str
+)
+def test_a_screen_shows_what_fits_and_q_ends_it(stage: Stages, window: Window) -> None:
+    with terminal(stage("uploaded"), "top", "--interval", "1d", window=window) as seen:
+        seen.read_until(b"SPEND" if window.rows > 8 else b"AUDIT")
+        seen.read_until_silent()
+        lines = seen.lines
+        seen.type(b"q")
+        code = seen.wait()
+
+    assert code == 0
+    assert len(lines) <= window.rows
+    assert all(len(line) <= window.columns for line in lines)
+    assert lines[0].startswith("sqlite:///")
+    assert lines[2].startswith(f"BACKLOG  {PHOTOS} waiting, 0 leased")
+    assert [line.split()[0] for line in lines[2 : 2 + len(LABELS)]] == LABELS[: len(lines) - 2]
+    if window.rows > 8:
+        assert "RUNNING (0)" in lines
+        assert any(line.startswith("  upload ") for line in lines)
+    assert seen.drawn.count(ENTER) == seen.drawn.count(LEAVE) == 1
+    assert seen.drawn.endswith(LEAVE)
+
+
+def test_it_looks_again_draws_over_and_ends_by_an_interrupt(stage: Stages) -> None:
+    with terminal(stage("ready"), "top", "--interval", "100ms", window=Window()) as seen:
+        seen.read_until(b"0.0/s are done")
+        lines = seen.lines
+        seen.type(CTRL_C)
+        code = seen.wait()
+
+    assert sum("BACKLOG" in line for line in lines) == 1
+    assert code == 130
+    assert LEAVE in seen.drawn
+
+
+def test_without_a_terminal_it_looks_once(stage: Stages) -> None:
+    deployment = stage("uploaded")
+    plain, streamed = deployment.run("top"), deployment.run("top", "--once", "--json")
+
+    assert (plain.code, plain.err) == (0, "")
+    assert "\x1b" not in plain.out
+    assert f"BACKLOG  {PHOTOS} waiting" in plain.out
+    assert [one["type"] for one in streamed.records] == ["snapshot", "summary"]
+    assert streamed.records[0]["processing"] == PHOTOS
