@@ -76,7 +76,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def shown(seen: Snapshot, place: str, *, rows: int) -> Iterator[str]:
-    """A snapshot as lines, at most so many: numbers first, then what runs, then what ran."""
+    """A snapshot as lines, up to `rows` of them: numbers first, then what runs, then what ran."""
     lines = [f"{place}  {seen.at:%Y-%m-%d %H:%M:%S} UTC", "", *_numbers(seen), ""]
     lines += _table(f"RUNNING ({len(seen.running)})", seen.running, seen)
     if seen.ended and len(lines) + 3 <= rows:

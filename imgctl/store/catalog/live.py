@@ -5,18 +5,30 @@ Each statement reads at most 10,000 rows, by the primary key or by the index of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, case, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from imgctl.model import Status
 from imgctl.store.catalog.claims import HEAD_ROWS, READABLE, inline
-from imgctl.store.catalog.lease import FREE
 from imgctl.store.catalog.schema import POSTGRES, images, in_status, now, seconds_until
 
 _PROCESSING = in_status(Status.PROCESSING)
 RECENT_SECONDS = 60.0
+# Bounded before anything is asked of it: of a queue of millions nobody may be leased, or all be archived.
+_HEAD = (
+    select(
+        images.c.id,
+        images.c.leased_until,
+        images.c.attempts,
+        images.c.promised_at,
+        case((READABLE, 0), else_=1).label("archived"),
+    )
+    .where(_PROCESSING)
+    .order_by(images.c.id)
+    .limit(inline(HEAD_ROWS))
+    .subquery("head")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +66,7 @@ class Newest:
 
 def queue_head(connection: Connection, *, stuck_seconds: float) -> QueueHead:
     """The head of the queue, by its index."""
-    columns = select(
-        images.c.leased_until,
-        images.c.attempts,
-        images.c.promised_at,
-        case((READABLE, 0), else_=1).label("archived"),
-    )
-    head = columns.where(_PROCESSING).order_by(images.c.id).limit(inline(HEAD_ROWS)).subquery("head")
+    head = _HEAD
     leased = head.c.leased_until > now()
     waiting = and_(head.c.archived == 0, func.coalesce(head.c.leased_until, now()) <= now())
     age = -seconds_until(head.c.promised_at)
@@ -108,21 +114,16 @@ def newest_rows(connection: Connection, *, stuck_seconds: float) -> Newest:
     )
 
 
-@cache
-def _first_free() -> Select[UUID]:
-    return select(images.c.id).where(_PROCESSING, FREE, READABLE).order_by(images.c.id).limit(inline(1))
-
-
 def frontier(connection: Connection) -> UUID | None:
-    """The id up to which workers have claimed: of the oldest row that waits, else of the newest one."""
-    waiting = connection.execute(_first_free()).scalar()
+    """The id up to which workers have claimed: of the oldest image that waits, else of the newest one there is."""
+    free = and_(_HEAD.c.archived == 0, func.coalesce(_HEAD.c.leased_until, now()) <= now())
+    waiting = connection.execute(select(_HEAD.c.id).where(free).order_by(_HEAD.c.id).limit(inline(1))).scalar()
     return waiting or connection.execute(select(images.c.id).order_by(images.c.id.desc()).limit(inline(1))).scalar()
 
 
 def leased_now(connection: Connection) -> set[UUID]:
     """The images that workers hold, at the head of the queue."""
-    leased = select(images.c.id).where(_PROCESSING, images.c.leased_until > now()).order_by(images.c.id)
-    return set(connection.execute(leased.limit(inline(HEAD_ROWS))).scalars())
+    return set(connection.execute(select(_HEAD.c.id).where(_HEAD.c.leased_until > now())).scalars())
 
 
 def ended_between(connection: Connection, after: UUID, until: UUID) -> set[UUID]:
