@@ -226,13 +226,15 @@ def _mail_moment(text: str) -> datetime | None:
 def _written_by_hand(text: str) -> str | None:
     """The text, unless it says nothing that somebody wrote."""
     bare = text.strip()
-    return None if bare.lower() in _BOILERPLATE or re.fullmatch(_CAMERA_TEXT, bare) else text
+    return None if not bare or bare.lower() in _BOILERPLATE or re.fullmatch(_CAMERA_TEXT, bare) else text
 
 
 def _clean(text: str | None) -> str | None:
     """Text that every database takes: no NUL, no lone surrogate, no blanks around it; None if nothing is left."""
     if text is None:
         return None
+    if text.isascii() and "\0" not in text:
+        return text.strip() or None
     # Surrogates in pairs are what JSON makes of one character, and alone what a file name's stray bytes become.
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole.replace("\0", "").strip() or None

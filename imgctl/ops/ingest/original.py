@@ -44,6 +44,7 @@ class StoredBlob:
 _TRACED = (Fate.UPLOADED, Fate.FAILED)
 _LONGEST_NAME = 255
 _LONGEST_EXTENSION = 16
+_NO_NAMES = frozenset(("", ".", ".."))
 
 Body: TypeAlias = bytes | Path | StoredBlob
 
@@ -139,9 +140,13 @@ def file_name(path: str) -> str | None:
 
     At most 255 bytes of UTF-8, cut before the extension; no control characters; bytes that are not UTF-8 become U+FFFD.
     """
-    last = path.replace("\\", "/").rpartition("/")[2].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    printable = "".join(character if character.isprintable() else "\ufffd" for character in last)
-    if printable in {"", ".", ".."}:
+    printable = path.replace("\\", "/").rpartition("/")[2]
+    if not printable.isprintable():
+        whole = printable.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        printable = "".join(character if character.isprintable() else "\ufffd" for character in whole)
+    elif printable.isascii() and len(printable) <= _LONGEST_NAME and printable not in _NO_NAMES:
+        return printable
+    if printable in _NO_NAMES:
         return None
     stem, dot, extension = printable.rpartition(".")
     if not stem or len(extension.encode()) > _LONGEST_EXTENSION:

@@ -111,8 +111,10 @@ class SidecarFiles:
 
     def takeout(self, path: str) -> Takeout:
         """What Google Takeout's JSON file beside the photo says, or at the same place of another part."""
-        places = chain([path], self._in_other_parts(path))
-        return next((one for place in places if (one := self._takeout(place)) != NO_TAKEOUT), NO_TAKEOUT)
+        if (here := self._takeout(path)) is not NO_TAKEOUT or not self._parts:
+            return here
+        others = map(self._takeout, self._in_other_parts(path))
+        return next((one for one in others if one is not NO_TAKEOUT), NO_TAKEOUT)
 
     def _in_other_parts(self, path: str) -> Iterator[str]:
         for part in self._parts:
@@ -164,8 +166,10 @@ class SidecarFiles:
     def xmp(self, path: str) -> Xmp:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
-        names = _xmp_names(name)
         listing = self._beside.listed(directory + slash, name)
+        if listing is not None and not listing.xmp.exact:
+            return NO_XMP
+        names = _xmp_names(name)
         found = names if listing is None else listing.xmp.there(names)
         data = next(self._contents(f"{directory}{slash}", found, longest=xmp.LONGEST), b"")
         return read_xmp(data) if data else NO_XMP
