@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "verify": "Verify that every file of a source is safe here.",
     "insert": "Insert blobs that already lie in the store, by a manifest.",
     "listen": "Take in photos that a bucket reports through an SQS queue.",
+    "watch": "Upload a directory, and what comes there, until stopped.",
     "work": "Build variants: take processing rows to ready or failed.",
     "backfill": "Build variants that are missing or out of date on ready rows.",
     "transition": "Move originals to a colder storage class, where that pays.",
@@ -45,7 +46,7 @@ COMMANDS: Final = {
 }
 
 FOLDERS: Final = {
-    "ingest": ("upload", "insert", "verify", "listen"),
+    "ingest": ("upload", "insert", "verify", "listen", "watch"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
     "support": ("find", "show", "url", "get", "export", "stats", "history", "top", "erase"),

@@ -18,8 +18,8 @@ from tools.docs import SCHEMA, commands
 
 # It serves until it is stopped; it shows pages.
 PRINTS_NO_RECORDS = {"serve", "help"}
-# test_listen.py looks at it.
-OF_A_QUEUE = {"listen"}
+# Endless: test_listen.py and test_watch.py look at them.
+ENDLESS = {"listen", "watch"}
 # What a directory never has, and what only AWS has.
 ON_A_BUCKET = {"insert estimate", "backfill estimate", "transition lifecycle"}
 FROM_AWS = {"transition job", "cost cards price"}
@@ -66,13 +66,13 @@ def test_records_of_every_command_are_as_the_schema_says(tmp_path: Path) -> None
 
     records = every_command(at(tmp_path))
 
-    assert set(COMMANDS) - PRINTS_NO_RECORDS - OF_A_QUEUE == {name.split()[0] for name in records}
+    assert set(COMMANDS) - PRINTS_NO_RECORDS - ENDLESS == {name.split()[0] for name in records}
     faults = [fault for command, lines in records.items() for fault in faults_of(command, lines)]
     assert not faults, "\n".join(faults)
     assert all(lines[-1]["type"] == "summary" for lines in records.values())
     assert _types() - {
         f"{command} {one['type']}" for command, lines in records.items() for one in lines
-    } == ON_A_BUCKET | FROM_AWS | {"listen file", "listen summary"}
+    } == ON_A_BUCKET | FROM_AWS | {f"{name} {kind}" for name in ENDLESS for kind in ("file", "summary")}
 
 
 @pytest.fixture

@@ -1,0 +1,204 @@
+"""A directory that is watched: the files that are there, then each that comes, once it is whole."""
+
+import fcntl
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imgctl.config.settings import Settings
+from imgctl.errors import ConfigError, UsageError
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.retry import StopSignal
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.open import Sources
+from imgctl.ops.sources.walk import classified, refused, walk
+from imgctl.ops.upload.order import Selection, UploadOrder, check
+from imgctl.ops.upload.rules import SelectionRules
+from imgctl.ops.upload.start import Taking, own_directories, taking
+from imgctl.store.blobs.base import BlobStore
+
+_TICK_MILLISECONDS, _STEP_MILLISECONDS = 500, 50
+# The system drops events where more come than its queue holds.
+RESCAN_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOrder:
+    """A file is taken once nothing wrote to it for `settle` seconds; `poll` looks again and again, for network file systems."""
+
+    settle: float = 2.0
+    poll: bool = False
+
+
+@contextmanager
+def watching(
+    settings: Settings,
+    selection: Selection,
+    order: UploadOrder,
+    watch: WatchOrder,
+    *,
+    store: BlobStore,
+    journal: Path | None,
+    stop: StopSignal,
+    tell: Callable[[str], None],
+) -> Iterator[Iterator[FileOutcome]]:
+    """The upload of the one directory of a selection, and of what comes there, until stopped; one outcome a file."""
+    check(selection)
+    (directory,) = selection.paths
+    if not os.path.isdir(directory):  # noqa: PTH112  # a str keeps bytes that are no UTF-8
+        raise UsageError(f"{directory} is not a directory", hint="imgctl upload takes files")
+    with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
+        apart = own_directories(settings.store)
+        rules = SelectionRules(replace(selection, leave_out=apart))
+        found = WatchedDirectory(directory, rules, sources, watch, apart=apart, stop=stop)
+        how = Taking(order=order, journal=journal, tell=tell)
+        with taking(settings, found.files(), how, store=store, stop=stop) as outcomes:
+            yield outcomes
+
+
+class WatchedDirectory:
+    """What a directory holds and what comes into it; for one thread."""
+
+    def __init__(
+        self,
+        directory: str,
+        rules: SelectionRules,
+        sources: Sources,
+        order: WatchOrder,
+        *,
+        apart: tuple[str, ...] = (),
+        stop: StopSignal,
+    ) -> None:
+        self._root = directory.rstrip("/") or "/"
+        self._rules = rules
+        self._source = sources.local
+        self._order = order
+        self._apart = tuple(f"{one}/" for one in apart)
+        self._stop = stop
+        # What is not whole yet: as it was when it was looked at last, and when that was.
+        self._unsettled: dict[str, tuple[tuple[int, int], float]] = {}
+
+    def files(self) -> Iterator[SourceFile | FileOutcome | None]:
+        """All that is there, then what comes; None where there is no more for now."""
+        changes = self._changes()
+        # Watched before it is walked: what comes meanwhile waits there.
+        next(changes)
+        yield from self._walked(self._root)
+        scanned = time.monotonic()
+        for changed in changes:
+            for path in changed:
+                yield from self._changed(path)
+            yield from self._settled()
+            if time.monotonic() > scanned + RESCAN_SECONDS:
+                yield from self._walked(self._root)
+                scanned = time.monotonic()
+            yield None
+            if self._stop.is_set():
+                return
+
+    def _changes(self) -> Iterator[list[str]]:
+        try:
+            from watchfiles import Change, watch
+        except ImportError as error:
+            raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[watch]'") from error
+        for some in watch(
+            self._root,
+            watch_filter=None,
+            debounce=_TICK_MILLISECONDS,
+            step=_STEP_MILLISECONDS,
+            rust_timeout=_TICK_MILLISECONDS,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            force_polling=self._order.poll,
+            ignore_permission_denied=True,
+        ):
+            yield [path for kind, path in some if kind is not Change.deleted]
+
+    def _walked(self, directory: str) -> Iterator[SourceFile | FileOutcome]:
+        """The files below a directory; those written to just now wait."""
+        for one in walk(directory, self._rules, self._source, place=self._place(directory, directory=True)):
+            if isinstance(one, SourceFile) and self._is_fresh(one):
+                self._unsettled[one.path] = ((one.size, one.mtime_ns), time.monotonic())
+            else:
+                yield one
+
+    def _is_fresh(self, found: SourceFile) -> bool:
+        return time.time_ns() - found.mtime_ns < self._order.settle * 10**9 or is_written_to(found.path)
+
+    def _changed(self, path: str) -> Iterator[SourceFile | FileOutcome]:
+        if f"{os.path.realpath(path)}/".startswith(self._apart):
+            return
+        try:
+            info = self._look(path)
+        except OSError:
+            # Gone again: renamed, or a temporary file.
+            self._unsettled.pop(path, None)
+            return
+        if not stat.S_ISDIR(info.st_mode):
+            self._unsettled[path] = ((info.st_size, info.st_mtime_ns), time.monotonic())
+        elif (away := self._rules.listed_away(path, self._place(path))) is not None:
+            yield away
+        elif path != self._root:
+            # What came with it may have come before it was watched.
+            yield from self._walked(path)
+
+    def _settled(self) -> Iterator[SourceFile | FileOutcome]:
+        """Those that did not change for a while, and that nobody has open for writing."""
+        now = time.monotonic()
+        for path, (before, at) in list(self._unsettled.items()):
+            if now < at + self._order.settle:
+                continue
+            try:
+                info = self._look(path)
+            except FileNotFoundError:
+                del self._unsettled[path]
+                continue
+            except OSError as error:
+                del self._unsettled[path]
+                yield refused(path, error)
+                continue
+            if before != (info.st_size, info.st_mtime_ns) or is_written_to(path):
+                self._unsettled[path] = ((info.st_size, info.st_mtime_ns), now)
+                continue
+            del self._unsettled[path]
+            place = self._place(path)
+            yield self._rules.listed_away(path, place) or classified(path, place, info, self._rules, self._source)
+
+    def _look(self, path: str) -> os.stat_result:
+        return os.stat(path, follow_symlinks=self._rules.follow_links)  # noqa: PTH116
+
+    def _place(self, path: str, *, directory: bool = False) -> str:
+        place = os.path.relpath(path, self._root)
+        place = "" if place == "." else place
+        return f"{place}/" if directory and place else place
+
+
+def is_written_to(path: str) -> bool:
+    """Whether somebody has the file open for writing; False where the system does not tell.
+
+    Linux tells by a lease for reading, which nobody gets meanwhile (fcntl(2)): of files on local disks, to their owner.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        # A writer that comes now is told to us by a signal; SIGIO would end this process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    else:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,85 @@
+"""`imgctl watch`: what lies there and what comes is uploaded once, and not before it is whole."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from imgctl.model import Status
+from imgctl.ops.upload.watch import is_written_to
+from tests.whole.conftest import photo
+from tests.whole.deployment import USER, Deployment, Run, assert_whole
+from tests.whole.test_records import faults_of
+
+
+def ends_with(deployment: Deployment, run: Run, rows: int) -> None:
+    """Wait for as many confirmed rows, then ask the run to stop."""
+    while sum(image.status is Status.PROCESSING for image in deployment.images()) < rows:
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+    os.kill(run.process.pid or 0, signal.SIGTERM)
+
+
+def test_what_is_there_and_what_comes_is_uploaded_once_it_is_whole(embedded: Deployment, tmp_path: Path) -> None:
+    place = tmp_path / "scans"
+    place.mkdir()
+    (place / "0.jpg").write_bytes(photo(0))
+    os.utime(place / "0.jpg", (1_700_000_000, 1_700_000_000))
+    embedded.run("init")
+    run = embedded.start("watch", str(place), "--user", str(USER), "--settle", "0.2s", "--json")
+    while not embedded.images():
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+
+    with (place / "1.jpg").open("wb") as file:
+        file.write(photo(1)[:500])
+        file.flush()
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "2.jpg").write_bytes(photo(2))
+        (tmp_path / "new").rename(place / "new")
+        while len(embedded.images()) < 2:
+            run.process.join(0.05)
+        file.write(photo(1)[500:])
+    (place / "notes.txt").write_text("a note")
+    (tmp_path / "moved.jpg").write_bytes(photo(3))
+    (tmp_path / "moved.jpg").rename(place / "3.jpg")
+    ends_with(embedded, run, 4)
+    ended = run.wait()
+
+    assert ended.code == 0, ended.err
+    assert_whole(embedded, [photo(number) for number in range(4)], status=Status.PROCESSING)
+    assert ended.summary["uploaded"] == 4
+    assert not faults_of("watch", ended.records)
+    assert sorted(path.name for path in place.rglob("*.jpg")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_a_run_after_it_finds_all_there(embedded: Deployment, album: dict[Path, bytes]) -> None:
+    place = str(next(iter(album)).parent.parent)
+    run = embedded.start("watch", place, "--user", str(USER), "--json", "--settle", "0.1s")
+    while not run.out.read_text().count('"type":"file"') >= len(album):
+        run.process.join(0.05)
+        assert run.process.exitcode is None, run.err.read_text()
+    run.kill()
+    run.process.join()
+
+    again = embedded.run("upload", place, "--user", str(USER), "--json")
+
+    assert (again.code, again.summary["uploaded"]) == (0, 0), again.err
+    assert_whole(embedded, album.values(), status=Status.PROCESSING)
+
+
+def test_a_file_that_is_open_for_writing_is_told_from_one_that_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    with file.open("wb") as written:
+        written.write(b"x")
+        assert is_written_to(str(file))
+        before = time.monotonic()
+        with file.open("ab"):
+            pass
+
+    assert not is_written_to(str(file))
+    with file.open("rb"):
+        assert not is_written_to(str(file))
+    # A writer does not wait for us.
+    with file.open("ab"):
+        assert time.monotonic() - before < 30
