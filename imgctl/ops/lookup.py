@@ -52,7 +52,12 @@ def sought_by(catalog: Catalog, text: str) -> Sought:
             found = find(connection, named)
         if found:
             return Sought(id=found[0].id)
-    return Sought(name=text if set("*?") & set(text) else f"{text}*")
+    return Sought(name=pattern(text))
+
+
+def pattern(name: str) -> str:
+    """The pattern of file names that a text stands for: as it is where it has wildcards, else all that begin with it."""
+    return name if set("*?") & set(name) else f"{name}*"
 
 
 def check_indexed(catalog: Catalog, sought: Sought, scope: Scope, *, agreed: bool) -> str:

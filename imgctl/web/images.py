@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.utils import formatdate
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 from imgctl.errors import ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
 from imgctl.ops.ingest.spool import Spool
-from imgctl.ops.lookup import Listed, listed
+from imgctl.ops.lookup import Listed, check_indexed, listed, pattern
 from imgctl.ops.receive import Sent, Taken, missing, owned, take
 from imgctl.ops.support.links import serving
 from imgctl.store.blobs.local import LocalStore
@@ -50,6 +50,14 @@ async def _user_id(user_id: Annotated[str, Path(description="The owner.")], requ
 
 UserId = Annotated[UUID, Depends(_user_id)]
 Before = Annotated[UUID | None, Query(description="The last image of the page before.")]
+FileName = Annotated[
+    str | None,
+    Query(
+        max_length=255,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="Files whose name begins so, in any case; * and ? stand for others.",
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="How many images a page has at most.")]
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -107,6 +115,9 @@ class Asked:
 
     since: Moment = None
     until: Moment = None
+    name: FileName = None
+    taken_since: Moment = None
+    taken_until: Moment = None
     status: Status | None = None
     before: Before = None
     limit: Limit = PAGE_ROWS
@@ -117,13 +128,16 @@ Which = Annotated[Asked, Depends()]
 
 @router.get("/images", response_model=PageAnswer, responses=refusals())
 def list_all(request: Request, state: State, caller: Reader, asked: Which) -> Response:
-    """List images, newest first: everybody's, or those of the token's own user."""
+    """List or find images, newest first: everybody's, or those of the token's own user.
+
+    Everybody's are found by name or capture time where the catalog has an index of it, or within `since` and `until`.
+    """
     return _page(state, request, caller.user_id, asked)
 
 
 @router.get("/users/{user_id}/images", response_model=PageAnswer, responses=refusals())
 def list_user(user_id: UserId, request: Request, state: State, caller: Reader, asked: Which) -> Response:
-    """List one user's images, newest first."""
+    """List or find one user's images, newest first."""
     check_user(caller, user_id)
     return _page(state, request, user_id, asked)
 
@@ -195,12 +209,19 @@ def image_answer(state: AppState, taken: Taken) -> Response:
 
 def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked) -> Response:
     scope = Scope(user_id=user_id, since=moment(asked.since), until=moment(asked.until))
-    wanted = Listed(scope=scope, sought=Sought(status=asked.status), before=asked.before, limit=asked.limit)
+    sought = Sought(
+        status=asked.status,
+        name=pattern(asked.name) if asked.name else None,
+        taken_since=moment(asked.taken_since),
+        taken_until=moment(asked.taken_until),
+    )
+    check_indexed(state.parts.catalog, sought, scope, agreed=False)
+    wanted = Listed(scope=scope, sought=sought, before=asked.before, limit=asked.limit)
     images = list(listed(state.parts.catalog, wanted))
     following = None
     if len(images) == wanted.limit:
-        query = {"since": asked.since, "until": asked.until, "status": asked.status, "before": str(images[-1].id)}
-        given = {name: value for name, value in query.items() if value}
+        query = asdict(asked) | {"before": str(images[-1].id)}
+        given = {name: value for name, value in query.items() if value and name != "limit"}
         following = f"{request.url.path}?{urlencode(given | {'limit': str(wanted.limit)})}"
     tag = hashlib.sha256("".join((*(version(state, image) for image in images), following or "")).encode())
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}

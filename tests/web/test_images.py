@@ -336,3 +336,22 @@ def test_a_database_that_is_away_is_said_and_the_same_later_finishes(remote: Set
     assert {one.status_code for one in refused} == {503}
     assert (looked.status_code, alive.status_code, later.status_code) == (503, 200, 201)
     assert str(url.database) not in refused[0].text
+
+
+def test_images_are_found_by_their_names(local_server: Served) -> None:
+    for number, name in enumerate(("IMG_4711.jpg", "IMG_4712.jpg", "beach.jpg"), start=1):
+        sent = {"file": (name, photo(number))}
+        assert local_server.client.post("/images", files=sent, data={"user_id": str(USER)}).status_code == 201
+
+    def names(**asked: str) -> list[str]:
+        answer = local_server.client.get(f"/users/{USER}/images", params=asked).json()
+        return sorted(one["name"] for one in answer["images"])
+
+    assert names(name="img_47") == ["IMG_4711.jpg", "IMG_4712.jpg"]
+    assert names(name="*11.jpg") == ["IMG_4711.jpg"]
+    assert names(name="img_47", taken_since="2020-01-01") == []
+    following = local_server.client.get(f"/users/{USER}/images", params={"name": "IMG", "limit": 1}).json()["next"]
+    assert "name=IMG" in following
+    refused = local_server.client.get("/images", params={"name": "img"})
+    assert refused.status_code == 422
+    assert "no index covers names" in refused.json()["detail"]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi.responses import HTMLResponse
 
-from imgctl.model import Image, Status, Variant
+from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
 from imgctl.units import format_bytes
 from imgctl.web.state import AppState
@@ -47,6 +47,12 @@ def badge(status: str) -> str:
     return f'<span class="badge {escape(status)}">{escape(status)}</span>'
 
 
+def marks(image: Image) -> str:
+    """What of an image's state is worth a word: that it is not ready, or that its original is archived."""
+    found = [] if image.status is Status.READY else [badge(image.status)]
+    return "".join([*found, badge("archived")] if is_archived(image.storage_class) else found)
+
+
 def bar(*items: str) -> str:
     """The line at the top of a page."""
     return f'<header class="bar"><a class="brand" href="/">imgctl</a>{"".join(items)}</header>'
@@ -67,12 +73,13 @@ class Filter:
     status: Status | None = None
     since: str = ""
     until: str = ""
+    name: str = ""
 
     @property
     def query(self) -> dict[str, str]:
         """The filter as parameters."""
-        found = {"status": self.status.value if self.status else "", "since": self.since, "until": self.until}
-        return {name: value for name, value in found.items() if value}
+        found = {"status": self.status or "", "name": self.name, "since": self.since, "until": self.until}
+        return {name: str(value) for name, value in found.items() if value}
 
 
 def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool) -> str:
@@ -101,7 +108,7 @@ def tiles(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image
 def tile(state: AppState, image: Image) -> str:
     """One image: its thumbnail where there is one, its state where that is worth a word."""
     words = image.caption or f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
-    mark = "" if image.status is Status.READY else badge(image.status)
+    mark = marks(image)
     return (
         f'<li class="tile" id="i-{image.id}" data-id="{image.id}" data-status="{image.status}">'
         f'<a href="/view/{image.id}" title="{escape(_brief(words))}">{_thumb(state, image, words)}{mark}</a></li>'
@@ -130,6 +137,7 @@ def _form(user_id: UUID, chosen: Filter) -> str:
     clear = f'<a class="clear" href="/users/{user_id}">clear</a>' if chosen.query else ""
     return f"""<form class="filter" id="filter" method="get" action="/users/{user_id}" aria-label="Filter">
 <label>State <select name="status"><option value="">all</option>{options}</select></label>
+<label>Name <input type="search" name="name" maxlength="255" value="{escape(chosen.name)}" placeholder="IMG_47*" spellcheck="false"></label>
 <label>From <input type="date" name="since" value="{escape(chosen.since)}"></label>
 <label>To <input type="date" name="until" value="{escape(chosen.until)}"></label>
 <button type="submit">Show</button>{clear}
@@ -151,7 +159,7 @@ def article(state: AppState, seen: Overview) -> str:
 {_picture(state, image)}
 <div class="facts">
 <h2>{name}</h2>
-<p class="state">{badge(image.status)} {_advice(seen)}</p>
+<p class="state">{badge(image.status)}{badge("archived") if is_archived(image.storage_class) else ""} {_advice(seen)}</p>
 {_facts(image)}
 <h3>Blobs</h3>
 {_blobs(seen.blobs)}

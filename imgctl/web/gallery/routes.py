@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imgctl.model import Image, Status
-from imgctl.ops.lookup import Listed, listed
+from imgctl.ops.lookup import Listed, listed, pattern
 from imgctl.ops.support.overview import overview
 from imgctl.store.catalog.find import Sought
 from imgctl.store.catalog.lookups import Scope
@@ -43,13 +43,14 @@ def of_user(
     status: str = "",
     since: Day = "",
     until: Day = "",
+    name: Annotated[str, Query(max_length=255)] = "",
     before: Before = None,
     *,
     parts: bool = False,
 ) -> Response:
     """The gallery of one user; `parts` asks for further tiles only."""
     check_user(caller, user_id)
-    chosen = Filter(status=Status(status) if status in tuple(Status) else None, since=since, until=until)
+    chosen = Filter(status=Status(status) if status in tuple(Status) else None, since=since, until=until, name=name)
     images = _listed(state, user_id, chosen, before)
     shown, more = images[:PAGE_TILES], len(images) > PAGE_TILES
     if parts:
@@ -143,7 +144,9 @@ def _listed(state: AppState, user_id: UUID, chosen: Filter, before: UUID | None)
         # The whole of the last day.
         until=moment(_iso(until + timedelta(days=1))) if until and until < date.max else None,
     )
-    wanted = Listed(scope=scope, sought=Sought(status=chosen.status), before=before, limit=PAGE_TILES + 1)
+    name = chosen.name.strip().replace("\0", "")
+    sought = Sought(status=chosen.status, name=pattern(name) if name else None)
+    wanted = Listed(scope=scope, sought=sought, before=before, limit=PAGE_TILES + 1)
     return list(listed(state.parts.catalog, wanted))
 
 
