@@ -31,6 +31,7 @@ class Asked(Options):
 
 @subcommand(
     Asked,
+    changes=lambda _: True,
     examples="""
 imgctl listen --sqs https://sqs.us-east-1.amazonaws.com/123456789012/photos
 imgctl listen --inbox inbox/ --report taken.csv
