@@ -1,0 +1,40 @@
+"""ZIP files beyond 4 GiB and 65,535 members, as other programs read them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zipfile import ZipFile
+
+from imgctl.ops.export.sinks import Member
+from imgctl.ops.export.zips import ZipSink
+from tests.soak import rounds
+
+AT = datetime(2024, 5, 17, 12, 0, 2, tzinfo=UTC)
+
+
+def test_members_behind_four_gibibytes_are_found(tmp_path: Path) -> None:
+    sink = ZipSink(tmp_path / "large.zip")
+    # A hole: nothing is written of it.
+    sink.begin(5 * 2**30)
+    members = [
+        Member(path=f"data/{n}.jpg", written=sink.put(f"data/{n}.jpg", [b"a" * n], content_type="", at=AT), at=AT)
+        for n in range(1, 4)
+    ]
+    sink.finish(members)
+    sink.close()
+
+    with ZipFile(tmp_path / "large.zip") as archive:
+        assert [archive.read(f"large/data/{n}.jpg") for n in range(1, 4)] == [b"a", b"aa", b"aaa"]
+        assert archive.infolist()[0].date_time == (2024, 5, 17, 12, 0, 2)
+
+
+def test_more_members_than_a_plain_zip_holds(tmp_path: Path) -> None:
+    sink, count = ZipSink(tmp_path / "many.zip"), rounds(66_000, 200_000)
+    sink.begin(0)
+    one = sink.put("data/one", [b"one"], content_type="", at=AT)
+    # The directory alone tells how many there are; here all are the same bytes.
+    sink.finish(Member(path="data/one", written=one, at=AT) for _ in range(count))
+    sink.close()
+
+    with ZipFile(tmp_path / "many.zip") as archive:
+        assert len(archive.infolist()) == count
+        assert archive.read("many/data/one") == b"one"
