@@ -191,6 +191,18 @@ def test_what_was_erased_between_two_runs_is_in_no_bag(filled: Deployment, tmp_p
     assert {*map(digest, files_of(tmp_path / kind, tmp_path).values())} == {one.sha256 for one in (bad, *rest)}
 
 
+def test_erased_images_are_said_and_not_handed_over(filled: Deployment, tmp_path: Path) -> None:
+    erasing = filled.with_settings(SERVE_SECRET="s" * 40)
+    gone = filled.images()[0]
+
+    erased = erasing.run("erase", str(gone.id), "--yes", "--grace", "0s")
+    result = erasing.run(*EXPORT, "--out", tmp_path / "bag")
+
+    assert (erased.code, result.code) == (0, 0), erased.err
+    assert "erased before: 1 image" in result.err
+    assert gone.sha256 not in {*map(digest, files_of(tmp_path / "bag", tmp_path).values())}
+
+
 def test_what_is_archived_is_priced_restored_and_then_handed_over(in_moto: Deployment, tmp_path: Path) -> None:
     archive_all(in_moto)
     with closing(open_catalog(in_moto.catalog_url)) as catalog, catalog.write() as connection:

@@ -94,6 +94,8 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, asked: Asked) -> None:
     session.data({"type": "estimate", **about, **cost.record(who.bill)})
     run.say(f"to export {_words(found)} costs: {cost.text(who.bill)}")
     # A row need not know what a lifecycle rule did: who asks for a restore has the store asked.
+    if found.erased:
+        run.say(f"erased before: {count_of(found.erased, 'image')} of this user, which no export has")
     restoring = _restoring(run, parts, asked) if found.archived or asked.restore else None
     total = cost.one_off
     if restoring is not None:

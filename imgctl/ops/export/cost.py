@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageMissing
 from imgctl.model import Sized, Variant, is_archived
+from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.export.order import ExportOrder
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import CHUNK_BYTES
@@ -12,17 +13,22 @@ from imgctl.pricing.archive import TYPICAL_SIZES
 from imgctl.pricing.estimate import Estimate, Reads, export_estimate
 from imgctl.pricing.prices import Card
 from imgctl.store.catalog.aggregates import TOTAL, Weights, stored
+from imgctl.store.catalog.erased import count_of_owner
 from imgctl.store.catalog.lookups import Scope, clock
 from imgctl.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a user has: originals by class, variants of those that were asked for, uploads that are not whole yet."""
+    """What a user has: originals by class, variants of those that were asked for, uploads that are not whole yet.
+
+    `erased` counts images that the user had erased, as far as `[serve] secret` tells.
+    """
 
     originals: Mapping[str, Sized]
     variants: Mapping[Variant, int]
     unfinished: int
+    erased: int = 0
 
     @property
     def archived(self) -> int:
@@ -44,10 +50,13 @@ def survey(parts: Parts, order: ExportOrder) -> Found:
             for one in stored(connection, recent_since=now, weights=weights, top=0, scope=Scope(user_id=order.user))
             if one.kind == TOTAL
         ]
+        secret = parts.settings.serve.secret
+        gone = count_of_owner(connection, EraseOrder(secret=secret).owner(order.user)) if secret else 0
     found = Found(
         originals={one.storage_class: one.all.both for one in rows if one.all.both.objects},
         variants={variant: sum(one.variants[variant] for one in rows) for variant in order.variants},
         unfinished=sum(one.promised for one in rows),
+        erased=gone,
     )
     if not found.originals and not found.unfinished:
         raise ImageMissing(f"user {order.user} has no images", hint="imgctl stats --by user names those who have")

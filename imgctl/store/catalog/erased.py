@@ -124,6 +124,11 @@ def page(
     return [Erasure(**row._asdict()) for row in rows]
 
 
+def count_of_owner(connection: Connection, owner: bytes) -> int:
+    """How many images of an owner are erased, or being erased."""
+    return connection.execute(select(func.count()).select_from(erased).where(erased.c.owner == owner)).scalar_one()
+
+
 def erasing_since(connection: Connection, before: datetime) -> int:
     """How many images have been erased since before then, without an end."""
     query = select(func.count()).select_from(erased).where(_ERASING, erased.c.erasing_since < before)
