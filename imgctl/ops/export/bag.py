@@ -31,7 +31,7 @@ _COLUMNS = (
     *("id", "user_id", "name", "caption", "taken_at", "uploaded_at", "width", "height"),
     *("bytes", "content_type", "sha256", "status"),
 )
-_FLUSH_BYTES = 2**20
+_FLUSH_BYTES = 2**16
 
 
 def record_of(image: Image) -> dict[str, Json]:
