@@ -1,23 +1,39 @@
 """`imgctl doctor`: is everything there?"""
 
-from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import Options
+from dataclasses import dataclass
+
+from imgctl import __version__
+from imgctl.cli.base import Session, running, subcommand
+from imgctl.cli.options import Options, flag
+from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.ops.doctor import Check, examine
+from imgctl.pricing.estimate import Billing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Options):
+    conformance: bool = flag("Try all that imgctl asks of stores, and print what this one does.")
+    yes: bool = flag("Spend what --conformance costs.")
 
 
 @subcommand(
-    Options,
+    Asked,
     examples="""
 imgctl doctor
+imgctl doctor --conformance --yes
 imgctl doctor --json --config /etc/imgctl.toml
 """,
 )
-def command(session: Session, _: Options) -> ExitCode:
+def command(session: Session, asked: Asked) -> ExitCode:
     """Check configuration, database, schema, clock, store, codecs and limits; exit 1 when one of them is wrong.
 
     What imgctl relies on of the store is tried on small blobs below .imgctl-check/, which are deleted again.
+    --conformance tries all that imgctl asks of stores, says first what that costs, removes everything after, and prints a
+    table for a bug report; what a killed run left is removed by the next.
     """
+    if asked.conformance:
+        return _conformance(session, yes=asked.yes)
     wrong = 0
     for check in examine(session.settings):
         wrong += not check.ok
@@ -33,3 +49,28 @@ def show_check(session: Session, check: "Check") -> None:
     level = check.level.upper() if check.level == "fail" else check.level
     hint = f"; {check.hint}" if check.hint else ""
     session.text(f"{level:<4}  {check.name:<13} {check.detail}{hint}")
+
+
+def _conformance(session: Session, *, yes: bool) -> ExitCode:
+    from imgctl.ops.conformance import conformance, price
+    from imgctl.ops.spend import agree, terms
+    from imgctl.store.blobs.open import open_store
+
+    settings, who = session.settings, terms(session.settings, endpoint_url=session.endpoint_url)
+    cost = price(who.card)
+    if who.bill is not Billing.NONE:
+        session.note(f"to try this store costs at most: {cost.text(who.bill)}")
+    session.data({"type": "estimate", **cost.record(who.bill)})
+    agree("trying this store", cost.one_off, who, yes=yes)
+    store, found = open_store(settings.store), []
+    with running(session, unit="traits") as run:
+        for trait in conformance(store, stop=run.stop):
+            found.append(trait)
+            run.item({"type": "trait", "name": trait.name, "answer": trait.answer, "detail": trait.detail or None})
+        rows = [(one.name, one.answer.replace("_", " "), one.detail) for one in found]
+        kind = "AWS" if not session.endpoint_url and settings.store.url.startswith("s3://") else "its own"
+        session.text(f"imgctl {__version__}, store {settings.store.url.partition('://')[0]}, endpoint: {kind}")
+        show_table(session, ("TRAIT", "ANSWER", "DETAIL"), rows)
+        wrong = sum(one.answer == "error" for one in found)
+        session.data({"type": "summary", "failed": wrong})
+        return run.exit_code(partly=wrong > 0)

@@ -25,6 +25,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run("init --check")
     run("init")
     run("doctor")
+    run("doctor --conformance")
     run(f"upload photos {user} --dry-run")
     run(f"upload photos {user}")
     run("work --drain")

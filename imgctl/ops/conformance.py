@@ -1,0 +1,220 @@
+"""What a store does of what imgctl asks of stores, each tried on small blobs under one prefix, which are purged after."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from uuid import uuid4
+
+from imgctl.errors import BlobCorrupt, ImgctlError, StoreError
+from imgctl.keys import PROBES
+from imgctl.model import StorageClass
+from imgctl.ops.retry import StopSignal
+from imgctl.pricing.costs import Operation, request_cost
+from imgctl.pricing.estimate import Estimate, estimated
+from imgctl.pricing.prices import Card
+from imgctl.store.blobs.base import BlobStore, Tier
+from imgctl.store.blobs.traits import Kept
+
+BELOW = f"{PROBES}conformance/"
+_BODY, _TYPE = b"123456789", "text/plain"
+_LINK_SECONDS, _TIMEOUT_SECONDS = 60, 30.0
+_SKEW_SECONDS = 5.0
+_NO, _YES = "no", "yes"
+# How many requests of each kind the suite makes at most (counted over every store of the tests, and rounded up).
+_PUTS, _GETS, _HEADS, _LISTS = 40, 20, 20, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """What was found of one thing: `yes`, `no`, or a word of its own, with what the store answered."""
+
+    name: str
+    answer: str
+    detail: str = ""
+
+
+def price(card: Card) -> Estimate:
+    """What the suite costs at most where its requests are billed; its blobs are of nine bytes."""
+    asked = ((Operation.PUT, _PUTS), (Operation.GET, _GETS), (Operation.HEAD, _HEADS), (Operation.LIST, _LISTS))
+    standard = tuple(request_cost(card, StorageClass.STANDARD, kind, count) for kind, count in asked)
+    moved = tuple(
+        request_cost(card, one, Operation.COPY, 1) for one in (StorageClass.STANDARD_IA, StorageClass.GLACIER)
+    )
+    return estimated(
+        card, (*standard, *moved), "blobs of 9 bytes, deleted within the run; a shortest stay of 30 or 90 days"
+    )
+
+
+def conformance(store: BlobStore, *, stop: StopSignal) -> Iterator[Trait]:
+    """Try one thing after the other; a thing that cannot be tried says why. What an earlier run left is purged first.
+
+    Everything is purged at the end, also after an error or a stop. Raises StoreError where the store does not answer.
+    """
+    sweep(store)
+    try:
+        store.check()
+        run = _Suite(store)
+        for name, probe in run.probes().items():
+            if stop.is_set():
+                return
+            try:
+                answer, detail = probe()
+            except ImgctlError as error:
+                answer, detail = "error", error.line
+            yield Trait(name=name, answer=answer, detail=detail)
+    finally:
+        sweep(store)
+
+
+def sweep(store: BlobStore) -> None:
+    """Purge whatever lies below the suite's prefix: versions, delete markers and unfinished uploads too."""
+    for one, error in store.purge(store.remnants([BELOW])):
+        raise StoreError(f"{one.key} could not be removed: {error.message}", hint="remove it by hand") from error
+
+
+class _Suite:
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._below = f"{BELOW}{uuid4()}/"
+        self._hidden = False
+
+    def probes(self) -> dict[str, Callable[[], tuple[str, str]]]:
+        """Each by the name of its trait."""
+        traits = self._store.traits()
+        # A directory lists nothing that begins with a dot.
+        self._hidden = traits.order is Kept.NOT_APPLICABLE
+        known: dict[str, Kept | None] = {
+            "put if absent": traits.put_if_absent,
+            "checksums": traits.checksum,
+            "byte order": traits.order,
+            "ranges under ETag": traits.if_match,
+            "ETag of a put": traits.etag,
+        }
+        tried: dict[str, Callable[[], tuple[str, str]]] = {name: partial(_known, kept) for name, kept in known.items()}
+        return tried | {
+            "ranged reads": self._ranges,
+            "replaced while read": self._replaced,
+            "listing after a put": self._listed,
+            "listing after a delete": self._unlisted,
+            "batch delete": self._batch_delete,
+            "copy": self._copy,
+            "signed GET": self._signed_get,
+            "signed PUT": self._signed_put,
+            "versions": self._versions,
+            "class STANDARD_IA": lambda: self._class(StorageClass.STANDARD_IA),
+            "class GLACIER": lambda: self._class(StorageClass.GLACIER),
+            "restore": self._restore,
+            "clock": self._clock,
+        }
+
+    def _put(self, name: str) -> str:
+        key = self._below + name
+        self._store.create(key, _BODY, content_type=_TYPE)
+        return key
+
+    def _etag(self, key: str) -> str:
+        found = self._store.head(key)
+        return found.etag if found is not None else ""
+
+    def _ranges(self) -> tuple[str, str]:
+        key = self._put("range")
+        got = self._store.read(key, start=2, length=3, etag=self._etag(key))
+        return _said(got == _BODY[2:5], f"{len(got)} bytes of 3")
+
+    def _replaced(self) -> tuple[str, str]:
+        key = self._put("replaced")
+        before = self._etag(key)
+        # Directories tell a change by the time of the file.
+        time.sleep(0.01)
+        self._store.replace(key, _BODY[::-1], content_type=_TYPE)
+        try:
+            self._store.read(key, start=0, length=3, etag=before)
+        except BlobCorrupt:
+            return "noticed", ""
+        return _NO, "a blob that was replaced is read under its old ETag"
+
+    def _keys(self, below: str) -> list[str]:
+        return [one.key for one in self._store.scan(prefix=below)]
+
+    def _listed(self) -> tuple[str, str]:
+        if self._hidden:
+            return str(Kept.NOT_APPLICABLE), ""
+        key = self._put("listed")
+        return _said(key in self._keys(self._below), "at once")
+
+    def _unlisted(self) -> tuple[str, str]:
+        if self._hidden:
+            return str(Kept.NOT_APPLICABLE), ""
+        key = self._put("unlisted")
+        self._store.delete([key])
+        return _said(key not in self._keys(self._below), "at once")
+
+    def _batch_delete(self) -> tuple[str, str]:
+        keys = [self._put(f"batch/{number}") for number in range(3)]
+        self._store.delete([*keys, f"{self._below}batch/never"])
+        return _said(all(self._store.head(key) is None for key in keys), "3 keys and one that was never there")
+
+    def _copy(self) -> tuple[str, str]:
+        key, copied = self._put("copy"), f"{self._below}copied"
+        self._store.copy(key, copied, etag=self._etag(key), content_type=_TYPE)
+        return _said(self._store.get(copied) == _BODY, "")
+
+    def _signed_get(self) -> tuple[str, str]:
+        url = self._store.sign(self._put("signed"), seconds=_LINK_SECONDS)
+        if not url.startswith("http"):
+            return str(Kept.NOT_APPLICABLE), ""
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            return _said(answer.read() == _BODY, "")
+
+    def _signed_put(self) -> tuple[str, str]:
+        key = f"{self._below}put"
+        digest = sha256(_BODY).digest()
+        signed = self._store.sign_create(key, seconds=_LINK_SECONDS, size=len(_BODY), content_type=_TYPE, sha256=digest)
+        if signed is None:
+            return _NO, "none is given: it could overwrite, or no url can put"
+        first, again = (_status(signed.url, signed.headers) for _ in range(2))
+        refused = again >= 400 and self._store.get(key) == _BODY
+        return _said(first < 300 and refused, f"HTTP {first}, a second one {again}")
+
+    def _versions(self) -> tuple[str, str]:
+        return ("kept", "overwritten blobs stay, and are billed") if self._store.keeps_versions() else (_NO, "")
+
+    def _class(self, wanted: StorageClass) -> tuple[str, str]:
+        key = self._put(f"class-{wanted}")
+        self._store.move(key, to=wanted, etag=self._etag(key))
+        found = self._store.details(key)
+        return _said(found is not None and found.storage_class == wanted, found.storage_class if found else "gone")
+
+    def _restore(self) -> tuple[str, str]:
+        key = f"{self._below}class-{StorageClass.GLACIER}"
+        if self._store.head(key) is None:
+            return str(Kept.NOT_APPLICABLE), ""
+        return str(self._store.restore(key, tier=Tier.BULK, days=1)), ""
+
+    def _clock(self) -> tuple[str, str]:
+        found = self._store.head(self._put("clock"))
+        assert found is not None
+        apart = abs((found.modified_at - datetime.now(UTC)).total_seconds())
+        return "agrees" if apart < _SKEW_SECONDS else "differs", f"{apart:.0f} s apart"
+
+
+def _known(kept: Kept | None) -> tuple[str, str]:
+    return str(kept or Kept.NOT_APPLICABLE), ""
+
+
+def _said(holds: bool, detail: str) -> tuple[str, str]:  # noqa: FBT001
+    return (_YES if holds else _NO), detail
+
+
+def _status(url: str, headers: dict[str, str]) -> int:
+    request = urllib.request.Request(url, data=_BODY, headers=headers, method="PUT")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

@@ -1,0 +1,56 @@
+"""`imgctl doctor --conformance`: the table is right by what is known of each store, and nothing is left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from imgctl.ops.conformance import BELOW
+from tests.parts.seaweed import S3Server
+from tests.whole.deployment import Deployment
+
+# What differs from one store to the next; the rest holds everywhere.
+HOLDS = {
+    "byte order": "yes", "ranged reads": "yes", "replaced while read": "noticed", "listing after a put": "yes",
+    "listing after a delete": "yes", "batch delete": "yes", "copy": "yes", "clock": "agrees",
+}  # fmt: skip
+KNOWN = {
+    "file": {"put if absent": "yes", "signed GET": "not_applicable", "signed PUT": "no", "class GLACIER": "yes", "versions": "no",
+             "byte order": "not_applicable", "listing after a put": "not_applicable", "listing after a delete": "not_applicable"},
+    "seaweed": {"put if absent": "yes", "checksums": "yes", "signed GET": "yes", "signed PUT": "yes", "restore": "error"},
+    "moto_s3": {"put if absent": "yes", "checksums": "ignored", "signed GET": "yes", "class GLACIER": "yes", "restore": "started"},
+    "rclone_s3": {"put if absent": "ignored", "signed GET": "yes", "signed PUT": "no", "restore": "error",
+                  # It answers 200 to a small range.
+                  "ranged reads": "error", "replaced while read": "error"},
+}  # fmt: skip
+
+
+def deployed(kind: str, place: Path, request: pytest.FixtureRequest, embedded: Deployment) -> Deployment:
+    if kind == "file":
+        return embedded
+    server = request.getfixturevalue(kind)
+    assert isinstance(server, S3Server)
+    return Deployment(directory=place, catalog_url=embedded.catalog_url, store=server.settings(server.new_bucket()))
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_the_table_is_right(kind: str, tmp_path: Path, request: pytest.FixtureRequest, embedded: Deployment) -> None:
+    deployment = deployed(kind, tmp_path, request, embedded)
+    store = deployment.open_store()
+    store.create(f"{BELOW}left/by a killed run", b"x", content_type="text/plain")
+
+    ran = deployment.run("doctor", "--conformance", "--yes", "--json")
+
+    found = {str(one["name"]): str(one["answer"]) for one in ran.of("trait")}
+    assert {name: found[name] for name in HOLDS | KNOWN[kind]} == HOLDS | KNOWN[kind], ran.out
+    assert not list(store.remnants([BELOW]))
+
+
+def test_what_is_billed_wants_a_yes(tmp_path: Path, moto_s3: S3Server, embedded: Deployment) -> None:
+    deployment = Deployment(
+        directory=tmp_path, catalog_url=embedded.catalog_url, store=moto_s3.settings(moto_s3.new_bucket())
+    )
+
+    ran = deployment.run("doctor", "--conformance")
+
+    assert ran.code == 2
+    assert "costs" in ran.err and "needs --yes" in ran.err
