@@ -40,6 +40,7 @@ imgctl watch /srv/scans --user 0190b2b4-0000-7000-8000-000000000001
 imgctl watch /srv/ftp --user-from '{user}/**' --exclude '*.part'
 imgctl watch /mnt/nas --user-from '{user}/**' --poll --settle 30s
 """,
+    changes=lambda _: True,
     main="--user --user-from --settle --poll --exclude --report --failed-out",
     settings={
         "upload.bwlimit": "",
