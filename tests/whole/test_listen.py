@@ -196,8 +196,10 @@ def test_a_killed_listen_is_finished_by_the_next(listening: Deployment, moto_s3:
     # What a killed run held comes again once nobody holds it on.
     deployment = listening.with_settings(LISTEN_HOLD="1s")
     wanted: list[tuple[UUID, bytes]] = []
-    for number in range(kills):
-        user = UUID(int=number + 1)
+    killed = number = 0
+    while killed < kills:
+        number += 1
+        user = UUID(int=number)
         keys = [f"{INBOX}{user}/{one}.jpg" for one in range(each)]
         for one, key in enumerate(keys):
             put(moto_s3, bucket, key, photo(one))
@@ -219,7 +221,9 @@ def test_a_killed_listen_is_finished_by_the_next(listening: Deployment, moto_s3:
             running.append(deployment.through(proxy.url).with_settings(LISTEN_SQS=url).start("listen", "--drain"))
             kill_when(running[0], lambda: False)
 
-        assert running[0].process.exitcode == -9
+        # A run of few requests may end before its turn.
+        killed += running[0].process.exitcode == -9
+        assert number < 3 * kills
     last = deployment.run("listen", "--drain", "--json")
     while queues.left():
         last = deployment.run("listen", "--drain", "--json")
