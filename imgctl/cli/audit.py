@@ -21,6 +21,7 @@ from imgctl.ops.audit.start import audit
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.rows import BadId, Chosen
 from imgctl.run.metrics import FINDINGS
+from imgctl.store.catalog.holds import in_force
 from imgctl.units import count_of, format_bytes
 
 HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
@@ -120,8 +121,13 @@ def _conclude(session: Session, parts: Parts, tally: Tally, *, bad: int) -> None
             f"{count_of(tally.looked, 'image')} rendered again and compared; "
             f"originals archived: {tally.look_archived:,}, unreadable: {tally.look_failed:,}"
         )
+    with parts.catalog.read() as connection:
+        holds = len(in_force(connection))
+    if holds:
+        session.text(f"{count_of(holds, 'hold')} in force: imgctl hold lists them")
     session.summary(
         findings=tally.findings,
+        holds=holds,
         codes=tally.counts(),
         images=tally.rows,
         blobs=tally.blobs,

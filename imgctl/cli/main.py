@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "export": "Hand over everything of a user: originals, metadata, checksums.",
     "get": "Download an image's original and variants, verified.",
     "erase": "Delete images for good, with a signed receipt.",
+    "hold": "Hold a user's images: nobody deletes them until a release.",
+    "release": "End a hold, so that a user's images may be deleted again.",
     "stats": "Count images and bytes by user, day, state or class.",
     "history": "Show who changed what, when, and how it ended.",
     "top": "Show live the backlog, rates, workers, stuck rows and the bill.",
@@ -49,7 +51,7 @@ FOLDERS: Final = {
     "ingest": ("upload", "insert", "verify", "listen", "watch"),
     "build": ("work", "backfill"),
     "cold": ("transition", "restore", "apply"),
-    "support": ("find", "show", "url", "get", "export", "stats", "history", "top", "erase"),
+    "support": ("find", "show", "url", "get", "export", "stats", "history", "top", "erase", "hold", "release"),
 }
 
 # What a command is called besides.

@@ -35,6 +35,7 @@ class Asked(ScopeOptions):
     storage_class: bool = flag("Also let rows say the class their originals are in.")
     failed: bool = flag("Also try images again that failed.")
     delete_orphans: bool = flag("Also move blobs that no row names to the trash.")
+    erased: bool = flag("Also delete for good what came back of erased images.")
     orphan_age: float = option(7 * 86_400.0, "Younger orphans stay.", text="7d")
     max_delete: int = option(
         1000, "Refuse to delete anything where there are more orphans.", kind=ANY_COUNT, metavar="N"

@@ -11,6 +11,7 @@ from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.model import IMAGE_COLUMNS, Image
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.erased import erasures
 from imgctl.store.catalog.find import EVERYTHING, Sought, unindexed
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
@@ -88,10 +89,25 @@ def find_image(catalog: Catalog, text: str) -> Image:
     with catalog.read() as connection:
         found = find(connection, id_in(text))
     if not found:
-        raise ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
+        raise _missing(catalog, text)
     if len(found) > 1:
         raise UsageError(f"{text} begins more than one id", hint=f"write more of it: {found[0].id} or {found[1].id}?")
     return found[0]
+
+
+def _missing(catalog: Catalog, text: str) -> ImageMissing:
+    """Why there is no such image: of a whole id, that it was erased."""
+    try:
+        image_id = UUID(id_in(text))
+    except ValueError:
+        return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
+    with catalog.read() as connection:
+        gone = erasures(connection, [image_id]).get(image_id)
+    if gone is None:
+        return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
+    if gone.erased_at is None:
+        return ImageMissing(f"image {image_id} is being erased", hint="imgctl erase --unfinished")
+    return ImageMissing(f"image {image_id} was erased at {gone.erased_at:%Y-%m-%d %H:%M}", hint="see its receipt")
 
 
 def id_in(text: str) -> str:

@@ -87,6 +87,10 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
 
     run(f"erase {first} --receipt receipt.jsonl")
     run(f"erase {first} --yes")
+    run(f"hold {user} --reason case-4711")
+    run(f"hold {user} --reason case-4711 --object-lock")
+    run("hold")
+    run(f"release {user}")
 
     run("cost actual")
     run("cost actual --by month")

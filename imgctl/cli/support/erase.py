@@ -72,6 +72,7 @@ imgctl erase --unfinished --yes
 """,
     main="--user --confirm-user --ids-from --again --yes --receipt --purge-urls",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
+    changes=lambda asked: asked.yes,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Delete images for good: rows, blobs of every version and class, variants, trash, unfinished uploads.
@@ -197,7 +198,8 @@ def _erase(run: Running, parts: Parts, order: EraseOrder, file: Path) -> ExitCod
     session.data({"type": "receipt", "file": receipt.file, "sha256": receipt.sha256, "images": receipt.images})
     session.note(f"receipt for {count_of(receipt.images, 'image')}: {receipt.file}, sha256 {receipt.sha256}")
     told = counts_of(tally.fates, named={Fate.ALREADY: "erased before"}, none="nothing to erase")
-    session.summary(tally.fates, f"{told}; {_sized(Sized(objects=receipt.blobs, size=receipt.bytes))} by the receipt")
+    told += f"; {_sized(Sized(objects=receipt.blobs, size=receipt.bytes))} by the receipt"
+    session.summary(tally.fates, told, receipt=receipt.file)
     return run.exit_code(partly=tally.of(*UNDONE) > 0)
 
 

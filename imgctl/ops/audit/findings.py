@@ -26,6 +26,7 @@ class Code(StrEnum):
     STUCK_PROCESSING = "stuck_processing"
     FAILED = "failed"
     ORPHAN_BLOB = "orphan_blob"
+    ERASED_BUT_PRESENT = "erased_but_present"
     UNKNOWN_KEY = "unknown_key"
     CLASS_DRIFT = "class_drift"
     ARCHIVED_WITHOUT_VARIANTS = "archived_without_variants"
@@ -51,6 +52,9 @@ class Why(StrEnum):
     NOT_THERE = "not_there"
     # orphan_blob
     NO_ROW = "no_row"
+    # erased_but_present
+    CAME_BACK = "came_back"
+    UNFINISHED = "unfinished"
     # unknown_key
     SHAPE = "shape"
     # unknown_key and orphan_blob

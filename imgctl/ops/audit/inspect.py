@@ -18,6 +18,7 @@ from imgctl.run.threads import end_threads, open_threads
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.audit import any_leased
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.erased import Erasure, erasures
 from imgctl.store.catalog.lookups import by_ids, clock
 
 Head: TypeAlias = Callable[[str], Blob | None]
@@ -34,6 +35,7 @@ class _View:
     """Rows as they are at one moment of the database's clock; `busy` says that some row of the catalog is leased."""
 
     rows: dict[UUID, Image]
+    erased: dict[UUID, Erasure]
     rules: Rules
     busy: bool
 
@@ -80,7 +82,9 @@ class Inspector:
         def view(connection: Connection) -> _View:
             rules = replace(self._rules, now=clock(connection))
             rows = by_ids(connection, ids) if ids else {}
-            return _View(rows=rows, rules=rules, busy=any_leased(connection))
+            gone = ids - rows.keys()
+            erased = erasures(connection, gone) if gone else {}
+            return _View(rows=rows, erased=erased, rules=rules, busy=any_leased(connection))
 
         return read(self._catalog, view, stop=self._stop)
 
@@ -137,4 +141,4 @@ def _judge(one: Candidate, blobs: Blobs, view: _View) -> Iterator[Finding]:
         return
     for blob in blobs.values():
         if blob:
-            yield from judge_without_row(blob, view.rules)
+            yield from judge_without_row(blob, view.rules, view.erased.get(one.id) if one.id else None)

@@ -9,6 +9,7 @@ from imgctl.keys import ORIGINAL, ROLES, Key, key_of, own_key
 from imgctl.model import Image, Status, StorageClass, Variant, is_archived
 from imgctl.ops.audit.findings import Code, Finding, Why, about
 from imgctl.store.blobs.base import Blob
+from imgctl.store.catalog.erased import Erasure
 from imgctl.units import count_of
 
 Blobs = Mapping[str, Blob | None]
@@ -60,9 +61,13 @@ def unnamed_keys(image: Image, rules: Rules) -> list[str]:
     ]
 
 
-def judge_without_row(blob: Blob, rules: Rules) -> Iterator[Finding]:
-    """The finding about a blob that has no row."""
-    if rules.is_young(blob.modified_at):
+def judge_without_row(blob: Blob, rules: Rules, erasure: Erasure | None = None) -> Iterator[Finding]:
+    """The finding about a blob that has no row, or only a tombstone: `erasure`."""
+    # One that is being erased has its blobs until that run comes to them.
+    if rules.is_young(blob.modified_at if erasure is None or erasure.erased_at else erasure.erasing_since):
+        return
+    if erasure is not None:
+        yield _erased(blob, erasure, rules)
         return
     if found := rules.parse(blob.key):
         code, why, detail = Code.ORPHAN_BLOB, Why.NO_ROW, f"no row has the id {found.id}"
@@ -72,6 +77,23 @@ def judge_without_row(blob: Blob, rules: Rules) -> Iterator[Finding]:
         code=code,
         why=why,
         detail=detail,
+        key=blob.key,
+        role=found.role if found else None,
+        bytes=blob.size,
+        modified_at=blob.modified_at,
+    )
+
+
+def _erased(blob: Blob, erasure: Erasure, rules: Rules) -> Finding:
+    found = rules.parse(blob.key)
+    why, detail = Why.UNFINISHED, f"it is being erased since {erasure.erasing_since:%Y-%m-%d %H:%M}"
+    if erasure.erased_at is not None:
+        why, detail = Why.CAME_BACK, f"it was erased at {erasure.erased_at:%Y-%m-%d %H:%M}, and is there again"
+    return Finding(
+        code=Code.ERASED_BUT_PRESENT,
+        why=why,
+        detail=detail,
+        id=erasure.id,
         key=blob.key,
         role=found.role if found else None,
         bytes=blob.size,

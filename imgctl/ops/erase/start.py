@@ -26,6 +26,7 @@ from imgctl.ops.row_blobs import keys_of
 from imgctl.store.catalog.erased import Erasure, Mark, conclude, erasures, locked, mark
 from imgctl.store.catalog.holds import held_among
 from imgctl.store.catalog.lookups import clock
+from imgctl.store.catalog.operations import forget_user
 
 LONGEST_STEP_SECONDS = 1.0
 
@@ -45,6 +46,8 @@ def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outc
     for bad in subject.bad:
         yield Outcome(subject=bad.where, fate=Fate.MISSING, detail=bad.detail)
     yield from _Run(parts, order, subject, stop=stop).outcomes()
+    if order.user_id is not None and not stop.is_set() and next(subject.named(), None) is None:
+        write(parts.catalog, partial(forget_user, user_id=order.user_id), stop=stop)
 
 
 def check_secret(secret: str) -> None:

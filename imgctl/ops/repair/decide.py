@@ -11,12 +11,15 @@ from imgctl.ops.repair.order import Decision, Do, Evidence, RepairOrder
 from imgctl.units import count_of
 
 LOST = "lost"
+_DELETES = (Do.DROP, Do.TRASH, Do.ERASE)
 Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
 
 
 def decide(finding: Finding, seen: Evidence, order: RepairOrder) -> Decision:
     """What repairs this finding now."""
     do, detail = _judged(finding, seen, order)
+    if do in _DELETES and seen.hold:
+        do, detail = Do.LEAVE, f"nothing of its owner may be deleted: {seen.hold}"
     return Decision(finding=finding, do=do, detail=detail, evidence=seen, key=blob_key(finding, seen.row))
 
 
@@ -30,7 +33,7 @@ def image_of(finding: Finding, order: RepairOrder) -> UUID | None:
 
 def blob_key(finding: Finding, row: Image | None) -> str | None:
     """Which blob a finding is about: the one its row names by now, else the one that the finding names."""
-    if row is None or finding.code is Code.ORPHAN_BLOB:
+    if row is None or finding.code in (Code.ORPHAN_BLOB, Code.ERASED_BUT_PRESENT):
         return finding.key
     return _named(finding, row) or finding.key
 
@@ -42,6 +45,8 @@ def _named(finding: Finding, row: Image) -> str | None:
 def _judged(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
     if finding.code is Code.ORPHAN_BLOB:
         return _orphan(finding, seen, order)
+    if finding.code is Code.ERASED_BUT_PRESENT:
+        return _erased(finding, seen, order)
     if finding.code is Code.UNKNOWN_KEY:
         return Do.LEAVE, "not a key of imgctl: ask its owner before it is deleted"
     if seen.row is None:
@@ -58,6 +63,8 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
         return Do.NOTHING, "it is gone"
     if order.own_key(key) is None:
         return Do.LEAVE, "it is not shaped like a key of imgctl"
+    if seen.erased:
+        return Do.LEAVE, "its image was erased: audit again"
     if seen.row is not None and not _superseded(key, seen.row, seen):
         return Do.LEAVE, f"a row has its id and is {seen.row.status}: not an orphan for certain"
     if not order.delete_orphans:
@@ -65,6 +72,16 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     if seen.now - blob.modified_at < timedelta(seconds=order.orphan_age_seconds):
         return Do.LEAVE, f"no row names it, but it is young: written {blob.modified_at:%Y-%m-%d %H:%M}"
     return Do.TRASH, f"no row names it: {count_of(blob.size, 'byte')}"
+
+
+def _erased(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
+    if seen.blob is None:
+        return Do.NOTHING, "it is gone"
+    if not seen.erased or order.own_key(finding.key) is None:
+        return Do.LEAVE, "it is not known to be erased to its end: imgctl erase --unfinished"
+    if not order.erased:
+        return Do.LEAVE, "its image was erased: --erased deletes it for good"
+    return Do.ERASE, f"its image was erased: {count_of(seen.blob.size, 'byte')}"
 
 
 def _superseded(key: str, row: Image, seen: Evidence) -> bool:

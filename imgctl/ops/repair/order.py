@@ -20,7 +20,8 @@ DAY_SECONDS = 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOrder:
-    """The options of one repair: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash.
+    """The options of one repair: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash,
+    `erased` deletes for good what came back of images that were erased.
 
     Orphans younger than `orphan_age_seconds` stay. More than `max_delete` of them, or more than `max_delete_percent`
     of the keys in scope, are refused as a whole, and so are more than `max_lost` originals that are gone: a wrong
@@ -30,6 +31,7 @@ class RepairOrder:
     apply: bool = False
     failed: bool = False
     delete_orphans: bool = False
+    erased: bool = False
     orphan_age_seconds: float = 7 * DAY_SECONDS
     max_delete: int = 1000
     max_delete_percent: float = 1.0
@@ -54,6 +56,7 @@ class Do(StrEnum):
     FAIL = "fail"
     RECLASS = "reclass"
     TRASH = "trash"
+    ERASE = "erase"
     LEAVE = "leave"
     NOTHING = "nothing"
 
@@ -74,12 +77,17 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The row, its original and the blob in question at the moment of acting (None: not there)."""
+    """The row, its original and the blob in question at the moment of acting (None: not there).
+
+    `hold` says why nothing of its owner may be deleted; `erased` that there is no row because the image was erased.
+    """
 
     now: datetime
     row: Image | None = None
     original: Blob | None = None
     blob: Blob | None = None
+    hold: str = ""
+    erased: bool = False
 
     @property
     def held(self) -> bool:

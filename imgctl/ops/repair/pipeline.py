@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -20,6 +21,8 @@ from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog import repairs as sql
+from imgctl.store.catalog.erased import erasures
+from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.catalog.reservations import confirm
 
@@ -45,6 +48,16 @@ def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, sto
             yield from run.perform(run.decide(batch))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """Rows at one moment of the database's clock, the holds on their owners, and which images were erased."""
+
+    rows: dict[UUID, Image]
+    erased: set[UUID]
+    held: dict[UUID, LegalHold]
+    now: datetime
+
+
 class Repairs:
     """Decides about findings and performs what was decided, a batch at a time."""
 
@@ -56,8 +69,8 @@ class Repairs:
 
     def decide(self, findings: Sequence[Finding]) -> list[Decision]:
         """Look at each finding's row and blobs, decide, and prove what the decision rests on."""
-        rows, now = self._rows(image_of(one, self._order) for one in findings)
-        seen = self._threads.map(partial(self._look, rows=rows, now=now), findings)
+        known = self._known(image_of(one, self._order) for one in findings)
+        seen = self._threads.map(partial(self._look, known=known), findings)
         decisions = [decide(one, evidence, self._order) for one, evidence in zip(findings, seen, strict=True)]
         return list(self._threads.map(lambda one: proven(one, self._parts), decisions))
 
@@ -70,25 +83,38 @@ class Repairs:
         if not self._order.apply:
             yield from (_ended(one, Fate.PLANNED) for one in acting)
             return
-        yield from self._write([one for one in acting if one.do is not Do.TRASH])
+        yield from self._write([one for one in acting if one.do not in (Do.TRASH, Do.ERASE)])
         yield from self._threads.map(self._trash, [one for one in acting if one.do is Do.TRASH])
+        yield from self._threads.map(self._erase, [one for one in acting if one.do is Do.ERASE])
 
-    def _rows(self, ids: Iterable[UUID | None]) -> tuple[dict[UUID, Image], datetime]:
+    def _known(self, ids: Iterable[UUID | None]) -> "_Known":
         wanted = {one for one in ids if one is not None}
 
-        def rows(connection: Connection) -> tuple[dict[UUID, Image], datetime]:
-            return by_ids(connection, wanted), clock(connection)
+        def known(connection: Connection) -> _Known:
+            rows = by_ids(connection, wanted)
+            gone = erasures(connection, wanted - rows.keys())
+            held = held_among(connection, {row.user_id for row in rows.values()})
+            erased = {one.id for one in gone.values() if one.erased_at is not None}
+            return _Known(rows=rows, erased=erased, held=held, now=clock(connection))
 
-        return read(self._parts.catalog, rows, stop=self._stop)
+        return read(self._parts.catalog, known, stop=self._stop)
 
-    def _look(self, finding: Finding, *, rows: dict[UUID, Image], now: datetime) -> Evidence:
+    def _look(self, finding: Finding, *, known: "_Known") -> Evidence:
         image = image_of(finding, self._order)
-        row = rows.get(image) if image else None
+        row = known.rows.get(image) if image else None
         key, original = blob_key(finding, row), row.original_key if row else None
         # An unknown key stays as it is, and the store may refuse to show it.
         wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
         found = {one: self._parts.store.details(one) for one in wanted if one}
-        return Evidence(now=now, row=row, original=found.get(original or ""), blob=found.get(key or ""))
+        hold = known.held.get(row.user_id) if row else None
+        return Evidence(
+            now=known.now,
+            row=row,
+            original=found.get(original or ""),
+            blob=found.get(key or ""),
+            hold=hold.line if hold else "",
+            erased=image in known.erased,
+        )
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
         if not decisions:
@@ -118,11 +144,20 @@ class Repairs:
             return _ended(decision, Fate.DRIFTED, "a row names it by now")
         return _ended(decision, Fate.MENDED, f"now {target}")
 
+    def _erase(self, decision: Decision) -> Outcome:
+        store, key = self._parts.store, decision.key or ""
+        try:
+            refused = [error for _, error in store.purge(store.remnants([key]))]
+        except ImgctlError as error:
+            return _ended(decision, Fate.FAILED, error.line)
+        return _ended(decision, Fate.FAILED, refused[0].line) if refused else _ended(decision, Fate.MENDED)
+
     def _still_orphan(self, decision: Decision) -> bool:
         image = image_of(decision.finding, self._order)
-        rows, _ = self._rows([image])
-        row = rows.get(image) if image else None
-        seen = Evidence(now=decision.evidence.now, row=row, blob=decision.evidence.blob)
+        known = self._known([image])
+        row = known.rows.get(image) if image else None
+        hold = known.held.get(row.user_id) if row else None
+        seen = replace(decision.evidence, row=row, hold=hold.line if hold else "", erased=image in known.erased)
         return decide(decision.finding, seen, self._order).do is Do.TRASH
 
 

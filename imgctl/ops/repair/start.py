@@ -55,6 +55,7 @@ def perform_repairs(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
         apply=not site.dry_run,
         failed=True,
         delete_orphans=True,
+        erased=True,
         orphan_age_seconds=0,
         concurrency=site.concurrency,
         originals_prefix=store.originals_prefix,

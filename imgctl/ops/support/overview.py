@@ -15,6 +15,7 @@ from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
+from imgctl.store.catalog.holds import in_force
 from imgctl.store.catalog.lookups import clock
 from imgctl.units import count_of
 
@@ -50,10 +51,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that is known of one image at `now`, by the database's clock."""
+    """All that is known of one image at `now`, by the database's clock; `holds` are those on its owner."""
 
     image: Image
     now: datetime
+    holds: tuple[str, ...]
     blobs: tuple[ObservedBlob, ...]
     history: tuple[Moment, ...]
     cost: Estimate
@@ -67,6 +69,7 @@ def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
     settings = parts.settings
     with parts.catalog.read() as connection:
         now = clock(connection)
+        holds = in_force(connection, image.user_id)
     with thread_pool(len(ROLES), name="head") as threads:
         blobs = tuple(threads.map(lambda role: _observed(image, role, settings, parts.store), ROLES))
     found = {one.role: one.blob for one in blobs}
@@ -74,6 +77,7 @@ def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
     return Overview(
         image=image,
         now=now,
+        holds=tuple(one.line for one in holds),
         blobs=blobs,
         history=_history(image, found, now=now),
         cost=_monthly_cost(settings, [blob for blob in found.values() if blob]),

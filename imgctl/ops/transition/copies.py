@@ -92,7 +92,7 @@ def _class_of(image: Image, found: str) -> str | None:
 
 
 class Mover:
-    """Moves jobs to one class; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
+    """Moves jobs to one class, and keeps the old versions of `held` images; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class Mover:
         outage_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
+        self.held: set[UUID] = set()
         self._store = store
         self._to = to
         self._most = self._limit = concurrency
@@ -171,7 +172,7 @@ class Mover:
 
     def _move(self, job: Job) -> Moved:
         try:
-            if self._delete_noncurrent:
+            if self._delete_noncurrent and job.id not in self.held:
                 self._note_source(job)
             blob = self._store.move(job.key, to=self._to, etag=job.etag)
         except StoreUnavailable as error:

@@ -22,6 +22,7 @@ from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, outcome
 from imgctl.ops.work.leases import Leases
+from imgctl.store.catalog.holds import held_among
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
@@ -150,6 +151,10 @@ class _Run:
         jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
         if self._left is not None:
             self._left -= len(jobs)
+        if self._order.delete_noncurrent:
+            owners = {one.image.id: one.image.user_id for one in passed}
+            held = read(self._catalog, partial(held_among, users=set(owners.values())), stop=self._stop)
+            self._mover.held = {image for image, user in owners.items() if user in held}
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
         self._confirm(tuple(jobs.values()), ended)
         for verdict in misnamed:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, null, or_, select, update
 
 from imgctl.keys import first_id
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
@@ -70,6 +70,12 @@ def end(connection: Connection, operation: UUID, ended: End) -> None:
     known = {name: getattr(ended, name) for name in _END}
     open_ended = (operations.c.id == operation, operations.c.ended_at.is_(None))
     connection.execute(update(operations).where(*open_ended).values(ended_at=now(), **known))
+
+
+def forget_user(connection: Connection, user_id: UUID) -> None:
+    """Take an erased user's id, and what was typed about him, out of the operations; that they ran stays."""
+    about = update(operations).where(operations.c.user_id == user_id)
+    connection.execute(about.values(user_id=null(), scope='{"user": "erased"}'))
 
 
 def newest(

@@ -1,0 +1,89 @@
+"""Legal holds: a user's images that nobody may delete, in the catalog and, where asked for, in the bucket itself."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+from imgctl.errors import StoreError, UsageError
+from imgctl.keys import new_id
+from imgctl.ops.erase.late import stems_of
+from imgctl.ops.operations import who
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal, read, write
+from imgctl.ops.rows import Chosen, pages
+from imgctl.run.threads import thread_pool
+from imgctl.store.blobs.base import Remnant
+from imgctl.store.catalog import holds as sql
+from imgctl.store.catalog.holds import LegalHold
+from imgctl.store.catalog.lookups import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """One version of a blob that the store was asked to hold, or to let go of; `error` is why it did not."""
+
+    remnant: Remnant
+    error: StoreError | None = None
+
+
+def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: StopSignal) -> LegalHold:
+    """Hold a user's images; the same reason again is the same hold."""
+    known = _known(parts, user_id, reason, stop)
+    if known is None:
+        made = new_id(datetime.now(UTC))
+        write(parts.catalog, partial(sql.hold, hold_id=made, user_id=user_id, reason=reason, by=who()), stop=stop)
+        known = _known(parts, user_id, reason, stop)
+        assert known is not None
+    if object_lock and not known.object_lock:
+        # Before the first blob is locked: a release then knows of it, whenever this run is killed.
+        write(parts.catalog, partial(sql.note_object_lock, hold_id=known.id), stop=stop)
+    return known
+
+
+def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopSignal) -> LegalHold | None:
+    """The hold that a release is about, None where the user is not held; UsageError where it must be named."""
+    found = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
+    if hold_id is not None:
+        found = [one for one in found if one.id == hold_id]
+    if len(found) > 1:
+        named = ", ".join(f"{one.id} ({one.reason})" for one in found)
+        raise UsageError(f"user {user_id} is held {len(found)} times", hint=f"--hold one of {named}")
+    return found[0] if found else None
+
+
+def lifts_locks(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> bool:
+    """Whether no other hold on the same user wants the bucket's locks kept."""
+    others = read(parts.catalog, partial(sql.in_force, user_id=hold.user_id), stop=stop)
+    return hold.object_lock and not any(one.object_lock for one in others if one.id != hold.id)
+
+
+def end(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> None:
+    """End a hold, once the bucket has let go of the blobs."""
+    write(parts.catalog, partial(sql.release, hold_id=hold.id, by=who()), stop=stop)
+
+
+def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> Iterator[Locked]:
+    """Set or lift the legal hold of every version of every blob of a user; yields each, as it ended."""
+    chosen, store = Chosen(scope=Scope(user_id=user_id)), parts.settings.store
+
+    def ask(remnant: Remnant) -> Locked:
+        try:
+            parts.store.set_legal_hold(remnant, on=on)
+        except StoreError as error:
+            return Locked(remnant=remnant, error=error)
+        return Locked(remnant=remnant)
+
+    def look(image_id: UUID) -> Sequence[Remnant]:
+        return [one for one in parts.store.remnants(stems_of(image_id, store)) if not one.is_marker]
+
+    with thread_pool(parts.requests, name="lock") as threads:
+        for images in pages(parts.catalog, chosen, stop=stop):
+            for remnants in threads.map(look, [image.id for image in images]):
+                yield from threads.map(ask, remnants)
+
+
+def _known(parts: Parts, user_id: UUID, reason: str, stop: StopSignal) -> LegalHold | None:
+    found = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
+    return next((one for one in found if one.reason == reason), None)

@@ -1,0 +1,119 @@
+"""`imgctl hold` and `release`: a held user's images stay, whoever wants to delete them, until somebody releases them."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from imgctl.store.blobs.s3 import S3Store
+from tests.parts.seaweed import S3Server
+from tests.whole.conftest import photo
+from tests.whole.deployment import USER, Deployment
+
+OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
+
+
+@pytest.fixture
+def held(embedded: Deployment, tmp_path: Path) -> Deployment:
+    """Two users with two photos each, one of them held."""
+    (tmp_path / "album").mkdir()
+    for number in range(2):
+        (tmp_path / "album" / f"{number}.jpg").write_bytes(photo(number))
+    deployment = embedded.with_settings(SERVE_SECRET="a secret")
+    for user in (USER, OTHER):
+        assert deployment.run("upload", tmp_path / "album", "--user", str(user)).code == 0
+    result = deployment.run("hold", "--user", str(USER), "--reason", "case 4711", "--json")
+    assert result.code == 0, result.err
+    return deployment
+
+
+def test_a_held_user_is_refused_with_the_reason_and_others_are_erased(held: Deployment) -> None:
+    ids = [str(image.id) for image in held.images()]
+
+    whole = held.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes", "--json")
+    some = held.run("erase", *ids, "--yes", "--json")
+
+    assert (whole.code, whole.summary["held"], whole.summary["erased"]) == (3, 2, 0)
+    assert "case 4711" in whole.err
+    assert (some.code, some.summary["held"], some.summary["erased"]) == (3, 2, 2)
+    assert {image.user_id for image in held.images()} == {USER}
+    assert len(list(held.open_store().scan())) == 2
+
+
+def test_holding_again_is_one_hold_and_each_reason_is_another(held: Deployment) -> None:
+    held.run("hold", "--user", str(USER), "--reason", "case 4711")
+    held.run("hold", "--user", str(USER), "--reason", "case 4712")
+    listed = held.run("hold", "--json")
+    ids = {str(one["reason"]): str(one["id"]) for one in listed.of("hold")}
+
+    unnamed = held.run("release", "--user", str(USER))
+    first = held.run("release", "--user", str(USER), "--hold", ids["case 4711"])
+    still = held.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes", "--json")
+    second = held.run("release", "--user", str(USER))
+    gone = held.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes", "--json")
+
+    assert list(ids) == ["case 4711", "case 4712"]
+    assert (unnamed.code, first.code, still.code, second.code, gone.code) == (2, 0, 3, 0, 0)
+    assert gone.summary["erased"] == 2
+    assert held.run("release", "--user", str(USER), "--json").summary["released"] == 0
+
+
+def test_repair_deletes_nothing_of_a_held_user(held: Deployment) -> None:
+    image = next(one for one in held.images() if one.user_id == USER)
+    from sqlalchemy import update
+
+    from imgctl.model import Status
+    from imgctl.store.catalog.engine import open_catalog
+    from imgctl.store.catalog.schema import images
+
+    catalog = open_catalog(held.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).values(status=Status.UPLOADING))
+    catalog.close()
+    held.open_store().delete([one.original_key or "" for one in held.images()])
+
+    result = held.run("repair", "--grace", "0s", "--stuck-after", "0s", "--apply", "--json")
+
+    assert result.code == 0, result.err
+    assert {one.user_id for one in held.images()} == {USER}
+    assert image.id in {one.id for one in held.images()}
+
+
+def test_show_and_audit_tell_of_a_hold(held: Deployment) -> None:
+    image = next(one for one in held.images() if one.user_id == USER)
+
+    assert "case 4711" in held.run("show", str(image.id)).out
+    assert "1 hold in force" in held.run("audit").out
+
+
+def test_the_bucket_itself_holds_every_version_until_the_release(
+    tmp_path: Path, moto_s3: S3Server, embedded: Deployment
+) -> None:
+    name = f"{moto_s3.new_bucket()}-locked"
+    moto_s3.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    deployment = Deployment(
+        directory=embedded.directory, catalog_url=embedded.catalog_url, store=moto_s3.settings(name)
+    ).with_settings(SERVE_SECRET="a secret")
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album" / "0.jpg").write_bytes(photo(0))
+    assert deployment.run("upload", tmp_path / "album", "--user", str(USER)).code == 0
+    store = deployment.open_store()
+    assert isinstance(store, S3Store)
+
+    held = deployment.run("hold", "--user", str(USER), "--reason", "case", "--object-lock", "--json")
+    refused = list(store.purge(store.remnants([""])))
+    released = deployment.run("release", "--user", str(USER), "--json")
+    erased = deployment.run("erase", "--user", str(USER), "--confirm-user", str(USER), "--yes", "--json")
+
+    assert (held.code, held.summary["locked"], held.summary["failed"]) == (0, 1, 0)
+    assert ["legal hold" in error.message for _, error in refused] == [True]
+    assert (released.code, released.summary["unlocked"]) == (0, 1)
+    assert (erased.code, erased.summary["erased"]) == (0, 1)
+    assert list(store.remnants([""])) == []
+
+
+def test_a_directory_says_that_it_locks_nothing(held: Deployment) -> None:
+    result = held.run("hold", "--user", str(USER), "--reason", "case 4711", "--object-lock", "--json")
+
+    assert (result.code, result.summary["failed"]) == (3, 2)
+    assert "no legal hold" in result.err
