@@ -72,7 +72,6 @@ imgctl erase --unfinished --yes
 """,
     main="--user --confirm-user --ids-from --again --yes --receipt --purge-urls",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
-    changes=lambda asked: asked.yes,
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Delete images for good: rows, blobs of every version and class, variants, trash, unfinished uploads.

@@ -1,0 +1,240 @@
+"""Whatever state an archive is in, whoever works on it and whenever it is killed: an erased user leaves nothing behind."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from threading import Event
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from imgctl.config.settings import Settings, StoreSettings
+from imgctl.keys import key_of, new_id
+from imgctl.model import NewImage, Status, Variant
+from imgctl.ops.erase.late import delete_if_erased
+from imgctl.ops.erase.order import EraseOrder, Fate
+from imgctl.ops.erase.start import erase
+from imgctl.ops.parts import Parts
+from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.holds import hold
+from imgctl.store.catalog.reservations import confirm, keep, promise
+from imgctl.store.catalog.results import Finished, finish
+from imgctl.store.catalog.schema import images
+from tests.parts.seaweed import S3Server
+from tests.soak import rounds
+from tests.store.catalog.rows import walk
+
+MINE, OTHER = UUID("0190b2b4-0000-7000-8000-000000000001"), UUID("0190b2b4-0000-7000-8000-000000000002")
+SECRET = "what signs receipts"
+JPEG = "image/jpeg"
+
+
+@pytest.fixture(params=["directory", "seaweed", "seaweed versions", "moto versions"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
+    """Each kind of store."""
+    kind, _, versions = request.param.partition(" ")
+    if kind == "directory":
+        return StoreSettings(url=f"file://{tmp_path}/blobs")
+    server: S3Server = request.getfixturevalue({"seaweed": "seaweed", "moto": "moto_s3"}[kind])
+    bucket = server.new_bucket()
+    if versions:
+        server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return server.settings(bucket, prefix="archive")
+
+
+@pytest.fixture
+def parts(catalog: Catalog, settings: StoreSettings) -> Iterator[Parts]:
+    yield Parts(settings=Settings(store=settings), catalog=catalog, store=open_store(settings))
+
+
+def erased(parts: Parts, **order: object) -> dict[Fate, int]:
+    """How many images ended how."""
+    wanted = EraseOrder(user_id=MINE, secret=SECRET, grace_seconds=0.0, concurrency=4, **order)  # type: ignore[arg-type]
+    counts: dict[Fate, int] = {}
+    for one in erase(parts, wanted, stop=Event()):
+        counts[one.fate] = counts.get(one.fate, 0) + 1
+    return counts
+
+
+def contents(store: BlobStore) -> dict[str, int]:
+    """Every version of everything, with its size."""
+    return {one.name: one.size for one in store.remnants([""])}
+
+
+def promised(parts: Parts, user_id: UUID, number: int) -> NewImage:
+    at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number)
+    image_id = new_id(at)
+    row = NewImage(
+        id=image_id, user_id=user_id, uploaded_at=at, original_key=key_of(image_id, "original", "jpg"),
+        sha256=sha256(b"%d" % number).digest(), bytes=8, content_type=JPEG, caption="private", name="private.jpg",
+    )  # fmt: skip
+    with parts.catalog.write() as connection:
+        promise(connection, [row])
+    return row
+
+
+def put(store: BlobStore, *keys: str) -> None:
+    for key in keys:
+        store.replace(key, key[-8:].encode(), content_type=JPEG)
+
+
+def variants(image_id: UUID) -> list[str]:
+    return [key_of(image_id, one, "jpg") for one in Variant]
+
+
+def grow(parts: Parts, user_id: UUID, number: int, rng: random.Random) -> None:
+    """One image in a state drawn at random, with what such an image may leave in a store."""
+    row, store = promised(parts, user_id, number), parts.store
+    state = rng.choice(["promised", "uploading", "processing", "claimed", "ready", "building", "archived", "failed"])
+    if state != "promised":
+        put(store, row.original_key)
+    if state not in ("promised", "uploading"):
+        with parts.catalog.write() as connection:
+            confirm(connection, [row.id])
+    lease = datetime.now(UTC) + timedelta(seconds=0.3)
+    if state in ("claimed", "building", "failed") or rng.random() < 0.2:
+        put(store, *rng.sample(variants(row.id), 2))
+    if state in ("ready", "building", "archived"):
+        put(store, *variants(row.id))
+    status = {"claimed": Status.PROCESSING, "failed": Status.FAILED}.get(state, Status.READY)
+    values: dict[str, object] = {"leased_until": lease} if state in ("claimed", "building") else {}
+    if state in ("claimed", "failed", "ready", "building", "archived"):
+        names = {f"{one}_key": key for one, key in zip(Variant, variants(row.id), strict=True)}
+        with parts.catalog.write() as connection:
+            mine = update(images).where(images.c.id == row.id)
+            connection.execute(mine.values(status=status, **values, **(names if status is Status.READY else {})))
+    if state == "archived" and parts.settings.store.url.startswith("file://"):
+        found = store.head(row.original_key)
+        assert found is not None
+        store.move(row.original_key, to="GLACIER", etag=found.etag)
+    if rng.random() < 0.3:
+        put(store, f"trash/2026-03-02/{row.original_key}", row.original_key.replace(".jpg", ".webp"))
+    if rng.random() < 0.3 and state != "promised":
+        store.replace(variants(row.id)[0], b"an older version", content_type=JPEG)
+        store.delete([variants(row.id)[0]])
+
+
+@pytest.mark.parametrize("seed", range(rounds(1, 20)))
+def test_nothing_of_an_erased_user_is_left_and_everybody_else_is_as_before(parts: Parts, seed: int) -> None:
+    rng = random.Random(seed)
+    for number in range(12):
+        grow(parts, OTHER, number, rng)
+    before = contents(parts.store)
+    with parts.catalog.read() as connection:
+        rows = walk(connection)
+    for number in range(12, 28):
+        grow(parts, MINE, number, rng)
+
+    counts = erased(parts)
+
+    assert counts == {Fate.ERASED: 16}
+    assert contents(parts.store) == before
+    with parts.catalog.read() as connection:
+        assert walk(connection) == rows
+    assert erased(parts) == {}
+
+
+def test_a_hold_that_comes_while_images_are_being_erased_stops_it(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+    put(parts.store, row.original_key)
+    assert erased(parts, wait_seconds=0.0) == {Fate.ERASED: 1}
+    row = promised(parts, MINE, 2)
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        hold(connection, new_id(datetime.now(UTC)), MINE, reason="case", by="me")
+
+    assert erased(parts) == {Fate.HELD: 1}
+    assert len(contents(parts.store)) == 1
+
+
+def test_a_worker_that_holds_the_row_loses_it_and_takes_back_what_it_put(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        confirm(connection, [row.id])
+        (one,) = claim(connection, limit=1, lease_seconds=0.3, max_attempts=3)
+
+    assert erased(parts) == {Fate.ERASED: 1}
+    put(parts.store, *variants(row.id))
+    thumb, medium, full = variants(row.id)
+    late = Finished(id=one.id, attempts=one.attempts, thumb_key=thumb, medium_key=medium, full_key=full)
+    with parts.catalog.write() as connection:
+        assert finish(connection, [late]) == set()
+    delete_if_erased(parts.catalog, parts.store, parts.settings.store, [row.id], stop=Event())
+
+    assert contents(parts.store) == {}
+
+
+def test_an_upload_that_ends_after_the_erasure_loses_and_promises_nothing_anew(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+
+    assert erased(parts) == {Fate.ERASED: 1}
+    put(parts.store, row.original_key)
+    with parts.catalog.write() as connection:
+        gone = keep(connection, [row])
+    delete_if_erased(parts.catalog, parts.store, parts.settings.store, gone, stop=Event())
+
+    assert gone == {row.id}
+    assert contents(parts.store) == {}
+    with parts.catalog.read() as connection:
+        assert walk(connection) == []
+
+
+def test_an_upload_that_may_still_put_keeps_the_tombstone_waiting(parts: Parts) -> None:
+    row = promised(parts, MINE, 1)
+    wanted = EraseOrder(user_id=MINE, secret=SECRET, grace_seconds=3600.0, wait_seconds=0.0)
+
+    first = [one.fate for one in erase(parts, wanted, stop=Event())]
+    put(parts.store, row.original_key)
+    second = [one.fate for one in erase(parts, wanted, stop=Event())]
+
+    assert (first, second) == ([Fate.WAITING], [Fate.WAITING])
+    assert contents(parts.store) == {}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing after it runs."""
+
+
+@pytest.mark.parametrize("seed", range(rounds(2, 50)))
+def test_a_kill_at_any_request_or_transaction_is_made_good_by_the_same_command(
+    parts: Parts, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    for number in range(4):
+        grow(parts, OTHER, number, rng)
+    before = contents(parts.store)
+    for number in range(4, 10):
+        grow(parts, MINE, number, rng)
+    left = rng.randrange(24)
+
+    def counted(method: Callable[..., object]) -> Callable[..., object]:
+        def asked(*arguments: object, **named: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return method(*arguments, **named)
+
+        return asked
+
+    with monkeypatch.context() as patched:
+        for name in ("remnants", "purge"):
+            patched.setattr(parts.store, name, counted(getattr(parts.store, name)), raising=False)
+        patched.setattr(type(parts.catalog), "write", counted(type(parts.catalog).write))
+        with suppress(Killed):
+            erased(parts)
+
+    counts = erased(parts)
+
+    assert set(counts) <= {Fate.ERASED}
+    assert contents(parts.store) == before
+    with parts.catalog.read() as connection:
+        assert {image.user_id for image in walk(connection)} == {OTHER}
