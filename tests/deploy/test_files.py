@@ -1,0 +1,193 @@
+"""What lies in deploy/ is what systemd, Compose, Kubernetes and Terraform take, and its command lines are imgctl's."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hcl2
+import kubernetes_validate
+import pytest
+import yaml
+
+from imgctl.run.metrics import ALL
+from tools.docs import ROOT, commands, parse
+
+DEPLOY = ROOT / "deploy"
+BIN = Path(sys.executable).parent
+PROGRAM = "/opt/imgctl/bin/imgctl"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+COMPOSE = DEPLOY / "compose/compose.yaml"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+KUBERNETES = "1.32"
+
+
+def documents() -> Iterator[tuple[str, dict[str, object]]]:
+    for file in MANIFESTS:
+        for one in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            yield f"{file.name}:{one['kind']}", one
+
+
+def containers(node: object) -> Iterator[dict[str, object]]:
+    """Every container of a manifest."""
+    if isinstance(node, dict):
+        for name, below in node.items():
+            if name in {"containers", "initContainers"}:
+                yield from below
+            yield from containers(below)
+    elif isinstance(node, list):
+        for below in node:
+            yield from containers(below)
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Every command line of imgctl in deploy/, and where it stands."""
+    for unit in UNITS:
+        [line] = re.findall(rf"^ExecStart={PROGRAM} (.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+        yield unit.name, shlex.split(line)
+    for name, service in yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"].items():
+        if service.get("image") == "imgctl:local":
+            yield f"compose {name}", service["command"]
+    for name, manifest in documents():
+        for one in containers(manifest):
+            if "command" not in one:
+                yield f"{name} {one['name']}", list(map(str, one["args"]))  # type: ignore[call-overload]
+    container = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    for listed in re.findall(r"CMD (\[.*\])$", container, re.MULTILINE):
+        yield "Containerfile", [one for one in json.loads(listed) if one != PROGRAM]
+
+
+@pytest.mark.parametrize("line", [pytest.param(line, id=name) for name, line in command_lines()])
+def test_command_line_is_one_of_imgctl(line: list[str]) -> None:
+    assert parse(line) in commands()
+
+
+def test_every_kind_of_file_has_command_lines() -> None:
+    found = " ".join(name for name, _ in command_lines())
+
+    assert all(kind in found for kind in ("imgctl-work.service", "compose serve", "CronJob upload", "Containerfile"))
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units with a program that this machine has."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    place = tmp_path / "units"
+    shutil.copytree(DEPLOY / "systemd", place)
+    for unit in place.glob("*.service"):
+        unit.write_text(unit.read_text(encoding="utf-8").replace(PROGRAM, f"{BIN}/imgctl"), encoding="utf-8")
+    return place
+
+
+def test_systemd_takes_every_unit(units: Path) -> None:
+    names = sorted(one.name for kind in ("service", "timer") for one in units.glob(f"*.{kind}"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *names],
+        cwd=units, capture_output=True, text=True, check=False,
+        env={"SYSTEMD_UNIT_PATH": f"{units}:", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+
+    assert [line for line in done.stderr.splitlines() if "imgctl" in line] == []
+
+
+def test_mistake_in_a_unit_is_found(units: Path) -> None:
+    unit = units / "imgctl-work.service"
+    unit.write_text(unit.read_text(encoding="utf-8").replace("WatchdogSec=", "WatchdogSecs="), encoding="utf-8")
+
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+
+    assert "WatchdogSecs" in done.stderr
+
+
+def test_every_timer_has_its_service_and_makes_up_for_what_it_missed() -> None:
+    timers = sorted((DEPLOY / "systemd").glob("*.timer"))
+
+    assert {one.stem for one in timers} == {"imgctl-upload", "imgctl-backfill", "imgctl-audit", "imgctl-transition"}
+    assert all(one.with_suffix(".service") in UNITS for one in timers)
+    assert all("Persistent=true" in one.read_text(encoding="utf-8") for one in timers)
+
+
+def test_docker_compose_takes_the_file_and_knows_two_workers() -> None:
+    done = subprocess.run(
+        [BIN / "docker-compose", "-f", COMPOSE, "config", "--format", "json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    services = json.loads(done.stdout)["services"]
+
+    assert services["worker"]["deploy"]["replicas"] == 2
+    ours = {name: one for name, one in services.items() if one.get("image") == "imgctl:local"}
+    assert set(ours) == {"init", "worker", "serve"}
+    assert all(one["read_only"] and one["cap_drop"] == ["ALL"] for one in ours.values())
+    published = [port for one in services.values() for port in one.get("ports", [])]
+    assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
+def test_kubernetes_takes_the_manifest(manifest: dict[str, object]) -> None:
+    if str(manifest["apiVersion"]).split("/")[0] not in {"keda.sh", "kustomize.config.k8s.io"}:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+    for one in containers(manifest):
+        guarded = one["securityContext"]
+        assert guarded == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_mistake_in_a_manifest_is_found() -> None:
+    manifest = dict(documents())["work.yaml:Deployment"]
+    manifest["spec"]["replica"] = 3  # type: ignore[index]
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_every_manifest_is_applied_or_named_as_a_choice() -> None:
+    text = (DEPLOY / "kubernetes/kustomization.yaml").read_text(encoding="utf-8")
+
+    assert [one.name for one in MANIFESTS if one.name not in text and one.name != "kustomization.yaml"] == []
+
+
+def test_workers_scale_on_a_metric_that_imgctl_serves() -> None:
+    scaled = dict(documents())["work-keda.yaml:ScaledObject"]
+
+    [query] = re.findall(r"imgctl_\w+", json.dumps(scaled["spec"]))
+    assert query in {metric.name for metric in ALL}
+
+
+def terraform() -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = {}
+    for file in sorted((DEPLOY / "terraform").glob("*.tf")):
+        for kind, blocks in hcl2.loads(file.read_text(encoding="utf-8")).items():
+            found.setdefault(kind, []).extend(blocks)
+    return found
+
+
+def test_terraform_uses_only_what_it_declares() -> None:
+    text = "".join(one.read_text(encoding="utf-8") for one in (DEPLOY / "terraform").glob("*.tf"))
+    declared = {name.strip('"') for one in terraform()["variable"] for name in one}
+
+    assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
+    made = set(re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE))
+    assert set(re.findall(r"\b(aws_\w+)\.(\w+)\.", text)) - made <= {
+        ("aws_iam_policy_document", "imgctl"),
+        ("aws_iam_policy_document", "cold"),
+    }
+
+
+def test_policy_allows_what_the_permissions_page_lists_and_no_more() -> None:
+    text = (DEPLOY / "terraform/main.tf").read_text(encoding="utf-8")
+    page = (ROOT / "docs/operations/permissions.md").read_text(encoding="utf-8")
+    allowed = set(re.findall(r"s3:\w+", text))
+
+    assert allowed <= set(re.findall(r"s3:\w+", page))
+    assert set(re.findall(r"s3:\w+", page.partition("```json")[2].partition("```")[0])) <= allowed
+    assert "s3:*" not in text

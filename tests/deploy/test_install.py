@@ -1,0 +1,148 @@
+"""What `make dist` built installs into an empty venv and works there, and the container's steps do what they should."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.test_files import BIN, DEPLOY
+from tools.docs import ROOT, commands
+
+DIST = os.environ.get("IMGCTL_DIST", "")
+needs_dist = pytest.mark.skipif(not DIST, reason="run by `make dist`")
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+PYTHON = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+# gcr.io/distroless/python3-debian12 as its packages unpack (du -b), and what an image may weigh.
+BASE_BYTES, MOST_BYTES = 51_200_000, 250_000_000
+
+
+def bare(**more: str) -> dict[str, str]:
+    """An environment without anything of this repository or of the user's settings."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_", "HTTP"))}
+    return {**kept, "PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **more}
+
+
+def run(*words: str | Path, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(words, cwd=cwd, env=bare(**environment), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """The instructions of the Containerfile with what they are given."""
+    whole = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", CONTAINERFILE, flags=re.MULTILINE))
+    for line in filter(None, whole.splitlines()):
+        yield line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]
+
+
+def last(instruction: str) -> str:
+    return [given for name, given in steps() if name == instruction][-1]
+
+
+def test_hadolint_takes_the_containerfile() -> None:
+    subprocess.run([BIN / "hadolint", DEPLOY / "Containerfile"], check=True)
+
+
+def test_mistake_in_a_containerfile_is_found() -> None:
+    done = subprocess.run(
+        [BIN / "hadolint", "-"], input=CONTAINERFILE.replace("WORKDIR /src", "WORKDIR src"), text=True, check=False,
+        capture_output=True,
+    )  # fmt: skip
+
+    assert "DL3000" in done.stdout
+
+
+def test_container_runs_as_nobody_and_asks_after_its_health() -> None:
+    assert last("USER") == "65532:65532"
+    assert "HEALTHCHECK" in dict(steps())
+    assert last("FROM").endswith(":nonroot")
+    assert json.loads(last("CMD")) == ["work"]
+
+
+def test_copied_files_exist_and_are_not_left_out_of_the_context() -> None:
+    kept = (DEPLOY / "Containerfile.dockerignore").read_text(encoding="utf-8").split()
+    copied = [one for name, given in steps() if name == "COPY" and "--from" not in given for one in given.split()[:-1]]
+
+    assert all(list(ROOT.glob(one)) for one in copied)
+    assert {f"!{one.split('/')[0]}" for one in copied} <= set(kept)
+
+
+def test_lock_of_the_image_pins_what_the_whole_lock_pins() -> None:
+    pinned = set(re.findall(r"^\S+==\S+", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+
+    for lock in DEPLOY.glob("*.lock"):
+        assert set(re.findall(r"^\S+==\S+", lock.read_text(encoding="utf-8"), re.MULTILINE)) <= pinned
+
+
+@needs_dist
+def test_wheel_in_an_empty_venv_passes_the_demo_and_brings_its_pages(tmp_path: Path) -> None:
+    [wheel] = (ROOT / DIST).glob("*.whl")
+    venv = tmp_path / "venv"
+    run(BIN / "uv", "venv", "--python", PYTHON, venv, cwd=tmp_path)
+    run(BIN / "uv", "pip", "install", "--python", venv / "bin/python", wheel, cwd=tmp_path)
+
+    told = run(venv / "bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
+
+    assert "10 ready" in told
+    assert "camera raws work" in told
+    pages = {page.stem for page in (venv / "share/man/man1").iterdir()}
+    assert pages == {"imgctl", *(f"imgctl-{name.replace(' ', '-')}" for name in commands())}
+    assert "Install" in run(venv / "bin/imgctl", "help", "start", cwd=tmp_path)
+    for line in ("serve", "work --metrics-port 9108"):
+        refused = subprocess.run(
+            [venv / "bin/imgctl", *line.split()], cwd=tmp_path, env=bare(), capture_output=True, text=True, check=False
+        )
+        assert (refused.returncode, "pip install 'imgctl[" in refused.stderr) == (2, True)
+
+
+@needs_dist
+def test_steps_of_the_container_build_what_passes_its_own_demo(tmp_path: Path) -> None:
+    source, image = tmp_path / "src", tmp_path / "image"
+    source.mkdir()
+    image.mkdir()
+    left_out = []
+    for instruction, given in steps():
+        words = given.split()
+        if instruction == "RUN" and "apt-get" in given:
+            left_out.append(given)
+        elif instruction == "RUN":
+            here = given.replace("/opt/imgctl", f"{image}/opt/imgctl").replace("/data", f"{image}/data")
+            here = here.replace("/tmp/demo", f"{image}/demo").replace("python3 -m venv", f"{PYTHON} -m venv")
+            run("sh", "-c", here, cwd=source, LOCK="requirements.lock")
+        elif instruction == "COPY" and "--from" not in given:
+            place(words[:-1], source / words[-1])
+
+    assert len(left_out) == 1
+    venv = image / "opt/imgctl"
+    weight = sum(one.lstat().st_size for one in venv.rglob("*"))
+    print(f"the image weighs {(weight + BASE_BYTES) / 1e6:.0f} MB unpacked")
+    assert weight + BASE_BYTES < MOST_BYTES
+    program = [word.replace("/opt/imgctl", str(venv)) for word in json.loads(last("ENTRYPOINT"))]
+    assert "imgctl, version" in run(*program, "--version", cwd=image / "data")
+    run(*program, "init", cwd=image / "data")
+    health = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
+    run(*[word.replace("/opt/imgctl", str(venv)) for word in health], cwd=image / "data")
+    run(*program, *json.loads(last("CMD")), "--drain", cwd=image / "data")
+
+
+def place(names: list[str], target: Path) -> None:
+    """COPY, as the Containerfile means it."""
+    for file in (file for name in names for file in ROOT.glob(name)):
+        if file.is_dir():
+            shutil.copytree(file, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target / file.name)
+
+
+def test_image_is_built_by_the_command_that_its_file_names() -> None:
+    first = CONTAINERFILE.splitlines()[0].removeprefix("# ")
+
+    assert shlex.split(first)[:4] == ["docker", "build", "-f", "deploy/Containerfile"]
