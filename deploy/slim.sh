@@ -18,7 +18,9 @@ for service in botocore/data/*/; do
         *) rm -rf "$service" ;;
     esac
 done
-rm -rf boto3/examples numpy/f2py numpy/distutils
+rm -rf boto3/examples numpy/f2py numpy/distutils sqlalchemy/testing
+# One library under three names, thrice.
+for name in libraw_r.so libraw_r.so.25.0.0; do [ ! -e rawpy/$name ] || ln -sf libraw_r.so.25 rawpy/$name; done
 find . -depth -type d -name tests -not -path './imgctl/*' -exec rm -rf {} +
 find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[cha]' \) -delete
 # Symbols; never of a library that its wheel has patched to find others beside it, which strip breaks.
