@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
     "apply": "Do what a --plan file says, refusing what drifted.",
     "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
+    "completion": "Print the script that completes command lines in bash, zsh or fish.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
     "help": "Show a page of the manual, or a command's help.",
 }
@@ -125,7 +126,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ReaderLeft:
         return _cut_off()
     except SystemExit:
-        # Click exits by itself in one case: EPIPE, where it printed a help text.
+        if "_IMGCTL_COMPLETE" in os.environ:
+            # A shell asked for completions and has them.
+            return ExitCode.DONE
+        # Click exits by itself in one other case: EPIPE, where it printed a help text.
         return _cut_off()
 
 

@@ -1,5 +1,6 @@
 """Options as the fields of a frozen dataclass: what a command is asked, said once; click's parameters are made of it."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ from imgctl.cli.types import AMOUNT, DURATION, FILE, TIME, USER, OneOf
 from imgctl.config.load import setting_field
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from imgctl.ops.rows import Chosen
     from imgctl.store.catalog.lookups import Scope
 
@@ -174,6 +177,7 @@ def parameters(options: type[Options]) -> Iterator[click.Parameter]:
                 [one.name],
                 type=rules["kind"],
                 metavar=rules["argument"],
+                shell_complete=_suggest if re.search(r"\b(ID|SOURCE)\b", rules["argument"]) else None,
                 nargs=-1 if several else 1,
                 required=not optional,
             )
@@ -205,7 +209,14 @@ def _option(one: Field[object]) -> click.Option:
         metavar=rules["metavar"] or ("N" if isinstance(kind, click.IntRange) else "FILE" if kind is FILE else None),
         show_default=shown,
         help=rules["doc"],
+        shell_complete=_suggest if kind is USER else None,
     )
+
+
+def _suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from imgctl.cli.completion import suggest
+
+    return suggest(ctx, param, incomplete)
 
 
 def _kind(annotation: object) -> click.ParamType[object] | None:

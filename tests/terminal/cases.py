@@ -55,6 +55,7 @@ CASES = (
     Case(line=("cost", "cards")),
     Case(line=("apply", "plan.jsonl", "--yes"), stage="planned", unit="action"),
     Case(line=("serve", "--make-token", "phone")),
+    Case(line=("completion", "bash")),
     Case(line=("help", "exit-codes")),
 )
 # What follows from them: whoever adds a command adds how it is typed.

@@ -17,7 +17,7 @@ from tests.whole.test_cost import price_list, served
 from tools.docs import SCHEMA, commands
 
 # It serves until it is stopped; it shows pages.
-PRINTS_NO_RECORDS = {"serve", "help"}
+PRINTS_NO_RECORDS = {"completion", "serve", "help"}
 # Endless: test_listen.py and test_watch.py look at them.
 ENDLESS = {"listen", "watch"}
 # What a directory never has, and what only AWS has.

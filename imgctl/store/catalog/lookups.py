@@ -1,7 +1,7 @@
 """Reading rows: by id, or page by page within a scope, so that no cursor stays open and only one page is held."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -197,6 +197,25 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
     query = select(near).where(near.c.id != image.id, safe, or_(named, together))
     nearest = near.c.uploaded_at if later else near.c.uploaded_at.desc()
     return query.order_by(case((named, 0), else_=1), nearest).limit(_MOST_ALIKE)
+
+
+def some_ids(connection: Connection, first: UUID, last: UUID, *, limit: int) -> Iterator[UUID]:
+    """The newest ids between two."""
+    query = select(images.c.id).where(images.c.id.between(first, last)).order_by(images.c.id.desc()).limit(limit)
+    yield from connection.execute(query).scalars()
+
+
+def some_users(connection: Connection, first: UUID, last: UUID, *, limit: int) -> Iterator[UUID]:
+    """Users between two, by their ids; each by one look into the index, however many images they have."""
+    for _ in range(limit):
+        query = (
+            select(images.c.user_id).where(images.c.user_id.between(first, last)).order_by(images.c.user_id).limit(1)
+        )
+        user = connection.execute(query).scalar()
+        if user is None or user == last:
+            return
+        yield user
+        first = UUID(int=user.int + 1)
 
 
 def _first_id(at: datetime) -> UUID:
