@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from imgctl.errors import StoreError, UsageError
+from imgctl.errors import StoreError, StoreUnsupported, UsageError
 from imgctl.keys import new_id
 from imgctl.ops.erase.late import stems_of
 from imgctl.ops.operations import who
@@ -18,6 +18,7 @@ from imgctl.store.blobs.base import Remnant
 from imgctl.store.catalog import holds as sql
 from imgctl.store.catalog.holds import LegalHold
 from imgctl.store.catalog.lookups import Scope
+from imgctl.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopS
         found = [one for one in found if one.id == hold_id]
     if len(found) > 1:
         named = ", ".join(f"{one.id} ({one.reason})" for one in found)
-        raise UsageError(f"user {user_id} is held {len(found)} times", hint=f"--hold one of {named}")
+        raise UsageError(f"user {user_id} has {count_of(len(found), 'hold')}", hint=f"--hold one of {named}")
     return found[0] if found else None
 
 
@@ -72,7 +73,9 @@ def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> It
         try:
             parts.store.set_legal_hold(remnant, on=on)
         except StoreError as error:
-            return Locked(remnant=remnant, error=error)
+            # What cannot lock has locked nothing that a release would have to lift.
+            nothing = not on and isinstance(error, StoreUnsupported)
+            return Locked(remnant=remnant, error=None if nothing else error)
         return Locked(remnant=remnant)
 
     def look(image_id: UUID) -> Sequence[Remnant]:

@@ -70,7 +70,9 @@ class Recording:
 
         if self._id is None or not self._url:
             return
-        counts = {name: value for name, value in summary.items() if isinstance(value, int) and value}
+        counts = {
+            name: value for name, value in summary.items() if isinstance(value, int) and value and value is not True
+        }
         told = json.dumps(counts) if counts else None
         ended, one = End(exit_code=code, counts=told, report=receipt or self._report, error=error or None), self._id
 

@@ -117,3 +117,4 @@ def test_a_directory_says_that_it_locks_nothing(held: Deployment) -> None:
 
     assert (result.code, result.summary["failed"]) == (3, 2)
     assert "no legal hold" in result.err
+    assert held.run("release", "--user", str(USER), "--json").summary["released"] == 1
