@@ -19,6 +19,7 @@ from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import Card
 from imgctl.store.blobs.base import BlobStore, Tier
 from imgctl.store.blobs.traits import Kept
+from imgctl.units import count_of
 
 BELOW = f"{PROBES}conformance/"
 _BODY, _TYPE = b"123456789", "text/plain"
@@ -124,7 +125,7 @@ class _Suite:
     def _ranges(self) -> tuple[str, str]:
         key = self._put("range")
         got = self._store.read(key, start=2, length=3, etag=self._etag(key))
-        return _said(got == _BODY[2:5], f"{len(got)} bytes of 3")
+        return _said(got == _BODY[2:5], f"{count_of(len(got), 'byte')} of 3")
 
     def _replaced(self) -> tuple[str, str]:
         key = self._put("replaced")

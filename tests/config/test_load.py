@@ -25,6 +25,7 @@ OTHER_TEXTS: dict[str, Plain] = {
     "notify.webhook_url": "https://app.example.org/hook",
     "notify.ping_url": "https://hc-ping.com/some-uuid",
     "otel.sample": 0.5,
+    "users.namespace": "0190b2b4-0000-7000-8000-00000000000a",
     "serve.tokens": (f"phone:read+write:*:{'0' * 64}",),
     "listen.inbox": "inbox/",
     "listen.user": "0190b2b4-0000-7000-8000-000000000001",

@@ -24,7 +24,7 @@ def test_a_screen_shows_what_fits_and_q_ends_it(stage: Stages, window: Window) -
     assert len(lines) <= window.rows
     assert all(len(line) <= window.columns for line in lines)
     assert lines[0].startswith("sqlite:///")
-    assert lines[2].startswith(f"BACKLOG  {PHOTOS} waiting, 0 leased")
+    assert lines[2].startswith(f"BACKLOG  {PHOTOS} waiting")
     assert [line.split()[0] for line in lines[2 : 2 + len(LABELS)]] == LABELS[: len(lines) - 2]
     if window.rows > 8:
         assert "RUNNING (0)" in lines

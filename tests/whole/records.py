@@ -75,6 +75,7 @@ def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
     run("apply moves.jsonl --dry-run")
     run("apply moves.jsonl --yes")
     run("transition --to DEEP_ARCHIVE --older-than 0d --min-size 0 --yes")
+    run(f"export {user}", "--out", place / "cold-bag")
     run(f"restore {user} --status")
     run(f"restore {user} --dry-run")
     ids = place / "ids.txt"

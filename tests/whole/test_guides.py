@@ -93,7 +93,7 @@ def test_shell_block_runs_line_by_line(
     text = "\n".join(BLOCKS[name])
     shutil.copytree(ready, place)
     monkeypatch.chdir(place)
-    deployment = at(place)
+    deployment = at(place).with_settings(SERVE_SECRET="what signs receipts")
     images = deployment.images()
     stand_ins = {
         r"0190b2b4-0000-7000-8000-00000000abcd|\b0190b2b4\b(?!-)": str(images[0].id),

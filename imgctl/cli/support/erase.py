@@ -105,7 +105,9 @@ def command(session: Session, asked: Asked) -> ExitCode:
         agree("erasing", found.estimate(who).one_off, who, yes=asked.yes, dry_run=not asked.yes)
         if not asked.yes:
             again = f" --confirm-user {asked.user}" if asked.user else ""
-            session.summary(None, f"nothing was deleted: --yes{again} does it", **_counts(found))
+            does = f"--yes{again} does it"
+            step = f"{does}, after `imgctl release` also what is held" if found.held else does
+            session.summary(None, f"nothing was deleted: {step}", **_counts(found))
             return ExitCode.DONE
         return _erase(run, parts, order, asked.receipt or default_file(datetime.now(UTC)))
 

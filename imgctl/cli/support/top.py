@@ -17,7 +17,7 @@ from imgctl.run.logs import redact
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.claims import HEAD_ROWS
 from imgctl.store.catalog.operations import Operation
-from imgctl.units import format_seconds
+from imgctl.units import count_of, counts_of, format_seconds
 
 PRINTED_ROWS = 40
 
@@ -86,20 +86,23 @@ def shown(seen: Snapshot, place: str, *, rows: int) -> Iterator[str]:
 
 def _numbers(seen: Snapshot) -> Iterator[str]:
     head, last = seen.head, seen.newest
-    many = "+" if head.processing >= HEAD_ROWS else ""
-    waiting = f"{head.processing - head.leased - head.archived:,}{many} waiting, {head.leased:,} leased"
+    queue = {"waiting": head.processing - head.leased - head.archived, "leased": head.leased}
+    least = "at least " if head.processing >= HEAD_ROWS else ""
+    waiting = f"{least}{counts_of(queue, none='nothing waiting')}"
     oldest = f", oldest {format_seconds(head.oldest_seconds)}" if head.oldest_seconds else ""
     free = f", next lease ends in {format_seconds(head.next_free_seconds)}" if head.next_free_seconds else ""
     yield f"BACKLOG  {waiting}{oldest}{free}"
     done = "–" if seen.done_a_second is None else f"{seen.done_a_second:,.1f}"
     yield f"RATE     {last.a_second:,.1f}/s arrive, {done}/s are done"
     workers = sum(one.command in {"work", "backfill"} for one in seen.running)
-    yield f"WORKERS  {workers:,} running"
-    yield f"STUCK    {head.stuck:,} processing and {last.stuck:,} uploading for more than 15 minutes"
-    yield f"LATER    {head.retried:,} to be tried again, {head.archived:,} wait for a restore"
+    yield f"WORKERS  {workers:,}"
+    stuck = counts_of({"processing": head.stuck, "uploading": last.stuck})
+    yield f"STUCK    {stuck} for more than 15 minutes"
+    later = {"to be tried again": head.retried, "waiting for a restore": head.archived}
+    yield f"LATER    {counts_of(later)}"
     yield f"AUDIT    {_audit(seen)}"
     if seen.spend is None:
-        yield f"SPEND    not made for about {seen.images_about:,} images (--spend reads every row)"
+        yield f"SPEND    not made for about {count_of(seen.images_about, 'image')} (--spend reads every row)"
     else:
         yield f"SPEND    ${seen.spend.monthly:,.2f} a month, and ${seen.spend.requests:,.2f} of requests in 30 days"
 
@@ -110,7 +113,7 @@ def _audit(seen: Snapshot) -> str:
         return "none in the last 90 days"
     ago = format_seconds((seen.at - one.ended_at).total_seconds())
     found = counts_in(one).get("findings", 0)
-    return f"{ago} ago, exit code {one.exit_code}, {found:,} findings"
+    return f"{ago} ago, exit code {one.exit_code}, {count_of(found, 'finding')}"
 
 
 def _table(title: str, some: tuple[Operation, ...], seen: Snapshot) -> Iterator[str]:
@@ -120,6 +123,5 @@ def _table(title: str, some: tuple[Operation, ...], seen: Snapshot) -> Iterator[
             told = f"for {format_seconds((seen.at - one.started_at).total_seconds())}"
         else:
             ago = format_seconds((seen.at - one.ended_at).total_seconds())
-            counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts_in(one).items())
-            told = f"{ago} ago, exit code {one.exit_code}  {counts}"
+            told = f"{ago} ago, exit code {one.exit_code}  {counts_of(counts_in(one), none='')}"
         yield f"  {one.command:<12} {one.who:<10} {one.host}:{one.pid}  {told}".rstrip()
