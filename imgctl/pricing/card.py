@@ -15,7 +15,7 @@ from imgctl.pricing.lines import plain
 from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 
 _DEFAULT = "aws-us-east-1"
-# Priced as us-east-1 (AWS Price List of 2026-09-28); other regions by `imgctl cost cards refresh --region`.
+# Taken to cost what us-east-1 costs, which the card's source says; `imgctl cost cards refresh --region` asks AWS.
 _SAME = ("aws-us-east-2", "aws-us-west-2")
 T = TypeVar("T")
 
@@ -31,7 +31,9 @@ def load_card(path: Path | str | None = None) -> Card:
     name = _DEFAULT if path is None else str(path)
     if name in _SAME:
         region = name.removeprefix("aws-")
-        return replace(load_card(), name=f"aws {region}", region=region)
+        same = load_card()
+        source = f"{same.source}; taken to be the same in {region}, not checked"
+        return replace(same, name=f"aws {region}", region=region, source=source)
     packaged = files("imgctl.pricing") / "cards"
     try:
         text = (packaged / f"{name}.toml" if name in card_names() else Path(name)).read_text("utf-8")
