@@ -73,7 +73,7 @@ def _conclude(session: Session, place: Path) -> None:
     program = _program()
     session.text("Go on there:")
     session.text(f"  cd {shlex.quote(str(place))}")
-    session.text(f"  {program} ls --user {USER}")
+    session.text(f"  {program} find --user {USER}")
     session.text(f"  {program} serve    # then open http://127.0.0.1:{PORT}/users/{USER}")
     session.data({"type": "summary", "directory": str(place), "thumbs": len(thumbs)})
 

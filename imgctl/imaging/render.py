@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging.decoders import pillow
@@ -45,7 +45,7 @@ class Rendered:
     width: int
     height: int
     damage: str | None = None
-    decode_seconds: float = 0.0
+    decode_seconds: float = field(default=0.0, compare=False)
 
 
 def configure() -> None:

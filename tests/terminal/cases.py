@@ -56,9 +56,12 @@ CASES = (
     Case(line=("apply", "plan.jsonl", "--yes"), stage="planned", unit="action"),
     Case(line=("serve", "--make-token", "phone")),
     Case(line=("completion", "bash")),
+    Case(line=("erase", "--user", OWNER)),
+    Case(line=("hold", "--user", OWNER, "--reason", "case 4711")),
+    Case(line=("release", "--user", OWNER)),
     Case(line=("help", "exit-codes")),
 )
 # What follows from them: whoever adds a command adds how it is typed.
 TYPED = {case.line[0] for case in CASES} | {" ".join(case.line[:2]) for case in CASES if case.line[0] == "cost"}
-TYPED |= {"demo"}  # test_demo.py
+TYPED |= {"demo", "listen", "watch"}  # test_demo.py; two that do not end: test_listen.py and test_watch.py
 EXISTING = set(COMMANDS) | {f"cost {part}" for part in PARTS}

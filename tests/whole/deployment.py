@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import count
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,9 +86,8 @@ class Deployment:
 
     def start(self, *arguments: str | Path, before: Callable[[], None] | None = None) -> Run:
         """Start `imgctl` with these arguments in a process of its own, where `before` is called first."""
-        number = len(list(self.directory.glob("*.out")))
-        out, err = self.directory / f"{number}.out", self.directory / f"{number}.err"
-        out.touch()
+        out = _next_file(self.directory)
+        err = out.with_suffix(".err")
         command = _Command(
             arguments=tuple(map(str, arguments)),
             environment=self.environment(),
@@ -171,6 +171,15 @@ def variant_keys(images: Iterable[Image]) -> set[str]:
     """The keys of every variant that a row names."""
     keys = (image.key(variant) for image in images for variant in Variant)
     return {key for key in keys if key is not None}
+
+
+def _next_file(directory: Path) -> Path:
+    """A file for the next run's output, of this run alone where several begin at once."""
+    for number in count(len(list(directory.glob("*.out")))):
+        with suppress(FileExistsError):
+            (directory / f"{number}.out").touch(exist_ok=False)
+            break
+    return directory / f"{number}.out"
 
 
 def kill_when(run: Run, finished: Callable[[], bool]) -> None:

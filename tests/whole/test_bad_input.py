@@ -90,7 +90,7 @@ def test_a_schema_of_another_version_ends_with_5(embedded: Deployment) -> None:
     embedded.run("init")
     engine = create_engine(embedded.catalog_url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999', oldest_program = '9999'"))
     engine.dispose()
 
     result = embedded.run("ls", *UPLOAD)

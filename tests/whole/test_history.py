@@ -13,7 +13,7 @@ from tests.whole.deployment import USER, Deployment, kill_when
 from tools.docs import commands
 
 CHANGE_NOTHING = {
-    "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "demo", "doctor", "help", "history",
+    "cost actual", "cost cards", "cost lab", "cost model", "cost what-if", "completion", "demo", "doctor", "help", "history",
     "find", "show", "stats", "top", "url", "verify",
 }  # fmt: skip
 

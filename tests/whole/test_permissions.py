@@ -3,12 +3,9 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
-import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from tests.parts.proxy import fault_proxy
@@ -52,7 +49,7 @@ def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: s
                 for deployment, lines in (
                     (uploads, (f"upload photos --user {USER}", "work --drain", "backfill --stale", "audit")),
                     (repairs, ("repair --apply",)),
-                    (reads, ("ls", "stats", "cost actual", "audit --grace 0s", f"verify photos --user {USER}")),
+                    (reads, ("find", "stats", "cost actual", "audit --grace 0s", f"verify photos --user {USER}")),
                 )
                 for line in lines
             }
@@ -107,32 +104,10 @@ def action(method: str, path: str, bucket: str) -> tuple[str, str]:
     return (names[method] if known else f"{method} {path}"), resource
 
 
-def test_units_are_what_systemd_takes(tmp_path: Path) -> None:
-    if not shutil.which("systemd-analyze"):
-        pytest.skip("there is no systemd-analyze")
-    units = {}
-    for block in blocks("docs/guides/cron.md", "ini"):
-        path = re.match(r"# (\S+)\n", block)
-        assert path
-        units[Path(path[1]).name] = block.replace("/opt/imgctl/bin/imgctl", "/bin/true").replace("User=imgctl", "")
-    for name, unit in units.items():
-        (tmp_path / name).write_text(unit)
-
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(tmp_path / name for name in units)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    ours = [line for line in done.stderr.splitlines() if any(name in line for name in units)]
-    assert not ours
-
-
-def test_commands_of_cron_and_systemd_parse() -> None:
-    lines = [line for block in blocks("docs/guides/cron.md", "(?:cron|ini)") for line in block.splitlines()]
+def test_commands_of_cron_parse() -> None:
+    lines = [line for block in blocks("docs/guides/cron.md", "cron") for line in block.splitlines()]
     commands = [found[1] for line in lines if (found := re.search(r"/bin/imgctl (.*)$", line))]
     times = [line.split()[:5] for line in lines if line[:1].isdigit()]
 
-    assert [parse(shlex.split(command)) for command in commands] == ["upload", "work", "work", "upload"]
+    assert [parse(shlex.split(command)) for command in commands] == ["upload", "work"]
     assert all(re.fullmatch(r"\*|\d+(,\d+)*|\*/\d+", one) for time in times for one in time)

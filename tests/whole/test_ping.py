@@ -94,7 +94,7 @@ def test_a_monitor_that_fails_is_tried_again_and_named_without_its_secret(
 ) -> None:
     with monitoring(lambda _number: status) as monitor:
         deployment = watched_by(embedded, f"{monitor.url.replace('//', '//me:p%40ss@')}/{SECRET}")
-        done = deployment.run("ls", "-v")
+        done = deployment.run("find", "-v")
 
     assert done.code == 0
     assert monitor.paths == [f"/{SECRET}/start"] * tries + [f"/{SECRET}"] * tries

@@ -20,7 +20,7 @@ IDLE = ("work", "--max-duration", "2s")
 # What a session would keep when its transaction has ended.
 KEPT = re.compile(
     r"execute (?!<unnamed>)\S+:|\bLISTEN\b|pg_(?:try_)?advisory_lock|\bPREPARE\b"
-    r"|\bSET (?:SESSION|(?!LOCAL\b|TRANSACTION\b)\w+ (?:=|TO)) |\bTEMP(?:ORARY)?\b|WITH HOLD",
+    r"|(?<!alembic_version )\bSET (?:SESSION|(?!LOCAL\b|TRANSACTION\b)\w+ (?:=|TO)) |\bTEMP(?:ORARY)?\b|WITH HOLD",
     re.IGNORECASE,
 )
 LOGGED = re.compile(r"LOG:  (?:statement|execute [^:]+): (?P<text>.*)")

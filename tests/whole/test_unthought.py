@@ -24,7 +24,7 @@ UPLOAD = (
     "imgctl.run.progress.say",
     "tqdm.std.tqdm.update",
     "tqdm.std.tqdm.refresh",
-    "imgctl.cli.ingest.upload._show",
+    "imgctl.cli.ingest.upload.show",
     "imgctl.cli.ingest.upload.FileTally.add",
     "imgctl.cli.ingest.upload._conclude",
     "imgctl.cli.base.Session.data",

@@ -5,7 +5,6 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
 from typing import BinaryIO
 
 from imgctl.errors import UsageError
@@ -39,14 +38,18 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
     bags = [bag for path in selection.paths if (bag := open_bag(path, sources)) is not None]
     in_bags = {bag.path for bag in bags}
     opened_sources = sources.open(path for path in selection.paths if path not in in_bags)
-    found = chain(
-        chain.from_iterable(_from_bag(bag, selection, sources) for bag in bags), _from_sources(opened_sources, rules)
-    )
+    found = (*(_from_bag(bag, selection, sources) for bag in bags), _from_sources(opened_sources, rules))
     if selection.files_from is None:
-        return found
+        return _each_of(found)
     if _is_regular(selection.files_from, "--files-from"):
         opened(selection.files_from, "--files-from").__exit__(None, None, None)
-    return chain(found, _from_list(selection.files_from, rules, sources))
+    return _each_of((*found, _from_list(selection.files_from, rules, sources)))
+
+
+def _each_of(several: Iterable[Chosen]) -> Chosen:
+    """One after another; who gives it up closes the one that is open."""
+    for one in several:
+        yield from one
 
 
 def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry | BadLine]]:
