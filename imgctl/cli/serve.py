@@ -9,7 +9,7 @@ from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, option
 from imgctl.errors import ConfigError, ExitCode
 
-SCOPES = {"read": ("read",), "write": ("write",), "read+write": ("read", "write")}
+SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         session.data({"type": "listening", "url": url})
         service.ready()
         if not settings.serve.tokens:
-            session.note("no tokens are set: only this machine is served, and may do everything")
+            session.note("no tokens are set: only this machine is served, and may do everything but erase")
         if warning := link_warning(settings, settings.serve.links):
             session.note(f"warning: links live for {settings.serve.links:.0f} s: {warning}")
 

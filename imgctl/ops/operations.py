@@ -28,13 +28,16 @@ current: "ContextVar[Recording | None]" = ContextVar("operation", default=None)
 
 
 class Recording:
-    """A run to be written down: what was typed, and whose images alone it is about.
+    """A run to be written down: what was typed, whose images alone it is about, and `who` asked (else this process's user).
 
     That it cannot be written is a warning and no more: the work counts.
     """
 
-    def __init__(self, command: str, scope: Mapping[str, object], *, user_id: UUID | None, report: str | None) -> None:
+    def __init__(
+        self, command: str, scope: Mapping[str, object], *, user_id: UUID | None, report: str | None, who: str = ""
+    ) -> None:
         self._command, self._scope, self._user_id, self._report = command, scope, user_id, report
+        self._who = who
         self._id: UUID | None = None
         self._url = ""
 
@@ -49,7 +52,7 @@ class Recording:
         about = Beginning(
             id=self._id,
             command=self._command,
-            who=who(),
+            who=self._who or who(),
             host=os.uname().nodename,
             pid=os.getpid(),
             scope=json.dumps(self._scope, ensure_ascii=False, default=str),

@@ -144,6 +144,7 @@ _MEANINGS = {
     415: "This is not a picture imgctl keeps.",
     422: "A parameter or the picture itself is beyond what is allowed.",
     429: "Too many requests.",
+    501: "This server is not set up for it.",
     503: "The catalog or the store is down; the same request later finishes the work.",
 }
 

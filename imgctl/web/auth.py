@@ -35,6 +35,7 @@ class Scope(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    ERASE = "erase"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,8 @@ class Caller:
         return self.user_id is None or self.user_id == user_id
 
 
-# Without tokens everybody on the loopback interface may do everything.
-ANYBODY = Caller(name="-", scopes=frozenset(Scope))
+# Without tokens everybody on the loopback interface may do everything but erase.
+ANYBODY = Caller(name="-", scopes=frozenset((Scope.READ, Scope.WRITE)))
 
 
 class Tokens:
@@ -100,7 +101,8 @@ class Auth:
 
     def admit(self, request: Request, token: str | None, scope: Scope) -> Caller:
         """Who sends a request; Refusal for too many, for an unknown token, and for one without this scope."""
-        caller = ANYBODY if not self.tokens else self.tokens.caller(token) if token is not None else None
+        anybody = not self.tokens and scope in ANYBODY.scopes
+        caller = ANYBODY if anybody else self.tokens.caller(token) if token is not None else None
         # Without a token a caller is known by the address alone, so that guessing is slow as well.
         address = request.client.host if request.client else ""
         name = f"@{address}" if caller in (None, ANYBODY) else caller.name
@@ -139,6 +141,7 @@ class _Admission(SecurityBase):
 
 Reader = Annotated[Caller, Depends(_Admission(Scope.READ))]
 Writer = Annotated[Caller, Depends(_Admission(Scope.WRITE))]
+Eraser = Annotated[Caller, Depends(_Admission(Scope.ERASE))]
 
 
 def check_user(caller: Caller, user_id: UUID) -> None:

@@ -1,0 +1,103 @@
+"""Erasing one image for good, by a token that may: what `imgctl erase ID --yes` does."""
+
+from threading import Event
+from typing import Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from imgctl.errors import ExitCode, ImgctlError
+from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
+from imgctl.ops.erase.start import erase
+from imgctl.ops.operations import Recording
+from imgctl.ops.receive import missing
+from imgctl.store.catalog.erased import erasures
+from imgctl.store.catalog.lookups import by_ids
+from imgctl.web.answers import refusals
+from imgctl.web.auth import Caller, Eraser
+from imgctl.web.images import ImageId
+from imgctl.web.problem import Refusal
+from imgctl.web.state import AppState, state_of
+
+router = APIRouter(tags=["images"])
+
+
+class ErasureAnswer(BaseModel):
+    """How far the erasure of an image is: nothing is left of it, or somebody may still put to it."""
+
+    id: UUID
+    state: Literal["erased", "erasing"]
+    blobs: int
+    bytes: int
+    detail: str
+
+
+@router.delete(
+    "/images/{image_id}",
+    response_model=ErasureAnswer,
+    responses={
+        200: {"description": "Nothing of it is left, by this request or before."},
+        202: {"model": ErasureAnswer, "description": "It is gone for everybody; the same request again finishes it."},
+        **refusals(404, 409, 501),
+    },
+)
+async def erase_image(image_id: ImageId, request: Request, caller: Eraser) -> Response:
+    """Erase an image for good: its row, and every blob and version of it. The same request again is harmless.
+
+    A receipt is `imgctl erase ID --receipt FILE`, also afterwards.
+    """
+    state = state_of(request)
+    return await state.write(lambda: _erased(state, caller, image_id))
+
+
+def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
+    order = EraseOrder(ids=(image_id,), secret=state.settings.secret, wait_seconds=0.0)
+    if not order.secret:
+        raise Refusal(501, "this server has no secret to sign receipts with", hint="set [serve] secret, and keep it")
+    owner = _owner(state, caller, order, image_id)
+    asked = {"ids": [str(image_id)], "by": "HTTP"}
+    recording = Recording("erase", asked, user_id=owner, report=None, who=f"token {caller.name}")
+    recording.begin(state.parts.catalog)
+    try:
+        outcomes = {one.fate: one for one in erase(state.parts, order, stop=Event())}
+    except ImgctlError as error:
+        recording.end(error.exit_code, {}, error.line)
+        raise
+    counts = {fate.value: 1 for fate in outcomes}
+    refused = next((one for fate, one in outcomes.items() if fate in (Fate.HELD, Fate.LOCKED, Fate.FOREIGN)), None)
+    recording.end(ExitCode.DONE if refused is None else ExitCode.PARTLY, counts)
+    if refused is not None:
+        raise Refusal(
+            409, f"image {image_id} is not erased: {refused.detail}", hint="an operator looks: imgctl erase ID"
+        )
+    if (waiting := outcomes.get(Fate.WAITING)) is not None:
+        return _answer(waiting, "erasing", 202)
+    return _answer(outcomes.get(Fate.ERASED) or outcomes[Fate.ALREADY], "erased", 200)
+
+
+def _owner(state: AppState, caller: Caller, order: EraseOrder, image_id: UUID) -> UUID | None:
+    """Whose it is, as far as a row still says; ImageMissing where there is none that the caller may erase."""
+    with state.parts.catalog.read() as connection:
+        user_id, hashed = _found(connection, image_id)
+    if user_id is not None:
+        allowed = caller.owns(user_id)
+    else:
+        allowed = hashed is not None and (caller.user_id is None or hashed == order.owner(caller.user_id))
+    if not allowed:
+        raise missing(image_id)
+    return user_id
+
+
+def _found(connection: Connection, image_id: UUID) -> tuple[UUID | None, bytes | None]:
+    """Whose its row says it is, and what stands for its owner where it was erased."""
+    row = by_ids(connection, [image_id]).get(image_id)
+    before = erasures(connection, [image_id]).get(image_id)
+    return (row.user_id if row else None), (before.owner if before else None)
+
+
+def _answer(one: Outcome, state: str, status: int) -> JSONResponse:
+    body = {"id": one.subject, "state": state, "blobs": one.blobs, "bytes": one.bytes, "detail": one.detail}
+    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,107 @@
+"""DELETE /images/ID: who may, what is left, and what is written down of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from imgctl.config.settings import Settings
+from imgctl.keys import new_id
+from imgctl.ops.support.history import Wanted, counts_in, history
+from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.holds import hold, release
+from imgctl.web.auth import Scope
+from tests.web.server import OTHER, USER, Served, served, token
+from tests.whole.conftest import photo
+
+ERASE, ERASE_LINE = token(Scope.READ, Scope.WRITE, Scope.ERASE, name="eraser")
+WRITE, WRITE_LINE = token(Scope.READ, Scope.WRITE, name="writer")
+MINE, MINE_LINE = token(Scope.ERASE, user=USER, name="mine")
+SECRET = "what signs receipts"
+
+
+@pytest.fixture(params=["remote", "local"])
+def guarded(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A server with tokens and a secret, over Postgres and a bucket or SQLite and a directory."""
+    settings: Settings = request.getfixturevalue(request.param)
+    serve = replace(settings.serve, tokens=(ERASE_LINE, WRITE_LINE, MINE_LINE), secret=SECRET)
+    with served(replace(settings, serve=serve)) as found:
+        found.client.headers.update(ERASE)
+        yield found
+
+
+def blobs(server: Served) -> set[str]:
+    return {blob.key for blob in server.parts.store.scan()}
+
+
+def test_nothing_of_an_image_is_left_and_everything_of_another_is(guarded: Served) -> None:
+    kept, gone = guarded.send(photo(1), user=OTHER), guarded.send(photo(2))
+    guarded.work()
+    others = {key for key in blobs(guarded) if str(kept) in key}
+
+    first, again = (guarded.client.delete(f"/images/{gone}") for _ in range(2))
+
+    assert (first.status_code, first.json()["state"], first.json()["blobs"]) == (200, "erased", 4)
+    assert (again.status_code, again.json()["state"]) == (200, "erased")
+    assert len(others) == 4
+    assert {key for key in blobs(guarded) if str(kept) in key or str(gone) in key} == others
+    assert guarded.client.get(f"/images/{gone}").status_code == 404
+    told = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
+    assert {one.who for one in told} == {"token eraser"}
+    assert [counts_in(one) for one in told] == [{"already": 1}, {"erased": 1}]
+
+
+def test_who_may_not_erase_erases_nothing(guarded: Served) -> None:
+    image, others = guarded.send(photo(1)), guarded.send(photo(1), user=OTHER)
+    before = blobs(guarded)
+
+    answers = [
+        guarded.client.delete(f"/images/{one}", headers=headers)
+        for one, headers in ((image, WRITE), (others, MINE), (UUID(int=1), ERASE), (image, {"Authorization": ""}))
+    ]
+
+    assert [one.status_code for one in answers] == [403, 404, 404, 401]
+    assert blobs(guarded) == before
+    assert guarded.row(image).user_id == USER
+    assert guarded.client.delete(f"/images/{image}", headers=MINE).status_code == 200
+    # Erased, it is still nobody else's.
+    assert guarded.client.delete(f"/images/{image}", headers=MINE).status_code == 200
+
+
+def test_what_is_held_stays_and_says_why(guarded: Served) -> None:
+    image, held = guarded.send(photo(1)), new_id(datetime.now(UTC))
+    with guarded.parts.catalog.write() as connection:
+        hold(connection, held, USER, reason="case 4711", by="court")
+
+    refused = guarded.client.delete(f"/images/{image}")
+
+    assert refused.status_code == 409
+    assert "case 4711" in refused.json()["detail"]
+    assert guarded.row(image).original_key in blobs(guarded)
+    with guarded.parts.catalog.write() as connection:
+        release(connection, held, by="court")
+    assert guarded.client.delete(f"/images/{image}").json()["state"] == "erased"
+
+
+def test_while_a_worker_may_put_to_it_it_is_gone_and_not_said_erased(guarded: Served) -> None:
+    image = guarded.send(photo(1))
+    with guarded.parts.catalog.write() as connection:
+        assert [one.id for one in claim(connection, limit=1, lease_seconds=60, max_attempts=5)] == [image]
+
+    answer = guarded.client.delete(f"/images/{image}")
+
+    assert (answer.status_code, answer.json()["state"]) == (202, "erasing")
+    assert guarded.client.get(f"/images/{image}").status_code == 404
+    assert not [key for key in blobs(guarded) if str(image) in key]
+
+
+def test_without_a_secret_or_a_token_nothing_is_erased(local: Settings) -> None:
+    with served(local) as open_to_all:
+        image = open_to_all.send(photo(1))
+        assert open_to_all.client.delete(f"/images/{image}").status_code == 401
+    with served(replace(local, serve=replace(local.serve, tokens=(ERASE_LINE,)))) as unsigned:
+        refused = unsigned.client.delete(f"/images/{image}", headers=ERASE)
+        assert (refused.status_code, "secret" in refused.json()["hint"]) == (501, True)
+        assert unsigned.row(image).id == image
