@@ -216,3 +216,25 @@ def test_a_key_of_another_image_stays_and_is_named(archive: Deployment) -> None:
     assert str(other.thumb_key) in done.err
     assert str(other.thumb_key) in contents(archive)
     assert key_of(mine.id, "thumb", "jpg") not in contents(archive)
+
+
+def test_what_comes_back_of_an_erased_image_is_found_and_deleted_when_asked(archive: Deployment) -> None:
+    theirs = of_user(archive, OTHER)
+    key, data = next(iter(of_user(archive, USER).items()))
+    assert erase(archive).code == 0
+    archive.open_store().create(key, data, content_type="image/jpeg")
+
+    audit = archive.run("audit", "--grace", "0s", "--json")
+    kept = archive.run("repair", "--grace", "0s", "--apply", "--json")
+    left = key in contents(archive)
+    mended = archive.run("repair", "--grace", "0s", "--erased", "--apply", "--json")
+    again = archive.run("audit", "--grace", "0s", "--json")
+
+    assert (audit.code, [(one["code"], one["key"]) for one in audit.of("finding")]) == (
+        4,
+        [("erased_but_present", key)],
+    )
+    assert left, kept.out
+    assert mended.code == 0, mended.err
+    assert contents(archive) == theirs
+    assert (again.code, again.of("finding")) == (0, [])
