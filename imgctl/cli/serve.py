@@ -9,7 +9,7 @@ from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, option
 from imgctl.errors import ConfigError, ExitCode
 
-SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase")}
+SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", "erase", "read+write+erase", "events")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ _DAY = 86400.0
 
 # A token is stored as its SHA-256: who reads the configuration cannot use it.
 UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-BEARER = rf"[^:,\s]+:(?:read|write|erase)(?:\+(?:read|write|erase))*:(?:\*|{UUID}):[0-9a-f]{{64}}"
+BEARER = rf"[^:,\s]+:(?:read|write|erase|events)(?:\+(?:read|write|erase|events))*:(?:\*|{UUID}):[0-9a-f]{{64}}"
 
 
 def setting(

@@ -36,6 +36,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     ERASE = "erase"
+    EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Caller:
 
 
 # Without tokens everybody on the loopback interface may do everything but erase.
-ANYBODY = Caller(name="-", scopes=frozenset((Scope.READ, Scope.WRITE)))
+ANYBODY = Caller(name="-", scopes=frozenset(Scope) - {Scope.ERASE})
 
 
 class Tokens:
@@ -142,6 +143,7 @@ class _Admission(SecurityBase):
 Reader = Annotated[Caller, Depends(_Admission(Scope.READ))]
 Writer = Annotated[Caller, Depends(_Admission(Scope.WRITE))]
 Eraser = Annotated[Caller, Depends(_Admission(Scope.ERASE))]
+Teller = Annotated[Caller, Depends(_Admission(Scope.EVENTS))]
 
 
 def check_user(caller: Caller, user_id: UUID) -> None:

@@ -31,6 +31,8 @@ WRITERS = 32
 SPOOLERS = 8
 LEAST_RECEIVING = 16
 MOST_STREAMS = 512
+# Requests with events of a bucket: each holds what it reads of one object at a time.
+MOST_TELLING = 8
 # A key that no image has; a HEAD is the cheapest request there is.
 _PROBE_KEY = f"{PROBES}ready"
 READY_SECONDS = 3.0
@@ -58,6 +60,7 @@ class AppState:
         self.budget = ByteBudget(serve.memory * 3 // 4)
         self.stopping = asyncio.Event()
         self.streams = Slots(MOST_STREAMS)
+        self.telling = Slots(MOST_TELLING)
         self._origin: str | None = None
         self._writers = anyio.CapacityLimiter(WRITERS)
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)

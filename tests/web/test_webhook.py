@@ -1,0 +1,96 @@
+"""POST /events: what a bucket's server reports is taken in once, before it is answered."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from imgctl.config.settings import ListenSettings, Settings
+from imgctl.model import Status
+from imgctl.web.auth import Scope
+from tests.parts.seaweed import S3Server
+from tests.web.server import USER, Served, served, token
+from tests.whole.conftest import photo
+
+TELLS, TELLS_LINE = token(Scope.EVENTS, name="bucket")
+READS, READS_LINE = token(Scope.READ, Scope.WRITE, name="reader")
+INBOX = "inbox/"
+
+
+@pytest.fixture
+def hearing(remote: Settings) -> Iterator[Served]:
+    """A server over Postgres and a bucket with an inbox, and a client that may post events."""
+    listen = ListenSettings(inbox=INBOX, user_from=("{user}/**",))
+    serve = replace(remote.serve, tokens=(TELLS_LINE, READS_LINE))
+    with served(replace(remote, listen=listen, serve=serve)) as found:
+        found.client.headers.update(TELLS)
+        yield found
+
+
+def record(server: Served, key: str, name: str = "s3:ObjectCreated:Put") -> dict[str, object]:
+    bucket = server.parts.settings.store.url.removeprefix("s3://").partition("/")[0]
+    return {"eventName": name, "s3": {"bucket": {"name": bucket}, "object": {"key": key, "sequencer": "00A1"}}}
+
+
+def tell(server: Served, *records: dict[str, object]) -> httpx.Response:
+    return server.client.post("/events", json={"Records": records})
+
+
+def put(seaweed: S3Server, server: Served, key: str, data: bytes) -> None:
+    bucket = server.parts.settings.store.url.removeprefix("s3://").partition("/")[0]
+    seaweed.client().put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def test_what_is_reported_is_safe_once_it_is_answered(hearing: Served, seaweed: S3Server) -> None:
+    keys = [f"{INBOX}{USER}/{number}.jpg" for number in range(2)]
+    for number, key in enumerate(keys):
+        put(seaweed, hearing, key, photo(number))
+
+    first = tell(hearing, *(record(hearing, key) for key in keys), record(hearing, "elsewhere/1.jpg"))
+    again = tell(hearing, record(hearing, keys[0]))
+
+    assert first.status_code == again.status_code == 200, first.text
+    assert first.json() == {"uploaded": 2, "present": 0, "skipped": 0, "failed": 0, "foreign": 1}
+    assert again.json() == {"uploaded": 0, "present": 1, "skipped": 0, "failed": 0, "foreign": 0}
+    images = hearing.client.get(f"/users/{USER}/images", headers=READS).json()["images"]
+    assert {(one["status"], one["name"]) for one in images} == {
+        (Status.PROCESSING, "0.jpg"),
+        (Status.PROCESSING, "1.jpg"),
+    }
+    stored = sorted(hearing.parts.store.get(one["original_key"]) for one in images)
+    assert stored == sorted(photo(number) for number in range(2))
+    # The inbox is the application's.
+    assert hearing.parts.store.get(keys[0]) == photo(0)
+
+
+def test_what_never_succeeds_is_not_asked_for_again(hearing: Served, seaweed: S3Server) -> None:
+    put(seaweed, hearing, f"{INBOX}nobody/1.jpg", photo(1))
+    put(seaweed, hearing, f"{INBOX}{USER}/notes.txt", b"no picture")
+
+    ownerless = tell(hearing, record(hearing, f"{INBOX}nobody/1.jpg"))
+    gone = tell(hearing, record(hearing, f"{INBOX}{USER}/gone.jpg"))
+    stray = tell(hearing, record(hearing, f"{INBOX}{USER}/notes.txt"))
+    removed = tell(hearing, record(hearing, f"{INBOX}{USER}/1.jpg", name="s3:ObjectRemoved:Delete"))
+
+    assert [one.status_code for one in (ownerless, gone, stray, removed)] == [200] * 4
+    assert [one.json()["failed"] for one in (ownerless, gone)] == [1, 1]
+    assert stray.json()["skipped"] == 1
+    assert removed.json()["foreign"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b'{"hello": 1}', 400), (b"[]", 400), (b" " * (2**20 + 1), 413), (b'{"Event": "s3:TestEvent"}', 200)],
+    ids=["cut", "other", "list", "large", "test"],
+)
+def test_what_is_no_event_is_refused(hearing: Served, body: bytes, status: int) -> None:
+    assert hearing.client.post("/events", content=body).status_code == status
+
+
+def test_another_scope_may_not_tell(hearing: Served) -> None:
+    assert hearing.client.post("/events", json={"Records": []}, headers=READS).status_code == 403
+
+
+def test_a_directory_has_no_events(local_server: Served) -> None:
+    assert tell(local_server, record(local_server, "inbox/1.jpg")).status_code == 501
