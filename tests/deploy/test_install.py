@@ -85,8 +85,8 @@ def test_lock_of_the_image_pins_what_the_whole_lock_pins() -> None:
 def test_wheel_in_an_empty_venv_passes_the_demo_and_brings_its_pages(tmp_path: Path) -> None:
     [wheel] = (ROOT / DIST).glob("*.whl")
     venv = tmp_path / "venv"
-    run(BIN / "uv", "venv", "--python", PYTHON, venv, cwd=tmp_path)
-    run(BIN / "uv", "pip", "install", "--python", venv / "bin/python", wheel, cwd=tmp_path)
+    run(PYTHON, "-m", "venv", venv, cwd=tmp_path)
+    run(venv / "bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
 
     told = run(venv / "bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
 
