@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from select import select
 from typing import Any
@@ -138,11 +139,10 @@ def open_tab(binary: str) -> Iterator[Tab]:
     from_read, from_write = os.pipe()
 
     def wire() -> None:
-        # It listens on descriptor 3 and speaks on 4; what lies there already is moved out of the way first.
-        os.dup2(os.dup(to_read), 103)
-        os.dup2(os.dup(from_write), 104)
-        os.dup2(103, 3)
-        os.dup2(104, 4)
+        # It listens on descriptor 3 and speaks on 4: both are copied to numbers above those before either is overwritten.
+        heard, said = (fcntl(end, F_DUPFD_CLOEXEC, 5) for end in (to_read, from_write))
+        os.dup2(heard, 3)
+        os.dup2(said, 4)
 
     with tempfile.TemporaryDirectory(prefix="imgctl-chromium-", ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
