@@ -16,7 +16,7 @@ from imgctl.errors import ImgctlError
 from imgctl.run.prometheus import CONTENT_TYPE
 from imgctl.web import erasing, events, images, uploads, webhook
 from imgctl.web.answers import HealthAnswer, Problem, refusals
-from imgctl.web.auth import Reader
+from imgctl.web.auth import Reader, Scope, check_everybody
 from imgctl.web.gallery import routes as gallery
 from imgctl.web.middleware import Middleware
 from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
@@ -88,8 +88,7 @@ def ready(state: State) -> Response:
 @router.get("/metrics", operation_id="operations_metrics", response_class=Response, responses={**_PLAIN, **refusals()})
 def metrics(state: State, caller: Reader) -> Response:
     """Numbers for Prometheus: requests, uploads, the backlog. A token of one user may not ask."""
-    if caller.user_id is not None:
-        raise Refusal(403, "this token is about one user only", hint="use one for all users: NAME:read:*:HASH")
+    check_everybody(caller, Scope.READ)
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)
 
 

@@ -152,6 +152,12 @@ def check_user(caller: Caller, user_id: UUID) -> None:
         raise Refusal(403, f"this token is about the images of {caller.user_id} only", hint="use a token of that user")
 
 
+def check_everybody(caller: Caller, scope: Scope) -> None:
+    """Refusal for a token of one user where what is asked is about all."""
+    if caller.user_id is not None:
+        raise Refusal(403, "this token is about one user only", hint=f"use one for all users: NAME:{scope}:*:HASH")
+
+
 def from_elsewhere(request: Request) -> bool:
     """Whether a page of another site made a browser send this."""
     site = request.headers.get("sec-fetch-site")

@@ -11,7 +11,7 @@ from imgctl.errors import ConfigError
 from imgctl.ops.events.shapes import BadEvent, events_in
 from imgctl.ops.events.webhook import Told, take_in
 from imgctl.web.answers import refusals
-from imgctl.web.auth import Teller
+from imgctl.web.auth import Scope, Teller, check_everybody
 from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, state_of
 
@@ -41,6 +41,8 @@ async def tell(request: Request, caller: Teller) -> Response:
 
     Answers once their rows are confirmed. 503 asks for the same again; what can never succeed is logged and answered with 200.
     """
+    # An event names its owner by its key, or by nothing.
+    check_everybody(caller, Scope.EVENTS)
     state = state_of(request)
     body = await _body(request)
     if not state.telling.take():

@@ -14,6 +14,7 @@ from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
 
 TELLS, TELLS_LINE = token(Scope.EVENTS, name="bucket")
+MINE, MINE_LINE = token(Scope.EVENTS, user=USER, name="mine")
 READS, READS_LINE = token(Scope.READ, Scope.WRITE, name="reader")
 INBOX = "inbox/"
 
@@ -22,7 +23,7 @@ INBOX = "inbox/"
 def hearing(remote: Settings) -> Iterator[Served]:
     """A server over Postgres and a bucket with an inbox, and a client that may post events."""
     listen = ListenSettings(inbox=INBOX, user_from=("{user}/**",))
-    serve = replace(remote.serve, tokens=(TELLS_LINE, READS_LINE))
+    serve = replace(remote.serve, tokens=(TELLS_LINE, READS_LINE, MINE_LINE))
     with served(replace(remote, listen=listen, serve=serve)) as found:
         found.client.headers.update(TELLS)
         yield found
@@ -88,8 +89,9 @@ def test_what_is_no_event_is_refused(hearing: Served, body: bytes, status: int) 
     assert hearing.client.post("/events", content=body).status_code == status
 
 
-def test_another_scope_may_not_tell(hearing: Served) -> None:
-    assert hearing.client.post("/events", json={"Records": []}, headers=READS).status_code == 403
+@pytest.mark.parametrize("headers", [READS, MINE], ids=["another scope", "one user"])
+def test_who_may_not_tell_is_refused(hearing: Served, headers: dict[str, str]) -> None:
+    assert hearing.client.post("/events", json={"Records": []}, headers=headers).status_code == 403
 
 
 def test_a_directory_has_no_events(local_server: Served) -> None:
