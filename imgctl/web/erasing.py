@@ -58,7 +58,7 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     if not order.secret:
         raise Refusal(501, "this server has no secret to sign receipts with", hint="set [serve] secret, and keep it")
     owner = _owner(state, caller, order, image_id)
-    asked = {"ids": [str(image_id)], "by": "HTTP"}
+    asked = {"images": [str(image_id)], "by": "HTTP"}
     recording = Recording("erase", asked, user_id=owner, report=None, who=f"token {caller.name}")
     recording.begin(state.parts.catalog)
     try:

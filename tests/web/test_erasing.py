@@ -51,6 +51,7 @@ def test_nothing_of_an_image_is_left_and_everything_of_another_is(guarded: Serve
     told = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
     assert {one.who for one in told} == {"token eraser"}
     assert [counts_in(one) for one in told] == [{"already": 1}, {"erased": 1}]
+    assert [*history(guarded.parts.catalog, Wanted(image=str(gone)))] == told
 
 
 def test_who_may_not_erase_erases_nothing(guarded: Served) -> None:
