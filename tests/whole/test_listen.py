@@ -7,7 +7,7 @@ import random
 import signal
 import urllib.request
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 
@@ -273,3 +273,16 @@ def test_the_inbox_is_swept_by_upload_and_let_alone_by_the_audit(
     assert (one.summary["uploaded"], every.summary["uploaded"], every.summary["present"]) == (1, 1, 1)
     assert audit.code == 0, audit.out
     assert len(contents(listening)) == 2
+
+
+def test_owners_in_keys_have_the_names_that_users_have(
+    listening: Deployment, moto_s3: S3Server, queues: Queues
+) -> None:
+    bucket = bucket_of(listening)
+    put(moto_s3, bucket, f"{INBOX}alice/1.jpg", photo(1))
+    queues.send([event(bucket, f"{INBOX}alice/1.jpg")])
+
+    ran = listening.with_settings(USERS_NAMESPACE=str(OTHER)).run("listen", "--drain", "--json")
+
+    assert ran.code == 0, ran.err
+    assert contents(listening) == [(uuid5(OTHER, "alice"), photo(1))]

@@ -8,6 +8,7 @@ from imgctl.config.settings import CatalogSettings, ServeSettings, Settings, Use
 from tests.web.server import served
 from tests.whole.conftest import photo
 from tests.whole.deployment import Deployment
+from tests.whole.test_watch import ends_with
 
 NAMESPACE = UUID("6d1f6b9c-5a3b-4c7e-9a54-0d2f3b7a1c55")
 NAME = "alice@example.org"
@@ -26,7 +27,11 @@ def test_one_name_is_one_user_everywhere(embedded: Deployment, tmp_path: Path) -
     found = named.run("upload", album, "--user-from", "{user}/**", "--include", "1.jpg")
     listed = named.run("upload", "--manifest", album / "list.csv")
 
-    assert [one.code for one in (typed, found, listed)] == [0, 0, 0]
+    (album / NAME / "5.jpg").write_bytes(photo(5))
+    watching = named.start("watch", album, "--user-from", "{user}/**", "--include", "5.jpg", "--settle", "0.1s")
+    ends_with(named, watching, 4)
+
+    assert [one.code for one in (typed, found, listed, watching.wait())] == [0, 0, 0, 0]
     for one in (typed, found, listed):
         assert one.err.count(f"user {NAME} is {ALICE}") == 1
     users = UsersSettings(namespace=str(NAMESPACE))
@@ -41,7 +46,7 @@ def test_one_name_is_one_user_everywhere(embedded: Deployment, tmp_path: Path) -
     assert (sent.json()["user_id"], formed.json()["user_id"]) == (str(ALICE), str(ALICE))
     assert home.headers["location"] == f"/users/{ALICE}"
     assert {UUID(one["user_id"]) for one in page} == {ALICE}
-    assert len(named.run("ls", "--user", NAME, "--json").of("image")) == len(page) == 5
+    assert len(named.run("ls", "--user", NAME, "--json").of("image")) == len(page) == 6
 
 
 def test_a_name_without_a_namespace_is_told_of_the_setting(embedded: Deployment, tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
     from imgctl.store.blobs.open import open_store
 
     settings, tally = session.settings, FileTally()
-    selection, store = order_of(Selection, asked, paths=(asked.directory,), leave_out=()), open_store(settings.store)
+    selection = order_of(Selection, asked, paths=(asked.directory,), leave_out=(), users=session.users)
+    store = open_store(settings.store)
     order, watch = order_of(UploadOrder, asked), order_of(WatchOrder, asked)
     journal = journal_file(settings.upload.journal)
     with (

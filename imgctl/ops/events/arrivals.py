@@ -30,6 +30,7 @@ from imgctl.ops.upload.order import Selection
 from imgctl.ops.upload.rules import SelectionRules
 from imgctl.store.blobs.s3_connect import bucket_and_prefix
 from imgctl.store.catalog.lookups import by_id
+from imgctl.users import Users
 
 
 class Foreign(StrEnum):
@@ -61,7 +62,9 @@ class Arrivals:
         # It chooses no files: the events do.
         self._rules: Rules = SelectionRules(Selection())
         self._sources = sources
-        self._owners: list[Callable[[str], UUID | None]] = [owner_by(one) for one in settings.listen.user_from]
+        self._owners: list[Callable[[str], UUID | None]] = [
+            owner_by(one, Users(settings.users.namespace)) for one in settings.listen.user_from
+        ]
         self._user = UUID(settings.listen.user) if settings.listen.user else None
         self._originals = _Originals(parts, stop=stop)
 
