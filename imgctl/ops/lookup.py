@@ -105,9 +105,7 @@ def _missing(catalog: Catalog, text: str) -> ImageMissing:
         gone = erasures(connection, [image_id]).get(image_id)
     if gone is None:
         return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
-    if gone.erased_at is None:
-        return ImageMissing(f"image {image_id} is being erased", hint="imgctl erase --unfinished")
-    return ImageMissing(f"image {image_id} was erased at {gone.erased_at:%Y-%m-%d %H:%M}", hint="see its receipt")
+    return ImageMissing(gone.line, hint="see its receipt" if gone.erased_at else "imgctl erase --unfinished")
 
 
 def id_in(text: str) -> str:

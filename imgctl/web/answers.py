@@ -12,15 +12,19 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from imgctl.errors import UsageError
-from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant
+from imgctl.errors import ImageMissing, UsageError
+from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant, is_archived
+from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.lookup import record
-from imgctl.ops.receive import missing, owned
+from imgctl.ops.receive import missing
+from imgctl.store.catalog.erased import Erasure, erasures
+from imgctl.store.catalog.holds import LegalHold
+from imgctl.store.catalog.lookups import by_id
 from imgctl.units import parse_seconds
 from imgctl.web.auth import Caller
-from imgctl.web.links import Json, Variants
+from imgctl.web.links import Json
 from imgctl.web.problem import PROBLEM, Refusal
-from imgctl.web.state import AppState
+from imgctl.web.state import AppState, Seen
 
 ENDED = (Status.READY, Status.FAILED)
 _values = attrgetter(*IMAGE_COLUMNS)
@@ -46,8 +50,19 @@ class VariantLink(BaseModel):
     height: int | None
 
 
+class HoldAnswer(BaseModel):
+    """A hold on the image's owner, of whom nobody may delete anything; who and why only for tokens of all users."""
+
+    since: datetime
+    by: str | None
+    reason: str | None
+
+
 class ImageAnswer(BaseModel):
-    """One image: every column of its row, a link for each variant that is there, and where to ask further."""
+    """One image: every column of its row, a link for each variant that is there, and where to ask further.
+
+    `archived` originals are read after a restore; `hold` is null where nobody holds the owner's images.
+    """
 
     id: UUID
     user_id: UUID
@@ -73,6 +88,8 @@ class ImageAnswer(BaseModel):
     leased_until: datetime | None
     error: str | None
     name: str | None
+    archived: bool
+    hold: HoldAnswer | None
     variants: dict[Variant, VariantLink]
     links: dict[str, str]
 
@@ -140,6 +157,7 @@ _MEANINGS = {
     404: "There is no such image, or it is somebody else's.",
     408: "The body came too slowly.",
     409: "Not in this state.",
+    410: "The image is erased, or being erased.",
     413: "The body is too large.",
     415: "This is not a picture imgctl keeps.",
     422: "A parameter or the picture itself is beyond what is allowed.",
@@ -150,27 +168,57 @@ _MEANINGS = {
 
 
 def seen_by(state: AppState, caller: Caller, image_id: UUID) -> Image:
-    """The row of an image; ImageMissing also where it is another user's, who need not know that it exists."""
-    image = owned(state.parts, image_id)
+    """The row of an image; raises `gone` where there is none that the caller may see."""
+    with state.parts.catalog.read() as connection:
+        image = by_id(connection, image_id)
+    if image is None:
+        raise gone(state, caller, image_id)
     if not caller.owns(image.user_id):
         raise missing(image_id)
     return image
 
 
-def shown(image: Image, variants: Variants) -> dict[str, Json]:
+def gone(state: AppState, caller: Caller, image_id: UUID) -> Refusal | ImageMissing:
+    """Why there is no such image: that it is erased, for those who could see it before, and nothing for others."""
+    with state.parts.catalog.read() as connection:
+        erasure = erasures(connection, [image_id]).get(image_id)
+    if erasure is None or not was_owned(state, caller, erasure):
+        return missing(image_id)
+    return Refusal(410, erasure.line, hint="nothing of it can be had back")
+
+
+def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
+    """Whether the caller could see an image before it was erased; of one user's tokens, as far as the secret tells."""
+    if caller.user_id is None:
+        return True
+    secret = state.settings.secret
+    return bool(secret) and erasure.owner == EraseOrder(secret=secret).owner(caller.user_id)
+
+
+def hold_of(hold: LegalHold | None, caller: Caller) -> dict[str, Json] | None:
+    """What a caller is told of a hold: the user whose images are held need not know who wants that and why."""
+    if hold is None:
+        return None
+    by, reason = (hold.held_by, hold.reason) if caller.user_id is None else (None, None)
+    return {"since": hold.held_at.isoformat(), "by": by, "reason": reason}
+
+
+def shown(seen: Seen, caller: Caller) -> dict[str, Json]:
     """What is answered of an image."""
+    image = seen.image
     links: dict[str, Json] = {"self": f"/images/{image.id}", "user": f"/users/{image.user_id}/images"}
     if image.status not in ENDED:
         links["events"] = f"/images/{image.id}/events"
-    return {**record(image), "variants": variants, "links": links}
+    beside = {"archived": is_archived(image.storage_class), "hold": hold_of(seen.hold, caller)}
+    return {**record(image), **beside, "variants": seen.variants, "links": links}
 
 
-def version(state: AppState, image: Image) -> str:
-    """The ETag of what is answered: another one for every change of the row, and before its links die.
+def version(state: AppState, seen: Seen) -> str:
+    """The ETag of what is answered: another one for every change of the row and of holds, and before its links die.
 
     Weak: signed links differ from answer to answer and mean the same.
     """
-    text = repr((_values(image), state.links.window()))
+    text = repr((_values(seen.image), seen.hold and seen.hold.id, state.links.window()))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from imgctl.errors import ExitCode, ImgctlError
 from imgctl.ops.erase.order import EraseOrder, Fate, Outcome
@@ -15,8 +14,8 @@ from imgctl.ops.erase.start import erase
 from imgctl.ops.operations import Recording
 from imgctl.ops.receive import missing
 from imgctl.store.catalog.erased import erasures
-from imgctl.store.catalog.lookups import by_ids
-from imgctl.web.answers import refusals
+from imgctl.store.catalog.lookups import by_id
+from imgctl.web.answers import refusals, was_owned
 from imgctl.web.auth import Caller, Eraser
 from imgctl.web.images import ImageId
 from imgctl.web.problem import Refusal
@@ -57,7 +56,7 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     order = EraseOrder(ids=(image_id,), secret=state.settings.secret, wait_seconds=0.0)
     if not order.secret:
         raise Refusal(501, "this server has no secret to sign receipts with", hint="set [serve] secret, and keep it")
-    owner = _owner(state, caller, order, image_id)
+    owner = _owner(state, caller, image_id)
     asked = {"images": [str(image_id)], "by": "HTTP"}
     recording = Recording("erase", asked, user_id=owner, report=None, who=f"token {caller.name}")
     recording.begin(state.parts.catalog)
@@ -70,32 +69,22 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     refused = next((one for fate, one in outcomes.items() if fate in (Fate.HELD, Fate.LOCKED, Fate.FOREIGN)), None)
     recording.end(ExitCode.DONE if refused is None else ExitCode.PARTLY, counts)
     if refused is not None:
-        raise Refusal(
-            409, f"image {image_id} is not erased: {refused.detail}", hint="an operator looks: imgctl erase ID"
-        )
+        told = refused.fate is not Fate.HELD or caller.user_id is None
+        why = refused.detail if told else "its owner's images are held"
+        raise Refusal(409, f"image {image_id} is not erased: {why}", hint="an operator looks: imgctl erase ID")
     if (waiting := outcomes.get(Fate.WAITING)) is not None:
         return _answer(waiting, "erasing", 202)
     return _answer(outcomes.get(Fate.ERASED) or outcomes[Fate.ALREADY], "erased", 200)
 
 
-def _owner(state: AppState, caller: Caller, order: EraseOrder, image_id: UUID) -> UUID | None:
+def _owner(state: AppState, caller: Caller, image_id: UUID) -> UUID | None:
     """Whose it is, as far as a row still says; ImageMissing where there is none that the caller may erase."""
     with state.parts.catalog.read() as connection:
-        user_id, hashed = _found(connection, image_id)
-    if user_id is not None:
-        allowed = caller.owns(user_id)
-    else:
-        allowed = hashed is not None and (caller.user_id is None or hashed == order.owner(caller.user_id))
+        row, before = by_id(connection, image_id), erasures(connection, [image_id]).get(image_id)
+    allowed = caller.owns(row.user_id) if row else before is not None and was_owned(state, caller, before)
     if not allowed:
         raise missing(image_id)
-    return user_id
-
-
-def _found(connection: Connection, image_id: UUID) -> tuple[UUID | None, bytes | None]:
-    """Whose its row says it is, and what stands for its owner where it was erased."""
-    row = by_ids(connection, [image_id]).get(image_id)
-    before = erasures(connection, [image_id]).get(image_id)
-    return (row.user_id if row else None), (before.owner if before else None)
+    return row.user_id if row else None
 
 
 def _answer(one: Outcome, state: str, status: int) -> JSONResponse:

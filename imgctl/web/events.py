@@ -41,7 +41,7 @@ _STREAM: dict[int | str, dict[str, object]] = {
 States = dict[UUID, Status]
 
 
-@router.get("/images/{image_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals(404)})
+@router.get("/images/{image_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals(404, 410)})
 async def of_image(image_id: ImageId, state: State, caller: Reader) -> Response:
     """Hear of an image's states until it is `ready` or `failed`: events named `image` with its id and status."""
     image = await run_in_threadpool(seen_by, state, caller, image_id)

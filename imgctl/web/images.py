@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from imgctl.errors import ImageMissing, ImgctlError
@@ -26,6 +27,7 @@ from imgctl.web.answers import (
     ImageAnswer,
     Moment,
     PageAnswer,
+    gone,
     moment,
     refusals,
     shown,
@@ -106,7 +108,7 @@ async def send(
         spool = held.enter_context(closing(state.spools.open()))
         form = await receive(request, state, spool, held)
         sent = _sent(state, caller, form, user_id, caption)
-        return await state.write(lambda: _taken(state, spool, sent))
+        return await state.write(lambda: _taken(state, caller, spool, sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,14 @@ def list_all(request: Request, state: State, caller: Reader, asked: Which) -> Re
 
     Everybody's are found by name or capture time where the catalog has an index of it, or within `since` and `until`.
     """
-    return _page(state, request, caller.user_id, asked)
+    return _page(state, request, caller, caller.user_id, asked)
 
 
 @router.get("/users/{user_id}/images", response_model=PageAnswer, responses=refusals())
 def list_user(user_id: UserId, request: Request, state: State, caller: Reader, asked: Which) -> Response:
     """List or find one user's images, newest first."""
     check_user(caller, user_id)
-    return _page(state, request, user_id, asked)
+    return _page(state, request, caller, user_id, asked)
 
 
 @router.get(
@@ -149,7 +151,7 @@ def list_user(user_id: UserId, request: Request, state: State, caller: Reader, a
         200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "The version, for If-None-Match."}}},
         304: {"description": "The client has this version."},
         307: {"description": "With `width`: where the variant is.", **_LOCATION},
-        **refusals(404, 409),
+        **refusals(404, 409, 410),
     },
 )
 async def get(
@@ -161,14 +163,16 @@ async def get(
     """Look at an image: its row and a link for each variant; with `width` go to the smallest variant that serves."""
     state = state_of(request)
     found = await state.lookups.get(image_id)
-    if found is None or not caller.owns(found[0].user_id):
+    if found is None:
+        raise await run_in_threadpool(gone, state, caller, image_id)
+    image = found.image
+    if not caller.owns(image.user_id):
         raise missing(image_id)
-    image, variants = found
     if width is None:
-        headers = {"ETag": version(state, image), "Cache-Control": "private, no-cache"}
-        return unchanged(request, headers) or JSONResponse(shown(image, variants), headers=headers)
+        headers = {"ETag": version(state, found), "Cache-Control": "private, no-cache"}
+        return unchanged(request, headers) or JSONResponse(shown(found, caller), headers=headers)
     try:
-        url = str(variants[serving(image, state.links.recipe, width=width)]["url"])
+        url = str(found.variants[serving(image, state.links.recipe, width=width)]["url"])
     except ImgctlError as error:
         raise Refusal(409, error.message, hint=f"GET /images/{image.id}/events tells when it is ready") from None
     headers = {"Cache-Control": f"private, max-age={state.links.seconds // 2}"}
@@ -192,22 +196,21 @@ def _sent(state: AppState, caller: Caller, form: Form, user: str | None, caption
     return Sent(user_id=user_id, caption=said, name=form.name)
 
 
-def _taken(state: AppState, spool: Spool, sent: Sent) -> Response:
+def _taken(state: AppState, caller: Caller, spool: Spool, sent: Sent) -> Response:
     taken = take(state.parts, spool, sent, budget=state.budget, recogniser=state.recogniser)
     if taken.created:
         state.metrics.received(spool.size)
-    return image_answer(state, taken)
+    return image_answer(state, caller, taken)
 
 
-def image_answer(state: AppState, taken: Taken) -> Response:
+def image_answer(state: AppState, caller: Caller, taken: Taken) -> Response:
     """The answer to a request that made or found an image."""
-    image = taken.image
-    headers = {"Location": f"/images/{image.id}", "ETag": version(state, image), "Cache-Control": "no-store"}
-    body = shown(image, state.links.variants(image))
-    return JSONResponse(body, status_code=201 if taken.created else 200, headers=headers)
+    (seen,) = state.see([taken.image])
+    headers = {"Location": f"/images/{seen.image.id}", "ETag": version(state, seen), "Cache-Control": "no-store"}
+    return JSONResponse(shown(seen, caller), status_code=201 if taken.created else 200, headers=headers)
 
 
-def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked) -> Response:
+def _page(state: AppState, request: Request, caller: Caller, user_id: UUID | None, asked: Asked) -> Response:
     scope = Scope(user_id=user_id, since=moment(asked.since), until=moment(asked.until))
     sought = Sought(
         status=asked.status,
@@ -217,18 +220,17 @@ def _page(state: AppState, request: Request, user_id: UUID | None, asked: Asked)
     )
     check_indexed(state.parts.catalog, sought, scope, agreed=False)
     wanted = Listed(scope=scope, sought=sought, before=asked.before, limit=asked.limit)
-    images = list(listed(state.parts.catalog, wanted))
+    images = state.see(listed(state.parts.catalog, wanted))
     following = None
     if len(images) == wanted.limit:
-        query = asdict(asked) | {"before": str(images[-1].id)}
+        query = asdict(asked) | {"before": str(images[-1].image.id)}
         given = {name: value for name, value in query.items() if value and name != "limit"}
         following = f"{request.url.path}?{urlencode(given | {'limit': str(wanted.limit)})}"
-    tag = hashlib.sha256("".join((*(version(state, image) for image in images), following or "")).encode())
+    tag = hashlib.sha256("".join((*(version(state, one) for one in images), following or "")).encode())
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
     if (known := unchanged(request, headers)) is not None:
         return known
-    found = [shown(image, state.links.variants(image)) for image in images]
-    return JSONResponse({"images": found, "next": following}, headers=headers)
+    return JSONResponse({"images": [shown(one, caller) for one in images], "next": following}, headers=headers)
 
 
 blobs = APIRouter(tags=["images"])

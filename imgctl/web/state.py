@@ -1,8 +1,9 @@
 """The app state, which every handler has: the parts, links, auth, readiness, and the bounds on what is held at once."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait  # noqa: TID251  nothing waits for these
+from dataclasses import dataclass
 from threading import Lock
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
 from imgctl.ops.notify.watch import Watch
 from imgctl.ops.parts import Parts
 from imgctl.run.window import ByteBudget
+from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.users import Users
 from imgctl.web.auth import Auth
@@ -36,6 +38,15 @@ MOST_TELLING = 8
 # A key that no image has; a HEAD is the cheapest request there is.
 _PROBE_KEY = f"{PROBES}ready"
 READY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image with what is said of it beside its row: where its variants are, and the oldest hold on its owner."""
+
+    image: Image
+    variants: Variants
+    hold: LegalHold | None
 
 
 class AppState:
@@ -82,11 +93,22 @@ class AppState:
         """Do what waits for the store in a thread of its own kind; a client that leaves does not interrupt it."""
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
 
-    def _look(self, ids: Collection[UUID]) -> dict[UUID, tuple[Image, Variants]]:
+    def see(self, images: Iterable[Image]) -> list[Seen]:
+        """These images as they are answered; one question to the catalog for all."""
+        shown = list(images)
+        with self.parts.catalog.read() as connection:
+            holds = held_among(connection, {image.user_id for image in shown})
+        return [self._seen(image, holds) for image in shown]
+
+    def _look(self, ids: Collection[UUID]) -> dict[UUID, Seen]:
         with self.parts.catalog.read() as connection:
             found = by_ids(connection, ids)
+            holds = held_among(connection, {image.user_id for image in found.values()})
         # Signed here: a store whose credentials have expired asks for new ones first.
-        return {image_id: (image, self.links.variants(image)) for image_id, image in found.items()}
+        return {image_id: self._seen(image, holds) for image_id, image in found.items()}
+
+    def _seen(self, image: Image, holds: Mapping[UUID, LegalHold]) -> Seen:
+        return Seen(image, self.links.variants(image), holds.get(image.user_id))
 
     def close(self) -> None:
         """Free what the server holds."""

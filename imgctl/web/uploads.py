@@ -53,7 +53,7 @@ def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
     responses={
         200: {"description": "The image was complete already."},
         201: {"model": ImageAnswer, "description": "The bytes are safe; workers build the variants."},
-        **refusals(404, 409, 415),
+        **refusals(404, 409, 410, 415),
     },
 )
 async def finish(image_id: ImageId, state: State, caller: Writer) -> Response:
@@ -61,7 +61,7 @@ async def finish(image_id: ImageId, state: State, caller: Writer) -> Response:
 
     def work() -> Response:
         taken = complete(state.parts, seen_by(state, caller, image_id), state.recogniser)
-        return image_answer(state, taken)
+        return image_answer(state, caller, taken)
 
     return await state.write(work)
 

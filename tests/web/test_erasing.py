@@ -6,27 +6,31 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from imgctl.config.settings import Settings
 from imgctl.keys import new_id
 from imgctl.ops.support.history import Wanted, counts_in, history
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.holds import hold, release
+from imgctl.store.catalog.schema import images
 from imgctl.web.auth import Scope
 from tests.web.server import OTHER, USER, Served, served, token
 from tests.whole.conftest import photo
 
 ERASE, ERASE_LINE = token(Scope.READ, Scope.WRITE, Scope.ERASE, name="eraser")
 WRITE, WRITE_LINE = token(Scope.READ, Scope.WRITE, name="writer")
-MINE, MINE_LINE = token(Scope.ERASE, user=USER, name="mine")
+MINE, MINE_LINE = token(Scope.READ, Scope.ERASE, user=USER, name="mine")
+THEIRS, THEIRS_LINE = token(Scope.READ, user=OTHER, name="theirs")
 SECRET = "what signs receipts"
+ASKERS = {"all": WRITE, "mine": MINE, "theirs": THEIRS}
 
 
 @pytest.fixture(params=["remote", "local"])
 def guarded(request: pytest.FixtureRequest) -> Iterator[Served]:
     """A server with tokens and a secret, over Postgres and a bucket or SQLite and a directory."""
     settings: Settings = request.getfixturevalue(request.param)
-    serve = replace(settings.serve, tokens=(ERASE_LINE, WRITE_LINE, MINE_LINE), secret=SECRET)
+    serve = replace(settings.serve, tokens=(ERASE_LINE, WRITE_LINE, MINE_LINE, THEIRS_LINE), secret=SECRET)
     with served(replace(settings, serve=serve)) as found:
         found.client.headers.update(ERASE)
         yield found
@@ -47,7 +51,10 @@ def test_nothing_of_an_image_is_left_and_everything_of_another_is(guarded: Serve
     assert (again.status_code, again.json()["state"]) == (200, "erased")
     assert len(others) == 4
     assert {key for key in blobs(guarded) if str(kept) in key or str(gone) in key} == others
-    assert guarded.client.get(f"/images/{gone}").status_code == 404
+    asked = {name: guarded.client.get(f"/images/{gone}", headers=one) for name, one in ASKERS.items()}
+    assert {name: one.status_code for name, one in asked.items()} == {"all": 410, "mine": 410, "theirs": 404}
+    assert "was erased at" in asked["mine"].json()["detail"]
+    assert guarded.client.get(f"/view/{gone}").status_code == 410
     told = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
     assert {one.who for one in told} == {"token eraser"}
     assert [counts_in(one) for one in told] == [{"already": 1}, {"erased": 1}]
@@ -80,6 +87,7 @@ def test_what_is_held_stays_and_says_why(guarded: Served) -> None:
 
     assert refused.status_code == 409
     assert "case 4711" in refused.json()["detail"]
+    assert "case 4711" not in guarded.client.delete(f"/images/{image}", headers=MINE).json()["detail"]
     assert guarded.row(image).original_key in blobs(guarded)
     with guarded.parts.catalog.write() as connection:
         release(connection, held, by="court")
@@ -94,8 +102,38 @@ def test_while_a_worker_may_put_to_it_it_is_gone_and_not_said_erased(guarded: Se
     answer = guarded.client.delete(f"/images/{image}")
 
     assert (answer.status_code, answer.json()["state"]) == (202, "erasing")
-    assert guarded.client.get(f"/images/{image}").status_code == 404
+    seen = guarded.client.get(f"/images/{image}")
+    assert (seen.status_code, "is being erased" in seen.json()["detail"]) == (410, True)
+    assert "1 image of this user" in guarded.client.get(f"/users/{USER}").text
     assert not [key for key in blobs(guarded) if str(image) in key]
+
+
+def test_a_hold_is_seen_by_all_and_its_reason_by_those_who_answer_for_all(guarded: Served) -> None:
+    image, other, held = guarded.send(photo(1)), guarded.send(photo(2), user=OTHER), new_id(datetime.now(UTC))
+    before = guarded.client.get(f"/images/{image}")
+    with guarded.parts.catalog.write() as connection:
+        hold(connection, held, USER, reason="case <4711>", by="court")
+
+    fresh = guarded.client.get(f"/images/{image}", headers={"If-None-Match": before.headers["ETag"]})
+    mine = guarded.client.get(f"/images/{image}", headers=MINE).json()["hold"]
+    with guarded.parts.catalog.write() as connection:
+        connection.execute(update(images).where(images.c.id == other).values(storage_class="DEEP_ARCHIVE"))
+    found = guarded.client.get("/images").json()["images"]
+    listed = {one["id"]: (one["hold"], one["archived"]) for one in found}
+    theirs = guarded.client.get(f"/users/{OTHER}").text
+    pages = [
+        guarded.client.get(path, headers=headers).text
+        for path in (f"/users/{USER}", f"/view/{image}")
+        for headers in (WRITE, MINE)
+    ]
+
+    assert before.json()["hold"] is None
+    assert (fresh.status_code, fresh.json()["hold"]["reason"]) == (200, "case <4711>")
+    assert (mine["by"], mine["reason"], mine["since"]) == (None, None, fresh.json()["hold"]["since"])
+    assert listed == {str(image): (fresh.json()["hold"], False), str(other): (None, True)}
+    assert [page.count("badge held") for page in pages] == [1, 1, 1, 1]
+    assert ["by court: case &lt;4711&gt;" in page for page in pages] == [True, False, True, False]
+    assert ("badge held" in theirs, "badge archived" in theirs) == (False, True)
 
 
 def test_without_a_secret_or_a_token_nothing_is_erased(local: Settings) -> None:

@@ -49,7 +49,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         "blobs": [*map(_blob_record, seen.blobs)],
         "history": seen.history,
         "pairs": pairs,
-        "holds": list(seen.holds),
+        "holds": [one.line for one in seen.holds],
         **advice,
     }
     session.data({"type": "image", **row, **about, "cost": seen.cost.record(seen.billing)})
@@ -68,7 +68,7 @@ def _say(session: Session, seen: "Overview") -> None:
     for one in seen.pairs:
         session.text(f"{_PAIRS[one.pair]}: {one.image.name or one.image.original_key}  {one.image.id}")
     for hold in seen.holds:
-        session.text(f"its owner is {hold}")
+        session.text(f"its owner is {hold.line}")
     session.text(f"cost: {seen.cost.text(seen.billing)}")
     session.text(f"who changed it: imgctl history --id {seen.image.id}")
     session.text(seen.advice.text)

@@ -15,7 +15,7 @@ from imgctl.pricing.costs import monthly_storage
 from imgctl.pricing.estimate import Billing, Estimate, billing, estimated
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
-from imgctl.store.catalog.holds import in_force
+from imgctl.store.catalog.holds import LegalHold, in_force
 from imgctl.store.catalog.lookups import clock
 from imgctl.units import count_of
 
@@ -55,7 +55,7 @@ class Overview:
 
     image: Image
     now: datetime
-    holds: tuple[str, ...]
+    holds: tuple[LegalHold, ...]
     blobs: tuple[ObservedBlob, ...]
     history: tuple[Moment, ...]
     cost: Estimate
@@ -77,7 +77,7 @@ def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
     return Overview(
         image=image,
         now=now,
-        holds=tuple(one.line for one in holds),
+        holds=tuple(holds),
         blobs=blobs,
         history=_history(image, found, now=now),
         cost=_monthly_cost(settings, [blob for blob in found.values() if blob]),

@@ -46,6 +46,12 @@ class Erasure:
     bytes: int
     notes: str | None
 
+    @property
+    def line(self) -> str:
+        """That it is erased, and since when, for people."""
+        how = "is being erased" if self.erased_at is None else f"was erased at {self.erased_at:%Y-%m-%d %H:%M}"
+        return f"image {self.id} {how}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
@@ -124,9 +130,10 @@ def page(
     return [Erasure(**row._asdict()) for row in rows]
 
 
-def count_of_owner(connection: Connection, owner: bytes) -> int:
-    """How many images of an owner are erased, or being erased."""
-    return connection.execute(select(func.count()).select_from(erased).where(erased.c.owner == owner)).scalar_one()
+def count_of_owner(connection: Connection, owner: bytes, *, erasing: bool = False) -> int:
+    """How many images of an owner are erased, or being erased; with `erasing` the latter alone."""
+    query = select(func.count()).select_from(erased).where(erased.c.owner == owner)
+    return connection.execute(query.where(_ERASING) if erasing else query).scalar_one()
 
 
 def erasing_since(connection: Connection, before: datetime) -> int:

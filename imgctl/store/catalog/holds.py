@@ -27,7 +27,12 @@ class LegalHold:
     @property
     def line(self) -> str:
         """Who, since when and why, for people."""
-        return f"held since {self.held_at:%Y-%m-%d} by {self.held_by}: {self.reason}"
+        return f"{self.brief} by {self.held_by}: {self.reason}"
+
+    @property
+    def brief(self) -> str:
+        """Since when, for those who need not know why."""
+        return f"held since {self.held_at:%Y-%m-%d}"
 
 
 _COLUMNS = tuple(holds.c[field.name] for field in fields(LegalHold))

@@ -10,7 +10,9 @@ from fastapi.responses import HTMLResponse
 
 from imgctl.model import Image, Status, Variant, is_archived
 from imgctl.ops.support.overview import Moment, ObservedBlob, Overview
-from imgctl.units import format_bytes
+from imgctl.store.catalog.holds import LegalHold
+from imgctl.units import count_of, format_bytes
+from imgctl.web.auth import Caller
 from imgctl.web.state import AppState
 
 ASSETS = "/assets"
@@ -45,6 +47,14 @@ def part(state: AppState, body: str) -> HTMLResponse:
 def badge(status: str) -> str:
     """A state as a coloured word."""
     return f'<span class="badge {escape(status)}">{escape(status)}</span>'
+
+
+def notice(holds: Iterable[LegalHold], caller: Caller, *, erasing: int = 0) -> str:
+    """That a user's images are held (why is nothing for that user), and how many of them are being erased."""
+    lines = [one.line if caller.user_id is None else one.brief for one in holds]
+    words = [f"{badge('held')} {escape(line.removeprefix('held '))}" for line in dict.fromkeys(lines)]
+    words += [f"{badge('erasing')} {count_of(erasing, 'image')} of this user"] if erasing else []
+    return "".join(f'<p class="notice">{one}</p>' for one in words)
 
 
 def marks(image: Image) -> str:
@@ -82,12 +92,12 @@ class Filter:
         return {name: str(value) for name, value in found.items() if value}
 
 
-def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool) -> str:
-    """The gallery of one user as HTML."""
+def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool, said: str) -> str:
+    """The gallery of one user as HTML; `said` is a notice about all of them, HTML too."""
     title = f'<h1 class="who" title="{user_id}"><span class="soft">user</span> {user_id}</h1>'
     shown = tiles(state, user_id, chosen, images, more=more)
     empty = "" if images else f'<p class="nothing">{_nothing(chosen)}</p>'
-    return f"""{bar(title)}
+    return f"""{bar(title)}{said}
 {_form(user_id, chosen)}
 <main id="gallery" data-user="{user_id}">
 <ul class="tiles" aria-label="Images, newest first">{shown}</ul>{empty}
@@ -144,14 +154,14 @@ def _form(user_id: UUID, chosen: Filter) -> str:
 </form>"""
 
 
-def detail_page(state: AppState, seen: Overview) -> str:
+def detail_page(state: AppState, seen: Overview, caller: Caller) -> str:
     """A page about one image."""
     image = seen.image
     back = f'<a class="back" href="/users/{image.user_id}">All images of this user</a>'
-    return f'{bar(back)}<main class="single">{article(state, seen)}</main>'
+    return f'{bar(back)}<main class="single">{article(state, seen, caller)}</main>'
 
 
-def article(state: AppState, seen: Overview) -> str:
+def article(state: AppState, seen: Overview, caller: Caller) -> str:
     """Everything about one image; `data-status` is for the script that waits for it to change."""
     image = seen.image
     name = escape(image.caption) if image.caption else f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
@@ -159,7 +169,7 @@ def article(state: AppState, seen: Overview) -> str:
 {_picture(state, image)}
 <div class="facts">
 <h2>{name}</h2>
-<p class="state">{badge(image.status)}{badge("archived") if is_archived(image.storage_class) else ""} {_advice(seen)}</p>
+<p class="state">{badge(image.status)} {badge("archived") if is_archived(image.storage_class) else ""} {_advice(seen)}</p>{notice(seen.holds, caller)}
 {_facts(image)}
 <h3>Blobs</h3>
 {_blobs(seen.blobs)}

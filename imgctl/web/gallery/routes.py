@@ -10,13 +10,16 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imgctl.model import Image, Status
+from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.lookup import Listed, listed, pattern
 from imgctl.ops.support.overview import overview
+from imgctl.store.catalog.erased import count_of_owner
 from imgctl.store.catalog.find import Sought
+from imgctl.store.catalog.holds import in_force
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import moment, seen_by, unchanged
-from imgctl.web.auth import COOKIE, Reader, check_user, from_elsewhere
-from imgctl.web.gallery.pages import Filter, article, bar, detail_page, gallery, page, part, tile, tiles
+from imgctl.web.auth import COOKIE, Caller, Reader, check_user, from_elsewhere
+from imgctl.web.gallery.pages import Filter, article, bar, detail_page, gallery, notice, page, part, tile, tiles
 from imgctl.web.gallery.reference import reference
 from imgctl.web.images import Before, ImageId, UserId
 from imgctl.web.problem import Refusal
@@ -55,7 +58,8 @@ def of_user(
     shown, more = images[:PAGE_TILES], len(images) > PAGE_TILES
     if parts:
         return part(state, tiles(state, user_id, chosen, shown, more=more))
-    return page(state, "Images", gallery(state, user_id, chosen, shown, more=more))
+    said = _notice(state, user_id, caller)
+    return page(state, "Images", gallery(state, user_id, chosen, shown, more=more, said=said))
 
 
 @router.get("/tiles/{image_id}")
@@ -70,8 +74,8 @@ def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False
     image = seen_by(state, caller, image_id)
     seen = overview(state.parts, image, endpoint_url=state.endpoint_url)
     if parts:
-        return part(state, article(state, seen))
-    return page(state, image.caption or "Image", detail_page(state, seen))
+        return part(state, article(state, seen, caller))
+    return page(state, image.caption or "Image", detail_page(state, seen, caller))
 
 
 @router.get("/docs")
@@ -134,6 +138,16 @@ def asset(name: str, request: Request) -> Response:
     data = (files("imgctl.web.gallery") / name).read_bytes()
     headers = {"Cache-Control": "public, max-age=300", "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
     return unchanged(request, headers) or Response(data, media_type=_ASSETS[name], headers=headers)
+
+
+def _notice(state: AppState, user_id: UUID, caller: Caller) -> str:
+    secret = state.settings.secret
+    with state.parts.catalog.read() as connection:
+        holds = in_force(connection, user_id)
+        # Whose an erased image was is known by the secret alone.
+        owner = EraseOrder(secret=secret).owner(user_id) if secret else b""
+        erasing = count_of_owner(connection, owner, erasing=True) if secret else 0
+    return notice(holds, caller, erasing=erasing)
 
 
 def _listed(state: AppState, user_id: UUID, chosen: Filter, before: UUID | None) -> list[Image]:
