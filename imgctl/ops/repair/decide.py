@@ -63,8 +63,9 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
         return Do.NOTHING, "it is gone"
     if order.own_key(key) is None:
         return Do.LEAVE, "it is not shaped like a key of imgctl"
-    if seen.erased:
-        return Do.LEAVE, "its image was erased: audit again"
+    if seen.erasure is not None:
+        # A copy in the trash may come too late for the erasure to see it.
+        return Do.LEAVE, "its image is erased: audit again, or end it with imgctl erase --unfinished"
     if seen.row is not None and not _superseded(key, seen.row, seen):
         return Do.LEAVE, f"a row has its id and is {seen.row.status}: not an orphan for certain"
     if not order.delete_orphans:

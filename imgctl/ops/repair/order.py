@@ -12,6 +12,7 @@ from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.parts import Parts
 from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.aggregates import named_keys
+from imgctl.store.catalog.erased import Erasure
 from imgctl.store.catalog.lookups import Scope
 from imgctl.units import count_of
 
@@ -79,7 +80,7 @@ class Fate(StrEnum):
 class Evidence:
     """The row, its original and the blob in question at the moment of acting (None: not there).
 
-    `hold` says why nothing of its owner may be deleted; `erased` that there is no row because the image was erased.
+    `hold` says why nothing of its owner may be deleted; `erasure` that there is no row because the image is being erased, or was.
     """
 
     now: datetime
@@ -87,7 +88,12 @@ class Evidence:
     original: Blob | None = None
     blob: Blob | None = None
     hold: str = ""
-    erased: bool = False
+    erasure: Erasure | None = None
+
+    @property
+    def erased(self) -> bool:
+        """Whether the image was erased to its end."""
+        return self.erasure is not None and self.erasure.erased_at is not None
 
     @property
     def held(self) -> bool:

@@ -21,7 +21,7 @@ from imgctl.ops.repair.trash import carry, trash_key
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog import repairs as sql
-from imgctl.store.catalog.erased import erasures
+from imgctl.store.catalog.erased import Erasure, erasures
 from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.catalog.reservations import confirm
@@ -50,10 +50,10 @@ def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, sto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """Rows at one moment of the database's clock, the holds on their owners, and which images were erased."""
+    """Rows at one moment of the database's clock, the holds on their owners, and the images that are erased or are being."""
 
     rows: dict[UUID, Image]
-    erased: set[UUID]
+    erasures: dict[UUID, Erasure]
     held: dict[UUID, LegalHold]
     now: datetime
 
@@ -94,8 +94,7 @@ class Repairs:
             rows = by_ids(connection, wanted)
             gone = erasures(connection, wanted - rows.keys())
             held = held_among(connection, {row.user_id for row in rows.values()})
-            erased = {one.id for one in gone.values() if one.erased_at is not None}
-            return _Known(rows=rows, erased=erased, held=held, now=clock(connection))
+            return _Known(rows=rows, erasures=gone, held=held, now=clock(connection))
 
         return read(self._parts.catalog, known, stop=self._stop)
 
@@ -113,7 +112,7 @@ class Repairs:
             original=found.get(original or ""),
             blob=found.get(key or ""),
             hold=hold.line if hold else "",
-            erased=image in known.erased,
+            erasure=known.erasures.get(image) if image else None,
         )
 
     def _write(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
@@ -157,7 +156,8 @@ class Repairs:
         known = self._known([image])
         row = known.rows.get(image) if image else None
         hold = known.held.get(row.user_id) if row else None
-        seen = replace(decision.evidence, row=row, hold=hold.line if hold else "", erased=image in known.erased)
+        erasure = known.erasures.get(image) if image else None
+        seen = replace(decision.evidence, row=row, hold=hold.line if hold else "", erasure=erasure)
         return decide(decision.finding, seen, self._order).do is Do.TRASH
 
 

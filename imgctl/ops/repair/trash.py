@@ -3,21 +3,25 @@
 Each step leaves a blob in one place or in both, never in none, so a kill at any instant loses nothing.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import islice
+from uuid import UUID
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, ImgctlError
 from imgctl.imaging.formats import SUPPORTED
-from imgctl.keys import TRASH
+from imgctl.keys import TRASH, named_image
 from imgctl.model import VariantFormat
+from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import sha256_of
 from imgctl.ops.repair.order import Fate
-from imgctl.ops.retry import StopSignal
+from imgctl.ops.retry import StopSignal, read
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Blob, BlobStore
+from imgctl.store.catalog.reservations import erased_among
 
 BATCH = 64
 _TYPES = {known.extension: known.content_type for known in SUPPORTED}
@@ -76,12 +80,25 @@ def undelete(
 ) -> Iterator[Undeleted]:
     """Bring back what went to the trash on a day (`2026-11-22`) or ever, or (dry) say what would; one outcome for each blob.
 
-    A key that holds another content by now keeps it, and its blob stays in the trash.
+    A key that holds another content by now keeps it, and its blob stays in the trash. What was erased meanwhile does not
+    come back.
     """
     blobs = parts.store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
     with thread_pool(concurrency, name="undelete") as threads:
         while not stop.is_set() and (batch := list(islice(blobs, BATCH))):
-            yield from threads.map(lambda blob: _one(parts, blob, apply=apply), batch)
+            done = list(threads.map(lambda blob: _one(parts, blob, apply=apply), batch))
+            gone = _erased(parts, done, apply=apply, stop=stop)
+            for one in done:
+                erased = named_image(one.key) in gone
+                yield replace(one, fate=Fate.LEFT, detail="its image was erased") if erased else one
+
+
+def _erased(parts: Parts, done: Sequence[Undeleted], *, apply: bool, stop: StopSignal) -> set[UUID]:
+    """The images that were erased, perhaps while their blobs were brought back: they are deleted again."""
+    images = {image for one in done if (image := named_image(one.key)) is not None}
+    if apply:
+        return delete_if_erased(parts.catalog, parts.store, parts.settings.store, images, stop=stop)
+    return read(parts.catalog, partial(erased_among, ids=images), stop=stop)
 
 
 def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:

@@ -156,12 +156,13 @@ class _Run:
             held = read(self._catalog, partial(held_among, users=set(owners.values())), stop=self._stop)
             self._mover.held = {image for image, user in owners.items() if user in held}
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
-        self._confirm(tuple(jobs.values()), ended)
+        erased = self._confirm(tuple(jobs.values()), ended)
         for verdict in misnamed:
             if verdict.image.id in corrected:
                 yield outcome(verdict, Fate.RECORDED)
         for verdict in passed:
-            yield self._told(verdict, promised=verdict.image.id in jobs, moved=ended.get(verdict.image.id))
+            image_id = verdict.image.id
+            yield self._told(verdict, ours=image_id in jobs and image_id not in erased, moved=ended.get(image_id))
 
     def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
         seen = [seen_of(verdict.image) for verdict in passed]
@@ -180,7 +181,8 @@ class _Run:
         lease_seconds = self._order.lease_seconds
         return promise_moves(connection, seen, to=self._order.policy.to, lease_seconds=lease_seconds)
 
-    def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> None:
+    def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> set[UUID]:
+        """Write how jobs ended; returns those whose images were erased meanwhile."""
         settled = [settled_of(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
         known = [one for one in settled if one is not None]
 
@@ -189,14 +191,14 @@ class _Run:
             self._leases.drop(job.id for job in jobs)
         # A copy in place that ends after its image was erased brings the original back.
         lost = [job.id for job in jobs if job.id not in settled_ids]
-        delete_if_erased(self._catalog, self._parts.store, self._parts.settings.store, lost, stop=self._stop)
+        return delete_if_erased(self._catalog, self._parts.store, self._parts.settings.store, lost, stop=self._stop)
 
     def _write(self, statements: Callable[[Connection], T]) -> T:
         return write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
 
-    def _told(self, verdict: Verdict, *, promised: bool, moved: Moved | None) -> Outcome:
+    def _told(self, verdict: Verdict, *, ours: bool, moved: Moved | None) -> Outcome:
         image, to = verdict.image, self._order.policy.to
-        if not promised:
+        if not ours:
             detail = "its row changed or is leased; the next run looks again"
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.CHANGED, detail=detail)
         if moved is None:

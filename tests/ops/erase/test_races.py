@@ -1,0 +1,204 @@
+"""Whoever holds a row while its image is erased loses it, and leaves nothing in the store: real runs of each kind."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+from uuid import UUID
+
+import pytest
+
+from imgctl.config.settings import CatalogSettings, Settings, StoreSettings, UploadSettings, WorkSettings
+from imgctl.errors import StoreError
+from imgctl.imaging.recipe import digest
+from imgctl.keys import PROBES
+from imgctl.model import Image, StorageClass
+from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
+from imgctl.ops.backfill.start import backfill
+from imgctl.ops.erase.order import Fate
+from imgctl.ops.parts import Parts
+from imgctl.ops.repair.order import Fate as RepairFate
+from imgctl.ops.repair.trash import carry, trash_key, undelete
+from imgctl.ops.transition.move import transition
+from imgctl.ops.transition.order import Policy, TransitionOrder
+from imgctl.ops.transition.survey import judges
+from imgctl.ops.upload.order import Selection as Files
+from imgctl.ops.upload.order import UploadOrder
+from imgctl.ops.upload.start import uploading
+from imgctl.ops.work.processing import work_here
+from imgctl.pricing.card import load_card
+from imgctl.run.stop import Stop
+from imgctl.store.blobs.base import BlobStore, Remnant
+from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.engine import open_catalog
+from tests.ops.erase.test_erase import MINE, OTHER, contents, erased
+from tests.parts.postgres import sqlite_catalog
+from tests.parts.seaweed import S3Server
+from tests.store.catalog.rows import walk
+from tests.whole.conftest import photo
+
+LEASE_SECONDS = 0.5
+Racer = Callable[[Parts, Path], list[str]]
+
+
+@pytest.fixture(params=["sqlite directory", "postgres seaweed"])
+def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Parts]:
+    """A directory with SQLite, and a bucket that keeps versions with Postgres."""
+    database, kind = request.param.split()
+    url = sqlite_catalog(tmp_path) if database == "sqlite" else request.getfixturevalue("postgres_url")
+    place = StoreSettings(url=f"file://{tmp_path}/blobs")
+    if kind != "directory":
+        server: S3Server = request.getfixturevalue(kind)
+        place = server.settings(bucket := server.new_bucket(), prefix="archive")
+        server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    settings = Settings(
+        catalog=CatalogSettings(url=url),
+        store=place,
+        upload=UploadSettings(concurrency=1),
+        work=WorkSettings(scheduler="inline", lease=LEASE_SECONDS),
+    )
+    with closing(open_catalog(url)) as catalog:
+        yield Parts(settings=settings, catalog=catalog, store=open_store(place))
+
+
+def upload(parts: Parts, place: Path, *, user: UUID = MINE) -> list[str]:
+    (place / "album").mkdir(exist_ok=True)
+    (file := place / "album" / f"{user}.jpg").write_bytes(photo(1))
+    files = Files(paths=(str(file),), user_id=user)
+    how = uploading(
+        parts.settings, files, UploadOrder(), store=parts.store, journal=None, stop=Event(), tell=pytest.fail
+    )
+    with how as outcomes:
+        return [str(one.reason or one.fate) for one in outcomes]
+
+
+def work(parts: Parts, _place: Path) -> list[str]:
+    return [str(one.fate) for one in work_here(parts, stop=Stop(), drain=True)]
+
+
+def fill(parts: Parts, _place: Path) -> list[str]:
+    chosen = Selection(mode=Mode.FORCE, recipe=digest(parts.settings.variants.recipe()))
+    with backfill(BackfillOrder(selection=chosen), parts, stop=Stop(), anew=True) as run:
+        return [str(one.fate) for one in run.outcomes(limit=None)]
+
+
+def move(parts: Parts, _place: Path) -> list[str]:
+    policy = Policy(to=StorageClass.GLACIER, card=load_card(), at=datetime.now(UTC), min_size=0)
+    order = TransitionOrder(policy=policy, lease_seconds=LEASE_SECONDS, concurrency=1)
+    with judges(order, parts=parts, stop=Event()) as looking:
+        return [str(one.fate) for one in transition(looking, order, parts=parts, stop=Event())]
+
+
+RACERS: dict[str, tuple[Racer, str, tuple[Racer, ...], str]] = {
+    "upload": (upload, "create", (), "erased"),
+    "work": (work, "replace", (upload,), "lost"),
+    "backfill": (fill, "replace", (upload, work), "lost"),
+    "transition": (move, "move", (upload, work), "left_out"),
+}
+"""What races, the call of its store that decides, what there must be before, and what it says of the image it lost."""
+
+
+def other_of(parts: Parts) -> Image:
+    """The other user's only image."""
+    with parts.catalog.read() as connection:
+        (found,) = (image for image in walk(connection) if image.user_id == OTHER)
+    return found
+
+
+class Race:
+    """Erases the user when the racer first makes a call for him of its store, and lets the call through after that;
+    `amid`: once the erasure has listed what there is, before it deletes that. `counts` are the fates that it told.
+    """
+
+    def __init__(self, parts: Parts, patched: pytest.MonkeyPatch, method: str, *, amid: bool) -> None:
+        self.counts: dict[Fate, int] | None = None
+        self._parts = parts
+        self._other = str(other_of(parts).id)
+        self._patched = patched
+        self._kind: type[BlobStore] = type(parts.store)
+        self._method: Callable[..., object] = getattr(self._kind, method)
+        patched.setattr(self._kind, method, self._racing(self._amid if amid else self._late))
+
+    def _racing(self, race: Callable[[Callable[[], object]], object]) -> Callable[..., object]:
+        def called(store: BlobStore, key: str, *arguments: object, **named: object) -> object:
+            call = partial(self._method, store, key, *arguments, **named)
+            if self.counts is not None or self._other in key or key.startswith(PROBES):
+                return call()
+            self.counts = {}
+            return race(call)
+
+        return called
+
+    def _late(self, call: Callable[[], object]) -> object:
+        self.counts = erased(self._parts)
+        return call()
+
+    def _amid(self, call: Callable[[], object]) -> object:
+        answers: list[object] = []
+        purge = self._kind.purge
+
+        def purged(store: BlobStore, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+            listed = list(remnants)
+            if not answers:
+                answers.append(call())
+            return purge(store, listed)
+
+        with self._patched.context() as patched:
+            patched.setattr(self._kind, "purge", purged)
+            self.counts = erased(self._parts, wait_seconds=0.0)
+        # Of an image that was only promised there is nothing to delete.
+        return answers[0] if answers else call()
+
+
+def left_of_him(parts: Parts) -> set[str]:
+    """What the store has that is not the other user's."""
+    other = str(other_of(parts).id)
+    return {key for key in contents(parts.store) if other not in key and not key.startswith(PROBES)}
+
+
+@pytest.mark.parametrize("amid", [False, True], ids=["late", "amid"])
+@pytest.mark.parametrize("name", RACERS)
+def test_whoever_holds_a_row_loses_it_to_an_erasure_and_leaves_no_blob(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, amid: bool
+) -> None:
+    racer, method, before, lost = RACERS[name]
+    upload(parts, tmp_path, user=OTHER)
+    for one in before:
+        one(parts, tmp_path)
+
+    with monkeypatch.context() as patched:
+        race = Race(parts, patched, method, amid=amid)
+        told = racer(parts, tmp_path)
+
+    assert race.counts in ({Fate.ERASED: 1}, {Fate.WAITING: 1})
+    assert told[-1] == lost
+    assert left_of_him(parts) == set()
+    assert set(erased(parts)) <= {Fate.ERASED}
+    assert left_of_him(parts) == set()
+
+
+def test_what_an_undelete_brings_back_while_it_is_erased_goes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: Parts
+) -> None:
+    upload(parts, tmp_path, user=OTHER)
+    upload(parts, tmp_path)
+    with parts.catalog.read() as connection:
+        key = str(walk(connection)[-1].original_key)
+    found = parts.store.head(key)
+    assert found is not None
+    carry(parts.store, found, trash_key(key, found.modified_at.date()), certain=lambda: True)
+
+    def copied_late(store: BlobStore, source: str, target: str, **_: object) -> None:
+        """A server that had read the source before the erasure, and is done after it."""
+        body = store.get(source)
+        assert erased(parts) == {Fate.ERASED: 1}
+        store.replace(target, body, content_type="image/jpeg")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(parts.store), "copy", copied_late)
+        (one,) = undelete(parts, None, apply=True, stop=Event())
+
+    assert (one.fate, one.detail) == (RepairFate.LEFT, "its image was erased")
+    assert left_of_him(parts) == set()
