@@ -1,5 +1,6 @@
 """Azure as a store, on Azurite: kills, faults, classes and a migration from S3, by the same commands as everywhere."""
 
+import json
 import random
 from pathlib import Path
 from uuid import UUID
@@ -75,6 +76,21 @@ def test_every_file_survives_a_network_to_azure_that_fails_one_request_in_five(
     assert result.code == 0, result.err
     assert proxy.faults.total() >= 2
     assert_whole(ready, album.values(), status=Status.PROCESSING)
+
+
+def test_a_lifecycle_rule_of_azure_is_printed_for_the_owner_of_the_account(azure: Deployment) -> None:
+    ours = azure.with_settings(STORE_ORIGINALS_PREFIX="originals/")
+    assert ours.run("init").code == 0
+    command = ("transition", "--to", "COOL", "--older-than", "90d", "--via", "lifecycle")
+
+    shown, refused = ours.run(*command, "--dry-run", "--json"), ours.run(*command, "--yes")
+    sized = ours.run(*command, "--min-size", "1MiB", "--dry-run")
+
+    assert shown.code == 0, shown.err
+    [rule] = json.loads(str(shown.of("lifecycle")[0]["policy"]))["rules"]
+    assert rule["definition"]["actions"] == {"baseBlob": {"tierToCool": {"daysAfterModificationGreaterThan": 90}}}
+    assert (refused.code, "--dry-run prints it" in refused.err) == (2, True)
+    assert (sized.code, "choose by no size" in sized.err) == (2, True)
 
 
 def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_come_back(

@@ -91,7 +91,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     \b
     --via copy       this machine asks for a copy in place, one original at a time
-    --via lifecycle  the bucket gets a rule, which checks no variants; the next `transition` updates the rows
+    --via lifecycle  the bucket gets a rule, which checks no variants; the next `transition` updates the rows.
+                     az:// prints the account's policy, for its owner to set
     --via batch      S3 Batch Operations gets a job; `transition` a day later confirms the rows
     """
     asked.check()
@@ -163,10 +164,12 @@ def _move(run: Running, job: TransitionJob) -> ExitCode:
 
 def _rule(session: Session, job: TransitionJob, older_than: float) -> None:
     plan = job.rule(older_than_seconds=older_than)
-    session.note(_NOT_CHECKED)
-    for line in (plan.diff or "the bucket has this rule already").splitlines():
+    for line in (_NOT_CHECKED, *plan.notes):
+        session.note(line)
+    for line in (plan.by_hand or plan.diff or "the bucket has this rule already").splitlines():
         session.text(line)
-    session.data({"type": "lifecycle", "diff": plan.diff, "written": job.acts and bool(plan.diff)})
+    written = job.acts and bool(plan.diff)
+    session.data({"type": "lifecycle", "diff": plan.diff, "policy": plan.by_hand or None, "written": written})
 
 
 def _batch(session: Session, job: TransitionJob, role_arn: str) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from imgctl.config.settings import Settings
+from imgctl.config.settings import StoreSettings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
 from imgctl.ops.plan import PlanWriter
@@ -26,9 +26,11 @@ from imgctl.ops.transition.survey import Bill, Judges, Survey, bill_of, judges, 
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.moves import Origin, break_even_bytes
 from imgctl.pricing.prices import STANDARD
+from imgctl.store.aws import lifecycle as aws
 from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
-from imgctl.store.aws.lifecycle import LifecyclePlan, planned, put
+from imgctl.store.blobs.clouds import lifecycle as clouds
 from imgctl.store.catalog.storage_class import promise_moves
+from imgctl.store.lifecycle import LifecyclePlan
 from imgctl.units import count_of
 
 # Rows of a job are not looked at again before it had this time; then `transition` confirms or moves each.
@@ -102,12 +104,14 @@ class TransitionJob:
 
     def rule(self, *, older_than_seconds: float) -> LifecyclePlan:
         """The rule that moves them, written into the bucket where the job acts."""
-        settings = self.parts.settings
-        if not settings.store.url.startswith("s3://"):
-            raise UsageError("a directory has no lifecycle rules", hint="leave --via out")
-        plan = rule_of(settings, self.order, older_than_seconds=older_than_seconds)
+        store = self.parts.settings.store
+        plan = rule_of(store, self.order, older_than_seconds=older_than_seconds)
+        if self.acts and plan.by_hand:
+            hint = "--dry-run prints it for: az storage account management-policy create --policy @FILE"
+            raise UsageError("imgctl does not write the management policy of an Azure account", hint=hint)
         if self.acts:
-            put(settings.store, plan)
+            put = aws.put if store.url.startswith("s3://") else clouds.put
+            put(store, plan)
         return plan
 
     def batch(self, *, role_arn: str) -> HandedOver:
@@ -130,19 +134,23 @@ class TransitionJob:
         return judges(self.order, parts=self.parts, stop=self.stop)
 
 
-def rule_of(settings: Settings, order: TransitionOrder, *, older_than_seconds: float) -> LifecyclePlan:
+def rule_of(store: StoreSettings, order: TransitionOrder, *, older_than_seconds: float) -> LifecyclePlan:
     """What a rule with this order's age, class and smallest size would change in the bucket; ConfigError where none can
-    be: originals need a prefix of their own. UsageError for a move that never pays.
+    be: originals need a prefix of their own. UsageError for a directory, and for a move that never pays.
     """
-    policy = order.policy
+    policy, least = order.policy, order.policy.min_size
+    if store.url.startswith("file://"):
+        raise UsageError("a directory has no lifecycle rules", hint="leave --via out")
+    if least and not store.url.startswith("s3://"):
+        raise UsageError("rules of this cloud choose by no size", hint="--min-size 0, or leave --via out")
     source = Origin(storage_class=STANDARD)
-    least = policy.min_size
     if least is None:
         least = break_even_bytes(policy.card, source=source, to=policy.to, stay_days=policy.stay_days)
     if least is None:
         raise UsageError(f"{policy.to} pays for no size within {count_of(policy.stay_days, 'day')}", hint="--stay 365d")
     days = math.ceil(older_than_seconds / DAY_SECONDS)
-    return planned(settings.store, to=policy.to, days=days, min_size=least)
+    planned = aws.planned if store.url.startswith("s3://") else clouds.planned
+    return planned(store, to=policy.to, days=days, min_size=least)
 
 
 def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: StopSignal) -> HandedOver:

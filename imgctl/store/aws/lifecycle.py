@@ -1,74 +1,30 @@
 """Lifecycle rules of a bucket: ours merged into what is there by rule id, shown as a diff, put, and looked at again."""
 
-import difflib
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, cast
+from typing import cast
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.s3_bucket import Bucket, bucket_of
 from imgctl.store.blobs.s3_errors import code_of
-
-Rule: TypeAlias = Mapping[str, object]
+from imgctl.store.lifecycle import SMALLEST, Lifecycle, LifecyclePlan, Rule, Transition, originals_prefix, same
 
 # S3 User Guide: the most rules of one configuration.
 MOST_RULES = 1000
 _ABORT_DAYS = 7
-_SMALLEST = "TransitionDefaultMinimumObjectSize"
-# What it is where nobody set it: told only by the server's answer, so that it does not count as a difference.
-_DEFAULT_SMALLEST = "all_storage_classes_128K"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """What is to become of the objects under `prefix`: the class after a number of days; from `min_size` bytes on, 0 is all.
-
-    With 0 the bucket's default holds: nothing below 128 KiB is moved, unless it says `varies_by_storage_class`.
-    """
-
-    prefix: str
-    to: StorageClass
-    days: int
-    min_size: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifecycle:
-    """A bucket's lifecycle configuration; `smallest` is its TransitionDefaultMinimumObjectSize, empty where unsaid."""
-
-    rules: tuple[Rule, ...] = ()
-    smallest: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifecyclePlan:
-    """A configuration as it is and as it would be; `diff` is for people, empty where nothing changes."""
-
-    before: Lifecycle
-    after: Lifecycle
-
-    @property
-    def diff(self) -> str:
-        """What changes, in lines of a unified diff."""
-        lines = difflib.unified_diff(_lines(self.before), _lines(self.after), "bucket", "planned", lineterm="")
-        return "\n".join(lines)
 
 
 def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: int = 0) -> LifecyclePlan:
     """What writing the rule would change; ConfigError unless originals have a prefix of their own in a bucket."""
-    if not settings.originals_prefix:
-        hint = "set [store] originals_prefix before the first upload: a rule chooses objects by how their keys begin"
-        raise ConfigError("originals have no prefix of their own, so that no lifecycle rule can mean them", hint=hint)
+    below = originals_prefix(settings)
     bucket = bucket_of(settings)
-    prefix = bucket.prefix + settings.originals_prefix
     before = read(bucket)
     return LifecyclePlan(
-        before=before, after=merged(before, Transition(prefix=prefix, to=to, days=days, min_size=min_size))
+        before=before,
+        after=merged(before, Transition(prefix=bucket.prefix + below, to=to, days=days, min_size=min_size)),
     )
 
 
@@ -83,9 +39,8 @@ def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
     if not same(read(bucket), plan.before):
         raise StoreError(f"the lifecycle rules of {bucket.name} changed since they were planned", hint="plan again")
     _write(bucket, plan.after)
-    if difference := LifecyclePlan(before=plan.after, after=read(bucket)).diff:
+    if changed := LifecyclePlan(before=plan.after, after=read(bucket)).changes:
         hint = f"look at them: aws s3api get-bucket-lifecycle-configuration --bucket {bucket.name}"
-        changed = "; ".join(line for line in difference.splitlines()[2:] if line[:1] in ("-", "+"))
         raise StoreError(f"the lifecycle rules of {bucket.name} are not what was written: {changed}", hint=hint)
 
 
@@ -106,12 +61,7 @@ def read(bucket: Bucket) -> Lifecycle:
     """The bucket's configuration; none is an empty one."""
     answer = bucket.call("", partial(_read, bucket))
     rules = cast("Sequence[Rule]", answer.get("Rules", ()))
-    return Lifecycle(rules=tuple(rules), smallest=str(answer.get(_SMALLEST, "")))
-
-
-def same(one: Lifecycle, other: Lifecycle) -> bool:
-    """Whether two configurations say the same, in whatever order."""
-    return _lines(one) == _lines(other)
+    return Lifecycle(rules=tuple(rules), smallest=str(answer.get(SMALLEST, "")))
 
 
 def _transition(wanted: Transition) -> Rule:
@@ -152,14 +102,7 @@ def _read(bucket: Bucket) -> Mapping[str, object]:
 
 
 def _write(bucket: Bucket, wanted: Lifecycle) -> None:
-    smallest = {_SMALLEST: wanted.smallest} if wanted.smallest else {}
+    smallest = {SMALLEST: wanted.smallest} if wanted.smallest else {}
     configuration = {"Rules": list(wanted.rules)}
     put = bucket.client.put_bucket_lifecycle_configuration
     bucket.call("", put, Bucket=bucket.name, LifecycleConfiguration=configuration, **smallest)
-
-
-def _lines(lifecycle: Lifecycle) -> list[str]:
-    rules = sorted(lifecycle.rules, key=lambda rule: str(rule.get("ID", "")))
-    said = lifecycle.smallest not in ("", _DEFAULT_SMALLEST)
-    shown = {"Rules": rules} | ({_SMALLEST: lifecycle.smallest} if said else {})
-    return json.dumps(shown, indent=1, sort_keys=True, default=str).splitlines()

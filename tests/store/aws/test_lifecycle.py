@@ -9,8 +9,9 @@ from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.aws import lifecycle
-from imgctl.store.aws.lifecycle import MOST_RULES, Lifecycle, Rule, Transition, merged, planned, put
+from imgctl.store.aws.lifecycle import MOST_RULES, merged, planned, put
 from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.lifecycle import Lifecycle, Rule, Transition
 from tests.parts.seaweed import S3Server
 
 FOREIGN: Rule = {

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -161,6 +161,17 @@ class Google:
 
     def delete_version(self, name: str, version_id: str) -> None:
         self._ask("DELETE", self._path(name), {"generation": version_id})
+
+    def lifecycle(self) -> tuple[list[Resource], str]:
+        """The bucket's lifecycle rules, and the metageneration that they belong to."""
+        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "lifecycle,metageneration"})
+        rules = cast("Mapping[str, list[Resource]]", answer.get("lifecycle", {})).get("rule", [])
+        return rules, str(answer.get("metageneration", ""))
+
+    def set_lifecycle(self, rules: Sequence[Mapping[str, object]], metageneration: str) -> None:
+        """Write the bucket's lifecycle rules, if the bucket is as it was."""
+        said = json.dumps({"lifecycle": {"rule": list(rules)}}).encode()
+        self._ask("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, said)
 
     def _object(self, name: str, *, fields: str = "") -> Resource:
         return self._ask("GET", self._path(name), {"fields": fields} if fields else {})

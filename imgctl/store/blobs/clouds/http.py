@@ -44,7 +44,9 @@ class Http:
         self, method: str, url: str, query: Query | None = None, headers: Headers | None = None, body: Body = b""
     ) -> "BaseHTTPResponse":
         """The answer, whole; Refused for one that is an error. `body` of many pieces wants a Content-Length."""
-        size = {"Content-Length": str(len(body))} if isinstance(body, bytes) and method in ("PUT", "POST") else {}
+        size = (
+            {"Content-Length": str(len(body))} if isinstance(body, bytes) and method in ("PUT", "POST", "PATCH") else {}
+        )
         whole, signed = self._sign(method, url, query or {}, {**size, **(headers or {})})
         answer = self._pool(url).request(
             method, whole, headers=dict(signed), body=None if body == b"" else body, redirect=False, retries=False

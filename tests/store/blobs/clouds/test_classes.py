@@ -5,11 +5,7 @@ What they cannot show is answered by a stub here; `doctor --conformance` is for 
 """
 
 import json
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -19,6 +15,7 @@ from imgctl.store.blobs.base import BlobStore, Restore, Tier
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY as ACCOUNT_KEY
 from tests.parts.clouds import CloudServer
+from tests.parts.recorded import Answer, Stub
 
 KEY = "2026/11/22/019aa-original.jpg"
 JPEG = "image/jpeg"
@@ -71,53 +68,6 @@ def test_another_blob_is_not_moved(azure: BlobStore) -> None:
         azure.move(KEY, to="GLACIER", etag=etag(azure))
 
 
-class Stub:
-    """A server that answers each request with the first answer whose method and path part fit it."""
-
-    def __init__(self, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]) -> None:
-        self.asked: list[tuple[str, str, dict[str, str], Mapping[str, str], bytes]] = []
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                self.raw_requestline = self.rfile.readline(65537)
-                if not self.raw_requestline or not self.parse_request():
-                    self.close_connection = True
-                    return
-                parts = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                query = dict(parse_qsl(parts.query))
-                stub.asked.append((self.command, parts.path, query, dict(self.headers), body))
-                number = next(at for at, one in enumerate(answers) if one[0] == self.command and one[1] in self.path)
-                _, _, status, headers, said = answers.pop(number)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(said)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(said)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def answers() -> list[tuple[str, str, int, Mapping[str, str], bytes]]:
-    return []
-
-
-@pytest.fixture
-def stub(answers: list[tuple[str, str, int, Mapping[str, str], bytes]]) -> Iterator[Stub]:
-    running = Stub(answers)
-    thread = Thread(target=running.server.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
-
-
 def resource(generation: int, storage_class: str, crc32c: str = "AAAA") -> bytes:
     """An object as `Objects: get` answers (JSON API reference)."""
     return json.dumps(
@@ -130,14 +80,8 @@ def resource(generation: int, storage_class: str, crc32c: str = "AAAA") -> bytes
     ).encode()  # fmt: skip
 
 
-@pytest.fixture
-def google(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", stub.url)
-    return open_store(StoreSettings(url="gs://bk", retries=0))
-
-
 def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
-    google: BlobStore, stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+    google: BlobStore, stub: Stub, answers: list[Answer]
 ) -> None:
     answers += [
         ("GET", "/o/", 200, {}, resource(1, "STANDARD")),
@@ -159,7 +103,7 @@ def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
 
 
 def test_an_object_of_google_that_changed_is_not_rewritten(
-    google: BlobStore, stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
+    google: BlobStore, stub: Stub, answers: list[Answer]
 ) -> None:
     answers += [("GET", "/o/", 200, {}, resource(2, "STANDARD"))]
 
@@ -168,9 +112,7 @@ def test_an_object_of_google_that_changed_is_not_rewritten(
     assert [one[0] for one in stub.asked] == ["GET"]
 
 
-def test_what_google_archives_is_read_at_once(
-    google: BlobStore, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
-) -> None:
+def test_what_google_archives_is_read_at_once(google: BlobStore, answers: list[Answer]) -> None:
     answers += [("GET", "/o/", 200, {}, resource(2, "ARCHIVE"))]
 
     found = google.details(KEY)
@@ -180,16 +122,14 @@ def test_what_google_archives_is_read_at_once(
         google.restore(KEY, tier=Tier.BULK, days=7)
 
 
-def test_google_keeps_versions_where_it_deletes_softly(
-    google: BlobStore, answers: list[tuple[str, str, int, Mapping[str, str], bytes]]
-) -> None:
+def test_google_keeps_versions_where_it_deletes_softly(google: BlobStore, answers: list[Answer]) -> None:
     answers += [("GET", "/b/bk", 200, {}, b'{"softDeletePolicy": {"retentionDurationSeconds": "604800"}}')]
 
     assert google.keeps_versions()
 
 
 def test_a_rehydration_that_lasts_is_under_way_and_asked_again_for_speed_alone(
-    stub: Stub, answers: list[tuple[str, str, int, Mapping[str, str], bytes]], monkeypatch: pytest.MonkeyPatch
+    stub: Stub, answers: list[Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Get Blob Properties and Set Blob Tier (Blob service REST API).
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY)

@@ -1,0 +1,83 @@
+"""What a lifecycle rule is to say, a bucket's rules as they are and as they would be, and the difference as a diff."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from imgctl.config.settings import StoreSettings
+from imgctl.errors import ConfigError
+from imgctl.model import StorageClass
+
+Rule: TypeAlias = Mapping[str, object]
+
+SMALLEST = "TransitionDefaultMinimumObjectSize"
+# What it is where nobody set it: told only by the server's answer, so that it does not count as a difference.
+_DEFAULT_SMALLEST = "all_storage_classes_128K"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What is to become of the objects under `prefix`: the class after a number of days; from `min_size` bytes on, 0 is all.
+
+    With 0 an S3 bucket's default holds: nothing below 128 KiB is moved, unless it says `varies_by_storage_class`.
+    """
+
+    prefix: str
+    to: StorageClass
+    days: int
+    min_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """A bucket's lifecycle configuration; `smallest` is S3's TransitionDefaultMinimumObjectSize, empty where unsaid."""
+
+    rules: tuple[Rule, ...] = ()
+    smallest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecyclePlan:
+    """A configuration as it is and as it would be; `diff` is for people, empty where nothing changes.
+
+    `notes` say what the rule cannot. `by_hand` is the configuration as text where imgctl does not write it itself.
+    """
+
+    before: Lifecycle
+    after: Lifecycle
+    notes: tuple[str, ...] = ()
+    by_hand: str = ""
+
+    @property
+    def diff(self) -> str:
+        """What changes, in lines of a unified diff."""
+        lines = difflib.unified_diff(_lines(self.before), _lines(self.after), "bucket", "planned", lineterm="")
+        return "\n".join(lines)
+
+    @property
+    def changes(self) -> str:
+        """The changed lines alone, in one line."""
+        return "; ".join(line for line in self.diff.splitlines()[2:] if line[:1] in ("-", "+"))
+
+
+def originals_prefix(settings: StoreSettings) -> str:
+    """What the keys of originals begin with; ConfigError unless they have a prefix of their own."""
+    if not settings.originals_prefix:
+        hint = "set [store] originals_prefix before the first upload: a rule chooses objects by how their keys begin"
+        raise ConfigError("originals have no prefix of their own, so that no lifecycle rule can mean them", hint=hint)
+    return settings.originals_prefix
+
+
+def same(one: Lifecycle, other: Lifecycle) -> bool:
+    """Whether two configurations say the same, in whatever order."""
+    return _lines(one) == _lines(other)
+
+
+def _lines(lifecycle: Lifecycle) -> list[str]:
+    # Google's rules have no names.
+    rules = sorted(lifecycle.rules, key=lambda rule: (str(rule.get("ID", "")), json.dumps(rule, default=str)))
+    said = lifecycle.smallest not in ("", _DEFAULT_SMALLEST)
+    shown = {"Rules": rules} | ({SMALLEST: lifecycle.smallest} if said else {})
+    return json.dumps(shown, indent=1, sort_keys=True, default=str).splitlines()
