@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from imgctl.model import Status
 from tests.parts.middlebox import Reply, Seen, middlebox, refusal
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import place_of
-from tests.whole.deployment import USER, Deployment
+from tests.whole.deployment import USER, Deployment, Result, assert_whole
 
 
 def conditions_are_not_implemented(seen: Seen) -> Reply | None:
@@ -54,6 +55,28 @@ def test_an_upload_keeps_what_is_there_and_says_once_how(
     assert log.read_text().count("If-None-Match") == 1
     assert len(lacking.images()) == len(set(album.values()))
     assert "If-None-Match" not in again.out  # Nothing was put, so nothing was asked.
+
+
+def test_what_another_run_put_since_the_promise_is_not_written_again(
+    embedded: Deployment, album: dict[Path, bytes], rclone_s3: S3Server
+) -> None:
+    # Why a key is looked for even where this run made it: the promise is there for any run to keep.
+    direct = replace(embedded, store=rclone_s3.settings(rclone_s3.new_bucket()))
+    others: list[Result] = []
+
+    def another_run_is_faster(seen: Seen) -> Reply | None:
+        if "-original." in seen.path and not others:
+            others.append(direct.run("upload", place_of(album), "--user", str(USER), "--journal", "none", "--json"))
+        return None
+
+    with middlebox(rclone_s3.endpoint_url, rule=another_run_is_faster) as box:
+        # One at a time: the other run is done before the first of these puts.
+        run = direct.through(box.url).run("upload", place_of(album), "--user", str(USER), "--concurrency", "1")
+
+    assert run.code == others[0].code == 0
+    assert others[0].summary["uploaded"] == len(set(album.values()))
+    assert [seen.path for seen in box.puts() if "-original." in seen.path] == []
+    assert_whole(direct, album.values(), status=Status.PROCESSING)
 
 
 def test_an_upload_tells_people_in_its_summary(lacking: Deployment, album: dict[Path, bytes]) -> None:

@@ -74,12 +74,10 @@ class S3Store:
         return all_traits(self.bucket, checksum=self._settings.checksum != "none")
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with a CRC64NVME that the server checks; a server that lacks it is asked by HEAD first."""
+        """Put if absent, with a CRC64NVME that the server checks; a server that lacks it is asked by HEAD before each try."""
         kept = put_if_absent(self.bucket, checked(key))
-        if kept in LACKING and self.head(key) is not None:
-            raise taken(key)
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
-        self._put(key, body, {"Content-Type": content_type}, mode=mode)
+        self._put(key, body, {"Content-Type": content_type}, mode=mode, look=kept in LACKING)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`; beyond 64 MiB in parts, one part in memory, each checked, the last step put-if-absent."""
@@ -110,8 +108,6 @@ class S3Store:
         """Copy on the server, beyond 5 GiB in parts; what is there stays, also where a server knows no conditions."""
         checked(source_key)
         condition = self._condition(checked(key))
-        if not self.bucket.is_aws and self.head(key) is not None:
-            raise taken(key)
         try:
             copy(
                 self.bucket,
@@ -120,6 +116,7 @@ class S3Store:
                 etag=etag,
                 content_type=content_type,
                 condition=condition,
+                before=(lambda: None) if self.bucket.is_aws else partial(self._check_free, key),
                 limits=self._limits,
             )
         except BlobExists:
@@ -224,10 +221,21 @@ class S3Store:
         """Put-if-absent as boto3 takes it; nothing for a server that would refuse the header."""
         return {} if put_if_absent(self.bucket, key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
-    def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode") -> None:
+    def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode", look: bool = False) -> None:
         name = self.bucket.prefix + checked(key)
         put = partial(obstore.put, self.bucket.bytes, name, body, attributes=described, mode=mode, use_multipart=False)
-        self.bucket.call(key, put)
+
+        def attempt() -> None:
+            if look:
+                self._check_free(key)
+            put()
+
+        self.bucket.call(key, attempt)
+
+    def _check_free(self, key: str) -> None:
+        """Raise BlobExists for a key that is taken; before each try, as an earlier one may have been done unheard."""
+        if self.head(key) is not None:
+            raise taken(key)
 
     def _restore(self, key: str, wanted: dict[str, object]) -> object:
         """The HTTP status; None where it is being restored already."""

@@ -1,6 +1,6 @@
 """Objects copied on the server: under another key, or onto themselves in another storage class."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -43,24 +43,31 @@ def copy(
     etag: str,
     content_type: str,
     condition: Mapping[str, str],
+    before: Callable[[], None],
     limits: CopyLimits,
 ) -> None:
     """Copy into the standard class, metadata kept but for the content type; errors name the source.
 
-    `condition` is put-if-absent, or empty for a server that does not implement it. BlobExists for either condition that
-    fails: `key` is taken, or the source no longer has this ETag.
+    `condition` is put-if-absent, or empty for a server that does not implement it; `before` is called before each try.
+    BlobExists for either condition that fails: `key` is taken, or the source no longer has this ETag.
     """
     found = bucket.ask(bucket.client.head_object, source_key)
     described: dict[str, object] = _kept(found, _METADATA) | {"ContentType": content_type}
     source = _source(bucket, source_key, etag)
     if found["ContentLength"] > limits.largest:
+        before()
         parts = partial(_parts, bucket, key, source, found["ContentLength"], limits.part_bytes)
         in_parts(bucket, key, parts, described=described | {"StorageClass": "STANDARD"}, condition=condition)
         return
     same = found.get("ContentType") == content_type
     said = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}
     wanted = bucket.place(key) | source | said | {"StorageClass": "STANDARD"} | dict(condition)
-    bucket.call(source_key, bucket.client.copy_object, **wanted)
+
+    def copy_once() -> None:
+        before()
+        once(bucket.client.copy_object, **wanted)
+
+    bucket.call(source_key, copy_once)
 
 
 def move(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> "HeadAnswer":

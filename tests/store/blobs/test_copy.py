@@ -56,7 +56,7 @@ def test_an_archived_source_is_said_to_be_archived(moto_s3: S3Server) -> None:
 def copy_in_parts(server: S3Server, bucket: str) -> None:
     copy(
         Bucket(server.settings(bucket), name=bucket), "in/1", KEY, etag=etag(server, bucket, "in/1"),
-        content_type="image/tiff", condition=IF_ABSENT,
+        content_type="image/tiff", condition=IF_ABSENT, before=lambda: None,
         limits=CopyLimits(largest=6 * 2**20, part_bytes=5 * 2**20),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.traits import Kept, Level, Traits, verdict, verdicts
 from tests.parts.middlebox import Reply, Rule, Seen, middlebox, refusal
+from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.store.blobs.stubs import stubbed
 
@@ -113,6 +114,32 @@ def test_without_put_if_absent_a_taken_key_is_found_by_head(
     assert len(caplog.records) == 1
     assert "If-None-Match" in caplog.text
     assert (found, held) == ([KEY], size)
+
+
+@pytest.mark.parametrize("what", ["put", "copy"])
+def test_without_put_if_absent_what_was_done_unheard_is_not_done_again(what: str, rclone_s3: S3Server) -> None:
+    asked: list[str] = []
+
+    def loses_the_first_answer(method: str, path: str, _number: int) -> Fault | None:
+        if KEY not in path:
+            return None
+        asked.append(method)
+        return Fault.LOST_ANSWER if method == "PUT" else None
+
+    with fault_proxy(rclone_s3.endpoint_url, policy=loses_the_first_answer) as proxy:
+        bucket = rclone_s3.new_bucket()
+        store = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url, retries=2))
+        store.replace("in/1", b"x", content_type=JPEG)
+        found = store.head("in/1")
+        assert found is not None
+        with pytest.raises(BlobExists, match="019aa-original"):
+            if what == "put":
+                store.create(KEY, b"x", content_type=JPEG)
+            else:
+                store.copy("in/1", KEY, etag=found.etag, content_type=JPEG)
+
+    assert asked[:3] == ["HEAD", "PUT", "HEAD"]
+    assert asked.count("PUT") == 1
 
 
 def test_put_if_absent_is_asked_once_for_many_puts(moto_s3: S3Server) -> None:

@@ -80,11 +80,9 @@ class CloudStore:
         return all_traits(self, self.prefix, self._provider, self._calls, self._traits)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with an MD5 that the server checks; a server that overwrites is asked by HEAD first."""
-        kept = self._asked_absent(checked(key))
-        if kept is Kept.IGNORED and self.head(key) is not None:
-            raise taken(key)
-        self._put(key, body, content_type=content_type, absent=True)
+        """Put if absent, with an MD5 that the server checks; a server that overwrites is asked by HEAD before each try."""
+        look = self._asked_absent(checked(key)) is Kept.IGNORED
+        self._put(key, body, content_type=content_type, absent=True, look=look)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Like `create`; beyond 64 MiB in pieces."""
@@ -116,10 +114,14 @@ class CloudStore:
         copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
         name = self.prefix + checked(key)
         known = self._provider.is_own and self._asked_absent(key) is not Kept.IGNORED
-        if not known and self.head(key) is not None:
-            raise taken(key)
+
+        def copy() -> None:
+            if not known:
+                self._check_free(key)
+            self._provider.copy(place, name, copied)
+
         try:
-            self._call(source_key, lambda: self._provider.copy(place, name, copied))
+            self._call(source_key, copy)
         except BlobExists:
             if self.head(key) is None:
                 raise replaced(source_key) from None
@@ -240,12 +242,31 @@ class CloudStore:
         return kept
 
     def _put(
-        self, key: str, body: bytes, *, content_type: str, absent: bool, cache: str = "", about: str | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        absent: bool,
+        cache: str = "",
+        about: str | None = None,
+        look: bool = False,
     ) -> None:
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         put = Put(body=body, md5=md5, content_type=content_type, cache=cache)
         name = self.prefix + checked(key)
-        self._call(key if about is None else about, lambda: self._provider.put(name, put, absent=absent))
+
+        def attempt() -> None:
+            if look:
+                self._check_free(key)
+            self._provider.put(name, put, absent=absent)
+
+        self._call(key if about is None else about, attempt)
+
+    def _check_free(self, key: str) -> None:
+        """Raise BlobExists for a key that is taken; before each try, as an earlier one may have been done unheard."""
+        if self.head(key) is not None:
+            raise taken(key)
 
     def _pages(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
         return within(self._flat(prefix, after, until, asked), after=after, until=until)
