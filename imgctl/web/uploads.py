@@ -28,8 +28,8 @@ router = APIRouter(tags=["direct uploads"])
     },
 )
 def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
-    """Promise an image and get a signed PUT for its bytes. The store refuses other bytes, and a second time."""
-    if not state.parts.settings.store.url.startswith("s3://"):
+    """Promise an image and get a signed PUT for its bytes. The store refuses a second PUT, and but for Azure other bytes."""
+    if state.parts.settings.store.url.startswith("file://"):
         raise Refusal(409, "this store takes no uploads from outside", hint="send the bytes to POST /images")
     if wanted.bytes > state.settings.max_bytes:
         limit = format_bytes(state.settings.max_bytes)

@@ -1,6 +1,7 @@
 """Direct uploads: the bytes go to the store itself, which takes these and no others."""
 
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from imgctl.config.settings import Settings
 from imgctl.model import Status
 from tests.imaging.containers import HEIGHT, WIDTH, Says, text_entry, tiff_file
-from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, digest_of, served
+from tests.parts.clouds import CloudServer
+from tests.web.server import OTHER, USER, WINDOWS_MEDIA, Served, digest_of, served, settings_for
 from tests.whole.conftest import photo
 
 
@@ -111,6 +113,21 @@ def test_bytes_of_another_size_or_digest_are_not_confirmed(server: Served) -> No
 
     assert complete(server, sizes).status_code == 422
     assert complete(server, digests).status_code == 422
+
+
+def test_bytes_pass_by_into_azure_once_and_others_are_found_out(azurite: CloudServer, tmp_path: Path) -> None:
+    store = azurite.settings(azurite.new_bucket(), retries=1)
+    settings = settings_for(f"sqlite:///{tmp_path}/catalog.db", store, spool=str(tmp_path / "spool"))
+    with served(settings) as server:
+        granted, other = announce(server, photo(1)), announce(server, photo(2))
+        first, second = put(granted, photo(1)), put(granted, photo(1))
+        # The right to create holds no digest.
+        wrong = put(other, bytes(len(photo(2))))
+        done, refused = complete(server, granted), complete(server, other)
+
+    assert (first.status_code, wrong.status_code, done.status_code, refused.status_code) == (201, 201, 201, 422)
+    assert second.status_code in (403, 409)
+    assert "another SHA-256" in refused.text
 
 
 @pytest.mark.parametrize(

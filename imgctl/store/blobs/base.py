@@ -197,9 +197,9 @@ class BlobStore(Protocol):
         """A URL that lets its bearer read the blob for `seconds` (for a file: its file:// URL)."""
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """A PUT that its bearer may do for `seconds`: of these very bytes, if the key is free.
+        """A PUT that its bearer may do for `seconds`, if the key is free; of these very bytes where a signature can hold them.
 
-        None where no URL can, or where the server would let it overwrite.
+        None where no URL can, or where the server would let it overwrite. Compare what arrived before you trust it.
         """
 
     def reach(self) -> None:

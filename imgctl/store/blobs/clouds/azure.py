@@ -14,11 +14,12 @@ from xml.etree.ElementTree import Element, fromstring  # written by the containe
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF, StorageClass
-from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
+from imgctl.store.blobs.clouds.signed import Wanted, azure_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare
 from imgctl.units import count_of
@@ -193,6 +194,11 @@ class Azure:
 
     def delete_version(self, name: str, version_id: str) -> None:
         self._ask("DELETE", name, query={"versionid": version_id})
+
+    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
+        url = self._url(name)
+        wanted = Wanted(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        return azure_put(self._auth, self._http, wanted)
 
     def _tier(self, name: str, tier: str, *, priority: str = "") -> None:
         said = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})

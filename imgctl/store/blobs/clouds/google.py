@@ -14,11 +14,12 @@ from uuid import uuid4
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
-from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
-from imgctl.store.blobs.clouds.http import Http
+from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
+from imgctl.store.blobs.clouds.signed import Wanted, google_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
 from imgctl.store.blobs.s3_errors import Refused
@@ -161,6 +162,11 @@ class Google:
 
     def delete_version(self, name: str, version_id: str) -> None:
         self._ask("DELETE", self._path(name), {"generation": version_id})
+
+    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
+        url = f"{self.endpoint}/{self._bucket}/{quoted(name)}"
+        wanted = Wanted(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        return google_put(self._auth, wanted)
 
     def lifecycle(self) -> tuple[list[Resource], str]:
         """The bucket's lifecycle rules, and the metageneration that they belong to."""

@@ -31,6 +31,10 @@ class _Credentials(Protocol):
     def refresh(self, request: object) -> None: ...
 
 
+class _Signer(Protocol):
+    def sign(self, message: bytes) -> bytes: ...
+
+
 _Request = Callable[[object], object]
 
 
@@ -67,6 +71,24 @@ class GoogleAuth:
             expires = self._found.expiry
             # google-auth's times are in UTC, and do not say so.
             return {"token": str(self._found.token), "expires_at": expires.replace(tzinfo=UTC) if expires else None}
+
+    def signer(self) -> "tuple[str, Callable[[bytes], bytes]] | None":
+        """Who signs links, and by what: the account's key, or a request to IAM; None for a person's credentials."""
+        email = str(getattr(self._found, "service_account_email", ""))
+        if email == "default":
+            # The machine's own, which learns its name with its token.
+            self.credential()
+            email = str(getattr(self._found, "service_account_email", ""))
+        if not email:
+            return None
+        if own := getattr(self._found, "sign_bytes", None):
+            return email, own
+        from google.auth.iam import Signer
+        from google.auth.transport.urllib3 import Request
+        from urllib3 import PoolManager
+
+        request = cast("_Request", Request)(PoolManager())
+        return email, cast("Callable[..., _Signer]", Signer)(request, self._found, email).sign
 
     @property
     def service_account(self) -> str:

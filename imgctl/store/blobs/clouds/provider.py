@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.config.settings import StoreSettings
 from imgctl.model import StorageClass
-from imgctl.store.blobs.base import Blob, Restore, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
@@ -101,6 +101,9 @@ class Provider(Protocol):
         """See BlobStore."""
 
     def delete_version(self, name: str, version_id: str) -> None:
+        """See BlobStore."""
+
+    def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """See BlobStore."""
 
 

@@ -206,8 +206,12 @@ class CloudStore:
         return self._objects.sign(key, seconds=seconds)
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """None: neither signature can hold a SHA-256, which alone says which bytes may be put."""
-        return None
+        """A PUT that creates; Azure's holds neither size nor SHA-256: whoever confirms what arrived compares them."""
+        if self._asked_absent(checked(key)) is Kept.IGNORED:
+            return None
+        sign, name = self._provider.sign_create, self.prefix + key
+        wanted = partial(sign, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        return self._call(key, wanted)
 
     def reach(self) -> None:
         self._objects.reach()

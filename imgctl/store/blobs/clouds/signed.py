@@ -1,0 +1,117 @@
+"""Links by which others put one new object: V4 signatures of Google, shared access signatures of Azure.
+
+obstore signs PUTs too, but its links may overwrite.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlsplit
+from xml.etree.ElementTree import fromstring  # written by the account's own server
+
+from imgctl.store.blobs.base import SignedPut
+from imgctl.store.blobs.clouds.azure_auth import VERSION, AzureAuth
+from imgctl.store.blobs.clouds.google_auth import GoogleAuth
+from imgctl.store.blobs.clouds.http import Http, with_query
+
+# A clock that runs ahead of Azure's would sign links that are not valid yet.
+_EARLY = timedelta(minutes=5)
+# The fields of a user delegation key, in the order in which they are signed, with their names in a link.
+_DELEGATED = {
+    "skoid": "SignedOid",
+    "sktid": "SignedTid",
+    "skt": "SignedStart",
+    "ske": "SignedExpiry",
+    "sks": "SignedService",
+    "skv": "SignedVersion",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What may be put where: the url, for how long, the size in bytes, the type and the SHA-256."""
+
+    url: str
+    seconds: int
+    size: int
+    content_type: str
+    sha256: bytes
+
+
+def google_put(auth: GoogleAuth, wanted: Wanted) -> SignedPut | None:
+    """Sign the type, the size, the SHA-256 and generation 0 (V4 signing process, Cloud Storage documentation).
+
+    None where the credentials cannot sign: those of a person (gcloud's login).
+    """
+    if (signer := auth.signer()) is None:
+        return None
+    email, sign = signer
+    parts, at = urlsplit(wanted.url), datetime.now(UTC)
+    headers = {
+        "content-type": wanted.content_type,
+        "host": parts.netloc,
+        "x-goog-content-length-range": f"{wanted.size},{wanted.size}",
+        "x-goog-content-sha256": wanted.sha256.hex(),
+        "x-goog-if-generation-match": "0",
+    }
+    names, stamp, scope = ";".join(headers), f"{at:%Y%m%dT%H%M%SZ}", f"{at:%Y%m%d}/auto/storage/goog4_request"
+    query = {
+        "X-Goog-Algorithm": "GOOG4-RSA-SHA256",
+        "X-Goog-Credential": f"{email}/{scope}",
+        "X-Goog-Date": stamp,
+        "X-Goog-Expires": str(wanted.seconds),
+        "X-Goog-SignedHeaders": names,
+    }
+    asked = with_query("", query)[1:]
+    said = [f"{name}:{value}" for name, value in headers.items()]
+    request = "\n".join(("PUT", parts.path, asked, *said, "", names, headers["x-goog-content-sha256"]))
+    text = "\n".join(("GOOG4-RSA-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()))
+    query["X-Goog-Signature"] = sign(text.encode()).hex()
+    del headers["host"]
+    return SignedPut(url=with_query(wanted.url, query), headers=headers)
+
+
+def azure_put(auth: AzureAuth, http: Http, wanted: Wanted) -> SignedPut | None:
+    """Sign the right to create, which may not overwrite (Create a service SAS, a user delegation SAS: Azure Storage).
+
+    It holds neither size nor digest. None for credentials that are a SAS themselves: they cannot sign another.
+    """
+    if auth.sas:
+        return None
+    until = datetime.now(UTC) + timedelta(seconds=wanted.seconds)
+    query = {"sp": "c", "se": _second(until)}
+    path = urlsplit(wanted.url).path.removeprefix(urlsplit(auth.endpoint).path)
+    place = f"/blob/{auth.account}{unquote(path)}"
+    # Empty: an identifier or the ids of other users, an address, a protocol; and a snapshot, a scope, five headers.
+    if auth.key:
+        key = auth.key
+        text = [query["sp"], "", query["se"], place, "", "", "", VERSION, "b", *[""] * 7]
+    else:
+        key, delegated = _delegation(auth, http, until)
+        query |= delegated
+        text = [query["sp"], "", query["se"], place, *delegated.values(), *[""] * 5, VERSION, "b", *[""] * 7]
+    query |= {"sv": VERSION, "sr": "b"}
+    query["sig"] = base64.b64encode(hmac.digest(key, "\n".join(text).encode(), hashlib.sha256)).decode()
+    headers = {
+        "Content-Type": wanted.content_type,
+        "Content-Length": str(wanted.size),
+        "If-None-Match": "*",
+        "x-ms-blob-type": "BlockBlob",
+    }
+    return SignedPut(url=with_query(wanted.url, query), headers=headers)
+
+
+def _delegation(auth: AzureAuth, http: Http, until: datetime) -> tuple[bytes, dict[str, str]]:
+    """The key by which an identity signs, and what a link says of it (Get User Delegation Key)."""
+    start = _second(datetime.now(UTC) - _EARLY)
+    body = f"<KeyInfo><Start>{start}</Start><Expiry>{_second(until)}</Expiry></KeyInfo>".encode()
+    answer = http.ask("POST", f"{auth.endpoint}/", {"restype": "service", "comp": "userdelegationkey"}, {}, body)
+    found = fromstring(answer.data)  # noqa: S314
+    said = {short: found.findtext(name) or "" for short, name in _DELEGATED.items()}
+    return base64.b64decode(found.findtext("Value") or ""), said
+
+
+def _second(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
