@@ -7,9 +7,9 @@ FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
 PUT_WEIGHT = 64 * 2**10
 # A shorter measurement is one of the machine's moods.
 SHORTEST_SECONDS = 0.05
-# To double must bring a quarter more throughput, later a raise by half a tenth.
+# To double must bring a quarter more throughput, later a raise by half a tenth; a third fewer may cost a twentieth.
 START_GROWTH, START_GAIN = 2.0, 1.25
-GROWTH, GAIN, SMOOTHING = 1.5, 1.1, 0.3
+GROWTH, GAIN, LOSS, SMOOTHING = 1.5, 1.1, 0.95, 0.3
 SHORTEST_REST, LONGEST_REST = 4, 64
 # Percent of the requests of a step that may be pushed back or lost, beside a few, before there are fewer in flight.
 PUSHBACKS_PERCENT, FEW_PUSHBACKS = 10, 4
@@ -20,15 +20,17 @@ class AdaptiveConcurrency:
     """The number of requests in flight: raised while that brings throughput, lowered when the store pushes back.
 
     A step takes two round trips: one in which requests of the earlier limit end, one that is measured. The first steps
-    double, as TCP's slow start does. A raise that brings nothing, or pushbacks, is taken back, and the next one waits,
-    twice as many steps each time: chance must not raise it step by step. Pushbacks without a raise halve it. A step that
-    starves for work is not judged.
+    double, as TCP's slow start does. A raise that brings nothing, or pushbacks, is taken back, and the next trial waits,
+    twice as many steps each time. In turn with raises fewer are tried, which stay where they lose nothing: where the
+    client's own CPU sets the pace, whose share of a busy machine varies by half from step to step, chance would else
+    raise it step by step. Pushbacks without a raise halve it. A step that starves for work is not judged.
     """
 
     limit: int = FIRST_CONCURRENCY
     least: int = 1
     most: int = MOST_CONCURRENCY
     _starting: bool = True
+    _raises: bool = True
     _before: int = 0
     _usual: float = 0.0
     _resting: int = 0
@@ -52,7 +54,7 @@ class AdaptiveConcurrency:
         self._starved += starved
         measured = self._count - self.limit
         if (pushbacks - self._pushbacks) * 100 > PUSHBACKS_PERCENT * measured + FEW_PUSHBACKS * 100:
-            self._lower(self._before or self.limit // 2)
+            self._end_trial(self._before if 0 < self._before < self.limit else self.limit // 2)
         elif measured < self.limit or now < self._began + SHORTEST_SECONDS:
             return self.limit
         elif 10 * self._starved <= measured:
@@ -60,18 +62,29 @@ class AdaptiveConcurrency:
         self._count = 0
         return self.limit
 
-    def _lower(self, limit: int) -> None:
+    def _end_trial(self, limit: int) -> None:
         self._resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST) if self._before else SHORTEST_REST
+        self._raises = not self._raises if self._before else True
         self.limit, self._before, self._usual, self._starting = max(self.least, limit), 0, 0.0, False
 
     def _judge(self, throughput: float) -> None:
-        if self._before and throughput <= self._usual * (START_GAIN if self._starting else GAIN):
-            self._lower(self._before)
-        elif self._resting or self.limit == self.most:
-            self._resting = max(0, self._resting - 1)
-            self._usual += SMOOTHING * (throughput - self._usual) if self._usual else throughput
+        more = self._before < self.limit
+        gain = LOSS if not more else START_GAIN if self._starting else GAIN
+        if self._before and throughput <= self._usual * gain:
+            self._end_trial(self._before)
+            return
+        is_new = not self._usual or (self._before and more)
+        self._usual += (1.0 if is_new else SMOOTHING) * (throughput - self._usual)
+        if self._resting:
+            self._resting -= 1
         else:
             self._rest = SHORTEST_REST if self._before else self._rest
-            self._usual, self._before = throughput, self.limit
-            growth = START_GROWTH if self._starting else GROWTH
-            self.limit = min(self.most, max(self.limit + 1, int(self.limit * growth)))
+            self._try()
+
+    def _try(self) -> None:
+        """Begin a trial of more, or of fewer where more brought nothing; at a bound the other."""
+        growth = START_GROWTH if self._starting else GROWTH
+        more = min(self.most, max(self.limit + 1, int(self.limit * growth)))
+        fewer = max(min(self.limit, FIRST_CONCURRENCY), int(self.limit / GROWTH))
+        self._raises = fewer == self.limit or (self._raises and more > self.limit)
+        self._before, self.limit = self.limit, more if self._raises else fewer

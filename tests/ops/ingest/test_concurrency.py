@@ -1,12 +1,14 @@
-"""Adaptive concurrency against simulated stores: any latency, capacity and loss, queueing or throttling."""
+"""Adaptive concurrency against simulated stores: any latency, capacity and loss, queueing or throttling, steady or not."""
 
 import random
 from heapq import heappop, heappush
+from itertools import pairwise
+from statistics import mean
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.ops.ingest.concurrency import MOST_CONCURRENCY, AdaptiveConcurrency
+from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, MOST_CONCURRENCY, AdaptiveConcurrency
 from tests.soak import rounds
 
 LATENCIES = st.sampled_from([0.002, 0.01, 0.04, 0.1, 0.3])
@@ -16,11 +18,25 @@ SHORTEST_ROUND = 0.05
 
 
 class Store:
-    """A server some latency away that answers `capacity` puts a second; what is more waits, or is pushed back at once."""
+    """A server some latency away that answers `capacity` puts a second; what is more waits, or is pushed back at once.
 
-    def __init__(self, *, latency: float, capacity: int, loss: float = 0.0, throttles: bool = False, seed: int) -> None:
+    Where it is not `steady`, the capacity is that of the client's CPU on a busy machine: from a third to all of it, for a
+    fraction of a second each.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency: float,
+        capacity: int,
+        loss: float = 0.0,
+        throttles: bool = False,
+        steady: bool = True,
+        seed: int,
+    ) -> None:
         self.pushbacks = 0
         self._latency, self._capacity, self._loss, self._throttles = latency, capacity, loss, throttles
+        self._share, self._share_until = 1.0, float("inf") if steady else 0.0
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, str, int]] = []
         self._number = 0
@@ -47,13 +63,21 @@ class Store:
             elif self._refuses(now):
                 self._add(now + self._latency / 2, "refused", tries)
             else:
-                self._free_at = max(self._free_at, now) + 1 / self._capacity
+                self._free_at = max(self._free_at, now) + 1 / (self._capacity * self._share_at(now))
                 self._add((now if self._throttles else self._free_at) + self._latency / 2, "ended")
         return ended
 
     def _add(self, at: float, what: str, tries: int = 0) -> None:
         self._number += 1
         heappush(self._events, (at, self._number, what, tries))
+
+    def _share_at(self, now: float) -> float:
+        while now >= self._share_until:
+            self._share, self._share_until = (
+                self._random.uniform(0.3, 1.0),
+                self._share_until + self._random.uniform(0.0, 0.3),
+            )
+        return self._share
 
     def _refuses(self, now: float) -> bool:
         if self._random.random() < self._loss:
@@ -75,6 +99,11 @@ def most(latency: float, capacity: int) -> float:
 
 def rate(ended: list[tuple[float, int]], start: float, seconds: float) -> float:
     return sum(start < at <= start + seconds for at, _ in ended) / seconds
+
+
+def mean_limit(ended: list[tuple[float, int]], start: float) -> float:
+    held = [(limit, until - at) for (at, limit), (until, _) in pairwise(ended) if at >= start]
+    return sum(limit * seconds for limit, seconds in held) / sum(seconds for _, seconds in held)
 
 
 @settings(max_examples=rounds(6, 200), deadline=None)
@@ -111,6 +140,21 @@ def test_a_store_that_throttles_is_not_stormed(latency: float, seed: int) -> Non
     ended = store.run(AdaptiveConcurrency(), seconds=20.0)
 
     assert store.pushbacks <= len(ended) / 4
+
+
+@settings(max_examples=rounds(2, 40), deadline=None)
+@given(st.sampled_from([0.002, 0.01, 0.04]), st.integers(0, 1000))
+def test_it_stops_where_the_clients_own_cpu_sets_the_pace(latency: float, seed: int) -> None:
+    # Several runs: chance may lead one astray for a while, and must not add up.
+    runs = [
+        Store(latency=latency, capacity=1000, steady=False, seed=10 * seed + number).run(
+            AdaptiveConcurrency(), seconds=40.0
+        )
+        for number in range(4)
+    ]
+
+    assert mean(mean_limit(ended, 15.0) for ended in runs) <= 3 * max(FIRST_CONCURRENCY, 1000 * latency)
+    assert mean(rate(ended, 15.0, 25.0) for ended in runs) >= 0.8 * 650
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10**9), st.integers(0, 9), st.booleans()), max_size=200))
