@@ -102,8 +102,11 @@ def _publish(new: Path, file: Path, *, anew: bool) -> None:
 @cache
 def sweep_parts(place: Path) -> None:
     """Remove what killed processes of the same user left of `atomic_write` in a directory; once in this process."""
-    for left in place.glob(f".*{PART}"):
-        _remove_if_dead(left, directory=False)
+    # Not by glob, which lists the whole directory first: it may hold a hundred thousand pictures.
+    with suppress(OSError), os.scandir(place) as entries:
+        for one in entries:
+            if one.name.startswith(".") and one.name.endswith(PART):
+                _remove_if_dead(Path(one.path), directory=False)
 
 
 def _new_part(file: Path) -> Path:

@@ -5,10 +5,12 @@ from uuid import UUID
 
 import pytest
 
+from imgctl.keys import key_of
 from imgctl.store.blobs.s3 import S3Store
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment
+from tests.whole.stock import stock
 
 OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
 
@@ -77,6 +79,26 @@ def test_repair_deletes_nothing_of_a_held_user(held: Deployment) -> None:
     assert result.code == 0, result.err
     assert {one.user_id for one in held.images()} == {USER}
     assert image.id in {one.id for one in held.images()}
+
+
+def test_repair_leaves_the_leftovers_of_a_held_user_where_they_are(embedded: Deployment) -> None:
+    stock(embedded, 1, size=64)
+    mine, theirs = stock(embedded, 1, first=1, size=64, user_id=OTHER)
+    left = {image.user_id: key_of(image.id, "thumb", "webp") for image in (mine, theirs)}
+    for key in left.values():
+        embedded.open_store().create(key, b"of an older recipe", content_type="image/webp")
+    assert embedded.run("hold", "--user", str(USER), "--reason", "case 4711").code == 0
+
+    result = embedded.run(
+        "repair", "--grace", "0s", "--delete-orphans", "--orphan-age", "0s", "--max-delete-percent", "100", "--apply", "--json"
+    )  # fmt: skip
+
+    assert result.code == 0, result.err
+    found = {blob.key for blob in embedded.open_store().scan()}
+    assert [left[user] in found for user in (USER, OTHER)] == [True, False]
+    assert {str(one["key"]): "case 4711" in str(one["detail"]) for one in result.of("repair")} == {
+        left[USER]: True, left[OTHER]: False,
+    }  # fmt: skip
 
 
 def test_show_and_audit_tell_of_a_hold(held: Deployment) -> None:

@@ -17,7 +17,7 @@ from imgctl.store.catalog.schema import images
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.whole.cold import archive, cold_of, originals
-from tests.whole.deployment import Deployment, Result
+from tests.whole.deployment import USER, Deployment, Result
 from tests.whole.stock import BEGINNING, stock
 
 OTHER_USER = UUID("0190b2b4-0000-7000-8000-000000000002")
@@ -254,6 +254,24 @@ def test_old_versions_are_told_and_deleted_only_when_asked(
     assert classes(on_moto) == [("GLACIER", "GLACIER")] * 3
     assert ("stays billed" in result.err) is not deletes
     assert (result.of("estimate")[0]["old_versions_per_month"] == "0") is deletes
+
+
+def test_old_versions_of_a_held_user_stay_and_the_reason_is_told(on_moto: Deployment, moto_s3: S3Server) -> None:
+    client, bucket = moto_s3.client(), on_moto.store.url.removeprefix("s3://")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    held = UUID(int=4711)
+    stock(on_moto, 1)
+    stock(on_moto, 1, first=1, user_id=held)
+    assert on_moto.run("hold", "--user", str(held), "--reason", "case 4711").code == 0
+
+    result = on_moto.run(*GLACIER, "--yes", "--delete-noncurrent", "--json")
+
+    versions = Counter(one["Key"] for one in client.list_object_versions(Bucket=bucket)["Versions"])
+    assert result.code == 0, result.err
+    assert {row.user_id: versions[row.original_key] for row in on_moto.images()} == {USER: 1, held: 2}
+    assert classes(on_moto) == [("GLACIER", "GLACIER")] * 2
+    assert ["case 4711" in str(one["detail"]) for one in result.of("image")] == [False, True]
+    assert result.err.count("case 4711") == 1
 
 
 def test_two_transitions_at_once_end_as_one(place: Deployment) -> None:

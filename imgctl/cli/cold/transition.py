@@ -154,7 +154,8 @@ def _move(run: Running, job: TransitionJob) -> ExitCode:
     for outcome in job.move():
         size, failed, moved = outcome.image.bytes or 0, outcome.fate is Fate.FAILED, outcome.fate is Fate.MOVED
         tally.count(outcome.fate, size=size, reason=outcome.reason if outcome.fate is Fate.LEFT_OUT else None)
-        line = f"failed {outcome.image.original_key}: {outcome.detail}" if failed else ""
+        told = failed or (moved and outcome.detail)
+        line = f"{outcome.fate} {outcome.image.original_key}: {outcome.detail}" if told else ""
         run.item(_record(outcome), failed=failed, size=size if moved else 0, line=line)
     if tally.reasons != job.found.tally.reasons:
         run.say(_left_out(tally.reasons) if tally.reasons else "nothing was left out in the end")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
+from heapq import nsmallest
 from pathlib import Path
 from typing import TypeAlias
 
@@ -179,7 +179,8 @@ class ExportJob:
     def _finish(self, sink: Sink, state: State) -> None:
         if self._blocked and not self.order.partial:
             return
-        self.strangers = tuple(islice((path for path in sink.others(PAYLOAD) if not state.has(path)), _STRANGERS_SHOWN))
+        others = (path for path in sink.others(PAYLOAD) if not state.has(path))
+        self.strangers = tuple(nsmallest(_STRANGERS_SHOWN, others))
         if not self.strangers:
             state.set_finishing()
             Bag(sink, state, user=self.order.user, variants=self.order.variants).finish()

@@ -60,7 +60,7 @@ class Sink(Protocol):
         """Take a file back."""
 
     def others(self, payload: str) -> Iterator[str]:
-        """Every file below `payload`."""
+        """Every file below `payload`, in no order."""
 
     def finish(self, members: Iterable[Member]) -> None:
         """All is written: these are the files."""
@@ -124,12 +124,17 @@ class DirectorySink:
         (self._root / path).unlink(missing_ok=True)
 
     def others(self, payload: str) -> Iterator[str]:
-        for place, directories, names in os.walk(self._root / payload):
-            directories.sort()
-            sweep_parts(Path(place))
-            for file in (Path(place) / name for name in sorted(names)):
-                if file.exists():
-                    yield file.relative_to(self._root).as_posix()
+        places = [self._root / payload]
+        while places:
+            place = places.pop()
+            with suppress(FileNotFoundError):
+                sweep_parts(place)
+                with os.scandir(place) as entries:
+                    for one in entries:
+                        if one.is_dir(follow_symlinks=False):
+                            places.append(Path(one.path))
+                        else:
+                            yield Path(one.path).relative_to(self._root).as_posix()
 
     def finish(self, members: Iterable[Member]) -> None:
         """Nothing: `bagit.txt`, the last file, says it."""

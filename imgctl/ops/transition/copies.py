@@ -92,7 +92,7 @@ def _class_of(image: Image, found: str) -> str | None:
 
 
 class Mover:
-    """Moves jobs to one class, and keeps the old versions of `held` images; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
+    """Moves jobs to one class, and keeps the old versions of `held` images, which say why; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Mover:
         outage_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
-        self.held: set[UUID] = set()
+        self.held: dict[UUID, str] = {}
         self._store = store
         self._to = to
         self._most = self._limit = concurrency

@@ -154,7 +154,7 @@ class _Run:
         if self._order.delete_noncurrent:
             owners = {one.image.id: one.image.user_id for one in passed}
             held = read(self._catalog, partial(held_among, users=set(owners.values())), stop=self._stop)
-            self._mover.held = {image for image, user in owners.items() if user in held}
+            self._mover.held = {image: held[user].line for image, user in owners.items() if user in held}
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
         erased = self._confirm(tuple(jobs.values()), ended)
         for verdict in misnamed:
@@ -205,6 +205,8 @@ class _Run:
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
         seen = moved.blob.storage_class if moved.blob else None
         if moved.error is None:
-            return Outcome(image=image, fate=Fate.MOVED, storage_class=to)
+            held = self._mover.held.get(image.id)
+            kept = f"its old version stays, nothing of its owner may be deleted: {held}" if held else ""
+            return Outcome(image=image, fate=Fate.MOVED, storage_class=to, detail=kept)
         detail = moved.error.line if moved.is_known else f"it may have moved, the next run looks: {moved.error.line}"
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)
