@@ -4,20 +4,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from uuid import uuid4
 
-from imgctl.errors import BlobCorrupt, ImgctlError, StoreError
+from imgctl.errors import BlobCorrupt, ImgctlError, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
 from imgctl.model import StorageClass
 from imgctl.ops.retry import StopSignal
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import Card
-from imgctl.store.blobs.base import BlobStore, Tier
+from imgctl.store.blobs.base import BlobStore, Remnant, Tier
 from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of
 
@@ -27,7 +29,7 @@ _LINK_SECONDS, _TIMEOUT_SECONDS = 60, 30.0
 _SKEW_SECONDS = 5.0
 _NO, _YES = "no", "yes"
 # How many requests of each kind the suite makes at most (counted over every store of the tests, and rounded up).
-_PUTS, _GETS, _HEADS, _LISTS = 40, 20, 20, 20
+_PUTS, _GETS, _HEADS, _LISTS = 60, 20, 20, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,9 @@ def price(card: Card) -> Estimate:
         request_cost(card, one, Operation.COPY, 1) for one in (StorageClass.STANDARD_IA, StorageClass.GLACIER)
     )
     return estimated(
-        card, (*standard, *moved), "blobs of 9 bytes, deleted within the run; a shortest stay of 30 or 90 days"
+        card,
+        (*standard, *moved),
+        "blobs of 9 bytes and one of 5 MiB, deleted within the run; a shortest stay of 30 or 90 days",
     )
 
 
@@ -56,6 +60,9 @@ def conformance(store: BlobStore, *, stop: StopSignal) -> Iterator[Trait]:
 
     Everything is purged at the end, also after an error or a stop. Raises StoreError where the store does not answer.
     """
+    if kept := _default_lock(store):
+        hint = "take a bucket without default retention"
+        raise StoreUnsupported(f"the bucket locks what is put ({kept}): the suite could not remove its own", hint=hint)
     sweep(store)
     try:
         store.check()
@@ -74,8 +81,26 @@ def conformance(store: BlobStore, *, stop: StopSignal) -> Iterator[Trait]:
 
 def sweep(store: BlobStore) -> None:
     """Purge whatever lies below the suite's prefix: versions, delete markers and unfinished uploads too."""
-    for one, error in store.purge(store.remnants([BELOW])):
+    left = [one for one, _ in store.purge(chain(store.remnants([BELOW]), _uploads(store)))]
+    for one in left:
+        # A run that was killed may have left a legal hold.
+        with suppress(StoreError):
+            store.set_legal_hold(one, on=False)
+    for one, error in store.purge(left):
         raise StoreError(f"{one.key} could not be removed: {error.message}", hint="remove it by hand") from error
+
+
+def _uploads(store: BlobStore) -> Iterator[Remnant]:
+    with suppress(StoreUnsupported):
+        yield from (one for one in store.uploads() if one.key.startswith(BELOW))
+
+
+def _default_lock(store: BlobStore) -> str | None:
+    try:
+        return store.object_lock()
+    except StoreDenied:
+        # Said in the table.
+        return None
 
 
 class _Suite:
@@ -83,6 +108,7 @@ class _Suite:
         self._store = store
         self._below = f"{BELOW}{uuid4()}/"
         self._hidden = False
+        self._parts: Kept | None = None
 
     def probes(self) -> dict[str, Callable[[], tuple[str, str]]]:
         """Each by the name of its trait."""
@@ -104,9 +130,12 @@ class _Suite:
             "listing after a delete": self._unlisted,
             "batch delete": self._batch_delete,
             "copy": self._copy,
+            "multipart": self._multipart,
+            "multipart if absent": lambda: _known(self._parts),
             "signed GET": self._signed_get,
             "signed PUT": self._signed_put,
             "versions": self._versions,
+            "object lock": self._object_lock,
             "class STANDARD_IA": lambda: self._class(StorageClass.STANDARD_IA),
             "class GLACIER": lambda: self._class(StorageClass.GLACIER),
             "restore": self._restore,
@@ -184,6 +213,23 @@ class _Suite:
 
     def _versions(self) -> tuple[str, str]:
         return ("kept", "overwritten blobs stay, and are billed") if self._store.keeps_versions() else (_NO, "")
+
+    def _multipart(self) -> tuple[str, str]:
+        self._parts = self._store.multipart(f"{self._below}parts")
+        if self._parts is Kept.NOT_APPLICABLE:
+            return _known(self._parts)
+        return _YES, "two parts became one blob"
+
+    def _object_lock(self) -> tuple[str, str]:
+        if self._store.object_lock() is None:
+            return _NO, ""
+        (one,) = self._store.remnants([self._put("held")])
+        self._store.set_legal_hold(one, on=True)
+        try:
+            kept = any(self._store.purge([one]))
+        finally:
+            self._store.set_legal_hold(one, on=False)
+        return (_YES, "a version under legal hold stays") if kept else (str(Kept.IGNORED), "a legal hold holds nothing")
 
     def _class(self, wanted: StorageClass) -> tuple[str, str]:
         key = self._put(f"class-{wanted}")

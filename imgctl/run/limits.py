@@ -8,12 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # glibc, malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 512 * 2**20
 LARGEST_KEPT = 32 * 2**20
+SMALLEST_RETURNED = 2**20
 ARENAS = 2
 SHORTEST_SECONDS, BUSY_SHARE = 0.02, 0.5
 
@@ -100,6 +101,15 @@ def reuse_large_buffers() -> None:
     mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
     mallopt(M_ARENA_MAX, ARENAS)
+
+
+def return_large_buffers() -> None:
+    """Make glibc give freed blocks from 1 MiB on back at once, where a run over any number of files keeps none of them.
+
+    Else each growth of Python's own tables leaves a hole that smaller blocks split: 2 MB every 8,000 files of a directory.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, SMALLEST_RETURNED)
 
 
 class Idleness:

@@ -24,6 +24,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import Failures, StopSignal
 from imgctl.ops.rows import Chosen, pages
 from imgctl.ops.tally import Tally
+from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import bounded
 from imgctl.store.catalog.lookups import Scope
@@ -65,6 +66,7 @@ class ExportJob:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Fetch and write what is missing; then the bag is closed, if nothing is missing any more."""
+        return_large_buffers()
         self._file.unlink(missing_ok=True)
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             with closing(State(self._database)) as state:

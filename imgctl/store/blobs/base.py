@@ -190,6 +190,15 @@ class BlobStore(Protocol):
         What is gone already is ignored. A StoreError that is not about single ones is raised.
         """
 
+    def multipart(self, key: str) -> Kept:
+        """Whether a put in parts is refused for a key that is taken: tried under this one, where 5 MiB stay.
+
+        NOT_APPLICABLE where imgctl makes no such puts; BlobCorrupt where the parts do not become one blob.
+        """
+
+    def object_lock(self) -> str | None:
+        """How long each new version is locked unasked, empty for not at all; None where there is no Object Lock."""
+
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         """Keep one version from being deleted by anybody, or let go of it; StoreUnsupported without Object Lock."""
 

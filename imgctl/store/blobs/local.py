@@ -173,6 +173,13 @@ class LocalStore:
             with suppress(BlobMissing), translated("", parent):
                 sync_directory(parent)
 
+    def multipart(self, key: str) -> Kept:
+        """Not applicable: a file is written under another name, and appears whole."""
+        return Kept.NOT_APPLICABLE
+
+    def object_lock(self) -> None:
+        """None: a directory has no Object Lock."""
+
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         """Always StoreUnsupported: a directory has no Object Lock."""
         raise StoreUnsupported("a directory knows no legal hold", hint="leave --object-lock out")

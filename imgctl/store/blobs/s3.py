@@ -30,7 +30,7 @@ from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
 from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
 from imgctl.store.blobs.s3_multipart import IF_ABSENT, put_file, sign_put
 from imgctl.store.blobs.s3_purge import blobs_below, legal_hold, purge, uploads_below, versions_below
-from imgctl.store.blobs.s3_traits import LACKING, all_traits, put_if_absent
+from imgctl.store.blobs.s3_traits import LACKING, all_traits, multipart, object_lock, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
@@ -196,6 +196,12 @@ class S3Store:
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
         # A list of deletions always carries a checksum.
         return purge(self.bucket, remnants, at_once=self._settings.checksum != "none")
+
+    def multipart(self, key: str) -> Kept:
+        return multipart(self.bucket, checked(key))
+
+    def object_lock(self) -> str | None:
+        return object_lock(self.bucket)
 
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         legal_hold(self.bucket, remnant, on=on)

@@ -1,6 +1,7 @@
 """All that a bucket keeps under a key (versions, delete markers, parts of uploads), and deleting it for good."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import cast
@@ -46,15 +47,17 @@ def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
 def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
     """Uploads in parts that are neither completed nor aborted."""
     marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
-    for answer in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
-        for one in cast("Listed", answer.get("Uploads", [])):
-            yield Remnant(
-                key=_below(bucket, one),
-                size=0,
-                modified_at=cast("datetime", one["Initiated"]),
-                upload_id=str(one["UploadId"]),
-                is_current=False,
-            )
+    # rclone's server answers 404 NoSuchUpload until the first one was begun.
+    with suppress(BlobMissing):
+        for answer in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
+            for one in cast("Listed", answer.get("Uploads", [])):
+                yield Remnant(
+                    key=_below(bucket, one),
+                    size=0,
+                    modified_at=cast("datetime", one["Initiated"]),
+                    upload_id=str(one["UploadId"]),
+                    is_current=False,
+                )
 
 
 def purge(bucket: Bucket, remnants: Iterable[Remnant], *, at_once: bool) -> Iterator[tuple[Remnant, StoreError]]:

@@ -8,10 +8,20 @@ from uuid import uuid4
 
 import obstore
 
-from imgctl.errors import BlobExists, StoreDenied, StoreError, StoreUnavailable, StoreUnsupported
+from imgctl.errors import (
+    BlobCorrupt,
+    BlobExists,
+    BucketMissing,
+    StoreDenied,
+    StoreError,
+    StoreUnavailable,
+    StoreUnsupported,
+)
 from imgctl.keys import PROBES
 from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
+from imgctl.store.blobs.s3_multipart import put_chunks
 from imgctl.store.blobs.traits import Kept, Traits, warning
+from imgctl.units import count_of
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +30,9 @@ LACKING = (Kept.IGNORED, Kept.NOT_IMPLEMENTED)
 
 # The check value of CRC-64/NVME, 0xae8b14860a799888, as S3 writes it, and another body of the same length.
 _BODY, _OTHER, _CRC64NVME = b"123456789", b"987654321", "rosUhgp5mIg="
+_TYPE = "text/plain"
+# The smallest part but the last (S3 User Guide, multipart upload limits).
+_PART_BYTES = 5 * 2**20
 # Byte order, which is neither the order of put nor that of a dictionary.
 _ORDERED = ("B", "a", "a1", "b", "é")
 
@@ -70,6 +83,38 @@ def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:
         with suppress(StoreError):
             bucket.call("", partial(obstore.delete, bucket.bytes, prober.put))
     return traits
+
+
+def multipart(bucket: Bucket, key: str) -> Kept:
+    """Whether the completion of a put in parts is refused for a key that is taken; what was put first stays there."""
+    body = memoryview(bytes(_PART_BYTES) + _BODY)
+    put_chunks(bucket, key, iter((body[:_PART_BYTES], body[_PART_BYTES:])), _TYPE, condition={})
+    if (size := bucket.ask(bucket.client.head_object, key)["ContentLength"]) != len(body):
+        raise BlobCorrupt(f"{key} has {size} bytes, its two parts had {len(body)}", hint="use another server")
+    try:
+        put_chunks(bucket, key, iter((memoryview(_OTHER),)), _TYPE)
+    except BlobExists:
+        return Kept.YES
+    except StoreUnsupported:
+        return Kept.NOT_IMPLEMENTED
+    return Kept.IGNORED
+
+
+def object_lock(bucket: Bucket) -> str | None:
+    """The default retention of a bucket with Object Lock, empty where it has none; None without Object Lock."""
+    try:
+        answer = bucket.call("", bucket.client.get_object_lock_configuration, Bucket=bucket.name)
+    except (BucketMissing, StoreDenied, StoreUnavailable):
+        raise
+    except StoreError:
+        # 404 where it was never switched on; others do not know the request.
+        return None
+    said = answer.get("ObjectLockConfiguration", {})
+    if said.get("ObjectLockEnabled") != "Enabled":
+        return None
+    kept = said.get("Rule", {}).get("DefaultRetention", {})
+    spans = [count_of(kept[name], name.lower().removesuffix("s")) for name in ("Days", "Years") if kept.get(name)]
+    return f"{kept.get('Mode')} for {spans[0]}" if spans else ""
 
 
 class _Prober:

@@ -53,6 +53,10 @@ def test_what_begins_with_a_stem_is_told_and_purged_and_nothing_else(store: Blob
     assert names(store, "2026/11/22/") == [OTHER]
 
 
+def test_where_no_upload_was_begun_there_is_none(store: BlobStore) -> None:
+    assert list(store.uploads()) == []
+
+
 def test_many_stems_are_told_at_once(store: BlobStore) -> None:
     put(store, ORIGINAL, OTHER, "2026/11/22/019ac-original.jpg", "2026/11/23/019ad-full.jpg", "trash/2026-11-22/x/y")
 

@@ -199,6 +199,13 @@ class CloudStore:
             except StoreDenied as error:
                 yield one, error
 
+    def multipart(self, key: str) -> Kept:
+        """Not applicable: these clouds take a large file in ways of their own."""
+        return Kept.NOT_APPLICABLE
+
+    def object_lock(self) -> None:
+        """None: imgctl sets no holds in these clouds."""
+
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
         raise StoreUnsupported("imgctl sets no holds on objects of this cloud", hint="leave --object-lock out")
 
