@@ -90,7 +90,8 @@ def multipart(bucket: Bucket, key: str) -> Kept:
     body = memoryview(bytes(_PART_BYTES) + _BODY)
     put_chunks(bucket, key, iter((body[:_PART_BYTES], body[_PART_BYTES:])), _TYPE, condition={})
     if (size := bucket.ask(bucket.client.head_object, key)["ContentLength"]) != len(body):
-        raise BlobCorrupt(f"{key} has {size} bytes, its two parts had {len(body)}", hint="use another server")
+        told = f"{key} has {count_of(size, 'byte')}, its two parts had {len(body):,}"
+        raise BlobCorrupt(told, hint="use another server")
     try:
         put_chunks(bucket, key, iter((memoryview(_OTHER),)), _TYPE)
     except BlobExists:
