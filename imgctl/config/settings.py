@@ -334,7 +334,7 @@ class ServeSettings:
     )
     links: float = setting(900.0, "how long the links it hands out work", unit="seconds", least=2, most=3600)
     spool: str = setting("", "the directory where uploads wait to be whole; empty: the system's own for such files")
-    secret: str = setting("", "what signs links to a file:// store; empty: another one at each start")
+    secret: str = setting("", "what signs links, and receipts of erasures; empty: another one at each start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from imgctl import __version__
 from imgctl.errors import ImgctlError
 from imgctl.run.prometheus import CONTENT_TYPE
-from imgctl.web import erasing, events, images, uploads, webhook
+from imgctl.web import erasing, events, exports, images, uploads, webhook
 from imgctl.web.answers import HealthAnswer, Problem, refusals
 from imgctl.web.auth import Reader, Scope, check_everybody
 from imgctl.web.gallery import routes as gallery
@@ -51,7 +51,8 @@ def make_app(state: AppState) -> ASGIApp:
         redirect_slashes=False,
     )
     app.state.shared = state
-    routers = [images.router, erasing.router, uploads.router, events.router, webhook.router, router, gallery.router]
+    routers = [images.router, erasing.router, exports.router, uploads.router, events.router, webhook.router]
+    routers += [router, gallery.router]
     if state.links.own:
         routers.append(images.blobs)
     for route in (route for one in routers for route in one.routes if isinstance(route, APIRoute)):

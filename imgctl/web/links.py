@@ -1,4 +1,4 @@
-"""URLs of variants: the CDN's, the store's signed ones, or (for a directory) this server's own signed ones."""
+"""URLs of variants and of exports: the CDN's, the store's signed ones, or (for a directory) this server's own signed ones."""
 
 import hashlib
 import hmac
@@ -66,21 +66,36 @@ class Links:
 
     def check(self, image_id: UUID, variant: Variant, *, expires: int, signature: str) -> int:
         """Seconds that a link of this server still lives; Refusal for one that it did not sign or that has expired."""
-        wanted = self._signature(image_id, variant, expires)
-        if not hmac.compare_digest(wanted.encode(), signature.encode(errors="replace")):
-            raise Refusal(403, "this link was not signed here", hint="GET /images/{id} gives a new one")
+        return self._check(
+            f"{image_id}/{variant}/{expires}", expires, signature, hint="GET /images/{id} gives a new one"
+        )
+
+    def export(self, user_id: UUID, variants: Sequence[Variant], *, seconds: int) -> tuple[str, int]:
+        """Where everything of a user can be downloaded, and until when: seconds since 1970."""
+        expires = int(time.time()) + seconds
+        also = "".join(f"variants={one}&" for one in variants)
+        signature = self._signature(f"export/{user_id}/{','.join(variants)}/{expires}")
+        return f"/exports/{user_id}?{also}expires={expires}&signature={signature}", expires
+
+    def check_export(self, user_id: UUID, variants: Sequence[Variant], *, expires: int, signature: str) -> None:
+        """Refusal for a link to an export that this server did not sign, or that has expired."""
+        hint = "ask whoever gave you the link for a new one"
+        self._check(f"export/{user_id}/{','.join(variants)}/{expires}", expires, signature, hint=hint)
+
+    def _check(self, text: str, expires: int, signature: str, *, hint: str) -> int:
+        if not hmac.compare_digest(self._signature(text).encode(), signature.encode(errors="replace")):
+            raise Refusal(403, "this link was not signed here", hint=hint)
         left = expires - int(time.time())
         if left <= 0:
-            raise Refusal(403, "this link has expired", hint="GET /images/{id} gives a new one")
+            raise Refusal(403, "this link has expired", hint=hint)
         return left
 
     def _signed(self, image: Image, variant: Variant) -> str:
         # The same URL for half of its life: browsers need not fetch a picture again with each page.
         expires = (self.window() + 2) * (self.seconds // 2)
-        signature = self._signature(image.id, variant, expires)
+        signature = self._signature(f"{image.id}/{variant}/{expires}")
         version = f"&v={image.recipe}" if image.recipe else ""
         return f"/blobs/{image.id}/{variant}?expires={expires}&signature={signature}{version}"
 
-    def _signature(self, image_id: UUID, variant: Variant, expires: int) -> str:
-        text = f"{image_id}/{variant}/{expires}"
+    def _signature(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()

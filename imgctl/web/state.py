@@ -35,6 +35,8 @@ LEAST_RECEIVING = 16
 MOST_STREAMS = 512
 # Requests with events of a bucket: each holds what it reads of one object at a time.
 MOST_TELLING = 8
+# Downloads of all that a user has: each holds some 32 MiB.
+MOST_EXPORTS = 4
 # A key that no image has; a HEAD is the cheapest request there is.
 _PROBE_KEY = f"{PROBES}ready"
 READY_SECONDS = 3.0
@@ -72,8 +74,10 @@ class AppState:
         self.stopping = asyncio.Event()
         self.streams = Slots(MOST_STREAMS)
         self.telling = Slots(MOST_TELLING)
+        self.exports = Slots(MOST_EXPORTS)
         self._origin: str | None = None
         self._writers = anyio.CapacityLimiter(WRITERS)
+        self._exporters = anyio.CapacityLimiter(MOST_EXPORTS)
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)
 
     def origin(self) -> str:
@@ -92,6 +96,10 @@ class AppState:
     async def write(self, work: Callable[[], T]) -> T:
         """Do what waits for the store in a thread of its own kind; a client that leaves does not interrupt it."""
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
+
+    async def export(self, work: Callable[[], T]) -> T:
+        """Write what a client reads for minutes in a thread of its own kind."""
+        return await anyio.to_thread.run_sync(work, limiter=self._exporters)
 
     def see(self, images: Iterable[Image]) -> list[Seen]:
         """These images as they are answered; one question to the catalog for all."""

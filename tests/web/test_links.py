@@ -48,7 +48,7 @@ def test_a_link_dies(local: Settings) -> None:
         links = Links(server.parts.settings, server.parts.store)
         url = links.variant(ready, Variant.THUMB) or ""
         old = int(time.time()) - 1
-        signature = links._signature(ready.id, Variant.THUMB, old)
+        signature = links._signature(f"{ready.id}/thumb/{old}")
         dead = server.client.get(f"/blobs/{ready.id}/thumb?expires={old}&signature={signature}")
         alive = server.client.get(url)
 

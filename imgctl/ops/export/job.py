@@ -71,16 +71,20 @@ class ExportJob:
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             with closing(State(self._database)) as state:
                 sink.begin(state.keep_until(sink.size()) if isinstance(sink, ZipSink) else 0)
-                try:
-                    yield from self._exported(sink, state)
-                finally:
-                    # What is noted below as written is on the disk.
-                    sink.sync()
-                if not self.stop.is_set():
-                    self._drop_gone(sink, state)
-                    self._finish(sink, state)
+                yield from self.write(sink, state)
             if self.complete:
                 self._note_complete()
+
+    def write(self, sink: Sink, state: State) -> Iterator[Outcome]:
+        """The same with a target and a state that are open."""
+        try:
+            yield from self._exported(sink, state)
+        finally:
+            # What is noted below as written is on the disk.
+            sink.sync()
+        if not self.stop.is_set():
+            self._drop_gone(sink, state)
+            self._finish(sink, state)
 
     @property
     def _file(self) -> Path:

@@ -95,13 +95,11 @@ class ZipSink:
         return iter(())
 
     def finish(self, members: Iterable[Member]) -> None:
-        out, start, count = self._opened, self._end, 0
+        out, start = self._opened, self._end
         try:
             out.seek(start)
-            for member in members:
-                out.write(self._central(member))
-                count += 1
-            out.write(_ends(start, out.tell() - start, count))
+            for piece in directory(self._root, members, start=start):
+                out.write(piece)
             self.sync()
             self._part.replace(self._file)
             _sync_directory(self._file.parent)
@@ -131,7 +129,7 @@ class ZipSink:
         start, name = self._end, (self._root + path).encode()
         digest, size, crc = hashlib.sha256(), 0, 0
         out.seek(start)
-        out.write(_local(name, at, crc=0, size=0))
+        out.write(local_header(name, at, crc=0, size=0))
         for piece in pieces:
             digest.update(piece)
             crc = zlib.crc32(piece, crc)
@@ -139,27 +137,38 @@ class ZipSink:
             out.write(piece)
         stop = out.tell()
         out.seek(start)
-        out.write(_local(name, at, crc=crc, size=size))
+        out.write(local_header(name, at, crc=crc, size=size))
         out.flush()
         self._end = stop
         return Written(sha256=digest.digest(), size=size, crc=crc, start=start, stop=stop)
 
-    def _central(self, member: Member) -> bytes:
-        name, one = (self._root + member.path).encode(), member.written
-        large = [value for value in (one.size, one.size, one.start) if value >= _LARGE]
-        extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
-        size, start = min(one.size, _LARGE), min(one.start, _LARGE)
-        head = _CENTRAL.pack(
-            *(0x02014B50, _MADE_BY_UNIX, _VERSION, _UTF8, 0, *_dos(member.at), one.crc, size, size),
-            *(len(name), len(extra), 0, 0, 0, _MODE, start),
-        )
-        return head + name + extra
 
-
-def _local(name: bytes, at: datetime, *, crc: int, size: int) -> bytes:
+def local_header(name: bytes, at: datetime, *, crc: int, size: int) -> bytes:
     """A member's header, of one length whatever its size."""
     extra = _SIZES64.pack(1, 16, size, size)
     head = _LOCAL.pack(0x04034B50, _VERSION, _UTF8, 0, *_dos(at), crc, _LARGE, _LARGE, len(name), len(extra))
+    return head + name + extra
+
+
+def directory(root: str, members: Iterable[Member], *, start: int) -> Iterator[bytes]:
+    """What stands behind the last member, which ends at `start`: a line for each, and the ends."""
+    count = length = 0
+    for member in members:
+        line = _central(root, member)
+        count, length = count + 1, length + len(line)
+        yield line
+    yield _ends(start, length, count)
+
+
+def _central(root: str, member: Member) -> bytes:
+    name, one = (root + member.path).encode(), member.written
+    large = [value for value in (one.size, one.size, one.start) if value >= _LARGE]
+    extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+    size, start = min(one.size, _LARGE), min(one.start, _LARGE)
+    head = _CENTRAL.pack(
+        *(0x02014B50, _MADE_BY_UNIX, _VERSION, _UTF8, 0, *_dos(member.at), one.crc, size, size),
+        *(len(name), len(extra), 0, 0, 0, _MODE, start),
+    )
     return head + name + extra
 
 

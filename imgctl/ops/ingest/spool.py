@@ -17,7 +17,11 @@ class SpoolDirectory:
 
     def open(self) -> "Spool":
         """A new, empty spool."""
-        return Spool(self._scratch.path / os.urandom(8).hex())
+        return Spool(self.place())
+
+    def place(self) -> Path:
+        """A path of this directory that nothing has."""
+        return self._scratch.path / os.urandom(8).hex()
 
     def close(self) -> None:
         """Remove the directory and whatever is in it."""

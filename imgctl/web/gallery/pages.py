@@ -95,6 +95,9 @@ class Filter:
 def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool, said: str) -> str:
     """The gallery of one user as HTML; `said` is a notice about all of them, HTML too."""
     title = f'<h1 class="who" title="{user_id}"><span class="soft">user</span> {user_id}</h1>'
+    # A new one with each page: it need not outlive it for long.
+    all_of_it, _ = state.links.export(user_id, (), seconds=state.links.seconds)
+    title += f'<a class="back" href="{escape(all_of_it)}" title="Originals, metadata and checksums as a ZIP file">Download all</a>'
     shown = tiles(state, user_id, chosen, images, more=more)
     empty = "" if images else f'<p class="nothing">{_nothing(chosen)}</p>'
     return f"""{bar(title)}{said}

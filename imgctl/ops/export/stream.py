@@ -1,0 +1,112 @@
+"""An export as one stream: a ZIP file that is written while it is read, and never seen whole by this machine."""
+
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from threading import Lock
+from typing import BinaryIO
+
+from imgctl.errors import StateError
+from imgctl.ops.export.job import ExportJob
+from imgctl.ops.export.order import ExportOrder
+from imgctl.ops.export.sinks import Member, Written
+from imgctl.ops.export.state import State
+from imgctl.ops.export.zips import directory, local_header
+from imgctl.ops.ingest.spool import PIECE_BYTES, SpoolDirectory
+from imgctl.ops.parts import Parts
+from imgctl.ops.retry import StopSignal
+
+CONCURRENCY = 4
+"""Blobs of one stream that are fetched at once: 8 MiB of each are held, what is more waits in the spool's directory."""
+
+
+class ZipStream:
+    """What is read as it is written; a member begins when it is known to be right, so that none is ever taken back."""
+
+    removes = False
+
+    def __init__(self, out: BinaryIO, spools: SpoolDirectory, *, root: str) -> None:
+        self._out, self._spools, self._root = out, spools, root
+        self._lock = Lock()
+        self._end = 0
+
+    def is_complete(self) -> bool:
+        return False
+
+    def begin(self, end: int) -> None:
+        """Nothing: a stream begins with its first member."""
+
+    def put(
+        self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
+    ) -> Written:
+        name = (self._root + path).encode()
+        with closing(self._spools.open()) as spool:
+            crc = 0
+            for piece in pieces:
+                spool.add(piece)
+                crc = zlib.crc32(piece, crc)
+            header = local_header(name, at, crc=crc, size=spool.size)
+            with self._lock:
+                start, self._end = self._end, self._end + len(header) + spool.size
+                try:
+                    self._out.write(header)
+                    if spool.whole_in_memory:
+                        self._out.write(spool.head)
+                    else:
+                        with spool.path.open("rb") as file:
+                            shutil.copyfileobj(file, self._out, PIECE_BYTES)
+                except OSError:
+                    raise _left() from None
+                return Written(sha256=spool.sha256, size=spool.size, crc=crc, start=start, stop=self._end)
+
+    def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
+        return False
+
+    def remove(self, path: str) -> None:
+        raise NotImplementedError
+
+    def others(self, payload: str) -> Iterator[str]:
+        return iter(())
+
+    def finish(self, members: Iterable[Member]) -> None:
+        try:
+            for piece in directory(self._root, members, start=self._end):
+                self._out.write(piece)
+            self._out.flush()
+        except OSError:
+            raise _left() from None
+
+    def sync(self) -> None:
+        """Nothing: what was read is the reader's."""
+
+    def close(self) -> None:
+        """Nothing: the stream is closed by whoever opened it."""
+
+
+def stream(parts: Parts, order: ExportOrder, out: BinaryIO, spools: SpoolDirectory, *, stop: StopSignal) -> ExportJob:
+    """Write all there is of a user into `out`, and close it; returns what became of it.
+
+    What cannot be had is listed in the bag. StateError where the reader left; StoreError, CatalogError where the rest
+    cannot be had. `complete` is False where it was stopped.
+    """
+    upload = replace(parts.settings.upload, concurrency=CONCURRENCY)
+    gentle = replace(parts, settings=replace(parts.settings, upload=upload))
+    job = ExportJob(parts=gentle, order=replace(order, partial=True), stop=stop)
+    place = spools.place()
+    try:
+        with closing(out), closing(State(place)) as state:
+            for _ in job.write(ZipStream(out, spools, root=f"{order.user}/"), state):
+                pass
+    except BrokenPipeError:
+        # What was not flushed is written when it is closed.
+        raise _left() from None
+    finally:
+        place.unlink(missing_ok=True)
+    return job
+
+
+def _left() -> StateError:
+    return StateError("the reader of the export left", hint="it is to be begun anew")
