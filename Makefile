@@ -29,7 +29,8 @@ bench: $(VENV)/ready
 	$(BIN)/python -m bench.render
 	$(BIN)/python -m bench.work
 
-# Wheel and sdist, and that they install into an empty venv, for every Python and machine from wheels alone.
+# Wheel and sdist, and that they install into an empty venv: from wheels alone for every Python and machine, and really
+# on each Python of this machine.
 dist: $(VENV)/ready
 	rm -rf build dist man
 	$(BIN)/python -m tools.man man
@@ -37,7 +38,7 @@ dist: $(VENV)/ready
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/python -m tools.wheels dist/*.whl
-	IMGCTL_DIST=dist $(BIN)/pytest -n 0 tests/deploy/test_install.py
+	IMGCTL_DIST=dist $(BIN)/pytest -n 0 -v -rs tests/deploy/test_install.py
 
 # What the container is made of, CycloneDX 1.6.
 sbom: $(VENV)/ready

@@ -14,6 +14,7 @@ import pytest
 
 from tests.deploy.test_files import BIN, DEPLOY
 from tools.docs import ROOT, commands
+from tools.wheels import pythons
 
 DIST = os.environ.get("IMGCTL_DIST", "")
 needs_dist = pytest.mark.skipif(not DIST, reason="run by `make dist`")
@@ -100,6 +101,33 @@ def test_wheel_in_an_empty_venv_passes_the_demo_and_brings_its_pages(tmp_path: P
             [venv / "bin/imgctl", *line.split()], cwd=tmp_path, env=bare(), capture_output=True, text=True, check=False
         )
         assert (refused.returncode, "pip install 'imgctl[" in refused.stderr) == (2, True)
+
+
+@needs_dist
+@pytest.mark.parametrize("version", [one for one in pythons() if not PYTHON.name.endswith(one)])
+def test_wheel_passes_the_demo_on_every_other_python_of_this_machine(version: str, tmp_path: Path) -> None:
+    python = next(found(version), None)
+    if python is None:
+        pytest.skip(f"no Python {version} runs here")
+    [wheel] = (ROOT / DIST).glob("*.whl")
+    run(python, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+
+    told = run(tmp_path / "venv/bin/imgctl", "demo", "--directory", tmp_path / "demo", cwd=tmp_path)
+
+    assert "10 ready" in told
+
+
+def found(version: str) -> Iterator[str]:
+    """Pythons of a version that really run: those on PATH, some of which only say what to install, and pyenv's."""
+    named = shutil.which(f"python{version}")
+    kept = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
+    for python in filter(None, (named, *map(str, sorted(kept)))):
+        if (
+            subprocess.run([python, "-c", "import ssl, venv"], env=bare(), capture_output=True, check=False).returncode
+            == 0
+        ):
+            yield python
 
 
 @needs_dist

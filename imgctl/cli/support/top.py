@@ -44,13 +44,13 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     With --json a line each interval, until it is stopped; with --once one. Whatever the size of the archive a look reads
     at most 10,000 rows of the queue and the newest 10,000, by their indexes. The bill reads every row: up to a million
-    it is made once, at the beginning; beyond with --spend.
+    it is made once, beside the first screens; beyond with --spend.
     """
     place = redact(session.settings.catalog.url)
     live = not session.json and not asked.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     looks = 0
     with Stop() as stop, catalog_of(session.settings) as catalog, ExitStack() as stack:
-        looker = Looker(catalog=catalog, settings=session.settings, with_spend=asked.spend)
+        looker = Looker(catalog=catalog, settings=session.settings, with_spend=asked.spend, later=live)
         screen = stack.enter_context(Screen()) if live else None
         while True:
             try:
@@ -101,7 +101,9 @@ def _numbers(seen: Snapshot) -> Iterator[str]:
     later = {"to be tried again": head.retried, "waiting for a restore": head.archived}
     yield f"LATER    {counts_of(later)}"
     yield f"AUDIT    {_audit(seen)}"
-    if seen.spend is None:
+    if seen.billing:
+        yield "SPEND    being made: it reads every row"
+    elif seen.spend is None:
         yield f"SPEND    not made for about {count_of(seen.images_about, 'image')} (--spend reads every row)"
     else:
         yield f"SPEND    ${seen.spend.monthly:,.2f} a month, and ${seen.spend.requests:,.2f} of requests in 30 days"

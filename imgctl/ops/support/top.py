@@ -1,15 +1,18 @@
 """What an operator looks at: the backlog, how fast it moves, who works, what is stuck, the last audit, the bill."""
 
+import logging
 import os
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import Thread
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from imgctl.config.settings import Settings
+from imgctl.errors import CatalogError
 from imgctl.model import Status
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
@@ -30,8 +33,12 @@ from imgctl.store.catalog.lookups import Scope, clock
 from imgctl.store.catalog.operations import Operation, newest
 from imgctl.store.catalog.reservations import lookup
 
+log = logging.getLogger(__name__)
+
 # A bill reads every row: up to here it takes about a second, and is made unasked.
 CHEAP_ROWS = 1_000_000
+# That of a small archive is there at the first look.
+BILL_SECONDS = 0.2
 STUCK_SECONDS = 900.0
 ENDED = (Status.READY, Status.FAILED)
 # How far back runs are looked for, and the last audit.
@@ -48,7 +55,9 @@ class Spend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The archive at one moment, by the database's clock; `done_a_second` needs an earlier one."""
+    """The archive at one moment, by the database's clock; `done_a_second` needs an earlier one, and `spend` may still be
+    under way (`billing`).
+    """
 
     at: datetime
     images_about: int
@@ -59,20 +68,26 @@ class Snapshot:
     ended: tuple[Operation, ...]
     audit: Operation | None
     spend: Spend | None
+    billing: bool
 
 
 @dataclass(slots=True, kw_only=True)
 class Looker:
-    """Looks again and again; remembers how far the workers were, and the bill, which is made once."""
+    """Looks again and again; remembers how far the workers were, and the bill, which is made once.
+
+    A bill that may come `later` is made beside the looks: the first of a large archive need not wait for it.
+    """
 
     catalog: Catalog
     settings: Settings
     with_spend: bool = False
+    later: bool = False
     _held: set[UUID] | None = None
     _frontier: UUID | None = None
     _looked_at: float = 0.0
     _spend: Spend | None = None
-    _billed: bool = field(default=False)
+    _billed: bool = False
+    _billing: Thread | None = None
 
     def look(self) -> Snapshot:
         """The archive now; raises CatalogError."""
@@ -88,7 +103,9 @@ class Looker:
         seconds, self._looked_at = began - self._looked_at, began
         if not self._billed and (self.with_spend or about <= CHEAP_ROWS):
             self._billed = True
-            self._spend = spend(self.catalog, self.settings)
+            self._make_bill()
+        if self._billing is not None:
+            self._billing.join(BILL_SECONDS)
         return Snapshot(
             at=now,
             images_about=about,
@@ -99,7 +116,22 @@ class Looker:
             ended=tuple(one for one in runs if one.ended_at is not None),
             audit=next((one for one in audits if one.ended_at is not None), None),
             spend=self._spend,
+            billing=self._billing is not None and self._billing.is_alive(),
         )
+
+    def _make_bill(self) -> None:
+        if not self.later:
+            self._spend = spend(self.catalog, self.settings)
+            return
+        # A daemon: who quits does not wait for it.
+        self._billing = Thread(target=self._bill, name="bill", daemon=True)
+        self._billing.start()
+
+    def _bill(self) -> None:
+        try:
+            self._spend = spend(self.catalog, self.settings)
+        except CatalogError as error:
+            log.warning("the bill was not made: %s", error.line)
 
     def _done(self, connection: Connection) -> int | None:
         """How many images ended since the last look: those that were held then, and those claimed and ended since."""

@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -112,6 +113,25 @@ def test_the_bill_of_a_large_archive_is_made_when_it_is_asked_for(
 
     assert Looker(catalog=catalog, settings=Settings()).look().spend is None
     assert Looker(catalog=catalog, settings=Settings(), with_spend=True).look().spend is not None
+
+
+def test_a_look_does_not_wait_for_a_bill_that_may_come_later(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, may_end = top.spend, Event()
+
+    def slow(*arguments: Any) -> top.Spend:
+        may_end.wait()
+        return whole(*arguments)
+
+    monkeypatch.setattr(top, "spend", slow)
+    looker = Looker(catalog=catalog, settings=Settings(), later=True)
+
+    first = looker.look()
+    may_end.set()
+    while (last := looker.look()).billing:
+        pass
+
+    assert (first.billing, first.spend) == (True, None)
+    assert last.spend is not None
 
 
 def test_no_statement_of_a_look_goes_through_the_table(catalog: Catalog) -> None:
