@@ -57,7 +57,7 @@ def assert_renders_within(size: int, small: Path, large: Path, *, edge: int) -> 
         [sys.executable, "-c", RENDERS_WITHIN, small, large, str(size + SLACK_BYTES)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
