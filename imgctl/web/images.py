@@ -108,7 +108,7 @@ async def send(
         spool = held.enter_context(closing(state.spools.open()))
         form = await receive(request, state, spool, held)
         sent = _sent(state, caller, form, user_id, caption)
-        return await state.write(lambda: _taken(state, caller, spool, sent))
+        return await state.write(lambda: _taken(request, caller, spool, sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +196,18 @@ def _sent(state: AppState, caller: Caller, form: Form, user: str | None, caption
     return Sent(user_id=user_id, caption=said, name=form.name)
 
 
-def _taken(state: AppState, caller: Caller, spool: Spool, sent: Sent) -> Response:
+def _taken(request: Request, caller: Caller, spool: Spool, sent: Sent) -> Response:
+    state = state_of(request)
     taken = take(state.parts, spool, sent, budget=state.budget, recogniser=state.recogniser)
     if taken.created:
         state.metrics.received(spool.size)
-    return image_answer(state, caller, taken)
+    return image_answer(request, caller, taken)
 
 
-def image_answer(state: AppState, caller: Caller, taken: Taken) -> Response:
-    """The answer to a request that made or found an image."""
+def image_answer(request: Request, caller: Caller, taken: Taken) -> Response:
+    """The answer to a request that made or found an image; the access log says which, beside the token's name."""
+    state = state_of(request)
+    request.state.image = str(taken.image.id)
     (seen,) = state.see([taken.image])
     headers = {"Location": f"/images/{seen.image.id}", "ETag": version(state, seen), "Cache-Control": "no-store"}
     return JSONResponse(shown(seen, caller), status_code=201 if taken.created else 200, headers=headers)

@@ -85,6 +85,7 @@ class Middleware:
                     "bytes_sent": answering.sent,
                     "client": (scope.get("client") or ("-",))[0],
                     "caller": scope.get("state", {}).get("caller", "-"),
+                    "image": scope.get("state", {}).get("image", "-"),
                     "request": answering.name,
                 },
             )

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from imgctl.ops.receive import Announced, Granted, complete, grant
@@ -27,7 +27,7 @@ router = APIRouter(tags=["direct uploads"])
         **refusals(400, 409, 413, 415),
     },
 )
-def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
+def announce(wanted: UploadRequest, request: Request, state: State, caller: Writer) -> Response:
     """Promise an image and get a signed PUT for its bytes. The store refuses a second PUT, and but for Azure other bytes."""
     if state.parts.settings.store.url.startswith("file://"):
         raise Refusal(409, "this store takes no uploads from outside", hint="send the bytes to POST /images")
@@ -43,6 +43,7 @@ def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
         name=wanted.name,
     )
     granted = grant(state.parts, announced, seconds=state.links.seconds)
+    request.state.image = str(granted.id)
     body, status = _answer(state, granted), 200 if granted.put is None else 201
     return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})
 
@@ -56,12 +57,12 @@ def announce(wanted: UploadRequest, state: State, caller: Writer) -> Response:
         **refusals(404, 409, 410, 415),
     },
 )
-async def finish(image_id: ImageId, state: State, caller: Writer) -> Response:
+async def finish(image_id: ImageId, request: Request, state: State, caller: Writer) -> Response:
     """Say that the bytes were put. What arrived is checked: its size, its SHA-256, and that it is a picture."""
 
     def work() -> Response:
         taken = complete(state.parts, seen_by(state, caller, image_id), state.recogniser)
-        return image_answer(state, caller, taken)
+        return image_answer(request, caller, taken)
 
     return await state.write(work)
 

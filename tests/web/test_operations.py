@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from imgctl.config.settings import LogSettings, ServeSettings, Settings
+from imgctl.ops.support.history import Wanted, history
 from imgctl.run.logs import configure
-from tests.web.server import USER, Served, served
+from imgctl.web.auth import Scope
+from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
 
 PAGES = ("/", "/docs", "/login", f"/users/{USER}", "/nothing")
@@ -89,6 +91,24 @@ def test_the_log_has_a_line_for_each_request_without_what_is_secret(local: Setti
     assert found["client"] == "127.0.0.1"
     assert found["seconds"] >= 0
     assert "sesame" not in access_log.read_text()
+
+
+def test_the_log_says_which_token_uploaded_which_image_and_no_operation_does(local: Settings, access_log: Path) -> None:
+    headers, line = token(Scope.READ, Scope.WRITE, name="phone")
+    with served(replace(local, serve=replace(local.serve, tokens=(line,)))) as server:
+        server.client.headers.update(headers)
+        images = {str(server.send(photo(number))) for number in (1, 1, 2)}
+        server.client.get("/images")
+        told = [*history(server.parts.catalog, Wanted())]
+    lines = [json.loads(line) for line in access_log.read_text().splitlines()]
+    sent = [line for line in lines if line["logger"] == "imgctl.access" and line["method"] == "POST"]
+
+    assert len(sent) == 3
+    assert {(line["caller"], line["path"], line["image"]) for line in sent} == {
+        ("phone", "/images", one) for one in images
+    }
+    # A row each would outgrow the images themselves.
+    assert not told
 
 
 def test_only_known_files_are_served(shared: Served) -> None:
