@@ -29,7 +29,7 @@ _LINK_SECONDS, _TIMEOUT_SECONDS = 60, 30.0
 _SKEW_SECONDS = 5.0
 _NO, _YES = "no", "yes"
 # How many requests of each kind the suite makes at most (counted over every store of the tests, and rounded up).
-_PUTS, _GETS, _HEADS, _LISTS = 60, 20, 20, 20
+_PUTS, _GETS, _HEADS, _LISTS = 60, 20, 40, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
