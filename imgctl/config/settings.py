@@ -306,6 +306,10 @@ class FindSettings:
         default=False,
         doc="whether `imgctl init` builds indexes of names, capture times and contents over all users: some 70 bytes a row",
     )
+    near: bool = setting(
+        default=False,
+        doc="whether workers and backfills note what images look like, for `imgctl find --near`: some 130 bytes an image",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

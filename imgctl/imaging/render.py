@@ -8,6 +8,7 @@ from imgctl.errors import ImageRejected, ImgctlError
 from imgctl.imaging.decoders import pillow
 from imgctl.imaging.decoders.choose import recognised
 from imgctl.imaging.decoders.decode import Limits
+from imgctl.imaging.fingerprint import fingerprint
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.master import HINT, Master, explain, master_of, master_of_film, resized
 from imgctl.imaging.metadata.exif import ownership_block
@@ -38,13 +39,14 @@ class RenderedVariant:
 class Rendered:
     """All variants in the recipe's order, the original's size as seen, and what was wrong with it, if anything.
 
-    `decode_seconds` is how long it took to have the pixels of the largest variant.
+    `looks` is its fingerprint, where one was asked for. `decode_seconds` is how long it took to have the pixels of the largest variant.
     """
 
     variants: tuple[RenderedVariant, ...]
     width: int
     height: int
     damage: str | None = None
+    looks: int | None = None
     decode_seconds: float = field(default=0.0, compare=False)
 
 
@@ -64,24 +66,39 @@ def time_allowed(data: Data | Source, seconds: float, limits: Limits = NO_LIMITS
     return seconds * max(1.0, min(width * height, limits.max_pixels) / _PIXELS_A_TIME)
 
 
-def render(data: Data | Source, recipe: Recipe, *, limits: Limits = NO_LIMITS, said: Format | None = None) -> Rendered:
+def render(
+    data: Data | Source,
+    recipe: Recipe,
+    *,
+    limits: Limits = NO_LIMITS,
+    said: Format | None = None,
+    looks: bool = False,
+) -> Rendered:
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render.
 
-    `said` is the format that the original is named by, for raws that content alone does not tell from a TIFF.
+    With `looks` it is also said what the picture looks like. `said` is the format that the original is named by, for raws that content alone does not tell from a TIFF.
     """
     began = time.monotonic()
     master = _master(data, recipe, limits, said)
     seconds = time.monotonic() - began
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""
     try:
-        built = {variant.variant: variant for variant in _variants(master, recipe, exif)}
+        built, smallest = dict[Variant, RenderedVariant](), master.raster
+        for variant, raster in _variants(master, recipe, exif):
+            built[variant.variant], smallest = variant, raster
     except pyvips.Error as error:
         raise ImageRejected(
             f"the picture cannot be encoded: {explain(error, otherwise='the encoder failed')}", hint=HINT
         ) from error
     ordered = tuple(built[spec.variant] for spec in recipe.variants)
     return Rendered(
-        variants=ordered, width=master.width, height=master.height, damage=master.damage, decode_seconds=seconds
+        variants=ordered,
+        width=master.width,
+        height=master.height,
+        damage=master.damage,
+        # Of the smallest variant: the result is the same and costs the least.
+        looks=fingerprint(smallest) if looks else None,
+        decode_seconds=seconds,
     )
 
 
@@ -99,13 +116,13 @@ def _master(what: Data | Source, recipe: Recipe, limits: Limits, said: Format | 
     return master_of(data, kind, recipe, limits)
 
 
-def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[RenderedVariant]:
+def _variants(master: Master, recipe: Recipe, exif: bytes) -> Iterator[tuple[RenderedVariant, Raster]]:
     raster = master.raster
     for spec in sorted(recipe.variants, key=lambda spec: -spec.max_edge_px):
         width, height = fit(*master.shape, spec.max_edge_px)
         if (width, height) != (raster.width, raster.height):
             raster = computed(resized(raster.image, width, height))
-        yield _variant(raster, spec, exif)
+        yield _variant(raster, spec, exif), raster
 
 
 def _variant(raster: Raster, spec: VariantSpec, exif: bytes) -> RenderedVariant:

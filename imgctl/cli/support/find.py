@@ -1,11 +1,13 @@
 """`imgctl find`: images by what is known of them, or simply the newest."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
+
+import click
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, flag, option, optional
@@ -26,6 +28,8 @@ class Asked(RangeOptions):
     what: str | None = optional("[NAME|ID|KEY|URL|SHA256]")
     name: str | None = option(None, "Only files of this name, in any case; * and ? stand for others.", metavar="GLOB")
     like: Path | None = option(None, "Only images of the same content as this file.")
+    near: Path | None = option(None, "Only images that look like this file ([find] near = true).")
+    distance: int = option(10, "In how many of 64 bits they may differ.", kind=click.IntRange(0, 64))
     caption: tuple[str, ...] = option((), "Only captions with this word (repeatable).", metavar="WORD")
     taken_since: datetime | None = option(None, "Taken then or later: 2026-05-01.")
     taken_until: datetime | None = option(None, "Taken before: 2026-06-01.")
@@ -47,6 +51,7 @@ class Asked(RangeOptions):
             taken_since=self.taken_since,
             taken_until=self.taken_until,
             status=self.status,
+            among=tuple(_near(parts, self)) if self.near else None,
         )
 
 
@@ -57,10 +62,11 @@ imgctl find --limit 20
 imgctl find IMG_4711 --taken-since 2026-05-01 --taken-until 2026-06-01
 imgctl find '*beach*' --user 0190b2b4-0000-7000-8000-000000000001
 imgctl find --like photo.jpg --user 0190b2b4-0000-7000-8000-000000000001
+imgctl find --near photo.jpg --user 0190b2b4-0000-7000-8000-000000000001
 imgctl find --caption sunset --caption hamburg --all-users
 imgctl find --status failed --since 24h --json
 """,
-    main="--user --like --caption --taken-since --taken-until --status --limit",
+    main="--user --like --near --caption --taken-since --taken-until --status --limit",
 )
 def command(session: Session, asked: Asked) -> ExitCode:
     """Find images by name, content, caption or date, or list them all; newest first.
@@ -83,6 +89,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     with open_parts(session.settings) as parts:
         sought = asked.sought(parts)
+        if asked.near:
+            session.note(f"every image of {'the user' if asked.user else 'all users'} is compared")
         if what := check_indexed(parts.catalog, sought, asked.scope, agreed=asked.all_users):
             session.note(f"no index covers {what}: every row of {'the user' if asked.user else 'the scope'} is read")
         before = page_mark(parts.catalog, asked.before) if asked.before else None
@@ -113,6 +121,29 @@ def _cells(image: Image) -> tuple[str, ...]:
 def _with_user(image: Image) -> tuple[str, ...]:
     first, *rest = _cells(image)
     return (first, str(image.user_id), *rest)
+
+
+def _near(parts: Parts, asked: Asked) -> Iterable[UUID]:
+    """The images that look like a file; UsageError where nothing noted how they look, or everybody's are meant and not said."""
+    if not asked.near:
+        return ()
+    if not parts.settings.find.near:
+        hint = "[find] near = true, then `imgctl work`; for images that are ready `imgctl backfill --force --variant thumb`"
+        raise UsageError("nothing notes how images look", hint=hint)
+    if asked.user is None and not asked.all_users:
+        raise UsageError("every image of every user would be compared", hint="--user, or --all-users")
+    from imgctl.imaging.render import render
+    from imgctl.model import Variant
+    from imgctl.store.catalog.fingerprints import nearest
+
+    recipe = parts.settings.variants.recipe()
+    small = replace(recipe, variants=tuple(one for one in recipe.variants if one.variant is Variant.THUMB))
+    try:
+        looks = render(asked.near.read_bytes(), small, looks=True).looks
+    except OSError as error:
+        raise UsageError(f"{asked.near}: {(error.strerror or str(error)).lower()}", hint="check --near") from None
+    with parts.catalog.read() as connection:
+        return nearest(connection, asked.user, looks or 0, distance=asked.distance)
 
 
 def _digest(file: Path) -> bytes:

@@ -24,6 +24,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import write
 from imgctl.ops.work.driver import Turn
 from imgctl.ops.work.order import Ending, Job, Outcome
+from imgctl.ops.work.processing import note_looks
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.backfill import Built, finish, release, take
 from imgctl.store.catalog.lease import Hold
@@ -102,6 +103,7 @@ class ReadyRows:
         """Name what was built, release what was not, and lease what comes next."""
         ended = [self._ended(one) for one in outcomes]
         changed = finish(connection, [one.built for one in ended]) if ended else set()
+        note_looks(connection, outcomes, changed)
         picked = list(islice(self._candidates, room))
         seen = [Hold(id=one.image.id, attempts=one.image.attempts) for one in picked]
         taken = {one.id: one for one in take(connection, seen, lease_seconds=self._lease_seconds)} if seen else {}

@@ -15,7 +15,7 @@ from imgctl.run.trace import Stage, is_on
 class WorkOrder:
     """How to work: `drain` ends when nothing is left; `limit` ends after that many images.
 
-    The log lines of a `traced` run name the image's trace. `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
+    With `looks` it is noted what images look like. The log lines of a `traced` run name the image's trace. `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
     idle worker looks for work again after `poll_seconds` at the latest. A store outage is waited out for
     `outage_seconds`.
     """
@@ -33,6 +33,7 @@ class WorkOrder:
     stop_file: Path | None = None
     spool: Path | None = None
     traced: bool = False
+    looks: bool = False
 
 
 class Fate(StrEnum):
@@ -106,6 +107,7 @@ class Outcome:
     keys: dict[Variant, str] = field(default_factory=dict)
     width: int | None = None
     height: int | None = None
+    looks: int | None = None
     error: str | None = None
     cause: str | None = None
     seconds: float = 0.0
@@ -131,4 +133,5 @@ def order_of(settings: Settings, directory: Path) -> WorkOrder:
         stop_file=None if work.scheduler else directory / "stop",
         spool=None if work.scheduler else directory,
         traced=is_on(),
+        looks=settings.find.near,
     )

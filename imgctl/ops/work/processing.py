@@ -1,6 +1,7 @@
 """`imgctl work`: the queue of rows that are `processing`, oldest first, and what becomes of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,7 @@ from imgctl.run.stop import Stop
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.claims import HEAD_ROWS, Claim, Position, backlog, claim, fail_spent
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.fingerprints import Fingerprint, keep
 from imgctl.store.catalog.listen import Wait, open_wait
 from imgctl.store.catalog.reservations import ENDED_CHANNEL, announce
 from imgctl.store.catalog.results import FailedImage, Finished, GivenBack, fail, finish, give_back, park
@@ -150,6 +152,7 @@ def record(
     if ready := of(Fate.READY):
         name = digest(recipe)
         changed |= finish(connection, [_finished(one, name) for one in ready])
+        note_looks(connection, ready, changed)
     if failed := of(Fate.FAILED):
         changed |= fail(connection, [_failed(one) for one in failed])
     if changed:
@@ -167,6 +170,12 @@ def record(
         )
         for one in outcomes
     ]
+
+
+def note_looks(connection: Connection, outcomes: Iterable[Outcome], changed: AbstractSet[UUID]) -> None:
+    """Write what images look like, as far as that was asked for and their rows were still ours."""
+    found = ((one.job.id, one.looks) for one in outcomes if one.job.id in changed)
+    keep(connection, [Fingerprint(id=image_id, hash=looks) for image_id, looks in found if looks is not None])
 
 
 def _finished(outcome: Outcome, recipe: str) -> Finished:

@@ -163,7 +163,9 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
             with time_limit(seconds) if seconds else nullcontext():
                 said = format_by_name(job.original_key)
                 began = time.time_ns()
-                rendered = render(read.data, _recipe(order.recipe, job), limits=order.limits, said=said)
+                rendered = render(
+                    read.data, _recipe(order.recipe, job), limits=order.limits, said=said, looks=order.looks
+                )
         decoded = began + int(rendered.decode_seconds * 1e9)
         stages += Stage("decode", began, decoded), Stage("encode", decoded, time.time_ns())
     except MemoryError:
@@ -193,6 +195,7 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
             keys={variant: key for variant, (key, _) in puts.items()},
             width=rendered.width,
             height=rendered.height,
+            looks=rendered.looks,
             error=rendered.damage,
             seconds=time.monotonic() - started,
             stages=tuple(stages),

@@ -135,6 +135,11 @@ def from_hex(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text.removeprefix(_HEX_PREFIX))
 
 
+def differing_bits(one: int, other: int) -> int:
+    """What `imgctl_differing_bits` does in SQLite: in how many of 64 bits two numbers differ."""
+    return ((one ^ other) & 2**64 - 1).bit_count()
+
+
 def _encoded(dialect: str, record: type["DataclassInstance"], items: Iterable["DataclassInstance"]) -> str:
     names = tuple(field.name for field in fields(record))
     time_of = _iso_time if dialect == POSTGRES else time_text

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from imgctl.errors import CatalogError, CatalogUnavailable, ConfigError, SchemaNotCurrent
-from imgctl.store.catalog.batch import from_hex
+from imgctl.store.catalog.batch import differing_bits, from_hex
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
 
 def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.create_function("imgctl_from_hex", 1, from_hex, deterministic=True)
+    connection.create_function("imgctl_differing_bits", 2, differing_bits, deterministic=True)
     # FULL: `processing` promises that the bytes are safe, and must outlive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):

@@ -42,7 +42,7 @@ class Sought:
     """What is known of an image that is looked for; all of it must hold.
 
     `name` is a file name, whatever its case, in which `*` stands for any text and `?` for one character; `words` are in
-    the caption, whatever their case; `taken_until` is the first moment after.
+    the caption, whatever their case; it is one of those `among`; `taken_until` is the first moment after.
     """
 
     id: UUID | None = None
@@ -52,6 +52,7 @@ class Sought:
     taken_since: datetime | None = None
     taken_until: datetime | None = None
     words: tuple[str, ...] = ()
+    among: tuple[UUID, ...] | None = None
 
 
 EVERYTHING = Sought()
@@ -61,6 +62,8 @@ EVERYTHING = Sought()
 def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]]:
     """The conditions on one user's rows, or everybody's, written for the indexes that serve them."""
     found: list[ColumnElement[bool]] = [] if sought.id is None else [images.c.id == sought.id]
+    if sought.among is not None:
+        found.append(images.c.id.in_(sought.among))
     if sought.status is not None:
         found.append(in_status(sought.status))
     if sought.name is not None:
@@ -77,7 +80,7 @@ def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]
 
 def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> str:
     """What is asked where no index answers it, so that every row of the scope is read; empty where one does."""
-    if sought.id is not None or (sought.sha256 is not None and user_id is not None):
+    if sought.id is not None or sought.among is not None or (sought.sha256 is not None and user_id is not None):
         return ""
     taken = (sought.taken_since, sought.taken_until) != (None, None)
     asked = {

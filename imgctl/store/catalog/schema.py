@@ -273,6 +273,15 @@ operations = Table(
 
 Index("idx_operations_user", operations.c.user_id, operations.c.id)
 
+# What images look like, 64 bits each, written where `[find] near` asks for it. A trigger deletes it with the image's row.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("id", Id, primary_key=True),
+    Column("hash", BigInteger, nullable=False),
+)
+
 
 COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 """What `Image` is made of."""

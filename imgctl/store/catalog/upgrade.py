@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # Every command asks which schema is there; only an upgrade may cost this import.
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration."""
 ABSENT = ""
 CURRENT = "current"

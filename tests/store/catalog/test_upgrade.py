@@ -21,7 +21,7 @@ from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, d
 from tests.store.catalog.rows import new_image, walk
 
 MILLISECOND = timedelta(milliseconds=2)
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", HEAD]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", HEAD]
 OLD = """
 INSERT INTO images (id, user_id, uploaded_at, status)
 VALUES (:id, '7f0c6d5e-0000-4000-8000-000000000001', :uploaded_at, :status)
