@@ -39,7 +39,8 @@ class RenderedVariant:
 class Rendered:
     """All variants in the recipe's order, the original's size as seen, and what was wrong with it, if anything.
 
-    `looks` is its fingerprint, where one was asked for. `decode_seconds` is how long it took to have the pixels of the largest variant.
+    `looks` is its fingerprint, where one was asked for. `decode_seconds` is how long it took to have the pixels of the
+    largest variant.
     """
 
     variants: tuple[RenderedVariant, ...]
@@ -76,7 +77,8 @@ def render(
 ) -> Rendered:
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render.
 
-    With `looks` it is also said what the picture looks like. `said` is the format that the original is named by, for raws that content alone does not tell from a TIFF.
+    With `looks` the result has a fingerprint. `said` is the format that the original is named by, for raws that content
+    alone does not tell from a TIFF.
     """
     began = time.monotonic()
     master = _master(data, recipe, limits, said)

@@ -59,6 +59,10 @@ def test_what_looks_the_same_is_found_until_it_is_erased(deployment: Deployment,
         assert not deployment.run("find", "--near", str(asked), "--user", OTHER, "--json").of("image")
     assert refused.code == 2
     assert deployment.run("find", "--near", str(asked)).code == 2
+    (tmp_path / "notes.txt").write_text("no picture")
+    strange = deployment.run("find", "--near", str(tmp_path / "notes.txt"), "--all-users")
+    assert strange.code == 2
+    assert f"{tmp_path / 'notes.txt'}: no picture" in strange.err
     (image,) = deployment.run("find", "--near", str(asked), "--all-users", "--json").of("image")
     assert noted(deployment) == PHOTOS + 1
     assert deployment.run("erase", str(image["id"]), "--yes").code == 0

@@ -12,7 +12,7 @@ import click
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import RangeOptions, flag, option, optional
 from imgctl.cli.render import show_table
-from imgctl.errors import ExitCode, UsageError
+from imgctl.errors import ExitCode, ImgctlError, UsageError
 from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, check_indexed, listed, page_mark, record, sought_by
 from imgctl.ops.parts import Parts, open_parts
@@ -142,6 +142,8 @@ def _near(parts: Parts, asked: Asked) -> Iterable[UUID]:
         looks = render(asked.near.read_bytes(), small, looks=True).looks
     except OSError as error:
         raise UsageError(f"{asked.near}: {(error.strerror or str(error)).lower()}", hint="check --near") from None
+    except ImgctlError as error:
+        raise UsageError(f"{asked.near}: {error.message}", hint=error.hint) from None
     with parts.catalog.read() as connection:
         return nearest(connection, asked.user, looks or 0, distance=asked.distance)
 

@@ -15,9 +15,9 @@ from imgctl.run.trace import Stage, is_on
 class WorkOrder:
     """How to work: `drain` ends when nothing is left; `limit` ends after that many images.
 
-    With `looks` it is noted what images look like. The log lines of a `traced` run name the image's trace. `stop_file` tells processes of this machine to begin no further image; large originals are spooled in `spool`. An
-    idle worker looks for work again after `poll_seconds` at the latest. A store outage is waited out for
-    `outage_seconds`.
+    With `looks` the fingerprint of each image is kept. The log lines of a `traced` run name the image's trace. `stop_file`
+    tells processes of this machine to begin no further image; large originals are spooled in `spool`. An idle worker looks
+    for work again after `poll_seconds` at the latest. A store outage is waited out for `outage_seconds`.
     """
 
     store: StoreSettings
