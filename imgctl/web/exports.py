@@ -119,7 +119,16 @@ async def download(
         raise Refusal(503, busy, hint="try again in some minutes", headers={"Retry-After": "60"})
     name = f"attachment; filename={user_id}.zip"
     headers = {"Cache-Control": "no-store", "Content-Disposition": name, "X-Accel-Buffering": "no"}
-    return StreamingResponse(_pieces(state, order), media_type="application/zip", headers=headers)
+    pieces = _pieces(state, order)
+    # Begun before the answer: of a reader who has left already, no piece would be asked for, and the place never given back.
+    first = await anext(pieces)
+    return StreamingResponse(_chained(first, pieces), media_type="application/zip", headers=headers)
+
+
+async def _chained(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 async def _pieces(state: AppState, order: ExportOrder) -> AsyncIterator[bytes]:

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from imgctl.store.catalog.operations import Operation
 from imgctl.store.catalog.schema import images
 from imgctl.web.auth import Scope
 from imgctl.web.links import Links
+from imgctl.web.state import MOST_EXPORTS
 from tests.web.server import OTHER, USER, Served, served, token
 from tests.whole.conftest import photo
 from tests.whole.test_export import files_of
@@ -151,6 +154,23 @@ def test_a_reader_who_leaves_leaves_nothing_behind(local: Settings) -> None:
         assert len(told) == 6
         assert all(one.exit_code and "left" in (one.error or "") for one in told)
         assert not [*Path(local.serve.spool).glob("*/*")]
+
+
+def test_a_reader_who_leaves_before_the_answer_takes_no_place(local: Settings) -> None:
+    serve = replace(local.serve, tokens=(ALL_LINE,), secret="what signs links")
+    with served(replace(local, serve=serve)) as server:
+        server.client.headers.update(ALL)
+        server.send(photo(1))
+        url = server.client.post(f"/users/{USER}/export").json()["url"]
+        where = httpx.URL(server.url)
+        for _ in range(3 * MOST_EXPORTS):
+            with socket.create_connection((where.host, where.port or 0), 60) as client:
+                client.sendall(f"GET {url} HTTP/1.1\r\nHost: {where.netloc.decode()}\r\n\r\n".encode())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        # Those under way may end first.
+        answers = (httpx.get(f"{server.url}{url}", timeout=60) for _ in range(100))
+        assert any(one.status_code == 200 for one in answers)
 
 
 def test_a_server_that_stops_breaks_the_download_off_so_that_it_shows(local: Settings) -> None:
