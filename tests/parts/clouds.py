@@ -53,7 +53,7 @@ class CloudServer:
             auth = azure_auth(self.settings(name), self.environment)
             Http(self.settings(name), auth.sign).ask("PUT", f"{self.endpoint_url}/{name}", {"restype": "container"})
         else:
-            _post(f"{self.endpoint_url}/storage/v1/b?project=test", {"name": name})
+            post(f"{self.endpoint_url}/storage/v1/b?project=test", {"name": name})
 
     def settings(self, bucket: str, *, prefix: str = "", timeout: float = 30.0, retries: int = 3) -> StoreSettings:
         """Settings of a store in `bucket`."""
@@ -132,7 +132,8 @@ def _free_port() -> int:
         return port
 
 
-def _post(url: str, body: dict[str, str]) -> None:
+def post(url: str, body: dict[str, object]) -> None:
+    """Ask a server for something, in JSON."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request):
         pass

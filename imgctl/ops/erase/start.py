@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.errors import ConfigError, StoreUnsupported
+from imgctl.errors import ConfigError
 from imgctl.model import Image, Status
 from imgctl.ops.erase.order import EraseOrder, Fate, Notes, Outcome
 from imgctl.ops.erase.subject import Named, Subject
@@ -37,7 +37,6 @@ def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outc
     ConfigError without a secret. Raises what ends a whole run: no store, no catalog, no permission.
     """
     check_secret(order.secret)
-    check_versions(parts)
     subject = Subject(parts, order, stop=stop)
     for some in subject.named():
         if stop.is_set():
@@ -55,15 +54,6 @@ def check_secret(secret: str) -> None:
     if not secret:
         hint = "set [serve] secret, 32 random characters, and keep it: IMGCTL_SERVE_SECRET"
         raise ConfigError("there is no secret to sign a receipt with", hint=hint)
-
-
-def check_versions(parts: Parts) -> None:
-    """StoreUnsupported where old versions are kept that imgctl cannot delete: then nothing would prove that all is gone."""
-    if not parts.settings.store.url.startswith(("file://", "s3://")) and parts.store.keeps_versions():
-        raise StoreUnsupported(
-            "the bucket keeps old versions, or deletes softly, and imgctl deletes neither in this cloud",
-            hint="switch both off for the bucket and delete its old versions with the cloud's own tool, then erase",
-        )
 
 
 def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> list[Outcome]:

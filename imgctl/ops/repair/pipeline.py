@@ -146,10 +146,14 @@ class Repairs:
     def _erase(self, decision: Decision) -> Outcome:
         store, key = self._parts.store, decision.key or ""
         try:
-            refused = [error for _, error in store.purge(store.remnants([key]))]
+            refused = list(store.purge(store.remnants([key])))
         except ImgctlError as error:
             return _ended(decision, Fate.FAILED, error.line)
-        return _ended(decision, Fate.FAILED, refused[0].line) if refused else _ended(decision, Fate.MENDED)
+        if not refused:
+            return _ended(decision, Fate.MENDED)
+        # What is deleted softly ends by itself.
+        softly = all(one.until is not None for one, _ in refused)
+        return _ended(decision, Fate.MENDED if softly else Fate.FAILED, refused[0][1].line)
 
     def _still_orphan(self, decision: Decision) -> bool:
         image = image_of(decision.finding, self._order)

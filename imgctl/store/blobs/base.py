@@ -72,6 +72,7 @@ class Blob:
 class Remnant:
     """Anything that a store keeps under a key: a blob, an old version, a delete marker, or the parts of an upload
     that was not completed (`upload_id`, its size unknown). `version_id` is None where the store keeps no versions.
+    `until` is about when something ends by itself that was deleted already, and stays till then.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Remnant:
     upload_id: str | None = None
     is_current: bool = True
     is_marker: bool = False
+    until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -187,7 +189,8 @@ class BlobStore(Protocol):
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
         """Delete these for good and durably, in batches; yields what the store refused to delete, with the reason.
 
-        What is gone already is ignored. A StoreError that is not about single ones is raised.
+        What is gone already is ignored, and what stays though it is deleted has its `until`. A StoreError that is not
+        about single ones is raised.
         """
 
     def multipart(self, key: str) -> Kept:

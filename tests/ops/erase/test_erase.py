@@ -27,6 +27,7 @@ from imgctl.store.catalog.holds import hold
 from imgctl.store.catalog.reservations import confirm, keep, promise
 from imgctl.store.catalog.results import Finished, finish
 from imgctl.store.catalog.schema import images
+from tests.parts.clouds import CloudServer
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 from tests.store.catalog.rows import walk
@@ -36,12 +37,15 @@ SECRET = "what signs receipts"
 JPEG = "image/jpeg"
 
 
-@pytest.fixture(params=["directory", "seaweed", "seaweed versions", "moto versions"])
+@pytest.fixture(params=["directory", "seaweed", "seaweed versions", "moto versions", "azurite", "gcs"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
     """Each kind of store."""
     kind, _, versions = request.param.partition(" ")
     if kind == "directory":
         return StoreSettings(url=f"file://{tmp_path}/blobs")
+    if kind in ("azurite", "gcs"):
+        cloud: CloudServer = request.getfixturevalue(kind)
+        return cloud.settings(cloud.new_bucket(), prefix="archive")
     server: S3Server = request.getfixturevalue({"seaweed": "seaweed", "moto": "moto_s3"}[kind])
     bucket = server.new_bucket()
     if versions:

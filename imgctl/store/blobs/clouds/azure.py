@@ -8,20 +8,22 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element, fromstring  # written by the container's own server
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF, StorageClass
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
+from imgctl.store.blobs.clouds.kept import NOT_FOUND, SNAPSHOT, Soft
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, azure_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare
+from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
     from imgctl.store.blobs.objects import Client
-    from imgctl.store.blobs.s3_errors import Refused
+
+T = TypeVar("T")
 
 # Names of the tiers as requests and answers say them, and as rows do.
 _TIERS = {
@@ -125,17 +128,37 @@ class Azure:
         rows = sorted(row for blob in root.iterfind("Blobs/Blob") if (row := _row(blob)) is not None and row[0] > after)
         return Listed(_page(rows), root.findtext("NextMarker") or "")
 
-    def delete(self, names: list[str]) -> "list[tuple[str, Refused]]":
-        parts = []
-        for name in names:
-            path = self._url(name).removeprefix(self._origin)
-            # Each is signed by itself.
-            whole, headers = self._auth.sign("DELETE", self._url(name), {}, {"Content-Length": "0"})
-            parts.append(Part("DELETE", path + whole.removeprefix(self._url(name)), headers))
-        kind, body = batch_body(parts)
-        query = {"restype": "container", "comp": "batch"}
-        answer = self._http.ask("POST", self._url(), query, {"Content-Type": kind}, body)
-        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, names)
+    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+        return self._delete(names, [(name, {}) for name in names], {})
+
+    def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
+        query = {"restype": "container", "comp": "list", "prefix": prefix} | ({"marker": token} if token else {})
+        try:
+            answer = self._http.ask("GET", self._url(), query | {"include": "snapshots,versions,deleted"})
+        except Refused as error:
+            # An account with a hierarchical namespace keeps no versions.
+            if error.status not in (400, 409) or self.soft().stays:
+                raise
+            answer = self._http.ask("GET", self._url(), query)
+        root = fromstring(answer.data)  # noqa: S314
+        found = [_remnant(blob) for blob in root.iterfind("Blobs/Blob") if _row(blob) is not None]
+        return found, root.findtext("NextMarker") or ""
+
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
+        """A blob first, whose last version becomes an old one; then each version and snapshot (Delete Blob)."""
+        blobs = [] if permanent else [one for one in remnants if one.is_current]
+        refused = self._delete(blobs, [(one.key, {}) for one in blobs], {"x-ms-delete-snapshots": "include"})
+        left = {one for one, error in refused if error.status != NOT_FOUND}
+        old = [one for one in remnants if one.version_id is not None and one not in left]
+        wanted = [(one.key, _version(one) | ({"deletetype": "permanent"} if permanent else {})) for one in old]
+        return refused + self._delete(old, wanted, {})
+
+    def soft(self) -> Soft:
+        policy = self._soft_delete()
+        if policy is None or policy.findtext("Enabled") != "true":
+            return Soft()
+        days = timedelta(days=int(policy.findtext("Days") or "0"))
+        return Soft(stays=days, permanent=policy.findtext("AllowPermanentDelete") == "true")
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         """Copy Blob, whose answer may come before its end; the content type is said after."""
@@ -187,10 +210,7 @@ class Azure:
 
     def keeps_versions(self) -> bool:
         """Whether the account deletes softly or keeps versions: then an overwritten blob stays."""
-        query = {"restype": "service", "comp": "properties"}
-        answer = self._http.ask("GET", f"{self._auth.endpoint}/", query)
-        policy = fromstring(answer.data).find("DeleteRetentionPolicy")  # noqa: S314
-        return policy is not None and policy.findtext("Enabled") == "true"
+        return bool(self.soft().stays)
 
     def delete_version(self, name: str, version_id: str) -> None:
         self._ask("DELETE", name, query={"versionid": version_id})
@@ -199,6 +219,27 @@ class Azure:
         url = self._url(name)
         wanted = Wanted(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
         return azure_put(self._auth, self._http, wanted)
+
+    def _soft_delete(self) -> Element | None:
+        query = {"restype": "service", "comp": "properties"}
+        answer = self._http.ask("GET", f"{self._auth.endpoint}/", query)
+        return fromstring(answer.data).find("DeleteRetentionPolicy")  # noqa: S314
+
+    def _delete(
+        self, ones: list[T], wanted: list[tuple[str, dict[str, str]]], headers: dict[str, str]
+    ) -> list[tuple[T, Refused]]:
+        """Delete many in one request, each by its name and query."""
+        if not ones:
+            return []
+        parts = []
+        for name, query in wanted:
+            # Each is signed by itself.
+            whole, signed = self._auth.sign("DELETE", self._url(name), query, {"Content-Length": "0", **headers})
+            parts.append(Part("DELETE", whole.removeprefix(self._origin), signed))
+        kind, body = batch_body(parts)
+        query = {"restype": "container", "comp": "batch"}
+        answer = self._http.ask("POST", self._url(), query, {"Content-Type": kind}, body)
+        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, ones)
 
     def _tier(self, name: str, tier: str, *, priority: str = "") -> None:
         said = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})
@@ -269,6 +310,30 @@ def _row(blob: Element) -> _Row | None:
         bare(properties.get("Etag", "")),
         properties.get("ArchiveStatus", "").startswith("rehydrate-pending"),
     )
+
+
+def _remnant(blob: Element) -> Remnant:
+    row = _row(blob)
+    assert row is not None
+    name, size, modified_at, storage_class, _, _ = row
+    version, snapshot = blob.findtext("VersionId"), blob.findtext("Snapshot")
+    deleted = blob.findtext("Deleted") == "true"
+    days = int(blob.findtext("Properties/RemainingRetentionDays") or "0")
+    old = snapshot is not None or (version is not None and blob.findtext("IsCurrentVersion") != "true")
+    return Remnant(
+        key=name,
+        size=size,
+        modified_at=modified_at,
+        storage_class=storage_class,
+        version_id=version if snapshot is None else f"{SNAPSHOT}{snapshot}",
+        is_current=not (old or deleted),
+        until=datetime.now(UTC) + timedelta(days=days) if deleted else None,
+    )
+
+
+def _version(one: Remnant) -> dict[str, str]:
+    version = one.version_id or ""
+    return {"snapshot": version.removeprefix(SNAPSHOT)} if version.startswith(SNAPSHOT) else {"versionid": version}
 
 
 def _page(rows: list[_Row]) -> Page:

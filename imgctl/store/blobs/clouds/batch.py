@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 from email import message_from_bytes
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from imgctl.errors import StoreError
 from imgctl.store.blobs.clouds.http import Headers, refused
 from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
+
+T = TypeVar("T")
 
 _STATUS = re.compile(rb"HTTP/1\.\d (\d{3})")
 _ID = re.compile(r"(\d+)\D*$")
@@ -34,11 +36,11 @@ def batch_body(parts: Iterable[Part]) -> tuple[str, bytes]:
     return f"multipart/mixed; boundary={boundary}", "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
 
 
-def batch_errors(content_type: str, body: bytes, keys: Sequence[str]) -> list[tuple[str, Refused]]:
-    """The keys whose deletion was refused, with what was said; StoreError where an answer is missing."""
+def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tuple[T, Refused]]:
+    """Those of `keys` whose deletion was refused, with what was said; StoreError where an answer is missing."""
     message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
     answers = message.get_payload() if message.is_multipart() else []
-    found: list[tuple[str, Refused]] = []
+    found: list[tuple[T, Refused]] = []
     for position, answer in enumerate(answers):
         raw = answer.get_payload(decode=True) if not isinstance(answer, str) else b""
         assert isinstance(raw, bytes) and not isinstance(answer, str)

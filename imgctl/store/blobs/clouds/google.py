@@ -4,20 +4,21 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.http import Http, quoted
+from imgctl.store.blobs.clouds.kept import Soft
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, google_put
 from imgctl.store.blobs.files import checked_chunks, replaced
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from obstore.store import GCSConfig
 
     from imgctl.store.blobs.objects import Client
+
+T = TypeVar("T")
 
 _FIELDS = "name,size,timeCreated,storageClass,generation"
 # What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
@@ -119,10 +122,29 @@ class Google:
         return Listed(page, str(answer.get("nextPageToken", "")))
 
     def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
-        parts = [Part("DELETE", f"/storage/v1/{self._path(name)}", {}) for name in names]
-        kind, body = batch_body(parts)
-        answer = self._http.ask("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
-        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, names)
+        return self._delete(names, [self._path(name) for name in names])
+
+    def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
+        """Every generation first, then what was deleted softly: no one listing has both (Objects: list)."""
+        softly, _, token = token.rpartition(":")
+        which = {"softDeleted": "true"} if softly else {"versions": "true"}
+        query = {"prefix": prefix, **which, **({"pageToken": token} if token else {})}
+        query["fields"] = f"items({_FIELDS},timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
+        answer = self._ask("GET", f"b/{self._bucket}/o", query)
+        items = cast("list[Resource]", answer.get("items", []))
+        # A server that knows no soft delete lists what is there.
+        found = [_remnant(one) for one in items if bool(softly) == ("softDeleteTime" in one)]
+        onward = str(answer.get("nextPageToken", ""))
+        return found, f"{softly}:{onward}" if onward else "" if softly else "softly:"
+
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
+        """Each generation by itself: then it is gone at once, but for soft delete."""
+        return self._delete(remnants, [f"{self._path(one.key)}?generation={one.version_id}" for one in remnants])
+
+    def soft(self) -> Soft:
+        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "softDeletePolicy"})
+        said = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
+        return Soft(stays=timedelta(seconds=int(said.get("retentionDurationSeconds", "0"))))
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         found = self._object(source)
@@ -178,6 +200,11 @@ class Google:
         """Write the bucket's lifecycle rules, if the bucket is as it was."""
         said = json.dumps({"lifecycle": {"rule": list(rules)}}).encode()
         self._ask("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, said)
+
+    def _delete(self, ones: list[T], paths: list[str]) -> list[tuple[T, Refused]]:
+        kind, body = batch_body([Part("DELETE", f"/storage/v1/{path}", {}) for path in paths])
+        answer = self._http.ask("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
+        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, ones)
 
     def _object(self, name: str, *, fields: str = "") -> Resource:
         return self._ask("GET", self._path(name), {"fields": fields} if fields else {})
@@ -245,6 +272,19 @@ def _blob(found: Resource) -> Blob:
         etag=generation,
         storage_class=str(found.get("storageClass", "STANDARD")),
         version_id=generation,
+    )
+
+
+def _remnant(found: Resource) -> Remnant:
+    softly = found.get("hardDeleteTime")
+    return Remnant(
+        key=str(found["name"]),
+        size=int(str(found["size"])),
+        modified_at=_time(str(found["timeCreated"])),
+        storage_class=str(found.get("storageClass", "STANDARD")),
+        version_id=str(found["generation"]),
+        is_current="timeDeleted" not in found and softly is None,
+        until=_time(str(softly)) if softly is not None else None,
     )
 
 

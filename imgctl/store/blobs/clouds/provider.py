@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.config.settings import StoreSettings
 from imgctl.model import StorageClass
-from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
+from imgctl.store.blobs.clouds.kept import Soft
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
@@ -87,6 +88,15 @@ class Provider(Protocol):
 
     def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
         """Delete up to `batch` objects; answers those that were refused, missing ones among them."""
+
+    def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
+        """A page of all that is kept under names that begin with `prefix`, deleted or not, and the token of the next."""
+
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
+        """Delete up to `batch` of these, each its own version; `permanent`: what was deleted softly, where that is allowed."""
+
+    def soft(self) -> Soft:
+        """How long what is deleted stays."""
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         """Copy an object under a name that must be free, into the standard class, its metadata kept."""

@@ -27,6 +27,7 @@ from imgctl.store.blobs.base import (
     known_class,
 )
 from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
 from imgctl.store.blobs.clouds.traits import all_traits
 from imgctl.store.blobs.files import read_checked, replaced
@@ -44,7 +45,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _ONE_PUT_BYTES = 64 * 2**20
-_NOT_FOUND = 404
 
 
 class CloudStore:
@@ -152,7 +152,7 @@ class CloudStore:
 
             def ask() -> None:
                 nonlocal left
-                refused = [(name, error) for name, error in self._provider.delete(left) if error.status != _NOT_FOUND]
+                refused = [(name, error) for name, error in self._provider.delete(left) if error.status != NOT_FOUND]
                 left = [name for name, _ in refused]
                 if refused:
                     raise refused[0][1]
@@ -181,23 +181,19 @@ class CloudStore:
         self._call(key, lambda: self._provider.delete_version(self.prefix + key, version_id))
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
-        """The objects alone: old versions and what was deleted softly are not listed here."""
         for stem in stems:
-            for blob in self.scan(prefix=stem):
-                yield Remnant(
-                    key=blob.key, size=blob.size, modified_at=blob.modified_at, storage_class=blob.storage_class
-                )
+            for one in everything(self._provider, self._calls, self.prefix + stem):
+                yield replace(one, key=one.key[len(self.prefix) :])
 
     def uploads(self) -> Iterator[Remnant]:
         """None: neither cloud lists them; they end by themselves after a week."""
         return iter(())
 
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
-        for one in remnants:
-            try:
-                self.delete([one.key])
-            except StoreDenied as error:
-                yield one, error
+        left = (replace(one, key=self.prefix + one.key) for one in remnants)
+        while some := list(islice(left, self._provider.batch)):
+            for one, error in purge(self._provider, self._calls, some):
+                yield replace(one, key=one.key[len(self.prefix) :]), error
 
     def multipart(self, key: str) -> Kept:
         """Not applicable: these clouds take a large file in ways of their own."""
