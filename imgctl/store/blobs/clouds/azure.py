@@ -18,8 +18,8 @@ from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
-from imgctl.store.blobs.clouds.kept import NOT_FOUND, SNAPSHOT, Soft
-from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, bytes_options
+from imgctl.store.blobs.clouds.kept import NOT_FOUND, SNAPSHOT
+from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, azure_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare

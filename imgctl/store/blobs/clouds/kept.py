@@ -1,31 +1,20 @@
 """All that a cloud keeps under a name: old versions, snapshots, and what was deleted softly; and deleting it for good."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.store.blobs.base import Remnant
 from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.clouds.provider import Provider
 from imgctl.store.blobs.s3_errors import Refused
-
-if TYPE_CHECKING:
-    from imgctl.store.blobs.clouds.provider import Provider
 
 NOT_FOUND = 404
 SNAPSHOT = "snapshot:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Soft:
-    """How long what is deleted stays, zero for not at all; and whether old versions may be deleted for good before."""
-
-    stays: timedelta = timedelta(0)
-    permanent: bool = False
-
-
-def everything(provider: "Provider", calls: Calls, prefix: str) -> Iterator[Remnant]:
+def everything(provider: Provider, calls: Calls, prefix: str) -> Iterator[Remnant]:
     """Whatever is kept under names that begin with `prefix`; the keys are whole names."""
     token = ""
     while True:
@@ -39,7 +28,7 @@ def everything(provider: "Provider", calls: Calls, prefix: str) -> Iterator[Remn
             return
 
 
-def purge(provider: "Provider", calls: Calls, some: Sequence[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
     """Delete these; yields what was refused, and what stays for a while with `until` set: nobody can delete it sooner."""
     refused = _deleted(provider, calls, [one for one in some if one.until is None], permanent=False)
     soft = calls.call("", provider.soft)
@@ -57,7 +46,7 @@ def purge(provider: "Provider", calls: Calls, some: Sequence[Remnant]) -> Iterat
         yield replace(one, until=until), StoreDenied(said, hint=hint)
 
 
-def _deleted(provider: "Provider", calls: Calls, some: list[Remnant], *, permanent: bool) -> dict[Remnant, StoreError]:
+def _deleted(provider: Provider, calls: Calls, some: list[Remnant], *, permanent: bool) -> dict[Remnant, StoreError]:
     """Delete these, trying again those that failed in passing; answers those that were refused, and why."""
     left, refused = some, dict[Remnant, StoreError]()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from imgctl.config.settings import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
-from imgctl.store.blobs.clouds.kept import Soft
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
@@ -43,6 +42,14 @@ class Listed(NamedTuple):
 
     page: Page
     token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soft:
+    """How long what is deleted stays, zero for not at all; and whether old versions may be deleted for good before."""
+
+    stays: timedelta = timedelta(0)
+    permanent: bool = False
 
 
 class Provider(Protocol):
