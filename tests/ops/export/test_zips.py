@@ -1,5 +1,6 @@
 """ZIP files beyond 4 GiB and 65,535 members, as other programs read them."""
 
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -37,4 +38,6 @@ def test_more_members_than_a_plain_zip_holds(tmp_path: Path) -> None:
 
     with ZipFile(tmp_path / "many.zip") as archive:
         assert len(archive.infolist()) == count
-        assert archive.read("many/data/one") == b"one"
+        # Newer Pythons read none of those that share their bytes.
+        last = archive.infolist()[-1]
+        assert (last.header_offset, last.file_size, last.CRC) == (one.start, 3, zlib.crc32(b"one"))
