@@ -95,8 +95,9 @@ def command(session: Session, asked: Asked) -> ExitCode:
             for sink in sinks:
                 sink(finding)
         run.say_bad(bad)
-        for code in Code:
-            session.told.meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
+        if (meter := session.told.meter) is not None:
+            for code in Code:
+                meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
         _conclude(session, parts, tally, bad=len(bad))
         if run.stop.is_set():
             run.say("interrupted: what was not looked at may not be well", always=True)

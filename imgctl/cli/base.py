@@ -147,7 +147,8 @@ class Running:
 
     def count(self, fate: str, *, size: int = 0, seconds: float = 0.0) -> None:
         """Count an item for metrics alone."""
-        self.session.told.meter.item(fate, size=size, seconds=seconds)
+        if (meter := self.session.told.meter) is not None:
+            meter.item(fate, size=size, seconds=seconds)
 
     def say(self, line: str, *, always: bool = False) -> None:
         """A line on stderr that leaves the bar whole; with `-q` only what must `always` be said."""

@@ -4,17 +4,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
 from imgctl.cli.main import ReaderLeft
-from imgctl.cli.measured import measured
 from imgctl.cli.options import Options, typed_name
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ExitCode, ImgctlError
 from imgctl.ops.operations import MORE, MOST_TYPED, Recording, current
-from imgctl.run.metrics import Meter
+
+if TYPE_CHECKING:
+    from imgctl.run.metrics import Meter
 
 
 @dataclass(slots=True)
@@ -25,7 +27,7 @@ class Told:
     exit_code: int = ExitCode.DONE
     error: str = ""
     receipt: str = ""
-    meter: Meter = field(default_factory=Meter)
+    meter: "Meter | None" = None
 
 
 @contextmanager
@@ -36,6 +38,8 @@ def watched(settings: Settings, told: Told, operation: Recording | None) -> Iter
             if settings.notify.ping_url:
                 stack.enter_context(_pinged(settings.notify.ping_url, told))
             if settings.metrics.port or settings.metrics.textfile or settings.otel.enabled:
+                from imgctl.cli.measured import measured
+
                 told.meter = stack.enter_context(measured(settings, command_name(), lambda: told.exit_code))
             if operation is not None:
                 stack.enter_context(_recorded(operation, told))
@@ -97,6 +101,7 @@ def _recorded(operation: Recording, told: Told) -> Iterator[None]:
     finally:
         current.reset(token)
         operation.end(told.exit_code, told.summary, told.error, receipt=told.receipt)
+        operation.close()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Recording:
         self._command, self._scope, self._user_id, self._report = command, scope, user_id, report
         self._who = who
         self._id: UUID | None = None
-        self._url = ""
+        self._catalog: Catalog | None = None
 
     def begin(self, catalog: "Catalog") -> None:
         """Write down that it begins; what it is the second time."""
@@ -48,7 +48,6 @@ class Recording:
         if self._id is not None:
             return
         self._id = new_id(datetime.now(UTC))
-        self._url = catalog.url.render_as_string(hide_password=False)
         about = Beginning(
             id=self._id,
             command=self._command,
@@ -63,31 +62,32 @@ class Recording:
             with catalog.write() as connection:
                 begin(connection, about)
 
-        if not _tried(write, "this run is not written into the operations"):
-            self._url = ""
+        if _tried(write, "this run is not written into the operations"):
+            self._catalog = catalog
 
     def end(self, code: int, summary: Mapping[str, object], error: str = "", *, receipt: str = "") -> None:
         """Write down how it ended, where its beginning is written; of the summary the numbers that are not 0."""
-        from imgctl.store.catalog.engine import open_catalog
+        if self._id is None or self._catalog is None:
+            return
         from imgctl.store.catalog.operations import End, end
 
-        if self._id is None or not self._url:
-            return
         counts = {
             name: value for name, value in summary.items() if isinstance(value, int) and value and value is not True
         }
         told = json.dumps(counts) if counts else None
         ended, one = End(exit_code=code, counts=told, report=receipt or self._report, error=error or None), self._id
+        catalog = self._catalog
 
         def write() -> None:
-            catalog = open_catalog(self._url, connections=1)
-            try:
-                with catalog.write() as connection:
-                    end(connection, one, ended)
-            finally:
-                catalog.close()
+            with catalog.write() as connection:
+                end(connection, one, ended)
 
         _tried(write, "the end of this run is not written into the operations")
+
+    def close(self) -> None:
+        """Close the catalog once more: where it was closed before the end, that has opened a connection again."""
+        if self._catalog is not None:
+            self._catalog.close()
 
 
 def who() -> str:

@@ -50,7 +50,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
         open_parts(session.settings) as parts,
         running(session, unit="images", max_seconds=asked.max_duration) as run,
     ):
-        session.told.meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
+        if (meter := session.told.meter) is not None:
+            meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         run.stop.requested.wake(service.stopping)
         service.ready()
         limit = asked.limit

@@ -9,7 +9,7 @@ from imgctl.cli.render import show_table
 from imgctl.errors import ExitCode
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of
-from imgctl.store.catalog.operations import Operation
+from imgctl.store.catalog.history import Operation
 from imgctl.units import format_seconds
 
 HEADERS = ("STARTED", "WHO", "HOST", "COMMAND", "TOOK", "EXIT", "CHANGED", "ASKED")

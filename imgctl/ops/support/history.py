@@ -11,8 +11,8 @@ from imgctl.model import Image
 from imgctl.ops.lookup import find_image, id_in
 from imgctl.ops.operations import MORE
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.history import Operation, newest
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, by_id
-from imgctl.store.catalog.operations import Operation, newest
 
 _NAMING = ("images", "id")
 

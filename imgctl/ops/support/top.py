@@ -19,6 +19,7 @@ from imgctl.ops.cost.survey import Question, survey
 from imgctl.ops.spend import card_in_force
 from imgctl.pricing.lines import total
 from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.history import Operation, newest
 from imgctl.store.catalog.live import (
     Newest,
     QueueHead,
@@ -30,7 +31,6 @@ from imgctl.store.catalog.live import (
     rows_about,
 )
 from imgctl.store.catalog.lookups import Scope, clock
-from imgctl.store.catalog.operations import Operation, newest
 from imgctl.store.catalog.reservations import lookup
 
 log = logging.getLogger(__name__)

@@ -1,36 +1,11 @@
-"""Who ran what that changed something: a row when it begins, which its end completes; read back newest first."""
+"""Who ran what that changed something: a row when it begins, which its end completes."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, insert, null, or_, select, update
+from sqlalchemy import Connection, insert, null, update
 
-from imgctl.keys import first_id
-from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
 from imgctl.store.catalog.schema import now, operations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """A run of a command that changed something, column for column; times are by the database's clock.
-
-    `scope` is what was typed and `counts` how many ended how, both JSON. Without an `ended_at` it runs, or was killed.
-    """
-
-    id: UUID
-    command: str
-    who: str
-    host: str
-    pid: int
-    scope: str
-    user_id: UUID | None = None
-    started_at: datetime
-    ended_at: datetime | None = None
-    exit_code: int | None = None
-    counts: str | None = None
-    report: str | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +31,6 @@ class End:
     error: str | None = None
 
 
-_COLUMNS = tuple(operations.c[field.name] for field in fields(Operation))
 _BEGINNING, _END = (tuple(field.name for field in fields(kind)) for kind in (Beginning, End))
 
 
@@ -76,17 +50,3 @@ def forget_user(connection: Connection, user_id: UUID) -> None:
     """Take an erased user's id, and what was typed about him, out of the operations; that they ran stays."""
     about = update(operations).where(operations.c.user_id == user_id)
     connection.execute(about.values(user_id=null(), scope='{"user": "erased"}'))
-
-
-def newest(
-    connection: Connection, scope: Scope, *, command: str | None = None, before: UUID | None = None
-) -> list[Operation]:
-    """The next page of the operations of a scope, newest first: begun within it, about its user or about everybody."""
-    ids, user = operations.c.id, operations.c.user_id
-    chosen: list[ColumnElement[bool]] = [] if before is None else [ids < before]
-    chosen += [] if scope.since is None else [ids >= first_id(scope.since)]
-    chosen += [] if scope.until is None else [ids < first_id(scope.until)]
-    chosen += [] if scope.user_id is None else [or_(user == scope.user_id, user.is_(None))]
-    chosen += [] if command is None else [operations.c.command == command]
-    query = select(*_COLUMNS).where(*chosen).order_by(ids.desc()).limit(PAGE_ROWS)
-    return [Operation(**row._asdict()) for row in connection.execute(query)]

@@ -10,8 +10,9 @@ from sqlalchemy import text
 from imgctl.errors import CatalogError
 from imgctl.keys import new_id
 from imgctl.store.catalog.engine import Catalog, open_catalog
+from imgctl.store.catalog.history import Operation, newest
 from imgctl.store.catalog.lookups import Scope
-from imgctl.store.catalog.operations import Beginning, End, Operation, begin, end, newest
+from imgctl.store.catalog.operations import Beginning, End, begin, end
 
 HOUR = timedelta(hours=1)
 
