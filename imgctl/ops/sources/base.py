@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from imgctl.imaging.probe import Header
@@ -86,6 +86,10 @@ class Read:
     header: Header
     sha256: bytes
     spool: Spool | None = None
+
+
+Chosen: TypeAlias = Iterator[SourceFile | FileOutcome]
+"""The files that are taken, and an outcome for each thing left out."""
 
 
 class Rules(Protocol):

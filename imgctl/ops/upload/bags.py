@@ -4,9 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
-from zipfile import BadZipFile, ZipFile
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from imgctl.ops.sources.open import Sources
 
@@ -17,8 +15,7 @@ METADATA, DECLARATION = "metadata.jsonl", "bagit.txt"
 _PAYLOAD = re.compile(r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bag:
+class Bag(NamedTuple):
     """A bag at `path`; in a ZIP file below `root` (empty, or ending in a slash), whose `members` are indexed."""
 
     path: str
@@ -32,6 +29,8 @@ class Bag:
             with open(os.path.join(self.path, METADATA), "rb") as file:  # noqa: PTH118, PTH123  # bytes that are no UTF-8
                 yield file
             return
+        from zipfile import ZipFile
+
         with ZipFile(self.path) as archive, archive.open(self.root + METADATA) as packed:
             yield cast("BinaryIO", packed)
 
@@ -53,6 +52,8 @@ def is_payload(path: str) -> bool:
 
 def _root_in(path: str) -> str | None:
     """Where in a ZIP file the bag lies; None where there is none."""
+    from zipfile import BadZipFile, ZipFile
+
     try:
         with ZipFile(path) as archive:
             names = set(archive.namelist())

@@ -1,26 +1,14 @@
 """Choosing the files of an upload: every file comes once, with its owner, or as an outcome that says why not."""
 
-import os
-import stat
-import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import BinaryIO
+from collections.abc import Iterable
 
-from imgctl.errors import UsageError
-from imgctl.ops.ingest.manifest import BadLine
-from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.sources.base import Source, SourceFile
-from imgctl.ops.sources.open import Sources, in_archive, is_named
-from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
-from imgctl.ops.upload.bags import METADATA, Bag, is_payload, open_bag
-from imgctl.ops.upload.lists import Entry, entries, listed, opened
-from imgctl.ops.upload.order import STDIN, Selection, check
-from imgctl.ops.upload.rules import SelectionRules, system_junk
+from imgctl.ops.sources.base import Chosen, Source
+from imgctl.ops.sources.open import Sources
+from imgctl.ops.upload.bags import open_bag
+from imgctl.ops.upload.order import Selection, check
+from imgctl.ops.upload.rules import SelectionRules
 
 __all__ = ["Selection", "chosen"]
-
-Chosen = Iterator[SourceFile | FileOutcome]
 
 
 def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
@@ -32,18 +20,23 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
     check(selection)
     rules, sources = SelectionRules(selection), sources or Sources(follow_links=selection.follow_links)
     if selection.manifest is not None:
-        _look_into(selection.manifest, selection)
-        return _from_manifest(selection.manifest, rules, sources, selection)
+        from imgctl.ops.upload.named import from_manifest
+
+        return from_manifest(selection.manifest, rules, sources, selection)
     # Opened at once: a source that cannot be meant ends the run before anything is uploaded.
     bags = [bag for path in selection.paths if (bag := open_bag(path, sources)) is not None]
     in_bags = {bag.path for bag in bags}
-    opened_sources = sources.open(path for path in selection.paths if path not in in_bags)
-    found = (*(_from_bag(bag, selection, sources) for bag in bags), _from_sources(opened_sources, rules))
-    if selection.files_from is None:
-        return _each_of(found)
-    if _is_regular(selection.files_from, "--files-from"):
-        opened(selection.files_from, "--files-from").__exit__(None, None, None)
-    return _each_of((*found, _from_list(selection.files_from, rules, sources)))
+    found: list[Chosen] = []
+    if bags:
+        from imgctl.ops.upload.named import from_bag
+
+        found += (from_bag(bag, selection, sources) for bag in bags)
+    found.append(_from_sources(sources.open(path for path in selection.paths if path not in in_bags), rules))
+    if selection.files_from is not None:
+        from imgctl.ops.upload.named import from_list
+
+        found.append(from_list(selection.files_from, rules, sources))
+    return _each_of(found)
 
 
 def _each_of(several: Iterable[Chosen]) -> Chosen:
@@ -52,162 +45,6 @@ def _each_of(several: Iterable[Chosen]) -> Chosen:
         yield from one
 
 
-def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry | BadLine]]:
-    owned = selection.user_id is not None or selection.user_from is not None
-    return entries(file, owned=owned, users=selection.users)
-
-
-def _is_regular(name: str, option: str) -> bool:
-    """Whether the file can be opened twice; UsageError when there is none."""
-    if name == STDIN:
-        return False
-    try:
-        mode = os.stat(name).st_mode  # noqa: PTH116  # a str keeps bytes that are no UTF-8
-    except OSError as error:
-        said = (error.strerror or str(error)).lower()
-        raise UsageError(f"{option} {name}: {said}", hint="check the path") from error
-    if stat.S_ISDIR(mode):
-        raise UsageError(f"{option} {name} is a directory", hint="name a file")
-    return stat.S_ISREG(mode)
-
-
-def _look_into(manifest: str, selection: Selection) -> None:
-    """Raise UsageError for a header that cannot be meant, before anything is uploaded."""
-    if _is_regular(manifest, "--manifest"):
-        with opened(manifest, "--manifest") as file:
-            next(_entries(file, selection), None)
-
-
 def _from_sources(found: Iterable[Source], rules: SelectionRules) -> Chosen:
     for source in found:
         yield from source.entries(rules)
-
-
-def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
-    """The originals that a bag's metadata names; its checksums are compared, and all that is said of them is said there."""
-    # Its names are photos', whatever they look like.
-    rules = SelectionRules(replace(selection, junk_filter=False))
-    owned = selection.user_id is not None or selection.user_from is not None
-    with bag.metadata() as file:
-        for number, entry in entries(file, owned=owned, users=selection.users):
-            where = f"{bag.path}/{METADATA}:{number}"
-            if isinstance(entry, BadLine):
-                yield _bad(where, entry.detail)
-            elif not is_payload(entry.path):
-                yield _bad(where, f"{entry.path} lies outside of the bag")
-            else:
-                mine = replace(entry, user_id=None) if owned else entry
-                if bag.members is None:
-                    found = _entered(mine, bag.path, where, rules, sources)
-                else:
-                    found = bag.members.named(bag.root + mine.path, rules, user_id=mine.user_id)
-                yield found if isinstance(found, FileOutcome) else replace(_said(found, mine), alone=True)
-
-
-def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
-    with opened(name, "--files-from") as file:
-        for written in listed(file):
-            if is_named(written):
-                yield sources.one(written, rules)
-                continue
-            path, place = written, _place(written)
-            try:
-                path, info = _found(path, follow_links=rules.follow_links)
-            except (OSError, ValueError) as error:
-                yield in_archive(path) or refused(path, error)
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                yield from _listed_directory(path, place, rules, sources.local)
-            else:
-                yield rules.listed_away(path, place) or classified(path, place, info, rules, sources.local)
-
-
-def _listed_directory(path: str, place: str, rules: SelectionRules, source: Source) -> Chosen:
-    below = f"{place.rstrip('/')}/" if place else ""
-    away = rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
-    away = away or rules.excluded(path, below, directory=True)
-    if away is not None:
-        yield away
-    else:
-        yield from walk(path, rules, source, place=below)
-
-
-def _from_manifest(name: str, rules: SelectionRules, sources: Sources, selection: Selection) -> Chosen:
-    # A manifest travels with its archive: what it names lies beside it.
-    base = "" if name == STDIN else os.path.dirname(name)  # noqa: PTH120
-    with opened(name, "--manifest") as file:
-        for number, entry in _entries(file, selection):
-            where = f"{name}:{number}"
-            if isinstance(entry, BadLine):
-                yield _bad(where, entry.detail)
-            else:
-                found = _entered(entry, base, where, rules, sources)
-                yield found if isinstance(found, FileOutcome) else _said(found, entry)
-
-
-def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources: Sources) -> SourceFile | FileOutcome:
-    if is_named(entry.path):
-        return sources.one(entry.path, rules, user_id=entry.user_id)
-    path, place = os.path.join(base, entry.path), _place(entry.path)  # noqa: PTH118
-    try:
-        path, info = _found(path, follow_links=rules.follow_links)
-    except (OSError, ValueError) as error:
-        return refused(path, error)
-    if stat.S_ISDIR(info.st_mode):
-        return _bad(where, f"{entry.path} is a directory; name its files")
-    if (away := rules.listed_away(path, place)) is not None:
-        return away
-    if not stat.S_ISREG(info.st_mode):
-        return classified(path, place, info, rules, sources.local)
-    return rules.judge(path, place, stat_of(info, sources.local), user_id=entry.user_id)
-
-
-def _said(found: SourceFile, entry: Entry) -> SourceFile:
-    return replace(
-        found,
-        caption=entry.caption,
-        name=entry.name,
-        uploaded_at=entry.uploaded_at,
-        taken_at=entry.taken_at,
-        sha256=entry.sha256,
-    )
-
-
-def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:
-    """A listed path as it stands on the disk, and what the system says of it; raises OSError, ValueError.
-
-    Lists are written on one system and read on another: what is not there to the letter may be there with its accents
-    composed or apart (Unicode's NFC and NFD), each name by itself.
-    """
-    try:
-        return path, os.stat(path, follow_symlinks=follow_links)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
-    except FileNotFoundError:
-        spelt = _spelt(path)
-        if spelt is None:
-            raise
-        return spelt, os.stat(spelt, follow_symlinks=follow_links)  # noqa: PTH116
-
-
-def _spelt(path: str) -> str | None:
-    """The path of what is there under these names in other forms; None when nothing is, or the names have no other."""
-    if path.isascii():
-        return None
-    found = "/" if path.startswith("/") else ""
-    for name in filter(None, path.split("/")):
-        forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
-        there = next((form for form in forms if os.path.lexists(found + form)), None)
-        if there is None:
-            return None
-        found += f"{there}/"
-    return found.removesuffix("/")
-
-
-def _bad(where: str, detail: str) -> FileOutcome:
-    return FileOutcome(path=where, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=detail)
-
-
-def _place(path: str) -> str:
-    """Where a path in a list stands for the patterns: as written, without `./` or `/` before it."""
-    while path.startswith(("./", "/")):
-        path = path.removeprefix(".").lstrip("/")
-    return "" if path == "." else path
