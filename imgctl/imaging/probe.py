@@ -6,7 +6,6 @@ from datetime import datetime
 
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.metadata.exif import NO_EXIF, Exif, read_exif
-from imgctl.imaging.metadata.heif import read_heif, read_jp2
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.photoshop import read_psd
 from imgctl.imaging.metadata.png import read_png
@@ -72,6 +71,10 @@ def read_header(source: Source, kind: Format) -> Header:
 def _reader(kind: Format) -> Callable[[Source], Contents]:
     if kind in _READERS:
         return _READERS[kind]
+    if kind in (Format.HEIC, Format.AVIF):
+        from imgctl.imaging.metadata.heif import read_heif
+
+        return read_heif
     from imgctl.imaging.metadata.rare import READERS
 
     return READERS[kind]
@@ -94,10 +97,7 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
     Format.GIF: read_gif,
     Format.WEBP: read_webp,
     Format.TIFF: read_tiff,
-    Format.HEIC: read_heif,
-    Format.AVIF: read_heif,
     Format.BMP: read_bmp,
-    Format.JPEG2000: read_jp2,
     Format.PSD: read_psd,
     Format.PSB: read_psd,
 }

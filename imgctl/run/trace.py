@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """One step: its name, and when it began and ended, in nanoseconds of Unix time."""
 
     name: str
@@ -23,8 +23,7 @@ class Stage:
     ended: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(NamedTuple):
     """Something that took time, its steps, and what it was about; `trace` None is a trace of its own.
 
     `error` says that it failed. `parent` is a W3C traceparent that came with a request.
@@ -36,7 +35,7 @@ class Span:
     trace: UUID | None = None
     parent: str = ""
     stages: tuple[Stage, ...] = ()
-    about: Mapping[str, str | int | float] = field(default_factory=dict)
+    about: Mapping[str, str | int | float] = MappingProxyType({})
     error: str = ""
     server: bool = False
 
