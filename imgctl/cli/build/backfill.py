@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.build.backfill_metadata import run_metadata
 from imgctl.cli.build.backfill_options import Asked, say_resumed
-from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import order_of
 from imgctl.cli.cold.restore import outcome_record
+from imgctl.cli.options import order_of
 from imgctl.errors import ExitCode
 from imgctl.imaging.recipe import digest
 from imgctl.model import StorageClass, Variant

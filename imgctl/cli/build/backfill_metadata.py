@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from imgctl.cli.build.backfill_options import Asked, say_resumed
 from imgctl.cli.base import Running, Session, running
+from imgctl.cli.build.backfill_options import Asked, say_resumed
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from imgctl.cli.base import Running
-from imgctl.cli.options import ScopeOptions, flag, option
 from imgctl.cli.cold.restore import TIERS
+from imgctl.cli.options import ScopeOptions, flag, option
 from imgctl.cli.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant
