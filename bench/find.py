@@ -5,6 +5,7 @@ each another; a user has a hundred images, and one of them a tenth of all.
 """
 
 import argparse
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from pathlib import Path
 from statistics import median
 from uuid import UUID
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from bench.claims import _READY, _SIZES, _fill
 from imgctl.store.catalog.engine import Catalog, open_catalog
@@ -24,6 +26,7 @@ from tests.parts.postgres import postgres_server
 
 TIMES = 5
 LARGE = UUID(int=1)
+_SCAN = re.compile(r"(?:Index(?: Only)? Scan (?:Backward )?using|Bitmap Index Scan on) (\w+)|(Seq Scan) on images")
 _NAMES = f"""
 UPDATE images SET
   user_id = CASE WHEN bytes % 10 = 0 THEN CAST('{LARGE}' AS uuid) ELSE user_id END,
@@ -72,7 +75,8 @@ def _ask(catalog: Catalog) -> None:
             taken = [_seconds(catalog, sought, user_id) for _ in range(TIMES)]
             with catalog.read() as connection:
                 scans = f"  reads every row: {found}" if (found := unindexed(connection, sought, user_id)) else ""
-            print(f"  {what:<26} {whose:<20} {1000 * median(taken):>9.1f} ms{scans}", flush=True)
+            by = _scans(catalog, sought, user_id)
+            print(f"  {what:<26} {whose:<20} {1000 * median(taken):>9.1f} ms  {by}{scans}", flush=True)
 
 
 def _seconds(catalog: Catalog, sought: Sought, user_id: UUID | None) -> float:
@@ -80,6 +84,23 @@ def _seconds(catalog: Catalog, sought: Sought, user_id: UUID | None) -> float:
     with catalog.read() as connection:
         newest(connection, Scope(user_id=user_id), sought=sought, limit=50)
     return time.perf_counter() - began
+
+
+def _scans(catalog: Catalog, sought: Sought, user_id: UUID | None) -> str:
+    """What the database reads to answer, as EXPLAIN says: names of indexes, or `Seq Scan`."""
+    plans: list[str] = []
+
+    def explain(_c: object, cursor: DBAPICursor, statement: str, parameters: dict[str, object], *_: object) -> None:
+        if "images" in statement:
+            cursor.execute(f"EXPLAIN {statement}", parameters)
+            plans.append("\n".join(str(line) for (line,) in cursor.fetchall()))
+
+    event.listen(catalog.engine, "before_cursor_execute", explain)
+    try:
+        _seconds(catalog, sought, user_id)
+    finally:
+        event.remove(catalog.engine, "before_cursor_execute", explain)
+    return ", ".join(dict.fromkeys(index or scan for plan in plans for index, scan in _SCAN.findall(plan)))
 
 
 def _run(url: str, *statements: str) -> None:
