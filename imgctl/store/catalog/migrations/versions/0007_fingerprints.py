@@ -16,7 +16,7 @@ _POSTGRES = """
 CREATE OR REPLACE FUNCTION imgctl_forget_fingerprint() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS
 $$ BEGIN
-    EXECUTE format('DELETE FROM %I.fingerprints WHERE user_id = $1 AND id = $2', TG_TABLE_SCHEMA) USING OLD.user_id, OLD.id;
+    EXECUTE format('DELETE FROM %I.fingerprints WHERE user_id = %L AND id = %L', TG_TABLE_SCHEMA, OLD.user_id, OLD.id);
     RETURN NULL;
 END $$
 """
