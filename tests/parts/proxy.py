@@ -41,6 +41,10 @@ class Proxy:
     faults: Counter[str] = field(default_factory=Counter)
 
 
+# From the accepting of a connection to its task's first step the loop turns four times.
+_LAST_TURNS = 8
+
+
 @contextmanager
 def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_seconds: float = 0.0) -> Iterator[Proxy]:
     """A proxy to `upstream_url` for as long as the block runs.
@@ -59,18 +63,16 @@ def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_second
         started.append(relay.proxy)
         ready.set()
         await stop.wait()
-        server.close()
+        # Whoever connected in the very last moment is let in: a server that is closed meanwhile leaves the connection open.
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
         await relay.close()
+        server.close()
+        await asyncio.sleep(0)
 
-    def run() -> None:
-        loop.run_until_complete(serve())
-        # Whoever connected in the very last moment has a task that the relay has not seen yet.
-        while late := asyncio.all_tasks(loop):
-            for task in late:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*late, return_exceptions=True))
-
-    thread = threading.Thread(target=run, name="fault-proxy", daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="fault-proxy", daemon=True)
     thread.start()
     ready.wait()
     try:
