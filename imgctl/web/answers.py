@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imgctl.errors import ImageMissing, UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant, is_archived
-from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.erase.order import owner_digest
 from imgctl.ops.lookup import record
 from imgctl.ops.receive import missing
 from imgctl.store.catalog.erased import Erasure, erasures
@@ -192,7 +192,7 @@ def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
     if caller.user_id is None:
         return True
     secret = state.settings.secret
-    return bool(secret) and erasure.owner == EraseOrder(secret=secret).owner(caller.user_id)
+    return bool(secret) and erasure.owner == owner_digest(caller.user_id, secret)
 
 
 def hold_of(hold: LegalHold | None, caller: Caller) -> dict[str, Json] | None:

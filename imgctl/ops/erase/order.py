@@ -35,7 +35,12 @@ class EraseOrder:
 
     def owner(self, user_id: UUID) -> bytes:
         """What stands for a user where nothing personal may stand."""
-        return hmac.digest(self.secret.encode(), user_id.bytes, hashlib.sha256)
+        return owner_digest(user_id, self.secret)
+
+
+def owner_digest(user_id: UUID, secret: str) -> bytes:
+    """The HMAC-SHA256 that stands for a user where nothing personal may stand."""
+    return hmac.digest(secret.encode(), user_id.bytes, hashlib.sha256)
 
 
 class Fate(StrEnum):

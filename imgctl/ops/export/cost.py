@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imgctl.errors import ImageMissing
 from imgctl.model import Sized, Variant, is_archived
-from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.erase.order import owner_digest
 from imgctl.ops.export.order import ExportOrder
 from imgctl.ops.parts import Parts
 from imgctl.ops.ranges import CHUNK_BYTES
@@ -51,7 +51,7 @@ def survey(parts: Parts, order: ExportOrder) -> Found:
             if one.kind == TOTAL
         ]
         secret = parts.settings.serve.secret
-        gone = count_of_owner(connection, EraseOrder(secret=secret).owner(order.user)) if secret else 0
+        gone = count_of_owner(connection, owner_digest(order.user, secret)) if secret else 0
     found = Found(
         originals={one.storage_class: one.all.both for one in rows if one.all.both.objects},
         variants={variant: sum(one.variants[variant] for one in rows) for variant in order.variants},

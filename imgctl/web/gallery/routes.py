@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imgctl.model import Image, Status
-from imgctl.ops.erase.order import EraseOrder
+from imgctl.ops.erase.order import owner_digest
 from imgctl.ops.lookup import Listed, listed, pattern
 from imgctl.ops.support.overview import overview
 from imgctl.store.catalog.erased import count_of_owner
@@ -145,7 +145,7 @@ def _notice(state: AppState, user_id: UUID, caller: Caller) -> str:
     with state.parts.catalog.read() as connection:
         holds = in_force(connection, user_id)
         # Whose an erased image was is known by the secret alone.
-        owner = EraseOrder(secret=secret).owner(user_id) if secret else b""
+        owner = owner_digest(user_id, secret) if secret else b""
         erasing = count_of_owner(connection, owner, erasing=True) if secret else 0
     return notice(holds, caller, erasing=erasing)
 
