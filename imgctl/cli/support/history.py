@@ -10,7 +10,7 @@ from imgctl.errors import ExitCode
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of
 from imgctl.store.catalog.history import Operation
-from imgctl.units import format_seconds
+from imgctl.units import counts_of, format_seconds
 
 HEADERS = ("STARTED", "WHO", "HOST", "COMMAND", "TOOK", "EXIT", "CHANGED", "ASKED")
 
@@ -64,7 +64,7 @@ def _cells(one: Operation) -> tuple[str, ...]:
         one.command,
         format_seconds((one.ended_at - one.started_at).total_seconds()) if one.ended_at else "not ended",
         "" if one.exit_code is None else str(one.exit_code),
-        ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts_in(one).items()),
+        counts_of(counts_in(one), none=""),
         " ".join(f"{name}={_short(value)}" for name, value in scope_of(one).items()),
     )
 

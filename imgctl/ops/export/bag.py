@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
@@ -64,7 +65,7 @@ class Bag:
         declared = Member(path=BAGIT, written=Written(sha256=sha256(_DECLARATION).digest(), size=0), at=self._at)
         self._put(TAG_MANIFEST, _lines([*self._tags, declared], _manifest_line), _TEXT)
         self._put(BAGIT, [_DECLARATION], _TEXT)
-        self._sink.finish(_all(state.members(), self._tags))
+        self._sink.finish(chain(state.members(), self._tags))
 
     def _put(self, path: str, pieces: Iterable[bytes], content_type: str) -> None:
         written = self._sink.put(path, pieces, content_type=content_type, at=self._at, over=True)
@@ -100,11 +101,6 @@ class Bag:
 
 def _manifest_line(member: Member) -> str:
     return f"{member.written.sha256.hex()}  {member.path}\n"
-
-
-def _all(members: Iterator[Member], tags: Iterable[Member]) -> Iterator[Member]:
-    yield from members
-    yield from tags
 
 
 def _lines(items: Iterable[Item], line: Callable[[Item], str]) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from imgctl.errors import UsageError
 from imgctl.ops.export.sinks import Member, Written, make_directory, unwritable
+from imgctl.store.blobs.syncs import sync_directory
 
 PART = ".part"
 _LOCAL = struct.Struct("<IHHHHHIIIHH")
@@ -102,7 +103,7 @@ class ZipSink:
                 out.write(piece)
             self.sync()
             self._part.replace(self._file)
-            _sync_directory(self._file.parent)
+            sync_directory(self._file.parent)
         except OSError as error:
             raise unwritable(self._part, error) from None
 
@@ -187,11 +188,3 @@ def _dos(at: datetime) -> tuple[int, int]:
     if at.year < 1980:
         return 0, 1 << 5 | 1
     return at.hour << 11 | at.minute << 5 | at.second // 2, min(at.year - 1980, 127) << 9 | at.month << 5 | at.day
-
-
-def _sync_directory(place: Path) -> None:
-    opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
