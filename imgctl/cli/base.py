@@ -168,6 +168,14 @@ class Running:
             self.say("the time is up; the same command goes on from here", always=True)
         return ExitCode.PARTLY if partly or self.stop.expired else ExitCode.DONE
 
+    def service_exit_code(self, *, partly: bool, drain: bool = False) -> ExitCode:
+        """Of a run that goes on until it is stopped, or until all is done with `drain`: a service manager's stop is clean."""
+        if self.stop.requested.is_set() and not self.stop.interrupted:
+            return ExitCode.DONE
+        if self.stop.expired and not drain:
+            return ExitCode.PARTLY if partly else ExitCode.DONE
+        return self.exit_code(partly=partly)
+
 
 @contextmanager
 def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:

@@ -62,7 +62,7 @@ WORK = (
     "imgctl.run.progress.Progress.expect",
     "imgctl.run.progress.Progress.advance",
     "tqdm.std.tqdm.update",
-    "imgctl.cli.build.work._exit_code",
+    "imgctl.cli.base.Running.service_exit_code",
     "imgctl.cli.base.Session.data",
     "imgctl.ops.work.driver.open_pool",
     "imgctl.ops.work.processing.work",

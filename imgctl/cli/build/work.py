@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.base import Session, running, subcommand
 from imgctl.cli.options import Options, flag, option
 from imgctl.errors import ExitCode
 from imgctl.ops.backlog import backlog_now
@@ -68,16 +68,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         session.summary(tally.fates, counts_of(tally.fates, none="nothing to build"), awaiting_restore=waits)
         if waits:
             session.note(_waiting(waits))
-        return _exit_code(run, drain=asked.drain, failed=tally.fates[Fate.FAILED] > 0)
-
-
-def _exit_code(run: Running, *, drain: bool, failed: bool) -> ExitCode:
-    if run.stop.requested.is_set() and not run.stop.interrupted:
-        # Asked by a service manager, for which a clean stop is not a failure.
-        return ExitCode.DONE
-    if run.stop.expired and not drain:
-        return ExitCode.PARTLY if failed else ExitCode.DONE
-    return run.exit_code(partly=failed)
+        return run.service_exit_code(partly=tally.fates[Fate.FAILED] > 0, drain=asked.drain)
 
 
 def _label(outcome: ImageOutcome) -> str:

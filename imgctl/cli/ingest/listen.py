@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.cli.base import Running, Session, running, subcommand
+from imgctl.cli.base import Session, running, subcommand
 from imgctl.cli.ingest.upload import conclude, show
 from imgctl.cli.options import Options, flag, option, order_of
 from imgctl.cli.types import FORMATS
@@ -80,7 +80,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
                     show(run, outcome)
         finally:
             _conclude(session, tally, counts, requests=queue.requests, put_if_absent=parts.store.put_if_absent)
-        return exit_code(run, failed=tally.tally.of(Fate.FAILED) > 0)
+        return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
 
 
 def _conclude(
@@ -110,12 +110,3 @@ def _conclude(
         "requests": requests,
     }
     conclude(session, tally, unit="object", named={}, verbs=("to put", "put"), **messages)
-
-
-def exit_code(run: Running, *, failed: bool) -> ExitCode:
-    """Of a run that goes on until it is stopped: a clean stop by a service manager counts as done."""
-    if run.stop.requested.is_set() and not run.stop.interrupted:
-        return ExitCode.DONE
-    if run.stop.expired:
-        return ExitCode.PARTLY if failed else ExitCode.DONE
-    return run.exit_code(partly=failed)

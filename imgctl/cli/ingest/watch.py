@@ -5,7 +5,6 @@ from pathlib import Path
 from uuid import UUID
 
 from imgctl.cli.base import Session, running, subcommand
-from imgctl.cli.ingest.listen import exit_code
 from imgctl.cli.ingest.upload import conclude, show
 from imgctl.cli.options import Options, argument, flag, option, order_of
 from imgctl.cli.types import FORMATS, SIZE
@@ -78,4 +77,4 @@ def command(session: Session, asked: Asked) -> ExitCode:
             reports.add(outcome)
             show(run, outcome)
         conclude(session, tally, unit="file", named={}, verbs=("to put", "put"), put_if_absent=store.put_if_absent)
-        return exit_code(run, failed=tally.tally.of(Fate.FAILED) > 0)
+        return run.service_exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
