@@ -51,7 +51,7 @@ class Asked(RangeOptions):
             taken_since=self.taken_since,
             taken_until=self.taken_until,
             status=self.status,
-            among=tuple(_near(parts, self)) if self.near else None,
+            among=tuple(_near(parts, self, self.near)) if self.near else None,
         )
 
 
@@ -123,10 +123,8 @@ def _with_user(image: Image) -> tuple[str, ...]:
     return (first, str(image.user_id), *rest)
 
 
-def _near(parts: Parts, asked: Asked) -> Iterable[UUID]:
+def _near(parts: Parts, asked: Asked, file: Path) -> Iterable[UUID]:
     """The images that look like a file; UsageError where nothing noted how they look, or everybody's are meant and not said."""
-    if not asked.near:
-        return ()
     if not parts.settings.find.near:
         hint = "[find] near = true, then `imgctl work`; for images that are ready `imgctl backfill --force --variant thumb`"
         raise UsageError("nothing notes how images look", hint=hint)
@@ -139,11 +137,11 @@ def _near(parts: Parts, asked: Asked) -> Iterable[UUID]:
     recipe = parts.settings.variants.recipe()
     small = replace(recipe, variants=tuple(one for one in recipe.variants if one.variant is Variant.THUMB))
     try:
-        looks = render(asked.near.read_bytes(), small, looks=True).looks
+        looks = render(file.read_bytes(), small, looks=True).looks
     except OSError as error:
-        raise UsageError(f"{asked.near}: {(error.strerror or str(error)).lower()}", hint="check --near") from None
+        raise _unread(file, error, "--near") from None
     except ImgctlError as error:
-        raise UsageError(f"{asked.near}: {error.message}", hint=error.hint) from None
+        raise UsageError(f"{file}: {error.message}", hint=error.hint) from None
     with parts.catalog.read() as connection:
         return nearest(connection, asked.user, looks or 0, distance=asked.distance)
 
@@ -153,4 +151,8 @@ def _digest(file: Path) -> bytes:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").digest()
     except OSError as error:
-        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --like") from None
+        raise _unread(file, error, "--like") from None
+
+
+def _unread(file: Path, error: OSError, option: str) -> UsageError:
+    return UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint=f"check {option}")
