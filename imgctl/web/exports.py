@@ -22,7 +22,7 @@ from imgctl.ops.export.order import LEFT_OUT, ExportOrder
 from imgctl.ops.export.stream import stream
 from imgctl.ops.operations import Recording
 from imgctl.ops.spend import terms
-from imgctl.units import count_of
+from imgctl.units import DAY_SECONDS, count_of
 from imgctl.web.answers import refusals
 from imgctl.web.auth import Reader, check_user
 from imgctl.web.images import UserId
@@ -30,7 +30,6 @@ from imgctl.web.problem import Refusal
 from imgctl.web.state import MOST_EXPORTS, AppState, State
 
 DAYS, MOST_DAYS = 7, 30
-DAY_SECONDS = 86400
 _READ_BYTES = 2**18
 
 log = logging.getLogger(__name__)

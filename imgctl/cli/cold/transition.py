@@ -17,11 +17,11 @@ from imgctl.ops.spend import terms
 from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
-from imgctl.ops.transition.order import DAY_SECONDS, Fate, Outcome, Policy, TransitionOrder, older
+from imgctl.ops.transition.order import Fate, Outcome, Policy, TransitionOrder, older
 from imgctl.ops.transition.survey import Bill
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
-from imgctl.units import count_of, counts_of, format_bytes
+from imgctl.units import DAY_SECONDS, count_of, counts_of, format_bytes
 
 _NOT_CHECKED = (
     "a lifecycle rule does not look at variants: it also moves originals whose variants are missing, about a day after "

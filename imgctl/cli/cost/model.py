@@ -17,8 +17,7 @@ from imgctl.pricing.lesson import terabytes
 from imgctl.pricing.lines import dollars
 from imgctl.pricing.model import model, wrong_words
 from imgctl.pricing.plan import LESSON_SIZES, Group, Modelled, Plan, Profile
-
-DAY_SECONDS = 86_400
+from imgctl.units import DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

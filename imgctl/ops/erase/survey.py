@@ -26,10 +26,10 @@ from imgctl.pricing.prices import STANDARD
 from imgctl.store.blobs.base import UNKNOWN, Remnant
 from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids
+from imgctl.units import DAY_SECONDS
 
 # Deleted blobs are looked for before and after.
 LOOKS = 2
-DAY_SECONDS = 86400
 
 T = TypeVar("T")
 

@@ -14,9 +14,7 @@ from imgctl.store.blobs.base import Blob
 from imgctl.store.catalog.aggregates import named_keys
 from imgctl.store.catalog.erased import Erasure
 from imgctl.store.catalog.lookups import Scope
-from imgctl.units import count_of
-
-DAY_SECONDS = 86400.0
+from imgctl.units import DAY_SECONDS, count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

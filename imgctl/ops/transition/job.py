@@ -20,7 +20,7 @@ from imgctl.ops.spend import Terms, agree
 from imgctl.ops.transition.copies import seen_of
 from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.move import transition
-from imgctl.ops.transition.order import DAY_SECONDS, Outcome, TransitionOrder
+from imgctl.ops.transition.order import Outcome, TransitionOrder
 from imgctl.ops.transition.planned import DO, action_of
 from imgctl.ops.transition.survey import Bill, Judges, Survey, bill_of, judges, survey
 from imgctl.pricing.estimate import Billing
@@ -31,7 +31,7 @@ from imgctl.store.aws.batch import Job, create_copy_job, write_manifest
 from imgctl.store.blobs.clouds import lifecycle as clouds
 from imgctl.store.catalog.storage_class import promise_moves
 from imgctl.store.lifecycle import LifecyclePlan
-from imgctl.units import count_of
+from imgctl.units import DAY_SECONDS, count_of
 
 # Rows of a job are not looked at again before it had this time; then `transition` confirms or moves each.
 JOB_SECONDS = 86_400.0

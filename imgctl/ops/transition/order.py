@@ -10,7 +10,6 @@ from imgctl.ops.rows import Chosen
 from imgctl.pricing.prices import Card
 
 STAY_DAYS = 365
-DAY_SECONDS = 86_400
 
 
 class Reason(StrEnum):
