@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WORK_CHANNEL = "imgctl_work"
 ENDED_CHANNEL = "imgctl_ended"
 _NEW = tuple(field.name for field in fields(NewImage))
+_CONTENT = ("user_id", "sha256")
 
 
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
@@ -27,9 +28,7 @@ def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
 
     An id that was erased is never taken again: its row is not inserted. CatalogError when a row is refused for any other reason than that its content is already there.
     """
-    # In one order everywhere, so that two that promise the same contents wait for each other and don't deadlock.
-    order, dialect = ("user_id", "sha256"), connection.dialect.name
-    created = batch.changed(connection, _insert, NewImage, rows, dialect, order=order)
+    created = batch.changed(connection, _insert, NewImage, rows, connection.dialect.name, order=_CONTENT)
     known = _known(connection, others := [row for row in rows if row.id not in created])
     lost = [row.id for row in others if (row.user_id, row.sha256) not in known]
     gone = erased_among(connection, lost) if lost else set()
@@ -50,6 +49,8 @@ def _insert(rows: FromClause, dialect: str) -> Insert:
     # SQLite also needs a WHERE to tell ON CONFLICT from a join's ON.
     never = ~exists().where(erased.c.id == rows.c.id)
     chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(never)
+    # Two that promise the same contents wait for each other and don't deadlock; a join keeps the batch's order by chance.
+    chosen = chosen.order_by(*(rows.c[name] for name in _CONTENT))
     new = new.from_select([*_NEW, "status", "promised_at"], chosen)
     return new.on_conflict_do_nothing().returning(images.c.id)
 
