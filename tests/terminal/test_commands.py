@@ -14,7 +14,7 @@ from tests.whole.deployment import Deployment, Result
 
 WINDOWS = (Window(), Window(columns=40, rows=10, kind="dumb"))
 # What a run says of itself: ids, digests, times, amounts, and a secret.
-VARYING = re.compile(r"(?<=token:)[\w-]{43}|[0-9]+[smhd](?=ago)|[0-9a-f.,-]+")
+VARYING = re.compile(r"(?<=token:)[\w-]{43}|(?:[0-9.]+[dhms])+(?=ago)|[0-9a-f.,-]+")
 # A bar is drawn over what is in its row, and left by the next; a message ends its line.
 DRAWN = re.compile(r"\r *\r([^\r\n]+)(?=\r(?!\n))")
 
