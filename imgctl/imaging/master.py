@@ -86,7 +86,10 @@ class Master:
 
 
 def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Master:
-    """The first decode that succeeds, strict ones before lenient ones; ImageRejected when none does."""
+    """The first decode that succeeds, strict ones before lenient ones.
+
+    ImageRejected when none does, MemoryError when that may be for want of memory.
+    """
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
     first: Callable[[], Decoded] | None = None
@@ -114,11 +117,19 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
                 return _finished(first(), recipe.background, edge)
         damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
         return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
-    if isinstance(complaints[0], MemoryNeeded):
+    raise _refusal(complaints)
+
+
+def _refusal(complaints: list[Exception]) -> Exception:
+    first = complaints[0]
+    if isinstance(first, MemoryNeeded):
         # What others said of it then, they said for want of memory too.
-        raise complaints[0]
+        return first
     reason = explain(*complaints, otherwise="no decoder here can read it")
-    raise ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT) from complaints[0]
+    if for_want_of_memory(first):
+        # Nothing is known of the file: what was rendered before it may have left too little.
+        return MemoryError(reason)
+    return ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT)
 
 
 def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits) -> Master:
@@ -126,7 +137,7 @@ def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits)
     edge = max(spec.max_edge_px for spec in recipe.variants)
     try:
         return _finished(with_film(source, kind, limits=limits), recipe.background, edge)
-    except ImgctlError:
+    except (ImgctlError, MemoryError):
         raise
     except Exception as error:  # PyAV raises Python's own errors too.
         reason = explain(error, otherwise="no decoder here can read it")

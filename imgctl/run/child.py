@@ -31,15 +31,23 @@ class Said(IntEnum):
     READY = 0
     VALUE = 1
     ERROR = 2
-    MEMORY = 3
+
+
+# Packed here, as there may be no memory to pack it later.
+NO_MEMORY = bytes(ForkingPickler.dumps(TOO_LARGE))
+"""A child's last message: it got no memory for its task, or for the answer."""
 
 
 class Job:
-    """A task as its child will read it, and the future that waits for the answer."""
+    """A task as its child will read it, and the future that waits for the answer.
+
+    `alone`: only a process that has run nothing else may take it.
+    """
 
     def __init__(self, payload: memoryview, future: Future[object]) -> None:
         self.payload = payload
         self.future = future
+        self.alone = False
         self._running = False
 
     def start(self) -> bool:
@@ -60,25 +68,20 @@ class Job:
         """The child that held the task ended first."""
         self.future.set_exception(ChildDied(reason))
 
-    def settle(self, message: bytes) -> Said:
+    def settle(self, message: bytes) -> None:
         """End the future with what the child said."""
-        said: Said = Said.ERROR
         try:
             said, value = ForkingPickler.loads(message)
         except Exception as error:
             # A value may refuse to arrive in any way it likes.
             self.future.set_exception(error)
-            return said
-        match said:
-            case Said.VALUE:
-                self.future.set_result(value)
-            case Said.MEMORY:
-                self.died(TOO_LARGE)
-            case _:
-                failure, where = value
-                failure.add_note(where)
-                self.future.set_exception(failure)
-        return said
+            return
+        if said is Said.VALUE:
+            self.future.set_result(value)
+            return
+        failure, where = value
+        failure.add_note(where)
+        self.future.set_exception(failure)
 
 
 def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Callable[[], None] | None) -> None:
@@ -92,11 +95,11 @@ def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Call
         setup()
     with suppress(EOFError, OSError):
         connection.send((Said.READY, None))
-        while True:
-            said, value = _answer(connection.recv_bytes())
-            connection.send_bytes(value)
-            if said is Said.MEMORY:
-                break
+        with suppress(MemoryError):
+            while True:
+                connection.send_bytes(_answer(connection.recv_bytes()))
+        # The process that says this ends: what got no memory may have left anything half done.
+        connection.send_bytes(NO_MEMORY)
     # Not an orderly exit: clean-up code of C libraries has nothing to save here, and may hang.
     os._exit(0)
 
@@ -117,22 +120,24 @@ def reason_of(exit_code: int | None) -> str:
     return f"crashed ({name}): out of memory?" if number == signal.SIGABRT else f"crashed ({name})"
 
 
-def _answer(payload: bytes) -> tuple[Said, memoryview]:
+def _answer(payload: bytes) -> memoryview:
+    """The task's value or error as a message; MemoryError where there is none left for either."""
     try:
         task, argument = ForkingPickler.loads(payload)
-        return Said.VALUE, ForkingPickler.dumps((Said.VALUE, task(argument)))
+        return ForkingPickler.dumps((Said.VALUE, task(argument)))
     except MemoryError:
-        # The process that says this ends: what got no memory may have left anything half done.
-        return Said.MEMORY, ForkingPickler.dumps((Said.MEMORY, None))
+        raise
     except Exception as error:
         # Whatever a task raises belongs to its future.
-        return Said.ERROR, ForkingPickler.dumps((Said.ERROR, _portable(error)))
+        return ForkingPickler.dumps((Said.ERROR, _portable(error)))
 
 
 def _portable(error: Exception) -> tuple[Exception, str]:
     where = "".join(traceback.format_exception(error))
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
+    except MemoryError:
+        raise
     except Exception:
         # An exception may refuse to travel in any way it likes.
         return WorkerError(f"{type(error).__name__}: {error}"), where

@@ -23,7 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar, cast
 
 from imgctl.errors import WorkerError
-from imgctl.run.child import STOPPED, Job, Said, reason_of, serve
+from imgctl.run.child import NO_MEMORY, STOPPED, TOO_LARGE, Job, reason_of, serve
 from imgctl.run.pool import PoolSettings, cores
 
 T = TypeVar("T")
@@ -126,10 +126,9 @@ class LocalPool:
 
     def _hand_out(self) -> None:
         for child in [child for child in self._children if child.ready and not child.job]:
-            job = self._next_job()
-            if job is None:
-                return
-            self._give(child, job)
+            job = self._next_job(child)
+            if job is not None:
+                self._give(child, job)
         starting = sum(not child.ready for child in self._children)
         wanted = min(len(self._waiting) - starting, self._jobs - len(self._children))
         try:
@@ -141,10 +140,12 @@ class LocalPool:
                 self._broken = WorkerError(f"no worker process can be started: {error}")
                 self._notify()
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self, child: _Child) -> Job | None:
         while True:
             with self._lock:
-                job = self._waiting.popleft() if self._waiting else None
+                job = next((job for job in self._waiting if not (job.alone and child.finished)), None)
+                if job is not None:
+                    self._waiting.remove(job)
             if job is None or job.start():
                 return job
 
@@ -154,8 +155,7 @@ class LocalPool:
             child.job = job
         except OSError:
             # It died idle, and never saw the task.
-            with self._lock:
-                self._waiting.appendleft(job)
+            self._put_back(job)
             self._dead(child)
 
     def _start(self) -> None:
@@ -198,10 +198,26 @@ class LocalPool:
             child.ready = True
             self._stillborn = 0
             return
-        said = job.settle(message)
-        child.finished += 1
-        if said is Said.MEMORY or child.finished == self._settings.recycle_after:
+        if message == NO_MEMORY:
             self._remove(child)
+            self._without_memory(child, job)
+            return
+        job.settle(message)
+        child.finished += 1
+        if child.finished == self._settings.recycle_after:
+            self._remove(child)
+
+    def _without_memory(self, child: _Child, job: Job) -> None:
+        if child.finished:
+            # What earlier tasks left there may have taken it.
+            job.alone = True
+            self._put_back(job)
+        else:
+            job.died(TOO_LARGE)
+
+    def _put_back(self, job: Job) -> None:
+        with self._lock:
+            self._waiting.appendleft(job)
 
     def _remove(self, child: _Child) -> int | None:
         self._selector.unregister(child.connection)

@@ -58,6 +58,16 @@ def test_a_sound_picture_is_not_called_damaged_because_memory_was_short_for_a_mo
     assert (rendered.damage is None) == (times == 1)
 
 
+def test_a_picture_is_not_called_undecodable_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Decoded:
+        raise pyvips.Error("unable to call pngload", "vips_tracked: out of memory -- size == 747MB")
+
+    monkeypatch.setattr(master, "decodes", lambda *_: iter([(False, fail), (True, fail)]))
+
+    with pytest.raises(MemoryError, match="out of memory"):
+        render(encoded(quadrants(), "PNG"), FINE)
+
+
 @pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
 def test_a_cut_off_picture_without_rows_of_its_own_is_rejected(kind: str) -> None:
     data = encoded(scene(320, 240, seed=5, noise=9), kind)

@@ -69,6 +69,26 @@ def hog(size: int) -> int:
     return len(bytearray(size))
 
 
+_kept: list[bytearray] = []
+
+
+def hoard(size: int) -> int:
+    """Keep that much for as long as the process lives."""
+    _kept.append(bytearray(size))
+    return size
+
+
+def hoard_all(answer: str) -> str:
+    """Keep what memory there is, down to the last block; then answer."""
+    size = 2**28
+    while size > 16:
+        try:
+            _kept.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    return answer
+
+
 def is_in_main_thread(_: object) -> bool:
     return threading.current_thread() is threading.main_thread()
 

@@ -52,6 +52,25 @@ def test_a_memory_hog_fails_only_its_task(local: OpenPool) -> None:
     assert (before.result(SECONDS), after.result(SECONDS)) == (MIB, 2 * MIB)
 
 
+def test_what_earlier_tasks_left_is_not_blamed_on_the_next(local: OpenPool) -> None:
+    pool = local(PoolSettings(jobs=1, memory_bytes=512 * MIB))
+
+    first, next_one, last = [pool.submit(tasks.hoard, 300 * MIB) for _ in range(3)]
+
+    assert [future.result(SECONDS) for future in (first, next_one, last)] == [300 * MIB] * 3
+
+
+def test_a_task_that_leaves_no_memory_for_its_answer_took_too_much(local: OpenPool) -> None:
+    pool = local(PoolSettings(jobs=1, memory_bytes=512 * MIB))
+
+    hoarder, after = pool.submit(tasks.hoard_all, "done"), pool.submit(tasks.double, 4)
+
+    error = hoarder.exception(SECONDS)
+    assert isinstance(error, ChildDied)
+    assert error.reason == "used more memory than allowed"
+    assert after.result(SECONDS) == 8
+
+
 def test_an_idle_child_may_be_killed(local: OpenPool) -> None:
     pool = local(PoolSettings(jobs=1))
     child = pool.submit(tasks.process_id, None).result(SECONDS)
