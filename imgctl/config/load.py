@@ -19,7 +19,7 @@ FILE_NAME = "imgctl.toml"
 PREFIX = "IMGCTL_"
 SOURCE = "source"
 # What stands between `source:` and a slash.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 
 def load_settings(
@@ -104,7 +104,7 @@ def _sources(tables: Value, where: str) -> dict[str, SourceSettings]:
 
 
 def _source_name(name: str, where: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise ConfigError(f"{where}[source.{name}]: invalid name", hint="letters, digits, - and _")
     return name
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from imgctl.imaging.takeout import Takeout
+from imgctl.imaging.metadata.facts import Facts, dates_of
 
 LONGEST = 2**25
 MOST_ROWS = 100_000
@@ -19,12 +19,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DATE = r"(?i)\w+\s+([A-Za-z]+)\s+(\d{1,2}),\s*(\d{4})\s+(\d{1,2}):(\d\d)(?:\s*([AP])M)?\s+GMT"
 
 
-def is_photo_details(name: str) -> bool:
-    """Whether a file of this name is such a table."""
-    return name.lower().startswith("photo details") and name.lower().endswith(".csv")
-
-
-def read_photo_details(data: bytes) -> Iterator[tuple[str, Takeout]]:
+def read_photo_details(data: bytes) -> Iterator[tuple[str, Facts]]:
     """Each photo's name with what its row says; a damaged table reads as far as it is one, another's as none."""
     rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
     try:
@@ -39,22 +34,22 @@ def read_photo_details(data: bytes) -> Iterator[tuple[str, Takeout]]:
         return
 
 
-def agreed(one: Takeout, other: Takeout) -> Takeout:
+def agreed(one: Facts, other: Facts) -> Facts:
     """What two rows of one name both say: they are about different photos, and no row says which."""
     if one == other:
         return one
-    return Takeout(
-        taken_at=one.taken_at if one.taken_at == other.taken_at else None,
+    return Facts(
+        dates=one.dates if one.dates == other.dates else (),
         trashed=one.trashed and other.trashed,
         hidden=one.hidden and other.hidden,
     )
 
 
-def _told(values: dict[str, str], row: list[str]) -> Takeout:
+def _told(values: dict[str, str], row: list[str]) -> Facts:
     date = values.get("originalCreationDate", "")
     at = row.index(date) if date else 0
-    taken_at = _moment(",".join(row[at : at + 2])) if date else None
-    return Takeout(taken_at=taken_at, trashed=_is_yes(values, "deleted"), hidden=_is_yes(values, "hidden"))
+    dates = dates_of(_moment(",".join(row[at : at + 2]))) if date else ()
+    return Facts(dates=dates, trashed=_is_yes(values, "deleted"), hidden=_is_yes(values, "hidden"))
 
 
 def _is_yes(values: dict[str, str], column: str) -> bool:

@@ -4,11 +4,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imgctl.dates import EPOCH
 from imgctl.imaging.formats import format_by_name, is_film
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts, dates_of
 
 LONGEST = 2**20
 # Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them, and a photo's to as many.
@@ -32,29 +32,6 @@ _COPY = r"(?s)(.+)~\d{1,2}"
 _NUMBERED = r"(?s)(.+)(\(\d{1,5}\))"
 # What the still of a Live or Motion Photo, or the original of an edited JPEG, may be.
 _STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeout:
-    """What an export says of a photo: aware UTC capture time, what its owner wrote, and where it lay in the library.
-
-    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple). `title` is the name that its owner
-    gave it.
-    """
-
-    taken_at: datetime | None = None
-    description: str | None = None
-    trashed: bool = False
-    hidden: bool = False
-    title: str = field(default="", compare=False)
-
-    def is_titled(self, photo: str) -> bool:
-        """Whether the file of this name may be the photo of that title: cut, and without what no file name may hold."""
-        bare, _ = _numbered(photo.rpartition(".")[0] or photo)
-        return bool(bare) and _plain(self.title).startswith(_plain(bare))
-
-
-NO_TAKEOUT = Takeout()
 
 
 def sidecar_names(photo: str) -> list[str]:
@@ -95,6 +72,12 @@ def without_supplement(name: str) -> str:
     if found is None or not _SUFFIX.startswith(f".{found[2].lower()}"):
         return name
     return f"{found[1]}{found[3] or ''}.json"
+
+
+def is_titled(facts: Facts, photo: str) -> bool:
+    """Whether the file of this name may be the photo of that title: cut, and without what no file name may hold."""
+    bare, _ = _numbered(photo.rpartition(".")[0] or photo)
+    return bool(bare) and _plain(facts.title).startswith(_plain(bare))
 
 
 def still_names(photo: str) -> list[str]:
@@ -155,20 +138,20 @@ def _cut_characters(name: str) -> str:
     return name[:_LONGEST_STEM]
 
 
-def read_takeout(data: bytes) -> Takeout:
+def read_takeout(data: bytes) -> Facts:
     """Read a photo's JSON file; one that is damaged, or not of Takeout, reads as absence."""
     try:
         value: object = json.loads(data) if len(data) <= LONGEST else None
     except (ValueError, RecursionError):
-        return NO_TAKEOUT
+        return NO_FACTS
     if not isinstance(value, dict) or "photoTakenTime" not in value:
-        return NO_TAKEOUT
+        return NO_FACTS
     description = value.get("description")
     text = description.strip() if isinstance(description, str) else ""
     title = value.get("title")
-    return Takeout(
-        taken_at=_moment(value["photoTakenTime"]),
-        description=text or None,
+    return Facts(
+        dates=dates_of(_moment(value["photoTakenTime"])),
+        caption=text or None,
         trashed=value.get("trashed") is True,
         hidden=value.get("archived") is True,
         title=title if isinstance(title, str) else "",

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from imgctl.errors import ImgctlError
 from imgctl.keys import new_id
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from imgctl.store.catalog.engine import Catalog
 
 MOST_TYPED = 1000
@@ -43,13 +46,14 @@ class Recording:
 
     def begin(self, catalog: "Catalog") -> None:
         """Write down that it begins; what it is the second time."""
-        from imgctl.store.catalog.operations import Beginning, begin
+        from imgctl.store.catalog.operations import begin
 
         if self._id is not None:
             return
         self._id = new_id(datetime.now(UTC))
-        about = Beginning(
-            id=self._id,
+        write_it = partial(
+            begin,
+            operation=self._id,
             command=self._command,
             who=self._who or who(),
             host=os.uname().nodename,
@@ -58,31 +62,22 @@ class Recording:
             user_id=self._user_id,
         )
 
-        def write() -> None:
-            with catalog.write() as connection:
-                begin(connection, about)
-
-        if _tried(write, "this run is not written into the operations"):
+        if _tried(catalog, write_it, "this run is not written into the operations"):
             self._catalog = catalog
 
     def end(self, code: int, summary: Mapping[str, object], error: str = "", *, receipt: str = "") -> None:
         """Write down how it ended, where its beginning is written; of the summary the numbers that are not 0."""
         if self._id is None or self._catalog is None:
             return
-        from imgctl.store.catalog.operations import End, end
+        from imgctl.store.catalog.operations import end
 
         counts = {
             name: value for name, value in summary.items() if isinstance(value, int) and value and value is not True
         }
         told = json.dumps(counts) if counts else None
-        ended, one = End(exit_code=code, counts=told, report=receipt or self._report, error=error or None), self._id
-        catalog = self._catalog
-
-        def write() -> None:
-            with catalog.write() as connection:
-                end(connection, one, ended)
-
-        _tried(write, "the end of this run is not written into the operations")
+        report = receipt or self._report
+        write_it = partial(end, operation=self._id, exit_code=code, counts=told, report=report, error=error or None)
+        _tried(self._catalog, write_it, "the end of this run is not written into the operations")
 
     def close(self) -> None:
         """Close the catalog once more: where it was closed before the end, that has opened a connection again."""
@@ -107,9 +102,10 @@ def begin_current(catalog: "Catalog") -> None:
         one.begin(catalog)
 
 
-def _tried(write: Callable[[], None], failing: str) -> bool:
+def _tried(catalog: "Catalog", write: "Callable[[Connection], None]", failing: str) -> bool:
     try:
-        write()
+        with catalog.write() as connection:
+            write(connection)
     except ImgctlError as error:
         log.warning("%s: %s", failing, error.line)
         return False

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.imaging.metadata.exif import Exif, read_exif
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 from imgctl.imaging.metadata.jpeg import read_jpeg
 from imgctl.imaging.metadata.photoshop import IPTC, read_iptc, resources
-from imgctl.imaging.metadata.xmp import LONGEST, NO_XMP, Xmp, read_xmp
+from imgctl.imaging.metadata.xmp import LONGEST, read_xmp
 from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.source import Contents, in_memory
-from imgctl.imaging.takeout import NO_TAKEOUT, Takeout, read_takeout, sidecar_names
+from imgctl.imaging.takeout import is_titled, read_takeout, sidecar_names
 from tests.imaging.metadata import dataset, described, exif_block, jpeg, resource, xmp_packet
 
 
@@ -44,7 +45,7 @@ def test_xmp_tells_when_a_picture_was_taken(packet: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["2023", "2023-07", "2023-07-14", "0000-00-00T00:00:00", "soon"])
 def test_a_date_without_a_plausible_time_of_day_is_none(text: str) -> None:
-    assert read_xmp(xmp_packet("", f'xmp:CreateDate="{text}"')) == NO_XMP
+    assert read_xmp(xmp_packet("", f'xmp:CreateDate="{text}"')) == NO_FACTS
 
 
 def test_several_dates_are_told_in_the_order_they_are_trusted() -> None:
@@ -59,18 +60,18 @@ def test_xmp_descriptions_come_in_the_default_language_and_in_any_encoding() -> 
     items = '<rdf:li xml:lang="fr">La mer</rdf:li><rdf:li xml:lang="x-default">The sea &amp; 📷</rdf:li>'
     packet = xmp_packet(f"<dc:description><rdf:Alt>{items}</rdf:Alt></dc:description>")
 
-    assert read_xmp(packet).description == "The sea & 📷"
-    assert read_xmp(packet.decode().encode("utf-16")).description == "The sea & 📷"
-    assert read_xmp(packet.replace(b"x-default", b"en")).description == "La mer"
-    assert read_xmp(xmp_packet("<dc:description>plain</dc:description>")).description == "plain"
-    assert read_xmp(xmp_packet("", 'dc:description="short"')).description == "short"
+    assert read_xmp(packet).caption == "The sea & 📷"
+    assert read_xmp(packet.decode().encode("utf-16")).caption == "The sea & 📷"
+    assert read_xmp(packet.replace(b"x-default", b"en")).caption == "La mer"
+    assert read_xmp(xmp_packet("<dc:description>plain</dc:description>")).caption == "plain"
+    assert read_xmp(xmp_packet("", 'dc:description="short"')).caption == "short"
 
 
 def test_the_description_of_something_else_is_not_the_pictures() -> None:
     title = '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">T</rdf:li></rdf:Alt></dc:title>'
 
-    assert read_xmp(xmp_packet(title)) == NO_XMP
-    assert read_xmp(xmp_packet(described(" \n ") + title)) == NO_XMP
+    assert read_xmp(xmp_packet(title)) == NO_FACTS
+    assert read_xmp(xmp_packet(described(" \n ") + title)) == NO_FACTS
 
 
 def test_a_packet_with_a_document_type_or_of_endless_length_is_not_read() -> None:
@@ -78,9 +79,9 @@ def test_a_packet_with_a_document_type_or_of_endless_length_is_not_read() -> Non
     bomb = b'<!DOCTYPE x [<!ENTITY a "' + b"a" * 100 + b'">]>'
     outside = b'<!DOCTYPE x SYSTEM "file:///etc/hostname">'
 
-    assert read_xmp(bomb + packet) == NO_XMP
-    assert read_xmp(outside + xmp_packet(described("x"))) == NO_XMP
-    assert read_xmp(xmp_packet(described("x" * LONGEST))) == NO_XMP
+    assert read_xmp(bomb + packet) == NO_FACTS
+    assert read_xmp(outside + xmp_packet(described("x"))) == NO_FACTS
+    assert read_xmp(xmp_packet(described("x" * LONGEST))) == NO_FACTS
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 900), st.binary(max_size=3)), max_size=4), cut=st.integers(0, 900))
@@ -89,13 +90,13 @@ def test_a_damaged_packet_reads_as_something_or_nothing(damage: list[tuple[int, 
     for at, value in damage:
         packet[at : at + len(value)] = value
 
-    assert isinstance(read_xmp(bytes(packet[: len(packet) - cut])), Xmp)
+    assert isinstance(read_xmp(bytes(packet[: len(packet) - cut])), Facts)
 
 
 @given(data=st.binary(max_size=300))
 def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
-    assert read_xmp(data) == NO_XMP
-    assert read_takeout(data) == NO_TAKEOUT
+    assert read_xmp(data) == NO_FACTS
+    assert read_takeout(data) == NO_FACTS
     assert caption_of(b"8BIM" + data) is None or b"\x1c\x02x" in data
     assert isinstance(read_exif(b"II*\0" + data), Exif)
     assert header_of(b"\xff\xd8" + data).pictures >= 1
@@ -144,22 +145,22 @@ def test_takeout_tells_when_and_what() -> None:
 
     found = read_takeout(json.dumps(data).encode())
 
-    assert (found.taken_at, found.description) == (TAKEN, "The sea")
+    assert (found.dates, found.caption) == ((TAKEN,), "The sea")
 
 
 @pytest.mark.parametrize("stamp", ['"0"', '""', "null", "true", "[]", '"x"', '"9999999999999999"', "1e400", "9" * 5000])
 def test_a_takeout_time_that_is_none_leaves_the_description(stamp: str) -> None:
     found = read_takeout(f'{{"description": "x", "photoTakenTime": {{"timestamp": {stamp}}}}}'.encode())
 
-    assert found.taken_at is None
-    assert found == NO_TAKEOUT or found.description == "x"
+    assert found.dates == ()
+    assert found == NO_FACTS or found.caption == "x"
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"description": "other"}', "[" * 100_000, "null", '{"photoTakenTime']
 )
 def test_json_that_is_not_takeouts_is_left_alone(text: str) -> None:
-    assert read_takeout(text.encode()) == NO_TAKEOUT
+    assert read_takeout(text.encode()) == NO_FACTS
 
 
 @pytest.mark.parametrize(
@@ -258,4 +259,4 @@ def test_any_name_is_read_without_an_error(name: str) -> None:
     ],
 )
 def test_a_title_tells_whose_json_it_is(photo: str, title: str, *, is_it: bool) -> None:
-    assert Takeout(title=title).is_titled(photo) is is_it
+    assert is_titled(Facts(title=title), photo) is is_it

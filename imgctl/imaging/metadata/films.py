@@ -5,9 +5,9 @@ import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from imgctl.dates import w3c_moment
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.quicktime import read_quicktime
-from imgctl.imaging.metadata.xmp import w3c_moment
 from imgctl.imaging.source import MOST_PARTS, Contents, Source
 
 _SEARCHED = 256 * 2**10

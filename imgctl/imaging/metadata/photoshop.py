@@ -1,9 +1,9 @@
 """Photoshop's image resources, which JPEG, TIFF and PSD hold alike, the PSD around them, and the IPTC in them."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts, dates_of
 from imgctl.imaging.source import MOST_BLOCK, MOST_PARTS, Contents, Source, in_memory
 
 IPTC, ICC, EXIF, XMP = 0x0404, 0x040F, 0x0422, 0x0424
@@ -54,27 +54,16 @@ def read_psd(source: Source) -> Contents:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Iptc:
-    """What a block says: aware UTC time (UTC unless it has an offset), and the caption."""
-
-    taken_at: datetime | None = None
-    caption: str | None = None
-
-
-NO_IPTC = Iptc()
-
-
-def read_iptc(block: bytes) -> Iptc:
-    """Read a run of data sets; damage reads as absence.
+def read_iptc(block: bytes) -> Facts:
+    """Read a run of data sets: aware UTC time (UTC unless it has an offset) and caption; damage reads as absence.
 
     Text is UTF-8 where the block says so or it reads as such, else Windows' Latin letters.
     """
     if not block:
-        return NO_IPTC
+        return NO_FACTS
     found = _data_sets(block)
     caption = decoded(found.get(_CAPTION, b""), utf8=found.get(_CHARSET) == _UTF8).strip()
-    return Iptc(taken_at=_moment(found.get(_DATE, b""), found.get(_TIME, b"")), caption=caption or None)
+    return Facts(dates=dates_of(_moment(found.get(_DATE, b""), found.get(_TIME, b""))), caption=caption or None)
 
 
 def _data_sets(block: bytes) -> dict[tuple[int, int], bytes]:

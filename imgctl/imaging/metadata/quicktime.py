@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from imgctl.dates import w3c_moment
 from imgctl.imaging.metadata.heif import XMP_UUID, boxes
-from imgctl.imaging.metadata.xmp import w3c_moment
 from imgctl.imaging.source import Contents, Source
 
 # ISO/IEC 14496-12, 8.2.2 and 8.3.2: seconds since 1904, UTC; zero is what writes who has no clock.

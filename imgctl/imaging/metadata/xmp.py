@@ -1,9 +1,10 @@
 """The two XMP facts imgctl reads, capture time and description, from a packet or a sidecar file."""
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from xml.parsers import expat
+
+from imgctl.dates import w3c_moment
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts, dates_of
 
 LONGEST = 2**20
 _UTF16 = b"\xff\xfe"
@@ -16,44 +17,20 @@ _DATES = (
     "http://ns.adobe.com/photoshop/1.0/ DateCreated",
     "http://ns.adobe.com/xap/1.0/ CreateDate",
 )
-_EXIF_DATE = r"(\d{4}):(\d\d):(\d\d)[ T]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Xmp:
-    """What a packet says: aware UTC times (UTC unless they have an offset), the best first, and the description."""
-
-    dates: tuple[datetime, ...] = ()
-    description: str | None = None
-
-
-NO_XMP = Xmp()
-
-
-def read_xmp(packet: bytes) -> Xmp:
+def read_xmp(packet: bytes) -> Facts:
     """Read a packet; one that is damaged, longer than 1 MiB or brings a document type reads as absence."""
     if not packet or len(packet) > LONGEST:
-        return NO_XMP
+        return NO_FACTS
     reader = _Reader()
     try:
         # The packet's padding may hold NULs, which no XML parser takes; in UTF-16 they are half of a character.
         reader.parse(packet if packet.startswith(_UTF16) else packet.rstrip(b"\0"))
     except (expat.ExpatError, ValueError, LookupError):
-        return NO_XMP
-    dates = (w3c_moment(reader.dates.get(name, "")) for name in _DATES)
-    return Xmp(dates=tuple(one for one in dates if one), description=reader.description())
-
-
-def w3c_moment(text: str) -> datetime | None:
-    """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or if invalid."""
-    text = re.sub(_EXIF_DATE, r"\1-\2-\3T", text.strip(), count=1)
-    try:
-        moment = datetime.fromisoformat(text) if len(text) > 10 else None
-        if moment is None:
-            return None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
+        return NO_FACTS
+    dates = dates_of(*(w3c_moment(reader.dates.get(name, "")) for name in _DATES))
+    return Facts(dates=dates, caption=reader.description())
 
 
 class _DoctypeRefused(ValueError):

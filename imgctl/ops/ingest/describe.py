@@ -4,15 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from imgctl.dates import is_likely
-from imgctl.imaging.metadata.photoshop import Iptc, decoded, read_iptc
-from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp, w3c_moment
+from imgctl.dates import is_likely, w3c_moment
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts
+from imgctl.imaging.metadata.photoshop import decoded, read_iptc
 from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.probe import Header
-from imgctl.imaging.takeout import NO_TAKEOUT, Takeout
 from imgctl.ops.ingest.sidecar import SidecarFiles
 
 # What cameras and phones write where a description belongs, in every picture alike: brands as their cameras write them,
@@ -141,17 +139,17 @@ class _Sources:
         self._caption = caption
         self._taken_at = taken_at
         self._sidecars = sidecars
-        self._read_takeout: Takeout | None = None
-        self._read_photo_details: Takeout | None = None
-        self._read_xmp_beside: Xmp | None = None
-        self._read_xmp: Xmp | None = None
-        self._read_iptc: Iptc | None = None
+        self._read_takeout: Facts | None = None
+        self._read_photo_details: Facts | None = None
+        self._read_xmp_beside: Facts | None = None
+        self._read_xmp: Facts | None = None
+        self._read_iptc: Facts | None = None
 
     def captions(self) -> Iterator[str | None]:
         yield self._caption
-        yield self.takeout.description
-        yield self._xmp_beside.description
-        yield self._xmp.description
+        yield self.takeout.caption
+        yield self._xmp_beside.caption
+        yield self._xmp.caption
         yield self._iptc.caption
         yield _written_by_hand(decoded(self._header.exif.description))
         yield _written_by_hand(self._header.texts.get("Description", ""))
@@ -165,44 +163,44 @@ class _Sources:
         yield from _dated(TakenFrom.CONTAINER, self._header.taken_at)
         yield from _dated(TakenFrom.XMP_BESIDE, *self._xmp_beside.dates)
         yield from _dated(TakenFrom.XMP, *self._xmp.dates)
-        yield from _dated(TakenFrom.IPTC, self._iptc.taken_at)
+        yield from _dated(TakenFrom.IPTC, *self._iptc.dates)
         yield from _dated(TakenFrom.TEXT, _mail_moment(self._header.texts.get("Creation Time", "")))
         yield from _dated(TakenFrom.CONTAINER_CREATED, self._header.created_at)
-        yield from _dated(TakenFrom.TAKEOUT, self.takeout.taken_at)
-        yield from _dated(TakenFrom.PHOTO_DETAILS, self.photo_details.taken_at)
+        yield from _dated(TakenFrom.TAKEOUT, *self.takeout.dates)
+        yield from _dated(TakenFrom.PHOTO_DETAILS, *self.photo_details.dates)
         yield from _dated(TakenFrom.NAME, name_moment(self._path.rpartition("/")[2]))
         yield from _dated(TakenFrom.EXIF_MODIFIED, exif.modified_at)
 
     # Not functools.cached_property, which before Python 3.12 lets one thread at a time compute, for all objects.
     @property
-    def takeout(self) -> Takeout:
+    def takeout(self) -> Facts:
         if self._read_takeout is None:
-            self._read_takeout = self._sidecars.takeout(self._path) if self._sidecars else NO_TAKEOUT
+            self._read_takeout = self._sidecars.takeout(self._path) if self._sidecars else NO_FACTS
         return self._read_takeout
 
     @property
-    def photo_details(self) -> Takeout:
+    def photo_details(self) -> Facts:
         if self._read_photo_details is None:
-            self._read_photo_details = self._sidecars.photo_details(self._path) if self._sidecars else NO_TAKEOUT
+            self._read_photo_details = self._sidecars.photo_details(self._path) if self._sidecars else NO_FACTS
         return self._read_photo_details
 
     @property
-    def _xmp_beside(self) -> Xmp:
+    def _xmp_beside(self) -> Facts:
         if self._read_xmp_beside is None:
-            self._read_xmp_beside = self._sidecars.xmp(self._path) if self._sidecars else NO_XMP
+            self._read_xmp_beside = self._sidecars.xmp(self._path) if self._sidecars else NO_FACTS
         return self._read_xmp_beside
 
     @property
-    def _xmp(self) -> Xmp:
+    def _xmp(self) -> Facts:
         """The packet in the picture, parsed only where it may hold what is asked for: most do not."""
         if self._read_xmp is None:
             packet = self._header.xmp
             wanted = b"Date" in packet or b"description" in packet or b"\0" in packet[:64]
-            self._read_xmp = read_xmp(packet) if wanted else NO_XMP
+            self._read_xmp = _read_xmp(packet) if wanted else NO_FACTS
         return self._read_xmp
 
     @property
-    def _iptc(self) -> Iptc:
+    def _iptc(self) -> Facts:
         if self._read_iptc is None:
             self._read_iptc = read_iptc(self._header.iptc)
         return self._read_iptc
@@ -212,10 +210,19 @@ def _dated(source: TakenFrom, *dates: datetime | None) -> Iterator[tuple[TakenFr
     return ((source, date) for date in dates if date is not None)
 
 
+def _read_xmp(packet: bytes) -> Facts:
+    # Most pictures need no parser of XML.
+    from imgctl.imaging.metadata.xmp import read_xmp
+
+    return read_xmp(packet)
+
+
 def _mail_moment(text: str) -> datetime | None:
     """A PNG's Creation Time: RFC 1123 as its standard suggests, or ISO 8601 as many write it."""
     if not text:
         return None
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

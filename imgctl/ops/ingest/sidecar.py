@@ -1,4 +1,7 @@
-"""Small files beside a photo that describe it, found by listing each directory once, read without ever hanging on one."""
+"""Small files beside a photo that describe it, found by listing each directory once, read without ever hanging on one.
+
+What reads each kind is imported where such a file lies beside a photo: beside most there is none.
+"""
 
 import os
 import stat
@@ -8,19 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol, Self
 
-from imgctl.imaging import photo_details, takeout
-from imgctl.imaging.metadata import xmp
-from imgctl.imaging.metadata.xmp import NO_XMP, Xmp, read_xmp
-from imgctl.imaging.photo_details import agreed, is_photo_details, read_photo_details
-from imgctl.imaging.takeout import (
-    NO_TAKEOUT,
-    Takeout,
-    cut_names,
-    read_takeout,
-    sidecar_names,
-    still_names,
-    without_supplement,
-)
+from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 
 # Whatever is there instead of a file, a pipe among it, opens at once or not at all.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -41,12 +32,12 @@ class Names:
 
     def add(self, name: str) -> None:
         self.exact.add(name)
-        for read_as in (_folded(name), _folded(without_supplement(name))):
+        for read_as in _read_as(name):
             self.folded.setdefault(read_as, name)
 
     def discard(self, name: str) -> None:
         self.exact.discard(name)
-        for read_as in (_folded(name), _folded(without_supplement(name))):
+        for read_as in _read_as(name):
             if self.folded.get(read_as) == name:
                 del self.folded[read_as]
 
@@ -101,7 +92,7 @@ class SidecarFiles:
 
     def __init__(self, beside: Beside | None = None, *, follow_links: bool = False) -> None:
         self._beside = _OnDisk(follow_links=follow_links) if beside is None else beside
-        self._tables: dict[str, dict[str, Takeout]] = {}
+        self._tables: dict[str, dict[str, Facts]] = {}
         self._parts: tuple[str, ...] = ()
 
     def unpacked_apart(self, paths: Iterable[str]) -> Self:
@@ -109,12 +100,12 @@ class SidecarFiles:
         self._parts = tuple(f"{one.rstrip('/')}/" for one in paths if _part_of(one))
         return self
 
-    def takeout(self, path: str) -> Takeout:
+    def takeout(self, path: str) -> Facts:
         """What Google Takeout's JSON file beside the photo says, or at the same place of another part."""
-        if (here := self._takeout(path)) is not NO_TAKEOUT or not self._parts:
+        if (here := self._takeout(path)) is not NO_FACTS or not self._parts:
             return here
         others = map(self._takeout, self._in_other_parts(path))
-        return next((one for one in others if one is not NO_TAKEOUT), NO_TAKEOUT)
+        return next((one for one in others if one is not NO_FACTS), NO_FACTS)
 
     def _in_other_parts(self, path: str) -> Iterator[str]:
         for part in self._parts:
@@ -125,36 +116,42 @@ class SidecarFiles:
                     if one != part and _part_of(one) == _part_of(part)
                 )
 
-    def _takeout(self, path: str) -> Takeout:
+    def _takeout(self, path: str) -> Facts:
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is not None and not listing.json.exact:
-            return NO_TAKEOUT
+            return NO_FACTS
+        from imgctl.imaging.takeout import LONGEST, cut_names, is_titled, read_takeout, sidecar_names
+
         names = sidecar_names(name)
         found = names if listing is None else listing.json.there(names)
         # An album's own JSON may have the name of a photo's.
-        told = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=takeout.LONGEST))
-        first = next((one for one in told if one != NO_TAKEOUT), NO_TAKEOUT)
-        if first != NO_TAKEOUT or listing is None:
+        told = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=LONGEST))
+        first = next((one for one in told if one != NO_FACTS), NO_FACTS)
+        if first != NO_FACTS or listing is None:
             return first
-        cut = self._contents(f"{directory}{slash}", listing.json.there(cut_names(name)), longest=takeout.LONGEST)
-        return next((one for one in map(read_takeout, cut) if one.is_titled(name)), NO_TAKEOUT)
+        cut = self._contents(f"{directory}{slash}", listing.json.there(cut_names(name)), longest=LONGEST)
+        return next((one for one in map(read_takeout, cut) if is_titled(one, name)), NO_FACTS)
 
-    def photo_details(self, path: str) -> Takeout:
+    def photo_details(self, path: str) -> Facts:
         """What Apple's `Photo Details.csv` beside the photo says."""
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is None or not listing.tables.exact:
-            return NO_TAKEOUT
-        told = self._told(directory + slash, listing.tables)
-        return next(filter(None, map(told.get, map(_folded, still_names(name)))), NO_TAKEOUT)
+            return NO_FACTS
+        from imgctl.imaging.takeout import still_names
 
-    def _told(self, directory: str, tables: Names) -> dict[str, Takeout]:
+        told = self._told(directory + slash, listing.tables)
+        return next(filter(None, map(told.get, map(_folded, still_names(name)))), NO_FACTS)
+
+    def _told(self, directory: str, tables: Names) -> dict[str, Facts]:
         """What Apple's tables in a directory say, by how a photo's name reads to a person."""
         if (known := self._tables.get(directory)) is not None:
             return known
-        found = dict[str, Takeout]()
-        for data in self._contents(directory, sorted(tables.exact), longest=photo_details.LONGEST):
+        from imgctl.imaging.photo_details import LONGEST, agreed, read_photo_details
+
+        found = dict[str, Facts]()
+        for data in self._contents(directory, sorted(tables.exact), longest=LONGEST):
             for name, told in read_photo_details(data):
                 read_as = _folded(name)
                 found[read_as] = agreed(told, found.get(read_as, told))
@@ -163,16 +160,18 @@ class SidecarFiles:
         self._tables[directory] = found
         return found
 
-    def xmp(self, path: str) -> Xmp:
+    def xmp(self, path: str) -> Facts:
         """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is not None and not listing.xmp.exact:
-            return NO_XMP
+            return NO_FACTS
+        from imgctl.imaging.metadata.xmp import LONGEST, read_xmp
+
         names = _xmp_names(name)
         found = names if listing is None else listing.xmp.there(names)
-        data = next(self._contents(f"{directory}{slash}", found, longest=xmp.LONGEST), b"")
-        return read_xmp(data) if data else NO_XMP
+        data = next(self._contents(f"{directory}{slash}", found, longest=LONGEST), b"")
+        return read_xmp(data) if data else NO_FACTS
 
     def describes(self, path: str) -> bool:
         """Whether a file lies beside the photo that by its name may describe it; opens none."""
@@ -180,8 +179,8 @@ class SidecarFiles:
         listing = self._beside.listed(directory + slash, name)
         if listing is None:
             return True
-        found = chain(listing.json.there(sidecar_names(name)), listing.xmp.there(_xmp_names(name)))
-        return next(found, None) is not None or self.photo_details(path) != NO_TAKEOUT
+        found = chain(_json_there(listing, name), listing.xmp.there(_xmp_names(name)))
+        return next(found, None) is not None or self.photo_details(path) != NO_FACTS
 
     def _contents(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> Iterator[bytes]:
         """The content of each of these that is a file; empty where it is longer."""
@@ -251,6 +250,26 @@ def _xmp_names(photo: str) -> list[str]:
     stem, dot, extension = photo.rpartition(".")
     names = [f"{photo}{_XMP}"]
     return [*names, f"{stem}{_XMP}"] if dot and extension.lower() != "xmp" else names
+
+
+def is_photo_details(name: str) -> bool:
+    """Whether a file of this name is a table that Apple's export has beside its photos: `Photo Details.csv`, `-1.csv`."""
+    return name.lower().startswith("photo details") and name.lower().endswith(".csv")
+
+
+def _json_there(listing: Listing, photo: str) -> Iterator[str]:
+    if listing.json.exact:
+        from imgctl.imaging.takeout import sidecar_names
+
+        yield from listing.json.there(sidecar_names(photo))
+
+
+def _read_as(name: str) -> tuple[str, ...]:
+    if not name.lower().endswith(_JSON):
+        return (_folded(name),)
+    from imgctl.imaging.takeout import without_supplement
+
+    return _folded(name), _folded(without_supplement(name))
 
 
 def _folded(name: str) -> str:

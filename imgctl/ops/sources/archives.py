@@ -4,10 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from imgctl.imaging.photo_details import is_photo_details
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
-from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
+from imgctl.ops.ingest.sidecar import Listing, SidecarFiles, is_photo_details
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
 from imgctl.ops.sources.branches import Branches

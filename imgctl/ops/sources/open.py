@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from imgctl.ops.sources.bucket import BucketFiles
     from imgctl.ops.sources.members import Part
 
-_NAMED = re.compile(r"(?:(s3|gs|az|https?)://|source:)", re.IGNORECASE)
-_WEB = re.compile(r"https?://", re.IGNORECASE)
+_WEB = ("http://", "https://")
+_NAMED = ("s3://", "gs://", "az://", *_WEB, "source:")
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
-_ARCHIVE = re.compile(rf"(?:{'|'.join(map(re.escape, ARCHIVES))})/", re.IGNORECASE)
+_ARCHIVE = rf"(?i)(?:{'|'.join(map(re.escape, ARCHIVES))})/"
 DISTANT_READERS, DISTANT_CHUNK = 16, 16
 
 
 def is_named(text: str) -> bool:
     """Whether a user names no path by this, but a url or a source of the settings."""
-    return _NAMED.match(text) is not None
+    return text.lower().startswith(_NAMED)
 
 
 def is_archive(path: str) -> bool:
@@ -42,7 +42,7 @@ def is_archive(path: str) -> bool:
 
 def in_archive(path: str) -> FileOutcome | None:
     """The outcome of a list's line that names a member of an archive, as a run over the archive reports it."""
-    for found in _ARCHIVE.finditer(path):
+    for found in re.finditer(_ARCHIVE, path):
         if os.path.isfile(archive := path[: found.end() - 1]):  # noqa: PTH113  # a str keeps bytes that are no UTF-8
             # What describes it may lie in any other part.
             detail = f"lies in {archive}: upload the archives again, all of them; what is safe is not read again"
@@ -71,7 +71,7 @@ class Sources:
         paths: list[str] = []
         parts: list[Part] = []
         for name in names:
-            if _WEB.match(name):
+            if name.lower().startswith(_WEB):
                 hint = "name its files in a list or a manifest: --files-from, --manifest"
                 raise UsageError("nobody lists the files of a web server", hint=hint)
             if is_named(name):
@@ -93,7 +93,7 @@ class Sources:
 
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
         """The file that a list or a manifest names by a url."""
-        if _WEB.match(name):
+        if name.lower().startswith(_WEB):
             return self._on_the_web(name, rules, user_id)
         head, separator, place = _split(name, self._settings.inbox_url)
         try:

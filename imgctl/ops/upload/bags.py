@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imgctl.ops.sources.archives import ArchiveFiles
 
 METADATA, DECLARATION = "metadata.jsonl", "bagit.txt"
-_PAYLOAD = re.compile(r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+")
+_PAYLOAD = r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+"
 
 
 class Bag(NamedTuple):
@@ -47,7 +47,7 @@ def open_bag(path: str, sources: Sources) -> Bag | None:
 
 def is_payload(path: str) -> bool:
     """Whether a path names a file of a bag, and none outside of it."""
-    return _PAYLOAD.fullmatch(path) is not None
+    return re.fullmatch(_PAYLOAD, path) is not None
 
 
 def _root_in(path: str) -> str | None:

@@ -13,8 +13,7 @@ from imgctl.errors import StoreError
 
 PAGE_KEYS = 1000
 _FIELDS = tuple(
-    re.compile(rb"<%s>([^<]+)</%s>" % (name, name))
-    for name in (b"Key", b"Size", b"LastModified", b"StorageClass", b"ETag")
+    b"<%s>([^<]+)</%s>" % (name, name) for name in (b"Key", b"Size", b"LastModified", b"StorageClass", b"ETag")
 )
 
 Pages = Callable[[str, str], Iterator["Page"]]
@@ -87,7 +86,7 @@ def columns_of(body: bytes) -> Page | None:
     None for what only a parser reads right: a field that some objects lack, escaped text, restores, common prefixes.
     """
     count = body.count(b"<Contents>")
-    columns = [field.findall(body) for field in _FIELDS]
+    columns = [re.findall(field, body) for field in _FIELDS]
     sizes = [len(column) for column in columns]
     if sizes[:3] != [count] * 3 or not {*sizes[3:]} <= {0, count} or not count:
         return None

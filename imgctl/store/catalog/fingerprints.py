@@ -6,10 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     Connection,
     FromClause,
     Insert,
     Integer,
+    Table,
     Update,
     exists,
     insert,
@@ -19,7 +21,16 @@ from sqlalchemy import (
 )
 
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import PerDatabase, fingerprints, images
+from imgctl.store.catalog.schema import Id, PerDatabase, images, metadata
+
+# 64 bits each, written where `[find] near` asks for it. A trigger deletes it with the image's row.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("id", Id, primary_key=True),
+    Column("hash", BigInteger, nullable=False),
+)
 
 MOST_NEAR = 1000
 """How many near-duplicates are found at most, the nearest first."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 
 from imgctl.keys import first_id
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
-from imgctl.store.catalog.schema import operations
+from imgctl.store.catalog.operations import operations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,39 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Row, Select, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    FromClause,
+    Index,
+    Row,
+    Select,
+    Table,
+    Text,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import holds, now
+from imgctl.store.catalog.schema import Id, UtcTime, metadata, now
+
+# Users whose images nobody may delete, and why.
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, nullable=False),
+    Column("held_at", UtcTime, nullable=False, server_default=now()),
+    Column("released_at", UtcTime),
+    Column("object_lock", Boolean(create_constraint=False), nullable=False, server_default=text("FALSE")),
+    Column("reason", Text, nullable=False),
+    Column("held_by", Text, nullable=False),
+    Column("released_by", Text),
+)
+Index("idx_held", holds.c.user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import (
     CHAR,
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -160,13 +159,6 @@ class seconds_until(PerDatabase[float]):  # noqa: N801
     sqlite = "((julianday({0}) - julianday('now')) * 86400.0)"
 
 
-# Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
-STORAGE = {
-    "autovacuum_vacuum_scale_factor": 0.01,
-    "autovacuum_vacuum_threshold": 20000,
-    "autovacuum_analyze_scale_factor": 0.02,
-}
-
 metadata = MetaData()
 
 
@@ -212,7 +204,7 @@ images = Table(
 Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
 # Half a SHA-256 identifies a content as surely and keeps the index a third smaller; NULLs never conflict.
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
-_claimable = Index("idx_claimable", images.c.id)
+Index("idx_claimable", images.c.id)
 
 # What is left of an image whose owner had it erased; its row is gone from `images` in the same transaction, so that no
 # listing, link, queue or holder of a lease finds it. `notes` (JSON) are the keys it named and what was found, null at the end.
@@ -231,57 +223,7 @@ erased = Table(
     Column("notes", Text),
 )
 Index("idx_erased_owner", erased.c.owner, erased.c.id)
-_erasing = Index("idx_erasing", erased.c.id)
-
-# Users whose images nobody may delete, and why.
-holds = Table(
-    "holds",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("user_id", Id, nullable=False),
-    Column("held_at", UtcTime, nullable=False, server_default=now()),
-    Column("released_at", UtcTime),
-    Column("object_lock", Boolean(create_constraint=False), nullable=False, server_default=text("FALSE")),
-    Column("reason", Text, nullable=False),
-    Column("held_by", Text, nullable=False),
-    Column("released_by", Text),
-)
-_held = Index("idx_held", holds.c.user_id)
-
-# Who ran what that changed something, a row a run. Triggers of its migration keep it append-only.
-operations = Table(
-    "operations",
-    metadata,
-    Column("id", Id, primary_key=True),
-    # Whose images alone it was about.
-    Column("user_id", Id),
-    Column("started_at", UtcTime, nullable=False, server_default=now()),
-    # Null while it runs, and for ever where it was killed.
-    Column("ended_at", UtcTime),
-    Column("pid", Integer, nullable=False),
-    Column("exit_code", Integer),
-    Column("command", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    # What was typed, as JSON.
-    Column("scope", Text, nullable=False),
-    # How many ended how, as JSON.
-    Column("counts", Text),
-    Column("report", Text),
-    Column("error", Text),
-)
-
-Index("idx_operations_user", operations.c.user_id, operations.c.id)
-
-# What images look like, 64 bits each, written where `[find] near` asks for it. A trigger deletes it with the image's row.
-fingerprints = Table(
-    "fingerprints",
-    metadata,
-    Column("user_id", Id, primary_key=True),
-    Column("id", Id, primary_key=True),
-    Column("hash", BigInteger, nullable=False),
-)
-
+Index("idx_erasing", erased.c.id)
 
 COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
 """What `Image` is made of."""
@@ -298,14 +240,3 @@ def in_status(*statuses: Status) -> ColumnElement[bool]:
 def archived(storage_class: ColumnElement[str] | ColumnElement[str | None]) -> ColumnElement[bool]:
     """Whether a storage class must be restored before it is read; null for a null, which is STANDARD."""
     return storage_class.in_([literal_column(f"'{name}'") for name in ARCHIVE_CLASSES])
-
-
-def whole_metadata() -> MetaData:
-    """The tables with each dialect's own options: for migrations alone, as each dialect is slow to import."""
-    processing = text(f"status = '{Status.PROCESSING}'")
-    for dialect in (POSTGRES, SQLITE):
-        _claimable.dialect_options[dialect]["where"] = processing
-        _erasing.dialect_options[dialect]["where"] = text("erased_at IS NULL")
-        _held.dialect_options[dialect]["where"] = text("released_at IS NULL")
-    images.dialect_options[POSTGRES]["with"] = STORAGE
-    return metadata

@@ -18,7 +18,7 @@ from imgctl.ops.support.top import Looker, is_alive
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.live import ended_between, frontier, leased_now, newest_rows, queue_head
-from imgctl.store.catalog.operations import Beginning, End, begin, end
+from imgctl.store.catalog.operations import begin, end
 from imgctl.store.catalog.reservations import promise
 from imgctl.store.catalog.results import finish
 from imgctl.store.catalog.schema import POSTGRES, images
@@ -28,19 +28,13 @@ LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 
 
 def run_of(catalog: Catalog, command: str, *, pid: int = 0, host: str = "", code: int | None = None) -> UUID:
-    about = Beginning(
-        id=new_id(datetime.now(UTC)),
-        command=command,
-        who="cron",
-        host=host or os.uname().nodename,
-        pid=pid or os.getpid(),
-        scope="{}",
-    )
+    run = new_id(datetime.now(UTC))
+    where = host or os.uname().nodename
     with catalog.write() as connection:
-        begin(connection, about)
+        begin(connection, run, command=command, who="cron", host=where, pid=pid or os.getpid(), scope="{}")
         if code is not None:
-            end(connection, about.id, End(exit_code=code, counts='{"findings": 2}'))
-    return about.id
+            end(connection, run, exit_code=code, counts='{"findings": 2}')
+    return run
 
 
 def test_a_look_counts_what_waits_is_held_and_is_stuck(catalog: Catalog) -> None:

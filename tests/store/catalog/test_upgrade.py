@@ -16,7 +16,8 @@ from imgctl.keys import new_id
 from imgctl.model import IMAGE_COLUMNS
 from imgctl.store.catalog import upgrade as upgrading
 from imgctl.store.catalog.engine import Catalog, open_catalog
-from imgctl.store.catalog.schema import Id, UtcTime, images, whole_metadata
+from imgctl.store.catalog.migrations.tables import whole_metadata
+from imgctl.store.catalog.schema import Id, UtcTime, images
 from imgctl.store.catalog.upgrade import ABSENT, CURRENT, HEAD, check_current, ddl, state, upgrade
 from tests.store.catalog.rows import new_image, walk
 

@@ -6,7 +6,7 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, text
 
-from imgctl.store.catalog.schema import whole_metadata
+from imgctl.store.catalog.migrations.tables import whole_metadata
 
 _attributes = context.config.attributes
 _connection: Connection | None = _attributes.get("connection")

@@ -1,0 +1,33 @@
+"""All tables with each dialect's own options: for migrations alone, as each dialect is slow to import."""
+
+from sqlalchemy import Index, MetaData, text
+
+from imgctl.model import Status
+from imgctl.store.catalog.fingerprints import fingerprints
+from imgctl.store.catalog.holds import holds
+from imgctl.store.catalog.operations import operations
+from imgctl.store.catalog.schema import POSTGRES, SQLITE, erased, images, metadata
+
+TABLES = (images, erased, holds, operations, fingerprints)
+# The rows that an index is made of, where not of all.
+_PARTIAL = {
+    "idx_claimable": f"status = '{Status.PROCESSING}'",
+    "idx_erasing": "erased_at IS NULL",
+    "idx_held": "released_at IS NULL",
+}
+# Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
+STORAGE = {
+    "autovacuum_vacuum_scale_factor": 0.01,
+    "autovacuum_vacuum_threshold": 20000,
+    "autovacuum_analyze_scale_factor": 0.02,
+}
+
+
+def whole_metadata() -> MetaData:
+    """The metadata that every table belongs to."""
+    indexes: dict[str | None, Index] = {index.name: index for table in TABLES for index in table.indexes}
+    for name, rows in _PARTIAL.items():
+        for dialect in (POSTGRES, SQLITE):
+            indexes[name].dialect_options[dialect]["where"] = text(rows)
+    images.dialect_options[POSTGRES]["with"] = STORAGE
+    return metadata
