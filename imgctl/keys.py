@@ -23,18 +23,16 @@ _RANDOM_BYTES, _RANDOM_BATCH = 10, 256
 FIRST = UUID(int=0)
 """The id before all others."""
 
-_KEY = re.compile(
-    r"(?P<date>\d{4}/\d{2}/\d{2})/"
+_KEY = (
+    r"(?a)(?P<date>\d{4}/\d{2}/\d{2})/"
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
-    rf"-(?P<role>{'|'.join(ROLES)})\.(?P<extension>[a-z0-9]{{1,8}})",
-    re.ASCII,
+    rf"-(?P<role>{'|'.join(ROLES)})\.(?P<extension>[a-z0-9]{{1,8}})"
 )
 
 # Whatever bears an image's name: its blobs under any prefix, in the trash, of any role and ending.
-_NAMED = re.compile(
-    r"(?:.*/)?(?P<date>\d{4}/\d{2}/\d{2})/"
-    r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.*",
-    re.ASCII | re.DOTALL,
+_NAMED = (
+    r"(?as)(?:.*/)?(?P<date>\d{4}/\d{2}/\d{2})/"
+    r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.*"
 )
 
 _random: list[bytes] = []
@@ -101,7 +99,7 @@ def _day(days: int) -> str:
 
 def parse_key(key: str, *, prefix: str = "") -> Key:
     """Take a key apart, or raise KeyShapeError where `key_of` could not have made it."""
-    found = _KEY.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    found = re.fullmatch(_KEY, key.removeprefix(prefix)) if key.startswith(prefix) else None
     if found is None:
         raise KeyShapeError(f"{key!r} is not shaped like a key of imgctl")
     image_id = UUID(found["id"])
@@ -119,7 +117,7 @@ def stem_of(image_id: UUID, *, prefix: str = "") -> str:
 
 def named_image(key: str) -> UUID | None:
     """The image whose name a key bears, under any prefix and with any role and ending; None for any other key."""
-    found = _NAMED.fullmatch(key)
+    found = re.fullmatch(_NAMED, key)
     if found is None:
         return None
     image_id = UUID(found["id"])

@@ -8,7 +8,7 @@ from multiprocessing.util import Finalize
 import pytest
 from hypothesis import settings
 
-from imgctl.run.pool import cores
+from imgctl.run.limits import cores
 from imgctl.run.scratch import Scratch
 from tests.soak import rounds
 

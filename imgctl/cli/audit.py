@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from imgctl.cli.base import Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, flag, option, order_of
+from imgctl.cli.options import flag, option, order_of
 from imgctl.cli.render import show_table
+from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.cost import cost_of, look_price

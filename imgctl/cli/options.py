@@ -23,8 +23,6 @@ from imgctl.config.load import setting_field
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from imgctl.ops.rows import Chosen
-    from imgctl.store.catalog.lookups import Scope
 
 T = TypeVar("T")
 
@@ -101,50 +99,6 @@ def arguments(metavar: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """No options but those that every command has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeOptions(Options):
-    """Which rows: one user's, or those of a time."""
-
-    user: UUID | None = option(None, "Only this user's images.")
-    since: datetime | None = option(None, "Uploaded then or later: 24h, 2026-11-22.")
-    until: datetime | None = option(None, "Uploaded before: 90d, 2026-11-22.")
-
-    @property
-    def scope(self) -> "Scope":
-        """The same as the catalog understands it."""
-        from imgctl.store.catalog.lookups import Scope
-
-        return Scope(user_id=self.user, since=self.since, until=self.until)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScopeOptions(RangeOptions):
-    """Which rows: one user's, those of a time, or those that a file names."""
-
-    ids_from: Path | None = option(
-        None,
-        "Only the images named here: an id, a key or a JSON object with an id a line.",
-        kind=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-        metavar="FILE|-",
-    )
-
-    @property
-    def is_scoped(self) -> bool:
-        """Whether any rows were chosen."""
-        return bool(self.user or self.since or self.until or self.ids_from)
-
-    @contextmanager
-    def chosen(self) -> "Iterator[Chosen]":
-        """The same as operations understand it."""
-        from imgctl.ops.rows import Chosen
-
-        if self.ids_from is None or str(self.ids_from) != "-":
-            yield Chosen(scope=self.scope, ids_from=self.ids_from)
-            return
-        with stdin_file() as file:
-            yield Chosen(scope=self.scope, ids_from=file)
 
 
 @contextmanager

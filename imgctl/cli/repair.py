@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, flag, option, optional, order_of, stdin_file
+from imgctl.cli.options import flag, option, optional, order_of, stdin_file
+from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import ANY_COUNT
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.audit.findings import FindingsFile

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from imgctl.run.metrics import Meter
 
 
-@dataclass(slots=True)
 class Told:
     """What a run has said of itself so far, and what counts for it."""
 
-    summary: Mapping[str, object] = field(default_factory=dict)
-    exit_code: int = ExitCode.DONE
-    error: str = ""
-    receipt: str = ""
-    meter: "Meter | None" = None
+    def __init__(self) -> None:
+        self.summary: Mapping[str, object] = {}
+        self.exit_code: int = ExitCode.DONE
+        self.error = ""
+        self.receipt = ""
+        self.meter: Meter | None = None
 
 
 @contextmanager

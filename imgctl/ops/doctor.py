@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.store.blobs.base import BlobStore
-from imgctl.store.blobs.traits import Level, verdicts
+from imgctl.store.blobs.verdicts import Level, verdicts
 from imgctl.store.catalog.engine import Catalog
 
 CLOCK_TOLERANCE_SECONDS = 2.0

@@ -25,8 +25,9 @@ from imgctl.ops.upload.prepare import held_bytes
 from imgctl.run import trace
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import SignedPut
+from imgctl.store.catalog.details import Seen, note
 from imgctl.store.catalog.lookups import by_id
-from imgctl.store.catalog.reservations import Seen, confirm, note, promise
+from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.units import count_of
 
 # The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).

@@ -3,12 +3,14 @@
 import ctypes
 import gc
 import math
+import os
 import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 # glibc, malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -127,3 +129,17 @@ class Idleness:
         worked = used - self._since[1]
         self._since = now, used
         return worked < BUSY_SHARE * elapsed
+
+
+def cores() -> int:
+    """How many cores this process may keep busy: its CPU affinity, and its container's quota where there is one."""
+    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affine, _quota()))
+
+
+def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    try:
+        quota, period = file.read_text().split()
+        return max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return 1 << 16

@@ -24,7 +24,8 @@ from typing import TypeVar, cast
 
 from imgctl.errors import WorkerError
 from imgctl.run.child import NO_MEMORY, STOPPED, TOO_LARGE, Job, reason_of, serve
-from imgctl.run.pool import PoolSettings, cores
+from imgctl.run.limits import cores
+from imgctl.run.pool import PoolSettings
 
 T = TypeVar("T")
 R = TypeVar("R")

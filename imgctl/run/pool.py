@@ -1,10 +1,8 @@
 """The seam behind which tasks run; `run.open` opens what stands behind it."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from imgctl.errors import ImgctlError
@@ -57,17 +55,3 @@ class Pool(Protocol):
 
     def close(self, *, now: bool = False) -> None:
         """Finish what was submitted, or (`now`) kill what runs and cancel what waits; leaves no process behind."""
-
-
-def cores() -> int:
-    """How many cores this process may keep busy: its CPU affinity, and its container's quota where there is one."""
-    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affine, _quota()))
-
-
-def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    try:
-        quota, period = file.read_text().split()
-        return max(1, round(int(quota) / int(period)))
-    except (OSError, ValueError):
-        return 1 << 16

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -47,12 +46,12 @@ class Tracer(Protocol):
         """Keep it, or drop it, as sampling says."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Scope:
     """What a request or an image is about: its trace in 32 hex digits, and the steps noted so far."""
 
-    trace: str
-    stages: list[Stage] = field(default_factory=list)
+    def __init__(self, trace: str) -> None:
+        self.trace = trace
+        self.stages: list[Stage] = []
 
 
 class _Tracing:
@@ -95,7 +94,7 @@ def record(span: Span) -> None:
 @contextmanager
 def within(trace: str) -> Iterator[Scope]:
     """Log lines of the block belong to this trace, and so do the steps that it notes."""
-    scope = Scope(trace=trace)
+    scope = Scope(trace)
     token = _here.set(scope)
     try:
         yield scope

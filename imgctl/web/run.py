@@ -20,9 +20,8 @@ from imgctl.errors import ConfigError, WorkerError
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.run import service
 from imgctl.run.child import die_with, reason_of
-from imgctl.run.limits import reuse_large_buffers
+from imgctl.run.limits import cores, reuse_large_buffers
 from imgctl.run.logs import configure
-from imgctl.run.pool import cores
 from imgctl.run.prometheus import MULTIPROC_DIR, process_died
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop

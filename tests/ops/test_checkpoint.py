@@ -8,8 +8,9 @@ import pytest
 
 from imgctl.errors import StateError
 from imgctl.model import Variant
+from imgctl.ops.backfill.checkpoint import Checkpoint, Reached
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
-from imgctl.ops.checkpoint import Checkpoint, Reached, load_state, save_state, state_file
+from imgctl.ops.checkpoint import load_state, save_state, state_file
 
 REACHED = UUID(int=7)
 

@@ -6,8 +6,9 @@ from concurrent.futures import Future, wait
 import pytest
 
 from imgctl.errors import BlobMissing, ConfigError, WorkerError
+from imgctl.run.limits import cores
 from imgctl.run.open import open_pool
-from imgctl.run.pool import ChildDied, Pool, PoolSettings, cores
+from imgctl.run.pool import ChildDied, Pool, PoolSettings
 from tests.run import tasks
 
 

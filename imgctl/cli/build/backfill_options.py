@@ -8,12 +8,13 @@ import click
 
 from imgctl.cli.base import Running
 from imgctl.cli.cold.restore import TIERS
-from imgctl.cli.options import ScopeOptions, flag, option
+from imgctl.cli.options import flag, option
+from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import Parsed
 from imgctl.errors import UsageError
 from imgctl.model import Variant
+from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.order import Shard
-from imgctl.ops.checkpoint import Checkpoint
 
 FACTS = ("caption", "taken_at", "size")
 

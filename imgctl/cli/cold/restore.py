@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, arguments, flag, option, order_of
+from imgctl.cli.options import arguments, flag, option, order_of
 from imgctl.cli.render import show_table
+from imgctl.cli.rows import ScopeOptions
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import RETURN_FOR_GOOD
 from imgctl.ops.lookup import find_image

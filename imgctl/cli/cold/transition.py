@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from imgctl.cli.base import Running, Session, running, subcommand
-from imgctl.cli.options import ScopeOptions, flag, option, order_of, required
+from imgctl.cli.options import flag, option, order_of, required
+from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.parts import open_parts

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import click
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import RangeOptions, flag, option
+from imgctl.cli.options import flag, option
 from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.rows import RangeOptions
 from imgctl.cli.types import SIZES
 from imgctl.errors import ExitCode
 from imgctl.ops.cost.actual import Actual, By, Share, actual

@@ -11,7 +11,7 @@ from imgctl.cli.options import flag, option, order_of
 from imgctl.errors import ExitCode
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, FileTally, Reason, Reports, record
 from imgctl.ops.upload.order import Selection, UploadedAt, UploadOrder
-from imgctl.store.blobs.traits import Kept, warning
+from imgctl.store.blobs.traits import Kept
 from imgctl.units import count_of, counts_of, format_bytes
 
 
@@ -132,7 +132,7 @@ def conclude(
     size = format_bytes(tally.bytes_of(Fate.UPLOADED, Fate.PLANNED))
     verb = verbs[0] if tally.of(Fate.PLANNED) else verbs[1]
     session.text(f"{count_of(tally.total, unit)}: {counts_of(tally.fates, named=named)}{because}; {size} {verb}")
-    for told in (counted.unlikely, warning(absent) if isinstance(absent, Kept) else ""):
+    for told in (counted.unlikely, _warning(absent)):
         if told:
             session.text(told)
     uploaded = {f"{unit}s": tally.total, "reasons": reasons, "bytes_uploaded": tally.bytes_of(Fate.UPLOADED)}
@@ -157,3 +157,11 @@ def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | Non
     conclude(session, counted, unit="file", named=_NAMED, verbs=("to put", "put"), **more)
     if told:
         session.text(told)
+
+
+def _warning(put_if_absent: object) -> str:
+    if not isinstance(put_if_absent, Kept) or put_if_absent is Kept.YES:
+        return ""
+    from imgctl.store.blobs.verdicts import warning
+
+    return warning(put_if_absent)

@@ -10,8 +10,9 @@ from uuid import UUID
 import click
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import RangeOptions, flag, option, optional
+from imgctl.cli.options import flag, option, optional
 from imgctl.cli.render import show_table
+from imgctl.cli.rows import RangeOptions
 from imgctl.errors import ExitCode, ImgctlError, UsageError
 from imgctl.model import Image, Status
 from imgctl.ops.lookup import Listed, check_indexed, listed, page_mark, record, sought_by

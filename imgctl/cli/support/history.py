@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import RangeOptions, option
+from imgctl.cli.options import option
 from imgctl.cli.render import show_table
+from imgctl.cli.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.support.history import Wanted, counts_in, history, scope_of

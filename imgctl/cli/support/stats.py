@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import click
 
 from imgctl.cli.base import Session, subcommand
-from imgctl.cli.options import RangeOptions, option
+from imgctl.cli.options import option
 from imgctl.cli.render import show_table
+from imgctl.cli.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.model import Status
 from imgctl.ops.parts import open_parts

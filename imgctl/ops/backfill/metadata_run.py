@@ -16,8 +16,9 @@ from uuid import UUID
 from imgctl.imaging.formats import KNOWN, Format
 from imgctl.imaging.source import REMOTE_BYTES
 from imgctl.model import Image, is_archived
+from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Reader
-from imgctl.ops.checkpoint import Checkpoint, state_file
+from imgctl.ops.checkpoint import state_file
 from imgctl.ops.ingest.outcome import Fate as FileFate
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import SIDECAR_NAMES

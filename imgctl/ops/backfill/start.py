@@ -15,10 +15,11 @@ from uuid import UUID
 
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Sized, Status, is_archived, offline_class
+from imgctl.ops.backfill.checkpoint import Checkpoint
 from imgctl.ops.backfill.order import BackfillOrder, Fate, ImageOutcome
 from imgctl.ops.backfill.queue import ReadyRows
 from imgctl.ops.backfill.search import Search
-from imgctl.ops.checkpoint import Checkpoint, state_file
+from imgctl.ops.checkpoint import state_file
 from imgctl.ops.parts import Parts
 from imgctl.ops.restore.ask import request
 from imgctl.ops.restore.order import Fate as Restored

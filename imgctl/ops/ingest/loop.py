@@ -25,15 +25,15 @@ from imgctl.ops.ingest.puts import BucketCheck, Putters
 from imgctl.ops.ingest.readers import Read, Readers
 from imgctl.ops.retry import StopSignal, retry
 from imgctl.run import trace
-from imgctl.run.limits import Idleness
-from imgctl.run.pool import cores
+from imgctl.run.limits import Idleness, cores
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
     # Imported while files are being read: it takes longer than all else at the start.
+    from sqlalchemy import Connection
+
     from imgctl.store.catalog.engine import Catalog
-    from imgctl.store.catalog.reservations import Told
 
 BATCH = 128
 """How many images are worth a transaction; one takes all there are."""
@@ -296,7 +296,7 @@ class Ingest(Generic[S]):
         self, catalog: "Catalog", arrived: list[Prepared[S]], prepared: list[Prepared[S]]
     ) -> tuple[list[Promised], set[UUID]]:
         """The promises of what comes next, and those of the `arrived` that were erased meanwhile."""
-        from imgctl.store.catalog.reservations import contents, keep, promise, tell
+        from imgctl.store.catalog.reservations import contents, keep, promise
 
         rows = [one.row for one in prepared]
         if self._order.dry_run:
@@ -305,9 +305,7 @@ class Ingest(Generic[S]):
         with catalog.write() as connection:
             erased = keep(connection, [one.row for one in arrived]) if arrived else set()
             promised = promise(connection, rows) if rows else []
-            # A copy with a sidecar may come after one without: an album's, of a Takeout.
-            if told := list(_told(prepared, promised)):
-                tell(connection, told)
+            _tell(connection, prepared, promised)
             return promised, erased
 
     def _promised(
@@ -376,10 +374,17 @@ class Ingest(Generic[S]):
         self._budget.release(prepared.held)
 
 
-def _told(prepared: Iterable[Prepared[S]], promised: Iterable[Promised]) -> Iterator["Told"]:
-    """What lies beside a copy says of an image that has a row already."""
-    from imgctl.store.catalog.reservations import Told
+def _tell(connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]) -> None:
+    """Write what lies beside a copy of an image that has a row already: an album's may, and the first copy may lie alone."""
+    pairs = zip(prepared, promised, strict=True)
+    copies = [(row.id, one.said) for one, row in pairs if one.said is not None and not row.created]
+    if copies:
+        from imgctl.store.catalog.details import Told, tell
 
-    for one, row in zip(prepared, promised, strict=True):
-        if (said := one.said) is not None and not row.created:
-            yield Told(id=row.id, caption=said.caption, taken_at=said.taken_at, taken_alone=said.taken_alone)
+        tell(
+            connection,
+            (
+                Told(id=image, caption=said.caption, taken_at=said.taken_at, taken_alone=said.taken_alone)
+                for image, said in copies
+            ),
+        )

@@ -2,6 +2,7 @@
 
 import logging
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from imgctl.config.settings import WorkSettings
 from imgctl.errors import FormatUnsupported, NotAnImage, WorkerError
@@ -11,8 +12,9 @@ from imgctl.imaging.recognise import is_iso_media, is_other, sniff_named, strang
 from imgctl.imaging.source import Source, source_of
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.limits import time_limit
-from imgctl.run.open import open_pool
-from imgctl.run.pool import ChildDied, Pool, PoolSettings
+
+if TYPE_CHECKING:
+    from imgctl.run.pool import Pool
 
 OPEN_SECONDS = 20.0
 # What decoders are given of a file that nothing else tells: a header and more.
@@ -34,7 +36,7 @@ class Recogniser:
     """Tells what files are; safe in many threads. Strangers' bytes are decoded in a child process, never here."""
 
     def __init__(self, settings: WorkSettings, *, leave_out: frozenset[Format] = frozenset()) -> None:
-        self._settings = PoolSettings(jobs=1, memory_bytes=settings.memory)
+        self._memory = settings.memory
         self._leave_out = leave_out
         self._lock = Lock()
         self._pool: Pool | None = None
@@ -82,10 +84,13 @@ class Recogniser:
                 self._pool = None
 
     def _opened(self, data: bytes, found: Format | None, said: Format | None) -> Format | None:
+        from imgctl.run.open import open_pool
+        from imgctl.run.pool import ChildDied, PoolSettings
+
         try:
             with self._lock:
                 if self._pool is None:
-                    self._pool = open_pool(self._settings)
+                    self._pool = open_pool(PoolSettings(jobs=1, memory_bytes=self._memory))
                 future = self._pool.submit(_open, (data, found, said))
             return future.result()
         except (ChildDied, WorkerError, MemoryError) as error:

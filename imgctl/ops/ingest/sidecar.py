@@ -7,7 +7,6 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol, Self
 
@@ -23,12 +22,12 @@ _MOST_DIRECTORIES = 256
 _MOST_TABLES = 4
 
 
-@dataclass(frozen=True, slots=True)
 class Names:
     """The names in a directory that end as one kind of sidecar does: as written, and by how they read to a person."""
 
-    exact: set[str] = field(default_factory=set)
-    folded: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.exact: set[str] = set()
+        self.folded: dict[str, str] = {}
 
     def add(self, name: str) -> None:
         self.exact.add(name)
@@ -51,13 +50,11 @@ class Names:
                     yield found
 
 
-@dataclass(frozen=True, slots=True)
 class Listing:
     """The sidecars of one directory, by their kind."""
 
-    json: Names = field(default_factory=Names)
-    xmp: Names = field(default_factory=Names)
-    tables: Names = field(default_factory=Names)
+    def __init__(self) -> None:
+        self.json, self.xmp, self.tables = Names(), Names(), Names()
 
     def of(self, name: str) -> Names | None:
         """Where a file of this name belongs; None for a file of another kind."""

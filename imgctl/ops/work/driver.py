@@ -20,8 +20,9 @@ from imgctl.ops.work.in_flight import InFlight, StoreWatch
 from imgctl.ops.work.leases import Leases
 from imgctl.ops.work.order import Ending, Job, Outcome, WorkOrder, order_of
 from imgctl.run import service, trace
+from imgctl.run.limits import cores
 from imgctl.run.open import open_pool
-from imgctl.run.pool import Pool, PoolSettings, cores
+from imgctl.run.pool import Pool, PoolSettings
 from imgctl.run.scratch import Scratch
 from imgctl.run.stop import Stop
 from imgctl.store.catalog.engine import Catalog

@@ -20,7 +20,8 @@ from imgctl.errors import (
 from imgctl.keys import PROBES
 from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
 from imgctl.store.blobs.s3_multipart import put_chunks
-from imgctl.store.blobs.traits import Kept, Traits, warning
+from imgctl.store.blobs.traits import Kept, Traits
+from imgctl.store.blobs.verdicts import warning
 from imgctl.units import count_of
 
 log = logging.getLogger(__name__)

@@ -1,12 +1,11 @@
 """Reservations: rows promised before their bytes are written, and confirmed after (law 1)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, FromClause, Insert, Select, Update, and_, case, exists, func, or_, select, update
+from sqlalchemy import Connection, FromClause, Insert, Select, Update, exists, func, select, update
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
@@ -106,60 +105,6 @@ def erased_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 
 def _erased_among(rows: FromClause) -> Select[UUID]:
     return select(erased.c.id).where(erased.c.id == rows.c.id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the bytes of a promised image contain, once they are there."""
-
-    id: UUID
-    width: int | None
-    height: int | None
-    taken_at: datetime | None
-    caption: str | None
-
-
-def note(connection: Connection, seen: Seen) -> None:
-    """Write what was not known when an image was promised; only before it is confirmed, and never over a caption."""
-    connection.execute(
-        update(images)
-        .where(images.c.id == seen.id, in_status(Status.UPLOADING))
-        .values(
-            width=seen.width,
-            height=seen.height,
-            taken_at=seen.taken_at,
-            caption=func.coalesce(images.c.caption, seen.caption),
-        )
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What lies beside another copy says of an image; `taken_alone` is the capture time of a copy that lies alone."""
-
-    id: UUID
-    caption: str | None
-    taken_at: datetime | None
-    taken_alone: datetime | None
-
-
-def tell(connection: Connection, told: Iterable[Told]) -> None:
-    """Write the caption and the capture time that rows lack, or have from a copy that lay alone; never over others."""
-    batch.run(connection, _tell, Told, {one.id: one for one in told}.values())
-
-
-def _tell(rows: FromClause) -> Update:
-    caption = and_(images.c.caption.is_(None), rows.c.caption.is_not(None))
-    alone = or_(images.c.taken_at.is_(None), images.c.taken_at == rows.c.taken_alone)
-    taken = and_(alone, rows.c.taken_at.is_distinct_from(images.c.taken_at), rows.c.taken_at.is_not(None))
-    return (
-        update(images)
-        .where(images.c.id == rows.c.id, or_(caption, taken))
-        .values(
-            caption=func.coalesce(images.c.caption, rows.c.caption),
-            taken_at=case((taken, rows.c.taken_at), else_=images.c.taken_at),
-        )
-    )
 
 
 def announce(connection: Connection, channel: str = WORK_CHANNEL) -> None:

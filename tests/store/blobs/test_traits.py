@@ -10,7 +10,8 @@ from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobExists, BucketMissing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.traits import Kept, Level, Traits, verdict, verdicts
+from imgctl.store.blobs.traits import Kept, Traits
+from imgctl.store.blobs.verdicts import Level, verdict, verdicts
 from tests.parts.middlebox import Reply, Rule, Seen, middlebox, refusal
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server

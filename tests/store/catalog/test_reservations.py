@@ -11,10 +11,11 @@ import pytest
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
+from imgctl.store.catalog.details import Told, tell
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.repairs import SeenRow, drop_promises
-from imgctl.store.catalog.reservations import WORK_CHANNEL, Told, confirm, contents, keep, lookup, promise, tell
+from imgctl.store.catalog.reservations import WORK_CHANNEL, confirm, contents, keep, lookup, promise
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 from tests.store.catalog.rows import NOON, OTHER_USER, counts, new_image, walk
 

@@ -35,7 +35,8 @@ from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, within
 from imgctl.store.blobs.s3_blobs import blobs_of
 from imgctl.store.blobs.s3_errors import Target
-from imgctl.store.blobs.traits import Kept, Traits, warning
+from imgctl.store.blobs.traits import Kept, Traits
+from imgctl.store.blobs.verdicts import warning
 
 if TYPE_CHECKING:
     from imgctl.store.blobs.objects import Client
