@@ -1,6 +1,8 @@
 """What a family has: an iPhone's Live Photos, a camera's raws beside JPEGs, scans, and a film of Google Takeout."""
 
 import json
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,3 +175,59 @@ def test_every_format_is_taken_by_its_content_and_shown(embedded: Deployment, tm
     assert {rows[name].content_type for name in made} <= taken
     assert {image.status for image in rows.values()} == {Status.READY}
     assert all(image.width and image.full_key for image in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("beside", "needed"),
+    [("", set()), (".json", {"imgctl.imaging.takeout"}), (".xmp", {"imgctl.imaging.metadata.xmp"})],
+    ids=["alone", "takeout", "xmp"],
+)
+def test_the_upload_of_a_jpeg_imports_nothing_of_what_is_not_there(
+    embedded: Deployment, tmp_path: Path, beside: str, needed: set[str]
+) -> None:
+    embedded.run("init")
+    photo = tmp_path / "1.jpg"
+    photo.write_bytes(encoded(quadrants(64, 48), "JPEG"))
+    if beside:
+        photo.with_name(photo.name + beside).write_bytes(b"nothing that anybody reads")
+    libraries = {
+        "PIL",
+        "pyvips",
+        "rawpy",
+        "av",
+        "pillow_heif",
+        "numpy",
+        "boto3",
+        "obstore",
+        "psycopg",
+        "alembic",
+        "asyncpg",
+    }
+    ours = {
+        f"imgctl.{name}"
+        for name in (
+            "imaging.takeout",
+            "imaging.photo_details",
+            "imaging.metadata.xmp",
+            "imaging.metadata.raws",
+            "imaging.metadata.films",
+            "imaging.metadata.quicktime",
+            "imaging.decoders",
+            "ops.backfill",
+            "run.pool",
+            "store.blobs.verdicts",
+            "store.catalog.details",
+            "store.catalog.fingerprints",
+            "store.catalog.holds",
+        )
+    }
+    code = (
+        "import sys\nfrom imgctl.cli.main import run\n"
+        f"code = run(['upload', {str(photo)!r}, '--user', '{USER}', '-q'])\n"
+        f"print(code, *sorted({libraries | ours!r} & sys.modules.keys()))"
+    )
+    environment = {"PATH": os.defpath, **embedded.environment()}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    code_and_loaded = done.stdout.split()
+    assert (code_and_loaded[0], set(code_and_loaded[1:])) == ("0", needed), done.stderr
