@@ -36,6 +36,13 @@ def card_in_force(settings: Settings) -> Card:
     return load_card(billing(store.url, endpoint).card)
 
 
+def cards_offered(settings: Settings) -> dict[str, Card]:
+    """The card in force and then each that comes with imgctl, by what --card calls them; ConfigError for a wrong one."""
+    ours, packaged = card_in_force(settings), {name: load_card(name) for name in card_names()}
+    named = next((name for name, card in packaged.items() if card == ours), settings.cost.card)
+    return {named: ours, **packaged}
+
+
 def agree(
     what: str,
     usd: Decimal | None,

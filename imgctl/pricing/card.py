@@ -114,12 +114,14 @@ def _value(kind: object, value: object, place: str) -> object:
 
 
 def _tuple(inner: tuple[object, ...], value: list[object], place: str) -> tuple[object, ...]:
-    """A list of tables, or a pair of numbers: the least and the most."""
+    """A list of tables or texts, or a pair of numbers: the least and the most."""
     if inner[1] is not Ellipsis:
         span = tuple(_number(one, place) for one in value)
         if len(span) != 2 or span[0] > span[1]:
             raise _wrong(place, "is not [least, most]")
         return span
+    if inner[0] is str:
+        return tuple(_value(str, one, f"{place}[{number}]") for number, one in enumerate(value))
     if not value or not all(isinstance(one, dict) for one in value):
         raise _wrong(place, "is not a list of tables")
     found = tuple(_value(inner[0], one, f"{place}[{number}]") for number, one in enumerate(value))
@@ -152,7 +154,7 @@ def _fields(record: object) -> dict[str, object]:
     """What a dataclass holds, without what is unknown or empty."""
     assert is_dataclass(record) and not isinstance(record, type)
     found = {one.name: getattr(record, one.name) for one in fields(record)}
-    return {name: value for name, value in found.items() if value is not None and value != {}}
+    return {name: value for name, value in found.items() if value is not None and value not in ({}, ())}
 
 
 def _assignments(values: Mapping[str, object]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""What an archive would cost with another provider, and what it costs to go there."""
+"""What an archive would cost with another provider, what it costs to go there, and what is not to be had there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from imgctl.model import NONE
@@ -10,7 +10,7 @@ from imgctl.pricing.lines import Line, Period
 from imgctl.pricing.moves import hours_words
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.whatif import DELIVERY, Today, WhatIf, cheapest_tier, delivery_lines
-from imgctl.units import count_of
+from imgctl.units import count_of, format_bytes
 
 # What is nearest to a class, the first that a card has; what none has becomes STANDARD.
 _LIKE: Mapping[str, tuple[str, ...]] = {
@@ -92,4 +92,41 @@ def _worse(here: Card, there: Card, before: Archive) -> list[str]:
         for tier, one in there.of(name).retrieval.items():
             if one.hours[1]:
                 found.append(f"{name} is read after a restore alone ({tier}: {hours_words(one.hours)})")
-    return found
+    lost = [name for name in before.originals if name != STANDARD and like(name, there) == STANDARD]
+    found += (f"{there.name} has no class like {name}: those originals are kept in {STANDARD}" for name in lost)
+    return [*found, *_uncounted(there)]
+
+
+def lacks(card: Card) -> tuple[str, ...]:
+    """What a provider asks or does not have, as its card says: classes, minimums, restores, and what has no price."""
+    movable = {name: one for name, one in card.classes.items() if one.transition is not None}
+    days = [
+        f"{one.minimum_days} in {name}"
+        for name, one in {STANDARD: card.of(STANDARD), **movable}.items()
+        if one.minimum_days
+    ]
+    slow = [
+        name
+        for name, one in movable.items()
+        if not one.access_tiers and any(tier.hours[1] for tier in one.retrieval.values())
+    ]
+    found = []
+    if not movable:
+        found.append(f"no colder class: originals stay in {STANDARD}")
+    elif not slow:
+        found.append("no class needs a restore: every original is read at once")
+    if days:
+        found.append(f"minimum storage days: {', '.join(days)}")
+    if slow:
+        found.append(f"read after a restore alone: {', '.join(slow)}")
+    if least := card.of(STANDARD).minimum_bytes:
+        found.append(f"what is below {format_bytes(least)} is billed as {format_bytes(least)}")
+    if not card.extras.tags:
+        found.append("tags, inventories and batch jobs have no price on this card")
+    if not card.name.startswith("aws "):
+        found.append("the CDN is billed as CloudFront, the catalog as RDS")
+    return (*found, *_uncounted(card))
+
+
+def _uncounted(card: Card) -> Iterator[str]:
+    return (f"not in these figures: {one}" for one in card.not_counted)

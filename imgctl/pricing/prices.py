@@ -142,7 +142,7 @@ class Extras:
 class Card:
     """All prices of one region as of a date, in US dollars; `gb_bytes` is what the provider calls a GB.
 
-    A card's file has these fields by these names.
+    `not_counted` says what the provider bills, gives or asks that no figure here holds. A card's file has these fields by these names.
     """
 
     name: str
@@ -156,6 +156,7 @@ class Card:
     cdn: Cdn
     extras: Extras
     database: Database = Database()
+    not_counted: tuple[str, ...] = ()
 
     def of(self, storage_class: str) -> ClassPrices:
         """The prices of a class; ConfigError where the card has none."""

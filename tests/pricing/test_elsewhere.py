@@ -15,7 +15,7 @@ from imgctl.model import Sized
 from imgctl.ops.cost.refresh import refresh_card
 from imgctl.pricing.archive import Archive, Held
 from imgctl.pricing.card import load_card
-from imgctl.pricing.elsewhere import like, move_elsewhere
+from imgctl.pricing.elsewhere import lacks, like, move_elsewhere
 from imgctl.pricing.lines import total
 from imgctl.pricing.whatif import Today
 
@@ -43,6 +43,38 @@ def test_a_move_is_retrieval_gets_the_way_out_and_puts() -> None:
     assert found.worse == (
         "50,000 originals must be restored before the move",
         "who deletes one of ARCHIVE within 365 days pays for all 365",
+    )
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ("aws-us-east-1", "minimum storage days: 30 in STANDARD_IA, 30 in ONEZONE_IA, 90 in GLACIER_IR, 90 in GLACIER, 180 in DEEP_ARCHIVE"),
+        ("aws-us-east-1", "read after a restore alone: GLACIER, DEEP_ARCHIVE"),
+        ("gs-us-central1", "no class needs a restore: every original is read at once"),
+        ("gs-us-central1", "minimum storage days: 30 in NEARLINE, 90 in COLDLINE, 365 in ARCHIVE"),
+        ("az-eastus2", "read after a restore alone: AZURE_ARCHIVE"),
+        ("r2", "no colder class: originals stay in STANDARD"),
+        ("wasabi", "minimum storage days: 90 in STANDARD"),
+        ("wasabi", "what is below 4.0 KiB is billed as 4.0 KiB"),
+        ("wasabi", "not in these figures: 1 TB a month is billed at least"),
+        ("b2", "tags, inventories and batch jobs have no price on this card"),
+    ],
+)  # fmt: skip
+def test_what_a_provider_lacks_is_read_off_its_card(card: str, told: str) -> None:
+    assert told in lacks(load_card(card))
+
+
+def test_a_move_says_what_is_not_to_be_had_there() -> None:
+    held = Held(large=Sized(objects=10, size=GIB))
+    today = Today(archive=Archive(originals={"GLACIER": held, "STANDARD": held}, variants={}, sizes={}))
+
+    found = move_elsewhere(AWS, load_card("hetzner"), today)
+
+    assert found.worse == (
+        "10 originals must be restored before the move",
+        "hetzner has no class like GLACIER: those originals are kept in STANDARD",
+        "not in these figures: the base price of 5 euros a month, which holds the first TB: small archives pay it whole",
     )
 
 

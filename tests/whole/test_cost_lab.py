@@ -2,16 +2,21 @@
 
 import json
 import shlex
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from imgctl.pricing.card import card_names
 from imgctl.pricing.plan import PRESETS
 from tests.parts.chromium import Tab
-from tests.whole.deployment import Deployment
+from tests.whole.conftest import place_of
+from tests.whole.deployment import USER, Deployment
 
 TOTAL = "document.documentElement.dataset.totalCents"
+PROVIDER = "document.getElementById('provider')"
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
 FOCUS = "document.activeElement.id || document.activeElement.dataset.preset || document.activeElement.value"
 
@@ -24,12 +29,21 @@ def lab(embedded: Deployment) -> str:
     return (embedded.directory / "lab.html").as_uri()
 
 
+def in_cents(amount: object) -> str:
+    return str(int(Decimal(str(amount)).quantize(Decimal("0.01")) * 100))
+
+
+def choose(tab: Tab, name: str) -> None:
+    """Take another provider."""
+    tab.evaluate(f"(one => {{ one.value = '{name}'; one.dispatchEvent(new Event('change')); }})({PROVIDER})")
+
+
 def total_of(deployment: Deployment, command: str) -> str:
     """In cents, what the command line says to the command that the page shows."""
     arguments = shlex.split(command.replace("\\\n", " "))[1:]
     result = deployment.run(*arguments, "--json")
     assert result.code == 0, result.err
-    return str(int(Decimal(str(result.summary["total"])).quantize(Decimal("0.01")) * 100))
+    return in_cents(result.summary["total"])
 
 
 def press(tab: Tab, key: str) -> None:
@@ -56,6 +70,51 @@ def test_each_preset_comes_to_what_the_command_line_says(tab: Tab, embedded: Dep
             assert tab.evaluate(TOTAL) == total_of(embedded, shown), (preset.name, profile)
     assert tab.complaints == []
     assert all(url.startswith(("file:", "about:", "data:")) for url in tab.requests)
+
+
+def test_each_provider_comes_to_what_the_command_line_says(tab: Tab, embedded: Deployment, lab: str) -> None:
+    tab.open(f"{lab}#preset=glacier")
+    first = tab.evaluate(TOTAL)
+    table = json.loads(str(tab.evaluate("document.documentElement.dataset.providers")))
+    for name in card_names():
+        choose(tab, name)
+        shown = str(tab.evaluate("document.getElementById('command').textContent"))
+
+        assert f"--card {name} " in shown
+        assert tab.evaluate(TOTAL) == table[name] == total_of(embedded, shown), name
+        assert tab.evaluate("document.querySelectorAll('#lacks li').length") > 0
+
+    # What a provider has no class for comes back with one that has it, and a link shows what its sender saw.
+    choose(tab, "r2")
+    assert tab.evaluate("document.querySelector('[data-preset=glacier]').disabled") is True
+    assert "No colder class" in str(tab.evaluate("document.getElementById('lacks').textContent"))
+    choose(tab, "aws-us-east-1")
+    assert tab.evaluate(TOTAL) == first
+    tab.open("about:blank")
+    tab.open(f"{lab}#preset=glacier&card=gs-us-central1")
+    assert (tab.evaluate(TOTAL), tab.evaluate(f"{PROVIDER}.value")) == (table["gs-us-central1"], "gs-us-central1")
+    assert tab.complaints == []
+
+
+def test_each_provider_comes_to_what_a_move_of_the_archive_there_would(
+    tab: Tab, embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    assert embedded.run("upload", place_of(album), "--user", str(USER)).code == 0
+    with closing(sqlite3.connect(embedded.catalog_url.removeprefix("sqlite:///"))) as catalog, catalog:
+        # Too old to be among the uploads of the last 30 days, and large enough that cents tell.
+        catalog.execute("UPDATE images SET bytes = 5000000000000, storage_class = 'GLACIER', status = 'ready', "
+                        "promised_at = '2020-01-01 00:00:00.000000', thumb_key = 'a', full_key = 'b'")  # fmt: skip
+    result = embedded.run("cost", "lab", "--out", "lab.html", "--from-catalog", "--months", "1")
+    assert result.code == 0, result.err
+    tab.open((embedded.directory / "lab.html").as_uri())
+
+    for name in card_names():
+        choose(tab, name)
+        moved = embedded.run("cost", "what-if", "--move-to", name, "--json")
+        assert moved.code == 0, moved.err
+
+        assert tab.evaluate(TOTAL) == in_cents(moved.summary["after"]), name
+        assert int(tab.evaluate(TOTAL)) > 10_000
 
 
 def test_decisions_weigh_what_they_should(tab: Tab, lab: str) -> None:
@@ -98,9 +157,20 @@ def test_the_page_works_by_keyboard_alone(tab: Tab, lab: str) -> None:
             press(tab, " ")
             assert tab.evaluate("document.getElementById('cdn').checked") is False
 
-    assert {"baseline", "cdn-off", "glacier", "skip-medium", "in-uploads_per_day", "in-original", "cdn"} <= set(reached)
+    assert {
+        "provider",
+        "baseline",
+        "cdn-off",
+        "glacier",
+        "skip-medium",
+        "in-uploads_per_day",
+        "in-original",
+        "cdn",
+    } <= set(reached)
     assert tab.evaluate("document.getElementById('total').getAttribute('aria-live')") == "polite"
-    assert tab.evaluate("[...document.querySelectorAll('input')].every(one => one.labels.length || one.ariaLabel)")
+    assert tab.evaluate(
+        "[...document.querySelectorAll('input, select')].every(one => one.labels.length || one.ariaLabel)"
+    )
 
 
 def test_the_page_fits_every_screen_in_both_themes(tab: Tab, lab: str) -> None:
@@ -111,7 +181,9 @@ def test_the_page_fits_every_screen_in_both_themes(tab: Tab, lab: str) -> None:
             tab.open("about:blank")
             tab.open(f"{lab}#preset=glacier")
 
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            for name in card_names():
+                choose(tab, name)
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
             assert (tab.evaluate(lightness) < 3 * 128) is dark
 
 

@@ -82,6 +82,8 @@ def _show(session: Session, card: "Card") -> None:
         f"{card.name} as of {card.as_of}; 1 GB is {count_of(card.gb_bytes, 'byte')}; requests are priced per 1,000"
     )
     session.text(f"source: {card.source}")
+    for one in card.not_counted:
+        session.text(f"not in these figures: {one}")
     session.data({"type": "summary", "region": card.region, "gb_bytes": card.gb_bytes, **card_record(card)})
 
 

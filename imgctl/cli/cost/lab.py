@@ -11,7 +11,7 @@ from imgctl.errors import ExitCode
 from imgctl.ops.cost.lab.page import lab_page, write_page
 from imgctl.ops.cost.survey import Question, origin_of, plan_from, survey
 from imgctl.ops.parts import catalog_of
-from imgctl.ops.spend import card_in_force
+from imgctl.ops.spend import cards_offered
 from imgctl.pricing.model import model
 from imgctl.pricing.plan import Plan, Profile
 from imgctl.pricing.prices import Card
@@ -36,16 +36,18 @@ imgctl cost lab --out lab.html --uploads-per-day 5000
 def command(session: Session, asked: Asked) -> ExitCode:
     """Write one self-contained page: sliders and decisions on one side, the bill and the architecture on the other.
 
-    It computes with the same card and the same formulas as `imgctl cost model`, and shows the command that gives the
-    same figures. Nothing in it is loaded from a network.
+    It computes with the same cards and the same formulas as `imgctl cost model`, and shows the command that gives the
+    same figures. It begins with the card in force; its provider switch takes any other that comes with imgctl, and says
+    what that provider lacks. Nothing in it is loaded from a network.
     """
-    card = card_in_force(session.settings)
+    cards = cards_offered(session.settings)
+    card = next(iter(cards.values()))
     plan, origin = asked.plan, ""
     if asked.from_catalog:
         plan, origin = _from_catalog(session, card, plan)
     # The model refuses what the page could not compute.
     model(card, plan, profile=Profile(asked.profile))
-    write_page(asked.out, lab_page(card, plan, profile=Profile(asked.profile), origin=origin))
+    write_page(asked.out, lab_page(cards, plan, profile=Profile(asked.profile), origin=origin))
     session.data({"type": "summary", "out": asked.out, **card_record(card)})
     session.text(f"{asked.out} is written; open it in a browser")
     show_card(session, card)

@@ -12,20 +12,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imgctl.model import Sized
 from imgctl.ops.cost.lab.page import page_data
-from imgctl.pricing.card import load_card
-from imgctl.pricing.lines import Json, dollars
+from imgctl.pricing.archive import ROWS, Archive, Held
+from imgctl.pricing.card import card_names, load_card
+from imgctl.pricing.elsewhere import lacks, like, move_elsewhere
+from imgctl.pricing.lines import Json, dollars, total
 from imgctl.pricing.model import model
 from imgctl.pricing.plan import LESSON_SIZES, PRESETS, Group, Modelled, Plan, Profile
+from imgctl.pricing.whatif import DELIVERY, Today
 
-CARD = load_card()
+CARDS = {name: load_card(name) for name in card_names()}
+NAME = "aws-us-east-1"
+CARD = CARDS[NAME]
 MODEL = Path(str(files("imgctl.ops.cost.lab") / "model.js"))
 NODE = shutil.which("node") or ""
 SCRIPT = """
 const { modelled, cents } = require(process.argv[1]);
 const given = JSON.parse(require("fs").readFileSync(0, "utf-8"));
-const answers = given.map(({ data, plan, profile }) => {
-  const found = modelled(data, plan, profile);
+const answers = given.map(({ data, name, plan, profile }) => {
+  const found = modelled(data, data.cards[name], plan, profile);
   const groups = Object.fromEntries(Object.entries(found.months.at(-1).groups).map(([k, v]) => [k, String(cents(v))]));
   return { total: String(cents(found.total)), months: found.months.map((one) => String(cents(one.total))), groups };
 });
@@ -53,12 +59,12 @@ plans = st.builds(
 )
 
 
-def computed(asked: list[tuple[Plan, Profile]]) -> list[dict[str, Json]]:
-    """What the page computes, in cents as text."""
+def computed(asked: list[tuple[Plan, Profile]], *, name: str = NAME) -> list[dict[str, Json]]:
+    """What the page computes by one of its cards, in cents as text."""
     given = []
     for plan, profile in asked:
-        data = json.loads(page_data(CARD, plan, profile=profile))
-        given.append({"data": data, "plan": data["plan"], "profile": profile.value})
+        data = json.loads(page_data({NAME: CARD, name: CARDS[name]}, plan, profile=profile))
+        given.append({"data": data, "name": name, "plan": data["plan"], "profile": profile.value})
     done = subprocess.run(
         [NODE, "-e", SCRIPT, str(MODEL)],
         input=json.dumps(given),
@@ -100,6 +106,63 @@ def test_months_beyond_a_year_and_a_late_archive_come_to_the_same_cents() -> Non
 @given(st.lists(st.tuples(plans, st.sampled_from(Profile)), min_size=5, max_size=15))
 def test_any_plan_comes_to_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_each_provider_comes_to_the_same_cents(name: str) -> None:
+    card = CARDS[name]
+    plans = [
+        Plan(originals=like(wanted, card), archive_after_days=20, months=14, tags=1, audits=2, cdn=cdn)
+        for wanted in ("STANDARD", "STANDARD_IA", "GLACIER_IR", "DEEP_ARCHIVE")
+        for cdn in (True, False)
+    ]
+    # What the plan starts in is the card's own first month.
+    asked = [(replace(plan, start=CARD.as_of), profile) for plan in plans for profile in Profile]
+
+    assert computed(asked, name=name) == [expected(model(card, plan, profile=profile)) for plan, profile in asked]
+
+
+@pytest.mark.parametrize("wanted", ["STANDARD", "GLACIER"])
+@pytest.mark.parametrize("cdn", [True, False])
+@pytest.mark.parametrize("name", CARDS)
+def test_each_provider_comes_to_what_a_move_there_comes_to(name: str, cdn: bool, wanted: str) -> None:
+    card, photos = CARDS[name], 30_000_000
+    sizes = {"thumb": 20_000, "medium": 150_000, "full": 500_000}
+    every = Held(large=Sized(objects=photos, size=photos * 3_000_000))
+    archive = Archive(originals={wanted: every}, variants=dict.fromkeys(sizes, photos), sizes=sizes)
+    after = move_elsewhere(CARD, card, Today(archive=archive, views=31_000_000, cdn=cdn)).after
+    amount = {part: total(lines) for part, lines in after.items()}
+    still = Plan(
+        uploads_per_day=0, sizes={**sizes, "original": 3_000_000}, originals=like(wanted, card), stock=photos,
+        stock_class=like(wanted, card), months=1, start=CARD.as_of, cdn=cdn,
+    )  # fmt: skip
+    # October has 31 days; views of the page are those of uploads.
+    viewed = replace(still, uploads_per_day=100_000, views_per_upload=Decimal(10))
+
+    [kept, seen] = computed([(still, Profile.AWS), (viewed, Profile.AWS)], name=name)
+
+    rows, delivered = amount.pop(ROWS), amount.pop(DELIVERY)
+    stored = sum(amount.values(), Decimal(0))
+    assert stored > 100
+    groups = {
+        "storage": stored,
+        "requests": Decimal(0),
+        "transitions": Decimal(0),
+        "delivery": Decimal(0),
+        "other": rows,
+    }
+    assert kept["groups"] == {group: cents(one) for group, one in groups.items()}
+    assert kept["total"] == cents(stored + rows)
+    assert isinstance(seen["groups"], dict)
+    assert seen["groups"]["delivery"] == cents(delivered)
+
+
+def test_the_page_says_what_each_provider_lacks() -> None:
+    told = json.loads(page_data(CARDS, Plan()))["cards"]
+
+    assert {name: tuple(card["lacks"]) for name, card in told.items()} == {n: lacks(c) for n, c in CARDS.items()}
+    assert told["r2"]["like"]["GLACIER"] == "STANDARD"
+    assert told["gs-us-central1"]["like"]["GLACIER"] == "ARCHIVE"
 
 
 def test_the_page_shows_money_as_the_command_does() -> None:

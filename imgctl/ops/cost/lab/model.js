@@ -162,13 +162,13 @@ const GROUPS = {
   other: ["tags", "database"],
 };
 
-// A plan's months, each with its parts, groups and total, and what they come to.
-function modelled(data, plan, profile) {
+// A plan's months by a card, each with its parts, groups and total, and what they come to.
+function modelled(data, card, plan, profile) {
   const months = [];
   let begin = 0n;
   for (let number = 1; number <= plan.months; number += 1) {
     const lesson = profile === "lesson", days = lesson ? 30n : BigInt(data.days[number - 1]);
-    const month = lesson ? lessonMonth(data.card, plan, BigInt(number)) : awsMonth(data.card, plan, begin, days);
+    const month = lesson ? lessonMonth(card, plan, BigInt(number)) : awsMonth(card, plan, begin, days);
     const groups = {};
     for (const [group, names] of Object.entries(GROUPS)) groups[group] = sum(names.map((name) => month.parts[name]));
     months.push({ number, days, ...month, groups, total: sum(Object.values(groups)) });

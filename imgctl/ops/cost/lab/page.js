@@ -36,13 +36,16 @@ const SLIDERS = {
   archive_after_days: { label: "Moved after", values: [0, 1, 7, 14, 30, 60, 90, 120, 180, 365], show: (value) => (Number(value) === 0 ? "at once" : `${value} days`) },
   hit_ratio: { label: "Hit ratio", values: range(0, 100), get: () => Math.round(Number(plan.hit_ratio) * 100), set: (value) => { plan.hit_ratio = String(value / 100); }, show: () => `${Number((Number(plan.hit_ratio) * 100).toFixed(2))} %` },
 };
-const CLASS_NAMES = { STANDARD: "Standard", STANDARD_IA: "Standard-IA", ONEZONE_IA: "One Zone-IA", INTELLIGENT_TIERING: "Intelligent-Tiering", GLACIER_IR: "Glacier Instant", GLACIER: "Glacier Flexible", DEEP_ARCHIVE: "Deep Archive" };
+const CLASS_NAMES = { STANDARD: "Standard", STANDARD_IA: "Standard-IA", ONEZONE_IA: "One Zone-IA", INTELLIGENT_TIERING: "Intelligent-Tiering", GLACIER_IR: "Glacier Instant", GLACIER: "Glacier Flexible", DEEP_ARCHIVE: "Deep Archive", NEARLINE: "Nearline", COLDLINE: "Coldline", ARCHIVE: "Archive", COOL: "Cool", COLD: "Cold", AZURE_ARCHIVE: "Archive" };
 const className = (name) => CLASS_NAMES[name] ?? name;
 const TONES = { storage: "storage", requests: "requests", transitions: "transitions", delivery: "delivery", other: "other" };
 const LABELS = { storage: "Storage", requests: "Requests", transitions: "Transitions", delivery: "Delivery", other: "Tags and catalog" };
 const PARTS = { variants: "Variants", warm: "Originals in Standard", cold: "Originals in their class", put: "PUT of originals", render: "Building variants", lists: "LIST of audits", sent: "Bytes to viewers", gets: "GET behind views" };
 
 let plan = structuredClone(data.plan), profile = data.profile, dropped = {};
+// The card in force, by what --card calls it, and the classes that were asked for, whatever the card has.
+let named = Object.keys(data.cards)[0], asked = { originals: plan.originals, stock_class: plan.stock_class };
+const card = () => data.cards[named];
 
 function setBuilt(name, built) {
   if (built && !(name in plan.sizes)) { plan.sizes[name] = dropped[name] ?? data.plan.sizes[name] ?? 100_000; delete dropped[name]; }
@@ -51,11 +54,12 @@ function setBuilt(name, built) {
 
 function decide(preset) {
   plan.cdn = preset.cdn;
-  plan.originals = preset.originals;
+  archiveIn(preset.originals);
   for (const name of VARIANTS) if (name in data.plan.sizes || name in plan.sizes || name in dropped) setBuilt(name, !preset.drop.includes(name) && (name in data.plan.sizes));
 }
 
-const isPreset = (preset) => plan.cdn === preset.cdn && plan.originals === preset.originals && VARIANTS.every((name) => (name in plan.sizes) === (name in data.plan.sizes && !preset.drop.includes(name)));
+const isOffered = (preset) => preset.originals === "STANDARD" || card().like[preset.originals] !== "STANDARD";
+const isPreset = (preset) => isOffered(preset) && plan.cdn === preset.cdn && plan.originals === card().like[preset.originals] && VARIANTS.every((name) => (name in plan.sizes) === (name in data.plan.sizes && !preset.drop.includes(name)));
 
 // Controls.
 function makeSlider(place) {
@@ -89,20 +93,24 @@ function makeControls() {
     const chosen = data.presets.find((one) => one.name === event.target.dataset.preset);
     if (chosen) { decide(chosen); show(); }
   });
-  byId("classes").innerHTML = Object.entries(data.card.classes).map(([name, one]) => `<label><input type="radio" name="originals" value="${name}"><span>${escaped(className(name))}</span><small>$${one.storage[0].price}</small></label>`).join("");
-  byId("classes").addEventListener("change", (event) => { plan.originals = event.target.value; show(); });
+  byId("classes").addEventListener("change", (event) => { archiveIn(event.target.value); show(); });
+  byId("provider").innerHTML = Object.keys(data.cards).map((name) => `<option value="${escaped(name)}">${escaped(provider(name))}</option>`).join("");
+  byId("provider").addEventListener("change", (event) => { choose(event.target.value); show(); });
   byId("cdn").addEventListener("change", (event) => { plan.cdn = event.target.checked; show(); });
   document.querySelectorAll("[name=profile]").forEach((radio) => radio.addEventListener("change", () => { profile = radio.value; show(); }));
-  byId("card").textContent = data.card.name;
-  byId("as-of").textContent = data.card.as_of;
-  byId("source").textContent = `Prices: ${data.card.name} as of ${data.card.as_of}, ${data.card.source}. List prices in US dollars, without tax. Months begin with ${data.start}.`;
   byId("origin").hidden = !data.origin;
   byId("origin").textContent = data.origin;
 }
 
 function showControls() {
+  showCard();
   Object.keys(SLIDERS).forEach(showSlider);
-  document.querySelectorAll("[data-preset]").forEach((button) => button.setAttribute("aria-pressed", isPreset(data.presets.find((one) => one.name === button.dataset.preset))));
+  document.querySelectorAll("[data-preset]").forEach((button) => {
+    const preset = data.presets.find((one) => one.name === button.dataset.preset);
+    button.setAttribute("aria-pressed", isPreset(preset));
+    button.disabled = !isOffered(preset);
+    button.textContent = card().like[preset.originals] === preset.originals || !isOffered(preset) ? preset.label : `Originals to ${className(card().like[preset.originals])}`;
+  });
   document.querySelectorAll("[name=originals]").forEach((radio) => { radio.checked = radio.value === plan.originals; });
   document.querySelectorAll("[name=profile]").forEach((radio) => { radio.checked = radio.value === profile; });
   byId("cdn").checked = plan.cdn;
@@ -110,10 +118,10 @@ function showControls() {
 
 // Results.
 function delta(found) {
-  const saved = [structuredClone(plan), { ...dropped }];
+  const saved = [structuredClone(plan), { ...dropped }, { ...asked }];
   decide(data.presets[0]);
-  const base = modelled(data, plan, profile);
-  [plan, dropped] = saved;
+  const base = modelled(data, card(), plan, profile);
+  [plan, dropped, asked] = saved;
   const more = number(found.total) - number(base.total), share = number(base.total) ? (100 * more) / number(base.total) : 0;
   if (Math.abs(more) < 0.005) return "the baseline's own price";
   const size = Math.abs(share) < 0.05 ? "less than 0.1" : Math.abs(share).toFixed(1);
@@ -149,7 +157,7 @@ function nodes(month) {
 
 // How long the quickest free or cheap way back takes.
 function wait(name) {
-  const tiers = Object.entries(data.card.classes[name].retrieval), slow = tiers.filter(([, one]) => Number(one.hours[1]) >= 1);
+  const tiers = Object.entries(card().classes[name].retrieval), slow = tiers.filter(([, one]) => Number(one.hours[1]) >= 1);
   if (!slow.length || name === "INTELLIGENT_TIERING") return "";
   const [, one] = slow.reduce((best, tier) => (Number(tier[1].hours[1]) < Number(best[1].hours[1]) ? tier : best));
   return Number(one.hours[0]) ? `${one.hours[0]}–${one.hours[1]} h` : `${one.hours[1]} h`;
@@ -173,7 +181,7 @@ function showBill(found) {
 }
 
 function notes(found) {
-  const f = facts(plan), last = found.months.at(-1), said = [], prices = data.card.classes[plan.originals];
+  const f = facts(plan), last = found.months.at(-1), said = [], prices = card().classes[plan.originals];
   const biggest = Object.entries(last.groups).reduce((best, one) => (number(one[1]) > number(best[1]) ? one : best));
   const share = number(last.total) ? Math.round((100 * number(biggest[1])) / number(last.total)) : 0;
   if (share) said.push(`<b>${LABELS[biggest[0]]}</b> is ${share} % of month ${last.number}.`);
@@ -187,13 +195,13 @@ function notes(found) {
   }
   if (!f.viewed.length) said.push("Without any variant there is nothing to show.");
   if (!plan.cdn) said.push("Without a CDN every view is a GET, and viewers far from the region wait.");
-  if (profile === "lesson") said.push("The lesson counts decimal GB, 30 days, one price for every GB, one PUT a variant, and a CDN that bills only what it misses. <b>As AWS bills</b> shows the difference.");
+  if (profile === "lesson") said.push("The lesson counts decimal GB, 30 days, one price for every GB, one PUT a variant, and a CDN that bills only what it misses. <b>As it is billed</b> shows the difference.");
   return said;
 }
 
 function command() {
-  const words = ["imgctl cost model"], sizes = Object.entries(plan.sizes).map(([name, value]) => `${name}=${value}`).join(",");
-  words.push(`--uploads-per-day ${plan.uploads_per_day} --views-per-upload ${plan.views_per_upload} --months ${plan.months}`, `--sizes ${sizes}`);
+  const words = ["imgctl cost model"], file = /^[\w./-]+$/.test(named) ? named : `'${named.replaceAll("'", "'\\''")}'`, sizes = Object.entries(plan.sizes).map(([name, value]) => `${name}=${value}`).join(",");
+  words.push(`--card ${file}`, `--uploads-per-day ${plan.uploads_per_day} --views-per-upload ${plan.views_per_upload} --months ${plan.months}`, `--sizes ${sizes}`);
   for (const name of VARIANTS) if (!(name in plan.sizes)) words.push(`--drop-variant ${name}`);
   if (plan.originals !== "STANDARD") words.push(`--originals ${plan.originals} --archive-after ${plan.archive_after_days}d`);
   words.push(plan.cdn ? `--cdn --hit-ratio ${plan.hit_ratio}` : "--no-cdn", `--start ${data.start}`);
@@ -204,12 +212,13 @@ function command() {
 }
 
 function showResults() {
-  const found = modelled(data, plan, profile), last = found.months.at(-1);
+  const found = modelled(data, card(), plan, profile), last = found.months.at(-1);
   showTotals(found);
   showDiagram(last);
   byId("chart").innerHTML = bars(found.months.map((month) => ({ number: month.number, total: number(month.total), groups: Object.fromEntries(Object.entries(month.groups).map(([name, amount]) => [name, number(amount)])) })), TONES, axis);
   byId("legend").innerHTML = Object.keys(GROUPS).filter((group) => found.months.some((month) => month.groups[group].n)).map((group) => `<li><i style="background:var(--${TONES[group]})"></i>${LABELS[group]}</li>`).join("");
   byId("notes").innerHTML = notes(found).map((one) => `<li>${one}</li>`).join("");
+  showProviders(found);
   showBill(found);
   byId("command").textContent = command();
   document.documentElement.dataset.totalCents = String(cents(found.total));
@@ -218,19 +227,26 @@ function showResults() {
 
 // The address: a preset or the whole plan, so that a link shows what its sender saw.
 function fromAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1)), preset = data.presets.find((one) => one.name === asked.get("preset"));
-  if (["aws", "lesson"].includes(asked.get("profile"))) profile = asked.get("profile");
+  const given = new URLSearchParams(location.hash.slice(1)), preset = data.presets.find((one) => one.name === given.get("preset"));
+  if (["aws", "lesson"].includes(given.get("profile"))) profile = given.get("profile");
+  if (Object.hasOwn(data.cards, given.get("card"))) choose(given.get("card"));
   if (preset) decide(preset);
   try {
-    const sent = JSON.parse(asked.get("plan") ?? "null");
-    if (sent) { modelled(data, { ...data.plan, ...sent }, profile); plan = { ...data.plan, ...sent }; }
+    const sent = JSON.parse(given.get("plan") ?? "null");
+    if (sent) {
+      const whole = { ...data.plan, ...sent };
+      modelled(data, card(), whole, profile);
+      plan = whole;
+      asked = { originals: plan.originals, stock_class: plan.stock_class };
+    }
   } catch { /* A broken link shows the page as it begins. */ }
 }
 
 function toAddress() {
   const chosen = data.presets.find(isPreset), same = (name) => JSON.stringify(plan[name]) === JSON.stringify(data.plan[name]);
-  const plain = chosen && Object.keys(plan).every((name) => same(name) || ["cdn", "originals", "sizes"].includes(name)) && Object.entries(plan.sizes).every(([name, value]) => data.plan.sizes[name] === value);
+  const plain = chosen && Object.keys(plan).every((name) => same(name) || ["cdn", "originals", "sizes", "stock_class"].includes(name)) && Object.entries(plan.sizes).every(([name, value]) => data.plan.sizes[name] === value);
   const parts = new URLSearchParams(plain ? { preset: chosen.name } : { plan: JSON.stringify(plan) });
+  if (named !== Object.keys(data.cards)[0]) parts.set("card", named);
   if (profile !== "aws") parts.set("profile", profile);
   try { history.replaceState(null, "", `#${parts}`); } catch { /* A page without an address of its own. */ }
 }

@@ -1,38 +1,46 @@
 """The lab page put together from its parts: nothing in it is loaded from anywhere."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
+from imgctl.pricing.elsewhere import lacks, like
 from imgctl.pricing.lines import as_json
 from imgctl.pricing.plan import PRESETS, ROW_BYTES, Plan, Profile, month_lengths
-from imgctl.pricing.prices import STANDARD, Card
+from imgctl.pricing.prices import CLASSES, STANDARD, Card
 from imgctl.run.scratch import whole_file
 
-PARTS = {"style": "style.css", "model": "model.js", "drawing": "drawing.js", "page": "page.js"}
+PARTS = {
+    "style": "style.css",
+    "model": "model.js",
+    "drawing": "drawing.js",
+    "providers": "providers.js",
+    "page": "page.js",
+}
 MONTHS_OFFERED = 36
 
 
-def lab_page(card: Card, plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
-    """The whole HTML file; `origin` says whose figures it starts from."""
+def lab_page(cards: Mapping[str, Card], plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
+    """The whole HTML file, which begins with the first card; `origin` says whose figures it starts from."""
     place = files("imgctl.ops.cost.lab")
     page = (place / "lab.html").read_text("utf-8")
     for name, file in PARTS.items():
         page = page.replace(f"/*{{{name}}}*/", (place / file).read_text("utf-8"))
     # A text of a card must not end the element that holds it.
-    return page.replace("/*{data}*/", page_data(card, plan, profile=profile, origin=origin).replace("<", "\\u003c"))
+    return page.replace("/*{data}*/", page_data(cards, plan, profile=profile, origin=origin).replace("<", "\\u003c"))
 
 
-def page_data(card: Card, plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
-    """All the page knows, as JSON: the card with the classes that originals may be moved to, the lengths of months,
-    the plan to start from, and the decisions it offers. Prices and ratios are text, so that no reader rounds them.
+def page_data(cards: Mapping[str, Card], plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
+    """All the page knows, as JSON: the cards by what --card calls them, the lengths of months, the plan to start from,
+    and the decisions it offers. Prices and ratios are text, so that no reader rounds them.
     """
-    start = plan.start or date(card.as_of.year, card.as_of.month, 1)
-    classes = {name: one for name, one in card.classes.items() if name == STANDARD or one.transition is not None}
+    first = next(iter(cards.values()))
+    start = plan.start or date(first.as_of.year, first.as_of.month, 1)
     data = {
-        "card": _fields(card) | {"classes": classes, "row_bytes": ROW_BYTES},
+        "cards": {name: _card(card) for name, card in cards.items()},
         "days": [days for _, days in month_lengths(start, max(MONTHS_OFFERED, plan.months))],
         "start": start.isoformat()[:7],
         "plan": _fields(plan),
@@ -41,6 +49,13 @@ def page_data(card: Card, plan: Plan, *, profile: Profile = Profile.AWS, origin:
         "presets": PRESETS,
     }
     return json.dumps(data, ensure_ascii=False, default=as_json)
+
+
+def _card(card: Card) -> dict[str, object]:
+    """A card with the classes that originals may be moved to, what is nearest to each class, and what is not to be had."""
+    classes = {name: one for name, one in card.classes.items() if name == STANDARD or one.transition is not None}
+    nearest = {name: like(name, card) for name in CLASSES}
+    return _fields(card) | {"classes": classes, "row_bytes": ROW_BYTES, "like": nearest, "lacks": lacks(card)}
 
 
 def _fields(value: Card | Plan) -> dict[str, object]:
