@@ -2,11 +2,15 @@
 
 import json
 import os
+import random
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Literal
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -243,6 +247,27 @@ def tarred(file: Path, files: Iterable[tuple[str, bytes]], mode: Literal["w", "w
     return file
 
 
+def packed(kind: str, place: Path, files: list[tuple[str, bytes]]) -> list[Path]:
+    """The sources that these files make, the last three in a part of their own where there are parts."""
+    half = len(files) - 3
+    match kind:
+        case "directory":
+            for name, data in files:
+                (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / "tree" / name).write_bytes(data)
+            return [place / "tree"]
+        case "zip":
+            return [zipped(place / "tree.zip", files)]
+        case "zips":
+            return [zipped(place / "1.zip", files[:half]), zipped(place / "2.ZIP", files[half:])]
+        case "tar":
+            return [tarred(place / "tree.tar", files, "w")]
+        case "tgz":
+            return [tarred(place / "tree.tgz", files)]
+        case _:
+            return [tarred(place / "1.tar.gz", files[:half]), tarred(place / "2.tgz", files[half:])]
+
+
 @pytest.fixture
 def wanted(tmp_path: Path) -> Told:
     """What the tree ends with when it is a directory."""
@@ -300,18 +325,7 @@ def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Pa
     files = files_of(tmp_path / "tree")
     # What describes a photo lies in another part, or behind it.
     files.sort(key=lambda one: one[0].endswith((".json", ".xmp")))
-    half = len(files) - 3
-    match kind:
-        case "zip":
-            sources = [zipped(tmp_path / "tree.zip", files)]
-        case "zips":
-            sources = [zipped(tmp_path / "1.zip", files[:half]), zipped(tmp_path / "2.ZIP", files[half:])]
-        case "tar":
-            sources = [tarred(tmp_path / "tree.tar", files, "w")]
-        case "tgz":
-            sources = [tarred(tmp_path / "tree.tgz", files)]
-        case _:
-            sources = [tarred(tmp_path / "1.tar.gz", files[:half]), tarred(tmp_path / "2.tgz", files[half:])]
+    sources = packed(kind, tmp_path, files)
 
     deployment = fresh(tmp_path, kind)
     found = told(deployment, *sources)
@@ -320,6 +334,48 @@ def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Pa
     assert found == wanted
     assert again.summary["uploaded"] == 0
     assert again.summary["present"] == sum(one[1] == "taken" for one in wanted[1])
+
+
+def bytes_read(deployment: Deployment, *sources: str | Path) -> int:
+    """How many bytes an upload reads of files, as the kernel counts them."""
+    counted = deployment.directory / "bytes-read"
+    result = deployment.start(*UPLOAD, *sources, before=partial(count_reads, counted)).wait()
+    assert result.code == 0, result.err
+    return int(counted.read_text())
+
+
+def count_reads(told: Path) -> None:
+    """Note at the end of this process how many bytes it has read from now on."""
+    before = read_so_far()
+    Finalize(None, lambda: told.write_text(str(read_so_far() - before)), exitpriority=0)
+
+
+def read_so_far() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux counts what a process reads")
+@pytest.mark.parametrize(
+    ("kind", "passes", "passes_again"),
+    [("directory", 1, 0), ("zip", 1, 0), ("zips", 1, 0), ("tar", 1, 0), ("tgz", 2, 1), ("tgzs", 2, 1)],
+)
+def test_each_byte_of_a_source_is_read_once_and_of_a_packed_tar_once_more_for_sidecars(
+    kind: str, passes: int, passes_again: int, tmp_path: Path
+) -> None:
+    rng = random.Random(kind)
+    # What lies behind the end of a JPEG is packed by nothing.
+    files = [(f"2023/{number}.jpg", photo(number) + rng.randbytes(2**20)) for number in range(16)]
+    files += [(f"2023/{number}.jpg.json", takeout("The pier")) for number in range(16)]
+    sources, deployment = packed(kind, tmp_path, files), fresh(tmp_path, kind)
+    deployment.run("init")
+    size = sum(len(data) for _, data in files)
+
+    first, again = bytes_read(deployment, *sources), bytes_read(deployment, *sources)
+
+    # The catalog, the journal and what the kernel reads ahead for Python are files too.
+    assert passes * size <= first < (passes + 0.25) * size
+    assert passes_again * size <= again < (passes_again + 0.25) * size
+    assert {image.caption for image in deployment.images()} == {"The pier"}
 
 
 def test_a_manifest_may_name_urls_and_what_signs_them_is_told_to_nobody(
