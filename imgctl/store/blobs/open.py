@@ -1,10 +1,14 @@
 """From a store's URL to the store."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import ConfigError
 from imgctl.store.blobs.base import BlobStore, beside
+
+if TYPE_CHECKING:
+    from imgctl.store.blobs.clouds.provider import Provider
 
 
 def open_store(settings: StoreSettings) -> BlobStore:
@@ -25,14 +29,25 @@ def open_store(settings: StoreSettings) -> BlobStore:
         bucket, prefix = bucket_and_prefix(rest)
         return S3Store(settings, bucket=bucket, prefix=prefix)
     if separator and scheme in ("az", "gs"):
-        from imgctl.store.blobs.clouds.store import CloudStore, provider_of
+        from imgctl.store.blobs.clouds.store import CloudStore
         from imgctl.store.blobs.s3_connect import bucket_and_prefix
 
         bucket, prefix = bucket_and_prefix(rest)
-        return CloudStore(settings, provider_of(settings, scheme, bucket), bucket=bucket, prefix=prefix)
+        return CloudStore(settings, _provider(settings, scheme, bucket), bucket=bucket, prefix=prefix)
     # Not the URL itself: it may carry a password.
     hint = "[store] url is file://PATH, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or az://CONTAINER[/PREFIX]"
     raise ConfigError(f"unknown kind of store: {scheme[:20]!r}", hint=hint)
+
+
+def _provider(settings: StoreSettings, scheme: str, bucket: str) -> "Provider":
+    """The cloud behind `gs` or `az`."""
+    if scheme == "gs":
+        from imgctl.store.blobs.clouds.google import Google
+
+        return Google(settings, bucket)
+    from imgctl.store.blobs.clouds.azure import Azure
+
+    return Azure(settings, bucket)
 
 
 def _local_roots(settings: StoreSettings, path: str) -> tuple[Path, Path]:

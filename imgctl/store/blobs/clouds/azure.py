@@ -4,25 +4,25 @@ import base64
 import hashlib
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from functools import cache, cached_property
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element, fromstring  # written by the container's own server
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
-from imgctl.model import CLASSES_OF, StorageClass
+from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
+from imgctl.store.blobs.clouds.azure_answers import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
-from imgctl.store.blobs.clouds.kept import NOT_FOUND, SNAPSHOT
+from imgctl.store.blobs.clouds.kept import NOT_FOUND
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, azure_put
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare
+from imgctl.store.blobs.pages import PAGE_KEYS, bare
 from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Names of the tiers as requests and answers say them, and as rows do.
-_TIERS = {
-    "Hot": StorageClass.STANDARD.value,
-    "Cool": StorageClass.COOL.value,
-    "Cold": StorageClass.COLD.value,
-    "Archive": StorageClass.AZURE_ARCHIVE.value,
-}
-_TIER_OF = {name: tier for tier, name in _TIERS.items()}
 _BLOCK = {"x-ms-blob-type": "BlockBlob"}
 _IF_ABSENT = {"If-None-Match": "*"}
 _BLOCK_BYTES, _MOST_BLOCKS = 16 * 2**20, 50_000
@@ -117,7 +109,7 @@ class Azure:
         call(self._ask, method="PUT", name=name, query={"comp": "blocklist"}, headers=headers, body=body)
 
     def details(self, name: str) -> Blob:
-        return _blob(name, self._ask("HEAD", name))
+        return blob_of(name, self._ask("HEAD", name))
 
     def page(self, prefix: str, after: str, token: str) -> Listed:
         query = {"restype": "container", "comp": "list", "prefix": prefix, "maxresults": str(PAGE_KEYS)}
@@ -125,8 +117,10 @@ class Azure:
         query |= {"marker": token} if token else {"startFrom": after} if after else {}
         answer = self._http.ask("GET", self._url(), {name: value for name, value in query.items() if value})
         root = fromstring(answer.data)  # noqa: S314
-        rows = sorted(row for blob in root.iterfind("Blobs/Blob") if (row := _row(blob)) is not None and row[0] > after)
-        return Listed(_page(rows), root.findtext("NextMarker") or "")
+        rows = sorted(
+            row for blob in root.iterfind("Blobs/Blob") if (row := row_of(blob)) is not None and row[0] > after
+        )
+        return Listed(page_of(rows), root.findtext("NextMarker") or "")
 
     def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
         return self._delete(names, [(name, {}) for name in names], {})
@@ -141,7 +135,7 @@ class Azure:
                 raise
             answer = self._http.ask("GET", self._url(), query)
         root = fromstring(answer.data)  # noqa: S314
-        found = [_remnant(blob) for blob in root.iterfind("Blobs/Blob") if _row(blob) is not None]
+        found = [remnant_of(blob) for blob in root.iterfind("Blobs/Blob") if row_of(blob) is not None]
         return found, root.findtext("NextMarker") or ""
 
     def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
@@ -150,7 +144,7 @@ class Azure:
         refused = self._delete(blobs, [(one.key, {}) for one in blobs], {"x-ms-delete-snapshots": "include"})
         left = {one for one, error in refused if error.status != NOT_FOUND}
         old = [one for one in remnants if one.version_id is not None and one not in left]
-        wanted = [(one.key, _version(one) | ({"deletetype": "permanent"} if permanent else {})) for one in old]
+        wanted = [(one.key, version_query(one) | ({"deletetype": "permanent"} if permanent else {})) for one in old]
         return refused + self._delete(old, wanted, {})
 
     def soft(self) -> Soft:
@@ -189,7 +183,7 @@ class Azure:
             raise BlobArchived(
                 f"{name} lies in an archive storage class", hint=f"restore it first: imgctl restore {name}"
             )
-        self._tier(name, _TIER_OF[to])
+        self._tier(name, TIER_OF[to])
         now = self.details(name)
         if (now.storage_class, now.size, now.etag) != (to, found.size, found.etag):
             raise BlobCorrupt(
@@ -274,84 +268,3 @@ class Azure:
 
 def _described(put: Put) -> dict[str, str]:
     return {"x-ms-blob-content-type": put.content_type} | ({"x-ms-blob-cache-control": put.cache} if put.cache else {})
-
-
-def _class(tier: str | None) -> str:
-    # An account of another kind names no tier; what a server adds is named as it names it.
-    return _TIERS.get(tier or "Hot", (tier or "").upper())
-
-
-def _blob(name: str, answer: "BaseHTTPResponse") -> Blob:
-    headers = answer.headers
-    return Blob(
-        key=name,
-        size=int(headers.get("Content-Length", "0")),
-        modified_at=_time(headers.get("Last-Modified", "")),
-        etag=bare(headers.get("ETag", "")),
-        storage_class=_class(headers.get("x-ms-access-tier")),
-        restoring=headers.get("x-ms-archive-status", "").startswith("rehydrate-pending"),
-        version_id=headers.get("x-ms-version-id"),
-    )
-
-
-_Row = tuple[str, int, datetime, str, str, bool]
-
-
-def _row(blob: Element) -> _Row | None:
-    """A listed blob; None for what a hierarchical account lists as a directory."""
-    properties = {one.tag: one.text or "" for one in blob.find("Properties") or ()}
-    if properties.get("ResourceType") == "directory":
-        return None
-    return (
-        blob.findtext("Name") or "",
-        int(properties.get("Content-Length", "0")),
-        _time(properties.get("Last-Modified", "")),
-        _class(properties.get("AccessTier")),
-        bare(properties.get("Etag", "")),
-        properties.get("ArchiveStatus", "").startswith("rehydrate-pending"),
-    )
-
-
-def _remnant(blob: Element) -> Remnant:
-    row = _row(blob)
-    assert row is not None
-    name, size, modified_at, storage_class, _, _ = row
-    version, snapshot = blob.findtext("VersionId"), blob.findtext("Snapshot")
-    deleted = blob.findtext("Deleted") == "true"
-    days = int(blob.findtext("Properties/RemainingRetentionDays") or "0")
-    old = snapshot is not None or (version is not None and blob.findtext("IsCurrentVersion") != "true")
-    return Remnant(
-        key=name,
-        size=size,
-        modified_at=modified_at,
-        storage_class=storage_class,
-        version_id=version if snapshot is None else f"{SNAPSHOT}{snapshot}",
-        is_current=not (old or deleted),
-        until=datetime.now(UTC) + timedelta(days=days) if deleted else None,
-    )
-
-
-def _version(one: Remnant) -> dict[str, str]:
-    version = one.version_id or ""
-    return {"snapshot": version.removeprefix(SNAPSHOT)} if version.startswith(SNAPSHOT) else {"versionid": version}
-
-
-def _page(rows: list[_Row]) -> Page:
-    if not rows:
-        return Page((), (), (), ())
-    keys, sizes, times, classes, etags, pending = zip(*rows, strict=True)
-    restored = tuple(Restored(one) for one in pending) if any(pending) else None
-    return Page(keys, sizes, times, classes, etags, restored)
-
-
-@cache
-def _day(text: str) -> datetime:
-    return parsedate_to_datetime(text).astimezone(UTC)
-
-
-def _time(text: str) -> datetime:
-    """`Sat, 28 Nov 2026 09:48:16 GMT`: its day parsed once."""
-    day, clock = text[:16], text[17:25]
-    return _day(f"{day} 00:00:00 GMT") + timedelta(
-        hours=int(clock[:2]), minutes=int(clock[3:5]), seconds=int(clock[6:8])
-    )

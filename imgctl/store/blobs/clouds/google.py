@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -16,12 +16,13 @@ from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
+from imgctl.store.blobs.clouds.google_answers import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, google_put
 from imgctl.store.blobs.files import checked_chunks, replaced
-from imgctl.store.blobs.pages import PAGE_KEYS, Page, bare
+from imgctl.store.blobs.pages import PAGE_KEYS, bare
 from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 
@@ -33,13 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIELDS = "name,size,timeCreated,storageClass,generation"
-# What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
-_KEPT = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime",
-         "metadata", "eventBasedHold", "temporaryHold")  # fmt: skip
 _CHUNK = 4 * 2**20
-
-Resource = dict[str, object]
 
 
 class Google:
@@ -107,18 +102,15 @@ class Google:
         call(lambda: self._upload(boundary, body(), absent=True, length=length))
 
     def details(self, name: str) -> Blob:
-        return _blob(self._object(name, fields=_FIELDS))
+        return blob_of(self._object(name, fields=FIELDS))
 
     def page(self, prefix: str, after: str, token: str) -> Listed:
         query = {"prefix": prefix, "startOffset": after, "maxResults": str(PAGE_KEYS), "pageToken": token}
-        query["fields"] = f"items({_FIELDS}),nextPageToken"
+        query["fields"] = f"items({FIELDS}),nextPageToken"
         answer = self._ask("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
         items = cast("list[Mapping[str, str]]", answer.get("items", []))
         # `startOffset` counts the key itself in.
-        rows = [(one["name"], int(one["size"]), _time(one["timeCreated"]), one.get("storageClass", "STANDARD"),
-                 one["generation"]) for one in items if one["name"] > after]  # fmt: skip
-        page = Page(*zip(*rows, strict=True)) if rows else Page((), (), (), ())
-        return Listed(page, str(answer.get("nextPageToken", "")))
+        return Listed(page_of([one for one in items if one["name"] > after]), str(answer.get("nextPageToken", "")))
 
     def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
         return self._delete(names, [self._path(name) for name in names])
@@ -128,11 +120,11 @@ class Google:
         softly, _, token = token.rpartition(":")
         which = {"softDeleted": "true"} if softly else {"versions": "true"}
         query = {"prefix": prefix, **which, **({"pageToken": token} if token else {})}
-        query["fields"] = f"items({_FIELDS},timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
+        query["fields"] = f"items({FIELDS},timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
         answer = self._ask("GET", f"b/{self._bucket}/o", query)
         items = cast("list[Resource]", answer.get("items", []))
         # A server that knows no soft delete lists what is there.
-        found = [_remnant(one) for one in items if bool(softly) == ("softDeleteTime" in one)]
+        found = [remnant_of(one) for one in items if bool(softly) == ("softDeleteTime" in one)]
         onward = str(answer.get("nextPageToken", ""))
         return found, f"{softly}:{onward}" if onward else "" if softly else "softly:"
 
@@ -147,18 +139,18 @@ class Google:
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         found = self._object(source)
-        said = _kept(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
+        said = kept_metadata(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
         self._rewrite(source, name, said, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """Rewrite the object in place: a new generation; the old one stays where the bucket keeps versions."""
         found = self._object(name)
-        before = _blob(found)
+        before = blob_of(found)
         if before.storage_class == to:
             return before
         if before.etag != etag:
             raise replaced(name)
-        said = _kept(found) | {"storageClass": to}
+        said = kept_metadata(found) | {"storageClass": to}
         self._rewrite(name, name, said, {"ifSourceGenerationMatch": etag, "ifGenerationMatch": etag})
         now = self._object(name)
         same = all(now.get(one) == found.get(one) for one in ("size", "crc32c"))
@@ -167,7 +159,7 @@ class Google:
                 f"{name} is not after the rewrite what it was: {count_of(int(str(now['size'])), 'byte')} of {now.get('storageClass')}",
                 hint="look at the object before anything else",
             )
-        return _blob(now)
+        return blob_of(now)
 
     def restore(self, name: str, *, tier: Tier) -> Restore:
         from imgctl.store.blobs.s3_errors import nothing_to_restore
@@ -256,37 +248,3 @@ def _chunks(path: Path, size: int, sha256: bytes) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as source:
         for chunk in checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK):
             yield bytes(chunk)
-
-
-def _kept(found: Resource) -> Resource:
-    return {name: found[name] for name in _KEPT if found.get(name)}
-
-
-def _blob(found: Resource) -> Blob:
-    generation = str(found["generation"])
-    return Blob(
-        key=str(found["name"]),
-        size=int(str(found["size"])),
-        modified_at=_time(str(found["timeCreated"])),
-        etag=generation,
-        storage_class=str(found.get("storageClass", "STANDARD")),
-        version_id=generation,
-    )
-
-
-def _remnant(found: Resource) -> Remnant:
-    softly = found.get("hardDeleteTime")
-    return Remnant(
-        key=str(found["name"]),
-        size=int(str(found["size"])),
-        modified_at=_time(str(found["timeCreated"])),
-        storage_class=str(found.get("storageClass", "STANDARD")),
-        version_id=str(found["generation"]),
-        is_current="timeDeleted" not in found and softly is None,
-        until=_time(str(softly)) if softly is not None else None,
-    )
-
-
-def _time(text: str) -> datetime:
-    """To the second, as HEAD tells it."""
-    return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0)

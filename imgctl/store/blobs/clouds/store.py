@@ -3,18 +3,15 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
 
 from imgctl.config.settings import StoreSettings
-from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
-from imgctl.keys import PROBES
+from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError, StoreUnsupported
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
@@ -28,8 +25,9 @@ from imgctl.store.blobs.base import (
 )
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
+from imgctl.store.blobs.clouds.listing import Span, listed
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
-from imgctl.store.blobs.clouds.traits import all_traits
+from imgctl.store.blobs.clouds.traits import all_traits, put_twice
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, within
@@ -229,24 +227,9 @@ class CloudStore:
             return kept
         with self._lock:
             if (kept := self._traits.put_if_absent) is None:
-                kept = self._traits.put_if_absent = self._put_twice(key)
+                kept = self._traits.put_if_absent = put_twice(self, self.prefix, self._provider, self._calls, key)
                 if said := warning(kept):
                     log.warning("bucket %s: %s", self.bucket, said)
-        return kept
-
-    def _put_twice(self, about: str) -> Kept:
-        probe = f"{PROBES}{uuid4()}"
-        try:
-            self._put(probe, b"imgctl", content_type="text/plain", absent=True, about=about)
-            self._put(probe, b"imgctl", content_type="text/plain", absent=True, about=about)
-        except StoreDenied:
-            return Kept.UNKNOWN
-        except BlobExists:
-            kept = Kept.YES
-        else:
-            kept = Kept.IGNORED
-        with suppress(StoreError):
-            self.delete([probe])
         return kept
 
     def _put(
@@ -257,7 +240,6 @@ class CloudStore:
         content_type: str,
         absent: bool,
         cache: str = "",
-        about: str | None = None,
         look: bool = False,
     ) -> None:
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
@@ -269,7 +251,7 @@ class CloudStore:
                 self._check_free(key)
             self._provider.put(name, put, absent=absent)
 
-        self._call(key if about is None else about, attempt)
+        self._call(key, attempt)
 
     def _check_free(self, key: str) -> None:
         """Raise BlobExists for a key that is taken; before each try, as an earlier one may have been done unheard."""
@@ -277,28 +259,8 @@ class CloudStore:
             raise taken(key)
 
     def _pages(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
-        return within(self._flat(prefix, after, until, asked), after=after, until=until)
-
-    def _flat(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
-        """Pages with keys of the store; none is empty."""
-        start = self.prefix + after if after else ""
-        shared = self.prefix + max(prefix, _shared(after, until), key=len)
-        skip, token = len(self.prefix), ""
-
-        while True:
-
-            def ask(token: str = token) -> tuple[Page, str]:
-                asked()
-                return self._provider.page(shared, start, token)
-
-            page, token = self._call("", ask)
-            page = page._replace(keys=tuple([key[skip:] for key in page.keys]))
-            # The mark that a console makes of a folder.
-            page = page.cut(1, len(page.keys)) if page.keys[:1] == ("",) else page
-            if page.keys:
-                yield page
-            if not token or (until and page.keys and page.keys[-1] > until):
-                return
+        found = listed(self._provider, self._calls, self.prefix, Span(prefix, after, until), asked=asked)
+        return within(found, after=after, until=until)
 
     def _call(self, key: str, request: Callable[[], T]) -> T:
         return self._calls.call(key, request)
@@ -313,22 +275,3 @@ class CloudStore:
 
     def _target(self, key: str) -> Target:
         return Target(bucket=self.bucket, key=key, endpoint=self._provider.endpoint, cloud=self._provider.cloud)
-
-
-def provider_of(settings: StoreSettings, scheme: str, bucket: str) -> Provider:
-    """The cloud behind `gs` or `az`."""
-    if scheme == "gs":
-        from imgctl.store.blobs.clouds.google import Google
-
-        return Google(settings, bucket)
-    from imgctl.store.blobs.clouds.azure import Azure
-
-    return Azure(settings, bucket)
-
-
-def _shared(after: str, until: str) -> str:
-    """What all keys between two keys begin with."""
-    if not after or not until:
-        return ""
-    length = next((at for at, (one, other) in enumerate(zip(after, until, strict=False)) if one != other), None)
-    return after[: min(len(after), len(until)) if length is None else length]

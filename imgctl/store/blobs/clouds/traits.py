@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
-from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
+from imgctl.errors import BlobExists, StoreDenied, StoreError, StoreUnavailable
 from imgctl.keys import PROBES
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.calls import Calls
@@ -32,6 +32,24 @@ def all_traits(store: BlobStore, prefix: str, provider: Provider, calls: Calls, 
         with suppress(StoreError):
             store.delete([*ordered, f"{name}wrong", f"{name}range"])
     return traits
+
+
+def put_twice(store: BlobStore, prefix: str, provider: Provider, calls: Calls, about: str) -> Kept:
+    """Whether a second put under one name is refused; an error is told as one about the key `about`."""
+    probe, md5 = f"{PROBES}{uuid4()}", hashlib.md5(b"imgctl", usedforsecurity=False).digest()
+    put = Put(body=b"imgctl", md5=md5, content_type="text/plain")
+    try:
+        calls.call(about, lambda: provider.put(prefix + probe, put, absent=True))
+        calls.call(about, lambda: provider.put(prefix + probe, put, absent=True))
+    except StoreDenied:
+        return Kept.UNKNOWN
+    except BlobExists:
+        kept = Kept.YES
+    else:
+        kept = Kept.IGNORED
+    with suppress(StoreError):
+        store.delete([probe])
+    return kept
 
 
 def _checksum(provider: Provider, calls: Calls, name: str) -> Kept:

@@ -1,0 +1,58 @@
+"""What Google answers about objects, as imgctl's own (Objects resource, JSON API)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from imgctl.store.blobs.base import Blob, Remnant
+from imgctl.store.blobs.pages import Page
+
+Resource = dict[str, object]
+
+FIELDS = "name,size,timeCreated,storageClass,generation"
+# What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
+_KEPT = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime",
+         "metadata", "eventBasedHold", "temporaryHold")  # fmt: skip
+
+
+def kept_metadata(found: Resource) -> Resource:
+    """What a rewrite must say again."""
+    return {name: found[name] for name in _KEPT if found.get(name)}
+
+
+def page_of(items: list[Mapping[str, str]]) -> Page:
+    """Listed objects as a page."""
+    rows = [(one["name"], int(one["size"]), _time(one["timeCreated"]), one.get("storageClass", "STANDARD"),
+             one["generation"]) for one in items]  # fmt: skip
+    return Page(*zip(*rows, strict=True)) if rows else Page((), (), (), ())
+
+
+def blob_of(found: Resource) -> Blob:
+    """An object; its ETag is its generation."""
+    generation = str(found["generation"])
+    return Blob(
+        key=str(found["name"]),
+        size=int(str(found["size"])),
+        modified_at=_time(str(found["timeCreated"])),
+        etag=generation,
+        storage_class=str(found.get("storageClass", "STANDARD")),
+        version_id=generation,
+    )
+
+
+def remnant_of(found: Resource) -> Remnant:
+    """A generation that is there, is an old one, or was deleted softly."""
+    softly = found.get("hardDeleteTime")
+    return Remnant(
+        key=str(found["name"]),
+        size=int(str(found["size"])),
+        modified_at=_time(str(found["timeCreated"])),
+        storage_class=str(found.get("storageClass", "STANDARD")),
+        version_id=str(found["generation"]),
+        is_current="timeDeleted" not in found and softly is None,
+        until=_time(str(softly)) if softly is not None else None,
+    )
+
+
+def _time(text: str) -> datetime:
+    """To the second, as HEAD tells it."""
+    return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0)
