@@ -42,7 +42,7 @@ _TAKEN = {"BlobAlreadyExists"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 # Conflicts that do not pass (409).
 _FIXED = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
-          "PublicAccessNotPermitted"}  # fmt: skip
+          "PublicAccessNotPermitted", "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"}  # fmt: skip
 _DAMAGED = {
     "Md5Mismatch",
     "Crc64Mismatch",

@@ -184,19 +184,60 @@ def test_what_azure_keeps_softly_is_named_with_its_end_where_it_must_be_waited_f
     assert [round(left / timedelta(days=1)) for left in ends] == [3, 14]
 
 
-def test_an_account_that_knows_no_versions_is_listed_without_them(
+HIERARCHICAL = "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"
+UNKNOWN_QUERY = "InvalidQueryParameterValue"
+
+
+# What List Blobs answers is not documented: these are on record of other requests to such accounts.
+@pytest.mark.parametrize(("status", "code"), [(409, HIERARCHICAL), (400, UNKNOWN_QUERY)])
+def test_an_account_that_knows_no_versions_is_listed_with_its_snapshots(
+    recorded_azure: BlobStore, stub: Stub, answers: list[Answer], status: int, code: str
+) -> None:
+    answers += [
+        ("GET", "versions", status, {"x-ms-error-code": code}, b""),
+        ("GET", "comp=properties", 200, {}, properties(days=0, permanent=False)),
+        ("GET", "include=snapshots%2Cdeleted", 200, {}, azure_list(azure_blob(), SNAPSHOT)),
+    ]
+
+    found = list(recorded_azure.remnants(["2026/"]))
+
+    assert [(one.version_id, one.is_current) for one in found] == [(None, True), ("snapshot:s1", False)]
+
+
+def test_an_account_that_knows_neither_versions_nor_snapshots_is_listed_without(
     recorded_azure: BlobStore, stub: Stub, answers: list[Answer]
 ) -> None:
-    # The error's code is not documented for a listing; the status is that of what a hierarchical namespace does not know.
-    answers += [
-        ("GET", "include=", 409, {"x-ms-error-code": "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"}, b""),
-        ("GET", "comp=properties", 200, {}, properties(days=0, permanent=False)),
-        ("GET", "comp=list", 200, {}, azure_list(azure_blob())),
-    ]
+    for _ in range(2):
+        answers += [
+            ("GET", "include=", 409, {"x-ms-error-code": HIERARCHICAL}, b""),
+            ("GET", "comp=properties", 200, {}, properties(days=0, permanent=False)),
+        ]
+    answers.append(("GET", "comp=list", 200, {}, azure_list(azure_blob())))
 
     found: list[Remnant] = list(recorded_azure.remnants(["2026/"]))
 
     assert [(one.version_id, one.is_current, one.until) for one in found] == [(None, True, None)]
+    assert [one[2].get("include") for one in stub.asked if one[2]["comp"] == "list"] == [
+        "snapshots,versions,deleted",
+        "snapshots,deleted",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "days"), [(400, "InvalidInput", 0), (409, "ContainerBeingDeleted", 0), (409, HIERARCHICAL, 7)]
+)
+def test_a_listing_that_may_hide_what_is_kept_is_refused(
+    recorded_azure: BlobStore, stub: Stub, answers: list[Answer], status: int, code: str, days: int
+) -> None:
+    answers += [
+        ("GET", "include=", status, {"x-ms-error-code": code}, b""),
+        ("GET", "comp=properties", 200, {}, properties(days=days, permanent=False)),
+        ("GET", "comp=list", 200, {}, azure_list(azure_blob())),
+    ]
+
+    with pytest.raises(StoreError):
+        list(recorded_azure.remnants(["2026/"]))
 
 
 def test_generations_of_a_bucket_with_versions_are_listed_by_an_emulator_too(gcs: CloudServer) -> None:
