@@ -255,6 +255,7 @@ def packed(kind: str, place: Path, files: list[tuple[str, bytes]]) -> list[Path]
             for name, data in files:
                 (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
                 (place / "tree" / name).write_bytes(data)
+                os.utime(place / "tree" / name, (1_700_000_000, 1_700_000_000))
             return [place / "tree"]
         case "zip":
             return [zipped(place / "tree.zip", files)]
