@@ -1,10 +1,13 @@
 """ZIP archives: their central directory listed, their members read in place."""
 
+import os
 import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
+from typing import BinaryIO
 from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from imgctl.ops.ingest.outcome import Fate, Reason
@@ -13,6 +16,15 @@ from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, 
 # Deflate packs at most 1,032 to one, and pictures and films hardly at all: a large file so packed is a trap for the disk.
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _LOCAL = struct.Struct("<4s22xHH")
+# Of a record of the central directory: its mark, and how long its name, its extra field and its comment are.
+_RECORD = struct.Struct("<4s24xHHH12x")
+# The end of an archive: its mark, how many members there are here and in all, the size and the offset of the directory.
+_END = struct.Struct("<4s4xHHLL2x")
+_LONGEST_COMMENT = 2**16 - 1
+# The same of a ZIP64, and behind it the locator of that end: its mark, and of how many disks this is one.
+_END64 = struct.Struct("<4s36xQQ4s12xL")
+# How much of a directory is read at a time; the longest record is 192 KiB.
+_SLICE = 2**18
 _UNIX, _DOS = 3, 0
 _ENCRYPTED = 0x1
 # Info-ZIP's extended timestamp: its modification time is UTC, where the ZIP's own field knows no zone.
@@ -20,7 +32,7 @@ _TIMES = 0x5455
 
 
 class ZipPart:
-    """One ZIP file; see Part. Its central directory is in memory while it is listed: 0.6 KB a member."""
+    """One ZIP file; see Part."""
 
     streams = False
 
@@ -29,11 +41,10 @@ class ZipPart:
 
     def members(self) -> Iterator[Member]:
         try:
-            with ZipFile(self.path) as archive:
-                infos = iter(archive.infolist())
+            with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+                yield from (_member(info) for info in _listed(file) if not info.is_dir())
         except (BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
             raise Damaged(f"damaged, cut off or not a ZIP ({said_of(error)}): {COPY_AGAIN}") from None
-        return (_member(info) for info in infos if not info.is_dir())
 
     def pieces(self, member: Member) -> Iterator[bytes]:
         with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
@@ -50,6 +61,64 @@ class ZipPart:
                 raise Damaged(f"packed by a method that is not read (number {member.method}): extract it") from None
             except (BadZipFile, EOFError, zlib.error, ValueError, struct.error) as error:
                 raise Damaged(f"damaged in its archive ({said_of(error)}): {COPY_AGAIN}") from None
+
+
+def _listed(file: BinaryIO) -> Iterator[ZipInfo]:
+    """The members as the central directory lists them, a slice at a time: zipfile holds all of it, 0.6 KB a member."""
+    start, left, shift = _directory(file)
+    file.seek(start)
+    records = b""
+    while left:
+        if not (piece := file.read(min(_SLICE, left))):
+            raise BadZipFile("truncated central directory")
+        left -= len(piece)
+        records += piece
+        count, size = _whole(records)
+        if not left and size < len(records):
+            raise BadZipFile("truncated central directory")
+        end = _END.pack(b"PK\5\6", min(count, 0xFFFF), min(count, 0xFFFF), size, 0)
+        with ZipFile(BytesIO(records[:size] + end)) as some:
+            for info in some.infolist():
+                info.header_offset += shift
+                yield info
+        records = records[size:]
+
+
+def _directory(file: BinaryIO) -> tuple[int, int, int]:
+    """Where the central directory begins, its size, and what is to be added to each offset in it."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - _END.size - _LONGEST_COMMENT))
+    tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < _END.size:
+        raise BadZipFile("file is not a zip file")
+    end = length - len(tail) + at
+    _, _, _, size, offset = _END.unpack_from(tail, at)
+    file.seek(max(0, end - _END64.size))
+    before = file.read(_END64.size)
+    if len(before) == _END64.size:
+        mark, size64, offset64, locator, disks = _END64.unpack(before)
+        if locator == b"PK\6\7" and disks > 1:
+            raise BadZipFile("one of several disks")
+        if (mark, locator) == (b"PK\6\6", b"PK\6\7"):
+            end, size, offset = end - _END64.size, size64, offset64
+    if end < size:
+        raise BadZipFile("bad offset for central directory")
+    # What stands before an archive, such as a program that unpacks it, is in no offset.
+    return end - size, size, end - size - offset
+
+
+def _whole(records: bytes) -> tuple[int, int]:
+    """How many whole records these bytes begin with, and their size."""
+    count = at = 0
+    while at + _RECORD.size <= len(records):
+        mark, *lengths = _RECORD.unpack_from(records, at)
+        if mark != b"PK\1\2":
+            raise BadZipFile("bad magic number for central directory")
+        if (end := at + _RECORD.size + sum(lengths)) > len(records):
+            break
+        count, at = count + 1, end
+    return count, at
 
 
 def _member(info: ZipInfo) -> Member:

@@ -3,6 +3,7 @@
 import os
 import struct
 import tarfile
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO, RawIOBase
@@ -17,7 +18,7 @@ from imgctl.config.settings import WorkSettings
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser
 from imgctl.ops.ingest.spool import SpoolDirectory
-from imgctl.ops.sources import archives
+from imgctl.ops.sources import archives, zips
 from imgctl.ops.sources.archives import ArchiveFiles, part_of
 from imgctl.ops.sources.base import Read, SourceFile
 from imgctl.ops.sources.members import place_of
@@ -193,6 +194,64 @@ def test_a_zip_that_is_cut_off_is_named(keep: float, tmp_path: Path, opened: Ope
     (what,) = ended(opened(tmp_path / "a.zip")).values()
 
     assert what.startswith("unreadable: damaged, cut off or not a ZIP")
+
+
+@pytest.mark.parametrize("step", [1, 100, 2**18])
+@pytest.mark.parametrize("before", [b"", b"#!/bin/sh what unpacks it\n"])
+@pytest.mark.parametrize("comment", [b"", b"PK", bytes(65535)])
+def test_a_directory_is_listed_in_slices_as_zipfile_lists_it_whole(
+    step: int, before: bytes, comment: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.zip").write_bytes(before)
+    with ZipFile(tmp_path / "a.zip", "a") as archive:
+        for number in range(40):
+            info = ZipInfo(f"{'x' * number}/é{number}.jpg", (2023, 1, 1 + number % 28, 0, 0, 0))
+            info.comment, info.extra = b"c" * (number % 7), b"UT\5\0\1" + struct.pack("<i", number)
+            archive.writestr(info, os.urandom(number))
+        archive.mkdir("folder")
+        archive.comment = comment
+    monkeypatch.setattr(zips, "_SLICE", step)
+
+    found = [
+        (one.name, one.offset, one.packed, one.crc, one.mtime_ns)
+        for one in zips.ZipPart(str(tmp_path / "a.zip")).members()
+    ]
+
+    with ZipFile(tmp_path / "a.zip") as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+    assert [one[:4] for one in found] == [
+        (one.filename, one.header_offset, one.compress_size, one.CRC) for one in infos
+    ]
+    assert [one[4] for one in found] == [number * 10**9 for number in range(40)]
+
+
+def test_a_zip_of_more_members_than_its_first_format_counts_is_listed_in_bounded_memory(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(70_000):
+            archive.writestr(f"2023/IMG_{number:07d}.jpg", b"")
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in zips.ZipPart(str(tmp_path / "a.zip")).members())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert count == 70_000
+    # All of them at once are 40 MB.
+    assert peak < 8 * 2**20
+
+
+def test_a_directory_that_is_damaged_is_named(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            archive.writestr(name, PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.rindex(b"PK\1\2")] ^= 1
+    (tmp_path / "a.zip").write_bytes(data)
+
+    (what,) = ended(opened(tmp_path / "a.zip")).values()
+
+    assert what.startswith("unreadable: damaged, cut off or not a ZIP (bad magic number")
 
 
 def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = len(PHOTO)) -> tarfile.TarInfo:
