@@ -85,6 +85,11 @@ class ArchiveFiles:
         stat = Stat(member.size, 0, stamp, self, place=place, member=(number, member), pinned=True)
         return rules.judge(path, place, stat, user_id=user_id)
 
+    def pieces(self, place: str) -> Iterator[bytes]:
+        """The bytes of the member at a place of the indexed tree, none where there is none; see Part."""
+        found = self._index.find(place)
+        return iter(()) if found is None else self._parts[found[0]].pieces(found[1])
+
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         assert found.member is not None
         number, member = found.member

@@ -4,10 +4,14 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imgctl.ops.ingest.outcome import Fate, Reason
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _SCHEMA = """
 CREATE TABLE members (
@@ -61,6 +65,25 @@ class Part(Protocol):
 
     def pieces(self, member: Member) -> Iterator[bytes]:
         """The bytes of a member, a mebibyte at a time; Damaged or OSError where they are not what they were."""
+
+
+class PiecesFile(RawIOBase):
+    """The bytes of a member as a file that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        into = memoryview(buffer)
+        count = min(len(into), len(self._rest))
+        into[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 class MemberIndex:

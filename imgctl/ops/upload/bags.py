@@ -4,7 +4,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from io import BufferedReader
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from imgctl.ops.sources.open import Sources
 
@@ -29,10 +31,10 @@ class Bag(NamedTuple):
             with open(os.path.join(self.path, METADATA), "rb") as file:  # noqa: PTH118, PTH123  # bytes that are no UTF-8
                 yield file
             return
-        from zipfile import ZipFile
+        from imgctl.ops.sources.members import PiecesFile
 
-        with ZipFile(self.path) as archive, archive.open(self.root + METADATA) as packed:
-            yield cast("BinaryIO", packed)
+        with BufferedReader(PiecesFile(self.members.pieces(self.root + METADATA))) as packed:
+            yield packed
 
 
 def open_bag(path: str, sources: Sources) -> Bag | None:
@@ -51,14 +53,22 @@ def is_payload(path: str) -> bool:
 
 
 def _root_in(path: str) -> str | None:
-    """Where in a ZIP file the bag lies; None where there is none."""
-    from zipfile import BadZipFile, ZipFile
+    """Where in a ZIP file its bag lies; None where there is none, or more than one."""
+    from imgctl.ops.sources.archives import part_of
+    from imgctl.ops.sources.members import Damaged, place_of
 
+    places = (place_of(member.name) for member in part_of(path).members())
+    declared = (place.removesuffix(DECLARATION) for place in places if _declares(place))
     try:
-        with ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        roots = list(islice(declared, 2))
+        if len(roots) != 1 or not any(place_of(one.name) == roots[0] + METADATA for one in part_of(path).members()):
+            return None
+    except (Damaged, OSError, ValueError):
         # Told when it is read as what it is.
         return None
-    roots = sorted(name.removesuffix(DECLARATION) for name in names if name.rpartition("/")[2] == DECLARATION)
-    return next((root for root in roots if root.count("/") <= 1 and root + METADATA in names), None)
+    return roots[0]
+
+
+def _declares(place: str) -> bool:
+    directory, _, name = place.rpartition("/")
+    return name == DECLARATION and "/" not in directory

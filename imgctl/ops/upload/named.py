@@ -11,6 +11,7 @@ from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import Chosen, Source, SourceFile
+from imgctl.ops.sources.members import Damaged
 from imgctl.ops.sources.open import Sources, in_archive, is_named
 from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
 from imgctl.ops.upload.bags import METADATA, Bag, is_payload
@@ -40,6 +41,14 @@ def _is_regular(name: str, option: str) -> bool:
 
 def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
     """The originals that a bag's metadata names; its checksums are compared, and all that is said of them is said there."""
+    try:
+        yield from _from_bag(bag, selection, sources)
+    except Damaged as error:
+        where = f"{bag.path}/{bag.root}{METADATA}"
+        yield FileOutcome(path=where, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
+
+
+def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
     # Its names are photos', whatever they look like.
     rules = SelectionRules(replace(selection, junk_filter=False))
     owned = selection.user_id is not None or selection.user_from is not None
