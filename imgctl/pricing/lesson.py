@@ -15,6 +15,7 @@ from imgctl.pricing.prices import STANDARD, Card
 DAYS_A_MONTH = 30
 DAYS_A_YEAR = 365
 DECIMAL_GB = 10**9
+GLACIER = "GLACIER"
 
 ASSUMPTIONS = (
     "1 GB is 10^9 bytes, a month has 30 days, every GB costs what the first one costs, nothing is free",
@@ -52,30 +53,38 @@ def lesson_figures(card: Card, plan: Plan) -> Figures:
 def corrections(card: Card, plan: Plan, *, first_year: Decimal, with_cdn: Decimal) -> tuple[str, ...]:
     """Where the lesson's words are wrong, with the arithmetic; `first_year` and `with_cdn` are AWS's own for the same plan."""
     card = replace(card, gb_bytes=DECIMAL_GB)
-    warm, cold = card.of(STANDARD).storage[0].price, card.of("GLACIER").storage[0].price
+    warm = card.of(STANDARD).storage[0].price
     year = Decimal(plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size)
     month = Decimal(plan.uploads_per_day * DAYS_A_MONTH * plan.photo_size) / DECIMAL_GB * warm
     all_objects = counted(
         "PUT", plan.uploads_per_day * DAYS_A_MONTH * (len(plan.variants) + 1), _put(card), period=Period.MONTHLY
     )
     told = counted("PUT", plan.uploads_per_day * DAYS_A_MONTH * len(plan.variants), _put(card), period=Period.MONTHLY)
-    share = Decimal(plan.original_size) / (plan.photo_size or 1)
-    saved = share * (1 - cold / warm) if warm else Decimal(0)
     return (
         (
             f"what is stored after a year, {terabytes(year)} × ${plain(warm * 1000)}, is {dollars(year / DECIMAL_GB * warm)} "
             f"a month, not a year; the first year's storage adds up to {dollars(first_year)} on AWS (GiB, tiers, half a month for new photos)"
         ),
-        (
-            f"originals are {percent(share)} of the bytes, but moving them to GLACIER saves {percent(saved)} of the storage's dollars: "
-            f"{percent(share)} × (1 − {plain(cold)} / {plain(warm)})"
-        ),
+        *_saved_by_moving(card, plan),
         f"the monthly figure is the first month's: each further month adds {dollars(month)} of storage",
         (
             f"a photo with its variants is {len(plan.variants) + 1} objects: {all_objects.quantity:,} PUT cost {dollars(all_objects.amount)}, "
             f"not {told.quantity:,} and {dollars(told.amount)}"
         ),
         f"a CDN bills every byte to viewers, whatever it hits: {dollars(with_cdn)} on CloudFront for the same views",
+    )
+
+
+def _saved_by_moving(card: Card, plan: Plan) -> Iterator[str]:
+    """What the lesson's move to GLACIER saves; nothing on a card of a provider that has none."""
+    if GLACIER not in card.classes:
+        return
+    warm, cold = card.of(STANDARD).storage[0].price, card.of(GLACIER).storage[0].price
+    share = Decimal(plan.original_size) / (plan.photo_size or 1)
+    saved = share * (1 - cold / warm) if warm else Decimal(0)
+    yield (
+        f"originals are {percent(share)} of the bytes, but moving them to GLACIER saves {percent(saved)} of the storage's dollars: "
+        f"{percent(share)} × (1 − {plain(cold)} / {plain(warm)})"
     )
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from imgctl.pricing.card import load_card
+from imgctl.pricing.card import card_names, load_card
 from imgctl.pricing.lesson import terabytes
 from imgctl.pricing.model import model, wrong_words
 from imgctl.pricing.plan import Group, Modelled, Plan, Profile
@@ -72,3 +72,11 @@ def test_a_product_without_photos_is_corrected_without_a_division() -> None:
     empty = replace(Plan(), uploads_per_day=0, sizes={"original": 0})
 
     assert len(wrong_words(lesson(empty))) == 5
+
+
+@pytest.mark.parametrize("name", [name for name in card_names() if not name.startswith("aws-")])
+def test_a_provider_without_glacier_is_corrected_in_all_else(name: str) -> None:
+    found = wrong_words(model(load_card(name), Plan(), profile=Profile.LESSON))
+
+    assert len(found) == 4
+    assert "GLACIER" not in "\n".join(found)
