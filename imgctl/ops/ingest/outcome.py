@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -96,12 +96,12 @@ class FileOutcome:
     date_unlikely: bool = False
 
 
-@dataclass(slots=True)
 class FileTally:
     """Counts by fate and reason with the bytes, and the dates that were not believed."""
 
-    tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
-    dates_unlikely: int = 0
+    def __init__(self) -> None:
+        self.tally: Tally[Fate] = Tally(Fate)
+        self.dates_unlikely = 0
 
     def add(self, outcome: FileOutcome) -> None:
         self.tally.count(outcome.fate, size=outcome.bytes or 0, reason=outcome.reason)
