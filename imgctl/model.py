@@ -69,6 +69,8 @@ CLASSES_OF = {
 # What a listing calls objects of Intelligent-Tiering, whichever access tier they lie in. Its two archive tiers count as
 # classes of their own, named as HEAD names them (ArchiveStatus); such an original is read only after a restore.
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+# The storage class of a blob whose store was not asked for it.
+UNKNOWN = "UNKNOWN"
 ARCHIVE_TIERS = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS")
 ARCHIVE_CLASSES: tuple[str, ...] = (
     StorageClass.GLACIER,

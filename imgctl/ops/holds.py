@@ -14,7 +14,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.base import Remnant
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog import holds as sql
 from imgctl.store.catalog.holds import LegalHold
 from imgctl.store.catalog.lookups import Scope

@@ -215,6 +215,7 @@ def test_the_upload_of_a_jpeg_imports_nothing_of_what_is_not_there(
             "imaging.decoders",
             "ops.backfill",
             "run.pool",
+            "store.blobs.remnant",
             "store.blobs.verdicts",
             "store.catalog.details",
             "store.catalog.fingerprints",

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from imgctl.errors import KeyShapeError
 from imgctl.keys import ORIGINAL, key_of, parse_key
-from imgctl.model import INTELLIGENT_TIERING
-from imgctl.store.blobs.base import UNKNOWN, Blob
+from imgctl.model import INTELLIGENT_TIERING, UNKNOWN
+from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import Page
 from imgctl.store.catalog.audit import Line, State
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.keys import ORIGINAL, TRASH, own_key
-from imgctl.model import Sized
+from imgctl.model import UNKNOWN, Sized
 from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.ops.erase.subject import Subject
 from imgctl.ops.erase.wipe import Wiper
@@ -23,7 +23,7 @@ from imgctl.ops.tally import Totals
 from imgctl.pricing.costs import Operation, left_early, request_cost
 from imgctl.pricing.estimate import Estimate, estimated
 from imgctl.pricing.prices import STANDARD
-from imgctl.store.blobs.base import UNKNOWN, Remnant
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.units import DAY_SECONDS

@@ -11,7 +11,7 @@ from imgctl.ops.erase.order import EraseOrder, Notes
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.run.threads import thread_pool
-from imgctl.store.blobs.base import Remnant
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
 from imgctl.store.catalog.holds import LegalHold, in_force
 

@@ -19,8 +19,8 @@ from stat import S_ISREG
 from zlib import crc32
 
 from imgctl.errors import BlobArchived, BlobCorrupt
-from imgctl.model import S3_CLASSES, StorageClass, is_archived
-from imgctl.store.blobs.base import UNKNOWN, Blob
+from imgctl.model import S3_CLASSES, UNKNOWN, StorageClass, is_archived
+from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.files import DurableDirectory, etag_of, replaced, unchanged
 from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.walk import Range, files_below, walk

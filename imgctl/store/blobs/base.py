@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.errors import KeyShapeError, StoreError
-from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, StorageClass, is_archived
+from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, UNKNOWN, StorageClass, is_archived
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.traits import Kept, Traits
 
+if TYPE_CHECKING:
+    from imgctl.store.blobs.remnant import Remnant
+
 IMMUTABLE = "public, max-age=31536000, immutable"
-# The storage class of a blob whose store was not asked for it.
-UNKNOWN = "UNKNOWN"
 
 # What one kind of store would alter, strip or refuse in silence: empty, `.` and `..` segments, control characters, and
 # what is not UTF-8 (a lone surrogate stands for each such byte of a file name).
@@ -68,31 +69,7 @@ class Blob:
         return not is_archived(self.storage_class) or self.restored_until is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remnant:
-    """Anything that a store keeps under a key: a blob, an old version, a delete marker, or the parts of an upload
-    that was not completed (`upload_id`, its size unknown). `version_id` is None where the store keeps no versions.
-    `until` is about when something ends by itself that was deleted already, and stays till then.
-    """
-
-    key: str
-    size: int
-    modified_at: datetime
-    storage_class: str = UNKNOWN
-    version_id: str | None = None
-    upload_id: str | None = None
-    is_current: bool = True
-    is_marker: bool = False
-    until: datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """The key, and which version or upload of it."""
-        return " ".join(filter(None, (self.key, self.version_id or self.upload_id)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedPut:
+class SignedPut(NamedTuple):
     """What lets its bearer create one blob: PUT to `url` with exactly these headers."""
 
     url: str
@@ -180,13 +157,13 @@ class BlobStore(Protocol):
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob for good; StoreError for the current one."""
 
-    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+    def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
         """All that is kept under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
 
-    def uploads(self) -> Iterator[Remnant]:
+    def uploads(self) -> Iterator["Remnant"]:
         """The uploads in parts that were begun and neither completed nor aborted."""
 
-    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+    def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
         """Delete these for good and durably, in batches; yields what the store refused to delete, with the reason.
 
         What is gone already is ignored, and what stays though it is deleted has its `until`. A StoreError that is not
@@ -202,7 +179,7 @@ class BlobStore(Protocol):
     def object_lock(self) -> str | None:
         """How long each new version is locked unasked, empty for not at all; None where there is no Object Lock."""
 
-    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+    def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
         """Keep one version from being deleted by anybody, or let go of it; StoreUnsupported without Object Lock."""
 
     def sign(self, key: str, *, seconds: int) -> str:

@@ -6,18 +6,22 @@ from datetime import UTC, datetime, timedelta
 from io import FileIO
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
 from imgctl.model import S3_CLASSES, StorageClass, is_archived
 from imgctl.store.blobs.archive import Archive, move
-from imgctl.store.blobs.base import Blob, Remnant, Restore, Tier, beside, checked, is_path, known_class
+from imgctl.store.blobs.base import Blob, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.syncs import sync_directory
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.walk import Range
+
+if TYPE_CHECKING:
+    from imgctl.store.blobs.remnant import Remnant
 
 _CHUNK = 4 * 2**20
 _DAY = timedelta(days=1)
@@ -148,18 +152,20 @@ class LocalStore:
         """Always a StoreError: there are none."""
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
 
-    def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
+    def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
         """Files of both roots, and notes of restores."""
+        from imgctl.store.blobs.remnant import Remnant
+
         with translated("", self._root):
             for key, storage_class, found in self._archive.everywhere(stems):
                 at = datetime.fromtimestamp(found.st_mtime, UTC)
                 yield Remnant(key=key, size=found.st_size, modified_at=at, storage_class=storage_class)
 
-    def uploads(self) -> Iterator[Remnant]:
+    def uploads(self) -> Iterator["Remnant"]:
         """None: a file appears whole."""
         return iter(())
 
-    def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
+    def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
         """Delete files wherever they lie, then fsync their directories."""
         parents: set[Path] = set()
         for one in remnants:
@@ -180,7 +186,7 @@ class LocalStore:
     def object_lock(self) -> None:
         """None: a directory has no Object Lock."""
 
-    def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
+    def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
         """Always StoreUnsupported: a directory has no Object Lock."""
         raise StoreUnsupported("a directory knows no legal hold", hint="leave --object-lock out")
 

@@ -13,7 +13,6 @@ from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
-    Remnant,
     Restore,
     SignedPut,
     Tier,
@@ -24,6 +23,7 @@ from imgctl.store.blobs.base import (
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, bare
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
 from imgctl.store.blobs.s3_bucket import Bucket, once
 from imgctl.store.blobs.s3_copy import CopyLimits, copy, move

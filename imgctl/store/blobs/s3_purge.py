@@ -7,7 +7,7 @@ from itertools import islice
 from typing import cast
 
 from imgctl.errors import BlobMissing, StoreDenied, StoreError
-from imgctl.store.blobs.base import Remnant
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_blobs import pages_of
 from imgctl.store.blobs.s3_bucket import Bucket
 

@@ -30,8 +30,9 @@ from imgctl.ops.upload.start import uploading
 from imgctl.ops.work.processing import work_here
 from imgctl.pricing.card import load_card
 from imgctl.run.stop import Stop
-from imgctl.store.blobs.base import BlobStore, Remnant
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import open_catalog
 from tests.ops.erase.test_erase import MINE, OTHER, contents, erased
 from tests.parts.postgres import sqlite_catalog

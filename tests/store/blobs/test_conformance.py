@@ -14,7 +14,8 @@ import pytest
 
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, KeyShapeError
-from imgctl.store.blobs.base import UNKNOWN, BlobStore
+from imgctl.model import UNKNOWN
+from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.moto_server import fill
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, fromstring  # written by the containe
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
-from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_answers import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
@@ -23,6 +23,7 @@ from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_
 from imgctl.store.blobs.clouds.signed import Wanted, azure_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 

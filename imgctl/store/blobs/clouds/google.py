@@ -14,7 +14,7 @@ from uuid import uuid4
 from imgctl.config.settings import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
-from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_answers import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
@@ -23,6 +23,7 @@ from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_
 from imgctl.store.blobs.clouds.signed import Wanted, google_put
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.config.settings import StoreSettings
 from imgctl.model import StorageClass
-from imgctl.store.blobs.base import Blob, Remnant, Restore, SignedPut, Tier
+from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
 

@@ -15,7 +15,6 @@ from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError, Stor
 from imgctl.store.blobs.base import (
     IMMUTABLE,
     Blob,
-    Remnant,
     Restore,
     SignedPut,
     Tier,
@@ -31,6 +30,7 @@ from imgctl.store.blobs.clouds.traits import all_traits, put_twice
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, within
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3_blobs import blobs_of
 from imgctl.store.blobs.s3_errors import Target
 from imgctl.store.blobs.traits import Kept, Traits
