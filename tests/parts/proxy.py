@@ -29,16 +29,21 @@ _REFUSALS = {
     Fault.EXPIRED: (b"403 Forbidden", b"ExpiredToken", b"The provided token has expired."),
 }
 _HEAD_BYTES = 2**20
+_HEAD_END = b"\r\n\r\n"
 _STALL_SECONDS = 120
 
 
 @dataclass(slots=True, kw_only=True)
 class Proxy:
-    """A running proxy: its url, and how many requests and faults it has seen, by method."""
+    """A running proxy: its url, how many requests and faults it has seen, by method, and the bytes of answers' bodies.
+
+    `answered` counts them by method and path: `GET /bucket/key`.
+    """
 
     url: str
     requests: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
 
 
 # From the accepting of a connection to its task's first step the loop turns four times.
@@ -124,7 +129,7 @@ class _Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: "_Upstream") -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(_HEAD_END)
         method, path = head.split(b" ", 2)[0].decode(), head.split(b" ", 2)[1].decode()
         fault = self._policy(method, path, self._number) if self._policy else None
         self._number += 1
@@ -148,6 +153,7 @@ class _Relay:
         if fault is Fault.LOST_ANSWER:
             _reset(writer)
             return False
+        self.proxy.answered[f"{method} {path}"] += len(answer.raw) - answer.raw.index(_HEAD_END) - len(_HEAD_END)
         writer.write(answer.raw)
         await writer.drain()
         return answer.headers.get("connection", "").lower() != "close"
@@ -196,7 +202,7 @@ async def _request(head: bytes, reader: asyncio.StreamReader, writer: asyncio.St
 
 async def _answer(reader: asyncio.StreamReader, *, method: str) -> _Message:
     while True:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(_HEAD_END)
         first, headers = _parsed(head)
         if not first[1].startswith("1"):
             break

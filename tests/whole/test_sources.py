@@ -13,6 +13,7 @@ from io import BytesIO
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
@@ -209,26 +210,25 @@ def files_of(place: Path) -> list[tuple[str, bytes]]:
     return [(str(path.relative_to(place)), path.read_bytes()) for path in sorted(place.rglob("*")) if path.is_file()]
 
 
-Told = tuple[set[tuple[object, ...]], set[tuple[object, ...]], int]
+Told = tuple[Counter[tuple[object, ...]], Counter[tuple[object, ...]], tuple[int, ...], int]
 
 
 def told(deployment: Deployment, *sources: str | Path) -> Told:
-    """What an upload ends with: rows without their ids, and the report with paths relative to the source."""
+    """What an upload ends with: rows without their ids, the report with paths relative to the source, its totals, the code."""
     result = deployment.run(*UPLOAD, *sources)
     roots = sorted((f"{str(one).rstrip('/')}/" for one in sources), key=len, reverse=True)
-    report: set[tuple[object, ...]] = set()
+    report = Counter[tuple[object, ...]]()
     for one in result.of("file"):
         path = str(one["path"])
         root = next((root for root in roots if path.startswith(root)), "")
         # Which of two files of one content comes first is nobody's business.
         fate = "taken" if one["fate"] in {"uploaded", "present"} else one["fate"]
         reason = None if fate == "taken" else one["reason"]
-        report.add((path.removeprefix(root), fate, reason, one["sha256"], one["bytes"]))
-    rows: set[tuple[object, ...]] = {
-        (image.user_id, image.sha256, image.caption, image.taken_at, image.bytes, image.width, image.content_type)
-        for image in deployment.images()
-    }
-    return rows, report, result.code
+        report[path.removeprefix(root), fate, reason, one["sha256"], one["bytes"]] += 1
+    alike = ("user_id", "sha256", "name", "caption", "taken_at", "bytes", "width", "height", "content_type", "status")
+    rows = Counter(tuple(getattr(image, column) for column in alike) for image in deployment.images())
+    found = {name: int(str(result.summary[name])) for name in ("uploaded", "present", "skipped", "failed", "files")}
+    return rows, report, (found.pop("uploaded") + found.pop("present"), *found.values()), result.code
 
 
 def zipped(file: Path, files: Iterable[tuple[str, bytes]]) -> Path:
@@ -273,7 +273,7 @@ def packed(kind: str, place: Path, files: list[tuple[str, bytes]]) -> list[Path]
 def wanted(tmp_path: Path) -> Told:
     """What the tree ends with when it is a directory."""
     found = told(fresh(tmp_path, "directory"), tree(tmp_path / "tree"))
-    assert {"The pier", "The lighthouse"} <= {row[2] for row in found[0]}
+    assert {"The pier", "The lighthouse"} <= {row[3] for row in found[0]}
     return found
 
 
@@ -307,6 +307,7 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
         )
         found = told(there, "source:old")
         pages, asked = len(requests), Counter(one for one in requests if "list-type=2" not in one)
+        answered = {unquote(one): count for one, count in proxy.answered.items() if "list-type=2" not in one}
         requests.clear()
         assert told(there, "source:old") == wanted
 
@@ -316,6 +317,8 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
     assert sum("list-type=2" in one for one in requests) <= pages
     assert found == wanted
     assert set(asked.values()) == {1}
+    sizes = {f"GET /{bucket}/in/{name}": len(data) for name, data in files_of(tmp_path / "tree")}
+    assert answered == {unquote(one): sizes[unquote(one)] for one in asked}
     assert sum(asked.values()) == sum(
         one[3] is not None or one[2] in {"not_an_image", "sidecar", "empty"} for one in wanted[1]
     )
