@@ -122,6 +122,14 @@ def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_co
     uploaded = ready.run("upload", "source:old", *scope, read)
     verified = ready.run("verify", "source:old", *scope, read)
     assert (uploaded.code, verified.code) == (0, 0), uploaded.err + verified.err
+    read_again = ready.run("verify", "source:old", *scope, read, "--journal", "none")
+    assert (read_again.code, read_again.summary["reasons"]) == (0, {"by_etag": 3}), read_again.err
+    first = ready.images()[0].original_key or ""
+    whole = ready.open_store().get(first)
+    ready.open_store().replace(first, whole[:-1] + b"?", content_type="image/jpeg")
+    swapped = ready.run("verify", "source:old", *scope, read, "--journal", "none")
+    assert (swapped.code, swapped.summary["reasons"]) == (4, {"by_etag": 2, "content_differs": 1}), swapped.err
+    ready.open_store().replace(first, whole, content_type="image/jpeg")
     assert ready.run("work", "--drain").code == 0
     moved = ready.run("transition", "--user", str(USER), "--to", "ARCHIVE", "--min-size", "1", "--yes", read)
     assert moved.code == 0, moved.err
@@ -151,8 +159,8 @@ def test_a_migration_from_s3_to_google_is_proved_object_by_object(google: Deploy
 
     assert uploaded.code == 0, uploaded.err
     assert (verified.code, verified.summary["safe"], verified.summary["unsafe"]) == (0, 6, 0), verified.err
-    # No ETag of this cloud is an MD5, and no checksum is compared: audit --deep reads what lies there.
-    assert verified.summary["reasons"] == {"by_size": 6}
+    # By the MD5 that the bucket lists.
+    assert verified.summary["reasons"] == {"by_etag": 6}
     deep = ("audit", "--deep", "--grace", "0s", *scope[:2])
     assert ready.run(*deep).code == 0
     store = ready.open_store()
@@ -161,6 +169,8 @@ def test_a_migration_from_s3_to_google_is_proved_object_by_object(google: Deploy
     whole = store.get(ready.images()[0].original_key or "")
     store.replace(ready.images()[0].original_key or "", whole[:-1] + b"?", content_type="image/jpeg")
     assert ready.run(*deep).code == 4
+    swapped = ready.run("verify", source, *scope, "--journal", "none")
+    assert (swapped.code, swapped.summary["reasons"]) == (4, {"by_etag": 5, "content_differs": 1}), swapped.err
     store.replace(ready.images()[0].original_key or "", whole, content_type="image/jpeg")
 
     [lost] = [image for image in ready.images() if image.name == "3.jpg"]

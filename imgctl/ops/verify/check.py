@@ -104,9 +104,10 @@ class Checker:
     def _proof(self, file: Hashed, blob: Blob) -> Reason | None:
         """What says that the blob has the file's content; None where it has another."""
         if not self._reads:
-            if not file.md5 or len(blob.etag) != _MD5_DIGITS or not self._etags_are_md5:
+            told = blob.md5.hex() if blob.md5 else blob.etag.lower() if self._etags_are_md5 else ""
+            if not file.md5 or len(told) != _MD5_DIGITS:
                 return Reason.BY_SIZE
-            if blob.etag.lower() == file.md5:
+            if told == file.md5:
                 return Reason.BY_ETAG
         try:
             same = retry(lambda: self._sha256(blob), stop=self._stop, on=StoreUnavailable) == file.sha256
@@ -115,7 +116,7 @@ class Checker:
         except (BlobMissing, BlobCorrupt):
             # It went or changed since it was listed.
             return None
-        if same and not self._reads:
+        if same and not self._reads and not blob.md5:
             self._etags_are_md5 = False
         return Reason.BY_SHA256 if same else None
 

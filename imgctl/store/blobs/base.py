@@ -45,7 +45,8 @@ class Blob:
     """One blob as the store describes it.
 
     `etag` is bare, and empty where the store names none. `restored_until` is when its readable copy expires,
-    `version_id` None if unversioned. `sha256` is the store's own, and known only to `details` with `checksum`.
+    `version_id` None if unversioned. `md5` and `sha256` are the store's own, of the whole content: the first is told by
+    Google and Azure alone (elsewhere the ETag may be it), the second only to `details` with `checksum`.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Blob:
     restoring: bool = False
     restored_until: datetime | None = None
     version_id: str | None = None
+    md5: bytes | None = None
     sha256: bytes | None = None
 
     @property

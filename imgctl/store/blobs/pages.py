@@ -29,7 +29,8 @@ class Restored(NamedTuple):
 class Page(NamedTuple):
     """Keys in byte order and, at the same places, their sizes, times and storage classes (None where unlisted).
 
-    `restored` is None where no blob of the page was restored, or the listing does not tell.
+    `restored` is None where no blob of the page was restored, or the listing does not tell. `md5s` are in base64, empty
+    where one is not told.
     """
 
     keys: tuple[str, ...]
@@ -38,6 +39,7 @@ class Page(NamedTuple):
     classes: tuple[str, ...] | None = None
     etags: tuple[str, ...] = ()
     restored: tuple[Restored, ...] | None = None
+    md5s: tuple[str, ...] = ()
 
     def cut(self, start: int, end: int) -> "Page":
         """The rows from `start` to before `end`."""
@@ -49,6 +51,7 @@ class Page(NamedTuple):
             self.classes[rows] if self.classes is not None else None,
             self.etags[rows],
             self.restored[rows] if self.restored is not None else None,
+            self.md5s[rows],
         )
 
 

@@ -144,6 +144,7 @@ def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
                 storage_class=page.classes[at] if page.classes else "STANDARD",
                 restoring=restored.restoring,
                 restored_until=restored.until,
+                md5=base64.b64decode(page.md5s[at]) if page.md5s and page.md5s[at] else None,
             )
 
 

@@ -1,5 +1,6 @@
 """What Azure answers about blobs, as imgctl's own: headers of a blob, and entries of a listing (List Blobs)."""
 
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -41,11 +42,13 @@ def blob_of(name: str, answer: "BaseHTTPResponse") -> Blob:
         storage_class=_class(headers.get("x-ms-access-tier")),
         restoring=headers.get("x-ms-archive-status", "").startswith("rehydrate-pending"),
         version_id=headers.get("x-ms-version-id"),
+        # One put in blocks has none.
+        md5=b64decode(headers["Content-MD5"]) if headers.get("Content-MD5") else None,
     )
 
 
-Row = tuple[str, int, datetime, str, str, bool]
-"""Name, size, time, class, ETag, and whether it is being rehydrated."""
+Row = tuple[str, int, datetime, str, str, bool, str]
+"""Name, size, time, class, ETag, whether it is being rehydrated, and its MD5 in base64, if it has one."""
 
 
 def row_of(blob: Element) -> Row | None:
@@ -60,6 +63,7 @@ def row_of(blob: Element) -> Row | None:
         _class(properties.get("AccessTier")),
         bare(properties.get("Etag", "")),
         properties.get("ArchiveStatus", "").startswith("rehydrate-pending"),
+        properties.get("Content-MD5", ""),
     )
 
 
@@ -67,7 +71,7 @@ def remnant_of(blob: Element) -> Remnant:
     """A listed blob, version or snapshot, deleted softly or not."""
     row = row_of(blob)
     assert row is not None
-    name, size, modified_at, storage_class, _, _ = row
+    name, size, modified_at, storage_class, *_ = row
     version, snapshot = blob.findtext("VersionId"), blob.findtext("Snapshot")
     deleted = blob.findtext("Deleted") == "true"
     days = int(blob.findtext("Properties/RemainingRetentionDays") or "0")
@@ -93,9 +97,9 @@ def page_of(rows: list[Row]) -> Page:
     """Rows as a page."""
     if not rows:
         return Page((), (), (), ())
-    keys, sizes, times, classes, etags, pending = zip(*rows, strict=True)
+    keys, sizes, times, classes, etags, pending, md5s = zip(*rows, strict=True)
     restored = tuple(Restored(one) for one in pending) if any(pending) else None
-    return Page(keys, sizes, times, classes, etags, restored)
+    return Page(keys, sizes, times, classes, etags, restored, md5s)
 
 
 @cache

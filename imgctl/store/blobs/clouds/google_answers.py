@@ -1,5 +1,6 @@
 """What Google answers about objects, as imgctl's own (Objects resource, JSON API)."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from imgctl.store.blobs.remnant import Remnant
 
 Resource = dict[str, object]
 
-FIELDS = "name,size,timeCreated,storageClass,generation"
+FIELDS = "name,size,timeCreated,storageClass,generation,md5Hash"
 # What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
 _KEPT = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime",
          "metadata", "eventBasedHold", "temporaryHold")  # fmt: skip
@@ -23,8 +24,11 @@ def kept_metadata(found: Resource) -> Resource:
 def page_of(items: list[Mapping[str, str]]) -> Page:
     """Listed objects as a page."""
     rows = [(one["name"], int(one["size"]), _time(one["timeCreated"]), one.get("storageClass", "STANDARD"),
-             one["generation"]) for one in items]  # fmt: skip
-    return Page(*zip(*rows, strict=True)) if rows else Page((), (), (), ())
+             one["generation"], one.get("md5Hash", "")) for one in items]  # fmt: skip
+    if not rows:
+        return Page((), (), (), ())
+    keys, sizes, times, classes, generations, md5s = zip(*rows, strict=True)
+    return Page(keys, sizes, times, classes, generations, md5s=md5s)
 
 
 def blob_of(found: Resource) -> Blob:
@@ -37,6 +41,8 @@ def blob_of(found: Resource) -> Blob:
         etag=generation,
         storage_class=str(found.get("storageClass", "STANDARD")),
         version_id=generation,
+        # An object composed of others has none.
+        md5=b64decode(str(found["md5Hash"])) if found.get("md5Hash") else None,
     )
 
 
