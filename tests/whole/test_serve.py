@@ -220,6 +220,7 @@ def test_several_processes_serve_one_port_and_one_that_dies_is_replaced(embedded
     first = _children(run)
     for data in contents[:3]:
         assert send(url, data).status_code == 201
+    _see_counted(url, 3)
     os.kill(first[0], signal.SIGKILL)
     for data in contents[3:]:
         assert send(url, data).status_code == 201
@@ -228,11 +229,9 @@ def test_several_processes_serve_one_port_and_one_that_dies_is_replaced(embedded
         assert time.monotonic() < deadline
         run.process.join(0.02)
     second = _children(run)
-    # Answered by whichever process accepts it, for all of them.
-    text = httpx.get(f"{url}/metrics").text
+    _see_counted(url, 6)
     code = ended(run)
 
-    assert 'imgctl_http_requests_total{method="POST",route="/images",status="201"} 6.0' in text
     assert first[0] not in second
     assert "killed by signal 9" in run.err.read_text()
     assert code == 0
@@ -267,6 +266,15 @@ def test_a_process_whose_server_is_killed_ends_with_it(embedded: Deployment) -> 
     assert send(address(again), photo(1)).status_code == 201
     assert url
     assert ended(again) == 0
+
+
+def _see_counted(url: str, uploads: int) -> None:
+    """See as many uploads counted: by whichever process is asked, for all of them, and each only after its answer."""
+    line = f'imgctl_http_requests_total{{method="POST",route="/images",status="201"}} {uploads}.0\n'
+    pause, deadline = threading.Event(), time.monotonic() + FOREVER
+    while line not in (text := httpx.get(f"{url}/metrics", timeout=60).text):
+        assert time.monotonic() < deadline, text
+        pause.wait(0.02)
 
 
 def _children(run: Run) -> list[int]:
