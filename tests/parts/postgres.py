@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,18 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def sqlite_catalog(directory: Path) -> str:
     """The URL of a new catalog with its tables and no rows, in a file of this directory."""
-    url = f"sqlite:///{directory}/catalog.db"
-    catalog = open_catalog(url)
-    upgrade(catalog)
-    catalog.close()
-    return url
+    (directory / "catalog.db").write_bytes(_sqlite_template())
+    return f"sqlite:///{directory}/catalog.db"
+
+
+@cache
+def _sqlite_template() -> bytes:
+    """The file of an SQLite catalog without rows: all migrations, run once a test process."""
+    with tempfile.TemporaryDirectory() as directory:
+        catalog = open_catalog(f"sqlite:///{directory}/catalog.db")
+        upgrade(catalog)
+        catalog.close()
+        return Path(directory, "catalog.db").read_bytes()
 
 
 @pytest.fixture
