@@ -27,7 +27,7 @@ from imgctl.store.blobs.clouds.http import Http
 # Of every emulator of Azure Storage, by its documentation.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_START_SECONDS = 30
+_START_SECONDS = 60
 _AZURITE = "node_modules/azurite/dist/src/blob/main.js"
 
 

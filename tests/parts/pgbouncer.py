@@ -26,7 +26,7 @@ pool_mode = transaction
 default_pool_size = 2
 """
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ AWS_ENVIRONMENT = {
 _UNSET = (
     "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3",
 )  # fmt: skip
-_START_SECONDS = 20
+_START_SECONDS = 60
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +151,7 @@ def _answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=2):
+            with urllib.request.urlopen(f"{url}/healthz", timeout=20):
                 client.create_bucket(Bucket="ready")
                 return True
         except (OSError, urllib.error.URLError, client.exceptions.ClientError):

@@ -85,7 +85,7 @@ def test_every_file_survives_a_network_to_azure_that_fails_one_request_in_five(
         return rng.choice(FAULTS) if rng.random() < 0.2 or number in (3, 7) else None
 
     with fault_proxy(ready.store.endpoint_url, policy=policy) as proxy:
-        far = ready.through(proxy.url).with_settings(STORE_TIMEOUT="1s")
+        far = ready.through(proxy.url).with_settings(STORE_TIMEOUT="2s")
         result = far.run("upload", place_of(album), "--user", str(USER))
 
     assert result.code == 0, result.err

@@ -36,7 +36,7 @@ def test_every_file_survives_a_network_that_fails_one_request_in_five(
         return rng.choice(FAULTS) if rng.random() < 0.2 else None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        far = servers.through(proxy.url).with_settings(STORE_TIMEOUT="500ms")
+        far = servers.through(proxy.url).with_settings(STORE_TIMEOUT="2s")
         result = far.run(*UPLOAD, place_of(large_album))
 
     assert result.code == 0, result.err

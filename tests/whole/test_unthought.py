@@ -9,8 +9,6 @@ from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result, assert_whole
 from tests.whole.harm import MESSAGE, Harm
 
-# Without a hang a run takes less than one; on a busy machine more.
-SECONDS = 20
 LINE = f"imgctl: unexpected Unthought: {MESSAGE} (-v shows where; please report it)"
 
 UPLOAD = (
@@ -93,7 +91,7 @@ WHILE_PUTS_HANG = ("imgctl.ops.ingest.loop.Ingest._gather", "imgctl.ops.ingest.l
 
 
 def _assert_ends_at_once(deployment: Deployment, harm: Harm, *arguments: str | Path) -> Result:
-    result = deployment.start(*arguments, before=harm).wait(SECONDS)
+    result = deployment.start(*arguments, before=harm).wait()
     assert harm.marker.exists(), f"{harm.raising} was not called {harm.call} times"
     ours = [line for line in result.err.replace("\r", "\n").splitlines() if line.strip().startswith("imgctl:")]
     assert (result.code, ours) == (1, [LINE]), result.err

@@ -154,7 +154,7 @@ def test_confirmed_work_is_announced_to_listeners(catalog: Catalog) -> None:
 
     confirmed(catalog, [row.id])
 
-    assert [note.channel for note in listener.notifies(timeout=10, stop_after=1)] == [WORK_CHANNEL]
+    assert [note.channel for note in listener.notifies(timeout=60, stop_after=1)] == [WORK_CHANNEL]
     listener.close()
 
 
