@@ -16,23 +16,45 @@ from tests.whole.deployment import Deployment
 @pytest.fixture
 def embedded(tmp_path: Path) -> Deployment:
     """SQLite and a directory: what imgctl uses without any configuration."""
-    place = tmp_path / "run"
+    return embedded_in(tmp_path / "run")
+
+
+def embedded_in(place: Path) -> Deployment:
+    """The same in this new directory; what a deployment leaves there may be copied to another's."""
     place.mkdir()
     store = StoreSettings(url=f"file://{place}/blobs")
     return Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store)
 
 
 @pytest.fixture
-def servers(tmp_path: Path, empty_postgres_url: str, seaweed: S3Server) -> Deployment:
-    """Postgres and SeaweedFS."""
+def servers(tmp_path: Path, postgres_url: str, seaweed: S3Server) -> Deployment:
+    """Postgres with the catalog's tables, and SeaweedFS."""
+    return _on_servers(tmp_path, postgres_url, seaweed)
+
+
+@pytest.fixture
+def new_servers(tmp_path: Path, empty_postgres_url: str, seaweed: S3Server) -> Deployment:
+    """Postgres without tables, as the first command of all finds it, and SeaweedFS."""
+    return _on_servers(tmp_path, empty_postgres_url, seaweed)
+
+
+def _on_servers(tmp_path: Path, catalog_url: str, seaweed: S3Server) -> Deployment:
     place = tmp_path / "run"
     place.mkdir()
-    return Deployment(directory=place, catalog_url=empty_postgres_url, store=seaweed.settings(seaweed.new_bucket()))
+    return Deployment(directory=place, catalog_url=catalog_url, store=seaweed.settings(seaweed.new_bucket()))
 
 
 @pytest.fixture(params=["embedded", "servers"])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     """Each of the two kinds."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Deployment)
+    return found
+
+
+@pytest.fixture(params=["embedded", "new_servers"])
+def new_deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Each of the two kinds, without tables."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Deployment)
     return found

@@ -54,8 +54,8 @@ def frozen_on(server: S3Server, directory: Path, catalog_url: str) -> Frozen:
 
 
 @pytest.fixture
-def frozen(tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server) -> Iterator[Frozen]:
+def frozen(tmp_path: Path, postgres_url: str, moto_s3: S3Server) -> Iterator[Frozen]:
     """Postgres, and moto with restores that go on only when told."""
     state_manager.set_transition(MODEL, {"progression": "manual", "times": 10**9})
-    yield frozen_on(moto_s3, tmp_path / "run", empty_postgres_url)
+    yield frozen_on(moto_s3, tmp_path / "run", postgres_url)
     state_manager.unset_transition(MODEL)

@@ -79,9 +79,9 @@ class Cold:
 
 
 @pytest.fixture
-def cold(tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server) -> Iterator[Cold]:
+def cold(tmp_path: Path, postgres_url: str, moto_s3: S3Server) -> Iterator[Cold]:
     """Postgres and moto, with originals in GLACIER that have metadata and tags of their own."""
-    yield Cold(tmp_path / "run", empty_postgres_url, moto_s3)
+    yield Cold(tmp_path / "run", postgres_url, moto_s3)
 
 
 def test_no_other_command_resets_the_class_of_an_original(cold: Cold) -> None:

@@ -11,10 +11,10 @@ from tests.whole.deployment import USER, Deployment, assert_whole
 SHARED = Path(__file__).parents[3] / "shared" / "photos"
 
 
-def test_photos_go_from_a_directory_to_ready(deployment: Deployment, album: dict[Path, bytes]) -> None:
-    uploaded = deployment.run("upload", place_of(album), "--user", str(USER), "--json")
-    worked = deployment.with_pool().run("work", "--drain", "--json")
-    listed = deployment.run("ls", "--user", str(USER), "--json")
+def test_photos_go_from_a_directory_to_ready(new_deployment: Deployment, album: dict[Path, bytes]) -> None:
+    uploaded = new_deployment.run("upload", place_of(album), "--user", str(USER), "--json")
+    worked = new_deployment.with_pool().run("work", "--drain", "--json")
+    listed = new_deployment.run("ls", "--user", str(USER), "--json")
 
     assert (uploaded.code, worked.code, listed.code) == (0, 0, 0), uploaded.err + worked.err
     assert uploaded.summary["uploaded"] == 20
@@ -24,7 +24,7 @@ def test_photos_go_from_a_directory_to_ready(deployment: Deployment, album: dict
     assert {image["status"] for image in images} == {"ready"}
     assert all(image[f"{role}_key"] for image in images for role in ("original", *Variant))
     assert [image["uploaded_at"] for image in images] == sorted((str(i["uploaded_at"]) for i in images), reverse=True)
-    assert_whole(deployment, album.values(), status=Status.READY)
+    assert_whole(new_deployment, album.values(), status=Status.READY)
 
 
 def test_the_same_commands_again_change_nothing(deployment: Deployment, album: dict[Path, bytes]) -> None:

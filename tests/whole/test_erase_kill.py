@@ -69,12 +69,12 @@ def test_a_killed_erasure_of_a_directory_is_ended_by_the_same_command(embedded: 
 
 
 def test_a_killed_erasure_of_a_bucket_with_versions_is_ended_by_the_same_command(
-    tmp_path: Path, empty_postgres_url: str, seaweed: S3Server
+    tmp_path: Path, postgres_url: str, seaweed: S3Server
 ) -> None:
     bucket, rng = seaweed.new_bucket(), random.Random("erase")
     seaweed.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     (place := tmp_path / "run").mkdir()
-    deployment = Deployment(directory=place, catalog_url=empty_postgres_url, store=seaweed.settings(bucket))
+    deployment = Deployment(directory=place, catalog_url=postgres_url, store=seaweed.settings(bucket))
     deployment = deployment.with_settings(**SETTINGS)
     stock(deployment, ROUND, size=SIZE)
     theirs = everything(deployment)

@@ -86,14 +86,14 @@ def test_a_refused_run_says_why(embedded: Deployment, album: Path) -> None:
     assert str(refused["error"]).startswith("no image 0190b2b4")
 
 
-def test_a_killed_run_has_begun_and_not_ended(deployment: Deployment) -> None:
-    deployment.run("init")
-    kill_when(deployment.start("work"), lambda: len(operations(deployment)) == 2)
+def test_a_killed_run_has_begun_and_not_ended(new_deployment: Deployment) -> None:
+    new_deployment.run("init")
+    kill_when(new_deployment.start("work"), lambda: len(operations(new_deployment)) == 2)
 
-    work, init = operations(deployment)
+    work, init = operations(new_deployment)
     assert (work["command"], work["ended_at"], work["exit_code"]) == ("work", None, None)
     assert (init["command"], init["exit_code"]) == ("init", 0)
-    assert "not ended" in deployment.run("history").out
+    assert "not ended" in new_deployment.run("history").out
 
 
 def test_a_list_that_cannot_be_written_costs_a_warning_and_not_the_work(embedded: Deployment, album: Path) -> None:

@@ -13,7 +13,7 @@ from tests.whole.deployment import USER, Deployment
 ROOT = Path(__file__).parents[2]
 # One of each kind: servers with sockets and logs, killed runs, programs in processes of their own.
 NESTED = (
-    "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready[servers]",
+    "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready[new_servers]",
     "tests/run/test_scratch.py",
     "tests/store/blobs/test_bucket_classes.py::test_parts_keep_all_that_is_the_objects_own",
 )

@@ -25,11 +25,11 @@ GLACIER = ("transition", "--to", "GLACIER", "--older-than", "30d")
 
 
 @pytest.fixture
-def on_moto(tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server) -> Deployment:
+def on_moto(tmp_path: Path, postgres_url: str, moto_s3: S3Server) -> Deployment:
     """Postgres and a bucket that knows storage classes."""
     place = tmp_path / "run"
     place.mkdir()
-    return Deployment(directory=place, catalog_url=empty_postgres_url, store=moto_s3.settings(moto_s3.new_bucket()))
+    return Deployment(directory=place, catalog_url=postgres_url, store=moto_s3.settings(moto_s3.new_bucket()))
 
 
 @pytest.fixture(params=["embedded", "on_moto"])

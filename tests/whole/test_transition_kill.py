@@ -48,12 +48,12 @@ def assert_moved(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_a_killed_transition_in_a_bucket_is_finished_by_the_next(
-    tmp_path: Path, empty_postgres_url: str, moto_s3: S3Server, half: int
+    tmp_path: Path, postgres_url: str, moto_s3: S3Server, half: int
 ) -> None:
     place = tmp_path / "run"
     place.mkdir()
     store = moto_s3.settings(moto_s3.new_bucket())
-    deployment = Deployment(directory=place, catalog_url=empty_postgres_url, store=store)
+    deployment = Deployment(directory=place, catalog_url=postgres_url, store=store)
     rng = random.Random(f"transition {half}")
     for number in range(KILLS // 2 + half):
         stock(deployment, ROUND, first=number * ROUND, size=64)

@@ -30,10 +30,10 @@ def test_two_workers_render_each_image_exactly_once(servers: Deployment, album: 
     assert sum(len(result.of("image")) for result in results) == 20
 
 
-def test_two_uploads_of_one_tree_end_as_one(deployment: Deployment, album: dict[Path, bytes]) -> None:
-    runs = [deployment.start("upload", place_of(album), "--user", str(USER), "--json") for _ in range(2)]
+def test_two_uploads_of_one_tree_end_as_one(new_deployment: Deployment, album: dict[Path, bytes]) -> None:
+    runs = [new_deployment.start("upload", place_of(album), "--user", str(USER), "--json") for _ in range(2)]
     results = [run.wait() for run in runs]
 
     assert [result.code for result in results] == [0, 0], [result.err for result in results]
     assert [result.summary["failed"] for result in results] == [0, 0]
-    assert_whole(deployment, album.values(), status=Status.PROCESSING)
+    assert_whole(new_deployment, album.values(), status=Status.PROCESSING)
