@@ -5,6 +5,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from shutil import copytree
 from threading import Event
 
 import pytest
@@ -20,6 +21,7 @@ from imgctl.ops.rows import Chosen
 from imgctl.store.catalog.lookups import Scope
 from tests.imaging.pictures import quadrants
 from tests.whole.cold import archive_all
+from tests.whole.conftest import embedded_in
 from tests.whole.deployment import USER, Deployment
 
 PHOTOS = 5
@@ -27,8 +29,17 @@ LOOK = ("audit", "--look", "50", "--grace", "0s", "--json")
 
 
 @pytest.fixture
-def filled(embedded: Deployment, tmp_path: Path) -> Deployment:
+def filled(embedded: Deployment, five: Path) -> Deployment:
     """Five photos, each ready, each another."""
+    copytree(five, embedded.directory, dirs_exist_ok=True)
+    return embedded
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a deployment with those, to be copied."""
+    tmp_path = tmp_path_factory.mktemp("five")
+    embedded = embedded_in(tmp_path / "run")
     place = tmp_path / "photos"
     place.mkdir()
     plain = quadrants(300, 200)
@@ -39,7 +50,7 @@ def filled(embedded: Deployment, tmp_path: Path) -> Deployment:
         picture.save(place / f"{number}.jpg", quality=92)
     assert embedded.run("upload", place, "--user", str(USER)).code == 0
     assert embedded.run("work", "--drain").code == 0
-    return embedded
+    return embedded.directory
 
 
 def test_good_variants_are_no_finding(filled: Deployment) -> None:
