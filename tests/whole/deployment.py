@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
@@ -184,10 +185,14 @@ def _next_file(directory: Path) -> Path:
 
 def kill_when(run: Run, finished: Callable[[], bool]) -> None:
     """Kill a run as soon as `finished` says so, or let it end by itself."""
-    while run.process.exitcode is None and not finished():
+    deadline = time.monotonic() + FOREVER
+    while in_time := time.monotonic() < deadline:
+        if run.process.exitcode is not None or finished():
+            break
         run.process.join(0.001)
     run.kill()
     run.process.join()
+    assert in_time, f"nothing to kill it at within {FOREVER} s: {run.err.read_text()}"
 
 
 def kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
