@@ -36,6 +36,8 @@ class AdaptiveConcurrency:
     _resting: int = 0
     _rest: int = SHORTEST_REST
     _count: int = 0
+    # How many were in flight when the step began, under the limit before it.
+    _earlier: int = 0
     _weight: int = 0
     _starved: int = 0
     _pushbacks: int = 0
@@ -47,23 +49,27 @@ class AdaptiveConcurrency:
         `pushbacks` counts those of all requests so far; `starved` says that none waited for this one's place.
         """
         self._count += 1
-        if self._count <= self.limit:
+        if self._count <= max(self._earlier, self.limit):
             self._weight, self._starved, self._pushbacks, self._began = 0, 0, pushbacks, now
             return self.limit
         self._weight += size + PUT_WEIGHT
         self._starved += starved
-        measured = self._count - self.limit
+        measured = self._count - max(self._earlier, self.limit)
         if (pushbacks - self._pushbacks) * 100 > PUSHBACKS_PERCENT * measured + FEW_PUSHBACKS * 100:
+            self._earlier = self.limit
             self._end_trial(self._before if 0 < self._before < self.limit else self.limit // 2)
         elif measured < self.limit or now < self._began + SHORTEST_SECONDS:
             return self.limit
-        elif 10 * self._starved <= measured:
-            self._judge(self._weight / (now - self._began))
+        else:
+            self._earlier = self.limit
+            if 10 * self._starved <= measured:
+                self._judge(self._weight / (now - self._began))
         self._count = 0
         return self.limit
 
     def _end_trial(self, limit: int) -> None:
-        self._resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST) if self._before else SHORTEST_REST
+        self._resting = self._rest if self._before else SHORTEST_REST
+        self._rest = min(2 * self._rest, LONGEST_REST) if self._before else SHORTEST_REST
         self._raises = not self._raises if self._before else True
         self.limit, self._before, self._usual, self._starting = max(self.least, limit), 0, 0.0, False
 
