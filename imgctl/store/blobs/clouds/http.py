@@ -7,16 +7,14 @@ import json
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 
 from imgctl.config.settings import StoreSettings
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
 
 # Of one host: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128
@@ -42,7 +40,7 @@ class Http:
 
     def ask(
         self, method: str, url: str, query: Query | None = None, headers: Headers | None = None, body: Body = b""
-    ) -> "BaseHTTPResponse":
+    ) -> BaseHTTPResponse:
         """The answer, whole; Refused for one that is an error. `body` of many pieces wants a Content-Length."""
         size = (
             {"Content-Length": str(len(body))} if isinstance(body, bytes) and method in ("PUT", "POST", "PATCH") else {}
@@ -55,12 +53,10 @@ class Http:
             raise refused(answer.status, answer.headers, answer.data)
         return answer
 
-    def _pool(self, url: str) -> "PoolManager":
+    def _pool(self, url: str) -> PoolManager:
         """Straight to the server or through the environment's proxy, looked up once: it costs a tenth of a put's CPU."""
         origin = url[: url.index("/", 8)]
         if origin not in self._pools:
-            from urllib3 import PoolManager, ProxyManager, Timeout
-
             parts = urlsplit(url)
             proxy = getproxies().get(parts.scheme, "")
             timeout = Timeout(**self._timeouts)
