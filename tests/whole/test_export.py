@@ -101,6 +101,21 @@ def test_a_killed_export_is_finished_by_the_next(
     assert [*(filled.directory / ".local" / "state" / "imgctl").glob("export-*.db*")] == []
 
 
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_what_a_kill_leaves_of_a_complete_export_is_removed_by_the_next(
+    filled: Deployment, tmp_path: Path, kind: str
+) -> None:
+    assert filled.run(*EXPORT, "--out", tmp_path / kind).code == 0
+    [note] = (filled.directory / ".local" / "state" / "imgctl").glob("export-*.json")
+    # Killed behind the note that it is complete.
+    note.with_suffix(".db").touch()
+
+    again = filled.run(*EXPORT, "--out", tmp_path / kind)
+
+    assert again.code == 0, again.err
+    assert not note.with_suffix(".db").exists()
+
+
 def test_a_killed_export_to_a_bucket_is_finished_by_the_next(
     servers: Deployment, album: dict[Path, bytes], seaweed: S3Server, tmp_path: Path
 ) -> None:

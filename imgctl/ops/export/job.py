@@ -52,10 +52,11 @@ class ExportJob:
             if not sink.is_complete():
                 return False
         self.complete = load_state(self._file, dict) is not None
-        if not self.complete and self._database.exists():
-            # Killed between the last file and the note of it.
-            with closing(State(self._database)) as state:
-                self.complete = state.is_finishing
+        if self._database.exists():
+            # Killed between the last file and the note of it, or before all of it was noted.
+            if not self.complete:
+                with closing(State(self._database)) as state:
+                    self.complete = state.is_finishing
             if self.complete:
                 self._note_complete()
         if not self.complete:
