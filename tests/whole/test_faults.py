@@ -86,11 +86,13 @@ def test_credentials_that_expire_stop_the_run_and_the_next_finishes(
     assert_whole(servers, large_album.values(), status=Status.PROCESSING)
 
 
+# Threads take two signals of one moment in any order; it ends by the one that comes second.
 @pytest.mark.parametrize(
-    ("signals", "code"), [((signal.SIGINT,), 130), ((signal.SIGINT, signal.SIGTERM), -signal.SIGTERM)]
+    ("signals", "codes"),
+    [((signal.SIGINT,), {130}), ((signal.SIGINT, signal.SIGTERM), {-signal.SIGINT, -signal.SIGTERM})],
 )
 def test_one_interrupt_finishes_what_flies_and_two_end_at_once(
-    servers: Deployment, large_album: dict[Path, bytes], signals: tuple[signal.Signals, ...], code: int
+    servers: Deployment, large_album: dict[Path, bytes], signals: tuple[signal.Signals, ...], codes: set[int]
 ) -> None:
     running: list[Run] = []
 
@@ -108,7 +110,7 @@ def test_one_interrupt_finishes_what_flies_and_two_end_at_once(
     blobs = {blob.key for blob in servers.open_store().scan()}
     again = servers.run(*UPLOAD, place_of(large_album))
 
-    assert result.code == code, result.err
+    assert result.code in codes, result.err
     assert confirmed <= blobs <= promised
     assert len(signals) == 2 or confirmed == blobs, "what flew when the signal came was put, but not confirmed"
     assert again.code == 0, again.err
