@@ -20,13 +20,15 @@ def filed_at(moment: datetime) -> datetime:
     return max(EPOCH, moment)
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The same as aware UTC; a naive one is UTC already."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def w3c_moment(text: str) -> datetime | None:
     """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or if invalid."""
     text = re.sub(_EXIF_DATE, r"\1-\2-\3T", text.strip(), count=1)
     try:
-        moment = datetime.fromisoformat(text) if len(text) > 10 else None
-        if moment is None:
-            return None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return in_utc(datetime.fromisoformat(text)) if len(text) > 10 else None
     except (ValueError, OverflowError):
         return None

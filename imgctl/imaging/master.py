@@ -117,16 +117,15 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
                 return _finished(first(), recipe.background, edge)
         damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
         return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
-    raise _refusal(complaints)
-
-
-def _refusal(complaints: list[Exception]) -> Exception:
-    first = complaints[0]
-    if isinstance(first, MemoryNeeded):
+    if isinstance(complaints[0], MemoryNeeded):
         # What others said of it then, they said for want of memory too.
-        return first
+        raise complaints[0]
+    raise _undecodable(complaints) from complaints[0]
+
+
+def _undecodable(complaints: list[Exception]) -> Exception:
     reason = explain(*complaints, otherwise="no decoder here can read it")
-    if for_want_of_memory(first):
+    if for_want_of_memory(complaints[0]):
         # Nothing is known of the file: what was rendered before it may have left too little.
         return MemoryError(reason)
     return ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT)

@@ -12,6 +12,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from imgctl.dates import in_utc
 from imgctl.errors import ImageMissing, UsageError
 from imgctl.model import IMAGE_COLUMNS, Image, Status, Variant, is_archived
 from imgctl.ops.erase.order import owner_digest
@@ -261,7 +262,6 @@ def moment(text: str | None) -> datetime | None:
         pass
     try:
         # A plus in a query is a blank.
-        found = datetime.fromisoformat(text.replace(" ", "+") if text.count(":") > 2 else text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        return in_utc(datetime.fromisoformat(text.replace(" ", "+") if text.count(":") > 2 else text))
     except (ValueError, OverflowError):
         raise Refusal(422, f"invalid time: {text[:40]!r}", hint="2026-11-22, 2026-11-22T10:00Z or 24h") from None

@@ -51,18 +51,14 @@ class ExportJob:
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             if not sink.is_complete():
                 return False
-        self.complete = load_state(self._file, dict) is not None
-        if self._database.exists():
-            # Killed between the last file and the note of it, or before all of it was noted.
-            if not self.complete:
-                with closing(State(self._database)) as state:
-                    self.complete = state.is_finishing
-            if self.complete:
-                self._note_complete()
+        self.complete = load_state(self._file, dict) is not None or self._was_finishing()
         if not self.complete:
             raise UsageError(
                 f"--out {self.order.out} is complete already, by another export", hint="name another --out"
             )
+        if self._database.exists():
+            # Killed between the last file and the note of it, or before all of it was noted.
+            self._note_complete()
         return True
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -99,6 +95,12 @@ class ExportJob:
     @property
     def _database(self) -> Path:
         return self._file.with_suffix(".db")
+
+    def _was_finishing(self) -> bool:
+        if not self._database.exists():
+            return False
+        with closing(State(self._database)) as state:
+            return state.is_finishing
 
     def _note_complete(self) -> None:
         save_state(self._file, {"complete": True})

@@ -49,28 +49,27 @@ class AdaptiveConcurrency:
         `pushbacks` counts those of all requests so far; `starved` says that none waited for this one's place.
         """
         self._count += 1
-        if self._count <= max(self._earlier, self.limit):
+        measured = self._count - max(self._earlier, self.limit)
+        if measured <= 0:
             self._weight, self._starved, self._pushbacks, self._began = 0, 0, pushbacks, now
             return self.limit
         self._weight += size + PUT_WEIGHT
         self._starved += starved
-        measured = self._count - max(self._earlier, self.limit)
-        if (pushbacks - self._pushbacks) * 100 > PUSHBACKS_PERCENT * measured + FEW_PUSHBACKS * 100:
-            self._earlier = self.limit
-            self._end_trial(self._before if 0 < self._before < self.limit else self.limit // 2)
-        elif measured < self.limit or now < self._began + SHORTEST_SECONDS:
+        pushed = (pushbacks - self._pushbacks) * 100 > PUSHBACKS_PERCENT * measured + FEW_PUSHBACKS * 100
+        if not pushed and (measured < self.limit or now < self._began + SHORTEST_SECONDS):
             return self.limit
-        else:
-            self._earlier = self.limit
-            if 10 * self._starved <= measured:
-                self._judge(self._weight / (now - self._began))
-        self._count = 0
+        self._count, self._earlier = 0, self.limit
+        if pushed:
+            self._end_trial(self._before if 0 < self._before < self.limit else self.limit // 2)
+        elif 10 * self._starved <= measured:
+            self._judge(self._weight / (now - self._began))
         return self.limit
 
     def _end_trial(self, limit: int) -> None:
-        self._resting = self._rest if self._before else SHORTEST_REST
-        self._rest = min(2 * self._rest, LONGEST_REST) if self._before else SHORTEST_REST
-        self._raises = not self._raises if self._before else True
+        if self._before:
+            self._resting, self._rest, self._raises = self._rest, min(2 * self._rest, LONGEST_REST), not self._raises
+        else:
+            self._resting, self._rest, self._raises = SHORTEST_REST, SHORTEST_REST, True
         self.limit, self._before, self._usual, self._starting = max(self.least, limit), 0, 0.0, False
 
     def _judge(self, throughput: float) -> None:

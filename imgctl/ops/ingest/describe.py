@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
-from imgctl.dates import is_likely, w3c_moment
+from imgctl.dates import in_utc, is_likely, w3c_moment
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 from imgctl.imaging.metadata.photoshop import decoded, read_iptc
 from imgctl.imaging.name_date import name_moment
@@ -224,8 +224,7 @@ def _mail_moment(text: str) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        moment = parsedate_to_datetime(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return in_utc(parsedate_to_datetime(text))
     except (ValueError, OverflowError, IndexError):
         return w3c_moment(text)
 

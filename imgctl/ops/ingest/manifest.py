@@ -4,11 +4,12 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import BinaryIO
 from uuid import UUID
 
+from imgctl.dates import in_utc
 from imgctl.errors import UsageError
 from imgctl.units import count_of
 from imgctl.users import Users
@@ -74,8 +75,7 @@ def moment_of(text: str) -> datetime:
 
     Raises ValueError for an invalid time, OverflowError for one outside the years 1 to 9999 in UTC.
     """
-    moment = datetime.fromisoformat(text)
-    aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    aware = in_utc(datetime.fromisoformat(text))
     return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
 
 

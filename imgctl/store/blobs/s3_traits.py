@@ -20,7 +20,7 @@ from imgctl.errors import (
 from imgctl.keys import PROBES
 from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
 from imgctl.store.blobs.s3_multipart import put_chunks
-from imgctl.store.blobs.traits import Kept, Traits
+from imgctl.store.blobs.traits import Kept, Traits, put_twice
 from imgctl.store.blobs.verdicts import warning
 from imgctl.units import count_of
 
@@ -57,20 +57,11 @@ def put_if_absent(bucket: Bucket, key: str) -> Kept:
 def _put_twice(bucket: Bucket, key: str) -> Kept:
     name = f"{bucket.prefix}{PROBES}{uuid4()}"
     put = partial(obstore.put, bucket.bytes, name, b"imgctl", mode="create", use_multipart=False)
+    delete = partial(obstore.delete, bucket.bytes, name)
     try:
-        bucket.call(key, put)
-        bucket.call(key, put)
+        return put_twice(partial(bucket.call, key, put), delete=partial(bucket.call, key, delete))
     except StoreUnsupported:
         return Kept.NOT_IMPLEMENTED
-    except StoreDenied:
-        return Kept.UNKNOWN
-    except BlobExists:
-        kept = Kept.YES
-    else:
-        kept = Kept.IGNORED
-    with suppress(StoreError):
-        bucket.call(key, partial(obstore.delete, bucket.bytes, name))
-    return kept
 
 
 def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:

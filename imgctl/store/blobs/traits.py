@@ -1,7 +1,11 @@
 """What a store was found to do of what imgctl's laws rest on: one value."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from imgctl.errors import BlobExists, StoreDenied, StoreError
 
 
 class Kept(StrEnum):
@@ -32,3 +36,19 @@ class Traits:
     order: Kept = Kept.NOT_APPLICABLE
     if_match: Kept = Kept.NOT_APPLICABLE
     etag: Kept = Kept.NOT_APPLICABLE
+
+
+def put_twice(put: Callable[[], object], *, delete: Callable[[], object]) -> Kept:
+    """Whether a put under a free key, made twice, is refused the second time; what was put is deleted."""
+    try:
+        put()
+        put()
+    except StoreDenied:
+        return Kept.UNKNOWN
+    except BlobExists:
+        kept = Kept.YES
+    else:
+        kept = Kept.IGNORED
+    with suppress(StoreError):
+        delete()
+    return kept

@@ -26,7 +26,7 @@ from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
 from imgctl.store.blobs.clouds.listing import Span, listed
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
-from imgctl.store.blobs.clouds.traits import all_traits, put_twice
+from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, within
@@ -227,7 +227,7 @@ class CloudStore:
             return kept
         with self._lock:
             if (kept := self._traits.put_if_absent) is None:
-                kept = self._traits.put_if_absent = put_twice(self, self.prefix, self._provider, self._calls, key)
+                kept = self._traits.put_if_absent = put_if_absent(self, self.prefix, self._provider, self._calls, key)
                 if said := warning(kept):
                     log.warning("bucket %s: %s", self.bucket, said)
         return kept

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
-from imgctl.errors import BlobExists, StoreDenied, StoreError, StoreUnavailable
+from imgctl.errors import StoreDenied, StoreError, StoreUnavailable
 from imgctl.keys import PROBES
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Provider, Put
-from imgctl.store.blobs.traits import Kept, Traits
+from imgctl.store.blobs.traits import Kept, Traits, put_twice
 
 _BODY, _OTHER = b"123456789", b"987654321"
 # Byte order, which is neither the order of put nor that of a dictionary.
@@ -34,22 +34,14 @@ def all_traits(store: BlobStore, prefix: str, provider: Provider, calls: Calls, 
     return traits
 
 
-def put_twice(store: BlobStore, prefix: str, provider: Provider, calls: Calls, about: str) -> Kept:
+def put_if_absent(store: BlobStore, prefix: str, provider: Provider, calls: Calls, about: str) -> Kept:
     """Whether a second put under one name is refused; an error is told as one about the key `about`."""
     probe, md5 = f"{PROBES}{uuid4()}", hashlib.md5(b"imgctl", usedforsecurity=False).digest()
     put = Put(body=b"imgctl", md5=md5, content_type="text/plain")
-    try:
-        calls.call(about, lambda: provider.put(prefix + probe, put, absent=True))
-        calls.call(about, lambda: provider.put(prefix + probe, put, absent=True))
-    except StoreDenied:
-        return Kept.UNKNOWN
-    except BlobExists:
-        kept = Kept.YES
-    else:
-        kept = Kept.IGNORED
-    with suppress(StoreError):
-        store.delete([probe])
-    return kept
+    return put_twice(
+        lambda: calls.call(about, lambda: provider.put(prefix + probe, put, absent=True)),
+        delete=lambda: store.delete([probe]),
+    )
 
 
 def _checksum(provider: Provider, calls: Calls, name: str) -> Kept:
