@@ -2,17 +2,20 @@
 
 import random
 from heapq import heappop, heappush
-from itertools import pairwise
-from statistics import mean
+from itertools import pairwise, product
+from statistics import mean, median
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.ops.ingest.concurrency import FIRST_CONCURRENCY, MOST_CONCURRENCY, AdaptiveConcurrency
 from tests.soak import rounds
 
-LATENCIES = st.sampled_from([0.002, 0.01, 0.04, 0.1, 0.3])
-CAPACITIES = st.sampled_from([50, 500, 3500])
+LATENCIES = [0.002, 0.01, 0.04, 0.1, 0.3]
+CAPACITIES = [50, 500, 3500]
+# The same in every run: what holds of most runs is no law of each, so bounds over new seeds would fail by chance.
+SEEDS = range(rounds(2, 100))
 # What shortens a step is the latency, or where that is low the least time of a measurement.
 SHORTEST_ROUND = 0.05
 
@@ -106,57 +109,58 @@ def mean_limit(ended: list[tuple[float, int]], start: float) -> float:
     return sum(limit * seconds for limit, seconds in held) / sum(seconds for _, seconds in held)
 
 
-@settings(max_examples=rounds(6, 200), deadline=None)
-@given(LATENCIES, CAPACITIES, st.integers(0, 1000))
-def test_ten_round_trips_find_what_a_store_takes(latency: float, capacity: int, seed: int) -> None:
-    store = Store(latency=latency, capacity=capacity, seed=seed)
+@pytest.mark.parametrize("capacity", CAPACITIES)
+@pytest.mark.parametrize("latency", LATENCIES)
+def test_ten_round_trips_find_what_a_store_takes(latency: float, capacity: int) -> None:
     # Behind a full server a round trip is what its queue takes.
     start = 10 * max(latency, SHORTEST_ROUND, 16 / capacity)
     seconds = max(1.0, 10 * latency)
 
-    ended = store.run(AdaptiveConcurrency(), seconds=start + seconds)
+    # Without loss, and steady: nothing here is left to chance.
+    ended = Store(latency=latency, capacity=capacity, seed=0).run(AdaptiveConcurrency(), seconds=start + seconds)
 
     assert rate(ended, start, seconds) >= 0.8 * most(latency, capacity)
 
 
-@settings(max_examples=rounds(6, 200), deadline=None)
-@given(LATENCIES, CAPACITIES, st.sampled_from([0.0, 0.01, 0.03]), st.booleans(), st.integers(0, 1000))
-def test_neither_loss_nor_throttling_makes_it_collapse(
-    latency: float, capacity: int, loss: float, throttles: bool, seed: int
-) -> None:
-    store = Store(latency=latency, capacity=capacity, loss=loss, throttles=throttles, seed=seed)
+@pytest.mark.parametrize("throttles", [False, True], ids=["queues", "throttles"])
+@pytest.mark.parametrize("loss", [0.0, 0.01, 0.03])
+@pytest.mark.parametrize("latency", LATENCIES)
+def test_neither_loss_nor_throttling_makes_it_collapse(latency: float, loss: float, throttles: bool) -> None:
     start, seconds = 20 * max(latency, SHORTEST_ROUND), max(5.0, 60 * latency)
+    shares = []
+    for capacity, seed in product(CAPACITIES, SEEDS):
+        store = Store(latency=latency, capacity=capacity, loss=loss, throttles=throttles, seed=seed)
+        ended = store.run(AdaptiveConcurrency(), seconds=start + seconds)
+        shares.append(rate(ended, start, seconds) / most(latency, capacity))
 
-    ended = store.run(AdaptiveConcurrency(), seconds=start + seconds)
-
-    # The least of 9,000 runs, 100 of every kind here, was 0.31; the median of the worst kind 0.76.
-    assert rate(ended, start, seconds) >= 0.3 * most(latency, capacity)
-
-
-@settings(max_examples=rounds(3, 50), deadline=None)
-@given(st.sampled_from([0.01, 0.04, 0.1]), st.integers(0, 1000))
-def test_a_store_that_throttles_is_not_stormed(latency: float, seed: int) -> None:
-    store = Store(latency=latency, capacity=500, throttles=True, seed=seed)
-
-    ended = store.run(AdaptiveConcurrency(), seconds=20.0)
-
-    assert store.pushbacks <= len(ended) / 4
+    assert median(shares) >= 0.7
+    assert min(shares) >= 0.3
 
 
-@settings(max_examples=rounds(2, 40), deadline=None)
-@given(st.sampled_from([0.002, 0.01, 0.04]), st.integers(0, 1000))
-def test_it_stops_where_the_clients_own_cpu_sets_the_pace(latency: float, seed: int) -> None:
-    # Several runs: chance may lead one astray for a while, and must not add up.
-    runs = [
-        Store(latency=latency, capacity=1000, steady=False, seed=10 * seed + number).run(
-            AdaptiveConcurrency(), seconds=40.0
-        )
-        for number in range(4)
-    ]
+@pytest.mark.parametrize("latency", [0.01, 0.04, 0.1])
+def test_a_store_that_throttles_is_not_stormed(latency: float) -> None:
+    for seed in SEEDS:
+        store = Store(latency=latency, capacity=500, throttles=True, seed=seed)
 
-    # The most of 210 such runs of four was 3.65.
-    assert mean(mean_limit(ended, 15.0) for ended in runs) <= 4 * max(FIRST_CONCURRENCY, 1000 * latency)
-    assert mean(rate(ended, 15.0, 25.0) for ended in runs) >= 0.8 * 650
+        ended = store.run(AdaptiveConcurrency(), seconds=20.0)
+
+        assert store.pushbacks <= len(ended) / 4
+
+
+@pytest.mark.parametrize("latency", [0.002, 0.01, 0.04])
+def test_it_stops_where_the_clients_own_cpu_sets_the_pace(latency: float) -> None:
+    # Chance may lead one run astray for a while, and must not add up.
+    limits, rates = [], []
+    for seed in range(rounds(20, 200)):
+        store = Store(latency=latency, capacity=1000, steady=False, seed=seed)
+        ended = store.run(AdaptiveConcurrency(), seconds=40.0)
+        limits.append(mean_limit(ended, 15.0) / max(FIRST_CONCURRENCY, 1000 * latency))
+        rates.append(rate(ended, 15.0, 25.0))
+
+    assert median(limits) <= 2
+    assert mean(limits) <= 2.5
+    assert median(rates) >= 0.85 * 650
+    assert min(rates) >= 0.75 * 650
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10**9), st.integers(0, 9), st.booleans()), max_size=200))
