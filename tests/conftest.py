@@ -6,14 +6,23 @@ import tempfile
 from multiprocessing.util import Finalize
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from imgctl.run.limits import cores
 from imgctl.run.scratch import Scratch
-from tests.soak import rounds
+from tests.soak import is_soak, rounds
 
-# A busy machine is no defect: examples may take as long as they take.
-settings.register_profile("imgctl", deadline=None, max_examples=rounds(50, 500))
+# A busy machine is no defect: examples may take as long as they take. `make test` tries the same examples each time, so
+# that what fails is what was changed; `make soak` looks for new ones.
+settings.register_profile(
+    "imgctl",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=rounds(50, 500),
+    derandomize=not is_soak(),
+    database=None,
+    print_blob=True,
+)
 settings.load_profile("imgctl")
 
 pytest_plugins = [
