@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from bench.parts import beside_python, client_environment, spent
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.model import Recipe
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection

@@ -10,7 +10,7 @@ SIZES = ((2048, 85), (1080, 82), (320, 80))
 
 def imgctl_render() -> Callable[[bytes], int]:
     """imgctl with its default recipe, in a process set up as its workers are."""
-    from imgctl.config.settings import LogSettings
+    from imgctl.config.service import LogSettings
     from imgctl.imaging.render import render
     from imgctl.model import Recipe
     from imgctl.ops.work.task import set_up_child

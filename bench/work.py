@@ -23,7 +23,7 @@ from PIL import Image
 
 from bench.parts import Servers, client_environment, distant, scalar, servers, spent
 from bench.photos import write_tree
-from imgctl.config.settings import LogSettings
+from imgctl.config.service import LogSettings
 from imgctl.imaging.render import render
 from imgctl.model import Recipe
 from imgctl.ops.work.driver import PROCESSES_PER_JOB

@@ -17,7 +17,8 @@ import click
 
 from imgctl.cli.layout import EXIT_CODES, Command, Group
 from imgctl.cli.main import COMMANDS, cli
-from imgctl.config.settings import Settings, SourceSettings
+from imgctl.config.places import SourceSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.run.metrics import ALL
 

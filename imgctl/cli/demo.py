@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, option
 from imgctl.cli.types import DIRECTORY
-from imgctl.config.settings import ServeSettings
+from imgctl.config.service import ServeSettings
 from imgctl.errors import ExitCode, ImgctlError
 
 USER = "0190b2b4-0000-7000-8000-000000000001"

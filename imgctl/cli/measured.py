@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from imgctl import __version__
-from imgctl.config.settings import MetricsSettings, Settings
+from imgctl.config.service import MetricsSettings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ExitCode
 from imgctl.run import trace
 from imgctl.run.metrics import ENDED, EXIT_CODE, INFO, RUNNING, STARTED, SUCCEEDED, Meter

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from imgctl.config.settings import Settings, SourceSettings
+from imgctl.config.places import SourceSettings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.units import format_bytes, parse_bytes, parse_seconds
 

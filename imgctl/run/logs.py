@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imgctl.config.settings import LogSettings
+from imgctl.config.service import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.progress import say
 from imgctl.run.trace import trace_id

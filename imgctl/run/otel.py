@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from imgctl import __version__
-from imgctl.config.settings import OtelSettings
+from imgctl.config.service import OtelSettings
 from imgctl.run import trace
 from imgctl.run.metrics import BUCKETS, Kind, Metric, Observe
 from imgctl.run.trace import Span

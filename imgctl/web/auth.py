@@ -18,7 +18,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from imgctl.config.settings import ServeSettings
+from imgctl.config.service import ServeSettings
 from imgctl.web.problem import Refusal
 
 TOKEN_BYTES = 32

@@ -11,7 +11,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from imgctl.config.settings import ServeSettings
+from imgctl.config.service import ServeSettings
 from imgctl.ops.ingest.spool import PIECE_BYTES, Spool
 from imgctl.units import format_bytes
 from imgctl.web.problem import Refusal

@@ -2,17 +2,18 @@
 
 import re
 import tomllib
-from dataclasses import FrozenInstanceError, fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.config.load import Value, load_settings, variables
-from imgctl.config.settings import Settings, StoreSettings, WorkSettings
+from imgctl.config.places import SourceSettings, StoreSettings
+from imgctl.config.settings import Settings, WorkSettings
 from imgctl.errors import ConfigError, ExitCode
 from imgctl.model import Recipe
 
@@ -337,3 +338,16 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_default_settings_make_the_default_recipe() -> None:
     assert Settings().variants.recipe() == Recipe()
+
+
+def test_a_source_is_reached_as_a_store_would_be() -> None:
+    others = {"timeout": 5.0, "retries": 3, "requester_pays": True, "addressing": "path", "anonymous": True}
+    named: dict[str, Any] = {
+        field.name: others.get(field.name, f"some {field.name}") for field in fields(SourceSettings)
+    }
+    source = SourceSettings(**named)
+
+    store = source.as_store()
+
+    assert {name: getattr(store, name) for name in named} == named
+    assert store.as_source(source.url) == replace(source, anonymous=False)

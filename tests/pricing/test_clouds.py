@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from imgctl.config.settings import CostSettings, Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import CostSettings, Settings
 from imgctl.model import Sized
 from imgctl.ops.spend import card_in_force
 from imgctl.pricing.card import card_names, card_toml, load_card

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imgctl.config.settings import LogSettings
+from imgctl.config.service import LogSettings
 from imgctl.errors import ConfigError
 from imgctl.run.logs import JsonFormatter, PlainFormatter, configure, redact
 from imgctl.run.trace import within
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path) -
 def test_without_a_file_stderr_hears_only_imgctl_and_only_when_asked(verbosity: int, stderr: str) -> None:
     program = f"""
 import logging, sys, warnings
-from imgctl.config.settings import LogSettings
+from imgctl.config.service import LogSettings
 from imgctl.run.logs import configure
 configure(LogSettings(), verbosity={verbosity})
 logging.getLogger("urllib3").error("theirs")

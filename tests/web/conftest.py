@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from tests.parts.seaweed import S3Server
 from tests.web.server import Served, served, settings_for
 

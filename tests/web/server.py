@@ -10,7 +10,9 @@ from uuid import UUID
 
 import httpx
 
-from imgctl.config.settings import CatalogSettings, ServeSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.service import ServeSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Image
 from imgctl.ops.parts import Parts, open_parts

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.settings import LogSettings, ServeSettings, Settings
+from imgctl.config.service import LogSettings, ServeSettings
+from imgctl.config.settings import Settings
 from imgctl.ops.support.history import Wanted, history
 from imgctl.run.logs import configure
 from imgctl.web.auth import Scope

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgctl.config.load import load_settings
-from imgctl.config.settings import ServeSettings, Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.service import ServeSettings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 from imgctl.web.auth import Rates, Scope, Tokens, is_loopback, new_token
 from imgctl.web.run import serving

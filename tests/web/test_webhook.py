@@ -6,7 +6,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from imgctl.config.settings import ListenSettings, Settings
+from imgctl.config.service import ListenSettings
+from imgctl.config.settings import Settings
 from imgctl.model import Status
 from imgctl.web.auth import Scope
 from tests.parts.seaweed import S3Server

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from tests.parts.seaweed import S3Server
 from tests.whole.deployment import Deployment
 

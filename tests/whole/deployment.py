@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.keys import PROBES
 from imgctl.model import Image, Status, Variant
 from imgctl.store.blobs.base import BlobStore

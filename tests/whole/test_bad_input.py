@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.model import Status
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo, place_of

@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from imgctl.config.settings import CatalogSettings, Settings
+from imgctl.config.places import CatalogSettings
+from imgctl.config.settings import Settings
 from imgctl.keys import PROBES
 from imgctl.model import Status, Variant
 from imgctl.ops.parts import open_parts

@@ -11,7 +11,8 @@ from threading import Event
 import pytest
 from PIL import Image, ImageOps
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.model import Variant
 from imgctl.ops.audit.cost import look_price
 from imgctl.ops.audit.look import sampled

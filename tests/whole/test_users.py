@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from imgctl.config.settings import CatalogSettings, ServeSettings, Settings, UsersSettings
+from imgctl.config.places import CatalogSettings
+from imgctl.config.service import ServeSettings
+from imgctl.config.settings import Settings, UsersSettings
 from tests.web.server import served
 from tests.whole.conftest import photo
 from tests.whole.deployment import Deployment

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobMissing, ImgctlError
 from imgctl.imaging.compare import THRESHOLD, difference, small
 from imgctl.imaging.decoders.decode import Limits

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from uuid import UUID
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.keys import stem_of
 from imgctl.ops.retry import StopSignal, read

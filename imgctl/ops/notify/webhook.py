@@ -18,7 +18,7 @@ from typing import Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from imgctl.config.settings import NotifySettings
+from imgctl.config.service import NotifySettings
 from imgctl.errors import CatalogError, ConfigError
 from imgctl.model import Status
 from imgctl.run.stop import Flag

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imgctl.config.settings import Settings, SourceSettings, StoreSettings
+from imgctl.config.places import SourceSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError, ImgctlError, UsageError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.sidecar import SidecarFiles

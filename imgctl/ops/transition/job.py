@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import UsageError
 from imgctl.ops.parts import Parts
 from imgctl.ops.plan import PlanWriter

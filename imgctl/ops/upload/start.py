@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.ops.checkpoint import state_directory
 from imgctl.ops.ingest.loop import Ingest, IngestOrder
 from imgctl.ops.ingest.original import Prepared

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import ImgctlError, StoreError, StoreUnavailable, WorkerError
 from imgctl.ops.work.order import Batch, Ending, Job, Outcome, WorkOrder
 from imgctl.ops.work.task import check_store, render_batch

@@ -5,7 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.decoders.decode import Limits
 from imgctl.model import Recipe, Variant
 from imgctl.run.trace import Stage, is_on

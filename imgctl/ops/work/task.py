@@ -17,7 +17,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TypeVar
 
-from imgctl.config.settings import LogSettings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.service import LogSettings
 from imgctl.errors import (
     BlobArchived,
     BlobMissing,

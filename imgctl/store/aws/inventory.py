@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_plus
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError, UsageError
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 from imgctl.store.blobs.s3_connect import bucket_and_prefix

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import obstore
 
-from imgctl.config.settings import SourceSettings
+from imgctl.config.places import SourceSettings
 from imgctl.errors import BlobMissing, ConfigError
 from imgctl.store.blobs.base import Blob, is_portable
 from imgctl.store.blobs.pages import Page, bare

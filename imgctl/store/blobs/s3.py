@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobExists, BlobMissing, StoreError
 from imgctl.store.blobs.base import (
     IMMUTABLE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from obstore.store import S3Store as ObstoreS3
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.pages import Page, columns_of

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import insert, update
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import ORIGINAL, ROLES, key_of, new_id, time_of
 from imgctl.model import Status, Variant

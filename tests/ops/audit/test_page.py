@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.settings import CatalogSettings, LinkSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import LinkSettings, Settings
 from imgctl.keys import key_of, new_id
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.audit.order import AuditOrder, Tally

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings, WorkSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings, WorkSettings
 from imgctl.imaging.recipe import digest
 from imgctl.keys import key_of, new_id, time_of
 from imgctl.model import Image, Recipe, Status, StorageClass, Variant

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.keys import key_of
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.backfill.order import Fate, Mode, Selection, Shard

@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.erase.late import delete_if_erased

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings, UploadSettings, WorkSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.errors import StoreError
 from imgctl.imaging.recipe import digest
 from imgctl.keys import PROBES

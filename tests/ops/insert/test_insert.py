@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from imgctl.config.settings import Settings, StoreSettings, UploadSettings, WorkSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings, UploadSettings, WorkSettings
 from imgctl.dates import EPOCH
 from imgctl.errors import BucketMissing, StoreError
 from imgctl.imaging.formats import Format

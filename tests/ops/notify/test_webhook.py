@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.settings import NotifySettings
+from imgctl.config.service import NotifySettings
 from imgctl.errors import ConfigError
 from imgctl.ops.notify import webhook
 from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.imaging.recipe import digest
 from imgctl.imaging.render import Rendered, render
 from imgctl.keys import ORIGINAL, key_of, new_id, time_of

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.model import Image, Status, Variant
 from imgctl.ops.audit.findings import Code
 from imgctl.ops.parts import open_parts

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.config.settings import SourceSettings, StoreSettings, WorkSettings
+from imgctl.config.places import SourceSettings, StoreSettings
+from imgctl.config.settings import WorkSettings
 from imgctl.errors import NotAnImage, StoreUnavailable
 from imgctl.ops.ingest.outcome import FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser

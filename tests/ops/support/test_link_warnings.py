@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.settings import Settings, StoreSettings
+from imgctl.config.places import StoreSettings
+from imgctl.config.settings import Settings
 from imgctl.ops.support.links import link_warning
 
 BUCKET = Settings(store=StoreSettings(url="s3://bucket"))

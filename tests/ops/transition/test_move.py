@@ -9,7 +9,9 @@ from threading import Event
 import pytest
 from sqlalchemy import update
 
-from imgctl.config.settings import CatalogSettings, LogSettings, Settings
+from imgctl.config.places import CatalogSettings
+from imgctl.config.service import LogSettings
+from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imgctl.config.settings import CatalogSettings, Settings, StoreSettings, UploadSettings
+from imgctl.config.places import CatalogSettings, StoreSettings
+from imgctl.config.settings import Settings, UploadSettings
 from imgctl.ops.ingest.outcome import Fate
 from imgctl.ops.upload.order import Selection, UploadOrder
 from imgctl.ops.upload.start import uploading

@@ -3,7 +3,7 @@
 import pytest
 from botocore.stub import ANY, Stubber
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobExists, ConfigError, UsageError
 from imgctl.model import StorageClass
 from imgctl.store.aws import batch

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from botocore.stub import Stubber
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.s3 import S3Store
 from imgctl.store.blobs.s3_copy import CopyLimits
 

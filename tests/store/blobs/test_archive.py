@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, ConfigError, StoreError
 from imgctl.model import StorageClass, is_archived
 from imgctl.store.blobs.archive import Archive

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgctl.config.settings import SourceSettings
+from imgctl.config.places import SourceSettings
 from imgctl.errors import BlobMissing, BucketMissing, ConfigError, StoreDenied
 from imgctl.store.blobs.elsewhere import Elsewhere, Got, open_elsewhere
 from tests.parts.seaweed import S3Server

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element, fromstring  # written by the container's own server
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier

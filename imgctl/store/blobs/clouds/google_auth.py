@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreDenied
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
 from imgctl.store.blobs.s3_connect import variable

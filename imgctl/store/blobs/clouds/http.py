@@ -12,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.s3_connect import certificates
 from imgctl.store.blobs.s3_errors import Refused
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.pages import Page

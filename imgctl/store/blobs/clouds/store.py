@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreError, StoreUnsupported
 from imgctl.store.blobs.base import (
     IMMUTABLE,

@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY

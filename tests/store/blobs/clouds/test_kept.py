@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imgctl.config.settings import StoreSettings
+from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store

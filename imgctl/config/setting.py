@@ -1,0 +1,28 @@
+"""One setting: what its field says of itself, and the patterns that several share."""
+
+from dataclasses import field
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+Unit = Literal["", "seconds", "bytes"]
+
+# What every store can hold and list, short enough for the catalog's columns of 255 characters.
+PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
+# No machine has more; what is larger was a slip of the hand.
+LARGEST = 2**50
+DAY = 86400.0
+
+
+def setting(
+    default: T,
+    doc: str,
+    *,
+    unit: Unit = "",
+    least: float | None = None,
+    most: float | None = None,
+    pattern: str = ".*",
+) -> T:
+    """One setting: its default, one line of help, and the bounds or the pattern (of each text) its value must keep."""
+    rules = {"doc": doc, "unit": unit, "least": least, "most": most, "pattern": pattern}
+    value: T = field(default=default, metadata=rules)
+    return value
