@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.parts.loopback import Handler, serving
 
 FOREVER = 60.0
 
@@ -44,9 +45,9 @@ def monitoring(answer: Callable[[int], int] = lambda _number: 200) -> Iterator[M
     """A monitor that answers its n-th request (from 0) with the status that `answer` says."""
     monitor = Monitor()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Receiver(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            body = self.body().decode()
             url = urlsplit(self.path)
             run = parse_qs(url.query)["rid"][0]
             with monitor.came:
@@ -55,20 +56,7 @@ def monitoring(answer: Callable[[int], int] = lambda _number: 200) -> Iterator[M
                     Told(path=url.path, run=run, body=body, authorization=self.headers["Authorization"])
                 )
                 monitor.came.notify_all()
-            self.send_response(answer(number))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(answer(number))
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    monitor.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Receiver) as monitor.url:
         yield monitor
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

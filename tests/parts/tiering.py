@@ -2,12 +2,12 @@
 
 import http.client
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from tests.parts.loopback import Handler, serving
 
 ORIGINAL = "-original."
 _HOP_BY_HOP = ("connection", "content-length", "transfer-encoding", "date", "server")
@@ -55,18 +55,15 @@ def intelligent_tiering(upstream_url: str, *, tier: str = "ARCHIVE_ACCESS") -> I
     """Such a middlebox in front of a server, for as long as the block runs."""
     state, upstream = Tiering(tier=tier), urlsplit(upstream_url).netloc
 
-    class Handler(BaseHTTPRequestHandler):
+    class Middlebox(Handler):
         protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Nothing."""
 
         def _relay(self) -> None:
             path, _, query = self.path.partition("?")
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             if refused := state.refusal(self.command, path, query, body):
                 status, code = refused
-                self._answer(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+                self.answer(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
                 return
             connection = http.client.HTTPConnection(upstream, timeout=60)
             sent = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
@@ -77,30 +74,13 @@ def intelligent_tiering(upstream_url: str, *, tier: str = "ARCHIVE_ACCESS") -> I
                 listed = rb"(-original\.\w+</Key>.*?<StorageClass>)STANDARD"
                 data = re.sub(listed, rb"\1INTELLIGENT_TIERING", data, flags=re.DOTALL)
             told = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
-            size = answer.getheader("Content-Length") if self.command == "HEAD" else None
-            if self.command == "HEAD" and answer.status == 200:
-                told |= state.described(path)
-            self._answer(answer.status, told, data, size=size)
+            if self.command == "HEAD":
+                told |= {"Content-Length": answer.getheader("Content-Length") or "0"}
+                told |= state.described(path) if answer.status == 200 else {}
+            self.answer(answer.status, data, told)
             connection.close()
-
-        def _answer(self, status: int, headers: dict[str, str], body: bytes, *, size: str | None = None) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", size or str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
 
         do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _relay
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, name="tiering", daemon=True)
-    thread.start()
-    try:
+    with serving(Middlebox) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,11 +1,9 @@
 """Moving to another provider: both bills and what the move costs, by arithmetic; and Azure's list as a card."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from imgctl.pricing.card import load_card
 from imgctl.pricing.elsewhere import lacks, like, move_elsewhere
 from imgctl.pricing.lines import total
 from imgctl.pricing.whatif import Today
+from tests.parts.loopback import Handler, serving
 
 GIB = 2**30
 AWS, GS = load_card(), load_card("gs-us-central1")
@@ -110,24 +109,14 @@ def prices() -> Iterator[str]:
     ]
     second = [meter("Hot LRS Write Operations", 0.054, "10K"), meter("Archive LRS Data Stored", 0.0018, "1 GB/Month")]
 
-    class Handler(BaseHTTPRequestHandler):
+    class Prices(Handler):
         def do_GET(self) -> None:
             url = f"http://127.0.0.1:{self.headers['Host'].partition(':')[2]}/api"
             page = {"Items": second} if "skip" in self.path else {"Items": first, "NextPageLink": f"{url}?skip=100"}
-            body = json.dumps(page).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, json.dumps(page).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/api"
-    server.shutdown()
-    server.server_close()
+    with serving(Prices) as url:
+        yield f"{url}/api"
 
 
 def test_a_card_of_azure_is_refreshed_from_its_own_list(prices: str, tmp_path: Path) -> None:

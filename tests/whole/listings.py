@@ -1,11 +1,10 @@
 """A way to a store whose listings come in small pages, and then break off or repeat."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from tests.parts.loopback import Handler, serving
 from tests.parts.seaweed import S3Server
 
 
@@ -17,31 +16,17 @@ def altered_listings(endpoint_url: str, *, harm: str, page_keys: int) -> Iterato
     Only listings are answered: they are asked anew, with credentials of the tests' own.
     """
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             bucket = urlsplit(self.path).path.strip("/")
             body = _page(endpoint_url, bucket, query, harm, page_keys)
-            self.send_response(200)
-            self.send_header("Content-Type", "application/xml")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, body, {"Content-Type": "application/xml"})
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  so is this
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Pages) as url:
+        yield url
 
 
 def _page(endpoint_url: str, bucket: str, query: dict[str, str], harm: str, page_keys: int) -> bytes:

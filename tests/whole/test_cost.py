@@ -1,12 +1,10 @@
 """`imgctl cost` as its users run it."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from imgctl.pricing.card import load_card
 from imgctl.pricing.refresh import OFFERS
+from tests.parts.loopback import serving
 from tests.pricing.test_refresh import S3, offer
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result
@@ -169,19 +168,11 @@ def price_list(directory: Path) -> Path:
     return directory
 
 
-@contextmanager
-def served(directory: Path) -> Iterator[str]:
+class Silent(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def served(directory: Path) -> AbstractContextManager[str]:
     """The directory over HTTP."""
-
-    class Silent(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(directory))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(partial(Silent, directory=str(directory)))

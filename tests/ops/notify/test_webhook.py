@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import UUID
 
 import pytest
@@ -16,6 +15,7 @@ from imgctl.ops.notify import webhook
 from imgctl.ops.notify.webhook import SIGNATURE, Webhook, signature
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.reservations import promise
+from tests.parts.loopback import Handler, serving
 from tests.store.catalog.rows import new_image
 
 SECRET = "a secret of both sides"
@@ -40,28 +40,13 @@ def receiving(answer: Answer = lambda _number: 204) -> Iterator[Receiver]:
     """An application that answers its n-th message (from 0) with the status that `answer` says."""
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Application(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.messages.append((self.headers[SIGNATURE], body))
-            self.send_response(answer(len(receiver.messages) - 1))
-            self.send_header("Location", f"{receiver.url}/elsewhere")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            receiver.messages.append((self.headers[SIGNATURE], self.body()))
+            self.answer(answer(len(receiver.messages) - 1), headers={"Location": f"{receiver.url}/elsewhere"})
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Application) as receiver.url:
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def settings(receiver: Receiver) -> NotifySettings:

@@ -1,7 +1,6 @@
 """Stores behind which a stub stands."""
 
 from collections.abc import Iterator
-from threading import Thread
 
 import pytest
 
@@ -9,7 +8,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY
-from tests.parts.recorded import Answer, Stub
+from tests.parts.recorded import Answer, Stub, recorded
 
 
 @pytest.fixture
@@ -21,12 +20,8 @@ def answers() -> list[Answer]:
 @pytest.fixture
 def stub(answers: list[Answer]) -> Iterator[Stub]:
     """A server of recorded answers."""
-    running = Stub(answers)
-    thread = Thread(target=running.server.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+    with recorded(answers) as running:
+        yield running
 
 
 @pytest.fixture
