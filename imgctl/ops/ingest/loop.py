@@ -13,12 +13,12 @@ again, are promised ahead: on a slow disk or a distant database too no put waits
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Condition, Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING, Generic, TypeAlias
 from uuid import UUID
 
-from imgctl.errors import BucketMissing, StoreDenied, StoreFull, StoreUnavailable
 from imgctl.model import Promised, Status
+from imgctl.ops.ingest.handover import BATCH, Handover, Work
 from imgctl.ops.ingest.original import Prepared, S, as_promised
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.puts import BucketCheck, Putters
@@ -35,22 +35,13 @@ if TYPE_CHECKING:
 
     from imgctl.store.catalog.engine import Catalog
 
-BATCH = 128
-"""How many images are worth a transaction; one takes all there are."""
-MOST_PREPARED = 4 * BATCH
-MOST_PREPARED_BYTES = 16 * 2**20
-FEWEST_AHEAD = 8
 # Files of a content that is in flight already wait for its fate; no more of them.
 MOST_DUPLICATES = 8 * BATCH
-# How soon a stop is noticed where nothing else happens.
-IDLE_SECONDS = 1.0
-MOST_OUTCOMES = 2 * BATCH
 # One reader feeds a network from a local disk; where the puts run dry and all wait, as behind a slow NAS, more are started.
 MOST_READERS = 16
 # A larger file takes longer to hash than all else takes, and hashing needs no interpreter lock.
 LARGE_BYTES = 2**20
 _ERASED = "its image was erased; upload the photo again if it is wanted again"
-ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
 
 Safe: TypeAlias = Sequence[tuple[Prepared[S], UUID]]
 
@@ -92,42 +83,33 @@ class Ingest(Generic[S]):
         stop: StopSignal,
         safe: Callable[[Safe[S]], None] = lambda _: None,
     ) -> None:
-        self.error: Exception | None = None
         self.bucket = BucketCheck(store)
         self._order = order
         self._store = store
         self._stop = stop
         self._safe = safe
         self._budget = ByteBudget(order.memory_bytes)
-        self._readers = Readers(
-            items, read, self._budget, offer=self._offer, ended=self._reader_ended, largest_chunk=order.chunk
-        )
-        self._putters: Putters[S] = Putters(
+        putters: Putters[S] = Putters(
             store,
             concurrency=order.concurrency,
             rate_bytes=order.rate_bytes,
             stop=Event() if order.finish else stop,
             ended=self._put_ended,
         )
+        self._putters, self._handover = putters, Handover(putters)
+        self._readers = Readers(
+            items,
+            read,
+            self._budget,
+            offer=self._offer,
+            ended=self._handover.reader_ended,
+            largest_chunk=order.chunk,
+        )
         # Images in flight, with the files of the same content that wait for their fate.
         self._in_flight: dict[UUID, list[Prepared[S]]] = {}
         self._duplicates = 0
-        self._failures_in_a_row = 0
         self._left = order.limit
-        # What the threads hand over, under one lock: the loop waits for enough of it, readers for room.
-        lock = Lock()
-        self._enough, self._room = Condition(lock), Condition(lock)
-        self._outcomes: list[FileOutcome] = []
-        self._prepared: list[Prepared[S]] = []
-        self._prepared_bytes = 0
-        self._arrived: list[Prepared[S]] = []
-        self._failed: list[tuple[Prepared[S], Exception]] = []
-        self._putting = 0
-        self._ahead = FEWEST_AHEAD
-        self._reading = 0
         self._idle = Idleness()
-        self._reader_news = False
-        self._closed = False
 
     def start(self) -> None:
         """Begin to read; a batch at most is prepared until the loop takes it."""
@@ -141,171 +123,95 @@ class Ingest(Generic[S]):
         no answer, no database), after what was in flight has been settled.
         """
         try:
-            while self._is_reading() or self._prepared or self._outcomes or self._in_flight:
+            while self._is_reading() or not self._handover.is_empty() or self._in_flight:
                 yield from self._gather()
-                if self.error or self._left == 0 or self._stop.is_set():
+                if self._handover.error or self._left == 0 or self._stop.is_set():
                     self._readers.stop()
-                    self._drop_prepared()
-                if self._is_due():
+                    self._release(*self._handover.drop())
+                if self._handover.is_due():
                     yield from self._transact(catalog)
         finally:
             self.close()
-        if self.error is not None:
-            raise self.error
+        if self._handover.error is not None:
+            raise self._handover.error
 
     def close(self) -> None:
         """Begin nothing new and end the threads; what arrives after this is confirmed by the next run."""
         self._readers.stop()
-        with self._room:
-            self._closed = True
-            self._room.notify_all()
-        self._drop_prepared()
+        self._release(*self._handover.close())
         self._putters.close()
         self._readers.join()
 
     def _read_more(self) -> None:
-        with self._enough:
-            self._reading += 1
+        self._handover.reader_begins()
         self._readers.start()
 
     def _reader_helps(self, size: int) -> bool:
         """Whether one reader more reads sooner files of about this size: all wait for a disk, or cores are free for hashing."""
-        if self._reading >= MOST_READERS:
-            return False
-        return self._idle.is_idle() or (size >= LARGE_BYTES and self._reading < cores())
+        reading = self._handover.reading
+        return reading < MOST_READERS and (self._idle.is_idle() or (size >= LARGE_BYTES and reading < cores()))
 
     def _is_reading(self) -> bool:
         # Read before what it leaves: who ends has offered all he had.
-        return self._reading > 0 and not self._readers.stopped
-
-    # --- what the threads call
+        return self._handover.reading > 0 and not self._readers.stopped
 
     def _offer(self, item: Prepared[S] | FileOutcome) -> bool:
-        """Take what a reader made; blocks while a batch waits. False once nothing is wanted."""
         if isinstance(item, Prepared):
             if now := trace.clock():
                 item.note("read", now - int((time.monotonic() - item.started) * 1e9))
             if not self._order.dry_run:
                 self.bucket.begin()
-        with self._room:
-            self._room.wait_for(lambda: self._closed or not self._is_full())
-            if self._closed:
-                return False
-            if isinstance(item, FileOutcome):
-                self._outcomes.append(item)
-            else:
-                self._prepared.append(item)
-                self._prepared_bytes += item.held
-            if self._has_enough():
-                self._enough.notify()
-        return True
-
-    def _reader_ended(self, error: Exception | None) -> None:
-        with self._enough:
-            self._reading -= 1
-            self._reader_news = True
-            self._give_up(error)
-            self._enough.notify()
+        return self._handover.offer(item)
 
     def _put_ended(self, prepared: Prepared[S], error: Exception | None) -> None:
         self._release(prepared)
-        with self._enough:
-            self._putting -= 1
-            if error is None:
-                self._arrived.append(prepared)
-                self._failures_in_a_row = 0
-            else:
-                self._failed.append((prepared, error))
-                self._failures_in_a_row += isinstance(error, StoreUnavailable)
-                if isinstance(error, ENDS_THE_RUN) or self._failures_in_a_row > self._putters.limit:
-                    self._give_up(error)
-            if self._has_enough():
-                self._enough.notify()
-
-    def _is_full(self) -> bool:
-        return (
-            len(self._prepared) >= MOST_PREPARED
-            or self._prepared_bytes >= MOST_PREPARED_BYTES
-            or len(self._outcomes) >= MOST_OUTCOMES
-        )
-
-    def _is_batch(self) -> bool:
-        return len(self._prepared) >= BATCH or self._prepared_bytes >= MOST_PREPARED_BYTES
-
-    def _has_enough(self) -> bool:
-        return self._reader_news or bool(self._failed) or len(self._outcomes) >= BATCH or self._is_due()
-
-    def _is_due(self) -> bool:
-        """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
-        limit = self._putters.limit
-        if len(self._arrived) >= BATCH or (self._arrived and not self._putting):
-            return True
-        if not self._prepared or self._duplicates >= MOST_DUPLICATES:
-            return False
-        return self._putting < (limit + self._ahead if self._is_batch() else limit / 2)
-
-    # --- the loop
+        self._handover.put_ended(prepared, error)
 
     def _gather(self) -> Iterator[FileOutcome]:
         """Wait until something may be due, or a while; yield what is settled without a transaction."""
-        with self._enough:
-            self._enough.wait_for(self._has_enough, IDLE_SECONDS)
-            outcomes, self._outcomes = self._outcomes, []
-            failed, self._failed = self._failed, []
-            self._reader_news = False
-            self._room.notify_all()
+        outcomes, failed = self._handover.wait()
         yield from outcomes
         for prepared, error in failed:
             image = prepared.row.id
             yield from (one.failed(error, image=image) for one in (prepared, *self._landed(prepared)))
 
     def _transact(self, catalog: "Catalog") -> Iterator[FileOutcome]:
-        with self._room:
-            arrived, self._arrived = self._arrived, []
-            wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
-            prepared = self._prepared[: wanted if self._left is None else min(wanted, self._left)]
-            del self._prepared[: len(prepared)]
-            held = sum(one.held for one in prepared)
-            self._prepared_bytes -= held
-            starved = self._putting < self._putters.limit / 2 and len(prepared) < BATCH
-            self._room.notify_all()
-        if prepared and not self._order.dry_run:
+        work = self._handover.take(self._left)
+        if work.prepared and not self._order.dry_run:
             self.bucket.result()
         began = trace.clock()
-        promised, erased = retry(lambda: self._write(catalog, arrived, prepared), stop=self._stop)
+        promised, erased = retry(lambda: self._write(catalog, work), stop=self._stop)
         if began:
-            for stage, some in (("promise", prepared), ("confirm", arrived)):
+            for stage, some in (("promise", work.prepared), ("confirm", work.arrived)):
                 for one in some:
                     one.note(stage, began)
-        with self._room:
-            self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
-        if prepared and starved and not self._order.readers and self._reader_helps(held // len(prepared)):
-            self._read_more()
+        if work.prepared and work.starved and not self._order.readers:
+            held = sum(one.held for one in work.prepared)
+            if self._reader_helps(held // len(work.prepared)):
+                self._read_more()
         safe: list[tuple[Prepared[S], UUID]] = []
         puts: list[Prepared[S]] = []
-        settled = [self._promised(one, row, safe, puts) for one, row in zip(prepared, promised, strict=True)]
-        with self._enough:
-            self._putting += len(puts)
-        self._putters.submit(puts)
-        settled += [outcome for one in arrived if one.row.id not in erased for outcome in self._confirmed(one, safe)]
-        settled += [outcome for one in arrived if one.row.id in erased for outcome in self._too_late(one)]
+        settled = [self._promised(one, row, safe, puts) for one, row in zip(work.prepared, promised, strict=True)]
+        self._handover.submit(puts)
+        settled += [
+            outcome for one in work.arrived if one.row.id not in erased for outcome in self._confirmed(one, safe)
+        ]
+        settled += [outcome for one in work.arrived if one.row.id in erased for outcome in self._too_late(one)]
         self._safe(safe)
         yield from filter(None, settled)
 
-    def _write(
-        self, catalog: "Catalog", arrived: list[Prepared[S]], prepared: list[Prepared[S]]
-    ) -> tuple[list[Promised], set[UUID]]:
+    def _write(self, catalog: "Catalog", work: Work[S]) -> tuple[list[Promised], set[UUID]]:
         """The promises of what comes next, and those of the `arrived` that were erased meanwhile."""
         from imgctl.store.catalog.reservations import contents, keep, promise
 
-        rows = [one.row for one in prepared]
+        rows = [one.row for one in work.prepared]
         if self._order.dry_run:
             with catalog.read() as connection:
                 return contents(connection, rows), set()
         with catalog.write() as connection:
-            erased = keep(connection, [one.row for one in arrived]) if arrived else set()
+            erased = keep(connection, [one.row for one in work.arrived]) if work.arrived else set()
             promised = promise(connection, rows) if rows else []
-            _tell(connection, prepared, promised)
+            _tell(connection, work.prepared, promised)
             return promised, erased
 
     def _promised(
@@ -326,7 +232,7 @@ class Ingest(Generic[S]):
         if row.id in self._in_flight:
             self._release(prepared)
             self._in_flight[row.id].append(prepared)
-            self._duplicates += 1
+            self._count_duplicates(1)
             return None
         if self._left is not None:
             self._left -= 1
@@ -355,23 +261,17 @@ class Ingest(Generic[S]):
 
     def _landed(self, prepared: Prepared[S]) -> list[Prepared[S]]:
         duplicates = self._in_flight.pop(prepared.row.id)
-        self._duplicates -= len(duplicates)
+        self._count_duplicates(-len(duplicates))
         return duplicates
 
-    def _give_up(self, error: Exception | None) -> None:
-        if error is not None and self.error is None:
-            self.error = error
-            self._putters.give_up()
+    def _count_duplicates(self, more: int) -> None:
+        self._duplicates += more
+        self._handover.paused = self._duplicates >= MOST_DUPLICATES
 
-    def _drop_prepared(self) -> None:
-        with self._room:
-            dropped, self._prepared, self._prepared_bytes = self._prepared, [], 0
-        for prepared in dropped:
-            self._release(prepared)
-
-    def _release(self, prepared: Prepared[S]) -> None:
-        prepared.let_go()
-        self._budget.release(prepared.held)
+    def _release(self, *done: Prepared[S]) -> None:
+        for prepared in done:
+            prepared.let_go()
+            self._budget.release(prepared.held)
 
 
 def _tell(connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]) -> None:

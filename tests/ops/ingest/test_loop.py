@@ -9,12 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from imgctl.errors import ImgctlError
+from imgctl.errors import ImgctlError, StoreError
 from imgctl.imaging.probe import Probe
 from imgctl.keys import first_id, new_id, time_of
 from imgctl.model import Status
 from imgctl.ops.ingest.describe import Description
-from imgctl.ops.ingest.loop import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES, Ingest, IngestOrder
+from imgctl.ops.ingest.handover import BATCH, MOST_PREPARED, MOST_PREPARED_BYTES
+from imgctl.ops.ingest.loop import MOST_DUPLICATES, Ingest, IngestOrder
 from imgctl.ops.ingest.original import Content, Prepared, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.run.window import ByteBudget
@@ -112,6 +113,23 @@ def test_files_of_one_content_share_its_fate_however_many_there_are(tmp_path: Pa
     fates = [outcome.fate for outcome in run.outcomes(catalog)]
 
     assert (fates.count(Fate.UPLOADED), fates.count(Fate.PRESENT)) == (1, 2999)
+
+
+def test_files_of_one_content_that_cannot_be_put_all_fail(tmp_path: Path, catalog: Catalog) -> None:
+    reading = Reading()
+
+    class Refusing(Reached):
+        def create(self, key: str, body: bytes, *, content_type: str) -> None:
+            del body, content_type
+            # As many wait for the first one's fate as may.
+            reading.reaches(MOST_DUPLICATES + MOST_PREPARED)
+            raise StoreError(f"{key}: refused")
+
+    run = ingest([7] * 3000, reading, Refusing(tmp_path))
+
+    run.start()
+
+    assert [outcome.fate for outcome in run.outcomes(catalog)] == [Fate.FAILED] * 3000
 
 
 def test_what_breaks_the_reading_ends_the_run_after_what_is_in_flight(tmp_path: Path, catalog: Catalog) -> None:

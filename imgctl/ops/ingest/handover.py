@@ -1,0 +1,173 @@
+"""What readers, putters and the loop hand each other, under one lock."""
+
+from collections.abc import Sequence
+from threading import Condition, Lock
+from typing import Generic, NamedTuple
+
+from imgctl.errors import BucketMissing, StoreDenied, StoreFull, StoreUnavailable
+from imgctl.ops.ingest.original import Prepared, S
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.puts import Putters
+
+BATCH = 128
+"""How many images are worth a transaction; one takes all there are."""
+MOST_PREPARED = 4 * BATCH
+MOST_PREPARED_BYTES = 16 * 2**20
+MOST_OUTCOMES = 2 * BATCH
+FEWEST_AHEAD = 8
+# How soon a stop is noticed where nothing else happens.
+IDLE_SECONDS = 1.0
+ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
+
+
+class Work(NamedTuple, Generic[S]):
+    """What one transaction confirms and what it promises; `starved` says that the puts wait for more."""
+
+    arrived: list[Prepared[S]]
+    prepared: list[Prepared[S]]
+    starved: bool
+
+
+class Handover(Generic[S]):
+    """The loop waits here for enough of what readers and putters made, readers for room.
+
+    Nothing is due for what is prepared while it is `paused`. `error` is the first that ends the run: it ends the putters.
+    """
+
+    def __init__(self, putters: Putters[S]) -> None:
+        self.error: Exception | None = None
+        self.reading = 0
+        self.paused = False
+        self._putters = putters
+        lock = Lock()
+        self._enough, self._room = Condition(lock), Condition(lock)
+        self._outcomes: list[FileOutcome] = []
+        self._prepared: list[Prepared[S]] = []
+        self._prepared_bytes = 0
+        self._arrived: list[Prepared[S]] = []
+        self._failed: list[tuple[Prepared[S], Exception]] = []
+        self._failures_in_a_row = 0
+        self._putting = 0
+        self._ahead = FEWEST_AHEAD
+        self._reader_news = False
+        self._closed = False
+
+    # --- what the threads call
+
+    def offer(self, item: Prepared[S] | FileOutcome) -> bool:
+        """Take what a reader made; blocks while a batch waits. False once nothing is wanted."""
+        with self._room:
+            self._room.wait_for(lambda: self._closed or not self._is_full())
+            if self._closed:
+                return False
+            if isinstance(item, FileOutcome):
+                self._outcomes.append(item)
+            else:
+                self._prepared.append(item)
+                self._prepared_bytes += item.held
+            self._tell()
+        return True
+
+    def reader_ended(self, error: Exception | None) -> None:
+        """One reader less, which has offered all it had."""
+        with self._enough:
+            self.reading -= 1
+            self._reader_news = True
+            self._give_up(error)
+            self._tell()
+
+    def put_ended(self, prepared: Prepared[S], error: Exception | None) -> None:
+        """A put arrived or failed; more failures in a row than there are puts at once end the run."""
+        with self._enough:
+            self._putting -= 1
+            if error is None:
+                self._arrived.append(prepared)
+                self._failures_in_a_row = 0
+            else:
+                self._failed.append((prepared, error))
+                self._failures_in_a_row += isinstance(error, StoreUnavailable)
+                if isinstance(error, ENDS_THE_RUN) or self._failures_in_a_row > self._putters.limit:
+                    self._give_up(error)
+            self._tell()
+
+    # --- what the loop calls
+
+    def reader_begins(self) -> None:
+        """One reader more."""
+        with self._enough:
+            self.reading += 1
+
+    def wait(self) -> tuple[list[FileOutcome], list[tuple[Prepared[S], Exception]]]:
+        """Wait until something may be due, or a while; what is settled without a transaction, and the puts that failed."""
+        with self._enough:
+            self._enough.wait_for(self._has_enough, IDLE_SECONDS)
+            outcomes, self._outcomes = self._outcomes, []
+            failed, self._failed = self._failed, []
+            self._reader_news = False
+            self._room.notify_all()
+        return outcomes, failed
+
+    def is_empty(self) -> bool:
+        """Whether nothing that readers made waits for the loop."""
+        return not self._prepared and not self._outcomes
+
+    def is_due(self) -> bool:
+        """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
+        limit = self._putters.limit
+        if len(self._arrived) >= BATCH or (self._arrived and not self._putting):
+            return True
+        if not self._prepared or self.paused:
+            return False
+        is_batch = len(self._prepared) >= BATCH or self._prepared_bytes >= MOST_PREPARED_BYTES
+        return self._putting < (limit + self._ahead if is_batch else limit / 2)
+
+    def take(self, most: int | None) -> Work[S]:
+        """What arrived, and as much of what is prepared as the puts want, at most `most`."""
+        with self._room:
+            arrived, self._arrived = self._arrived, []
+            wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
+            prepared = self._prepared[: wanted if most is None else min(wanted, most)]
+            del self._prepared[: len(prepared)]
+            self._prepared_bytes -= sum(one.held for one in prepared)
+            starved = self._putting < self._putters.limit / 2 and len(prepared) < BATCH
+            self._room.notify_all()
+        return Work(arrived, prepared, starved)
+
+    def submit(self, puts: Sequence[Prepared[S]]) -> None:
+        """Queue the puts of a transaction that has ended."""
+        with self._enough:
+            self._ahead = max(FEWEST_AHEAD, 2 * len(self._arrived))
+            self._putting += len(puts)
+        self._putters.submit(puts)
+
+    def drop(self) -> list[Prepared[S]]:
+        """What is prepared and no longer wanted."""
+        with self._room:
+            dropped, self._prepared, self._prepared_bytes = self._prepared, [], 0
+        return dropped
+
+    def close(self) -> list[Prepared[S]]:
+        """Take nothing more; what is prepared is dropped."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+        return self.drop()
+
+    def _tell(self) -> None:
+        if self._has_enough():
+            self._enough.notify()
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._prepared) >= MOST_PREPARED
+            or self._prepared_bytes >= MOST_PREPARED_BYTES
+            or len(self._outcomes) >= MOST_OUTCOMES
+        )
+
+    def _has_enough(self) -> bool:
+        return self._reader_news or bool(self._failed) or len(self._outcomes) >= BATCH or self.is_due()
+
+    def _give_up(self, error: Exception | None) -> None:
+        if error is not None and self.error is None:
+            self.error = error
+            self._putters.give_up()
