@@ -12,7 +12,7 @@ import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite  # noqa: F401
 
 import imgctl
-from imgctl.store.blobs.s3_connect import service_models
+from imgctl.store.blobs.s3.connect import service_models
 
 # Few runs need the first two, which take as long as all others; a migration runs only where Alembic loads it.
 LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")

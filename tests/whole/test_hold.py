@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from imgctl.keys import key_of
-from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3.store import S3Store
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment

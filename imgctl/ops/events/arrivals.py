@@ -28,7 +28,7 @@ from imgctl.ops.sources.open import Sources
 from imgctl.ops.upload.globs import owner_by
 from imgctl.ops.upload.order import Selection
 from imgctl.ops.upload.rules import SelectionRules
-from imgctl.store.blobs.s3_connect import bucket_and_prefix
+from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.catalog.lookups import by_id
 from imgctl.users import Users
 

@@ -94,7 +94,7 @@ def link_warning(settings: Settings, seconds: float) -> str:
     """Why links that the store signs now for `seconds` may end earlier; empty where nothing cuts them short."""
     if not settings.store.url.startswith("s3://"):
         return ""
-    from imgctl.store.blobs.s3_connect import link_limit
+    from imgctl.store.blobs.s3.connect import link_limit
 
     return link_limit(seconds)
 

@@ -11,8 +11,8 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import ConfigError, UsageError
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import checked, known_class
-from imgctl.store.blobs.s3_bucket import bucket_of, open_boto3
-from imgctl.store.blobs.s3_multipart import put_chunks
+from imgctl.store.blobs.s3.bucket import bucket_of, open_boto3
+from imgctl.store.blobs.s3.multipart import put_chunks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3control import S3ControlClient

@@ -18,8 +18,8 @@ from urllib.parse import unquote_plus
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError, UsageError
+from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
-from imgctl.store.blobs.s3_connect import bucket_and_prefix
 
 _HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
 _RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ?1 AND (?2 = '' OR key <= ?2) ORDER BY key"
@@ -157,7 +157,7 @@ class _InBucket:
     """A report where S3 wrote it."""
 
     def __init__(self, settings: StoreSettings, bucket: str) -> None:
-        from imgctl.store.blobs.s3 import S3Store
+        from imgctl.store.blobs.s3.store import S3Store
 
         self._store = S3Store(settings, bucket=bucket)
 

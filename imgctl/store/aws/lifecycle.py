@@ -8,8 +8,8 @@ from typing import cast
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
-from imgctl.store.blobs.s3_bucket import Bucket, bucket_of
-from imgctl.store.blobs.s3_errors import code_of
+from imgctl.store.blobs.errors import code_of
+from imgctl.store.blobs.s3.bucket import Bucket, bucket_of
 from imgctl.store.lifecycle import SMALLEST, Lifecycle, LifecyclePlan, Rule, Transition, originals_prefix, same
 
 # S3 User Guide: the most rules of one configuration.

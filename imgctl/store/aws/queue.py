@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied, StoreError
-from imgctl.store.blobs.s3_bucket import bucket_of, open_boto3
+from imgctl.store.blobs.s3.bucket import bucket_of, open_boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -1,5 +1,6 @@
 """What a blob store can do, whatever stands behind it, and which keys every store takes."""
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.errors import KeyShapeError, StoreError
 from imgctl.model import INTELLIGENT_TIERING, S3_CLASSES, UNKNOWN, StorageClass, is_archived
-from imgctl.store.blobs.pages import Page
+from imgctl.store.blobs.pages import Page, Restored
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:
@@ -198,6 +199,23 @@ class BlobStore(Protocol):
 
     def check(self) -> None:
         """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""
+
+
+def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
+    """The blobs of pages, one by one."""
+    for page in pages:
+        for at, key in enumerate(page.keys):
+            restored = page.restored[at] if page.restored else Restored()
+            yield Blob(
+                key=key,
+                size=page.sizes[at],
+                modified_at=page.times[at],
+                etag=page.etags[at],
+                storage_class=page.classes[at] if page.classes else "STANDARD",
+                restoring=restored.restoring,
+                restored_until=restored.until,
+                md5=base64.b64decode(page.md5s[at]) if page.md5s and page.md5s[at] else None,
+            )
 
 
 def known_class(name: str, known: tuple[StorageClass, ...] = S3_CLASSES) -> StorageClass:

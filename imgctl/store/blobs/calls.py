@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from imgctl.errors import StoreError
-from imgctl.store.blobs.s3_errors import Target, failure_of
+from imgctl.store.blobs.errors import Target, failure_of
 
 T = TypeVar("T")
 

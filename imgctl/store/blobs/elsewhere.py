@@ -9,12 +9,12 @@ import obstore
 
 from imgctl.config.places import SourceSettings
 from imgctl.errors import BlobMissing, ConfigError
+from imgctl.store.blobs.address import bucket_and_prefix, certificates
 from imgctl.store.blobs.base import Blob, is_portable
+from imgctl.store.blobs.errors import Target, failure_of
 from imgctl.store.blobs.pages import Page, bare
-from imgctl.store.blobs.s3 import S3Store
-from imgctl.store.blobs.s3_blobs import pages_of
-from imgctl.store.blobs.s3_connect import bucket_and_prefix, certificates
-from imgctl.store.blobs.s3_errors import Target, failure_of
+from imgctl.store.blobs.s3.listing import pages_of
+from imgctl.store.blobs.s3.store import S3Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef

@@ -23,14 +23,14 @@ def open_store(settings: StoreSettings) -> BlobStore:
         root, archive = _local_roots(settings, rest)
         return LocalStore(root, archive)
     if separator and scheme == "s3":
-        from imgctl.store.blobs.s3 import S3Store
-        from imgctl.store.blobs.s3_connect import bucket_and_prefix
+        from imgctl.store.blobs.address import bucket_and_prefix
+        from imgctl.store.blobs.s3.store import S3Store
 
         bucket, prefix = bucket_and_prefix(rest)
         return S3Store(settings, bucket=bucket, prefix=prefix)
     if separator and scheme in ("az", "gs"):
+        from imgctl.store.blobs.address import bucket_and_prefix
         from imgctl.store.blobs.clouds.store import CloudStore
-        from imgctl.store.blobs.s3_connect import bucket_and_prefix
 
         bucket, prefix = bucket_and_prefix(rest)
         return CloudStore(settings, _provider(settings, scheme, bucket), bucket=bucket, prefix=prefix)

@@ -28,7 +28,7 @@ from imgctl.ops.repair.pipeline import repair
 from imgctl.ops.repair.trash import undelete
 from imgctl.ops.rows import Chosen
 from imgctl.store.blobs.base import Blob
-from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3.store import S3Store
 from imgctl.store.catalog.engine import open_catalog
 from imgctl.store.catalog.lookups import Scope
 from tests.ops.audit.archive import AT_ONCE, USER, Archive, archive_of, local

@@ -24,7 +24,7 @@ from imgctl.ops.spend import Terms
 from imgctl.pricing.card import load_card
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
-from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3.store import S3Store
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_ids
 from tests.store.catalog.rows import NOON, queued

@@ -128,7 +128,7 @@ def test_a_date_that_is_not_asked_for_hinders_nothing() -> None:
 
 
 def test_reading_begins_before_the_database_client_is_imported() -> None:
-    program = "import sys, imgctl.ops.upload.start, imgctl.store.blobs.s3; print('sqlalchemy' in sys.modules)"
+    program = "import sys, imgctl.ops.upload.start, imgctl.store.blobs.s3.store; print('sqlalchemy' in sys.modules)"
 
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 

@@ -13,8 +13,8 @@ from imgctl.store.aws.batch import (
     create_copy_job,
     write_manifest,
 )
-from imgctl.store.blobs.s3_bucket import open_boto3
-from imgctl.store.blobs.s3_connect import connection
+from imgctl.store.blobs.s3.bucket import open_boto3
+from imgctl.store.blobs.s3.connect import connection
 from tests.parts.seaweed import S3Server
 
 AWS = StoreSettings(url="s3://photos/one", region="eu-central-1")

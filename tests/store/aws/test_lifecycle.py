@@ -10,7 +10,7 @@ from imgctl.errors import ConfigError, StoreError
 from imgctl.model import StorageClass
 from imgctl.store.aws import lifecycle
 from imgctl.store.aws.lifecycle import MOST_RULES, merged, planned, put
-from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.lifecycle import Lifecycle, Rule, Transition
 from tests.parts.seaweed import S3Server
 

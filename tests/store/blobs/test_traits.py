@@ -15,7 +15,7 @@ from imgctl.store.blobs.verdicts import Level, verdict, verdicts
 from tests.parts.middlebox import Reply, Rule, Seen, middlebox, refusal
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
-from tests.store.blobs.stubs import stubbed
+from tests.store.blobs.s3.stubs import stubbed
 
 JPEG = "image/jpeg"
 KEY = "2026/11/22/019aa-original.jpg"

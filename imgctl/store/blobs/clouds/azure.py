@@ -21,10 +21,10 @@ from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.kept import NOT_FOUND
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
 from imgctl.store.blobs.clouds.signed import Wanted, azure_put
+from imgctl.store.blobs.errors import Refused
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_errors import Refused
 from imgctl.units import count_of
 
 if TYPE_CHECKING:

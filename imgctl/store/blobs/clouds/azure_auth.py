@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
+from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
-from imgctl.store.blobs.s3_connect import variable
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, AzureCredential

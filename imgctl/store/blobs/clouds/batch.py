@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from imgctl.errors import StoreError
 from imgctl.store.blobs.clouds.http import Headers, refused
-from imgctl.store.blobs.s3_errors import Refused
+from imgctl.store.blobs.errors import Refused
 from imgctl.units import count_of
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreDenied
+from imgctl.store.blobs.address import variable
 from imgctl.store.blobs.clouds.http import Headers, Query, with_query
-from imgctl.store.blobs.s3_connect import variable
 
 if TYPE_CHECKING:
     from obstore.store import GCSCredential

@@ -13,8 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 
 from imgctl.config.places import StoreSettings
-from imgctl.store.blobs.s3_connect import certificates
-from imgctl.store.blobs.s3_errors import Refused
+from imgctl.store.blobs.address import certificates
+from imgctl.store.blobs.errors import Refused
 
 # Of one host: a copy is one request of one thread.
 _MOST_CONNECTIONS = 128

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from imgctl.errors import StoreDenied, StoreError
 from imgctl.store.blobs.calls import Calls
 from imgctl.store.blobs.clouds.provider import Provider
+from imgctl.store.blobs.errors import Refused
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_errors import Refused
 
 NOT_FOUND = 404
 SNAPSHOT = "snapshot:"

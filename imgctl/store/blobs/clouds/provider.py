@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
+from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
+from imgctl.store.blobs.errors import Refused
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_connect import certificates
-from imgctl.store.blobs.s3_errors import Refused
 
 if TYPE_CHECKING:
     from obstore import GetOptions

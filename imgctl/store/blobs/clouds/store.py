@@ -18,6 +18,7 @@ from imgctl.store.blobs.base import (
     Restore,
     SignedPut,
     Tier,
+    blobs_of,
     checked,
     is_portable,
     known_class,
@@ -27,12 +28,11 @@ from imgctl.store.blobs.clouds.kept import NOT_FOUND, everything, purge
 from imgctl.store.blobs.clouds.listing import Span, listed
 from imgctl.store.blobs.clouds.provider import Copied, Provider, Put
 from imgctl.store.blobs.clouds.traits import all_traits, put_if_absent
+from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, within
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_blobs import blobs_of
-from imgctl.store.blobs.s3_errors import Target
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.verdicts import warning
 

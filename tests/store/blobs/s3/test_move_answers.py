@@ -6,8 +6,8 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
-from imgctl.store.blobs.s3_copy import CopyLimits
-from tests.store.blobs.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
+from imgctl.store.blobs.s3.copy import CopyLimits
+from tests.store.blobs.s3.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
 
 
 def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:

@@ -16,21 +16,22 @@ from imgctl.store.blobs.base import (
     Restore,
     SignedPut,
     Tier,
+    blobs_of,
     checked,
     is_portable,
     known_class,
 )
+from imgctl.store.blobs.errors import code_of, nothing_to_restore
 from imgctl.store.blobs.files import read_checked, replaced
 from imgctl.store.blobs.objects import Objects, check, taken
 from imgctl.store.blobs.pages import Page, bare
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_blobs import blob_of, blobs_of, pages_of
-from imgctl.store.blobs.s3_bucket import Bucket, once
-from imgctl.store.blobs.s3_copy import CopyLimits, copy, move
-from imgctl.store.blobs.s3_errors import code_of, nothing_to_restore
-from imgctl.store.blobs.s3_multipart import IF_ABSENT, put_file, sign_put
-from imgctl.store.blobs.s3_purge import blobs_below, legal_hold, purge, uploads_below, versions_below
-from imgctl.store.blobs.s3_traits import LACKING, all_traits, multipart, object_lock, put_if_absent
+from imgctl.store.blobs.s3.bucket import Bucket, once
+from imgctl.store.blobs.s3.copy import CopyLimits, copy, move
+from imgctl.store.blobs.s3.listing import blob_of, pages_of
+from imgctl.store.blobs.s3.multipart import IF_ABSENT, put_file, sign_put
+from imgctl.store.blobs.s3.purge import blobs_below, legal_hold, purge, uploads_below, versions_below
+from imgctl.store.blobs.s3.traits import LACKING, all_traits, multipart, object_lock, put_if_absent
 from imgctl.store.blobs.traits import Kept, Traits
 
 if TYPE_CHECKING:

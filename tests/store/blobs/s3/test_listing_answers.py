@@ -8,7 +8,7 @@ from botocore.stub import Stubber
 
 from imgctl.errors import StoreError
 from imgctl.store.blobs.base import Blob
-from tests.store.blobs.stubs import AT, BUCKET, refuse, stubbed
+from tests.store.blobs.s3.stubs import AT, BUCKET, refuse, stubbed
 
 LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
 

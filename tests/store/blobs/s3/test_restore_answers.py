@@ -6,7 +6,7 @@ import pytest
 
 from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
 from imgctl.store.blobs.base import Restore, Tier
-from tests.store.blobs.stubs import KEY, PLACE, head, refuse, stubbed
+from tests.store.blobs.s3.stubs import KEY, PLACE, head, refuse, stubbed
 
 LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
 

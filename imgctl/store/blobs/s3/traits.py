@@ -18,8 +18,8 @@ from imgctl.errors import (
     StoreUnsupported,
 )
 from imgctl.keys import PROBES
-from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
-from imgctl.store.blobs.s3_multipart import put_chunks
+from imgctl.store.blobs.s3.bucket import Bucket, columns_in, once
+from imgctl.store.blobs.s3.multipart import put_chunks
 from imgctl.store.blobs.traits import Kept, Traits, put_twice
 from imgctl.store.blobs.verdicts import warning
 from imgctl.units import count_of

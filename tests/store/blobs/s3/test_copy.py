@@ -4,9 +4,9 @@ import pytest
 
 from imgctl.errors import BlobArchived, BlobExists, BlobMissing
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_bucket import Bucket
-from imgctl.store.blobs.s3_copy import CopyLimits, copy
-from imgctl.store.blobs.s3_multipart import IF_ABSENT
+from imgctl.store.blobs.s3.bucket import Bucket
+from imgctl.store.blobs.s3.copy import CopyLimits, copy
+from imgctl.store.blobs.s3.multipart import IF_ABSENT
 from tests.parts.seaweed import S3Server
 
 JPEG = "image/jpeg"

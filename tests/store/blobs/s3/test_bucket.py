@@ -18,8 +18,8 @@ from imgctl.errors import (
 )
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_bucket import open_obstore
-from imgctl.store.blobs.s3_connect import connection
+from imgctl.store.blobs.s3.bucket import open_obstore
+from imgctl.store.blobs.s3.connect import connection
 from tests.parts.middlebox import Middlebox
 from tests.parts.moto_server import fill
 from tests.parts.proxy import Fault, Policy, fault_proxy

@@ -8,8 +8,8 @@ from typing import cast
 
 from imgctl.errors import BlobMissing, StoreDenied, StoreError
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3_blobs import pages_of
-from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3.bucket import Bucket
+from imgctl.store.blobs.s3.listing import pages_of
 
 # The most that one DeleteObjects names (S3 API Reference).
 BATCH = 1000

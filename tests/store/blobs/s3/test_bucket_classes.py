@@ -9,8 +9,8 @@ from moto.moto_api import state_manager
 from imgctl.errors import BlobArchived, StoreError
 from imgctl.store.blobs.base import Blob, Restore, Tier
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3 import S3Store
-from imgctl.store.blobs.s3_copy import CopyLimits
+from imgctl.store.blobs.s3.copy import CopyLimits
+from imgctl.store.blobs.s3.store import S3Store
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 

@@ -17,7 +17,7 @@ from imgctl.errors import StoreError, StoreUnsupported
 from imgctl.model import StorageClass
 from imgctl.store.blobs.base import Blob
 from imgctl.store.blobs.pages import PAGE_KEYS, Page, Restored, bare, within
-from imgctl.store.blobs.s3_bucket import Bucket, columns_in, once
+from imgctl.store.blobs.s3.bucket import Bucket, columns_in, once
 from imgctl.store.blobs.walk import Range, walk
 
 if TYPE_CHECKING:
@@ -129,23 +129,6 @@ def _start(after: str, under: str) -> str:
     short = next((at for at, sign in enumerate(name) if sign < "/"), len(name))
     # A server may pass over a directory that is itself named as the start.
     return under + name[: short - 1] if short > 1 else ""
-
-
-def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
-    """The blobs of pages, one by one."""
-    for page in pages:
-        for at, key in enumerate(page.keys):
-            restored = page.restored[at] if page.restored else Restored()
-            yield Blob(
-                key=key,
-                size=page.sizes[at],
-                modified_at=page.times[at],
-                etag=page.etags[at],
-                storage_class=page.classes[at] if page.classes else "STANDARD",
-                restoring=restored.restoring,
-                restored_until=restored.until,
-                md5=base64.b64decode(page.md5s[at]) if page.md5s and page.md5s[at] else None,
-            )
 
 
 def _behind(bucket: Bucket, key: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ import pytest
 from imgctl.config.places import StoreSettings
 from imgctl.errors import StoreError
 from imgctl.store.blobs.open import open_store
-from imgctl.store.blobs.s3_bucket import Bucket
-from imgctl.store.blobs.s3_multipart import put_chunks, sign_put
+from imgctl.store.blobs.s3.bucket import Bucket
+from imgctl.store.blobs.s3.multipart import put_chunks, sign_put
 from tests.parts.middlebox import Middlebox, Reply, Seen, middlebox, refusal
 from tests.parts.seaweed import S3Server
 

@@ -10,17 +10,11 @@ from obstore.store import S3Store as ObstoreS3
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobMissing, ConfigError, StoreError
+from imgctl.store.blobs.address import bucket_and_prefix, certificates
 from imgctl.store.blobs.calls import Calls
+from imgctl.store.blobs.errors import Target
 from imgctl.store.blobs.pages import Page, columns_of
-from imgctl.store.blobs.s3_connect import (
-    Connection,
-    bucket_and_prefix,
-    certificates,
-    connection,
-    in_environment,
-    session,
-)
-from imgctl.store.blobs.s3_errors import Target
+from imgctl.store.blobs.s3.connect import Connection, connection, in_environment, session
 from imgctl.store.blobs.traits import Traits
 
 if TYPE_CHECKING:

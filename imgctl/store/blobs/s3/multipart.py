@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from imgctl.errors import StoreError
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
-from imgctl.store.blobs.s3_bucket import Bucket
+from imgctl.store.blobs.s3.bucket import Bucket
 
 IF_ABSENT = {"IfNoneMatch": "*"}
 # S3 User Guide, multipart upload limits.

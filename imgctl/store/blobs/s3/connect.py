@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ from urllib.parse import urlsplit
 
 from imgctl.config.places import StoreSettings
 from imgctl.errors import ConfigError, StoreDenied
+from imgctl.store.blobs.address import variable
 
 if TYPE_CHECKING:
     from boto3.session import Session
     from botocore.loaders import Loader
 
 _NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
-_CA_HINT = "[store] ca_bundle, AWS_CA_BUNDLE, ca_bundle in the AWS config and SSL_CERT_FILE are looked at in this order"
 _CONNECT_SECONDS = 10.0
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _HEADERS = {
     "RequestPayer": "x-amz-request-payer",
     "ServerSideEncryption": "x-amz-server-side-encryption",
@@ -103,17 +101,6 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
     )
 
 
-def bucket_and_prefix(rest: str) -> tuple[str, str]:
-    """What follows `s3://`, split; the prefix is empty or ends with a slash."""
-    if "@" in rest:
-        raise ConfigError("the store's url carries credentials", hint="they come from the AWS chain, never from a url")
-    bucket, _, prefix = rest.partition("/")
-    prefix = prefix.strip("/")
-    if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(f"invalid bucket name: {bucket!r}", hint="[store] url is s3://BUCKET[/PREFIX]")
-    return bucket, f"{prefix}/" if prefix else ""
-
-
 def _region(profile: str) -> str:
     """What the AWS chain says; a profile's own comes before the environment's."""
     own = _configured("region", profile=profile) if profile else ""
@@ -124,18 +111,6 @@ def _ca_bundle(settings: StoreSettings) -> str:
     """The PEM file to trust: the setting, boto3's chain, then SSL_CERT_FILE; empty for the system's own CAs."""
     chain = variable("AWS_CA_BUNDLE") or _configured("ca_bundle") or variable("SSL_CERT_FILE")
     return os.path.expanduser(settings.ca_bundle or chain)  # noqa: PTH111
-
-
-def certificates(file: str) -> bytes:
-    """The bundle's bytes; ConfigError where it cannot be read or holds no certificate in PEM."""
-    try:
-        with open(file, "rb") as source:  # noqa: PTH123
-            found = source.read()
-    except OSError as error:
-        raise ConfigError(f"the CA bundle {file} cannot be read: {error.strerror}", hint=_CA_HINT) from None
-    if b"-----BEGIN CERTIFICATE-----" not in found:
-        raise ConfigError(f"the CA bundle {file} holds no certificate in PEM", hint=_CA_HINT)
-    return found
 
 
 def _configured(name: str, default: str = "", *, profile: str = "") -> str:
@@ -200,11 +175,6 @@ def service_models() -> "Loader":
     from botocore.loaders import create_loader
 
     return create_loader()
-
-
-def variable(*names: str) -> str:
-    """The first of these environment variables that says something, or nothing."""
-    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
 
 
 @contextmanager

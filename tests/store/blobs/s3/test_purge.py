@@ -11,7 +11,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.local import LocalStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
-from imgctl.store.blobs.s3 import S3Store
+from imgctl.store.blobs.s3.store import S3Store
 from tests.parts.seaweed import S3Server
 
 JPEG = "image/jpeg"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from botocore.stub import Stubber
 
 from imgctl.config.places import StoreSettings
-from imgctl.store.blobs.s3 import S3Store
-from imgctl.store.blobs.s3_copy import CopyLimits
+from imgctl.store.blobs.s3.copy import CopyLimits
+from imgctl.store.blobs.s3.store import S3Store
 
 BUCKET = "photos"
 KEY = "2026/11/22/019aa-original.jpg"

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobExists, BlobMissing, StoreError
 from imgctl.model import is_archived
 from imgctl.store.blobs.files import replaced
-from imgctl.store.blobs.s3_blobs import class_of
-from imgctl.store.blobs.s3_bucket import Bucket, once
-from imgctl.store.blobs.s3_multipart import MOST_PARTS, Part, in_parts
+from imgctl.store.blobs.s3.bucket import Bucket, once
+from imgctl.store.blobs.s3.listing import class_of
+from imgctl.store.blobs.s3.multipart import MOST_PARTS, Part, in_parts
 from imgctl.units import count_of
 
 if TYPE_CHECKING:
