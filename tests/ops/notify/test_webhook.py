@@ -109,7 +109,7 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_is_too_much_is_dropped(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(webhook, "WAITING", 50)
-    monkeypatch.setattr(webhook, "DRAIN_SECONDS", 2.0)
+    monkeypatch.setattr(webhook, "DRAIN_SECONDS", 20.0)
     heard, go = threading.Event(), threading.Event()
 
     def hang(_number: int) -> int:

@@ -214,7 +214,7 @@ def test_stores_under_two_prefixes_do_not_see_each_other(seaweed: S3Server) -> N
 def test_request_that_fails_once_is_tried_again(seaweed: S3Server, fault: Fault, method: str) -> None:
     bucket = seaweed.new_bucket()
     with fault_proxy(seaweed.endpoint_url, policy=once(fault, method)) as proxy:
-        store = at(proxy.url, bucket, timeout=1.0, retries=2)
+        store = at(proxy.url, bucket, timeout=1.0, retries=8)
         store.create(KEY, b"x", content_type=JPEG)
         found = store.get(KEY)
         store.delete([KEY])
