@@ -81,11 +81,15 @@ def test_a_store_that_has_lost_everything_is_rather_the_wrong_one(
     (tmp_path / "other").mkdir()
     elsewhere = replace(embedded, store=StoreSettings(url=f"file://{tmp_path}/other"))
 
-    refused = elsewhere.run("repair", "--grace", "0s", "--stuck-after", "0s", "--max-lost", "10", "--apply")
+    arguments = ("repair", "--grace", "0s", "--stuck-after", "0s", "--max-lost", "10")
+    refused = elsewhere.run(*arguments, "--apply")
+    unplanned = elsewhere.run(*arguments, "--plan", tmp_path / "repairs.jsonl")
 
-    assert refused.code == 1
-    assert "20 originals are gone" in refused.err
+    for result in (refused, unplanned):
+        assert result.code == 1
+        assert "20 originals are gone" in result.err
     assert embedded.images() == rows
+    assert not (tmp_path / "repairs.jsonl").exists()
 
 
 @pytest.mark.parametrize(

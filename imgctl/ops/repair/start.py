@@ -118,9 +118,9 @@ def repair_all(
 ) -> Iterator[Outcome]:
     """Repair what was found, or (dry) say what would be done, in a `plan` too; one outcome for each finding.
 
-    ImgctlError, before anything is touched, where that is more than the order allows.
+    ImgctlError, before anything is touched or planned, where that is more than the order allows.
     """
-    if order.apply:
+    if order.apply or plan:
         check_losses(source, order)
     if order.delete_orphans:
         check_share(source, order, parts, scope=scope)
