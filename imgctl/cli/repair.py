@@ -163,7 +163,9 @@ def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | 
     named = {Fate.PLANNED: "would be repaired", Fate.MENDED: "repaired"}
     told = counts_of(tally.fates, named=named, none="nothing to repair")
     run.session.summary(tally.fates, told, applied=apply)
-    if planned:
+    if planned and run.stop.is_set():
+        run.say(f"stopped before everything was looked at: {planned} was not written", always=True)
+    elif planned:
         run.session.note(f"imgctl apply {planned} --yes does it")
     elif tally.of(Fate.PLANNED):
         run.session.note("nothing was changed: --apply does it")

@@ -105,12 +105,13 @@ class Performer(Protocol):
 
 
 class PlanWriter:
-    """Inside `with PlanWriter(file, command=…) as plan:` actions are added; the file appears whole, or not at all.
+    """Inside `with PlanWriter(file, command=…, stop=…) as plan:` actions are added; the file appears whole, or not at all.
 
-    UsageError for a file that exists: a plan that somebody approved must not change.
+    A run that `stop` ended has not seen everything, and leaves no file. UsageError for a file that exists: a plan that
+    somebody approved must not change.
     """
 
-    def __init__(self, file: Path, *, command: str) -> None:
+    def __init__(self, file: Path, *, command: str, stop: StopSignal) -> None:
         if file.exists():
             raise _exists(file)
         self._stack = ExitStack()
@@ -121,6 +122,7 @@ class PlanWriter:
             raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --plan") from None
         self.actions = 0
         self._file = file
+        self._stop = stop
         self._summary: Mapping[str, Json] = {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._write({"type": "plan", "version": FORMAT, "command": command, "created_at": now})
@@ -135,17 +137,15 @@ class PlanWriter:
         """What the summary shall say beside the number of actions: bytes, an estimate."""
         self._summary = summary
 
-    def abandon(self) -> None:
-        """Leave no file behind: what was added is not the whole."""
-        self._new.unlink()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if kind is None:
+        if self._stop.is_set():
+            self._new.unlink()
+        elif kind is None:
             self._write({"type": "summary", **self._summary, "actions": self.actions})
         try:
             self._stack.__exit__(kind, error, where)

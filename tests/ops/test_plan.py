@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from uuid import UUID
 
 import pytest
@@ -38,7 +39,7 @@ def action(number: int) -> Action:
 
 
 def written(file: Path, count: int) -> list[str]:
-    with PlanWriter(file, command="transition") as plan:
+    with PlanWriter(file, command="transition", stop=Event()) as plan:
         for number in range(count):
             plan.add(action(number))
         plan.conclude({"bytes": 7})
@@ -59,9 +60,21 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_failed_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), PlanWriter(tmp_path / "plan.jsonl", command="transition") as plan:
+    with (
+        pytest.raises(ZeroDivisionError),
+        PlanWriter(tmp_path / "plan.jsonl", command="transition", stop=Event()) as plan,
+    ):
         plan.add(action(1))
         _ = 1 // 0
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_whose_run_was_stopped_leaves_no_file(tmp_path: Path) -> None:
+    stop = Event()
+    with PlanWriter(tmp_path / "plan.jsonl", command="transition", stop=stop) as plan:
+        plan.add(action(1))
+        stop.set()
 
     assert list(tmp_path.iterdir()) == []
 
@@ -70,9 +83,9 @@ def test_a_plan_is_not_written_over(tmp_path: Path) -> None:
     written(tmp_path / "plan.jsonl", 1)
 
     with pytest.raises(UsageError, match="exists"):
-        PlanWriter(tmp_path / "plan.jsonl", command="transition")
+        PlanWriter(tmp_path / "plan.jsonl", command="transition", stop=Event())
     with pytest.raises(UsageError, match="no such file"):
-        PlanWriter(tmp_path / "nowhere" / "plan.jsonl", command="transition")
+        PlanWriter(tmp_path / "nowhere" / "plan.jsonl", command="transition", stop=Event())
 
 
 @given(st.data())

@@ -136,6 +136,8 @@ def _restore(run: Running, job: RestoreJob, asked: Asked) -> ExitCode:
     if job.restoring and not asked.wait:
         then = "the same again then moves them back" if asked.permanent else "--status shows when they are readable"
         run.session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
+    if asked.plan and run.stop.is_set():
+        run.say(f"stopped before everything was looked at: {asked.plan} was not written", always=True)
     undone = tally.of(Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT) > 0
     return run.exit_code(partly=undone or bool(job.found.bad))
 

@@ -124,7 +124,7 @@ def repair_all(
         check_losses(source, order)
     if order.delete_orphans:
         check_share(source, order, parts, scope=scope)
-    with PlanWriter(plan, command="repair") if plan else nullcontext() as writer:
+    with PlanWriter(plan, command="repair", stop=stop) if plan else nullcontext() as writer:
         for outcome in repair(source, order, parts, stop=stop):
             if writer is not None and (action := action_of(outcome.decision, order)):
                 writer.add(action)

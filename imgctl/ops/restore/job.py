@@ -77,7 +77,8 @@ class RestoreJob:
         """Ask for the originals, or write a plan; what became of each, and each look while waiting."""
         parts, order, stop, classes = self.parts, self.order, self.stop, set[str]()
         asked = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
-        for one in planned(asked, order, plan, estimate=cost.record(self.who.bill)) if plan else asked:
+        record = cost.record(self.who.bill)
+        for one in planned(asked, order, plan, estimate=record, stop=stop) if plan else asked:
             self._count(one)
             if one.fate is Fate.REQUESTED and one.seen.blob is not None:
                 classes.add(one.seen.blob.storage_class)

@@ -11,7 +11,7 @@ from imgctl.ops.plan import Action, Applied, PlanWriter, Site, row_version
 from imgctl.ops.plan import Fate as Performed
 from imgctl.ops.restore.ask import RUN_ENDED, request
 from imgctl.ops.restore.order import RESTORES_A_SECOND, Fate, Outcome, RestoreOrder
-from imgctl.ops.retry import read
+from imgctl.ops.retry import StopSignal, read
 from imgctl.pricing.lines import Json
 from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.lookups import by_ids
@@ -31,11 +31,11 @@ _PERFORMED = {
 
 
 def planned(
-    outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, estimate: Mapping[str, Json]
+    outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, estimate: Mapping[str, Json], stop: StopSignal
 ) -> Iterator[Outcome]:
     """Pass the outcomes of a dry run on, and write what would be asked for into a plan that ends with the estimate."""
     terms: dict[str, Json] = {"tier": order.tier.value, "days": order.days, "permanent": order.permanent}
-    with PlanWriter(file, command=DO) as plan:
+    with PlanWriter(file, command=DO, stop=stop) as plan:
         size = 0
         for outcome in outcomes:
             blob, image = outcome.seen.blob, outcome.seen.image

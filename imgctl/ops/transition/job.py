@@ -83,16 +83,14 @@ class TransitionJob:
 
     def survey(self) -> Iterator[Outcome]:
         """What would become of each row; writes the plan where one is wanted, unless the run is stopped."""
-        writing = PlanWriter(self.plan, command=DO) if self.plan else nullcontext()
+        writing = PlanWriter(self.plan, command=DO, stop=self.stop) if self.plan else nullcontext()
         with self._judges() as looking, writing as plan:
             for verdict, outcome in survey(looking, self.order, self.parts.store, self.found):
                 yield outcome
                 if plan is not None and verdict.refusal is None:
                     plan.add(action_of(verdict, to=self.order.policy.to, delete=self.order.delete_noncurrent))
             self.bad = looking.bad
-            if plan is not None and self.stop.is_set():
-                plan.abandon()
-            elif plan is not None:
+            if plan is not None:
                 estimate = self.bill.estimate.record(self.who.bill)
                 plan.conclude({"bytes": self.found.size, "estimate": estimate})
 

@@ -1,6 +1,7 @@
 """Repairs as plans: written down, looked at, applied, and refused where something drifted."""
 
 from pathlib import Path
+from threading import Event
 
 from imgctl.model import Status
 from imgctl.ops.apply import apply
@@ -12,7 +13,7 @@ from tests.ops.repair.conftest import Archive
 
 
 def written(archive: Archive, file: Path) -> Path:
-    with PlanWriter(file, command="repair") as plan:
+    with PlanWriter(file, command="repair", stop=Event()) as plan:
         for outcome in archive.repair(apply=False, delete_orphans=True):
             action = action_of(outcome.decision, RepairOrder())
             assert action is not None
