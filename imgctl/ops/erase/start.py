@@ -24,7 +24,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
 from imgctl.ops.row_blobs import keys_of
 from imgctl.store.catalog.erased import Erasure, Mark, conclude, erasures, locked, mark
-from imgctl.store.catalog.holds import held_among
+from imgctl.store.catalog.holds import held_among, lock_holds
 from imgctl.store.catalog.lookups import clock
 from imgctl.store.catalog.operations import forget_user
 
@@ -59,6 +59,7 @@ def check_secret(secret: str) -> None:
 def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> list[Outcome]:
     """Move the rows of these images out of the catalog's table, but for those of held users."""
     owners = dict(some)
+    lock_holds(connection)
     rows = {image.id: image for image in locked(connection, owners)}
     known, now = erasures(connection, owners), clock(connection)
     held = held_among(connection, {image.user_id for image in rows.values()})

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     FromClause,
     Index,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    exists,
     insert,
     select,
     text,
@@ -22,7 +24,7 @@ from sqlalchemy import (
 )
 
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.schema import Id, UtcTime, metadata, now
+from imgctl.store.catalog.schema import POSTGRES, Id, UtcTime, metadata, now
 
 # Users whose images nobody may delete, and why.
 holds = Table(
@@ -68,6 +70,13 @@ _COLUMNS = tuple(holds.c[field.name] for field in fields(LegalHold))
 _IN_FORCE = holds.c.released_at.is_(None)
 
 
+def lock_holds(connection: Connection) -> None:
+    """Let no hold be placed until this transaction ends, so that what it deletes was held by nobody when it did."""
+    # In SQLite nobody else writes meanwhile.
+    if connection.dialect.name == POSTGRES:
+        connection.execute(text("LOCK TABLE holds IN SHARE MODE"))
+
+
 def hold(connection: Connection, hold_id: UUID, user_id: UUID, *, reason: str, by: str) -> None:
     """Hold a user's images from now on."""
     connection.execute(insert(holds).values(id=hold_id, user_id=user_id, reason=reason, held_by=by))
@@ -102,6 +111,11 @@ def held_among(connection: Connection, users: Iterable[UUID]) -> dict[UUID, Lega
     found = batch.run(connection, _held_among, batch.Ref, batch.refs(set(users)))
     holds_found = [_hold(row) for row in found]
     return {one.user_id: one for one in sorted(holds_found, key=lambda one: one.held_at, reverse=True)}
+
+
+def is_held(user_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether a hold on the user of a row is in force."""
+    return exists().where(holds.c.user_id == user_id, _IN_FORCE)
 
 
 def _held_among(rows: FromClause) -> Select[*tuple[object, ...]]:

@@ -10,6 +10,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from imgctl.model import Status, Variant
 from imgctl.store.catalog import batch
+from imgctl.store.catalog.holds import is_held, lock_holds
 from imgctl.store.catalog.lease import FREE, Hold, fenced
 from imgctl.store.catalog.reservations import announce
 from imgctl.store.catalog.schema import SAFE, images, in_status, status_literal
@@ -89,11 +90,12 @@ def _reclass(rows: FromClause) -> Update:
 
 
 def drop_promises(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Delete rows that are still `uploading`; returns those that are gone."""
+    """Delete rows that are still `uploading` and whose owners nobody holds; returns those that are gone."""
+    lock_holds(connection)
     return batch.changed(connection, _drop, SeenRow, rows)
 
 
 def _drop(rows: FromClause) -> ReturningDelete[UUID]:
     # Not DELETE … USING, which SQLite does not know.
     named = tuple_(images.c.id, images.c.original_key).in_(select(rows.c.id, rows.c.key))
-    return delete(images).where(in_status(Status.UPLOADING), named).returning(images.c.id)
+    return delete(images).where(in_status(Status.UPLOADING), named, ~is_held(images.c.user_id)).returning(images.c.id)

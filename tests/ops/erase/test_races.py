@@ -1,6 +1,6 @@
 """Whoever holds a row while its image is erased loses it, and leaves nothing in the store: real runs of each kind."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -9,12 +9,13 @@ from threading import Event
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, text
 
 from imgctl.config.places import CatalogSettings, StoreSettings
 from imgctl.config.settings import Settings, UploadSettings, WorkSettings
-from imgctl.errors import StoreError
+from imgctl.errors import CatalogUnavailable, StoreError
 from imgctl.imaging.recipe import digest
-from imgctl.keys import PROBES
+from imgctl.keys import PROBES, new_id
 from imgctl.model import Image, StorageClass
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
@@ -35,6 +36,8 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.erased import Mark, mark
+from imgctl.store.catalog.holds import hold
 from tests.ops.erase.test_erase import MINE, OTHER, contents, erased
 from tests.parts.postgres import sqlite_catalog
 from tests.parts.seaweed import S3Server
@@ -204,3 +207,27 @@ def test_what_an_undelete_brings_back_while_it_is_erased_goes_again(
 
     assert (one.fate, one.detail) == (RepairFate.LEFT, "its image was erased")
     assert left_of_him(parts) == set()
+
+
+def test_no_hold_is_placed_while_images_leave_the_catalog(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in force, and the rows gone: a hold comes before an erasure or after it."""
+    settings = Settings(catalog=CatalogSettings(url=postgres_url), store=StoreSettings(url=f"file://{tmp_path}/blobs"))
+    with closing(open_catalog(postgres_url)) as catalog:
+        parts = Parts(settings=settings, catalog=catalog, store=open_store(settings.store))
+        upload(parts, tmp_path)
+        placing = partial(hold, hold_id=new_id(datetime.now(UTC)), user_id=MINE, reason="case 4711", by="sam")
+
+        def marked(connection: Connection, marks: Sequence[Mark]) -> None:
+            with pytest.raises(CatalogUnavailable, match="lock timeout"), catalog.write() as other:
+                other.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                placing(other)
+            mark(connection, marks)
+
+        monkeypatch.setattr("imgctl.ops.erase.start.mark", marked)
+        counts = erased(parts)
+        with catalog.write() as connection:
+            placing(connection)
+
+    assert counts == {Fate.ERASED: 1}

@@ -1,14 +1,19 @@
 """What repair does about each finding, and what it leaves alone."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 
+from imgctl.keys import new_id
 from imgctl.model import Status, StorageClass
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.repair.order import Do, Fate, Outcome
+from imgctl.ops.repair.order import Do, Fate, Outcome, RepairOrder
+from imgctl.ops.repair.pipeline import Repairs
+from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.claims import claim
+from imgctl.store.catalog.holds import hold
 from tests.ops.repair.conftest import JPEG, Archive, rendered
 from tests.whole.conftest import photo
 
@@ -65,6 +70,19 @@ def test_a_promise_whose_bytes_never_came_is_dropped(archive: Archive) -> None:
 
     assert fates(archive.repair()) == {(Code.STUCK_UPLOADING, Do.DROP, Fate.MENDED)}
     assert archive.rows() == []
+
+
+def test_a_promise_whose_owner_is_held_since_it_was_looked_at_is_not_dropped(either: Archive) -> None:
+    row, parts = either.promised(1, put=False), either.parts
+    with thread_pool(1, name="repair") as threads:
+        repairs = Repairs(RepairOrder(apply=True), parts, threads, Event())
+        [decision] = repairs.decide(either.audit())
+        with parts.catalog.write() as connection:
+            hold(connection, new_id(datetime.now(UTC)), row.user_id, reason="case 4711", by="sam")
+        [outcome] = repairs.perform([decision])
+
+    assert (decision.do, outcome.fate) == (Do.DROP, Fate.DRIFTED)
+    assert either.rows() == [row]
 
 
 def test_a_promise_that_was_kept_is_confirmed(archive: Archive) -> None:
