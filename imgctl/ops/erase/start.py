@@ -126,7 +126,7 @@ class _Run:
         """Delete what is there; returns how many seconds until nobody can hold one of the images, as far as it waits."""
         ends = 0.0
         for some in self._subject.erasing():
-            self._wiper.wipe(self._wiper.unheld(some))
+            self._wiper.wipe(some)
             now = read(self._parts.catalog, clock, stop=self._stop)
             left = [(one.settles_at - now).total_seconds() for one in some]
             ends = max([ends, *(seconds for seconds in left if seconds <= self._order.wait_seconds)])
@@ -138,12 +138,11 @@ class _Run:
             self._stop.wait(min(left, LONGEST_STEP_SECONDS))
 
     def _concluded(self, some: Sequence[Erasure]) -> Iterator[Outcome]:
-        held = self._wiper.held()
+        kept, held = self._left(some) | self._wiper.kept, self._wiper.held()
         for one in some:
             if one.owner in held:
                 yield Outcome(subject=str(one.id), fate=Fate.HELD, detail=held[one.owner].line)
         free = [one for one in some if one.owner not in held]
-        kept = self._left(free) | self._wiper.kept
         clean = [one.id for one in free if one.id not in kept]
         write(self._parts.catalog, partial(conclude, ids=clean), stop=self._stop)
         now = read(self._parts.catalog, partial(erasures, ids=clean), stop=self._stop)
@@ -158,9 +157,9 @@ class _Run:
                 )
                 yield Outcome(subject=str(one.id), fate=Fate.WAITING, detail=detail)
 
-    def _left(self, free: Sequence[Erasure]) -> dict[UUID, str]:
+    def _left(self, some: Sequence[Erasure]) -> dict[UUID, str]:
         """Why something is left of these: what came since is deleted first."""
-        again = self._there(free)
+        again = self._there(some)
         if not again:
             return {}
         refused = self._wiper.wipe(again)

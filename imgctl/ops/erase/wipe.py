@@ -50,7 +50,7 @@ class Wiper:
         return found
 
     def wipe(self, erasing: Sequence[Erasure]) -> dict[UUID, str]:
-        """Delete what the store has of these; returns why something was refused."""
+        """Delete what the store has of these, but for those whose owners are held by now; returns why something was refused."""
         return self._purge(erasing, self.look((one.id, Notes.read(one.notes)) for one in erasing))
 
     def sweep(self) -> None:
@@ -58,7 +58,7 @@ class Wiper:
         self.kept = {}
         for found in self.elsewhere():
             known = read(self._parts.catalog, partial(erasures, ids=found), stop=self._stop)
-            some = self.unheld([one for one in known.values() if one.erased_at is None])
+            some = [one for one in known.values() if one.erased_at is None]
             self.kept |= self._purge(some, {one.id: found[one.id] for one in some})
 
     def elsewhere(self) -> Iterator[Everything]:
@@ -71,11 +71,6 @@ class Wiper:
                     found.setdefault(image_id, []).append(one)
             if found:
                 yield found
-
-    def unheld(self, erasing: Sequence[Erasure]) -> list[Erasure]:
-        """Those whose owners nobody has held since."""
-        held = self.held()
-        return [one for one in erasing if one.owner not in held]
 
     def held(self) -> dict[bytes, LegalHold]:
         """The holds in force, by what stands for their users."""
@@ -93,7 +88,9 @@ class Wiper:
 
     def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
         """Note what was found, then delete it: so that a kill neither loses nor doubles a count."""
-        notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in erasing if one.id in found}
+        held = self.held()
+        free = [one for one in erasing if one.id in found and one.owner not in held]
+        notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}
         if not notes:
             return {}
         noted = [Found(id=one, notes=now.text, blobs=now.blobs, bytes=now.bytes) for one, now in notes.items()]

@@ -19,7 +19,8 @@ from imgctl.keys import PROBES, new_id
 from imgctl.model import Image, StorageClass
 from imgctl.ops.backfill.order import BackfillOrder, Mode, Selection
 from imgctl.ops.backfill.start import backfill
-from imgctl.ops.erase.order import Fate
+from imgctl.ops.erase.order import Fate, Notes
+from imgctl.ops.erase.wipe import Everything, Wiper
 from imgctl.ops.parts import Parts
 from imgctl.ops.repair.order import Fate as RepairFate
 from imgctl.ops.repair.trash import carry, trash_key, undelete
@@ -231,3 +232,22 @@ def test_no_hold_is_placed_while_images_leave_the_catalog(
             placing(connection)
 
     assert counts == {Fate.ERASED: 1}
+
+
+def test_a_hold_that_comes_while_blobs_are_looked_for_keeps_them(parts: Parts, tmp_path: Path) -> None:
+    upload(parts, tmp_path)
+    before = contents(parts.store)
+    look = Wiper.look
+
+    def looked(wiper: Wiper, images: Iterable[tuple[UUID, Notes]]) -> Everything:
+        found = look(wiper, images)
+        with parts.catalog.write() as connection:
+            hold(connection, new_id(datetime.now(UTC)), MINE, reason="case 4711", by="sam")
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Wiper, "look", looked)
+        counts = erased(parts)
+
+    assert counts == {Fate.HELD: 1}
+    assert contents(parts.store) == before
