@@ -7,11 +7,13 @@ from functools import partial
 from uuid import UUID
 
 from imgctl.errors import StoreError, StoreUnsupported, UsageError
-from imgctl.keys import new_id
-from imgctl.ops.erase.late import stems_of
+from imgctl.keys import named_image, new_id
+from imgctl.model import Image
+from imgctl.ops.erase.order import Notes
 from imgctl.ops.operations import who
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read, write
+from imgctl.ops.row_blobs import keys_of
 from imgctl.ops.rows import Chosen, pages
 from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.remnant import Remnant
@@ -66,7 +68,9 @@ def end(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> None:
 
 
 def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> Iterator[Locked]:
-    """Set or lift the legal hold of every version of every blob of a user; yields each, as it ended."""
+    """Set or lift the legal hold of every version of every blob of a user, also where prefixes were others once; yields
+    each, as it ended.
+    """
     chosen, store = Chosen(scope=Scope(user_id=user_id)), parts.settings.store
 
     def ask(remnant: Remnant) -> Locked:
@@ -78,12 +82,15 @@ def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> It
             return Locked(remnant=remnant, error=None if nothing else error)
         return Locked(remnant=remnant)
 
-    def look(image_id: UUID) -> Sequence[Remnant]:
-        return [one for one in parts.store.remnants(stems_of(image_id, store)) if not one.is_marker]
+    def look(image: Image) -> Sequence[Remnant]:
+        notes = Notes(named=tuple(keys_of(image)))
+        begins = notes.stems(image.id, (store.originals_prefix, store.variants_prefix)).union(notes.foreign(image.id))
+        found = (one for one in parts.store.remnants(sorted(begins)) if not one.is_marker)
+        return [one for one in found if one.key in notes.named or named_image(one.key) == image.id]
 
     with thread_pool(parts.requests, name="lock") as threads:
         for images in pages(parts.catalog, chosen, stop=stop):
-            for remnants in threads.map(look, [image.id for image in images]):
+            for remnants in threads.map(look, images):
                 yield from threads.map(ask, remnants)
 
 

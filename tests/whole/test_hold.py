@@ -108,8 +108,9 @@ def test_show_and_audit_tell_of_a_hold(held: Deployment) -> None:
     assert "1 hold in force" in held.run("audit").out
 
 
+@pytest.mark.parametrize("prefix", ["", "photos/"], ids=["the same prefix", "another prefix since"])
 def test_the_bucket_itself_holds_every_version_until_the_release(
-    tmp_path: Path, moto_s3: S3Server, embedded: Deployment
+    tmp_path: Path, moto_s3: S3Server, embedded: Deployment, prefix: str
 ) -> None:
     name = f"{moto_s3.new_bucket()}-locked"
     moto_s3.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
@@ -119,6 +120,7 @@ def test_the_bucket_itself_holds_every_version_until_the_release(
     (tmp_path / "album").mkdir()
     (tmp_path / "album" / "0.jpg").write_bytes(photo(0))
     assert deployment.run("upload", tmp_path / "album", "--user", str(USER)).code == 0
+    deployment = deployment.with_settings(STORE_ORIGINALS_PREFIX=prefix, STORE_VARIANTS_PREFIX=prefix)
     store = deployment.open_store()
     assert isinstance(store, S3Store)
 
