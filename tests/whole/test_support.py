@@ -212,6 +212,17 @@ def test_photos_are_found_by_the_name_they_came_with_and_get_it_back(embedded: D
     assert {path.read_bytes() for path in out.iterdir()} == {photo(number) for number in range(4)}
 
 
+def test_get_goes_on_behind_an_image_that_is_not_found(filled: Deployment, tmp_path: Path) -> None:
+    first, last = filled.images()[0], filled.images()[-1]
+    unknown = "0190b2b4-0000-7000-8000-000000000009"
+
+    some = filled.run("get", str(first.id), unknown, str(last.id), "--out", tmp_path / "out", "--json")
+    none = filled.run("get", unknown, "--out", tmp_path / "out")
+
+    assert (some.code, {one["id"] for one in some.of("blob")}) == (3, {str(first.id), str(last.id)})
+    assert (none.code, unknown in some.err, unknown in none.err) == (1, True, True)
+
+
 def test_get_refuses_an_original_that_is_not_what_was_uploaded(filled: Deployment, tmp_path: Path) -> None:
     image = filled.images()[0]
     data = filled.open_store().get(image.original_key or "")

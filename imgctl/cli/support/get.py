@@ -6,7 +6,7 @@ from pathlib import Path
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import Options, arguments, flag, required
 from imgctl.cli.types import DIRECTORY
-from imgctl.errors import ExitCode, ImgctlError
+from imgctl.errors import ExitCode, ImageMissing, ImgctlError, UsageError
 from imgctl.ops.export.get import fetch
 from imgctl.ops.export.order import LEFT_OUT, Fate, Outcome
 from imgctl.ops.export.sinks import make_directory
@@ -34,25 +34,37 @@ def command(session: Session, asked: Asked) -> ExitCode:
     """Download originals and the variants that exist, and check them.
 
     An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
-    and differs is left alone unless --force, and the exit code is 3.
+    and differs is left alone unless --force, and the exit code is 3, as where one of several images is not found.
     """
-    fates = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0)
+    fates, unknown = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0), 0
     make_directory(asked.out)
     with open_parts(session.settings) as parts:
         for text in asked.images:
-            for found in fetch(parts.store, find_image(parts.catalog, text), asked.out, force=asked.force):
+            try:
+                image = find_image(parts.catalog, text)
+            except (ImageMissing, UsageError) as error:
+                if len(asked.images) == 1:
+                    raise
+                session.error(error.line)
+                unknown += 1
+                continue
+            for found in fetch(parts.store, image, asked.out, force=asked.force):
                 # An archived original is one that this command cannot have.
                 one = replace(found, fate=Fate.FAILED) if found.fate in LEFT_OUT else found
                 fates[one.fate] += 1
-                session.data(blob_record(one, path=asked.out / one.path))
-                if one.fate is Fate.FAILED:
-                    session.error(f"{one.role} of {one.image}: {one.detail}")
-                else:
-                    session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {asked.out / one.path}")
+                _show(session, one, path=asked.out / one.path)
     session.summary(fates)
-    if not any(fates.values()):
+    if not any(fates.values()) and not unknown:
         raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {asked.images[0]} says why")
-    return ExitCode.PARTLY if fates[Fate.FAILED] else ExitCode.DONE
+    return ExitCode.PARTLY if fates[Fate.FAILED] or unknown else ExitCode.DONE
+
+
+def _show(session: Session, one: Outcome, *, path: Path) -> None:
+    session.data(blob_record(one, path=path))
+    if one.fate is Fate.FAILED:
+        session.error(f"{one.role} of {one.image}: {one.detail}")
+    else:
+        session.text(f"{one.fate:<7}  {format_bytes(one.bytes):>9}  {path}")
 
 
 def blob_record(one: Outcome, *, path: object) -> dict[str, object]:
