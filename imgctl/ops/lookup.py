@@ -11,7 +11,7 @@ from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.model import IMAGE_COLUMNS, Image
 from imgctl.store.catalog.engine import Catalog
-from imgctl.store.catalog.erased import erasures
+from imgctl.store.catalog.erased import Erasure, find_erased
 from imgctl.store.catalog.find import EVERYTHING, Sought, unindexed
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
@@ -74,11 +74,17 @@ def check_indexed(catalog: Catalog, sought: Sought, scope: Scope, *, agreed: boo
 
 
 def page_mark(catalog: Catalog, text: str) -> UUID:
-    """The id behind which a page begins; a whole id need not be in the catalog any more."""
+    """The id that a text names; a whole one need not be in the catalog any more, of others an erased image's will do."""
     try:
         return UUID(id_in(text))
     except ValueError:
+        pass
+    try:
         return find_image(catalog, text).id
+    except ImageMissing:
+        if (gone := _erased(catalog, text)) is None:
+            raise
+        return gone.id
 
 
 def find_image(catalog: Catalog, text: str) -> Image:
@@ -96,16 +102,17 @@ def find_image(catalog: Catalog, text: str) -> Image:
 
 
 def _missing(catalog: Catalog, text: str) -> ImageMissing:
-    """Why there is no such image: of a whole id, that it was erased."""
-    try:
-        image_id = UUID(id_in(text))
-    except ValueError:
-        return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
-    with catalog.read() as connection:
-        gone = erasures(connection, [image_id]).get(image_id)
+    """Why there is no such image: that it was erased, where it was."""
+    gone = _erased(catalog, text)
     if gone is None:
         return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
     return ImageMissing(gone.line, hint="see its receipt" if gone.erased_at else "imgctl erase --unfinished")
+
+
+def _erased(catalog: Catalog, text: str) -> Erasure | None:
+    with catalog.read() as connection:
+        found = find_erased(connection, id_in(text))
+    return found[0] if len(found) == 1 else None
 
 
 def id_in(text: str) -> str:

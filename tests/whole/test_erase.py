@@ -132,6 +132,19 @@ def test_some_images_are_erased_by_id_key_and_url(archive: Deployment, tmp_path:
     assert (missing.code, missing.summary["missing"]) == (3, 1)
 
 
+def test_an_image_named_by_the_beginning_of_its_id_may_be_erased_again(archive: Deployment) -> None:
+    one = next(iter(archive.images()))
+    beginning = str(one.id)[:-2]
+
+    first = archive.run("erase", beginning, "--yes", "--json")
+    second = archive.run("erase", beginning, "--yes", "--json")
+    shown = archive.run("show", beginning)
+
+    assert (first.code, first.summary["erased"]) == (0, 1)
+    assert (second.code, second.summary["already"], second.of("receipt")[0]["images"]) == (0, 1, 1)
+    assert "was erased at" in shown.err
+
+
 def test_a_database_that_was_restored_is_caught_up_by_receipts(embedded: Deployment, album: dict[Path, bytes]) -> None:
     deployment = embedded.with_settings(SERVE_SECRET=SECRET)
     assert deployment.run("upload", place_of(album), "--user", str(USER)).code == 0

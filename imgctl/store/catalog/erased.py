@@ -25,7 +25,7 @@ from sqlalchemy.sql.dml import Delete
 from imgctl.keys import FIRST
 from imgctl.model import Image
 from imgctl.store.catalog import batch
-from imgctl.store.catalog.lookups import PAGE_ROWS
+from imgctl.store.catalog.lookups import PAGE_ROWS, begins_with
 from imgctl.store.catalog.schema import COLUMNS, erased, images, now
 
 
@@ -117,6 +117,12 @@ def erasures(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Erasure]
 
 def _erasures(rows: FromClause) -> Select[*tuple[object, ...]]:
     return select(*_COLUMNS).where(erased.c.id == rows.c.id)
+
+
+def find_erased(connection: Connection, text: str) -> list[Erasure]:
+    """Those that are erased, or being erased, whose id begins with a text, two at most: more than one is ambiguous."""
+    query = select(*_COLUMNS).where(begins_with(erased.c.id, text)).order_by(erased.c.id).limit(2)
+    return [Erasure(**row._asdict()) for row in connection.execute(query)]
 
 
 def page(

@@ -97,12 +97,16 @@ def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Ima
 
 def find(connection: Connection, text: str) -> list[Image]:
     """The images whose id begins with a text (dashes and case don't matter), two at most: more than one is ambiguous."""
+    query = select(*COLUMNS).where(begins_with(images.c.id, text)).order_by(images.c.id)
+    return _images(connection, query.limit(2))
+
+
+def begins_with(column: ColumnElement[UUID], text: str) -> ColumnElement[bool]:
+    """Whether an id begins with a text (dashes and case don't matter); an invalid text begins none."""
     digits = text.strip().replace("-", "").lower()
     if not _ABBREVIATED.fullmatch(digits):
-        return []
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    query = select(*COLUMNS).where(images.c.id.between(first, last)).order_by(images.c.id)
-    return _images(connection, query.limit(2))
+        return false()
+    return column.between(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
 
 
 def page(
