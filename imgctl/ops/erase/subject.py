@@ -1,6 +1,8 @@
 """Which images an erasure is about, page by page: their ids, those that are being erased already, and their tombstones."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -76,9 +78,9 @@ class Subject:
             after = several[-1].id
 
     def _chunks(self) -> Iterator[list[Named]]:
-        every = self._ids()
+        every = _once(self._ids())
         while not self._stop.is_set() and (some := list(islice(every, PAGE_ROWS))):
-            yield list(dict(some).items())
+            yield some
 
     def _ids(self) -> Iterator[Named]:
         self.bad.clear()
@@ -94,3 +96,13 @@ class Subject:
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         return read(self._parts.catalog, query, stop=self._stop)
+
+
+def _once(every: Iterator[Named]) -> Iterator[Named]:
+    """Each image the first time it is named: receipts of one user name the same ones again and again."""
+    # A database without a name lies in a temporary file, which is gone when it is closed.
+    with closing(sqlite3.connect("")) as seen:
+        seen.execute("CREATE TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
+        for image_id, owner in every:
+            if seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (image_id.bytes,)).rowcount:
+                yield image_id, owner

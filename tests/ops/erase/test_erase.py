@@ -18,6 +18,7 @@ from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.erase.late import delete_if_erased
 from imgctl.ops.erase.order import EraseOrder, Fate
+from imgctl.ops.erase.receipt import write_receipt
 from imgctl.ops.erase.start import erase
 from imgctl.ops.parts import Parts
 from imgctl.store.blobs.base import BlobStore
@@ -202,6 +203,26 @@ def test_an_upload_that_may_still_put_keeps_the_tombstone_waiting(parts: Parts) 
 
     assert (first, second) == ([Fate.WAITING], [Fate.WAITING])
     assert contents(parts.store) == {}
+
+
+def test_an_image_that_is_named_twice_counts_once(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (promised(parts, MINE, number) for number in range(2))
+    put(parts.store, first.original_key, second.original_key)
+    order = EraseOrder(ids=(first.id, second.id), secret=SECRET, grace_seconds=0.0)
+    again = EraseOrder(receipts=(tmp_path / "1", tmp_path / "2"), secret=SECRET, grace_seconds=0.0)
+    assert {one.fate for one in erase(parts, order, stop=Event())} == {Fate.ERASED}
+    for file in again.receipts:
+        write_receipt(parts, order, file, stop=Event())
+    # What one chunk names, another one does, too.
+    monkeypatch.setattr("imgctl.ops.erase.subject.PAGE_ROWS", 1)
+
+    fates = [one.fate for one in erase(parts, again, stop=Event())]
+    receipt = write_receipt(parts, again, tmp_path / "3", stop=Event())
+
+    assert fates == [Fate.ERASED] * 2
+    assert (receipt.images, receipt.blobs, receipt.bytes) == (2, 2, 16)
 
 
 class Killed(BaseException):
