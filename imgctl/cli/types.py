@@ -50,9 +50,10 @@ def _moment(text: str) -> datetime:
         pass
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # Where its zone leads beyond the years 1 to 9999, no database knows it.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"invalid time: {text!r}; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _formats(text: str) -> frozenset[Format]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from sqlalchemy import update
 
@@ -50,3 +51,26 @@ def promised_earlier(deployment: Deployment, by: timedelta) -> None:
     with catalog.write() as connection:
         connection.execute(update(images).values(promised_at=datetime.now(UTC) - by))
     catalog.close()
+
+
+@pytest.mark.parametrize("option", ["--since", "--until", "--taken-since", "--taken-until"])
+@pytest.mark.parametrize("command", ["find", "find --user", "stats", "history"])
+def test_the_first_and_the_last_moment_are_times_and_what_lies_beyond_is_refused(
+    deployment: Deployment, option: str, command: str
+) -> None:
+    if "taken" in option and not command.startswith("find"):
+        pytest.skip("only of find")
+    name, *user = command.split()
+    arguments = [name, *user, *([str(USER)] if user else []), option]
+    deployment.run("init")
+    more = ["--all-users"] if "taken" in option else []
+
+    codes = {
+        text: deployment.run(*arguments, text, *more).code
+        for text in (
+            *("0001-01-01", "9999-12-31T23:59:59.999999"),
+            *("0001-01-01T00:00+14:00", "9999-12-31T23:59:59-05:00"),
+        )
+    }
+
+    assert [*codes.values()] == [0, 0, 2, 2]

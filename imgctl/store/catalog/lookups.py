@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, false, func, or_, select, tuple_
 
+from imgctl.dates import EPOCH
 from imgctl.keys import FIRST, first_id, time_of
 from imgctl.model import Image, Status
 from imgctl.store.catalog import batch
@@ -223,5 +224,6 @@ def some_users(connection: Connection, first: UUID, last: UUID, *, limit: int) -
 
 
 def _first_id(at: datetime) -> UUID:
-    # Ids know milliseconds: the first whole one that is not before `at`.
-    return first_id(at + timedelta(microseconds=-at.microsecond % 1000))
+    # Ids know milliseconds, from 1970 on: the first whole one that is not before `at`.
+    is_between = at > EPOCH and at.microsecond % 1000 != 0
+    return UUID(int=first_id(at).int + (is_between << 80))
