@@ -187,7 +187,7 @@ def read_plan(file: Path) -> Plan:
 
 def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Json]]]:
     try:
-        lines = file.open(encoding="utf-8")
+        lines = file.open(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check the plan's name") from None
     with lines:

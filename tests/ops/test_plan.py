@@ -118,6 +118,13 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: str, complaint: str
         read_plan(file)
 
 
+def test_a_file_that_is_no_text_is_no_plan(tmp_path: Path) -> None:
+    (file := tmp_path / "plan.jsonl").write_bytes(b"\x1f\x8b\xff\n")
+
+    with pytest.raises(UsageError, match=":1 is not JSON"):
+        read_plan(file)
+
+
 def test_a_row_version_changes_with_what_decides_about_an_image_and_with_nothing_else() -> None:
     changes = {
         "status": Status.FAILED,
