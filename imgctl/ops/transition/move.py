@@ -104,12 +104,11 @@ class _Run:
         """Take up what another transition let go of, for some leases long: it ended, or it was killed."""
         deadline = time.monotonic() + PENDING_LEASES * self._order.lease_seconds
         while self._pending and not self._is_over:
-            images = self._read(self._pending)
-            lasting = time.monotonic() < deadline
-            verdicts = [one for one in self._judges.judge(images) if not (one.under_way and lasting)]
-            for verdict in verdicts:
-                del self._pending[verdict.image.id]
-            yield from self._settle(verdicts)
+            images, lasting = self._read(self._pending), time.monotonic() < deadline
+            # Anew: some are erased by now, and whoever moves the others has prolonged their leases.
+            self._pending = {}
+            verdicts = self._judges.judge(images)
+            yield from self._settle(self._without_pending(verdicts) if lasting else verdicts)
             if self._pending and lasting:
                 self._wait_for_a_lease()
         for image in self._read(self._pending):

@@ -1,13 +1,14 @@
 """Acting on eligible originals: promises that were cut short, originals that change meanwhile, jobs handed over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from imgctl.config.places import CatalogSettings
 from imgctl.config.service import LogSettings
@@ -59,8 +60,14 @@ class Site:
     def rows(self) -> list[Image]:
         return self.deployment.images()
 
-    def run(self, judging: Judges | None = None, order: TransitionOrder = ORDER) -> list[Outcome]:
-        stop = Event()
+    def erase(self, image: Image) -> None:
+        with self.parts.catalog.write() as connection:
+            connection.execute(delete(images).where(images.c.id == image.id))
+
+    def run(
+        self, judging: Judges | None = None, order: TransitionOrder = ORDER, *, stop: Event | None = None
+    ) -> list[Outcome]:
+        stop = stop or Event()
         with judges(order, parts=self.parts, stop=stop) as looking:
             return list(transition(judging or looking, order, parts=self.parts, stop=stop))
 
@@ -103,6 +110,28 @@ def test_a_promise_under_a_living_lease_is_waited_for(site: Site) -> None:
 
     assert [outcome.fate for outcome in site.run()] == [Fate.MOVED]
     assert site.classes() == [("GLACIER", "GLACIER")]
+
+
+class Once(Event):
+    """A stop that does something instead of the first wait, and ends the run at the next one."""
+
+    def __init__(self, step: Callable[[], object]) -> None:
+        super().__init__()
+        self._steps = iter((step,))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        next(self._steps, self.set)()
+        return self.is_set()
+
+
+def test_what_is_erased_while_another_transition_moves_it_is_not_waited_for(site: Site) -> None:
+    held = stock(site.deployment, 1, size=64)[0]
+    site.change(held, storage_class="GLACIER", leased_until=datetime.now(UTC) + timedelta(seconds=2))
+    stop = Once(partial(site.erase, held))
+
+    outcomes = site.run(stop=stop)
+
+    assert (outcomes, stop.is_set()) == ([], False)
 
 
 def test_a_promise_for_a_day_is_left_alone(site: Site) -> None:
