@@ -1,6 +1,7 @@
 """Support commands as users type them: show, ls, url, get and stats."""
 
 import urllib.request
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -210,6 +211,14 @@ def test_photos_are_found_by_the_name_they_came_with_and_get_it_back(embedded: D
     assert second.removesuffix("-original.jpg") in ids
     assert {path.name for path in out.iterdir()} == {"IMG_0001.JPG", "hidden.jpg", "\ufffd.jpg", second}
     assert {path.read_bytes() for path in out.iterdir()} == {photo(number) for number in range(4)}
+
+
+@pytest.mark.parametrize("taken_at", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])
+def test_an_image_of_the_first_or_the_last_moment_is_shown(filled: Deployment, taken_at: datetime) -> None:
+    image = filled.images()[0]
+    write(filled, image, taken_at=taken_at)
+
+    assert filled.run("show", str(image.id)).code == 0
 
 
 def test_get_goes_on_behind_an_image_that_is_not_found(filled: Deployment, tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def _numbers(seen: Snapshot) -> Iterator[str]:
     yield f"AUDIT    {_audit(seen)}"
     if seen.billing:
         yield "SPEND    being made: it reads every row"
+    elif seen.unpriced:
+        yield f"SPEND    not made: {seen.unpriced}"
     elif seen.spend is None:
         yield f"SPEND    not made for about {count_of(seen.images_about, 'image')} (--spend reads every row)"
     else:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from imgctl.config.settings import Settings
-from imgctl.errors import CatalogError
+from imgctl.errors import CatalogError, ConfigError
 from imgctl.model import Status
 from imgctl.ops.cost.actual import By, actual
 from imgctl.ops.cost.survey import Question, survey
@@ -56,7 +56,7 @@ class Spend:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The archive at one moment, by the database's clock; `done_a_second` needs an earlier one, and `spend` may still be
-    under way (`billing`).
+    under way (`billing`), or have no prices (`unpriced` says why).
     """
 
     at: datetime
@@ -69,6 +69,7 @@ class Snapshot:
     audit: Operation | None
     spend: Spend | None
     billing: bool
+    unpriced: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class Looker:
     _frontier: UUID | None = None
     _looked_at: float = 0.0
     _spend: Spend | None = None
+    _unpriced: str = ""
     _billed: bool = False
     _billing: Thread | None = None
 
@@ -117,19 +119,27 @@ class Looker:
             audit=next((one for one in audits if one.ended_at is not None), None),
             spend=self._spend,
             billing=self._billing is not None and self._billing.is_alive(),
+            unpriced=self._unpriced,
         )
 
     def _make_bill(self) -> None:
         if not self.later:
-            self._spend = spend(self.catalog, self.settings)
+            self._bill()
             return
         # A daemon: who quits does not wait for it.
-        self._billing = Thread(target=self._bill, name="bill", daemon=True)
+        self._billing = Thread(target=self._bill_later, name="bill", daemon=True)
         self._billing.start()
 
     def _bill(self) -> None:
         try:
             self._spend = spend(self.catalog, self.settings)
+        except ConfigError as error:
+            # A class that the card does not know: all the rest can be shown.
+            self._unpriced = error.line
+
+    def _bill_later(self) -> None:
+        try:
+            self._bill()
         except CatalogError as error:
             log.warning("the bill was not made: %s", error.line)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, false, func, or_, select, tuple_
@@ -20,6 +20,7 @@ PAGE_ROWS = 1000
 NEAR_ROWS = 10_000
 """How many of an owner's rows on either side of one are looked through for others of the same exposure."""
 _MOST_ALIKE = 20
+_FIRST_MOMENT, _LAST_MOMENT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 
 
@@ -197,7 +198,12 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
     together: ColumnElement[bool] = false()
     if image.taken_at is not None:
         apart = timedelta(seconds=seconds)
-        together = near.c.taken_at.between(image.taken_at - apart, image.taken_at + apart)
+        # Nothing is earlier than the first moment, nor later than the last.
+        first, last = (
+            max(_FIRST_MOMENT + apart, image.taken_at) - apart,
+            min(_LAST_MOMENT - apart, image.taken_at) + apart,
+        )
+        together = near.c.taken_at.between(first, last)
     safe = near.c.status != status_literal(Status.UPLOADING)
     query = select(near).where(near.c.id != image.id, safe, or_(named, together))
     nearest = near.c.uploaded_at if later else near.c.uploaded_at.desc()

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, event, text, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from imgctl.cli.support.top import shown
 from imgctl.config.settings import Settings
 from imgctl.keys import new_id
 from imgctl.model import Status
@@ -107,6 +108,23 @@ def test_the_bill_of_a_large_archive_is_made_when_it_is_asked_for(
 
     assert Looker(catalog=catalog, settings=Settings()).look().spend is None
     assert Looker(catalog=catalog, settings=Settings(), with_spend=True).look().spend is not None
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_an_original_of_a_class_without_a_price_keeps_nothing_from_being_shown(
+    catalog: Catalog, *, later: bool
+) -> None:
+    queued(catalog, 1)
+    with catalog.write() as connection:
+        connection.execute(update(images).values(storage_class="SNOW"))
+    looker = Looker(catalog=catalog, settings=Settings(), later=later)
+
+    seen = looker.look()
+    while seen.billing:
+        seen = looker.look()
+
+    assert (seen.spend, seen.newest.states) == (None, {Status.PROCESSING: 1})
+    assert any("no storage class SNOW" in line for line in shown(seen, "", rows=40))
 
 
 def test_a_look_does_not_wait_for_a_bill_that_may_come_later(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
