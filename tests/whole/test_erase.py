@@ -93,6 +93,20 @@ def test_a_users_images_are_shown_then_deleted_and_nobody_elses(archive: Deploym
     assert str(USER) not in json.dumps(erased)
 
 
+def test_links_that_an_earlier_run_named_stay_until_they_are_purged(archive: Deployment) -> None:
+    erase(archive, "--purge-urls", "purge.txt")
+    first = (archive.directory / "purge.txt").read_text()
+
+    # The same command, as after a run that left something waiting.
+    erase(archive, "--purge-urls", "purge.txt")
+    erase(archive, "--purge-urls", "purge.txt", user=OTHER)
+    archive.run("erase", "--user", str(OTHER), "--purge-urls", "purge.txt")
+
+    lines = (archive.directory / "purge.txt").read_text().splitlines()
+    assert lines[: 6 * PHOTOS] == first.splitlines()
+    assert len(lines) == len(set(lines)) == 2 * 6 * PHOTOS
+
+
 def test_again_nothing_is_left_and_the_receipt_says_the_same(archive: Deployment) -> None:
     first, second = erase(archive), erase(archive)
 

@@ -1,7 +1,7 @@
 """`imgctl erase`: delete images for good, with a receipt."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from imgctl.ops.lookup import page_mark
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.spend import Terms, agree, terms
 from imgctl.ops.tally import Tally, Totals
-from imgctl.run.scratch import whole_file
+from imgctl.run.scratch import Seen, whole_file
 from imgctl.units import count_of, counts_of, format_bytes
 
 
@@ -40,7 +40,7 @@ class Asked(Options):
     unfinished: bool = flag("What earlier runs began and did not end, whosever it is.")
     yes: bool = flag("Delete, and spend what the estimate says.")
     receipt: Path | None = option(None, "Write the receipt here (default: receipts/ in the state directory).")
-    purge_urls: Path | None = option(None, "Write the links that a CDN may have kept, one a line.")
+    purge_urls: Path | None = option(None, "Add the links that a CDN may have kept to FILE.")
     wait: float = option(120.0, "Wait that long for workers and uploads to let go.", text="2m")
     grace: float = option(HOUR_SECONDS, "An upload may put that long after its promise.", text="1h")
 
@@ -123,13 +123,19 @@ def _ids_file(asked: Asked) -> Iterator[Path | None]:
 
 
 def _survey(run: Running, parts: Parts, order: EraseOrder, urls: Path | None) -> Survey:
-    with ExitStack() as stack:
-        out = stack.enter_context(whole_file(urls)) if urls else None
+    if urls is None:
+        return survey(parts, order, stop=run.stop, tell_url=lambda _: None)
+    with closing(Seen()) as seen, whole_file(urls) as out:
 
         def tell(url: str) -> None:
-            if out:
+            if seen.add(url.encode()):
                 out.write(f"{url}\n")
 
+        # An earlier run knew links of images that are gone by now.
+        if urls.is_file():
+            with urls.open(encoding="utf-8") as before:
+                for line in before:
+                    tell(line.rstrip("\n"))
         return survey(parts, order, stop=run.stop, tell_url=tell)
 
 

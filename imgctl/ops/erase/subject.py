@@ -1,6 +1,5 @@
 """Which images an erasure is about, page by page: their ids, those that are being erased already, and their tombstones."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -17,6 +16,7 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import BadId, Chosen, pages, read_ids
 from imgctl.ops.signed import read_signed
+from imgctl.run.scratch import Seen
 from imgctl.store.catalog.erased import Erasure, erasures, page
 from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
 
@@ -100,9 +100,5 @@ class Subject:
 
 def _once(every: Iterator[Named]) -> Iterator[Named]:
     """Each image the first time it is named: receipts of one user name the same ones again and again."""
-    # A database without a name lies in a temporary file, which is gone when it is closed.
-    with closing(sqlite3.connect("")) as seen:
-        seen.execute("CREATE TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
-        for image_id, owner in every:
-            if seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (image_id.bytes,)).rowcount:
-                yield image_id, owner
+    with closing(Seen()) as seen:
+        yield from ((image_id, owner) for image_id, owner in every if seen.add(image_id.bytes))
