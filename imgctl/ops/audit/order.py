@@ -102,12 +102,14 @@ class Tally:
 
 
 class Checkpoint:
-    """How far an audit has come, and its counts, in a file: the next audit with the same options continues there."""
+    """How far an audit has come, and its counts, in a file: the next audit of the same archive with the same options
+    continues there.
+    """
 
-    def __init__(self, order: AuditOrder, tally: Tally) -> None:
+    def __init__(self, order: AuditOrder, tally: Tally, places: Mapping[str, str]) -> None:
         self._file = order.checkpoint
         self._tally = tally
-        self._question = _question(order)
+        self._question = _question(order, places)
         self.after: UUID | None = None
         if self._file is not None:
             load_state(self._file, self._resume)
@@ -131,7 +133,8 @@ class Checkpoint:
     def _resume(self, question: str, after: str, rows: int, codes: "Mapping[str, _Counted]") -> None:
         if question != self._question:
             hint = "delete it, or name another file"
-            raise StateError(f"the checkpoint {self._file} is of an audit with other options", hint=hint)
+            told = f"the checkpoint {self._file} is of another archive, or of an audit with other options"
+            raise StateError(told, hint=hint)
         self.after, self._tally.rows = UUID(after), rows
         self._tally.codes |= {Code(code): CodeCount(**one) for code, one in codes.items()}
 
@@ -142,8 +145,8 @@ class _Counted(TypedDict):
     examples: list[str]
 
 
-def _question(order: AuditOrder) -> str:
-    """A digest of the options that must be the same for two runs to be one audit."""
+def _question(order: AuditOrder, places: Mapping[str, str]) -> str:
+    """A digest of the archive and the options that must be the same for two runs to be one audit."""
     scope = order.chosen.scope
-    parts = (scope.since, scope.until, order.classes, order.stale, order.inventory)
+    parts = (scope.since, scope.until, order.classes, order.stale, order.inventory, *places.values())
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

@@ -22,6 +22,7 @@ from imgctl.ops.audit.segments import Segment, in_order, outside, within
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal, read
 from imgctl.ops.rows import BadId, pages
+from imgctl.ops.signed import places_of
 from imgctl.run.scratch import Scratch
 from imgctl.store.aws.inventory import open_inventory
 from imgctl.store.blobs.base import Blob
@@ -71,6 +72,7 @@ class _Audit:
     def __init__(self, parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> None:
         store, recipe = parts.settings.store, parts.settings.variants.recipe()
         self._catalog = parts.catalog
+        self._places = places_of(parts)
         self._order = order
         self._tally = tally
         self._stop = stop
@@ -115,7 +117,7 @@ class _Audit:
 
     def of_all(self) -> Iterator[Finding]:
         """Rows and listing joined, several segments at once."""
-        checkpoint = Checkpoint(self._order, self._tally)
+        checkpoint = Checkpoint(self._order, self._tally, self._places)
         rows = within(self._catalog, self._order.chosen.scope, after=checkpoint.after, stop=self._stop)
         everything = self._order.is_whole and checkpoint.after is None
         segments = chain(outside([prefix for prefix, _, _ in self._listed]) if everything else (), rows)

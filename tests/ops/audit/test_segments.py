@@ -1,5 +1,6 @@
 """However the archive is cut into pieces, nothing is lost between them and nothing seen twice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgctl.errors import StateError
 from imgctl.keys import FIRST, ORIGINAL, first_id, key_of
 from imgctl.model import Variant
 from imgctl.ops.audit import segments, start
@@ -112,6 +114,21 @@ def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path:
     assert len(rest) < len(archive.photos)
     assert tally.findings >= len(archive.photos)
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_checkpoint_of_another_archive_is_refused(archive: Archive, tmp_path: Path) -> None:
+    for photo in archive.photos:
+        archive.delete(photo.keys[Variant.THUMB])
+    order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
+    stopped = _Stop()
+    for _ in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
+        stopped.stopped = (tmp_path / "state").exists()
+    mine = archive.parts.settings
+    elsewhere = replace(mine, store=replace(mine.store, url=f"{mine.store.url}-of-another"))
+
+    with pytest.raises(StateError, match="another archive"):
+        list(start.audit(replace(archive.parts, settings=elsewhere), order, tally=Tally(), stop=_Stop()))
 
 
 class _Stop:
