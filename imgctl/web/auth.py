@@ -10,7 +10,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from math import ceil
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -164,16 +164,24 @@ def from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site not in _SAME_SITE
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    return origin is not None and _split(origin).netloc != request.headers.get("host")
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address, with or without a port, can only be this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
+    name = _split(f"//{host}").hostname or ""
     try:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+
+
+def _split(url: str) -> SplitResult:
+    """What a client sent as a URL, taken apart; nothing where it is none, as with one bracket only."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def new_token(name: str, *, scopes: Iterable[Scope], user_id: UUID | None) -> tuple[str, str]:

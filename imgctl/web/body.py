@@ -210,8 +210,9 @@ class _Parts:
             self.found, self._field = True, None
             self.name = options.get(b"filename", b"").decode(errors="replace")
             return
-        self._field = name
-        self.fields.setdefault(name, bytearray())
+        if name in self.fields:
+            raise Refusal(422, f"the form has the field {name[:40]!r} twice", hint="send each field once")
+        self._field, self.fields[name] = name, bytearray()
         if len(self.fields) > MOST_FIELDS:
             raise Refusal(413, "the form has too many fields", hint=f"{FILE_FIELD}, user_id and caption are read")
 

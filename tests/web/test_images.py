@@ -111,6 +111,7 @@ def test_a_photo_never_touches_the_disk_while_there_is_room(local_server: Served
         ({"params": OWNER, "files": {"picture": ("a.jpg", photo(1))}}, 422),
         ({"data": {"user_id": "me"}, "files": {"file": ("a.jpg", photo(1))}}, 422),
         ({"params": OWNER, "files": [("file", ("a.jpg", photo(1))), ("file", ("b.jpg", photo(2)))]}, 422),
+        ({"data": {"user_id": str(USER), "caption": ["one", "two"]}, "files": {"file": ("a.jpg", photo(1))}}, 422),
         ({"params": OWNER, "content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400),
         (
             {"params": OWNER, "content": b"nonsense", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},

@@ -14,6 +14,7 @@ from imgctl.config.service import ServeSettings
 from imgctl.config.settings import Settings
 from imgctl.errors import ConfigError
 from imgctl.web.auth import Rates, Scope, Tokens, is_loopback, new_token
+from imgctl.web.problem import PROBLEM
 from imgctl.web.run import serving
 from tests.web.server import OTHER, USER, Served, served, settings_for, token
 from tests.whole.conftest import photo
@@ -134,6 +135,15 @@ def test_pages_of_other_sites_can_neither_send_nor_pretend_to_be_this_one(shared
     assert {cross.status_code, marked.status_code, rebound.status_code, signed.status_code} == {403}
 
 
+def test_headers_that_name_no_host_are_refused_and_break_nothing(shared: Served) -> None:
+    arguments = {"params": {"user_id": str(USER)}, "content": photo(1)}
+    cross = shared.client.post("/images", **arguments, headers={"Origin": "http://["})  # type: ignore[arg-type]
+    strange = shared.client.get("/images", headers={"Host": "[::1"})
+
+    assert (cross.status_code, strange.status_code) == (403, 403)
+    assert {one.headers["content-type"] for one in (cross, strange)} == {PROBLEM}
+
+
 def test_without_tokens_strangers_are_not_listened_to() -> None:
     with pytest.raises(ConfigError, match="this machine only"):
         serving(Settings(serve=ServeSettings(host="0.0.0.0")))
@@ -147,6 +157,7 @@ def test_without_tokens_strangers_are_not_listened_to() -> None:
     [
         ("127.0.0.1:80", True), ("localhost", True), ("[::1]:80", True), ("127.9.9.9", True), ("a.localhost:8", True),
         ("example.org", False), ("10.0.0.1", False), ("0.0.0.0", False), ("localhost.example.org", False), ("", False),
+        ("[::1", False), ("::1]", False),
     ],
 )  # fmt: skip
 def test_loopback_is_told_from_other_hosts(host: str, loopback: bool) -> None:
