@@ -1,11 +1,11 @@
-"""Which dates can be a photo's: what a camera, a file or a manifest says is checked before it is believed."""
+"""Checks and conversions of photo dates: dates from cameras, files and manifests are checked before use."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_PHOTOGRAPH = datetime(1826, 1, 1, tzinfo=UTC)
-# Clocks stand in other zones, and go wrong by less.
+# Allows for time zones and for wrong camera clocks.
 AHEAD = timedelta(days=1)
 _EXIF_DATE = r"(\d{4}):(\d\d):(\d\d)[ T]"
 
@@ -16,17 +16,17 @@ def is_likely(moment: datetime, *, now: datetime | None = None) -> bool:
 
 
 def filed_at(moment: datetime) -> datetime:
-    """The date under which a photo is filed: ids begin in 1970, so earlier ones stand together at its beginning."""
+    """The date under which a photo is filed; dates before 1970 become 1970-01-01, the start of the id range."""
     return max(EPOCH, moment)
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The same as aware UTC; a naive one is UTC already."""
+    """Return `moment` as aware UTC; a naive datetime is taken as UTC."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def w3c_moment(text: str) -> datetime | None:
-    """A date with a time of day as aware UTC (UTC unless it has an offset); None for less, or if invalid."""
+    """Parse a date with a time of day, as aware UTC (UTC unless it has an offset); None without a time, or if invalid."""
     text = re.sub(_EXIF_DATE, r"\1-\2-\3T", text.strip(), count=1)
     try:
         return in_utc(datetime.fromisoformat(text)) if len(text) > 10 else None

@@ -1,35 +1,35 @@
 """Every error imgctl raises on purpose, and the exit code each one ends with.
 
 ImgctlError                 1  something went wrong; the message says what, the hint says what to do
-├── UsageError              2  the command line asks for something that makes no sense
+├── UsageError              2  invalid command line
 ├── ConfigError             2  a setting is missing, misspelt or impossible
 ├── CatalogError            1  database error
 │   ├── CatalogUnavailable  1  unreachable; the same command later finishes the work
 │   ├── ImageMissing        1  no row has this id
 │   └── SchemaNotCurrent    5  the tables are missing or of another version
-├── StoreError              1  the object store refused or failed
+├── StoreError              1  the object store rejected or failed a request
 │   ├── StoreUnavailable    1  unreachable, or throttled (503 SlowDown)
 │   ├── StoreDenied         1  credentials or policy forbid it
-│   ├── BucketMissing       1  there is no such bucket or directory
+│   ├── BucketMissing       1  the bucket or directory does not exist
 │   ├── StoreFull           1  no space left where the blobs go
-│   ├── BlobExists          1  put-if-absent found the key taken
-│   ├── BlobMissing         1  there is no blob under this key
-│   ├── BlobArchived        1  the blob lies in an archive class and must be restored first
-│   ├── BlobCorrupt         1  what arrived is not what was sent
+│   ├── BlobExists          1  put-if-absent: the key already exists
+│   ├── BlobMissing         1  no blob has this key
+│   ├── BlobArchived        1  the blob is in an archive class and must be restored first
+│   ├── BlobCorrupt         1  the received bytes differ from the sent bytes
 │   └── StoreUnsupported    1  the server does not implement the request (501)
-├── StateError              1  what this machine remembers cannot be read or written
+├── StateError              1  the local state of earlier runs cannot be read or written
 ├── KeyShapeError           1  a key that imgctl did not make
 ├── NotAnImage              1  no decoder knows this content
-├── FormatUnsupported       1  a picture, raw or film of a format that is not taken
+├── FormatUnsupported       1  a picture, raw or film of an unsupported format
 ├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
-└── WorkerError             1  the pool itself cannot run (not: one picture failed)
+└── WorkerError             1  the worker pool cannot run (not for a single failed picture)
 """
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell sees; the table is in docs/reference/exit-codes.md and at the end of each `--help`."""
+    """The exit codes; the table is in docs/reference/exit-codes.md and at the end of each `--help`."""
 
     DONE = 0
     ERROR = 1
@@ -67,7 +67,7 @@ def _rebuild(kind: type[ImgctlError], message: str, hint: str) -> ImgctlError:
 
 
 class UsageError(ImgctlError):
-    """The command line asks for something that makes no sense."""
+    """The command line is invalid."""
 
     exit_code = ExitCode.USAGE
 
@@ -83,7 +83,7 @@ class CatalogError(ImgctlError):
 
 
 class CatalogUnavailable(CatalogError):
-    """The database does not answer; the same command later finishes the work."""
+    """The database is unreachable; the same command later finishes the work."""
 
 
 class ImageMissing(CatalogError):
@@ -97,7 +97,7 @@ class SchemaNotCurrent(CatalogError):
 
 
 class StoreError(ImgctlError):
-    """The object store refused or failed."""
+    """The object store rejected or failed a request."""
 
 
 class StoreUnavailable(StoreError):
@@ -109,7 +109,7 @@ class StoreDenied(StoreError):
 
 
 class BucketMissing(StoreError):
-    """There is no such bucket or directory."""
+    """The bucket or directory does not exist."""
 
 
 class StoreFull(StoreError):
@@ -117,19 +117,19 @@ class StoreFull(StoreError):
 
 
 class BlobExists(StoreError):
-    """A put-if-absent found the key taken."""
+    """A put-if-absent failed because the key already exists."""
 
 
 class BlobMissing(StoreError):
-    """There is no blob under this key."""
+    """No blob has this key."""
 
 
 class BlobArchived(StoreError):
-    """The blob lies in an archive class and must be restored before it can be read."""
+    """The blob is in an archive class and must be restored before it can be read."""
 
 
 class BlobCorrupt(StoreError):
-    """What arrived is not what was sent."""
+    """The received bytes differ from the sent bytes."""
 
 
 class StoreUnsupported(StoreError):
@@ -137,7 +137,7 @@ class StoreUnsupported(StoreError):
 
 
 class StateError(ImgctlError):
-    """What this machine remembers of earlier runs cannot be read or written."""
+    """The local state of earlier runs cannot be read or written."""
 
 
 class KeyShapeError(ImgctlError):
@@ -149,7 +149,7 @@ class NotAnImage(ImgctlError):
 
 
 class FormatUnsupported(ImgctlError):
-    """A picture, camera raw or film of a format that imgctl does not take, `format_name`."""
+    """A picture, camera raw or film of an unsupported format, `format_name`."""
 
     def __init__(self, message: str, *, hint: str = "", format_name: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -161,4 +161,4 @@ class ImageRejected(ImgctlError):
 
 
 class WorkerError(ImgctlError):
-    """The pool itself cannot run; not: one picture failed."""
+    """The worker pool cannot run; not raised for a single failed picture."""

@@ -1,4 +1,4 @@
-"""Keys and ids: `YYYY/MM/DD/<id>-<role>.<ext>` there and back, in one order with the id and the time."""
+"""Keys and ids: builds and parses `YYYY/MM/DD/<id>-<role>.<ext>`; keys sort like ids and times."""
 
 import os
 import re
@@ -12,9 +12,9 @@ from imgctl.errors import KeyShapeError
 from imgctl.model import Variant
 
 ORIGINAL = "original"
-# Where `repair` puts what it takes away, under the day it did so: no audit looks there.
+# `repair` moves removed blobs here, under the day of the move; audits skip this prefix.
 TRASH = "trash/"
-# Where checks put their probes; they leave nothing there.
+# Checks write their probe objects here and delete them.
 PROBES = ".imgctl-check/"
 ROLES = (ORIGINAL, *Variant)
 DAY_MILLISECONDS = 86_400_000
@@ -29,20 +29,20 @@ _KEY = (
     rf"-(?P<role>{'|'.join(ROLES)})\.(?P<extension>[a-z0-9]{{1,8}})"
 )
 
-# Whatever bears an image's name: its blobs under any prefix, in the trash, of any role and ending.
+# Any key that contains an image's id: under any prefix, in the trash, of any role and extension.
 _NAMED = (
     r"(?as)(?:.*/)?(?P<date>\d{4}/\d{2}/\d{2})/"
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.*"
 )
 
 _random: list[bytes] = []
-# A child must not make the ids its parent makes.
+# A forked child must not reuse the random bytes of its parent.
 os.register_at_fork(after_in_child=_random.clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key taken apart: whose it is, what part it plays, and its extension without the dot."""
+    """A parsed key: image id, role, and extension without the dot."""
 
     id: UUID
     role: str
@@ -60,7 +60,7 @@ def new_id(at: datetime) -> UUID:
 
 
 def _random_bytes() -> bytes:
-    """Ten bytes of the system's randomness, fetched for many ids at once: each call waits for the interpreter lock."""
+    """Ten random bytes from the system, fetched for many ids at once: each system call waits for the interpreter lock."""
     try:
         return _random.pop()
     except IndexError:
@@ -78,7 +78,7 @@ def time_of(image_id: UUID) -> datetime:
 
 
 def first_id(at: datetime) -> UUID:
-    """The smallest id of its millisecond: where a range that starts at `at` begins."""
+    """The smallest id of the millisecond of `at`: the lower bound of an id range that starts at `at`."""
     milliseconds = max(0, (at - EPOCH) // timedelta(milliseconds=1))
     return UUID(int=milliseconds << 80 | 0x7 << 76 | 0b10 << 62)
 
@@ -98,7 +98,7 @@ def _day(days: int) -> str:
 
 
 def parse_key(key: str, *, prefix: str = "") -> Key:
-    """Take a key apart, or raise KeyShapeError where `key_of` could not have made it."""
+    """Parse a key; KeyShapeError if `key_of` could not have made it."""
     found = re.fullmatch(_KEY, key.removeprefix(prefix)) if key.startswith(prefix) else None
     if found is None:
         raise KeyShapeError(f"{key!r} is not shaped like a key of imgctl")
@@ -110,13 +110,13 @@ def parse_key(key: str, *, prefix: str = "") -> Key:
 
 
 def stem_of(image_id: UUID, *, prefix: str = "") -> str:
-    """What every key of an image under this prefix begins with; KeyShapeError for an id past the year 9999."""
+    """The common start of all keys of an image under this prefix; KeyShapeError for an id past the year 9999."""
     time_of(image_id)
     return f"{prefix}{_date(image_id.int >> 80)}/{image_id}-"
 
 
 def named_image(key: str) -> UUID | None:
-    """The image whose name a key bears, under any prefix and with any role and ending; None for any other key."""
+    """The image id in a key, under any prefix and with any role and extension; None if the key contains none."""
     found = re.fullmatch(_NAMED, key)
     if found is None:
         return None
@@ -129,7 +129,7 @@ def named_image(key: str) -> UUID | None:
 
 
 def own_key(key: str, *, originals: str, variants: str) -> Key | None:
-    """A key of an image under the prefix of its role, taken apart; None for any other."""
+    """Parse a key that is under the prefix of its role; None for any other key."""
     for prefix, roles in ((originals, (ORIGINAL,)), (variants, tuple(Variant))):
         try:
             found = parse_key(key, prefix=prefix)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class Status(StrEnum):
-    """Where an image stands; see the state machine in docs/design.md."""
+    """The state of an image; see the state machine in docs/design.md."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"
@@ -24,7 +24,7 @@ class Variant(StrEnum):
 
 
 class VariantFormat(StrEnum):
-    """What a variant may be encoded as."""
+    """The formats that variants can be encoded in."""
 
     JPEG = "jpeg"
     WEBP = "webp"
@@ -40,9 +40,9 @@ class VariantFormat(StrEnum):
 
 
 class StorageClass(StrEnum):
-    """The classes an original may be moved to, and the one it comes from: names of S3's, Google's and Azure's APIs.
+    """The storage classes of originals, by their names in the APIs of S3, Google and Azure.
 
-    Azure's Hot is STANDARD. Its Archive has a name of its own here, for it must be restored and Google's must not.
+    Azure's Hot is STANDARD. Azure's Archive has its own name here, because it needs a restore and Google's does not.
     """
 
     STANDARD = "STANDARD"
@@ -58,7 +58,7 @@ class StorageClass(StrEnum):
     AZURE_ARCHIVE = "AZURE_ARCHIVE"
 
 
-# The classes of a store, by the scheme of its url; a directory has those of S3.
+# The classes of a store, by its URL scheme; a directory uses those of S3.
 S3_CLASSES = tuple(StorageClass)[:5]
 CLASSES_OF = {
     "gs": (StorageClass.STANDARD, *tuple(StorageClass)[5:8]),
@@ -66,10 +66,10 @@ CLASSES_OF = {
 }
 
 
-# What a listing calls objects of Intelligent-Tiering, whichever access tier they lie in. Its two archive tiers count as
-# classes of their own, named as HEAD names them (ArchiveStatus); such an original is read only after a restore.
+# The class that listings report for Intelligent-Tiering objects in any access tier. Its two archive tiers count as
+# separate classes, named as in HEAD responses (ArchiveStatus); such an original is readable only after a restore.
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
-# The storage class of a blob whose store was not asked for it.
+# The storage class of a blob for which it was not requested.
 UNKNOWN = "UNKNOWN"
 ARCHIVE_TIERS = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS")
 ARCHIVE_CLASSES: tuple[str, ...] = (
@@ -78,17 +78,17 @@ ARCHIVE_CLASSES: tuple[str, ...] = (
     *ARCHIVE_TIERS,
     StorageClass.AZURE_ARCHIVE,
 )
-# Restored, they leave their class for good.
+# A restore moves these out of their class permanently.
 RETURN_FOR_GOOD: tuple[str, ...] = (*ARCHIVE_TIERS, StorageClass.AZURE_ARCHIVE)
 
 
 def classes_of(url: str) -> tuple[StorageClass, ...]:
-    """The classes that a store's originals can lie in, by its url."""
+    """The storage classes that a store supports, by its URL."""
     return CLASSES_OF.get(url.partition("://")[0], S3_CLASSES)
 
 
 def offline_class(url: str) -> StorageClass:
-    """What an original of a store lies in that must be restored, where nobody says more."""
+    """The archive class assumed for an unreadable original of this store when the exact class is unknown."""
     return StorageClass.AZURE_ARCHIVE if url.startswith("az://") else StorageClass.GLACIER
 
 
@@ -98,7 +98,7 @@ def is_archived(storage_class: str | None) -> bool:
 
 
 def fit(width: int, height: int, edge: int) -> tuple[int, int]:
-    """The size that fits into a square of `edge` pixels: never larger than it was, never below one pixel."""
+    """Scale a size into a square of `edge` pixels: never upscaled, never below one pixel."""
     scale = min(1.0, edge / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -115,7 +115,7 @@ class VariantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that decides a variant's pixels; `imaging.recipe.digest` names it in 8 hex digits."""
+    """All settings that affect a variant's pixels; `imaging.recipe.digest` identifies it in 8 hex digits."""
 
     variants: tuple[VariantSpec, ...] = (
         VariantSpec(variant=Variant.THUMB, max_edge_px=320, quality=80),
@@ -130,8 +130,8 @@ class Recipe:
 class Image:
     """One row of the catalog, column for column; times are aware UTC, `bytes` is the original's size.
 
-    `name` is the file name it came with, without directories, at most 255 bytes of UTF-8; None where none is known.
-    `uploaded_at` may be a camera's or a manifest's; `promised_at` is the database's: ages are judged by it alone.
+    `name` is the uploaded file's name, without directories, at most 255 bytes of UTF-8; None if unknown.
+    `uploaded_at` may come from a camera or a manifest; `promised_at` is database time, and ages are computed from it.
     """
 
     id: UUID
@@ -160,16 +160,16 @@ class Image:
     name: str | None = None
 
     def key(self, role: str) -> str | None:
-        """The key that the row names for `role` (`original`, `thumb`, `medium`, `full`), or None; a variant that is named is safe."""
+        """The row's key for `role` (`original`, `thumb`, `medium`, `full`), or None; a named variant is safe in the store."""
         key: str | None = getattr(self, f"{role}_key")
         return key
 
     def is_held(self, now: datetime) -> bool:
-        """Whether some worker or move holds the row at that time, by the database's clock."""
+        """Whether a worker or a move leases the row at `now`, the database's time."""
         return self.leased_until is not None and self.leased_until >= now
 
     def awaits_restore(self, now: datetime) -> bool:
-        """Whether the row says that its original is archived, and not restored by then."""
+        """Whether the original is archived according to the row, and not restored at `now`."""
         restored = self.restored_until is not None and self.restored_until > now
         return is_archived(self.storage_class) and not restored
 
@@ -179,7 +179,7 @@ IMAGE_COLUMNS = tuple(field.name for field in fields(Image))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
-    """An image about to be stored: everything known before its bytes are written; times are aware."""
+    """A new image: the metadata known before its bytes are written; times are aware."""
 
     id: UUID
     user_id: UUID
@@ -197,9 +197,9 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promised:
-    """The row that names a content: new (`created`), or the one its owner already had.
+    """The row for a content: new (`created`), or the owner's existing one.
 
-    `erased` where there is none, because the image of this id was erased.
+    `erased`: there is no row, because the image with this id was erased.
     """
 
     id: UUID
@@ -211,7 +211,7 @@ class Promised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sized:
-    """A number of objects about equally large, and their bytes together."""
+    """A number of objects of about equal size, and their total bytes."""
 
     objects: int = 0
     size: int = 0

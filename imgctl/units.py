@@ -1,4 +1,4 @@
-"""Durations, sizes and counts: `90d`, `15m`, `1MiB`, `1 finding`; as people write and read them."""
+"""Parses and formats durations, sizes and counts: `90d`, `15m`, `1MiB`, `1 finding`."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_seconds(text: str) -> float:
-    """`90d`, `15m`, `1.5h` or plain seconds, in seconds; UsageError for anything else."""
+    """Parse `90d`, `15m`, `1.5h` or plain seconds into seconds; UsageError for anything else."""
     found = _QUANTITY.fullmatch(text)
     unit = _SECONDS.get(found[2] or "s") if found else None
     if found is None or unit is None:
@@ -29,7 +29,7 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """`1MiB` (2^20), `1MB` (10^6) or plain bytes, in bytes; UsageError for anything else."""
+    """Parse `1MiB` (2^20), `1MB` (10^6) or plain bytes into bytes; UsageError for anything else."""
     found = _QUANTITY.fullmatch(text)
     unit = _BYTES.get(found[2].upper()) if found else None
     if found is None or unit is None:
@@ -38,7 +38,7 @@ def parse_bytes(text: str) -> int:
 
 
 def format_bytes(size: float) -> str:
-    """A size in three digits and the binary unit that fits: `2.4 MiB`."""
+    """Format a size with up to three digits and a binary unit: `2.4 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(size) < 1024 or unit == "TiB":
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
@@ -47,7 +47,7 @@ def format_bytes(size: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration in its two largest units: `1h 5m`, `12.3s`."""
+    """Format a duration in its two largest units: `1h 5m`, `12.3s`."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -59,16 +59,16 @@ def format_seconds(seconds: float) -> str:
 
 
 def count_of(count: int, noun: str, plural: str = "") -> str:
-    """`1 finding`, `0 findings`, `1,234 findings`; `plural` where an s is not enough: `1 image waits`, `2 images wait`."""
+    """`1 finding`, `0 findings`, `1,234 findings`; `plural` for irregular plurals: `1 image waits`, `2 images wait`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def counts_of(counts: Mapping[S, int], *, named: Mapping[S, str] | None = None, none: str = "nothing") -> str:
-    """`3 moved, 1 not tried`: the counts that are not zero, codes as words or as `named`; `none` where all are zero."""
-    said = (f"{count:,} {(named or {}).get(code) or words(code)}" for code, count in counts.items() if count)
-    return ", ".join(said) or none
+    """`3 moved, 1 not tried`: the nonzero counts, with codes as words or as in `named`; `none` if all are zero."""
+    parts = (f"{count:,} {(named or {}).get(code) or words(code)}" for code, count in counts.items() if count)
+    return ", ".join(parts) or none
 
 
 def words(code: str) -> str:
-    """A code as people read it: `not_tried` is `not tried`."""
+    """A code as words: `not_tried` becomes `not tried`."""
     return code.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Users as people name them: a UUID, or with a namespace any name or number, which maps to one."""
+"""Converts user names to UUIDs: a UUID as it is; with a namespace also any name or number."""
 
 import re
 from collections.abc import Callable
@@ -12,16 +12,16 @@ _UUID = re.compile(rf"(?:urn:uuid:)?(?:{UUID_PATTERN}|\{{{UUID_PATTERN}\}})")
 
 
 class Users:
-    """Reads users wherever they are typed or listed, by [users] namespace; `tell` hears of the first name it maps."""
+    """Parses users from options and lists by [users] namespace; calls `tell` for the first name that it maps."""
 
     def __init__(self, namespace: str = "", *, tell: Callable[[str], None] | None = None) -> None:
         self.namespace = UUID(namespace) if namespace else None
         self._tell = tell
 
     def id_of(self, text: str) -> UUID:
-        """The user: a UUID as it is, any other text the UUIDv5 of it in the namespace; UsageError for what is neither.
+        """Return a UUID as it is, and for any other text its UUIDv5 in the namespace; UsageError for invalid text.
 
-        The name is taken in Unicode's NFC, without blanks around it, in UTF-8 (RFC 9562, section 5.5); case counts.
+        Names are stripped, normalized to Unicode NFC and encoded in UTF-8 (RFC 9562, section 5.5); case matters.
         """
         found = _id_of(text, self.namespace)
         if self._tell is not None and not _UUID.fullmatch(text.strip()):
@@ -33,7 +33,7 @@ class Users:
 UUIDS_ONLY = Users()
 
 
-# Manifests and trees repeat their users.
+# Manifests and directory trees repeat the same users.
 @lru_cache(maxsize=1024)
 def _id_of(text: str, namespace: UUID | None) -> UUID:
     bare = text.strip()
@@ -45,7 +45,7 @@ def _id_of(text: str, namespace: UUID | None) -> UUID:
     import unicodedata
 
     name = unicodedata.normalize("NFC", bare)
-    # What is invisible nobody means, and half a character no system encodes alike.
+    # Invisible characters are mistakes, and systems encode lone surrogates differently.
     if not name or not name.isprintable():
         raise UsageError(f"invalid user: {text!r}", hint="a UUID, a name or a number")
     return uuid5(namespace, name)

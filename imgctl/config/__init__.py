@@ -1,1 +1,1 @@
-"""The settings: frozen values from flag, environment, file and default, in that order of strength."""
+"""The settings: frozen values from flag, environment, file and default, in that order of precedence."""

@@ -1,4 +1,4 @@
-"""Settings from a TOML file, the environment and flags, each unknown or impossible value refused by its name."""
+"""Settings from a TOML file, the environment and flags, with errors that name each unknown setting or invalid value."""
 
 import math
 import re
@@ -19,7 +19,7 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | tuple[str, ...] | d
 FILE_NAME = "imgctl.toml"
 PREFIX = "IMGCTL_"
 SOURCE = "source"
-# What stands between `source:` and a slash.
+# The name between `source:` and a slash.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 
@@ -33,7 +33,7 @@ def load_settings(
 ) -> Settings:
     """The settings in force: `flags` (`{"work.jobs": 4}`) over `environ` over the file over the defaults.
 
-    `flag_names` says what was typed for a setting, for errors: `{"work.jobs": "--jobs"}`.
+    `flag_names` maps a setting to its option, for errors: `{"work.jobs": "--jobs"}`.
 
     The file is `file`, else `$IMGCTL_CONFIG`, else `imgctl.toml` in `directory` (the current one), else
     `~/.config/imgctl/config.toml`; the last two may be absent. Raises ConfigError.
@@ -52,12 +52,12 @@ def load_settings(
 
 
 def find_file(file: Path | None, environ: Mapping[str, str], directory: Path) -> Path | None:
-    """The configuration file in force, or None; ConfigError when one that was asked for is not there."""
-    asked = file or (Path(environ["IMGCTL_CONFIG"]) if environ.get("IMGCTL_CONFIG") else None)
-    if asked is not None:
-        if not _is_file(asked):
-            raise ConfigError(f"{asked}: no such configuration file", hint="--config FILE, or unset IMGCTL_CONFIG")
-        return asked
+    """The configuration file in force, or None; ConfigError if an explicitly requested file does not exist."""
+    requested = file or (Path(environ["IMGCTL_CONFIG"]) if environ.get("IMGCTL_CONFIG") else None)
+    if requested is not None:
+        if not _is_file(requested):
+            raise ConfigError(f"{requested}: no such configuration file", hint="--config FILE, or unset IMGCTL_CONFIG")
+        return requested
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
     candidates = (directory / FILE_NAME, Path(home) / "imgctl" / "config.toml")
     return next((path for path in candidates if _is_file(path)), None)
@@ -67,12 +67,12 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        # Somebody else's home: `su` and containers leave HOME as it was.
+        # HOME may be another user's directory: `su` and containers don't reset it.
         return False
 
 
 def setting_field(name: str) -> Field[object]:
-    """The field of a setting by its path: `work.jobs`; ConfigError where there is no such setting."""
+    """The field of a setting by its path: `work.jobs`; ConfigError for an unknown setting."""
     *sections, last = name.split(".")
     node: object = Settings()
     for section in sections:
@@ -81,12 +81,12 @@ def setting_field(name: str) -> Field[object]:
 
 
 def variables(settings: Settings) -> dict[str, list[str]]:
-    """Each environment twin and the path of the setting it names: `IMGCTL_WORK_JOBS` → `["work", "jobs"]`."""
+    """The environment variables and the setting path of each: `IMGCTL_WORK_JOBS` → `["work", "jobs"]`."""
     return {PREFIX + "_".join(path).upper(): path for path in _paths(settings, [])}
 
 
 def source_variables() -> dict[str, str]:
-    """How the variable of each setting of a [source.NAME] table ends: `_ENDPOINT_URL` → `endpoint_url`, longest first."""
+    """Suffixes of the variables of [source.NAME] settings: `_ENDPOINT_URL` → `endpoint_url`, longest first."""
     names = sorted((field.name for field in fields(SourceSettings)), key=len, reverse=True)
     return {f"_{name.upper()}": name for name in names}
 
@@ -111,7 +111,7 @@ def _source_name(name: str, where: str) -> str:
 
 
 def _sources_in(environ: Mapping[str, str], settings: Settings) -> Settings:
-    """The settings with what `IMGCTL_SOURCE_NAME_…` say; a name is in lower case unless the file writes it otherwise."""
+    """Apply the `IMGCTL_SOURCE_NAME_…` variables; a name is in lower case unless the file spells it otherwise."""
     endings, found = source_variables(), dict(settings.sources)
     known = {name.upper().replace("-", "_"): name for name in found}
     for variable, value in environ.items():
@@ -119,8 +119,8 @@ def _sources_in(environ: Mapping[str, str], settings: Settings) -> Settings:
         ending = next((one for one in endings if text.endswith(one) and text != one), None)
         if text == variable or ending is None or not value:
             continue
-        shouted = text.removesuffix(ending)
-        name = known.get(shouted) or _source_name(shouted.lower(), f"{variable}: ")
+        upper_name = text.removesuffix(ending)
+        name = known.get(upper_name) or _source_name(upper_name.lower(), f"{variable}: ")
         found[name] = _set(found.get(name, SourceSettings()), [endings[ending]], value, variable)
     return replace(settings, sources=found)
 
@@ -205,17 +205,19 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
     texts = converted if isinstance(converted, tuple) else (converted,) if isinstance(converted, str) else ()
     for text in texts:
         if "\n" in text:
-            # Not the text itself: a URL with the line feed of the file it came from may hold a password.
-            raise ConfigError(f"{label}: holds a line feed", hint="write it in one line; does it end in one?")
+            # The text is not shown: a URL read from a file, with its line feed, may contain a password.
+            raise ConfigError(
+                f"{label}: contains a line feed", hint="write it in one line, without a line feed at the end"
+            )
         if not re.fullmatch(field.metadata["pattern"], text):
-            # What looks like a URL with a password is not repeated.
+            # A value with an @ may be a URL with a password: it is not shown.
             shown = "the value" if "@" in text else repr(text)
-            raise ConfigError(f"{label}: {shown} is impossible", hint=field.metadata["doc"])
+            raise ConfigError(f"{label}: {shown} is invalid", hint=field.metadata["doc"])
     return converted
 
 
 def _check_bounds(field: Field[object], number: float, value: Value, label: str) -> None:
-    """Raise ConfigError for a number beyond the bounds that its setting states."""
+    """Raise ConfigError for a number outside the bounds of its setting."""
     least, most, unit = (field.metadata[name] for name in ("least", "most", "unit"))
     if not least <= number <= most:
         low, high = (_shown(bound, unit) for bound in (least, most))
@@ -246,7 +248,7 @@ def _parse_plain(kind: object, value: Value) -> object:
         return _one_of(str(value).lower(), ["true", "false"]) == "true"
     if kind in (int, float) and not isinstance(value, bool) and isinstance(value, (str, int, float)):
         return _parse_number(kind, value)
-    raise ValueError(f"{value!r} is no {'number' if kind in (int, float) else 'text'}")
+    raise ValueError(f"{value!r} is not a {'number' if kind in (int, float) else 'text'}")
 
 
 def _parse_number(kind: object, value: str | float) -> int | float:
@@ -255,7 +257,7 @@ def _parse_number(kind: object, value: str | float) -> int | float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or (kind is int and number != int(number)):
-        raise ValueError(f"{value!r} is no {'whole ' if kind is int else ''}number")
+        raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number")
     return int(value) if kind is int else number
 
 
@@ -268,5 +270,5 @@ def _parse_names(value: Value) -> tuple[str, ...]:
 
 def _one_of(value: Value, choices: list[str]) -> str:
     if value not in choices:
-        raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
     return str(value)

@@ -1,4 +1,4 @@
-"""One setting: what its field says of itself, and the patterns that several share."""
+"""The `setting` field function, and the patterns and bounds that several settings share."""
 
 from dataclasses import field
 from typing import Literal, TypeVar
@@ -6,9 +6,9 @@ from typing import Literal, TypeVar
 T = TypeVar("T")
 Unit = Literal["", "seconds", "bytes"]
 
-# What every store can hold and list, short enough for the catalog's columns of 255 characters.
+# Prefixes that every store can hold and list, short enough for the catalog's columns of 255 characters.
 PREFIX = r"(?=.{0,150}$)(?:(?!\.)[^/\x00-\x1f\x7f\ud800-\udfff]+/)*"
-# No machine has more; what is larger was a slip of the hand.
+# No machine has more; a larger value is a typing error.
 LARGEST = 2**50
 DAY = 86400.0
 
@@ -22,7 +22,7 @@ def setting(
     most: float | None = None,
     pattern: str = ".*",
 ) -> T:
-    """One setting: its default, one line of help, and the bounds or the pattern (of each text) its value must keep."""
+    """Define a setting: its default, one line of help, and the bounds or the pattern (of each text) of its value."""
     rules = {"doc": doc, "unit": unit, "least": least, "most": most, "pattern": pattern}
     value: T = field(default=default, metadata=rules)
     return value

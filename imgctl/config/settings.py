@@ -1,6 +1,6 @@
-"""Every setting with its default; `config.example.toml` shows the same values and a test holds them equal.
+"""Every setting with its default; a test checks that `config.example.toml` shows the same values.
 
-A field's metadata says what it means and how its text reads: `seconds` (`60s`, `15m`), `bytes` (`512MiB`).
+A field's metadata holds its help text and its unit: `seconds` (`60s`, `15m`), `bytes` (`512MiB`).
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ from imgctl.users import UUID_PATTERN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsersSettings:
-    """How users may be named."""
+    """Settings of user names."""
 
     namespace: str = setting(
         "",
-        "a UUID of your own: names and numbers of users map to UUIDv5 of it, the same for ever; empty: users are UUIDs",
+        "a UUID that you choose once: user names and numbers map to UUIDv5 in it; empty: only UUIDs are accepted",
         pattern=f"({UUID_PATTERN})?",
     )
 
@@ -36,16 +36,12 @@ class UsersSettings:
 class UploadSettings:
     """How uploads run."""
 
-    concurrency: int = setting(
-        0, "how many puts are in flight; 0: as many as the store is found to take", least=0, most=1024
-    )
+    concurrency: int = setting(0, "how many puts are in flight; 0: adapts to the store", least=0, most=1024)
     memory: int = setting(
-        512 * 2**20, "how many bytes of photos are held at once", unit="bytes", least=2**20, most=LARGEST
+        512 * 2**20, "how many bytes of photos are held in memory at once", unit="bytes", least=2**20, most=LARGEST
     )
-    bwlimit: int = setting(0, "how many bytes are put a second; 0: no bound", unit="bytes", least=0, most=LARGEST)
-    journal: str = setting(
-        "", "the file that remembers what was uploaded; empty: in the state directory; none: no file"
-    )
+    bwlimit: int = setting(0, "how many bytes are uploaded a second; 0: no limit", unit="bytes", least=0, most=LARGEST)
+    journal: str = setting("", "the file that records finished uploads; empty: in the state directory; none: no file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,29 +51,29 @@ class WorkSettings:
     jobs: int = setting(0, "how many processes render; 0: one for each core", least=0, most=1024)
     timeout: float = setting(
         60.0,
-        "a picture that renders longer is given up; above 100 megapixels it has longer in proportion",
+        "rendering is cancelled after this long; above 100 megapixels the limit grows in proportion",
         unit="seconds",
         least=1,
         most=DAY,
     )
     memory: int = setting(
         4 * 2**30,
-        "how much memory a rendering process may take; what cannot fit is refused by its header",
+        "how much memory a rendering process may use; pictures that cannot fit are rejected by their header",
         unit="bytes",
         least=512 * 2**20,
         most=LARGEST,
     )
     lease: float = setting(60.0, "how long a claim lasts unless renewed", unit="seconds", least=1, most=3600)
-    max_attempts: int = setting(5, "how often a picture is tried before its row is failed", least=1, most=100)
+    max_attempts: int = setting(5, "how many attempts a picture has before its row turns failed", least=1, most=100)
     max_pixels: int = setting(
-        500_000_000, "a picture of more pixels is refused by its header, whatever would decode it", least=1, most=10**12
+        500_000_000, "a picture with more pixels is rejected by its header, with any decoder", least=1, most=10**12
     )
     scheduler: str = setting(
         "", "the Dask scheduler whose workers render: tcp://HOST:8786; empty: this machine's processes"
     )
     poll: float = setting(
         2.0,
-        "an idle worker looks for work again after this; Postgres also wakes it at once",
+        "how often an idle worker checks for work; Postgres also notifies it at once",
         unit="seconds",
         least=0.1,
         most=DAY,
@@ -86,7 +82,7 @@ class WorkSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantSettings:
-    """How one variant is built."""
+    """Settings of one variant."""
 
     max_edge_px: int = setting(320, "the longest edge in pixels; never upscaled", least=1, most=16383)
     quality: int = setting(80, "the encoder's quality", least=1, most=100)
@@ -95,18 +91,18 @@ class VariantSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantsSettings:
-    """What is built from an original."""
+    """Settings of all variants."""
 
-    background: str = setting("#ffffff", "what shows through transparency, as #rrggbb", pattern="#[0-9a-fA-F]{6}")
-    keep: tuple[str, ...] = setting(
-        (), 'metadata that stays in variants: ["copyright"] or nothing', pattern="copyright"
+    background: str = setting(
+        "#ffffff", "the background colour behind transparent pixels, as #rrggbb", pattern="#[0-9a-fA-F]{6}"
     )
+    keep: tuple[str, ...] = setting((), 'the metadata to keep in variants: ["copyright"] or empty', pattern="copyright")
     thumb: VariantSettings = VariantSettings(max_edge_px=320, quality=80)
     medium: VariantSettings = VariantSettings(max_edge_px=1080, quality=82)
     full: VariantSettings = VariantSettings(max_edge_px=2048, quality=85)
 
     def recipe(self) -> Recipe:
-        """These settings as the recipe that renders follow."""
+        """Return these settings as a recipe for rendering."""
         named = ((Variant.THUMB, self.thumb), (Variant.MEDIUM, self.medium), (Variant.FULL, self.full))
         specs = tuple(
             VariantSpec(variant=name, max_edge_px=one.max_edge_px, quality=one.quality, format=one.format)
@@ -117,43 +113,43 @@ class VariantsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSettings:
-    """What links to blobs look like."""
+    """Settings of links to blobs."""
 
     cdn: str = setting(
         "",
         "the CDN in front of the variants: https://images.example.org; empty: signed links to the store",
         pattern="(https?://[^\\s@]+)?",
     )
-    expires: float = setting(3600.0, "how long a signed link works", unit="seconds", least=1, most=7 * 86400)
+    expires: float = setting(3600.0, "how long a signed link is valid", unit="seconds", least=1, most=7 * 86400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSettings:
-    """What things cost."""
+    """Settings of cost estimates."""
 
     card: str = setting(
         "",
-        "the price card: a TOML file, or the name of one that comes with imgctl (gs-us-central1); empty: that of who bills the store",
+        "the price card: a TOML file, or the name of a built-in one (gs-us-central1); empty: the card of the store's provider",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindSettings:
-    """What `imgctl find` answers at once."""
+    """Settings of the indexes for `imgctl find`."""
 
     index: bool = setting(
         default=False,
-        doc="whether `imgctl init` builds indexes of names, capture times and contents over all users: some 70 bytes a row",
+        doc="whether `imgctl init` builds indexes of names, capture times and contents over all users: about 70 bytes a row",
     )
     near: bool = setting(
         default=False,
-        doc="whether workers and backfills note what images look like, for `imgctl find --near`: some 130 bytes an image",
+        doc="whether workers and backfills store image fingerprints for `imgctl find --near`: about 130 bytes an image",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything configurable, one section a field; `file` is what it came from, `sources` its [source.NAME] tables."""
+    """All settings, one field for each section; `file` is the loaded file, `sources` its [source.NAME] tables."""
 
     catalog: CatalogSettings = CatalogSettings()
     store: StoreSettings = StoreSettings()
@@ -175,6 +171,6 @@ class Settings:
 
     @property
     def inbox_url(self) -> str:
-        """Where others put photos, `s3://…/`; empty where there is no such place."""
+        """The URL of the inbox, `s3://…/`; empty if none is set or the store is not S3."""
         bucket = self.store.url.startswith("s3://") and self.listen.inbox
         return f"{self.store.url.rstrip('/')}/{self.listen.inbox}" if bucket else ""
