@@ -1,6 +1,7 @@
 """`imgctl serve`: the HTTP API."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import click
@@ -47,9 +48,11 @@ def command(session: Session, asked: Asked) -> ExitCode:
         session.data({"type": "token", "token": token, "setting": line})
         session.data({"type": "summary", "tokens": 1})
         return ExitCode.DONE
+    from imgctl.ops.backlog import backlog_now
     from imgctl.ops.parts import open_parts
     from imgctl.ops.support.links import link_warning
     from imgctl.run import service
+    from imgctl.run.metrics import OF_THE_CATALOG
     from imgctl.run.stop import Stop
 
     def ready(url: str) -> None:
@@ -63,6 +66,8 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     settings = serving(session.settings)
     with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:
+        if (meter := session.told.meter) is not None:
+            meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         stop.requested.wake(service.stopping)
         serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
     session.data({"type": "summary", "stopped": True})

@@ -55,6 +55,18 @@ def send(url: str, data: bytes, *, client: httpx.Client | None = None) -> httpx.
         pause.wait(0.2)
 
 
+def test_the_port_for_metrics_says_what_waits_for_workers(embedded: Deployment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run = embedded.start(*SERVE, "--metrics-port", str(port))
+    send(address(run), photo(1))
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+    assert ended(run) == 0
+    assert "imgctl_catalog_up 1.0" in text
+    assert "imgctl_backlog_images 1.0" in text
+
+
 def test_two_hundred_uploads_at_once_over_a_bad_network_are_each_there_once(servers: Deployment) -> None:
     rng = random.Random(8)
 
