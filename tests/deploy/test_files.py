@@ -14,7 +14,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from imgctl.ops.work.driver import PROCESSES_PER_JOB
 from imgctl.run.metrics import ALL
+from imgctl.units import parse_bytes
 from tools.docs import ROOT, commands, parse
 
 DEPLOY = ROOT / "deploy"
@@ -96,6 +98,12 @@ def test_systemd_takes_every_unit(units: Path) -> None:
     assert [line for line in done.stderr.splitlines() if "imgctl" in line] == []
 
 
+def test_a_picture_that_takes_too_much_memory_ends_no_unit() -> None:
+    shared = (DEPLOY / "systemd/imgctl-.service.d/hardening.conf").read_text(encoding="utf-8")
+
+    assert "\nOOMPolicy=continue\n" in shared
+
+
 def test_mistake_in_a_unit_is_found(units: Path) -> None:
     unit = units / "imgctl-work.service"
     unit.write_text(unit.read_text(encoding="utf-8").replace("WatchdogSec=", "WatchdogSecs="), encoding="utf-8")
@@ -140,6 +148,45 @@ def test_kubernetes_takes_the_manifest(manifest: dict[str, object]) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
+
+
+def pods(node: object) -> Iterator[dict[str, object]]:
+    """Every pod of a manifest, as its template says it."""
+    if isinstance(node, dict):
+        if isinstance(spec := node.get("spec"), dict) and "containers" in spec:
+            yield node
+        for below in node.values():
+            yield from pods(below)
+
+
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
+def test_no_pod_takes_the_addresses_of_services_for_settings(manifest: dict[str, object]) -> None:
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifest))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
+def test_rendering_fits_into_its_container(manifest: dict[str, object]) -> None:
+    for one in containers(manifest):
+        args = list(map(str, one.get("args", ())))  # type: ignore[call-overload]
+        if args[:1] not in (["work"], ["backfill"]) or "--scheduler" in args:
+            continue
+        settings = {each["name"]: each["value"] for each in one["env"]}  # type: ignore[attr-defined]
+        processes = int(args[args.index("--jobs") + 1]) * PROCESSES_PER_JOB
+        most = one["resources"]["limits"]["memory"]  # type: ignore[index]
+
+        assert processes * parse_bytes(settings["IMGCTL_WORK_MEMORY"]) < parse_bytes(f"{most}B")
+
+
+@pytest.mark.parametrize("manifest", [pytest.param(one, id=name) for name, one in documents()])
+def test_what_is_scraped_wants_no_token(manifest: dict[str, object]) -> None:
+    for pod in pods(manifest):
+        port = pod.get("metadata", {}).get("annotations", {}).get("prometheus.io/port")  # type: ignore[attr-defined]
+        if port is None:
+            continue
+        [one] = pod["spec"]["containers"]  # type: ignore[index]
+
+        assert one["args"][one["args"].index("--metrics-port") + 1] == port
+        assert {"name": "IMGCTL_METRICS_HOST", "value": "0.0.0.0"} in one["env"]
 
 
 def test_mistake_in_a_manifest_is_found() -> None:
