@@ -1,4 +1,4 @@
-"""Both ends of a local pool's pipe: what runs in a child process, the task it holds, and what its death meant."""
+"""Both ends of a local pool's pipe: the loop of a child process, the task it holds, and the reason of its death."""
 
 import ctypes
 import os
@@ -25,23 +25,23 @@ STOPPED = "was stopped with its pool"
 _PR_SET_PDEATHSIG = 1
 
 
-class Said(IntEnum):
-    """What a child's message is; a message is a pair of this and a value."""
+class Message(IntEnum):
+    """The kind of a child's message; a message is a pair of kind and value."""
 
     READY = 0
     VALUE = 1
     ERROR = 2
 
 
-# Packed here, as there may be no memory to pack it later.
+# Pickled here, as there may be no memory to do it later.
 NO_MEMORY = bytes(ForkingPickler.dumps(TOO_LARGE))
-"""A child's last message: it got no memory for its task, or for the answer."""
+"""A child's last message: it had no memory for its task or for the result."""
 
 
 class Job:
-    """A task as its child will read it, and the future that waits for the answer.
+    """A pickled task, and the future that waits for its result.
 
-    `alone`: only a process that has run nothing else may take it.
+    `alone`: only a process that has run no other task may take it.
     """
 
     def __init__(self, payload: memoryview, future: Future[object]) -> None:
@@ -51,32 +51,32 @@ class Job:
         self._running = False
 
     def start(self) -> bool:
-        """Whether the task is still wanted; from then on it cannot be cancelled."""
+        """Mark the task as running, so that it cannot be cancelled; False if it was cancelled before."""
         self._running = self._running or self.future.set_running_or_notify_cancel()
         return self._running
 
     def drop(self) -> None:
-        """The pool stops before the task has begun."""
+        """End the future of a task that the stopping pool never ran."""
         if self._running:
-            # It was handed to a child that died idle, and a running future cannot be cancelled.
+            # It was sent to a child that died idle, and a running future cannot be cancelled.
             self.died(STOPPED)
         else:
             self.future.cancel()
             self.future.set_running_or_notify_cancel()
 
     def died(self, reason: str) -> None:
-        """The child that held the task ended first."""
+        """End the future with ChildDied: the child process ended before the task."""
         self.future.set_exception(ChildDied(reason))
 
     def settle(self, message: bytes) -> None:
-        """End the future with what the child said."""
+        """End the future with the child's message."""
         try:
-            said, value = ForkingPickler.loads(message)
+            kind, value = ForkingPickler.loads(message)
         except Exception as error:
-            # A value may refuse to arrive in any way it likes.
+            # Unpickling a value may raise any error.
             self.future.set_exception(error)
             return
-        if said is Said.VALUE:
+        if kind is Message.VALUE:
             self.future.set_result(value)
             return
         failure, where = value
@@ -94,18 +94,18 @@ def serve(connection: Connection, *, parent: int, memory_bytes: int, setup: Call
     if setup is not None:
         setup()
     with suppress(EOFError, OSError):
-        connection.send((Said.READY, None))
+        connection.send((Message.READY, None))
         with suppress(MemoryError):
             while True:
-                connection.send_bytes(_answer(connection.recv_bytes()))
-        # The process that says this ends: what got no memory may have left anything half done.
+                connection.send_bytes(_run(connection.recv_bytes()))
+        # The process ends after this message: a task that ran out of memory may have left any state behind.
         connection.send_bytes(NO_MEMORY)
-    # Not an orderly exit: clean-up code of C libraries has nothing to save here, and may hang.
+    # Not an orderly exit: clean-up code of C libraries has nothing to save, and may hang.
     os._exit(0)
 
 
 def reason_of(exit_code: int | None) -> str:
-    """Why a child ended, from its exit code as `multiprocessing` gives it (-N: signal N)."""
+    """Return why a child ended, from its `multiprocessing` exit code (-N: signal N)."""
     if exit_code is None or exit_code >= 0:
         return f"ended its process with exit code {exit_code}"
     number = -exit_code
@@ -116,20 +116,20 @@ def reason_of(exit_code: int | None) -> str:
         return f"killed by signal {number} ({name}): out of memory?"
     if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
         return f"killed by signal {number} ({name})"
-    # GLib, below libvips, aborts where it gets no memory.
+    # GLib, which libvips uses, aborts when out of memory.
     return f"crashed ({name}): out of memory?" if number == signal.SIGABRT else f"crashed ({name})"
 
 
-def _answer(payload: bytes) -> memoryview:
-    """The task's value or error as a message; MemoryError where there is none left for either."""
+def _run(payload: bytes) -> memoryview:
+    """Run the task and return its value or error as a message; MemoryError when there is no memory for either."""
     try:
         task, argument = ForkingPickler.loads(payload)
-        return ForkingPickler.dumps((Said.VALUE, task(argument)))
+        return ForkingPickler.dumps((Message.VALUE, task(argument)))
     except MemoryError:
         raise
     except Exception as error:
-        # Whatever a task raises belongs to its future.
-        return ForkingPickler.dumps((Said.ERROR, _portable(error)))
+        # Any exception of a task goes to its future.
+        return ForkingPickler.dumps((Message.ERROR, _portable(error)))
 
 
 def _portable(error: Exception) -> tuple[Exception, str]:
@@ -139,7 +139,7 @@ def _portable(error: Exception) -> tuple[Exception, str]:
     except MemoryError:
         raise
     except Exception:
-        # An exception may refuse to travel in any way it likes.
+        # Pickling an exception may raise any error.
         return WorkerError(f"{type(error).__name__}: {error}"), where
     return error, where
 
@@ -147,14 +147,14 @@ def _portable(error: Exception) -> tuple[Exception, str]:
 def die_with(parent: int) -> None:
     """End this process at once when the thread that started it in process `parent` ends."""
     if sys.platform == "linux":
-        # A pool's manager and a server's main thread outlive their children.
+        # Safe: a pool's manager thread and a server's main thread outlive their children.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def _ignore_signals() -> None:
-    # Ctrl-C and a service manager reach the whole group, but only the parent decides what still finishes.
+    # Ctrl-C and a service manager signal the whole group, but only the parent decides which tasks still finish.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -162,8 +162,8 @@ def _ignore_signals() -> None:
 
 
 def _die_cheaply() -> None:
-    # A crash is reported with its picture; a core file of each would fill the disk.
+    # A crash is reported with its picture; core files would fill the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # When the machine runs out of memory, the kernel should take the process that holds one picture, not the parent.
+    # When the machine runs out of memory, the kernel should kill the process that holds one picture, not the parent.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")

@@ -16,7 +16,7 @@ R = TypeVar("R")
 LOST = "lost its Dask worker: out of memory, out of time or crashed; the worker's log says which"
 STOPPED = "was stopped with its pool, or its Dask scheduler is gone"
 
-# What must be the same here, on the scheduler and on every worker.
+# Packages whose versions must match here, on the scheduler and on every worker.
 _SAME = ("imgctl", "dask", "distributed", "cloudpickle")
 _SECONDS_TO_CONNECT = 10
 
@@ -26,7 +26,7 @@ class _Machine(TypedDict):
 
 
 class Versions(TypedDict):
-    """What `distributed.Client.get_versions` returns, as far as it is used here."""
+    """The used part of what `distributed.Client.get_versions` returns."""
 
     client: _Machine
     scheduler: _Machine
@@ -38,7 +38,7 @@ class _Executor(Protocol):
 
 
 class _Client(Protocol):
-    """What this module uses of `distributed.Client`, which is hardly typed."""
+    """The part of `distributed.Client` that this module uses, which is hardly typed."""
 
     status: str
 
@@ -49,12 +49,12 @@ class _Client(Protocol):
 
 
 class DaskPool:
-    """Tasks run on the workers of one scheduler; bytes pass neither through it nor through this process.
+    """A pool on the workers of one Dask scheduler; image bytes pass neither through it nor through this process.
 
-    Workers belong under their nanny (the default) with `--nthreads 1`: the end of a process ends every task it holds.
-    The scheduler's settings decide who else pays for a death: `distributed.scheduler.allowed-failures` (3 by default)
-    gives the picture that killed one worker to as many more, and with 0 a `worker-saturation` above 1.0 (1.1 by
-    default) blames the task that only waited on the dead worker. Best are 0 and 1.0; the defaults also work.
+    Run workers under their nanny (the default) with `--nthreads 1`: the end of a process ends every task it holds.
+    The scheduler's settings decide which other tasks a death affects: with `distributed.scheduler.allowed-failures`
+    (3 by default) a picture that killed one worker is retried on as many more, and with 0 a `worker-saturation` above
+    1.0 (1.1 by default) also fails the task that only waited on the dead worker. Best are 0 and 1.0; the defaults work.
     """
 
     def __init__(self, address: str) -> None:
@@ -65,7 +65,7 @@ class DaskPool:
         self._closed = False
 
     def slots(self) -> int:
-        """The threads of all workers that the scheduler knows now; 0 when it does not answer."""
+        """Return the threads of all workers that are registered now; 0 when the scheduler is unreachable."""
         try:
             return sum(self._client.nthreads().values())
         except OSError:
@@ -79,13 +79,13 @@ class DaskPool:
         remote = self._executor.submit(task, argument)
         with self._lock:
             self._in_flight.add(cast("Future[object]", remote))
-        # The order matters: a remote task that is done already settles the future at once.
+        # The order matters: a remote task that is already done settles the future at once.
         future.add_done_callback(lambda done: remote.cancel() if done.cancelled() else None)
         remote.add_done_callback(lambda done: self._settle(future, done))
         return future
 
     def close(self, *, now: bool = False) -> None:
-        """Wait for what was submitted, or (`now`) cancel it; the cluster itself stays."""
+        """Wait for the submitted tasks, or (`now`) cancel them; the cluster itself keeps running."""
         self._closed = True
         with self._lock:
             in_flight = set(self._in_flight)
@@ -138,7 +138,7 @@ def _connect(address: str) -> _Client:
 
 
 def refuse_mismatch(versions: Versions) -> None:
-    """ConfigError where the scheduler or a worker runs another Python (X.Y), imgctl or Dask than this process."""
+    """Raise ConfigError if the scheduler or a worker runs another Python (X.Y), imgctl or Dask than this process."""
     here = versions["client"]["packages"]
     others = {"the scheduler": versions["scheduler"], **{f"worker {at}": it for at, it in versions["workers"].items()}}
     wrong = [
@@ -154,5 +154,5 @@ def refuse_mismatch(versions: Versions) -> None:
 
 def _version(packages: Mapping[str, str | None], name: str) -> str:
     version = packages.get(name) or "missing"
-    # Pickles travel between patch releases of Python.
+    # Pickles are compatible between patch releases of Python.
     return ".".join(version.split(".")[:2]) if name == "python" else version

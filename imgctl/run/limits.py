@@ -1,4 +1,4 @@
-"""What a process takes: the memory and the time that decoding may use, and how freed memory is kept."""
+"""Resource limits of a process: memory and time for decoding, the reuse of freed memory, and CPU cores."""
 
 import ctypes
 import gc
@@ -20,7 +20,7 @@ SMALLEST_RETURNED = 2**20
 ARENAS = 2
 SHORTEST_SECONDS, BUSY_SHARE = 0.02, 0.5
 
-# Of each block under a time limit: its thread, and when it must have ended.
+# For each block under a time limit: its thread and its deadline.
 _deadlines: dict[object, tuple[int, float]] = {}
 _lock = threading.Lock()
 
@@ -30,7 +30,7 @@ def limit_memory(size: int) -> None:
 
     Beyond it an allocation fails: Python raises MemoryError, libvips reports an error, GLib aborts the process.
     """
-    # Not RLIMIT_AS: that also counts address space nobody uses, 64 MiB for each thread's malloc arena.
+    # Not RLIMIT_AS: that also counts unused address space, 64 MiB for each thread's malloc arena.
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -40,8 +40,8 @@ def limit_memory(size: int) -> None:
 def time_limit(seconds: float) -> Iterator[None]:
     """End this whole process by SIGALRM when the block takes longer than `seconds` of wall-clock time.
 
-    The kernel does it, so that C code which never returns to Python ends too; the pool reports that the task "took
-    longer than its time limit". Blocks may nest, and run in several threads: the earliest deadline counts.
+    The kernel sends the signal, so that C code which never returns to Python ends too; the pool reports that the task
+    "took longer than its time limit". Blocks may nest, and run in several threads: the earliest deadline counts.
     """
     block = object()
     with _lock:
@@ -57,7 +57,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def clock_stopped() -> Iterator[None]:
-    """Leave what the block takes out of this thread's time limits: an image has no part in waiting for a store."""
+    """Pause this thread's time limits during the block: time spent waiting for a store isn't the image's fault."""
     me, began = threading.get_ident(), time.monotonic()
     with _lock:
         mine = {block: ends for block, (thread, ends) in _deadlines.items() if thread == me}
@@ -85,16 +85,16 @@ def _arm() -> None:
 
 
 def collect_from_here() -> None:
-    """Take up garbage collection again, for what is made from now on."""
+    """Enable garbage collection for objects created from now on; earlier ones are frozen."""
     gc.freeze()
     gc.enable()
 
 
 def reuse_large_buffers() -> None:
-    """Make glibc keep freed buffers of photo size instead of giving their pages back for each.
+    """Make glibc keep freed buffers of photo size instead of returning their pages to the kernel each time.
 
     A fresh 2.5 MB buffer costs 600 page faults, about a third of what reading a file into it costs. Two arenas keep
-    what one thread freed within another's reach. Elsewhere than on glibc nothing happens.
+    buffers that one thread freed available to the others. Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -106,7 +106,7 @@ def reuse_large_buffers() -> None:
 
 
 def return_large_buffers() -> None:
-    """Make glibc give freed blocks from 1 MiB on back at once, where a run over any number of files keeps none of them.
+    """Make glibc return freed blocks of 1 MiB or more at once, for runs over many files that keep none of them.
 
     Else each growth of Python's own tables leaves a hole that smaller blocks split: 2 MB every 8,000 files of a directory.
     """
@@ -115,13 +115,13 @@ def return_large_buffers() -> None:
 
 
 class Idleness:
-    """Tells whether this process has waited more than it has worked since it was last asked."""
+    """Measures whether this process has waited more than it has worked since the last call."""
 
     def __init__(self) -> None:
         self._since = time.monotonic(), time.process_time()
 
     def is_idle(self) -> bool:
-        """Whether all threads together took less than half of a core's time; False where too little has passed to tell."""
+        """Whether all threads together used less than half of a core's time; False after too short an interval."""
         now, used = time.monotonic(), time.process_time()
         elapsed = now - self._since[0]
         if elapsed < SHORTEST_SECONDS:
@@ -132,7 +132,7 @@ class Idleness:
 
 
 def cores() -> int:
-    """How many cores this process may keep busy: its CPU affinity, and its container's quota where there is one."""
+    """Return how many cores this process may use, by its CPU affinity and its container's quota."""
     affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(affine, _quota()))
 

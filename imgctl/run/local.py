@@ -1,8 +1,8 @@
-"""A pool of this machine's processes that survives whatever a task does to the process that holds it.
+"""A pool of this machine's processes that survives the death of any of them.
 
-One pipe a child and one thread that waits on all of them: a child that dies, hangs or is killed idle takes its own
-task with it and nothing else. (pebble shares one pipe and one lock among its children; there, the death of an idle
-child breaks the pool.)
+Each child has its own pipe, and one thread waits on all of them: a child that dies, hangs or is killed idle loses its
+own task and no other. (pebble shares one pipe and one lock among its children; there, the death of an idle child
+breaks the pool.)
 """
 
 import atexit
@@ -30,7 +30,7 @@ from imgctl.run.pool import PoolSettings
 T = TypeVar("T")
 R = TypeVar("R")
 
-# This many deaths in a row before the first answer are no accident.
+# After this many deaths in a row before READY the pool is broken.
 _MOST_STILLBORN = 10
 _SECONDS_TO_EXIT = 5.0
 
@@ -61,7 +61,7 @@ class LocalPool:
     """Processes started by `spawn`: neither obstore nor boto3 survives a fork."""
 
     def __init__(self, settings: PoolSettings) -> None:
-        # What cannot travel should fail here, not in the manager.
+        # Settings that cannot be pickled should fail here, not in the manager thread.
         ForkingPickler.dumps(settings.setup)
         self._settings = settings
         self._jobs = settings.jobs or cores()
@@ -82,11 +82,11 @@ class LocalPool:
         atexit.register(self.close, now=True)
 
     def slots(self) -> int:
-        """As many as there are processes, started or to be started."""
+        """Return the number of processes, started or not yet started."""
         return self._jobs
 
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
-        """Queue a task; WorkerError when the pool is closed or broken, PicklingError when it cannot travel."""
+        """Queue a task; WorkerError when the pool is closed or broken, PicklingError when pickling fails."""
         future: Future[R] = Future()
         job = Job(ForkingPickler.dumps((task, argument)), cast("Future[object]", future))
         with self._lock:
@@ -99,7 +99,7 @@ class LocalPool:
         return future
 
     def close(self, *, now: bool = False) -> None:
-        """Finish what was submitted, or (`now`) kill what runs and cancel what waits; returns when all are gone."""
+        """Finish the submitted tasks, or (`now`) kill running and cancel queued ones; waits for the end of all processes."""
         with self._lock:
             self._closing = True
             self._now = self._now or now
@@ -108,7 +108,7 @@ class LocalPool:
         atexit.unregister(self.close)
 
     def _notify(self) -> None:
-        # A full pipe wakes just as well, and a closed one has nobody left to wake.
+        # A full pipe wakes the manager too; when it is closed, the manager has ended.
         with suppress(OSError):
             self._waker.send(b".")
 
@@ -116,7 +116,7 @@ class LocalPool:
         try:
             while not self._done():
                 self._hand_out()
-                self._listen()
+                self._wait()
         finally:
             self._end()
 
@@ -136,7 +136,7 @@ class LocalPool:
             for _ in range(wanted):
                 self._start()
         except OSError as error:
-            # With others alive it is tried again when one of them has news.
+            # While other children live, the next message of one of them triggers a retry.
             if not self._children:
                 self._broken = WorkerError(f"no worker process can be started: {error}")
                 self._notify()
@@ -155,7 +155,7 @@ class LocalPool:
             child.connection.send_bytes(job.payload)
             child.job = job
         except OSError:
-            # It died idle, and never saw the task.
+            # The child died idle and never received the task.
             self._put_back(job)
             self._dead(child)
 
@@ -175,20 +175,20 @@ class LocalPool:
             },
         )
         process.start()
-        # Only then is its death the end of the pipe.
+        # Otherwise the pipe would not reach its end when the child dies.
         there.close()
         child = _Child(process, here)
         self._children.append(child)
         self._selector.register(here, selectors.EVENT_READ, child)
 
-    def _listen(self) -> None:
+    def _wait(self) -> None:
         for key, _ in self._selector.select():
             if key.data is None:
                 self._wake.recv(1 << 16)
             else:
-                self._hear(key.data)
+                self._receive(key.data)
 
-    def _hear(self, child: _Child) -> None:
+    def _receive(self, child: _Child) -> None:
         try:
             message = child.connection.recv_bytes()
         except (EOFError, OSError):
@@ -210,7 +210,7 @@ class LocalPool:
 
     def _without_memory(self, child: _Child, job: Job) -> None:
         if child.finished:
-            # What earlier tasks left there may have taken it.
+            # Leftovers of earlier tasks may have used the memory.
             job.alone = True
             self._put_back(job)
         else:
@@ -246,7 +246,7 @@ class LocalPool:
         for child in self._children:
             if child.job:
                 child.process.kill()
-            # All at once: each takes a while to end.
+            # Kill all before joining any: each takes a while to end.
             child.connection.close()
         for child in self._children:
             child.end()

@@ -1,4 +1,4 @@
-"""One rotating log file that all processes share, as plain lines or JSON, without credentials."""
+"""The rotating log file that all processes share, as plain lines or JSON, without credentials."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ _PLAIN = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
 
 MASK = "[redacted]"
 
-# What may stand between a name and its value: `=`, `: `, `': '`, `": b"`, `%3D`.
+# Separators between a name and its value: `=`, `: `, `': '`, `": b"`, `%3D`.
 _IS = r"""\\?["']?\s*(?:=>?|:|%3D)\s*b?\\?["']?"""
 _VALUE = r"""[^\s"'&,;<>)}\]\\]+"""
 
@@ -33,42 +33,42 @@ _NAMES = (
     "signature",
 )
 
-# Compiled by the first record.
+# Compiled at the first record.
 _RULES = (
-    # To the end of the quoted string, else of the line: its parts are separated by spaces and commas.
+    # Up to the end of the quoted string, else of the line: the header's parts are separated by spaces and commas.
     (
         r"""(?i)(authorization\\?["']?\s*[:=]\s*)(?:b?"[^"\n]*"?|b?'[^'\n]*'?|[^\r\n]*)""",
         rf"\1{MASK}",
     ),
     (rf"(?i)((?:{'|'.join(_NAMES)}){_IS}){_VALUE}", rf"\1{MASK}"),
-    # Greedy: a password may itself hold an @ or a slash, and too much hidden is better than a character shown.
+    # Greedy: a password may itself contain an @ or a slash, and hiding too much is better than showing a character.
     (r"""(://[^\s:/@"']*:)[^\s"'<>]*@""", rf"\1{MASK}@"),
     (r"(?:AKIA|ASIA)[0-9A-Z]{12,}", MASK),
 )
 
 
 class PlainFormatter(logging.Formatter):
-    """A line for people: time in UTC, level, process, logger, message; the traceback follows, then what it belongs to."""
+    """Formats plain lines: time in UTC, level, process, logger, message, then the traceback and the trace id."""
 
     def __init__(self, wording: str | None = None, *, traces: bool = True) -> None:
         super().__init__(wording)
         self._traces = traces
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """ISO 8601 in UTC, to the millisecond."""
+        """Return the time in ISO 8601, UTC, with milliseconds."""
         return _time_of(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text, redacted as a whole: a secret may be split over message and arguments."""
+        """Return the record as text, redacted as a whole: a secret may be split over message and arguments."""
         line = redact(super().format(record))
         return f"{line} trace={trace}" if self._traces and (trace := trace_id()) else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, pid, trace_id, exception, and what `extra` brought."""
+    """Formats JSON lines: time, level, logger, message, pid, trace_id, exception, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON; every text in it is redacted before it is quoted."""
+        """Return the record as JSON; every text in it is redacted before it is quoted."""
         line: dict[str, object] = {
             "time": _time_of(record),
             "level": record.levelname.lower(),
@@ -85,7 +85,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Records as lines on stderr that leave a progress bar whole."""
+    """Prints records as lines on stderr without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record; a closed stderr is ignored."""
@@ -93,11 +93,10 @@ class StderrHandler(logging.Handler):
 
 
 def configure(settings: LogSettings, *, verbosity: int) -> None:
-    """Send imgctl's records and the warnings of libraries to the log file; imgctl's own warnings also to
-    stderr, with -v all of its records.
+    """Send imgctl's records and the warnings of libraries to the log file, and imgctl's warnings also to stderr.
 
-    Call it once in each process, with the same settings; a second call replaces the first. Without a file nothing is
-    opened. ConfigError when the file cannot be written.
+    With -v all of imgctl's records go to stderr. Call it once in each process, with the same settings; a second call
+    replaces the first. Without a file nothing is opened. ConfigError when the file cannot be written.
     """
     logging.raiseExceptions = False  # A full disk must not fill stderr as well.
     logging.captureWarnings(capture=True)
@@ -121,7 +120,7 @@ def _time_of(record: logging.LogRecord) -> str:
 
 def _add(logger: logging.Logger, handlers: Iterable[logging.Handler]) -> None:
     for handler in handlers:
-        # Named, so that the next call finds it and leaves the handlers of others.
+        # The name lets the next call find this handler and leave those of other libraries.
         handler.set_name(_NAME)
         logger.addHandler(handler)
 
@@ -146,7 +145,7 @@ def _file(settings: LogSettings) -> logging.Handler:
 def _stderr(verbosity: int) -> logging.Handler:
     handler = StderrHandler({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
     if verbosity == 0:
-        # What ends a command is said by the command, in one line.
+        # The command itself reports the error that ends it, in one line.
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
     handler.setFormatter(PlainFormatter("%(levelname)s: %(message)s", traces=False))
     return handler
@@ -155,12 +154,12 @@ def _stderr(verbosity: int) -> logging.Handler:
 def _plain(name: str, value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    # The name beside the value: `password` alone says that the value is one.
+    # Redact the name with its value: the name `password` marks the value as a secret.
     return redact(f"{name}={value}").removeprefix(f"{name}=")
 
 
 def redact(text: str) -> str:
-    """The text without AWS keys and tokens, presigned queries, passwords in URLs and Authorization headers."""
+    """Return the text without AWS keys and tokens, presigned queries, passwords in URLs and Authorization headers."""
     for pattern, replacement in _RULES:
         text = re.sub(pattern, replacement, text)
     return text

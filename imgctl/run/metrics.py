@@ -1,6 +1,7 @@
-"""Every metric that imgctl has, by name; what counts them, Prometheus or OpenTelemetry, is loaded where somebody asked.
+"""Every metric of imgctl, by name; the sinks that count them, Prometheus and OpenTelemetry, are loaded if enabled.
 
-The names are stable: docs/reference/metrics.md is made of this table, and alert rules and dashboard are checked against it.
+The names are stable: docs/reference/metrics.md is generated from this table, and alert rules and dashboard are checked
+against it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-# Seconds: from a row of a list to a large film.
+# Seconds: from one row of a listing to a large film.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Kind(StrEnum):
-    """What a metric is: a sum that grows, a value that changes, or how often which durations came."""
+    """The type of a metric: a sum that only grows, a value that changes, or a distribution of durations."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -22,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric; its name is that of Prometheus."""
+    """One metric; `name` is its name in Prometheus."""
 
     name: str
     kind: Kind
@@ -43,14 +44,14 @@ SUCCEEDED = Metric(
 EXIT_CODE = Metric("imgctl_command_exit_code", Kind.GAUGE, "The exit code it ended with.", ("command",))
 ITEMS = Metric("imgctl_items_total", Kind.COUNTER, "Files, images or rows by how they ended.", ("command", "fate"))
 ITEM_BYTES = Metric("imgctl_item_bytes_total", Kind.COUNTER, "Bytes of these files, images or blobs.", ("command",))
-ITEM_SECONDS = Metric("imgctl_item_seconds", Kind.HISTOGRAM, "How long one took, where that is known.", ("command",))
+ITEM_SECONDS = Metric("imgctl_item_seconds", Kind.HISTOGRAM, "Duration of one item, if known.", ("command",))
 FINDINGS = Metric("imgctl_audit_findings", Kind.GAUGE, "Findings of this audit, by code.", ("code",))
 BACKLOG = Metric("imgctl_backlog_images", Kind.GAUGE, "Images that wait for a worker, counted up to 10,000.")
-LEASED = Metric("imgctl_backlog_leased_images", Kind.GAUGE, "Images that a worker holds, among those.")
-CATALOG_UP = Metric("imgctl_catalog_up", Kind.GAUGE, "1 where the catalog answers, else 0.")
-REQUESTS = Metric("imgctl_http_requests_total", Kind.COUNTER, "Requests answered.", ("method", "route", "status"))
-REQUEST_SECONDS = Metric("imgctl_http_request_seconds", Kind.HISTOGRAM, "How long answers took.", ("method", "route"))
-UNDER_WAY = Metric("imgctl_http_requests_under_way", Kind.GAUGE, "Requests being answered.")
+LEASED = Metric("imgctl_backlog_leased_images", Kind.GAUGE, "Images of the backlog that a worker holds.")
+CATALOG_UP = Metric("imgctl_catalog_up", Kind.GAUGE, "1 if the catalog is reachable, else 0.")
+REQUESTS = Metric("imgctl_http_requests_total", Kind.COUNTER, "Requests served.", ("method", "route", "status"))
+REQUEST_SECONDS = Metric("imgctl_http_request_seconds", Kind.HISTOGRAM, "Duration of requests.", ("method", "route"))
+UNDER_WAY = Metric("imgctl_http_requests_under_way", Kind.GAUGE, "Requests being served.")
 RECEIVED = Metric("imgctl_received_bytes_total", Kind.COUNTER, "Bytes of accepted uploads.")
 
 OF_COMMANDS = (INFO, RUNNING, STARTED, ENDED, SUCCEEDED, EXIT_CODE, ITEMS, ITEM_BYTES, ITEM_SECONDS, FINDINGS)
@@ -62,7 +63,7 @@ Observe = Callable[[], Mapping[Metric, float]]
 
 
 class Sink(Protocol):
-    """What counts metrics. The methods are safe to call from any thread; labels are in the order of the metric's."""
+    """Counts metrics. The methods are safe to call from any thread; labels are in the order of the metric's."""
 
     def add(self, metric: Metric, amount: float, labels: Sequence[str]) -> None:
         """Add to a counter or a gauge."""
@@ -74,18 +75,18 @@ class Sink(Protocol):
         """Count a value of a histogram."""
 
     def watch(self, metrics: Sequence[Metric], observe: Observe) -> None:
-        """Ask for gauges without labels whenever somebody reads them; one that is not in the answer is not known."""
+        """Call `observe` for gauges without labels at each export; a metric that it doesn't return is unknown."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """The metrics of one run of a command, for every sink at once; without sinks nothing happens."""
+    """The metrics of one run of a command, sent to every sink; without sinks nothing happens."""
 
     sinks: tuple[Sink, ...] = ()
     command: str = ""
 
     def item(self, fate: str, *, size: int = 0, seconds: float = 0.0) -> None:
-        """One file, image or row is done: how, its bytes, and how long it took (0: not known)."""
+        """Count one finished file, image or row: its fate, its bytes, and its duration in seconds (0: unknown)."""
         for sink in self.sinks:
             sink.add(ITEMS, 1, (self.command, fate))
             if size:
@@ -99,6 +100,6 @@ class Meter:
             sink.set(metric, value, labels)
 
     def watch(self, metrics: Sequence[Metric], observe: Observe) -> None:
-        """Ask for gauges whenever somebody reads them."""
+        """Call `observe` for gauges at each export."""
         for sink in self.sinks:
             sink.watch(metrics, observe)

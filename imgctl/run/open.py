@@ -1,4 +1,4 @@
-"""Opening the pool that the settings ask for: the calling thread, this machine's processes, or a Dask cluster."""
+"""Opens the configured pool: the calling thread, this machine's processes, or a Dask cluster."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,7 +14,7 @@ INLINE = "inline"
 
 
 def open_pool(settings: PoolSettings) -> Pool:
-    """The pool that `settings` ask for; ConfigError or WorkerError when it cannot be had."""
+    """Return the pool for `settings`; ConfigError or WorkerError when it cannot be opened."""
     if settings.scheduler == INLINE:
         return InlinePool()
     if settings.scheduler:
@@ -27,27 +27,30 @@ def open_pool(settings: PoolSettings) -> Pool:
 
 
 class InlinePool:
-    """The calling thread, for tests and for a debugger: runs each task inside `submit`; a crash or an expired time limit ends the whole process."""
+    """A pool in the calling thread, for tests and debuggers: runs each task inside `submit`.
+
+    A crash or an expired time limit ends the whole process.
+    """
 
     def __init__(self) -> None:
         self._closed = False
 
     def slots(self) -> int:
-        """One."""
+        """Return 1."""
         return 1
 
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
-        """Run the task here and now; the future that comes back is done."""
+        """Run the task now; the returned future is done."""
         if self._closed:
             raise WorkerError("the pool is closed")
         future: Future[R] = Future()
         try:
             future.set_result(task(argument))
         except Exception as error:
-            # The future carries it, as in any pool.
+            # The future holds the error, as in any pool.
             future.set_exception(error)
         return future
 
     def close(self, *, now: bool = False) -> None:
-        """Refuse further tasks."""
+        """Reject further tasks."""
         self._closed = True

@@ -1,6 +1,6 @@
-"""OpenTelemetry: spans of what images went through, and the metrics of commands, sent by OTLP over HTTP.
+"""OpenTelemetry: spans of images, requests and runs, and the metrics of commands, sent by OTLP over HTTP.
 
-Where to, how, and with which resource attributes the OTEL_… variables say, which the SDK reads itself.
+The SDK itself reads the OTEL_… variables: endpoint, protocol, resource attributes.
 """
 
 import logging
@@ -45,17 +45,17 @@ from imgctl.run.trace import Span
 
 log = logging.getLogger(__name__)
 
-# What the end of a command waits for its last spans and numbers.
+# How long a command waits at its end until the last spans and metrics are sent.
 LONGEST_SECONDS = 3.0
 Made: TypeAlias = Counter | Gauge | Histogram
 _PROPAGATOR = TraceContextTextMapPropagator()
 _RATIOS = {"always_on": 1.0, "always_off": 0.0}
-# The ids of the span that is being started, 0 for any.
+# The trace id and span id for the span that is being started; 0 for a random one.
 _wanted: ContextVar[tuple[int, int]] = ContextVar("wanted", default=(0, 0))
 
 
 class Ids(RandomIdGenerator):
-    """Random ids, but for those that are wanted."""
+    """Generates random ids, except where `_wanted` holds one."""
 
     def generate_trace_id(self) -> int:
         return _wanted.get()[0] or super().generate_trace_id()
@@ -65,9 +65,10 @@ class Ids(RandomIdGenerator):
 
 
 class Tracing:
-    """A tracer: the run's own span always, images and requests by the share `sample`, failures always.
+    """A tracer that always sends the run's span and failures, and samples images and requests by the share `sample`.
 
-    Sampling is by the image's id: of one image all processes and machines keep all, or nothing. Other traces link to the run's.
+    Sampling depends on the image's id: all processes and machines keep every span of an image, or none. Other traces link
+    to the run's trace.
     """
 
     def __init__(self, *, sample: float) -> None:
@@ -84,7 +85,7 @@ class Tracing:
         self._link = Link(SpanContext(self.run.int, span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
 
     def record(self, span: Span) -> None:
-        """Make spans of it and its steps, unless sampling drops it."""
+        """Send `span` and its steps as OpenTelemetry spans, unless sampling drops them."""
         parent = _PROPAGATOR.extract({"traceparent": span.parent}) if span.parent else Context()
         if span.error or span.trace == self.run or self._is_kept(span, parent):
             self._send(span, parent)
@@ -116,16 +117,16 @@ class Tracing:
         made.end(span.ended)
 
     def metrics(self) -> "OtelMetrics":
-        """A sink that sends metrics to where the spans go."""
+        """Return a sink that sends metrics with the same resource attributes as the spans."""
         return OtelMetrics(self._resource)
 
     def close(self) -> None:
-        """Send what is left; what nobody takes within three seconds is dropped."""
+        """Send the remaining spans; those not sent within three seconds are dropped."""
         _soon(self._batches.shutdown, "traces")
 
 
 class OtelMetrics:
-    """A sink of `run.metrics` that sends every minute (OTEL_METRIC_EXPORT_INTERVAL) and at the end."""
+    """A `run.metrics` sink that sends every minute (OTEL_METRIC_EXPORT_INTERVAL) and at the end."""
 
     def __init__(self, resource: Resource) -> None:
         self._provider = MeterProvider(
@@ -154,16 +155,16 @@ class OtelMetrics:
         made.record(value, _attributes(metric, labels))
 
     def watch(self, metrics: Sequence[Metric], observe: Observe) -> None:
-        """Ask for gauges whenever they are sent."""
+        """Call `observe` for gauges at each export."""
 
-        def asking(metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def callback_for(metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
             return lambda _: [Observation(value) for one, value in observe().items() if one == metric]
 
         for metric in metrics:
-            self._meter.create_observable_gauge(metric.name, [asking(metric)], description=metric.doc)
+            self._meter.create_observable_gauge(metric.name, [callback_for(metric)], description=metric.doc)
 
     def close(self) -> None:
-        """Send the last numbers; what nobody takes within three seconds is dropped."""
+        """Send the last values; those not sent within three seconds are dropped."""
         _soon(self._provider.shutdown, "metrics")
 
     def _of(self, metric: Metric) -> "Made":
@@ -187,7 +188,7 @@ class OtelMetrics:
 
 @contextmanager
 def tracing(settings: OtelSettings) -> Iterator[Tracing]:
-    """Trace for the length of a block."""
+    """Trace the run during the block."""
     made = Tracing(sample=settings.sample)
     trace.start(made, made.run.hex)
     try:
@@ -198,12 +199,12 @@ def tracing(settings: OtelSettings) -> Iterator[Tracing]:
 
 
 def is_kept(image: UUID, sample: float) -> bool:
-    """Whether the share `sample` of all images has this one, by the random end of its id."""
+    """Whether this image belongs to the sampled share, by the random end of its id."""
     return (image.int & 0xFFFFFFFF) < sample * 2**32
 
 
 def share(sample: float) -> float:
-    """The share of images to keep: of OTEL_TRACES_SAMPLER where that is set, else `sample`."""
+    """Return the share of images to keep: from OTEL_TRACES_SAMPLER if it is set, else `sample`."""
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
     if name == "traceidratio":
         try:
@@ -214,7 +215,7 @@ def share(sample: float) -> float:
 
 
 def _soon(send: Callable[[], object], what: str) -> None:
-    """Send in a thread, which an unreachable collector holds up and not the command: the SDK tries for ten seconds and more."""
+    """Send in a thread: the SDK retries for over ten seconds, and an unreachable collector must not delay the command."""
     thread = Thread(target=send, name="otel", daemon=True)
     thread.start()
     thread.join(LONGEST_SECONDS)
@@ -223,7 +224,7 @@ def _soon(send: Callable[[], object], what: str) -> None:
 
 
 def _named() -> Mapping[str, str]:
-    """Where it runs, unless OTEL_RESOURCE_ATTRIBUTES says; OTEL_SERVICE_NAME goes before `service.name`, too."""
+    """Return host name and pid unless OTEL_RESOURCE_ATTRIBUTES sets them, and OTEL_SERVICE_NAME as `service.name`."""
     named = {"host.name": socket.gethostname(), "process.pid": str(os.getpid())}
     given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     service = os.environ.get("OTEL_SERVICE_NAME")

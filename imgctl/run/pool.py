@@ -1,4 +1,4 @@
-"""The seam behind which tasks run; `run.open` opens what stands behind it."""
+"""The interface of task pools; `run.open` opens an implementation."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,7 +26,7 @@ class PoolGone(ChildDied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """How many tasks run at once, where, and within which limits.
+    """The number of tasks that run at once, where they run, and their limits.
 
     `jobs` 0 is one for each core this process may use; `memory_bytes` 0 sets no limit. `scheduler` is None for local
     processes, `inline` for the calling thread, else the address of a Dask scheduler (which brings its own workers and
@@ -45,7 +45,7 @@ class Pool(Protocol):
     """Where tasks run. The methods are safe to call from any thread."""
 
     def slots(self) -> int:
-        """How many tasks run at once, at this moment; 0 on a cluster without workers."""
+        """Return how many tasks can run at once now; 0 on a cluster without workers."""
 
     def submit(self, task: Callable[[T], R], argument: T) -> Future[R]:
         """Run `task(argument)`; the future ends with its value, its exception, or ChildDied.
@@ -54,4 +54,4 @@ class Pool(Protocol):
         """
 
     def close(self, *, now: bool = False) -> None:
-        """Finish what was submitted, or (`now`) kill what runs and cancel what waits; leaves no process behind."""
+        """Finish the submitted tasks, or (`now`) kill running and cancel queued ones; leaves no process behind."""

@@ -1,4 +1,4 @@
-"""How far a run is: counters, and a bar on stderr when a person watches."""
+"""The progress of a run: counters, and a bar on stderr if that is a terminal."""
 
 import os
 import sys
@@ -28,18 +28,18 @@ class _Bar(Protocol):
     def close(self) -> None: ...
 
 
-# The bar on the screen, for `aside`, and what orders all writes to the terminal.
+# The bars on the screen, for `aside`, and the lock that orders all writes to the terminal.
 _lock = threading.RLock()
 _shown: list["Progress"] = []
-# How long a process that ends by an error waits for a thread that holds the lock.
+# How long `end_drawing` waits for a thread that holds the lock.
 _SECONDS_TO_ERASE = 1.0
 
 
 class Progress:
-    """Counts items, bytes and failures, and draws them with rate and ETA where `shown` says so.
+    """Counts items, bytes and failures, and draws them with rate and ETA if `shown`.
 
-    `shown` None draws when stderr is a terminal. Safe to call from any thread; a stderr that is gone only ends the
-    drawing. `total` None is unknown: no per cent and no ETA then. `unit` is a plural: `images`.
+    `shown` None draws when stderr is a terminal. Safe to call from any thread; a closed stderr only ends the
+    drawing. With `total` None (unknown) there is no percentage and no ETA. `unit` is a plural: `images`.
     """
 
     def __init__(self, *, total: int | None = None, unit: str = "images", shown: bool | None = None) -> None:
@@ -54,7 +54,7 @@ class Progress:
                 _shown.append(self)
 
     def advance(self, items: int = 1, *, size: int = 0, failed: int = 0) -> None:
-        """Count finished items and their bytes; `failed` of them did not work."""
+        """Count finished items and their bytes; `failed` is how many of them failed."""
         with self._drawing():
             self.items += items
             self.size += size
@@ -64,18 +64,18 @@ class Progress:
                 self._bar.update(items)
 
     def expect(self, total: int) -> None:
-        """The number of items is known, or known better."""
+        """Set the total number of items, once it is known or better known."""
         with self._drawing():
             if self._bar is not None:
                 self._bar.total = total
                 self._bar.refresh(nolock=False)
 
     def say(self, line: str) -> None:
-        """Print a line on stderr and leave the bar whole."""
+        """Print a line on stderr without breaking the bar."""
         say(line)
 
     def close(self) -> None:
-        """Take the bar off the screen: what a command prints at its end says the same."""
+        """Remove the bar from the screen: the command's last line repeats its figures."""
         with self._drawing():
             bar, self._bar = self._bar, None
             if bar is not None:
@@ -101,34 +101,34 @@ class Progress:
             try:
                 yield
             except (OSError, ValueError):
-                # The run goes on unseen.
+                # The run continues without a bar.
                 self._bar = None
                 if self in _shown:
                     _shown.remove(self)
                 _give_up_stderr()
 
     def erase(self) -> None:
-        """Take the bar off the screen until it is drawn again."""
+        """Erase the bar until it is drawn again."""
         with self._drawing():
             if self._bar is not None:
                 self._bar.display("")
 
     def draw(self) -> None:
-        """Draw the bar as it is now."""
+        """Draw the bar with its current values."""
         with self._drawing():
             if self._bar is not None:
                 self._bar.refresh(nolock=False)
 
 
 def say(line: str) -> None:
-    """Print a line on stderr and leave a bar that is drawn there whole; a closed stderr is ignored."""
+    """Print a line on stderr without breaking a bar there; a closed stderr is ignored."""
     with aside():
         _write(line)
 
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """For the length of the block no bar is on the screen, and nothing else is written to it."""
+    """Erase the bar during the block, and block all other writes to the terminal."""
     with _lock:
         if not _shown:
             yield
@@ -142,8 +142,8 @@ def aside() -> Iterator[None]:
 
 
 def end_drawing() -> None:
-    """Take the bar off the screen for good, whatever the other threads are at: the process ends."""
-    # A thread may hang with the lock held, as on a suspended terminal.
+    """Remove the bar for good, without waiting long for other threads: the process is about to end."""
+    # A thread may hang while it holds the lock, for example on a suspended terminal.
     if _lock.acquire(timeout=_SECONDS_TO_ERASE):
         try:
             while _shown:
@@ -163,7 +163,7 @@ def _write(line: str) -> None:
 
 
 def _give_up_stderr() -> None:
-    # What a broken stderr still holds would be written at the exit, and its failure be the exit code.
+    # Python flushes a broken stderr's buffer at exit, and that failure would become the exit code.
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 it stays open to the end
 
 
@@ -175,7 +175,7 @@ def _is_terminal() -> bool:
 
 
 def _columns(stream: TextIO) -> int:
-    """How wide a terminal is; 0 for what is none."""
+    """Return the width of a terminal; 0 for any other stream."""
     try:
         return (os.get_terminal_size(stream.fileno()).columns or 80) if stream.isatty() else 0
     except (OSError, ValueError):
@@ -185,17 +185,17 @@ def _columns(stream: TextIO) -> int:
 def _draw(total: int | None, unit: str) -> _Bar:
     from tqdm import tqdm
 
-    # Its own default is a lock between processes, and a thread that watches for slow bars: neither is needed here.
+    # By default tqdm uses a lock between processes, and a thread that watches for slow bars: neither is needed here.
     tqdm.set_lock(_lock)
     tqdm.monitor_interval = 0
-    # When to draw and how fast it goes are its affair; the words, and what is on the screen, are ours.
+    # tqdm decides when to draw and computes the rate; this module formats the text and writes it to the screen.
     ours = {"format_meter": staticmethod(meter), "status_printer": staticmethod(_printer)}
     draw = cast("Callable[..., _Bar]", type("Bar", (tqdm,), ours))
     return draw(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, miniters=1, leave=False, disable=False)
 
 
 def _printer(stream: TextIO) -> Callable[[str], None]:
-    """What shows a line in the place of whatever is in its row, also what a person typed there: ^C."""
+    """Return a function that replaces the whole terminal row by a line, also what a user typed there: ^C."""
     last = 0
 
     def show(line: str) -> None:
@@ -220,9 +220,9 @@ def meter(
     ascii: bool = False,  # noqa: A002 (as tqdm calls it)
     **_: object,
 ) -> str:
-    """` 45% █████▊        45/100 images, 1 failed, 3.0 MiB, 3.6/s, 00:12, 00:15 left`, as far as it fits into `ncols`.
+    """Format ` 45% █████▊   45/100 images, 1 failed, 3.0 MiB, 3.6/s, 00:12, 00:15 left`, cut to fit into `ncols`.
 
-    The parts are those that tqdm gives its `format_meter`. Per cent, bar and the time left need a total that holds.
+    The parameters are those of tqdm's `format_meter`. Percentage, bar and time left need a total that is not exceeded.
     """
     from tqdm.std import Bar, tqdm
 

@@ -1,4 +1,4 @@
-"""Metrics in the text format of Prometheus: on a port, in a file for node_exporter, or as an answer of the server."""
+"""Metrics in Prometheus' text format: on a port, in a file for node_exporter, or as a response of the server."""
 
 import logging
 import os
@@ -28,17 +28,17 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
-# How old a textfile may be while its command runs.
+# The interval at which a running command rewrites its textfile.
 WRITE_SECONDS = 15.0
 
 
 class Prometheus:
-    """A sink with a registry of its own; `declared` metrics are shown before they are counted."""
+    """A sink with its own registry; `declared` metrics are exported before their first value."""
 
     def __init__(self, declared: Sequence[Metric] = ()) -> None:
         self._own = self._read = CollectorRegistry()
         if MULTIPROC_DIR in os.environ:
-            # Values are in files there, and what is read is the sum over all processes.
+            # Values are stored in files, and reads return the sum over all processes.
             self._read = CollectorRegistry()
             MultiProcessCollector(self._read)  # type: ignore[no-untyped-call]
         self._lock = threading.Lock()
@@ -65,11 +65,11 @@ class Prometheus:
         child.observe(value)
 
     def watch(self, metrics: Sequence[Metric], observe: Observe) -> None:
-        """Ask for gauges whenever somebody reads."""
-        self._read.register(_Asked(metrics, observe))
+        """Call `observe` for gauges at each scrape."""
+        self._read.register(_Observed(metrics, observe))
 
     def text(self) -> bytes:
-        """All of it in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self._read)
 
     def _child(self, metric: Metric, labels: Sequence[str]) -> Counter | Gauge | Histogram:
@@ -93,12 +93,12 @@ class Prometheus:
                 return Histogram(name, doc, labels, buckets=BUCKETS, registry=registry)
 
 
-class _Asked(Collector):
+class _Observed(Collector):
     def __init__(self, metrics: Sequence[Metric], observe: Observe) -> None:
         self._metrics, self._observe = metrics, observe
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        # Else the registry would ask before anybody asks for numbers.
+        # Without it the registry would call `collect` at registration.
         yield from (GaugeMetricFamily(one.name, one.doc) for one in self._metrics)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -110,7 +110,7 @@ class _Asked(Collector):
 
 
 class Port:
-    """Serves a sink's numbers at /metrics until it is closed; ConfigError where the port cannot be had."""
+    """Serves a sink's metrics at /metrics until closed; ConfigError if the port cannot be opened."""
 
     def __init__(self, sink: Prometheus, *, host: str, port: int) -> None:
         try:
@@ -127,10 +127,10 @@ class Port:
 
 
 class TextFile:
-    """Writes a sink's numbers into a file for node_exporter, whole each time: now, every 15 seconds, and at the end.
+    """Writes a sink's metrics into a file for node_exporter, atomically: at once, every 15 seconds, and at the end.
 
-    How and when the last run ended is kept from the file that is there, until this one does. ConfigError where it cannot
-    be written.
+    The last run's end time and exit code are kept from the existing file until this run ends. ConfigError if the file
+    cannot be written.
     """
 
     def __init__(self, sink: Prometheus, file: Path, *, command: str) -> None:
@@ -147,26 +147,26 @@ class TextFile:
         self._thread.start()
 
     def close(self) -> None:
-        """Write it a last time."""
+        """Write the file a last time."""
         self._ended.set()
         self._thread.join()
         try:
             self._write()
         except OSError as error:
-            log.warning("the metrics of the end were not written: %s", error)
+            log.warning("the final metrics were not written: %s", error)
 
     def _run(self) -> None:
         while not self._ended.wait(WRITE_SECONDS):
             try:
                 self._write()
             except OSError:
-                # The next time, or the end, says it.
+                # The last write reports it.
                 continue
 
     def _write(self) -> None:
         with atomic_write(self._file) as new:
             new.write_bytes(self._sink.text())
-            # Its reader is another user.
+            # node_exporter reads it as another user.
             new.chmod(0o644)
 
 
@@ -182,5 +182,5 @@ def _last_run(file: Path, command: str) -> Iterator[tuple[Metric, float]]:
 
 
 def process_died(pid: int) -> None:
-    """Forget the gauges of a process that counted along with this one."""
+    """Drop the gauges of a dead process from the shared values."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]

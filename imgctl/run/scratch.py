@@ -1,4 +1,4 @@
-"""Temporary directories and files: each is locked while its process lives, and removed by a later run when that was killed."""
+"""Temporary directories and files, locked while their process lives; a later run removes those of killed processes."""
 
 import errno
 import fcntl
@@ -15,28 +15,28 @@ from typing import Self, TextIO
 
 from imgctl.errors import StateError
 
-# Nobody else's files end so.
+# Only imgctl's temporary files have this suffix.
 PART = ".imgctl-part"
 KINDS = ("work", "findings", "stdin", "inventory", "spool", "metrics")
 
 
 class Scratch:
-    """A directory `imgctl-<kind>-*` of this process, below `parent` (default: the system's temporary directory).
+    """A temporary directory `imgctl-<kind>-*` of this process, in `parent` (default: the system's temporary directory).
 
-    Making one first removes those that processes of the same user left when they were killed: the kernel drops a dead
-    process's lock, so neither reused process ids nor other machines on a shared disk mislead it.
+    Creating one first removes those of killed processes of the same user: the kernel drops a dead process's lock, so
+    neither reused process ids nor other machines on a shared disk matter.
     """
 
     def __init__(self, kind: str, *, parent: Path | None = None) -> None:
         place = parent or Path(gettempdir())
         place.mkdir(parents=True, exist_ok=True)
-        # A kind of its own, as the tests', is nobody else's business: what they leave may be large.
+        # A kind outside KINDS, as in tests, sweeps only itself: leftovers of the others may be large.
         sweep(place, KINDS if kind in KINDS else (kind,))
         self.path, lock = _locked(lambda: Path(mkdtemp(prefix=f"imgctl-{kind}-", dir=place)), directory=True)
         self._lock: int | None = lock
 
     def close(self) -> None:
-        """Remove the directory and what is in it; what cannot be removed is left to a later sweep."""
+        """Remove the directory and its content; what cannot be removed is left to a later sweep."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -69,11 +69,11 @@ class Seen:
 
 @contextmanager
 def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
-    """A new, empty file to be written, which takes the place of `file`, whole and on the disk, when the block ends well.
+    """Yield a path to a new, empty file, which replaces `file`, complete and synced to disk, when the block succeeds.
 
-    It lies beside it, and is gone when the block fails; a block that deletes it leaves `file` as it is. With `anew`
-    FileExistsError where anything has its name by then; else a link's target is replaced, and a device or a pipe is
-    handed over itself. Once in this process and directory, what killed processes of the same user left goes first.
+    The new file lies in the same directory and is removed when the block fails; if the block deletes it, `file` stays.
+    With `anew` FileExistsError is raised if `file` exists by then; otherwise a link's target is replaced, and a device
+    or a pipe is yielded itself. The first call in a directory removes leftovers of the same user's killed processes.
     """
     if not anew and file.exists() and not file.is_file():
         yield file
@@ -94,7 +94,7 @@ def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(file: Path, *, hint: str = "check the rights and the space there") -> Iterator[TextIO]:
-    """A text file by `atomic_write`; StateError where it cannot be written. What UTF-8 cannot hold gets backslashes."""
+    """Yield a text file by `atomic_write`; StateError if writing fails. Text that UTF-8 cannot encode is escaped."""
     try:
         with atomic_write(file) as new, new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
             yield out
@@ -104,11 +104,11 @@ def whole_file(file: Path, *, hint: str = "check the rights and the space there"
 
 def _publish(new: Path, file: Path, *, anew: bool) -> None:
     if anew:
-        # A link and not a rename: what is there stays.
+        # A link and not a rename: an existing file stays.
         try:
             os.link(new, file)
         except OSError:
-            # Or there are no hard links, as on exFAT.
+            # Otherwise the file system has no hard links, as exFAT.
             if os.path.lexists(file):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file)) from None
         else:
@@ -118,8 +118,8 @@ def _publish(new: Path, file: Path, *, anew: bool) -> None:
 
 @cache
 def sweep_parts(place: Path) -> None:
-    """Remove what killed processes of the same user left of `atomic_write` in a directory; once in this process."""
-    # Not by glob, which lists the whole directory first: it may hold a hundred thousand pictures.
+    """Remove leftovers of `atomic_write` by the same user's killed processes; once per directory and process."""
+    # Not by glob, which lists the whole directory first: it may hold 100,000 pictures.
     with suppress(OSError), os.scandir(place) as entries:
         for one in entries:
             if one.name.startswith(".") and one.name.endswith(PART):
@@ -133,21 +133,21 @@ def _new_part(file: Path) -> Path:
 
 
 def sweep(place: Path, kinds: Iterable[str] = KINDS) -> None:
-    """Remove the temporary directories in `place` whose processes are dead; whatever cannot be judged stays."""
+    """Remove the temporary directories in `place` whose processes are dead; those that cannot be checked stay."""
     for kind in kinds:
         for left in place.glob(f"imgctl-{kind}-*"):
             _remove_if_dead(left, directory=True)
 
 
 def _locked(make: Callable[[], Path], *, directory: bool) -> tuple[Path, int]:
-    """What `make` makes anew, locked for as long as this process keeps the number open."""
+    """Return the new file or directory of `make` and a descriptor that locks it for as long as it is open."""
     while True:
         path = make()
-        # It is gone where a sweep came between the making and the locking.
+        # A sweep between creating and locking removes it: then try again.
         with suppress(FileNotFoundError):
             lock = _open(path, directory=directory)
             with suppress(OSError):
-                # Where nothing can be locked, sweeps cannot lock it either, and leave it.
+                # On a file system without locks, sweeps fail to lock it too, and leave it.
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if path.exists():
                 return path, lock
@@ -164,7 +164,7 @@ def _remove_if_dead(left: Path, *, directory: bool) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True) if directory else left.unlink()
     except OSError:
-        # Its process lives.
+        # The lock is held: its process lives.
         return
     finally:
         os.close(lock)

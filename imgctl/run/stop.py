@@ -1,4 +1,4 @@
-"""When to stop: a first signal asks, a second insists, a deadline counts down."""
+"""When to stop: the first signal stops gracefully, the second at once; a deadline also stops a run."""
 
 import os
 import select
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Flag:
-    """An event that a signal handler may set.
+    """An event that signal handlers may set.
 
     Not threading.Event: its `set` takes a lock that the interrupted `wait` may hold.
     """
@@ -36,22 +36,22 @@ class Flag:
                 waker()
 
     def wake(self, waker: Callable[[], None]) -> None:
-        """Have `waker` called when it is set, by a signal handler perhaps: one that takes no lock."""
+        """Call `waker` when the flag is set; it may run in a signal handler, so it must take no lock."""
         self._wakers.append(waker)
         if self._set:
             waker()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until set, at most `timeout` seconds; whether it is set."""
+        """Block until set, at most `timeout` seconds; return whether it is set."""
         if not self._set:
-            # Nobody reads the byte, so the pipe stays readable for all.
+            # No waiter reads the byte, so the pipe stays readable for all.
             poll = select.poll()
             poll.register(self._read, select.POLLIN)
             poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
         return self._set
 
     def fileno(self) -> int:
-        """What turns readable once it is set, for a `select` that waits for more than one thing."""
+        """Return a descriptor that becomes readable once the flag is set, for `select`."""
         return self._read
 
     def __del__(self) -> None:
@@ -62,8 +62,8 @@ class Flag:
 class Stop:
     """Inside `with Stop() as stop:` the first SIGTERM or SIGINT sets `stop.requested`, a second ends the process.
 
-    Handlers are installed in the main thread only, and the previous ones come back afterwards. `max_seconds` counts
-    from the construction.
+    Handlers are installed in the main thread only; leaving the block restores the previous ones. `max_seconds` counts
+    from construction.
     """
 
     def __init__(self, *, max_seconds: float | None = None) -> None:
@@ -74,12 +74,12 @@ class Stop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the first signal was SIGINT: a person at a keyboard, who gets exit code 130."""
+        """Whether the first signal was SIGINT (Ctrl-C), which gives exit code 130."""
         return self._first == signal.SIGINT
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until the deadline, never below 0; None without one."""
+        """The seconds until the deadline, never below 0; None without one."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     @property
@@ -88,17 +88,17 @@ class Stop:
         return self.remaining == 0.0
 
     def is_set(self) -> bool:
-        """Whether to take no more work: asked to stop, or out of time."""
+        """Whether to take no more work: after a stop request or the deadline."""
         return self.requested.is_set() or self.expired
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until it is time to stop, at most `timeout` seconds; whether it is."""
+        """Block until it is time to stop, at most `timeout` seconds; return whether it is."""
         left = [seconds for seconds in (timeout, self.remaining) if seconds is not None]
         self.requested.wait(min(left, default=None))
         return self.is_set()
 
     def request(self) -> None:
-        """Ask to stop, as a first signal would."""
+        """Request a stop, as a first signal does."""
         self.requested.set()
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Stop:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set():
-            # The system's own end, not Python's: no clean-up may hold it up. The next run finishes the work.
+            # The default action of the signal, so that no clean-up delays the end. The next run finishes the work.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._first = number

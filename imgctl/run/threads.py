@@ -1,4 +1,4 @@
-"""Pools of threads that nobody waits for once an error is on its way out."""
+"""Thread pools that don't delay an error: a block that ends by an exception doesn't wait for its threads."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor  # noqa: TID251
 from contextlib import contextmanager
 from threading import Thread
 
-# How long an error that ends a command waits for what its threads are at.
+# How long a command that ends by an error waits for its threads.
 ERROR_WAIT_SECONDS = 1.0
 
 
@@ -27,12 +27,12 @@ def open_threads(count: int, *, name: str) -> Executor:
 
 
 def end_threads(pool: Executor) -> None:
-    """Wait for what runs and drop what does not; while an error passes, wait for nothing: it may hang."""
+    """Wait for running tasks and cancel queued ones; during an exception wait for nothing: a task may hang."""
     pool.shutdown(wait=sys.exception() is None, cancel_futures=True)
 
 
 def join_for_a_moment(threads: Iterable[Thread]) -> None:
-    """Wait for threads that were told to end, ERROR_WAIT_SECONDS at most for all of them together."""
+    """Wait for threads that were stopped, at most ERROR_WAIT_SECONDS for all of them together."""
     ends_at = time.monotonic() + ERROR_WAIT_SECONDS
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))

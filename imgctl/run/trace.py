@@ -1,8 +1,8 @@
-"""What a file or an image went through, as plain data; `run.otel` makes spans of it, in a run that somebody traces.
+"""The steps of a file or an image, as plain data; in a traced run `run.otel` turns them into spans.
 
-A trace of an image has the image's id: 128 bits, whose last 62 are random. Its upload and every attempt to render it are
-one trace, in whatever process they happen, and who has the id has the trace. Where nobody traces, `clock` is 0 and nothing
-is noted.
+An image's trace id is the image's id: 128 bits, whose last 62 are random. Its upload and every attempt to render it are
+one trace, in whatever process they happen, and the image id finds it. In a run that is not traced `clock` returns 0 and
+no step is recorded.
 """
 
 import time
@@ -15,7 +15,7 @@ from uuid import UUID
 
 
 class Stage(NamedTuple):
-    """One step: its name, and when it began and ended, in nanoseconds of Unix time."""
+    """One step: its name, begin and end, in nanoseconds of Unix time."""
 
     name: str
     began: int
@@ -23,9 +23,9 @@ class Stage(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Something that took time, its steps, and what it was about; `trace` None is a trace of its own.
+    """An operation with its steps and attributes; `trace` None starts a trace of its own.
 
-    `error` says that it failed. `parent` is a W3C traceparent that came with a request.
+    `error` is the message of a failure. `parent` is the W3C traceparent header of a request.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Span(NamedTuple):
 
 
 class Tracer(Protocol):
-    """What records spans; safe to call from any thread."""
+    """Records spans; safe to call from any thread."""
 
     def record(self, span: Span) -> None:
-        """Keep it, or drop it, as sampling says."""
+        """Keep or drop the span, by sampling."""
 
 
 class Scope:
-    """What a request or an image is about: its trace in 32 hex digits, and the steps noted so far."""
+    """The trace id of a request or an image (32 hex digits), and the steps recorded so far."""
 
     def __init__(self, trace: str) -> None:
         self.trace = trace
@@ -65,7 +65,7 @@ _here: ContextVar["Scope | None"] = ContextVar("trace", default=None)
 
 
 def start(tracer: Tracer | None, run: str = "") -> None:
-    """Trace from here on, in the trace `run`; None ends it."""
+    """Trace from now on, in the trace `run`; None ends tracing."""
     _tracing.tracer, _tracing.run = tracer, run
 
 
@@ -75,25 +75,25 @@ def is_on() -> bool:
 
 
 def clock() -> int:
-    """Now, in nanoseconds of Unix time; 0 in a run that is not traced."""
+    """Return the current time in nanoseconds of Unix time; 0 in a run that is not traced."""
     return time.time_ns() if _tracing.tracer is not None else 0
 
 
 def note(name: str, began: int) -> None:
-    """Note a step of the scope, which ends now and began then by `clock`."""
+    """Record a step of the scope that ends now; `began` comes from `clock`."""
     if began and (scope := _here.get()) is not None:
         scope.stages.append(Stage(name, began, time.time_ns()))
 
 
 def record(span: Span) -> None:
-    """Hand a span to the tracer, where there is one."""
+    """Pass a span to the tracer, if there is one."""
     if _tracing.tracer is not None:
         _tracing.tracer.record(span)
 
 
 @contextmanager
 def within(trace: str) -> Iterator[Scope]:
-    """Log lines of the block belong to this trace, and so do the steps that it notes."""
+    """Assign the log lines and steps of the block to this trace."""
     scope = Scope(trace)
     token = _here.set(scope)
     try:
@@ -103,6 +103,6 @@ def within(trace: str) -> Iterator[Scope]:
 
 
 def trace_id() -> str:
-    """The trace that a log line of here and now belongs to: 32 hex digits; empty without one."""
+    """Return the trace id of the current log line: 32 hex digits, or empty without a trace."""
     scope = _here.get()
     return _tracing.run if scope is None else scope.trace

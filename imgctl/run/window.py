@@ -1,4 +1,4 @@
-"""Bounds: on the tasks in flight, on the bytes held at once, on the bytes a second."""
+"""Bounds on tasks in flight, on bytes held at once, and on bytes per second."""
 
 import queue
 import threading
@@ -16,7 +16,7 @@ BURST_SECONDS = 0.25
 
 
 class Event(Protocol):
-    """What says that no more items are wanted: a threading.Event, a Stop or its Flag."""
+    """A request to stop: a threading.Event, a Stop or its Flag."""
 
     def is_set(self) -> bool: ...
 
@@ -24,10 +24,10 @@ class Event(Protocol):
 def bounded(
     submit: Callable[[T], Future[R]], items: Iterable[T], *, limit: int, stop: Event | None = None
 ) -> Iterator[tuple[T, Future[R]]]:
-    """Submit `items`, at most `limit` unfinished or unseen at a time, and yield each with its done future.
+    """Submit `items`, at most `limit` unfinished or not yet yielded at a time, and yield each with its done future.
 
-    In order of completion. Once `stop` is set no further item is taken; what is in flight is still yielded. Closing the
-    generator early cancels what has not begun.
+    Yields in order of completion. Once `stop` is set no further item is taken; tasks in flight are still yielded.
+    Closing the generator early cancels tasks that have not started.
     """
     done: queue.SimpleQueue[tuple[T, Future[R]]] = queue.SimpleQueue()
     in_flight: set[Future[R]] = set()
@@ -76,20 +76,20 @@ class ByteBudget:
 
     def acquire(self, size: int) -> None:
         """Block until `size` bytes fit; more than the whole budget fits when nothing else is held."""
-        # Only one waits for room at a time, so that small ones cannot keep a large one out for ever.
+        # Only one thread at a time waits for room, so that small requests cannot starve a large one.
         with self._turn, self._room:
             self._room.wait_for(lambda: not self._held or self._held + size <= self._limit)
             self._held += size
 
     def release(self, size: int) -> None:
-        """Give back what `acquire` took."""
+        """Return `size` bytes to the budget."""
         with self._room:
             self._held -= size
             self._room.notify()
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes of the budget for the length of a block."""
+        """Hold `size` bytes of the budget during a block."""
         self.acquire(size)
         try:
             yield
@@ -98,7 +98,7 @@ class ByteBudget:
 
 
 class RateLimit:
-    """Lets `rate` bytes pass each second; whoever is too early waits for its turn."""
+    """Limits throughput to `rate` bytes a second; a thread that is too early waits for its turn."""
 
     def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -107,7 +107,7 @@ class RateLimit:
         self._free_at = clock()
 
     def reserve(self, size: int) -> float:
-        """Take a turn for `size` bytes; returns in how many seconds it comes."""
+        """Reserve a turn for `size` bytes; returns the seconds until it comes."""
         with self._lock:
             now = self._clock()
             self._free_at = max(self._free_at, now - BURST_SECONDS)

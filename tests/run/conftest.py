@@ -1,4 +1,4 @@
-"""Where the pools of these tests come from."""
+"""Fixtures that open pools."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ __all__ = ["dask_scheduler"]
 
 @pytest.fixture
 def local() -> Iterator[Callable[..., Pool]]:
-    """Opens pools of local processes, two jobs unless told otherwise, and closes them afterwards."""
+    """Open pools of local processes, by default with two jobs, and close them afterwards."""
     opened: list[Pool] = []
 
     def open_local(settings: PoolSettings | None = None) -> Pool:
@@ -33,7 +33,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 
 @pytest.fixture(params=["local", "dask"])
 def sturdy_pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """The pools that outlive their tasks' processes."""
+    """The pools that survive the death of a task's process."""
     yield from _opened(request)
 
 

@@ -31,7 +31,7 @@ def _start(directory: Path, *arguments: str, **variables: str) -> subprocess.Pop
 
 @contextmanager
 def dask_cluster(directory: Path, **variables: str) -> Iterator[str]:
-    """A scheduler's address; its two workers have one thread each, a nanny that replaces them, and these variables."""
+    """Yield a scheduler's address; its two workers have one thread, a restarting nanny and these variables each."""
     distributed = pytest.importorskip("distributed")
     file = directory / "scheduler.json"
     worker = ("worker", "--scheduler-file", str(file), "--nthreads", "1", "--local-directory", str(directory))

@@ -14,17 +14,17 @@ from tests.run import tasks
 
 
 def hang(*fifos: str) -> None:
-    """Hold children that tell their ids and never end."""
+    """Hold children that write their ids and never end."""
     pool = open_pool(PoolSettings(jobs=len(fifos)))
-    for future in [pool.submit(tasks.tell_and_hang, fifo) for fifo in fifos]:
+    for future in [pool.submit(tasks.write_pid_and_hang, fifo) for fifo in fifos]:
         future.result()
 
 
 def drain(started: str, go: str) -> None:
-    """Finish the task that flies when a signal comes, then say how it went."""
+    """Finish the task in flight when a signal arrives, then print its result."""
     with Stop() as stop:
         pool = open_pool(PoolSettings(jobs=1))
-        future = pool.submit(tasks.tell_and_read, (started, go))
+        future = pool.submit(tasks.write_and_read, (started, go))
         stop.wait()
         print("stopping", flush=True)
         pool.close()
@@ -32,7 +32,7 @@ def drain(started: str, go: str) -> None:
 
 
 def stubborn() -> None:
-    """Ignore the first signal as well as a program can."""
+    """Ignore the first signal."""
     with Stop() as stop:
         print("ready", flush=True)
         stop.requested.wait()
@@ -41,7 +41,7 @@ def stubborn() -> None:
 
 
 def restore() -> None:
-    """Show that the handlers of before come back."""
+    """Show that the previous handlers are restored."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Stop():
         inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -50,7 +50,7 @@ def restore() -> None:
 
 
 def starve() -> None:
-    """Open a pool where no file can be opened any more."""
+    """Open a pool when no more files can be opened."""
     pool = open_pool(PoolSettings(jobs=1))
     resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))
     error = pool.submit(tasks.double, 1).exception(60)
@@ -59,7 +59,7 @@ def starve() -> None:
 
 
 def progress(shown: str, total: str = "10") -> None:
-    """Draw (or not) a bar of ten or of an unknown total ("unknown"), and say something."""
+    """Draw (or not) a bar with a total of ten or an unknown one ("unknown"), and print a line."""
     choice = {"yes": True, "no": False, "auto": None}[shown]
     with Progress(total=None if total == "unknown" else int(total), shown=choice) as bar:
         bar.advance(3, size=3 << 20, failed=1)

@@ -1,4 +1,4 @@
-"""Starting the programs of `parent.py`, and waiting for processes that are nobody's children."""
+"""Starts the programs of `parent.py`, and waits for orphaned processes."""
 
 import os
 import select
@@ -11,9 +11,9 @@ SECONDS = 60
 
 
 def start(*arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
-    """One program in a process group of its own, with its stdout to read."""
+    """Start one program in its own process group, with a pipe for its stdout."""
     command = [sys.executable, "-m", "tests.run.parent", *arguments]
-    # Every state of a bar is drawn, however fast it comes.
+    # Every state of a bar is drawn, however fast they follow.
     environ = os.environ | {"TQDM_MININTERVAL": "0"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
@@ -21,14 +21,14 @@ def start(*arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
 
 
 def fifo(directory: Path, name: str) -> str:
-    """A new named pipe: reading it waits for its writer."""
+    """Create a named pipe: reading it waits for its writer."""
     path = directory / name
     os.mkfifo(path)
     return str(path)
 
 
 def has_ended(process_id: int) -> bool:
-    """Wait until no such process runs; False after a minute."""
+    """Wait until the process has ended; False after a minute."""
     try:
         handle = os.pidfd_open(process_id)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Tasks that the pools run in tests: they must be importable where a child runs."""
+"""Tasks that the pools run in tests: child processes must be able to import them."""
 
 import ctypes
 import os
@@ -73,13 +73,13 @@ _kept: list[bytearray] = []
 
 
 def hoard(size: int) -> int:
-    """Keep that much for as long as the process lives."""
+    """Keep this much memory for as long as the process lives."""
     _kept.append(bytearray(size))
     return size
 
 
 def hoard_all(answer: str) -> str:
-    """Keep what memory there is, down to the last block; then answer."""
+    """Allocate all memory, down to the last block; then return."""
     size = 2**28
     while size > 16:
         try:
@@ -93,14 +93,14 @@ def is_in_main_thread(_: object) -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def tell_and_hang(fifo: str) -> None:
+def write_pid_and_hang(fifo: str) -> None:
     """Write this process's id into the pipe, then wait for ever."""
     Path(fifo).write_text(str(os.getpid()))
     threading.Event().wait()
 
 
-def tell_and_read(fifos: tuple[str, str]) -> str:
-    """Write into the first pipe, then return what comes out of the second."""
+def write_and_read(fifos: tuple[str, str]) -> str:
+    """Write into the first pipe, then return the content of the second."""
     Path(fifos[0]).write_text("started")
     return Path(fifos[1]).read_text()
 

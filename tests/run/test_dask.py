@@ -1,4 +1,4 @@
-"""A cluster that does not fit is refused in one line."""
+"""A cluster of other versions is rejected in one line."""
 
 import socket
 import subprocess
@@ -41,7 +41,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("distributed")
     monkeypatch.setattr("imgctl.run.dask._SECONDS_TO_CONNECT", 0.2)
     with socket.socket() as taken:
-        # Bound and not listening: nobody else gets the port, and nobody answers.
+        # Bound and not listening: no other process gets the port, and connections fail.
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
 

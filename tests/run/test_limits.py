@@ -1,4 +1,4 @@
-"""Limits must stop a hog and leave a large, honest picture alone."""
+"""Limits stop a task that takes too much, and not a large picture within them."""
 
 import signal
 import subprocess

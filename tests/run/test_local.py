@@ -1,4 +1,4 @@
-"""What only the pool of local processes promises."""
+"""Behaviour that only the pool of local processes has."""
 
 import os
 import pickle
@@ -143,7 +143,7 @@ def test_children_that_cannot_start_break_the_pool(local: OpenPool) -> None:
 def test_close_now_leaves_no_child(local: OpenPool, tmp_path: Path) -> None:
     pool = local()
     fifos = [fifo(tmp_path, name) for name in ("one", "two")]
-    futures = [pool.submit(tasks.tell_and_hang, path) for path in fifos]
+    futures = [pool.submit(tasks.write_pid_and_hang, path) for path in fifos]
     children = [int(Path(path).read_text()) for path in fifos]
 
     pool.close(now=True)

@@ -1,4 +1,4 @@
-"""One file for all processes: no line lost, none torn, and no credential in any."""
+"""One log file for all processes: no line is lost or torn, and none contains a credential."""
 
 import json
 import logging
@@ -60,7 +60,7 @@ def test_processes_share_a_rotating_file_without_losing_a_line(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("clean_logging")
-def test_a_json_line_says_everything(tmp_path: Path) -> None:
+def test_a_json_line_has_every_field(tmp_path: Path) -> None:
     file = tmp_path / "imgctl.log"
     configure(LogSettings(file=str(file), format="json"), verbosity=0)
     try:
@@ -78,7 +78,7 @@ def test_a_json_line_says_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clean_logging")
-def test_libraries_are_heard_from_warnings_on(tmp_path: Path) -> None:
+def test_libraries_are_logged_from_warnings_on(tmp_path: Path) -> None:
     file = tmp_path / "imgctl.log"
     configure(LogSettings(file=str(file), level="debug"), verbosity=0)
     logging.getLogger("botocore").info("chatter")
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("verbosity", "stderr"), [(0, ""), (1, "INFO: ours\n"), (2, "INFO: ours\nDEBUG: detail\n")])
-def test_without_a_file_stderr_hears_only_imgctl_and_only_when_asked(verbosity: int, stderr: str) -> None:
+def test_without_a_file_stderr_shows_only_imgctl_at_the_requested_level(verbosity: int, stderr: str) -> None:
     program = f"""
 import logging, sys, warnings
 from imgctl.config.service import LogSettings

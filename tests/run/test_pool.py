@@ -1,4 +1,4 @@
-"""What every pool promises, and what only those promise that run tasks in other processes."""
+"""Behaviour of every pool, and of the pools that run tasks in other processes."""
 
 import signal
 from concurrent.futures import Future, wait

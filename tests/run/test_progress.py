@@ -1,4 +1,4 @@
-"""A bar for people, silence for machines, and never an exception."""
+"""A bar on a terminal, no output elsewhere, and never an exception."""
 
 import os
 import pty
@@ -29,7 +29,7 @@ def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 4096)
     except OSError:
-        # EIO: nobody holds the other end any more.
+        # EIO: the other end is closed.
         return b""
 
 
@@ -74,7 +74,7 @@ def test_progress_forces_a_bar() -> None:
 @pytest.mark.parametrize("shown", ["yes", "no"])
 def test_a_broken_stderr_stops_nothing(shown: str, redirection: str) -> None:
     command = f'"{sys.executable}" -m tests.run.parent progress {shown} {redirection}'
-    # Buffered, as it is unless somebody asks otherwise.
+    # Buffered, as by default.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, shell=True, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, check=False)
 

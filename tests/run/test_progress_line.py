@@ -1,4 +1,4 @@
-"""A line that says how far a run is, and fits."""
+"""The progress line, and how it fits into the terminal."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Signals ask once and insist once; deadlines count down."""
+"""The first signal stops gracefully, the second at once; deadlines expire."""
 
 import os
 import signal
@@ -94,7 +94,7 @@ def test_a_flag_wakes_every_waiter() -> None:
     assert woken == [True] * 4
 
 
-def test_a_signal_wakes_who_waits_for_something_else() -> None:
+def test_a_signal_wakes_a_thread_that_waits_for_something_else() -> None:
     items: SimpleQueue[str] = SimpleQueue()
     with Stop() as stop:
         stop.requested.wake(lambda: items.put("stopped"))

@@ -1,4 +1,4 @@
-"""A pool of threads is waited for, unless an error passes."""
+"""Leaving a thread pool waits for its threads, except during an exception."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""A window bounds what flies; a budget bounds what is held."""
+"""A window bounds the tasks in flight; a budget bounds the bytes held."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,7 @@ def test_every_item_comes_back_once(items: list[int], limit: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 8])
-def test_never_more_than_the_limit_fly(limit: int) -> None:
+def test_never_more_than_the_limit_are_in_flight(limit: int) -> None:
     in_flight, most = [0], [0]
 
     def submit(item: int) -> "Future[int]":
