@@ -141,11 +141,16 @@ def _read(source: Path) -> dict[str, Value]:
     import tomllib
 
     try:
-        return tomllib.loads(source.read_text())
+        # TOML is UTF-8, whatever the locale; Windows' editors put a mark before it.
+        return tomllib.loads(source.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}", hint="see config.example.toml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{source}: line {line} is not UTF-8", hint="save it as UTF-8") from None
+    except OSError as error:
+        hint = "let the user that runs imgctl read it"
+        raise ConfigError(f"{source}: cannot be read: {error.strerror or error}", hint=hint) from None
 
 
 def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -169,9 +174,10 @@ def _merge(node: D, table: Mapping[str, Value], where: str, section: str) -> D:
         field = _field(node, name, label)
         current = getattr(node, name)
         if is_dataclass(current):
+            below = f"{section}.{name}".lstrip(".")
             if not isinstance(value, dict):
-                raise ConfigError(f"{label} is a section, not a value", hint=f"write [{name}]")
-            node = _replaced(node, name, _merge(current, value, where, f"{section}.{name}".lstrip(".")))
+                raise ConfigError(f"{label} is a section, not a value", hint=f"write [{below}]")
+            node = _replaced(node, name, _merge(current, value, where, below))
         else:
             node = _replaced(node, name, _convert(node, field, value, label))
     return node
@@ -198,7 +204,9 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
     kind = get_type_hints(type(node))[field.name]
     try:
         converted = _parse(kind, value, field.metadata["unit"])
-    except (ValueError, UsageError) as error:
+    except ValueError as error:
+        raise ConfigError(f"{label}: {_quoted(field, value)} {error}", hint=field.metadata["doc"]) from None
+    except UsageError as error:
         raise ConfigError(f"{label}: {error}", hint=field.metadata["doc"]) from None
     if isinstance(converted, int | float) and not isinstance(converted, bool):
         _check_bounds(field, converted, value, label)
@@ -210,10 +218,13 @@ def _convert(node: object, field: Field[object], value: Value, label: str) -> ob
                 f"{label}: contains a line feed", hint="write it in one line, without a line feed at the end"
             )
         if not re.fullmatch(field.metadata["pattern"], text):
-            # A value with an @ may be a URL with a password: it is not shown.
-            shown = "the value" if "@" in text else repr(text)
-            raise ConfigError(f"{label}: {shown} is invalid", hint=field.metadata["doc"])
+            raise ConfigError(f"{label}: {_quoted(field, text)} is invalid", hint=field.metadata["doc"])
     return converted
+
+
+def _quoted(field: Field[object], value: Value) -> str:
+    """A value as an error shows it: not that of a secret, and none with an @, which may be a URL with a password."""
+    return "the value" if field.metadata["secret"] or "@" in str(value) else repr(value)
 
 
 def _check_bounds(field: Field[object], number: float, value: Value, label: str) -> None:
@@ -248,7 +259,7 @@ def _parse_plain(kind: object, value: Value) -> object:
         return _one_of(str(value).lower(), ["true", "false"]) == "true"
     if kind in (int, float) and not isinstance(value, bool) and isinstance(value, (str, int, float)):
         return _parse_number(kind, value)
-    raise ValueError(f"{value!r} is not a {'number' if kind in (int, float) else 'text'}")
+    raise ValueError(f"is not a {'number' if kind in (int, float) else 'text'}")
 
 
 def _parse_number(kind: object, value: str | float) -> int | float:
@@ -257,18 +268,18 @@ def _parse_number(kind: object, value: str | float) -> int | float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or (kind is int and number != int(number)):
-        raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number")
-    return int(value) if kind is int else number
+        raise ValueError(f"is not a {'whole ' if kind is int else ''}number")
+    return int(number) if kind is int else number
 
 
 def _parse_names(value: Value) -> tuple[str, ...]:
     names = [name for name in value.split(",") if name] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{value!r} is not a list of names")
+        raise ValueError("is not a list of names")
     return tuple(str(name) for name in names)
 
 
 def _one_of(value: Value, choices: list[str]) -> str:
     if value not in choices:
-        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        raise ValueError(f"is not one of {', '.join(choices)}")
     return str(value)

@@ -48,6 +48,7 @@ class ServeSettings:
         (),
         "the accepted tokens, each NAME:read+write:USER:HASH (USER a UUID, or * for all); see `imgctl serve --make-token`",
         pattern=BEARER,
+        secret=True,
     )
     processes: int = setting(
         1, "how many processes serve the port; they share `memory` equally; 0: one for each core", least=0, most=256
@@ -64,7 +65,9 @@ class ServeSettings:
     )
     links: float = setting(900.0, "how long links in responses are valid", unit="seconds", least=2, most=3600)
     spool: str = setting("", "the directory for incomplete uploads; empty: the system's directory for temporary files")
-    secret: str = setting("", "the key that signs links and erasure receipts; empty: a new random key at each start")
+    secret: str = setting(
+        "", "the key that signs links and erasure receipts; empty: a new random key at each start", secret=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +78,14 @@ class NotifySettings:
         "",
         "the URL to which workers post finished images: https://app.example.org/hook",
         pattern="(https?://[^\\s@]+)?",
+        secret=True,
     )
-    secret: str = setting("", "the key that signs the messages (HMAC-SHA256)")
+    secret: str = setting("", "the key that signs the messages (HMAC-SHA256)", secret=True)
     ping_url: str = setting(
         "",
         "the monitor to notify of the start and result of a command, like healthchecks.io: https://hc-ping.com/UUID",
         pattern="(https?://[^\\s/]\\S*)?",
+        secret=True,
     )
 
 

@@ -21,8 +21,12 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     pattern: str = ".*",
+    secret: bool = False,
 ) -> T:
-    """Define a setting: its default, one line of help, and the bounds or the pattern (of each text) of its value."""
-    rules = {"doc": doc, "unit": unit, "least": least, "most": most, "pattern": pattern}
+    """Define a setting: its default, one line of help, and the bounds or the pattern (of each text) of its value.
+
+    No error shows the value of a `secret`.
+    """
+    rules = {"doc": doc, "unit": unit, "least": least, "most": most, "pattern": pattern, "secret": secret}
     value: T = field(default=default, metadata=rules)
     return value

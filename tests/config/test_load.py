@@ -1,6 +1,8 @@
 """Tests of how settings are put together from flag, environment, file and default."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from itertools import pairwise
@@ -206,6 +208,7 @@ def test_durations_and_sizes_read_with_units_and_without(text: str, path: str, v
         ("[source]\nurl = 'x'", r"\[source\] url is not a table"),
         ("[source.old]\nendpont_url = 'x'", r"\[source.old\] endpont_url: .*did you mean endpoint_url\?"),
         ("[source.'a/b']\nurl = 'x'", r"\[source.a/b\]: invalid name"),
+        ("[variants]\nthumb = 320", r"\[variants\] thumb is a section, not a value .*\[variants\.thumb\]"),
         ("store = 's3://photos'", r"store is a section, not a value .*\[store\]"),
         ("[upload]\nconcurrency = 'many'", r"\[upload\] concurrency: .*how many puts are in flight"),
         ("[upload]\nconcurrency = true", r"\[upload\] concurrency: True is not a number"),
@@ -234,6 +237,26 @@ def test_impossible_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     assert refused(tmp_path, IMGCTL_WORK_JOBS="-1").startswith("IMGCTL_WORK_JOBS: -1 is below 0")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[serve]\ntokens = ['s3cr3t']",
+        "[serve]\ntokens = 's3cr3t'",
+        "[serve]\ntokens = [['s3cr3t']]",
+        "[serve]\nsecret = ['s3cr3t']",
+        "[notify]\nsecret = ['s3cr3t']",
+        "[notify]\nwebhook_url = 'hooks.example.org/s3cr3t'",
+        "[notify]\nping_url = 'hc-ping.com/s3cr3t'",
+        "[catalog]\nurl = ['postgresql+psycopg://me:s3cr3t@db/photos']",
+    ],
+)
+def test_secret_that_cannot_be_is_not_repeated(text: str, tmp_path: Path) -> None:
+    told = refused(tmp_path, text)
+
+    assert re.search(r"\[(serve|notify|catalog)\] \w+: the value is", told)
+    assert "s3cr3t" not in told
+
+
 def test_url_with_the_line_feed_of_its_file_is_refused_without_repeating_it(tmp_path: Path) -> None:
     told = refused(tmp_path, IMGCTL_CATALOG_URL="postgresql://me:s3cr3t@db/photos\n")
 
@@ -257,12 +280,30 @@ def test_impossible_flag_is_refused_by_its_name() -> None:
         load_settings(environ={}, flags=flags, flag_names=names, directory=EXAMPLE.parent / "tests")
 
 
-def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "chosen.toml"
     file.write_bytes(b'[store]\nurl = "\xff"\n')
 
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"chosen\.toml: line 2 is not UTF-8"):
         load_settings(file=file, environ={})
+
+
+def test_file_with_the_mark_of_utf8_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "chosen.toml"
+    file.write_text("[work]\njobs = 3\n", encoding="utf-8-sig")
+
+    assert load_settings(file=file, environ={}).work.jobs == 3
+
+
+def test_file_is_utf8_in_any_locale(tmp_path: Path) -> None:
+    file = tmp_path / "chosen.toml"
+    file.write_text("[listen]\ninbox = 'füße/'\n", encoding="utf-8")
+    program = "import sys; from imgctl.config.load import *; print(ascii(load_settings(file=Path(sys.argv[1]), environ={}).listen.inbox))"
+    # Without UTF-8 mode Python takes the encoding of the locale, which is ASCII here.
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program, file], env=plain, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == ascii("füße/"), done.stderr
 
 
 def test_refusals_end_with_the_code_of_configuration(tmp_path: Path) -> None:
