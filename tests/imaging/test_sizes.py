@@ -2,7 +2,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageStat
 
 from imgctl.errors import ImageRejected
 from imgctl.imaging.decoders.decode import Limits
@@ -27,6 +27,20 @@ def test_odd_sizes_survive_in_every_variant_format(kind: VariantFormat, size: tu
         assert opened(one.data).size == (one.width, one.height)
         assert max(one.width, one.height) == min(edge, *[max(size)])
         assert min(one.width, one.height) >= 1
+
+
+@pytest.mark.parametrize(("length", "across"), [(65_500, 3), (40_000, 7), (40_000, 20)])
+@pytest.mark.parametrize("lying", [True, False])
+def test_no_row_of_a_strip_is_lost(length: int, across: int, lying: bool) -> None:
+    strip = Image.new("L", (length, across), 255)
+    strip.paste(0, (0, across - across // 3, length, across))
+    data = encoded(strip if lying else strip.transpose(Image.Transpose.ROTATE_90), "JPEG")
+
+    rendered = render(data, recipe_of(edge=1024))
+
+    assert rendered.damage is None
+    mean = ImageStat.Stat(opened(rendered.variants[0].data).convert("L")).mean[0]
+    assert mean == pytest.approx(255 * (1 - across // 3 / across), abs=6)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

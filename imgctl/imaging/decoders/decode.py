@@ -39,6 +39,8 @@ _LIBVIPS_INTERLACED = {Format.JPEG: 7, Format.PNG: 9}
 _PILLOW = {Format.HEIC: 11, Format.AVIF: 16, Format.WEBP: 16, Format.JPEG2000: 22, Format.TGA: 20}
 _PILLOW_OTHERS = 10
 _STREAMS = 0
+# So that what is dropped is less than a hundredth of an edge.
+_STEPS_AN_EDGE = 100
 
 
 class MemoryNeeded(ImageRejected):
@@ -130,7 +132,7 @@ def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, 
     check_pixels(width, height, limits.max_pixels)
     interlaced = bool(image.get_typeof("interlaced")) and kind in (Format.JPEG, Format.PNG)
     check_memory(libvips_bytes(kind, width * height, interlaced=interlaced), limits.memory_bytes)
-    shrink = _jpeg_shrink(max(width, height) / max_edge_px) if kind is Format.JPEG else 1
+    shrink = _jpeg_shrink(width, height, max_edge_px) if kind is Format.JPEG else 1
     if shrink > 1:
         image = load(_LOADERS[kind], data, {**options, "shrink": shrink})
     image, points = _pointed(image, data, kind)
@@ -232,9 +234,13 @@ def _fail_on(kind: Format, *, lenient: bool) -> str:
     return "none" if lenient else "warning" if kind is Format.JPEG else "error"
 
 
-def _jpeg_shrink(factor: float) -> int:
-    """How much the JPEG decoder may shrink: it leaves a factor of two for the finer filter."""
-    return next((shrink for shrink in (8, 4, 2) if factor >= 2 * shrink), 1)
+def _jpeg_shrink(width: int, height: int, max_edge_px: int) -> int:
+    """How much the JPEG decoder may shrink: it leaves a factor of two for the finer filter.
+
+    libvips drops the rows and columns that fill no whole step: of a strip of 20 rows by 8 the last four.
+    """
+    most = min(max(width, height) / (2 * max_edge_px), min(width, height) / _STEPS_AN_EDGE)
+    return next((shrink for shrink in (8, 4, 2) if most >= shrink), 1)
 
 
 def _interpretation(mode: str) -> str:
