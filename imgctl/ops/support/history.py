@@ -59,7 +59,9 @@ def _about(catalog: Catalog, text: str) -> tuple[UUID, Image | None]:
 def may_concern(one: Operation, image_id: UUID, image: Image | None) -> bool:
     """Whether an operation names an image, or chose images among which it may have been."""
     typed = scope_of(one)
-    named = [text for option in _NAMING for text in cast("list[str]", typed.get(option) or [])]
+    # What `erase --again` names are receipts.
+    naming = () if typed.get("again") else _NAMING
+    named = [text for option in naming for text in cast("list[str]", typed.get(option) or [])]
     if any(image_id.hex.startswith(id_in(text).replace("-", "").lower()) for text in named):
         return True
     if named and MORE not in named:

@@ -33,6 +33,7 @@ def operation(**typed: object) -> Operation:
         operation(id=[key_of(IMAGE.id, "thumb", "jpg")]),
         operation(images=[str(OTHER), "…"]),
         operation(ids_from="ids.txt"),
+        operation(images=["receipts/erased.jsonl"], again=True),
         operation(since=NOW, until=NOW + DAY),
         replace(operation(), user_id=IMAGE.user_id),
         replace(operation(), ended_at=NOW + DAY),
