@@ -225,6 +225,20 @@ def test_without_a_secret_nothing_is_deleted(embedded: Deployment, album: dict[P
     assert len(embedded.images()) == PHOTOS
 
 
+def test_where_no_receipt_can_be_written_nothing_is_deleted(archive: Deployment) -> None:
+    before = contents(archive)
+    (archive.directory / "file").write_text("no directory")
+
+    results = [
+        erase(archive, "--receipt", "file/receipt.jsonl"),
+        erase(archive.in_environment(XDG_STATE_HOME="/proc/nowhere")),
+    ]
+
+    assert [result.code for result in results] == [1, 1]
+    assert all("--receipt FILE" in result.err for result in results)
+    assert contents(archive) == before
+
+
 def test_a_key_of_another_image_stays_and_is_named(archive: Deployment) -> None:
     mine = next(image for image in archive.images() if image.user_id == USER)
     other = next(image for image in archive.images() if image.user_id == OTHER)

@@ -14,7 +14,7 @@ from imgctl.cli.options import Options, arguments, flag, option, order_of, stdin
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Sized
 from imgctl.ops.erase.order import HOUR_SECONDS, UNDONE, EraseOrder, Fate, Outcome
-from imgctl.ops.erase.receipt import default_file, write_receipt
+from imgctl.ops.erase.receipt import default_file, make_place, write_receipt
 from imgctl.ops.erase.start import check_secret, erase
 from imgctl.ops.erase.survey import Survey, survey
 from imgctl.ops.lookup import page_mark
@@ -195,6 +195,7 @@ def _classes(totals: Totals[str]) -> str:
 
 def _erase(run: Running, parts: Parts, order: EraseOrder, file: Path) -> ExitCode:
     session, tally = run.session, Tally(Fate)
+    make_place(file)
     for outcome in erase(parts, order, stop=run.stop):
         tally.count(outcome.fate, size=outcome.bytes)
         _tell(run, outcome)

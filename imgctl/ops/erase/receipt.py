@@ -1,10 +1,13 @@
 """The receipt of an erasure: a signed report made of tombstones, so that the same command writes a lost one again."""
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from imgctl.errors import StateError
 from imgctl.ops.checkpoint import state_directory
 from imgctl.ops.erase.order import EraseOrder
 from imgctl.ops.erase.subject import Subject
@@ -31,11 +34,21 @@ def default_file(now: datetime) -> Path:
     return state_directory() / "receipts" / f"erased-{now:%Y-%m-%dT%H-%M-%S-%f}.jsonl"
 
 
+def make_place(file: Path) -> None:
+    """Make the directory of a receipt; StateError, before anything is deleted, where no receipt can be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(file.parent, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise StateError(f"{file} cannot be written: {reason.lower()}", hint="name another place: --receipt FILE")
+
+
 def write_receipt(parts: Parts, order: EraseOrder, file: Path, *, stop: StopSignal) -> Receipt:
     """Write what was erased of an order's images, by this run or before; StateError where it cannot be written."""
     subject = Subject(parts, order, stop=stop)
     images = blobs = size = unfinished = 0
-    file.parent.mkdir(parents=True, exist_ok=True)
     with signed_report(file, order.secret) as report:
         owner = None if order.user_id is None else order.owner(order.user_id).hex()
         report.add(
