@@ -1,4 +1,4 @@
-"""Aggregates over the catalog, one statement each: images by state, what is stored by class, user and month."""
+"""Aggregates over the catalog, one statement each: images by state, stored bytes by class, user and month."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from imgctl.pricing.archive import Held
 from imgctl.store.catalog.lookups import Scope, within
 from imgctl.store.catalog.schema import SAFE, Id, PerDatabase, images, in_status, seconds_until
 
-# Below this size classes bill a minimum, or do not watch an object (S3 pricing).
+# Below this size storage classes bill a minimum, or don't monitor the object (S3 pricing).
 SMALL_BYTES = 131_072
 TOTAL, USER, MONTH = "total", "user", "month"
 _PERIODS = ("all", "recent", "old")
@@ -41,7 +41,7 @@ _HELD = ("objects", "size", "small", "small_size")
 
 
 class By(StrEnum):
-    """What images are grouped by."""
+    """The columns that images can be grouped by."""
 
     USER = "user"
     DAY = "day"
@@ -51,7 +51,7 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One group of images: how many, in which states, the bytes of their originals, how long the oldest unfinished waits."""
+    """One group of images: count, states, bytes of the originals, and the age of the oldest unfinished one."""
 
     group: str
     images: int
@@ -82,7 +82,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """The price of a user, in any one unit: of a byte by class, and of an object's variants."""
+    """Weights to rank users by cost, in any one unit: of a byte by class, and of an object by variant."""
 
     byte: Mapping[str, float]
     variants: Mapping[str, float]
@@ -118,7 +118,7 @@ def groups(connection: Connection, scope: Scope, *, by: By | None = None) -> Ite
         *states,
     ).where(*within(scope))
     if by is not None:
-        # By its place: a parameter in the expression would make it another one.
+        # Refer to the column by position: repeated with a new parameter, the expression would not match.
         place: ColumnElement[str] = literal_column("1")
         query = query.group_by(place).order_by(*((place,) if by is By.DAY else (literal_column("2").desc(), place)))
     for row in connection.execute(query):
@@ -149,13 +149,13 @@ def _group(by: By | None) -> ColumnElement[str]:
 def tally(
     connection: Connection, scope: Scope, *, by: Sequence[ColumnElement[str | None]], where: ColumnElement[bool]
 ) -> list[tuple[tuple[str | None, ...], int]]:
-    """How many of a scope's rows that `where` chooses have each combination of these columns; reads the whole scope."""
+    """Count the rows of a scope that match `where`, by each combination of these columns; reads the whole scope."""
     query = select(func.count(), *by).where(*within(scope), where).group_by(*by)
     return [(tuple(values), count) for count, *values in connection.execute(query)]
 
 
 def named_keys(connection: Connection, scope: Scope) -> int:
-    """How many keys the rows of a scope name together; reads all of them."""
+    """Return the total number of keys in the rows of a scope; reads all rows."""
     counted = [func.count(images.c[f"{role}_key"]) for role in ("original", *Variant)]
     query: Select[int] = select(sum(counted[1:], start=counted[0])).where(*within(scope))
     return connection.execute(query).scalar_one()
@@ -171,7 +171,7 @@ def stored(
     by_month: bool = False,
     cutoff: datetime | None = None,
 ) -> Iterator[Stored]:
-    """What is stored by class: in total, of the `top` users by cost, and by month where asked for; one table scan."""
+    """Yield the stored totals by class: overall, for the `top` users by cost, and with `by_month` by month; one table scan."""
     grain = _grain(scope or Scope(), recent_since, cutoff, by_month=by_month)
     parts = [_part(grain, TOTAL)]
     if by_month:
@@ -185,7 +185,7 @@ def stored(
 
 
 def _grain(scope: Scope, recent_since: datetime, cutoff: datetime | None, *, by_month: bool) -> CTE:
-    """Totals of each user and class (and month): everything else is a sum of these."""
+    """Totals by user and class (and month); all other aggregates are sums of these."""
     row = images.c
     old = row.promised_at < cutoff if cutoff else false()
     periods = dict(zip(_PERIODS, (SAFE, and_(SAFE, row.promised_at >= recent_since), and_(SAFE, old)), strict=True))

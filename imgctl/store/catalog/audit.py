@@ -1,4 +1,4 @@
-"""The rows as an audit reads them: keys and a verdict for the comparison with a listing, and rows drawn at random."""
+"""Reads rows for an audit: keys and an expected state to compare with a listing, and random samples of rows."""
 
 import random
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ from imgctl.store.catalog.lookups import by_ids
 from imgctl.store.catalog.schema import SQLITE, archived, images, in_status, now, now_plus
 
 PAGE_ROWS = 2000
-# The roles in byte order of their keys: under one prefix, and with the originals under their own.
+# The roles in byte order of their keys: with one prefix for all, and with a separate prefix for originals.
 TOGETHER = ("full", "medium", "original", "thumb")
 APART = ("full", "medium", "thumb", "original")
 
-# The most rows a page of 8 KiB of Postgres can hold (MaxHeapTuplesPerPage): whichever slot a row has, it can be drawn.
+# The most rows a page of 8 KiB of Postgres can hold (MaxHeapTuplesPerPage), so that a row in any slot can be drawn.
 _SLOTS = 291
 _BATCH = 500
 _OF_POSTGRES = text("SELECT id FROM images WHERE ctid = ANY(CAST(:places AS tid[]))").columns(images.c.id)
@@ -47,23 +47,23 @@ Line = Row[*tuple[object, ...]]
 
 
 class State(IntEnum):
-    """What the listing must show for a row."""
+    """The keys that the listing must contain for a row."""
 
     PLAIN = 0
     """Each of its four keys."""
     BUSY = 1
-    """Nothing yet: it is being uploaded or worked on."""
+    """None yet: the row is being uploaded or processed."""
     QUEUED = 2
     """The original."""
     LOOK = 3
-    """Whatever it shows, the row itself must be looked at."""
+    """Undetermined: the row itself must be checked, whatever is listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How rows are read: the order of their roles, since when rows are not yet stuck, the recipe they must have.
+    """How rows are read: the order of roles, the time before which unfinished rows count as stuck, the required recipe.
 
-    `listed_at` is when the listing was taken (None: it is live); it cannot know of rows promised later.
+    `listed_at` is when the listing was taken (None: it is live); rows promised later are not in it.
     """
 
     roles: Sequence[str] = TOGETHER
@@ -81,7 +81,7 @@ def lines(connection: Connection, reading: Reading, *, after: UUID, until: UUID 
 
 
 def split(connection: Connection, *, after: UUID, until: UUID | None, rows: int) -> UUID | None:
-    """The id `rows` rows behind `after`, or None where there are fewer."""
+    """Return the id of the `rows`-th row after `after`, or None if there are fewer."""
     query = select(images.c.id).where(images.c.id > after).order_by(images.c.id).offset(rows - 1).limit(1)
     if until is not None:
         query = query.where(images.c.id <= until)
@@ -89,14 +89,14 @@ def split(connection: Connection, *, after: UUID, until: UUID | None, rows: int)
 
 
 def any_leased(connection: Connection) -> bool:
-    """Whether some worker holds a row at this moment."""
+    """Whether a worker leases any row now."""
     leased = select(images.c.id).where(in_status(Status.PROCESSING), images.c.leased_until > now())
     return connection.execute(leased.limit(1)).first() is not None
 
 
 def _lines(reading: Reading) -> Select[*tuple[object, ...]]:
     keys = [images.c[f"{role}_key"] for role in reading.roles]
-    # Left to the driver, an id would become an object, which costs more than all the rest.
+    # As text: UUID objects made by the driver cost more than everything else here.
     return select(*keys, images.c.bytes, _state(reading), images.c.storage_class, cast(images.c.id, Text).label("id"))
 
 
@@ -125,7 +125,7 @@ def _inline(state: State) -> ColumnElement[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Every place of the table that may hold a row: `blocks` of `slots` each. A row lies in exactly one."""
+    """All row positions of the table: `blocks` of `slots` each. A row has exactly one position."""
 
     blocks: int
     slots: int
@@ -135,16 +135,16 @@ class Places:
 
 
 def places(connection: Connection) -> Places:
-    """The places of the table as it is now; cheap, whatever its size."""
+    """The row positions of the table as it is now; cheap for any table size."""
     if connection.dialect.name == SQLITE:
         return Places(blocks=int(connection.execute(_ROWIDS).scalar_one()), slots=1)
     return Places(blocks=int(connection.execute(_BLOCKS).scalar_one()), slots=_SLOTS)
 
 
 def drawn(connection: Connection, found: Places, draw: random.Random) -> list[Image]:
-    """The ready rows at 500 places drawn at random, in the order drawn; fewer by far than 500 where places are empty.
+    """Return the ready rows at 500 random positions, shuffled; far fewer than 500 where positions are empty.
 
-    Each place is as likely as any other, and so is each row: neither its age, nor its id, nor its neighbours count.
+    All positions, and so all rows, are equally likely: age, id and neighbours have no influence.
     """
     if not len(found):
         return []
@@ -156,7 +156,7 @@ def drawn(connection: Connection, found: Places, draw: random.Random) -> list[Im
         rows = connection.execute(_OF_POSTGRES, {"places": tids})
     ids: Sequence[UUID] = rows.scalars().all()
     ready = [image for image in by_ids(connection, ids).values() if image.status is Status.READY]
-    # The database answers in an order of its own, of which a caller that stops early would see the beginning only.
+    # The database returns rows in its own order; shuffled, because a caller that stops early sees only the first ones.
     ready.sort(key=lambda image: image.id)
     draw.shuffle(ready)
     return ready

@@ -1,7 +1,7 @@
-"""Rows that are `ready`, for a backfill: chosen, leased, named their new variants, and filled with metadata (law 3).
+"""Queries of a backfill on `ready` rows: select, lease, set new variants, fill in metadata (law 3).
 
-They stay `ready` and keep their keys all the while, so that the product goes on serving them. As in `claims`,
-`attempts` is the fencing token; `forgiven` grows with it, so that no backfill uses up an image's tries.
+The rows stay `ready` and keep their keys meanwhile, so that the product continues to serve them. As in `claims`,
+`attempts` is the fencing token; `forgiven` grows with it, so that a backfill uses up none of an image's attempts.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -39,7 +39,7 @@ _READY = in_status(Status.READY)
 
 
 class Fact(StrEnum):
-    """What an original says of itself, and its row may lack."""
+    """A fact that an original contains and its row may lack."""
 
     CAPTION = "caption"
     TAKEN_AT = "taken_at"
@@ -55,7 +55,7 @@ FACT_COLUMNS: Mapping[Fact, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What is to be written of one image; None leaves what the row says."""
+    """The metadata to write for one image; None keeps the row's value."""
 
     id: UUID
     caption: str | None = None
@@ -66,10 +66,10 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """Variants of a ready image that are safe under these keys; None leaves what the row says.
+    """New variants of a ready image, safe under these keys; None keeps the row's value.
 
-    `width` and `height` are only set where the row has none. `hold` keeps the lease, because blobs are to be
-    deleted before the row is released.
+    `width` and `height` are set only if the row has none. `hold` keeps the lease, because blobs must be deleted
+    before the row is released.
     """
 
     id: UUID
@@ -99,9 +99,9 @@ class shard_number(PerDatabase[int]):  # noqa: N801 - reads like the SQL functio
 def chosen(
     variants: tuple[Variant, ...], *, recipe: str | None, every: bool, shard: tuple[int, int] | None
 ) -> ColumnElement[bool]:
-    """Ready rows that lack one of the variants, or are of another recipe than this one, or simply `every` one.
+    """Condition for ready rows that lack one of the variants or have another recipe, or for `every` ready row.
 
-    A row with a lease is always among them: another run builds it, or died over it.
+    Leased rows always match: another run builds them, or died while it did.
     """
     wanted: list[ColumnElement[bool]] = [images.c.leased_until.is_not(None)]
     wanted += [images.c[f"{variant}_key"].is_(None) for variant in variants]
@@ -112,12 +112,12 @@ def chosen(
 
 
 def up_to(last: UUID | None) -> ColumnElement[bool]:
-    """Rows no further than this one; no bound if None."""
+    """Condition for rows up to this id, included; no bound if None."""
     return true() if last is None else images.c.id <= last
 
 
 def take(connection: Connection, seen: Iterable[Hold], *, lease_seconds: float) -> list[Image]:
-    """Lease ready images that nobody holds and nobody took since they were `seen`; returns them as they are now."""
+    """Lease ready images that are free and unchanged since they were `seen`; returns their current rows."""
     rows = batch.run(connection, _take, Hold, seen, lease_seconds=float(lease_seconds))
     return sorted((Image(**row._asdict()) for row in rows), key=attrgetter("id"))
 
@@ -125,14 +125,14 @@ def take(connection: Connection, seen: Iterable[Hold], *, lease_seconds: float) 
 def _take(rows: FromClause) -> Update:
     same = select(images.c.id).join(rows, images.c.id == rows.c.id)
     same = same.where(images.c.attempts == rows.c.attempts, _READY, FREE).order_by(images.c.id)
-    # Skipping: what another run is about to take is its own.
+    # Skip locked rows: another run is leasing them.
     picked = same.with_for_update(skip_locked=True, of=images).cte("picked")
     taken = {"attempts": images.c.attempts + 1, "forgiven": images.c.forgiven + 1, "leased_until": LEASE}
     return update(images).where(images.c.id == picked.c.id).values(**taken).returning(*COLUMNS)
 
 
 def finish(connection: Connection, built: Iterable[Built]) -> set[UUID]:
-    """Name new variants; returns those that changed: the others were taken over, or are no longer ready."""
+    """Write new variants to their rows; returns the changed ids: the others were taken over, or are no longer ready."""
     return batch.changed(connection, _finish, Built, built)
 
 
@@ -145,7 +145,7 @@ def _finish(rows: FromClause) -> Update:
 
 
 def release(connection: Connection, holds: Iterable[Hold]) -> set[UUID]:
-    """End the leases of images; returns those that were still held."""
+    """End the leases of images; returns the ids that were still held."""
     return batch.changed(connection, _release, Hold, holds)
 
 
@@ -154,7 +154,7 @@ def _release(rows: FromClause) -> Update:
 
 
 def incomplete(overwrite: Collection[Fact] = ()) -> ColumnElement[bool]:
-    """Rows whose bytes are safe and that lack a fact; all of them where one is to be overwritten."""
+    """Condition for rows whose bytes are safe and that lack a fact; with `overwrite`, for all safe rows."""
     empty = or_(*(images.c[name].is_(None) for names in FACT_COLUMNS.values() for name in names))
     return SAFE & (true() if overwrite else empty)
 
@@ -162,9 +162,9 @@ def incomplete(overwrite: Collection[Fact] = ()) -> ColumnElement[bool]:
 def write_metadata(
     connection: Connection, found: Iterable[Metadata], *, overwrite: Collection[Fact] = ()
 ) -> dict[UUID, Metadata]:
-    """Fill what is empty, and replace the facts to `overwrite`; returns what the rows say then, of those that exist.
+    """Fill empty columns, and replace the facts in `overwrite`; returns the resulting metadata of existing rows.
 
-    Nothing else of a row changes. Rows whose bytes are not safe are left alone: their confirmation notes these facts.
+    No other column changes. Rows whose bytes are not safe are skipped: their confirmation writes these facts.
     """
     rows = batch.run(connection, _write_metadata, Metadata, found, frozenset(overwrite))
     return {row.id: Metadata(**row._asdict()) for row in rows}

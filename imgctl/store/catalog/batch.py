@@ -1,6 +1,6 @@
-"""A batch of records as one parameter: JSON, which either database reads as a table.
+"""Passes a batch of records as one JSON parameter, which both databases read as a table.
 
-The SQL text is the same whatever the batch holds, so SQLAlchemy compiles and Postgres plans it once.
+The SQL text does not depend on the batch's content, so SQLAlchemy compiles and Postgres plans it once.
 """
 
 import json
@@ -59,13 +59,13 @@ R = TypeVar("R", bound="DataclassInstance")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ref:
-    """An image by its id alone."""
+    """A record with only an image id."""
 
     id: UUID
 
 
 def refs(ids: Iterable[UUID]) -> list[Ref]:
-    """The records of a batch that is about ids alone."""
+    """Return the records of a batch of ids."""
     return [Ref(id=one) for one in ids]
 
 
@@ -78,12 +78,12 @@ def run(
     order: Sequence[str] = ("id",),
     **values: object,
 ) -> CursorResult[*tuple[object, ...]]:
-    """Execute what `build(rows, *key)` makes of the batch as a FROM clause, whose columns are the record's fields.
+    """Execute the statement of `build(rows, *key)`; `rows` is the batch as a FROM clause with the record's fields.
 
-    Compiled once for each `build`, record and key. `values` are its other parameters.
+    The statement is built once for each `build`, record and key. `values` are its other parameters.
     """
     dialect = connection.dialect.name
-    # In one order everywhere, so that two batches that share rows wait for each other and don't deadlock.
+    # Sorted the same way everywhere, so that two batches with common rows wait for each other and don't deadlock.
     ordered = sorted(items, key=attrgetter(*order))
     return connection.execute(
         _built(build, dialect, record, key), {_NAME: _encoded(dialect, record, ordered), **values}
@@ -99,7 +99,7 @@ def changed(
     order: Sequence[str] = ("id",),
     **values: object,
 ) -> set[UUID]:
-    """`run` a statement that returns ids; returns those."""
+    """`run` a statement that returns ids, and return them as a set."""
     return set(run(connection, build, record, items, *key, order=order, **values).scalars())
 
 
@@ -131,12 +131,12 @@ def _type_of(hint: object) -> type[Column]:
 
 
 def from_hex(text: str | None) -> bytes | None:
-    """What `imgctl_from_hex` does in SQLite, which has no unhex() before 3.41."""
+    """Implementation of `imgctl_from_hex` for SQLite, which has no unhex() before 3.41."""
     return None if text is None else bytes.fromhex(text.removeprefix(_HEX_PREFIX))
 
 
 def differing_bits(one: int, other: int) -> int:
-    """What `imgctl_differing_bits` does in SQLite: in how many of 64 bits two numbers differ."""
+    """Implementation of `imgctl_differing_bits` for SQLite: the number of differing bits of two 64-bit numbers."""
     return ((one ^ other) & 2**64 - 1).bit_count()
 
 
@@ -148,11 +148,11 @@ def _encoded(dialect: str, record: type["DataclassInstance"], items: Iterable["D
 
 
 def _written(value: Value, time_of: Callable[[datetime], str]) -> str | int | float | None:
-    # In the order of how many there are: six values a row and two rows a photo pass here.
+    # Most frequent types first: each photo passes two rows of six values through here.
     if value is None or isinstance(value, int | float):
         return int(value) if isinstance(value, bool) else value
     if isinstance(value, str):
-        # No database keeps a NUL or half a surrogate pair; an odd message must not cost the whole batch.
+        # Databases reject NUL and lone surrogates; replace them, so that one odd text does not fail the whole batch.
         plain = value.isascii() and "\0" not in value
         return value if plain else value.replace("\0", "\ufffd").encode(errors="replace").decode()
     if isinstance(value, UUID):

@@ -1,4 +1,4 @@
-"""The rows as a queue: claiming work, and what is left of it (law 3).
+"""The rows as a work queue: claims, exhausted attempts and the backlog (law 3).
 
 Attempts that were not the image's fault are counted in `forgiven`; `attempts - forgiven` is what `max_attempts` limits.
 """
@@ -32,14 +32,14 @@ from imgctl.model import Status
 from imgctl.store.catalog.lease import FREE, LEASE
 from imgctl.store.catalog.schema import Id, archived, images, in_status, now, seconds_until, status_literal
 
-# Queues of millions are looked at from their head: the oldest rows are the ones that were tried.
+# Only the head of a long queue is read: the oldest rows are the ones with attempts.
 HEAD_ROWS = 10_000
 
 _HEAD = UUID(int=0)
 _PROCESSING = in_status(Status.PROCESSING)
 _TRIED = images.c.attempts - images.c.forgiven
 _MAX_ATTEMPTS = bindparam("max_attempts", type_=Integer())
-# What lies in an archive cannot be rendered: it waits, and costs no attempt, until somebody restores it.
+# An archived original cannot be rendered: the row waits for a restore and uses up no attempts.
 READABLE = or_(images.c.storage_class.is_(None), ~archived(images.c.storage_class), images.c.restored_until > now())
 
 
@@ -56,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much is to be done, counted up to 10,000, and when the next lease or back-off runs out."""
+    """The number of unfinished rows, counted up to 10,000, and when the next lease or back-off ends."""
 
     processing: int
     leased: int
@@ -64,11 +64,11 @@ class Backlog:
 
 
 class Position:
-    """How far a worker's claims have come: the next one begins there and not at the head of the queue.
+    """The position of a worker in the queue: its next claim starts there and not at the head.
 
-    The head holds the index entries of rows already done, until a vacuum; skipping a million takes 14 ms (measured on
+    The head contains index entries of finished rows until a vacuum; skipping a million takes 14 ms (measured on
     Postgres 18). The position returns to the head every few seconds and whenever the queue ends, for rows that were
-    given back, lapsed or came late. Not thread-safe.
+    given back, lost their lease or arrived late. Not thread-safe.
     """
 
     __slots__ = ("_after", "_began", "_rewind_seconds")
@@ -83,22 +83,22 @@ class Position:
         self._began = time.monotonic()
 
     def after(self) -> UUID:
-        """The id behind which to look."""
+        """The id after which the next claim starts."""
         if time.monotonic() - self._began >= self._rewind_seconds:
             self.rewind()
         return self._after
 
     def move(self, claims: Sequence[Claim]) -> None:
-        """Go on behind what was claimed."""
+        """Advance past the claimed rows."""
         self._after = max(self._after, *(one.id for one in claims))
 
 
 def claim(
     connection: Connection, *, limit: int, lease_seconds: float, max_attempts: int, position: Position | None = None
 ) -> list[Claim]:
-    """Up to `limit` images that nobody holds, oldest first, leased by the database's clock.
+    """Lease up to `limit` free images, oldest first, by the database's clock.
 
-    With a Position repeated claims are as fast in a queue of millions as in a short one.
+    With a Position, repeated claims are as fast in a queue of millions as in a short one.
     """
     position = position or Position()
 
@@ -122,7 +122,7 @@ def _claim(limit: int) -> Update:
     beyond = images.c.id > bindparam("after", type_=Id())
     unspent = _TRIED < _MAX_ATTEMPTS
     free = select(images.c.id).where(_PROCESSING, beyond, FREE, READABLE, unspent).order_by(images.c.id)
-    # A CTE: Postgres may run a LIMIT subquery more than once. The limit stands in the SQL, for a plan that knows it.
+    # A CTE: Postgres may run a LIMIT subquery more than once. The limit is a literal in the SQL, visible to the planner.
     picked = free.limit(inline(limit)).with_for_update(skip_locked=True).cte("picked")
     return (
         update(images)
@@ -133,13 +133,13 @@ def _claim(limit: int) -> Update:
 
 
 def fail_spent(connection: Connection, *, max_attempts: int, limit: int) -> list[UUID]:
-    """Fail images at the head of the queue that used up their attempts and that nobody holds; returns their ids."""
+    """Fail free images at the head of the queue that have no attempts left; returns their ids."""
     return sorted(connection.execute(_fail_spent(limit), {"max_attempts": max_attempts}).scalars())
 
 
 @cache
 def _fail_spent(limit: int) -> Update:
-    """Fail free rows whose attempts are used up."""
+    """Fail free rows that have no attempts left."""
     readable = select(images.c.id).where(_PROCESSING, READABLE).order_by(images.c.id)
     head = readable.limit(inline(HEAD_ROWS)).cte("head")
     spent = select(images.c.id).join(head, head.c.id == images.c.id).where(_PROCESSING, FREE, _TRIED >= _MAX_ATTEMPTS)
@@ -155,14 +155,14 @@ def _fail_spent(limit: int) -> Update:
 
 
 def backlog(connection: Connection) -> Backlog:
-    """What is left to do, and how long until some of it is free again; looks at the head of the queue only."""
+    """Return the unfinished work and the time until a leased row is free again; reads only the head of the queue."""
     processing, leased, seconds = connection.execute(_backlog()).one()
     return Backlog(processing=processing, leased=leased, next_free_seconds=seconds)
 
 
 @cache
 def _backlog() -> Select[int, int, float]:
-    """Count the head of the queue and find its next lease to run out; what waits for a restore is not in it."""
+    """Count the head of the queue and find the next lease to end; rows that wait for a restore are left out."""
     columns = select(images.c.leased_until).where(_PROCESSING, READABLE).order_by(images.c.id)
     head = columns.limit(inline(HEAD_ROWS)).subquery("head")
     leased = case((head.c.leased_until > now(), head.c.leased_until))
@@ -170,19 +170,19 @@ def _backlog() -> Select[int, int, float]:
 
 
 def awaiting_restore(connection: Connection) -> int:
-    """How many of the first 10,000 processing images wait for their originals to be restored."""
+    """Count the images that wait for a restore of their original, among the first 10,000 that are processing."""
     return connection.execute(_awaiting_restore()).scalar_one()
 
 
 @cache
 def _awaiting_restore() -> Select[int]:
-    """Count those at the head of the queue that wait for a restore."""
-    # Not `NOT readable`: that is NULL, not true, where nothing was ever restored.
+    """Count the rows at the head of the queue that wait for a restore."""
+    # Not `NOT readable`: that is NULL, not true, for rows that were never restored.
     columns = select(case((READABLE, None), else_=1).label("waits")).where(_PROCESSING).order_by(images.c.id)
     head = columns.limit(inline(HEAD_ROWS)).subquery("head")
     return select(func.count(head.c.waits)).select_from(head)
 
 
 def inline(number: int) -> ColumnElement[int]:
-    """A number that stands in the SQL, for a plan that knows it."""
+    """Return a number as a literal in the SQL, visible to the planner."""
     return literal(number, Integer(), literal_execute=True)

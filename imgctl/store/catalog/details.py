@@ -1,4 +1,4 @@
-"""What becomes known of an image after its row was promised: from its bytes, or from what lies beside another copy."""
+"""Writes metadata that is found after a row was promised: in its bytes, or in a sidecar beside another copy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from imgctl.store.catalog.schema import images, in_status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the bytes of a promised image contain, once they are there."""
+    """Metadata found in the bytes of a promised image."""
 
     id: UUID
     width: int | None
@@ -24,7 +24,7 @@ class Seen:
 
 
 def note(connection: Connection, seen: Seen) -> None:
-    """Write what was not known when an image was promised; only before it is confirmed, and never over a caption."""
+    """Write metadata of a promised image; only before it is confirmed, and never over an existing caption."""
     connection.execute(
         update(images)
         .where(images.c.id == seen.id, in_status(Status.UPLOADING))
@@ -39,7 +39,7 @@ def note(connection: Connection, seen: Seen) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What lies beside another copy says of an image; `taken_alone` is the capture time of a copy that lies alone."""
+    """Metadata from files beside another copy of an image; `taken_alone` is the capture time of a copy without such files."""
 
     id: UUID
     caption: str | None
@@ -48,7 +48,7 @@ class Told:
 
 
 def tell(connection: Connection, told: Iterable[Told]) -> None:
-    """Write the caption and the capture time that rows lack, or have from a copy that lay alone; never over others."""
+    """Write captions and capture times that rows lack, or have from a copy without such files; never over other values."""
     batch.run(connection, _tell, Told, {one.id: one for one in told}.values())
 
 

@@ -1,4 +1,4 @@
-"""Opening the catalog: transactions, and database errors translated into CatalogError and its kinds."""
+"""Opens the catalog: transactions, and translation of database errors into CatalogError and its subclasses."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _CONNECTING = {"connect_timeout": "10", "application_name": "imgctl"}
 _BUSY_SECONDS = 30
 _POOL_SIZE = 4
 _WRITES = "imgctl_writes"
-_AGAIN = "the same command later goes on where this one stopped"
+_AGAIN = "run the same command later: it continues where this one stopped"
 
 # SQLSTATE, or its class (PostgreSQL 18, Appendix A). Failures to connect carry no code, only a text.
 _STATES: dict[str, tuple[type[CatalogError], str]] = {
@@ -50,17 +50,17 @@ _TEXTS: tuple[tuple[str, type[CatalogError], str], ...] = (
     (r"no such (table|column)", SchemaNotCurrent, "imgctl init"),
     (r"database \S+ does not exist", CatalogError, "createdb, or correct the name in catalog.url"),
     (r"password|authentication|pg_hba|role \S+ does not exist", CatalogError, _STATES["28"][1]),
-    (r"permission denied|readonly database", CatalogError, "this user may not write there; check the rights"),
+    (r"permission denied|readonly database", CatalogError, "this user has no write permission there; check the rights"),
     (r"unable to open database file", CatalogError, "check that the directory exists and may be written"),
     (r"not a database|malformed", CatalogError, "this file is not a SQLite database, or it is damaged"),
     (r"database or disk is full|No space left", CatalogError, "the disk is full where the database lives; make room"),
-    (r"is locked|is busy", CatalogUnavailable, "another process holds the file for long; " + _AGAIN),
+    (r"is locked|is busy", CatalogUnavailable, "another process keeps the file locked; " + _AGAIN),
     (r"too many (clients|connections)|connection slots", CatalogUnavailable, _AGAIN),
 )
 
 
 class Catalog:
-    """An open catalog; safe to share between threads, not to take across a fork."""
+    """An open catalog; safe to share between threads, not across a fork."""
 
     def __init__(self, url: URL, engine: Engine) -> None:
         self.url = url
@@ -74,18 +74,18 @@ class Catalog:
 
     @property
     def place(self) -> str:
-        """Where it is, without the password."""
+        """The URL without the password."""
         return _place(self.url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that is thrown away at the end; raises CatalogError or one of its kinds."""
+        """A transaction that is rolled back at the end; raises CatalogError or a subclass."""
         with self._explaining(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that commits when the block ends well; raises CatalogError or one of its kinds."""
+        """A transaction that commits when the block ends without an error; raises CatalogError or a subclass."""
         with self._explaining(), self._writer.begin() as connection:
             yield connection
 
@@ -102,7 +102,7 @@ class Catalog:
 
 
 def open_catalog(url: str, *, connections: int = _POOL_SIZE) -> Catalog:
-    """The catalog at a URL, not yet connected to; ConfigError for an invalid URL.
+    """Return the catalog at a URL, not yet connected; ConfigError for an invalid URL.
 
     `connections` are kept for reuse; twice as many may be open for a moment.
     """
@@ -121,10 +121,10 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # The text is not repeated: it may hold a password.
+        # The URL is not shown: it may contain a password.
         raise ConfigError("catalog.url is not a database URL", hint=_URL_HINT) from None
     if "@" in (parsed.host or ""):
-        # The host then begins with the end of a password, and every message names the host.
+        # The parsed host would start with the end of the password, and all messages contain the host.
         raise ConfigError("catalog.url has an @ in its user or password", hint="write %40 for it, or use PGPASSFILE")
     if parsed.drivername in {"postgres", POSTGRES, _POSTGRES_DRIVER}:
         return parsed.set(drivername=_POSTGRES_DRIVER)
@@ -138,17 +138,17 @@ def _parsed(url: str) -> URL:
 
 
 def _postgres(url: URL, connections: int) -> Engine:
-    # No prepared statements: a pooler in transaction mode gives each transaction another session.
+    # No prepared statements: with a pooler in transaction mode each transaction may run in another session.
     arguments: dict[str, str | None] = {"prepare_threshold": None, "client_encoding": "utf8"}
     arguments |= {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = create_engine(url, connect_args=arguments, pool_size=connections, max_overflow=connections)
-    # Before SQLAlchemy asks anything: it cannot read the answers of a database without an encoding.
+    # Before SQLAlchemy's own queries: it cannot read the results of a database without an encoding.
     event.listen(engine, "connect", partial(_check_encoding, _place(url)), insert=True)
     return engine
 
 
 def _check_encoding(where: str, connection: "PostgresConnection", _entry: ConnectionPoolEntry) -> None:
-    """Raise CatalogError where the database keeps other text than Unicode: some caption would end a whole run."""
+    """Raise CatalogError if the database's encoding is not UTF-8: one caption could abort a whole run."""
     encoding = (connection.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode()
     if encoding == "UTF8":
         return
@@ -165,7 +165,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CatalogError(f"catalog {_place(url)}: cannot make {directory}: {error.strerror}") from error
-    # isolation_level=None: sqlite3 must not begin transactions by itself, and late.
+    # isolation_level=None: sqlite3 would begin transactions itself, and too late.
     arguments: dict[str, float | None] = {"isolation_level": None}
     if "timeout" not in url.query:
         arguments["timeout"] = _BUSY_SECONDS
@@ -178,33 +178,33 @@ def _sqlite(url: URL, connections: int) -> Engine:
 def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
     connection.create_function("imgctl_from_hex", 1, from_hex, deterministic=True)
     connection.create_function("imgctl_differing_bits", 2, differing_bits, deterministic=True)
-    # FULL: `processing` promises that the bytes are safe, and must outlive a power cut.
+    # FULL: `processing` guarantees that the bytes are safe, and must survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
         return
     try:
         connection.execute("PRAGMA journal_mode = WAL")
     except SqliteError as error:
-        # The mode is the file's: where another process holds it, that one or the next connection sets it.
+        # The mode is stored in the file: if another process locks it, that process or the next connection sets it.
         if "locked" not in str(error) and "readonly" not in str(error):
             raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later could not wait for another writer; it would fail at once.
+    # A transaction that reads first and writes later cannot wait for another writer: it fails at once.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _place(url: URL) -> str:
-    """The URL as it may be shown: without its password, and of its query, which may hold one, only the host."""
+    """The URL for display: without the password, and with only `host` of its query, which may also contain one."""
     shown = {name: value for name, value in url.query.items() if name == "host"}
     bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown)
     return bare.render_as_string(hide_password=True)
 
 
 def _explained(error: SQLAlchemyError, url: URL) -> CatalogError:
-    """The CatalogError that fits, in one line that names the database and never the password."""
+    """Return the matching CatalogError; its one-line message names the database, never the password."""
     reason = _reason(error, url)
     kind, hint = _meaning(error, reason)
     return kind(f"catalog {_place(url)}: {reason}", hint=hint)

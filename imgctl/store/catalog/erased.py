@@ -1,4 +1,4 @@
-"""What is left of images that are erased: rows that moved from `images` to `erased`, and became tombstones there."""
+"""Rows of erased images: they move from `images` to `erased` and become tombstones there."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -31,10 +31,10 @@ from imgctl.store.catalog.schema import COLUMNS, erased, images, now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """An image that is being erased, or was: `erased_at` says so, and `blobs` and `bytes` what was deleted of it.
+    """An image that is being erased (`erased_at` is None) or was; `blobs` and `bytes` count the deleted blobs.
 
-    `owner` is a keyed hash of the user's id, `notes` (JSON) what is known of its blobs while any is left. Whoever held its
-    row, or was to put its original, has let go of it at `settles_at`.
+    `owner` is a keyed hash of the user's id, `notes` (JSON) describes the blobs while any is left. After `settles_at` no
+    lease on the row and no pending put of its original can exist.
     """
 
     id: UUID
@@ -48,14 +48,14 @@ class Erasure:
 
     @property
     def line(self) -> str:
-        """That it is erased, and since when, for people."""
+        """The state of the erasure and its time, for display."""
         how = "is being erased" if self.erased_at is None else f"was erased at {self.erased_at:%Y-%m-%d %H:%M}"
         return f"image {self.id} {how}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """An image that is to be erased."""
+    """An image to erase."""
 
     id: UUID
     owner: bytes
@@ -65,7 +65,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the store was seen to have of an image before it is deleted: noted first, so that a kill loses no count."""
+    """The blobs found for an image; written before they are deleted, so that a kill loses no count."""
 
     id: UUID
     notes: str
@@ -78,7 +78,7 @@ _ERASING = erased.c.erased_at.is_(None)
 
 
 def locked(connection: Connection, ids: Iterable[UUID]) -> list[Image]:
-    """These images as they are, in the order of ids; nobody else changes them until the transaction ends."""
+    """Lock these images until the transaction ends, and return their rows in the order of ids."""
     rows = batch.run(connection, _locked, batch.Ref, batch.refs(ids))
     return [Image(**row._asdict()) for row in rows]
 
@@ -89,7 +89,7 @@ def _locked(rows: FromClause) -> Select[*tuple[object, ...]]:
 
 
 def mark(connection: Connection, marks: Sequence[Mark]) -> None:
-    """Let images be erased: their rows go from `images`; one that was erased before is to be looked at again."""
+    """Start the erasure of images: delete their rows from `images`; reopen earlier erasures of the same ids."""
     batch.run(connection, _reopen, Mark, marks)
     batch.run(connection, _insert, Mark, marks)
     batch.run(connection, _forget, Mark, marks)
@@ -111,7 +111,7 @@ def _forget(rows: FromClause) -> Delete:
 
 
 def erasures(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Erasure]:
-    """Those of the images that are erased, or being erased."""
+    """Return the erasures, finished or not, of these images."""
     return {row.id: Erasure(**row._asdict()) for row in batch.run(connection, _erasures, batch.Ref, batch.refs(ids))}
 
 
@@ -120,7 +120,7 @@ def _erasures(rows: FromClause) -> Select[*tuple[object, ...]]:
 
 
 def find_erased(connection: Connection, text: str) -> list[Erasure]:
-    """Those that are erased, or being erased, whose id begins with a text, two at most: more than one is ambiguous."""
+    """Return erasures, finished or not, whose id begins with a text; two at most: more than one is ambiguous."""
     query = select(*_COLUMNS).where(begins_with(erased.c.id, text)).order_by(erased.c.id).limit(2)
     return [Erasure(**row._asdict()) for row in connection.execute(query)]
 
@@ -128,7 +128,7 @@ def find_erased(connection: Connection, text: str) -> list[Erasure]:
 def page(
     connection: Connection, *, owner: bytes | None, erasing: bool, after: UUID = FIRST, limit: int = PAGE_ROWS
 ) -> list[Erasure]:
-    """The next images behind `after` that are being erased, or (not `erasing`) were: of one owner, or of all."""
+    """Return the next page of erasures after `after`: unfinished (`erasing`) or finished, of one owner or of all."""
     wanted: list[ColumnElement[bool]] = [erased.c.id > after, _ERASING if erasing else ~_ERASING]
     if owner is not None:
         wanted.append(erased.c.owner == owner)
@@ -137,19 +137,19 @@ def page(
 
 
 def count_of_owner(connection: Connection, owner: bytes, *, erasing: bool = False) -> int:
-    """How many images of an owner are erased, or being erased; with `erasing` the latter alone."""
+    """Count the erasures of an owner; with `erasing` only the unfinished ones."""
     query = select(func.count()).select_from(erased).where(erased.c.owner == owner)
     return connection.execute(query.where(_ERASING) if erasing else query).scalar_one()
 
 
 def erasing_since(connection: Connection, before: datetime) -> int:
-    """How many images have been erased since before then, without an end."""
+    """Count the unfinished erasures that began before this time."""
     query = select(func.count()).select_from(erased).where(_ERASING, erased.c.erasing_since < before)
     return connection.execute(query).scalar_one()
 
 
 def note_found(connection: Connection, found: Iterable[Found]) -> None:
-    """Note what was seen of images that are being erased."""
+    """Write the blobs found for images that are being erased."""
     batch.run(connection, _note_found, Found, found)
 
 
@@ -159,7 +159,7 @@ def _note_found(rows: FromClause) -> Update:
 
 
 def conclude(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Leave tombstones of images of which the store has nothing and that nobody can hold; returns those that changed."""
+    """Turn settled erasures whose blobs are all deleted into tombstones; returns the changed ids."""
     return batch.changed(connection, _conclude, batch.Ref, batch.refs(ids))
 
 

@@ -1,4 +1,4 @@
-"""What an image is looked for by, as conditions on rows, and which index answers them."""
+"""Search criteria for images as conditions on rows, and the indexes that serve them."""
 
 import re
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from imgctl.model import Status
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.schema import SQLITE, PerDatabase, digest, images, in_status
 
-# How many characters of a name its index knows: cameras number within them, and the index stays a third smaller.
+# The number of characters of a name in its index: enough for camera numbering, and the index is a third smaller.
 NAME_START = 12
-# A content's first seven bytes: as surely its own as sixteen, and an entry of the index is half as long.
+# The first seven bytes of a SHA-256 identify a content as well as sixteen; index entries are half as long.
 DIGEST_START = 7
 # Sorts behind every other character, bytewise too.
 _LAST = "\U0010ffff"
@@ -25,11 +25,11 @@ SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
 WHERE indrelid = CAST('images' AS regclass) AND indisvalid
 """
 OPTIONAL: Final = ("idx_name", "idx_taken", "idx_digest")
-"""The indexes that `[find] index` asks for: of names, of capture times, and of contents whoever owns them."""
+"""The indexes that `[find] index` enables: names, capture times, and contents over all owners."""
 
 
 class name_start(PerDatabase[str]):  # noqa: N801 - reads like an SQL function
-    """The beginning of a file name, whatever its case, sorting bytewise."""
+    """The beginning of a file name in lower case, sorted bytewise."""
 
     type = Text()
     inherit_cache = True
@@ -39,10 +39,10 @@ class name_start(PerDatabase[str]):  # noqa: N801 - reads like an SQL function
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What is known of an image that is looked for; all of it must hold.
+    """Search criteria for images; all must match.
 
-    `name` is a file name, whatever its case, in which `*` stands for any text and `?` for one character; `words` are in
-    the caption, whatever their case; it is one of those `among`; `taken_until` is the first moment after.
+    `name` is a file name in which `*` matches any text and `?` one character; `words` are in the caption; both ignore
+    case. `among` limits the result to these ids. `taken_until` is exclusive.
     """
 
     id: UUID | None = None
@@ -56,11 +56,11 @@ class Sought:
 
 
 EVERYTHING = Sought()
-"""Nothing more is known than whose and of when."""
+"""No criteria beyond the scope's user and dates."""
 
 
 def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]]:
-    """The conditions on one user's rows, or everybody's, written for the indexes that serve them."""
+    """Return the conditions on one user's rows, or on all users', in the form that the indexes need."""
     found: list[ColumnElement[bool]] = [] if sought.id is None else [images.c.id == sought.id]
     if sought.among is not None:
         found.append(images.c.id.in_(sought.among))
@@ -79,16 +79,16 @@ def conditions(sought: Sought, user_id: UUID | None) -> list[ColumnElement[bool]
 
 
 def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> str:
-    """What is asked where no index answers it, so that every row of the scope is read; empty where one does."""
+    """Return the criteria that no index serves, so that every row of the scope is read; empty if an index does."""
     if sought.id is not None or sought.among is not None or (sought.sha256 is not None and user_id is not None):
         return ""
     taken = (sought.taken_since, sought.taken_until) != (None, None)
-    asked = {
+    indexed = {
         "idx_name": sought.name is not None and start_of(sought.name) != "",
         "idx_taken": taken,
         "idx_digest": sought.sha256 is not None,
     }
-    if any(asked.values()) and any(asked.get(name) for name in _indexes(connection)):
+    if any(indexed.values()) and any(indexed.get(name) for name in _indexes(connection)):
         return ""
     what = {
         "names": sought.name,
@@ -100,7 +100,7 @@ def unindexed(connection: Connection, sought: Sought, user_id: UUID | None) -> s
 
 
 def start_of(pattern: str) -> str:
-    """The text that every name begins with that fits a pattern, as far as the index knows names."""
+    """The fixed beginning of all names that match a pattern, up to the index's length."""
     return re.split(r"[*?]", pattern)[0][:NAME_START]
 
 
@@ -110,7 +110,7 @@ def _named(pattern: str) -> list[ColumnElement[bool]]:
     if not start:
         return [like]
     first = func.lower(start)
-    # The index is of rows that have a name, which SQLite sees where it is said.
+    # The index covers rows with a name; SQLite uses it only if the query repeats this condition.
     return [
         images.c.name.is_not(None),
         name_start(images.c.name) >= first,
@@ -120,12 +120,12 @@ def _named(pattern: str) -> list[ColumnElement[bool]]:
 
 
 def plain(words: str) -> str:
-    """A text in a pattern of LIKE that stands for itself."""
+    """Escape a text for use in a LIKE pattern."""
     return re.sub(r"[\\%_]", r"\\\g<0>", words)
 
 
 def make_optional(catalog: Catalog) -> list[str]:
-    """Build the indexes of OPTIONAL that are not there, while others read and write; returns their names."""
+    """Build the missing indexes of OPTIONAL without blocking reads and writes; returns their names."""
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
@@ -146,7 +146,7 @@ def make_optional(catalog: Catalog) -> list[str]:
 
 
 def _indexes(connection: Connection) -> set[str]:
-    """The indexes that are there, but for those whose building broke off."""
+    """The existing indexes, without those whose build was interrupted."""
     is_sqlite = connection.dialect.name == SQLITE
     return set(connection.execute(text(_SQLITE_INDEXES if is_sqlite else _POSTGRES_INDEXES)).scalars())
 

@@ -1,4 +1,4 @@
-"""What images look like: written when they turn ready, and compared by those who look for near-duplicates."""
+"""Perceptual fingerprints of images: written when images turn ready, compared to find near-duplicates."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import Id, PerDatabase, images, metadata
 
-# 64 bits each, written where `[find] near` asks for it. A trigger deletes it with the image's row.
+# 64 bits each, written if `[find] near` is set. A trigger deletes a fingerprint with the image's row.
 fingerprints = Table(
     "fingerprints",
     metadata,
@@ -33,19 +33,19 @@ fingerprints = Table(
 )
 
 MOST_NEAR = 1000
-"""How many near-duplicates are found at most, the nearest first."""
+"""The maximum number of near-duplicates returned, nearest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What an image looks like, as a signed number of 64 bits."""
+    """The fingerprint of an image as a signed 64-bit number."""
 
     id: UUID
     hash: int
 
 
 class differing_bits(PerDatabase[int]):  # noqa: N801 - reads like an SQL function
-    """In how many bits two numbers of 64 bits differ."""
+    """The number of differing bits of two 64-bit numbers."""
 
     type = Integer()
     inherit_cache = True
@@ -54,7 +54,7 @@ class differing_bits(PerDatabase[int]):  # noqa: N801 - reads like an SQL functi
 
 
 def keep(connection: Connection, found: Iterable[Fingerprint]) -> None:
-    """Note what images look like whose rows there are; a later one takes an earlier one's place."""
+    """Write the fingerprints of existing images; a new one replaces an older one."""
     noted = list(found)
     if noted:
         batch.run(connection, _replace, Fingerprint, noted)
@@ -69,12 +69,12 @@ def _replace(rows: FromClause) -> Update:
 def _add(rows: FromClause) -> Insert:
     absent = ~exists().where(fingerprints.c.user_id == images.c.user_id, fingerprints.c.id == images.c.id)
     new = select(images.c.user_id, images.c.id, rows.c.hash).join(rows, images.c.id == rows.c.id).where(absent)
-    # Locked: a row that is erased meanwhile gets none.
+    # Locked, so that an image erased meanwhile gets no fingerprint.
     return insert(fingerprints).from_select(["user_id", "id", "hash"], new.with_for_update(of=images))
 
 
 def nearest(connection: Connection, user_id: UUID | None, looks: int, *, distance: int) -> dict[UUID, int]:
-    """The images that differ in at most `distance` bits, by how many: of one user, or of all. Every one is compared."""
+    """Return images that differ in at most `distance` bits, with that number: of one user, or of all. Compares every row."""
     bits = differing_bits(fingerprints.c.hash, literal(looks, BigInteger()))
     query = select(fingerprints.c.id, bits.label("bits")).where(bits <= distance)
     if user_id is not None:

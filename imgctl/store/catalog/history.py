@@ -1,4 +1,4 @@
-"""Reading who ran what that changed something, newest first."""
+"""Reads the history of commands that changed something, newest first."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -15,7 +15,8 @@ from imgctl.store.catalog.operations import operations
 class Operation:
     """A run of a command that changed something, column for column; times are by the database's clock.
 
-    `scope` is what was typed and `counts` how many ended how, both JSON. Without an `ended_at` it runs, or was killed.
+    `scope` holds the options given and `counts` the results by outcome, both JSON. Without `ended_at` the command runs,
+    or was killed.
     """
 
     id: UUID
@@ -39,7 +40,7 @@ _COLUMNS = tuple(operations.c[field.name] for field in fields(Operation))
 def newest(
     connection: Connection, scope: Scope, *, command: str | None = None, before: UUID | None = None
 ) -> list[Operation]:
-    """The next page of the operations of a scope, newest first: begun within it, about its user or about everybody."""
+    """Return the next page of operations, newest first: started within the scope, about its user or about all users."""
     ids, user = operations.c.id, operations.c.user_id
     chosen: list[ColumnElement[bool]] = [] if before is None else [ids < before]
     chosen += [] if scope.since is None else [ids >= first_id(scope.since)]

@@ -1,4 +1,4 @@
-"""Users whose images nobody may delete: since when, why, and who said so."""
+"""Legal holds: users whose images must not be deleted, with start, reason and author."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -26,7 +26,7 @@ from sqlalchemy import (
 from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import POSTGRES, Id, UtcTime, metadata, now
 
-# Users whose images nobody may delete, and why.
+# Legal holds on users, in force until released.
 holds = Table(
     "holds",
     metadata,
@@ -44,7 +44,7 @@ Index("idx_held", holds.c.user_id)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegalHold:
-    """A hold on all images of a user, in force until it is released; `object_lock` when the store holds the blobs, too."""
+    """A hold on all images of a user, in force until released; with `object_lock` the store locks the blobs, too."""
 
     id: UUID
     user_id: UUID
@@ -57,12 +57,12 @@ class LegalHold:
 
     @property
     def line(self) -> str:
-        """Who, since when and why, for people."""
+        """Start, author and reason, for display."""
         return f"{self.brief} by {self.held_by}: {self.reason}"
 
     @property
     def brief(self) -> str:
-        """Since when, for those who need not know why."""
+        """The start only, for readers who may not see the reason."""
         return f"held since {self.held_at:%Y-%m-%d}"
 
 
@@ -71,8 +71,8 @@ _IN_FORCE = holds.c.released_at.is_(None)
 
 
 def lock_holds(connection: Connection) -> None:
-    """Let no hold be placed until this transaction ends, so that what it deletes was held by nobody when it did."""
-    # In SQLite nobody else writes meanwhile.
+    """Block new holds until this transaction ends, so that it deletes nothing that is under a hold."""
+    # In SQLite no other transaction writes meanwhile.
     if connection.dialect.name == POSTGRES:
         connection.execute(text("LOCK TABLE holds IN SHARE MODE"))
 
@@ -83,7 +83,7 @@ def hold(connection: Connection, hold_id: UUID, user_id: UUID, *, reason: str, b
 
 
 def note_object_lock(connection: Connection, hold_id: UUID) -> None:
-    """Note that the store is about to hold the blobs, too."""
+    """Record that the store is about to lock the blobs, too."""
     connection.execute(update(holds).where(holds.c.id == hold_id).values(object_lock=True))
 
 
@@ -94,20 +94,20 @@ def release(connection: Connection, hold_id: UUID, *, by: str) -> None:
 
 
 def in_force(connection: Connection, user_id: UUID | None = None) -> list[LegalHold]:
-    """The holds in force, the oldest first: on one user, or on all."""
+    """Return the holds in force, oldest first: on one user, or on all."""
     query = select(*_COLUMNS).where(_IN_FORCE).order_by(holds.c.held_at, holds.c.id)
     rows = connection.execute(query if user_id is None else query.where(holds.c.user_id == user_id))
     return [_hold(row) for row in rows]
 
 
 def of_user(connection: Connection, user_id: UUID) -> list[LegalHold]:
-    """All holds that ever were on a user, the oldest first."""
+    """Return all holds on a user, past and present, oldest first."""
     query = select(*_COLUMNS).where(holds.c.user_id == user_id).order_by(holds.c.held_at, holds.c.id)
     return [_hold(row) for row in connection.execute(query)]
 
 
 def held_among(connection: Connection, users: Iterable[UUID]) -> dict[UUID, LegalHold]:
-    """The oldest hold in force on each of these users that is held; one statement for any number."""
+    """Return the oldest hold in force for each of these users that has one; one statement for any number."""
     found = batch.run(connection, _held_among, batch.Ref, batch.refs(set(users)))
     holds_found = [_hold(row) for row in found]
     return {one.user_id: one for one in sorted(holds_found, key=lambda one: one.held_at, reverse=True)}

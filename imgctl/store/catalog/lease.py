@@ -1,7 +1,7 @@
 """The lease of a row: taken by the database's clock, renewed by its holder, and fenced by `attempts` (law 3).
 
-Whoever takes a row raises `attempts`, and nothing lowers it: it is the fencing token. A holder with an older one has
-lost the row, and changes nothing.
+Each lease of a row raises `attempts`, and nothing lowers it: it is the fencing token. A holder with an older value has
+lost the row and cannot change it.
 """
 
 from collections.abc import Iterable
@@ -15,35 +15,35 @@ from imgctl.store.catalog import batch
 from imgctl.store.catalog.schema import POSTGRES, images, in_status, now, now_plus
 
 FREE = or_(images.c.leased_until.is_(None), images.c.leased_until < now())
-"""Rows that nobody holds."""
+"""Condition for rows without a current lease."""
 LEASE = now_plus(bindparam("lease_seconds", type_=Double()))
-"""When the lease of a statement that is executed with `lease_seconds` ends."""
+"""The end of a new lease; the statement needs the parameter `lease_seconds`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A row that a worker took, or saw, when it had these `attempts`."""
+    """A row that a worker leased or read, with its `attempts` at that time."""
 
     id: UUID
     attempts: int
 
 
 def fenced(rows: FromClause, *statuses: Status) -> Update:
-    """An update of those of a batch that have one of these states (any, if none is given) and the same `attempts`."""
-    # Not by the lease's time: what lapsed but was taken by nobody else is still good work.
+    """Return an update of the batch's rows with one of these states (any, if none is given) and unchanged `attempts`."""
+    # The lease's time is not checked: work on an expired lease is valid until another worker takes the row.
     same = update(images).where(images.c.id == rows.c.id, images.c.attempts == rows.c.attempts)
     return same.where(in_status(*statuses)) if statuses else same
 
 
 def held(rows: FromClause, status: Status) -> Update:
-    """The same of those that are still leased."""
+    """Like `fenced`, for rows that are still leased."""
     return fenced(rows, status).where(images.c.leased_until.is_not(None))
 
 
 def renew(
     connection: Connection, holds: Iterable[Hold], *, lease_seconds: float, status: Status = Status.PROCESSING
 ) -> set[UUID]:
-    """Extend leases; returns the ids still held: the others were taken by another worker, or given back."""
+    """Extend leases; returns the ids still held; the others were taken by another worker, or given back."""
     return batch.changed(connection, _renew, Hold, holds, status, lease_seconds=float(lease_seconds))
 
 
@@ -52,7 +52,7 @@ def _renew(rows: FromClause, status: Status) -> Update:
 
 
 def end_if_frozen(connection: Connection, *, seconds: float) -> None:
-    """End this transaction when its process is idle for so long: a frozen worker must not keep rows locked."""
+    """Abort this transaction if its process is idle this long, so that a frozen worker does not keep rows locked."""
     if connection.dialect.name == POSTGRES:
         milliseconds = str(max(1, round(seconds * 1000)))
         connection.execute(select(func.set_config("idle_in_transaction_session_timeout", milliseconds, true())))

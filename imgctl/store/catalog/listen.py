@@ -1,4 +1,4 @@
-"""Waiting for work: Postgres notifies as soon as rows arrive (LISTEN); elsewhere and behind a pooler it is polled for."""
+"""Waits for work: by Postgres notifications (LISTEN), or by polling on SQLite and behind a pooler."""
 
 import logging
 import select
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Stopping(Protocol):
-    """What ends a wait early: its file number turns readable then."""
+    """An event that ends a wait early: its file descriptor turns readable."""
 
     def fileno(self) -> int:
-        """The file number to wait for."""
+        """The file descriptor to poll."""
 
 
 class Poll:
@@ -38,15 +38,15 @@ class Poll:
         self._seconds = min(2 * self._seconds, seconds)
 
     def busy(self) -> None:
-        """There was work: begin with short sleeps again."""
+        """Reset to short sleeps, because there was work."""
         self._seconds = SHORTEST_SECONDS
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no connection."""
 
 
 class Listen:
-    """LISTEN on a connection of its own; polls while there is none, and behind a pooler, which keeps no LISTEN."""
+    """Listens on a dedicated connection; polls while there is none, and behind a pooler, which does not keep LISTEN."""
 
     def __init__(self, catalog: Catalog, channel: str = WORK_CHANNEL) -> None:
         self._catalog = catalog
@@ -57,9 +57,9 @@ class Listen:
         self._poll = Poll()
 
     def wait(self, seconds: float, stop: Stopping) -> None:
-        """Wait for a notification; the first wait of an idle time begins to listen and returns at once.
+        """Wait for a notification; the first wait of an idle period starts to listen and returns at once.
 
-        What was committed before that the caller can read now; what comes later is notified.
+        The caller then reads rows committed before; later rows are notified.
         """
         from psycopg import Error
 
@@ -70,14 +70,14 @@ class Listen:
             if not self._listens:
                 self._listen()
                 return
-            self._hear(seconds, stop)
+            self._receive(seconds, stop)
         except (SQLAlchemyError, Error) as error:
             log.warning("cannot listen for new work, polling: %s", str(error).strip())
             self.close()
             self._poll.wait(min(seconds, RECONNECT_SECONDS), stop)
 
     def busy(self) -> None:
-        """There was work: stop listening, as unread notifications would pile up in the server."""
+        """Stop listening while there is work, so that unread notifications don't accumulate on the server."""
         from psycopg import Error
 
         self._poll.busy()
@@ -106,7 +106,7 @@ class Listen:
         self._connection.execute(f"LISTEN {self._channel}")
         self._listens = True
 
-    def _hear(self, seconds: float, stop: Stopping) -> None:
+    def _receive(self, seconds: float, stop: Stopping) -> None:
         assert self._connection is not None
         wire = self._connection.pgconn
         if _ready(seconds, stop, wire.socket):
@@ -119,12 +119,12 @@ Wait = Poll | Listen
 
 
 def open_wait(catalog: Catalog, channel: str = WORK_CHANNEL) -> Wait:
-    """How to wait for rows of this catalog: new work, or (ENDED_CHANNEL) images that ended."""
+    """Return a waiter for rows of this catalog: new work, or with ENDED_CHANNEL finished images."""
     return Listen(catalog, channel) if catalog.dialect == POSTGRES else Poll()
 
 
 def is_pooled(connection: "Connection") -> bool:
-    """Whether a pooler (PgBouncer and its like) stands between this connection and Postgres; ends its transaction.
+    """Whether a pooler (such as PgBouncer) is between this connection and Postgres; ends the transaction.
 
     Postgres sends its process id when a session begins (BackendKeyData); a pooler that shares sessions sends another.
     """
@@ -134,7 +134,7 @@ def is_pooled(connection: "Connection") -> bool:
 
 
 def has_pooler(catalog: Catalog) -> bool:
-    """Whether this catalog is behind a pooler; CatalogError or one of its kinds where it does not answer."""
+    """Whether this catalog is behind a pooler; CatalogError or a subclass if it is unreachable."""
     if catalog.dialect != POSTGRES:
         return False
     with catalog.read() as connection:
@@ -142,7 +142,7 @@ def has_pooler(catalog: Catalog) -> bool:
 
 
 def _dedicated(catalog: Catalog) -> "Connection":
-    """A connection made like those of the catalog, outside of its pool, that commits by itself."""
+    """Open an autocommit connection with the catalog's settings, outside of its pool."""
     pooled = catalog.engine.raw_connection()
     connection = cast("Connection", pooled.driver_connection)
     pooled.detach()

@@ -1,6 +1,6 @@
-"""What a live view asks every few seconds: the head of the queue and the newest rows, never the whole table.
+"""Queries of a live view, run every few seconds: the head of the queue and the newest rows, never the whole table.
 
-Each statement reads at most 10,000 rows, by the primary key or by the index of the queue, however many there are.
+Each statement reads at most 10,000 rows, by the primary key or by the index of the queue, for any table size.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from imgctl.store.catalog.schema import POSTGRES, images, in_status, now, second
 
 _PROCESSING = in_status(Status.PROCESSING)
 RECENT_SECONDS = 60.0
-# Bounded before anything is asked of it: of a queue of millions nobody may be leased, or all be archived.
+# Limited before filtering: in a queue of millions no row may be leased, or all may be archived.
 _HEAD = (
     select(
         images.c.id,
@@ -35,7 +35,7 @@ _HEAD = (
 class QueueHead:
     """The oldest 10,000 rows that are processing; times in seconds, None where there is no such row.
 
-    `stuck` ones were promised longer ago than asked and are leased by nobody; `archived` ones wait for a restore.
+    `stuck` rows are older than the requested age and not leased; `archived` rows wait for a restore.
     """
 
     processing: int
@@ -49,7 +49,7 @@ class QueueHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newest:
-    """The newest 10,000 rows: how many in each state, how many were promised in the last minute, which uploads are stuck."""
+    """Counts of the newest 10,000 rows: by state, promised in the last minute (`recent`), and stuck uploads."""
 
     states: Mapping[Status, int]
     recent: int
@@ -58,14 +58,14 @@ class Newest:
 
     @property
     def a_second(self) -> float:
-        """Images promised a second over the last minute; over less where 10,000 came within it."""
+        """Promised images per second over the last minute; over a shorter time if more than 10,000 arrived."""
         full = sum(self.states.values()) >= HEAD_ROWS and self.oldest_seconds is not None
         seconds = min(self.oldest_seconds or 0.0, RECENT_SECONDS) if full else RECENT_SECONDS
         return self.recent / max(seconds, 1.0)
 
 
 def queue_head(connection: Connection, *, stuck_seconds: float) -> QueueHead:
-    """The head of the queue, by its index."""
+    """Read the head of the queue, by its index."""
     head = _HEAD
     leased = head.c.leased_until > now()
     waiting = and_(head.c.archived == 0, func.coalesce(head.c.leased_until, now()) <= now())
@@ -93,7 +93,7 @@ def queue_head(connection: Connection, *, stuck_seconds: float) -> QueueHead:
 
 
 def newest_rows(connection: Connection, *, stuck_seconds: float) -> Newest:
-    """The newest rows, by the primary key."""
+    """Read the newest rows, by the primary key."""
     columns = select(images.c.status, images.c.promised_at).order_by(images.c.id.desc()).limit(inline(HEAD_ROWS))
     head = columns.subquery("newest")
     age = -seconds_until(head.c.promised_at)
@@ -115,26 +115,26 @@ def newest_rows(connection: Connection, *, stuck_seconds: float) -> Newest:
 
 
 def frontier(connection: Connection) -> UUID | None:
-    """The id up to which workers have claimed: of the oldest image that waits, else of the newest one there is."""
+    """Return the id up to which workers have claimed: of the oldest waiting image, else of the newest image."""
     free = and_(_HEAD.c.archived == 0, func.coalesce(_HEAD.c.leased_until, now()) <= now())
     waiting = connection.execute(select(_HEAD.c.id).where(free).order_by(_HEAD.c.id).limit(inline(1))).scalar()
     return waiting or connection.execute(select(images.c.id).order_by(images.c.id.desc()).limit(inline(1))).scalar()
 
 
 def leased_now(connection: Connection) -> set[UUID]:
-    """The images that workers hold, at the head of the queue."""
+    """Return the leased images at the head of the queue."""
     return set(connection.execute(select(_HEAD.c.id).where(_HEAD.c.leased_until > now())).scalars())
 
 
 def ended_between(connection: Connection, after: UUID, until: UUID) -> set[UUID]:
-    """The first 10,000 images with ids between that are ready or failed."""
+    """Return the first 10,000 ready or failed images with `after` <= id < `until`."""
     ended = in_status(Status.READY, Status.FAILED)
     rows = select(images.c.id).where(images.c.id >= after, images.c.id < until, ended).order_by(images.c.id)
     return set(connection.execute(rows.limit(inline(HEAD_ROWS))).scalars())
 
 
 def rows_about(connection: Connection) -> int:
-    """About how many rows there are, without counting them: what the last ANALYZE saw (Postgres), the last rowid (SQLite)."""
+    """Estimate the number of rows without counting: from the last ANALYZE (Postgres) or the last rowid (SQLite)."""
     if connection.dialect.name == POSTGRES:
         query = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'images'::regclass"
     else:

@@ -1,4 +1,4 @@
-"""Reading rows: by id, or page by page within a scope, so that no cursor stays open and only one page is held."""
+"""Reads rows by id, or page by page within a scope: no cursor stays open and only one page is in memory."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from imgctl.store.catalog.schema import COLUMNS, digest, images, now, status_lit
 PAGE_ROWS = 1000
 
 NEAR_ROWS = 10_000
-"""How many of an owner's rows on either side of one are looked through for others of the same exposure."""
+"""The number of an owner's rows searched on either side of an image for others of the same exposure."""
 _MOST_ALIKE = 20
 _FIRST_MOMENT, _LAST_MOMENT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
@@ -28,7 +28,7 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{1,32}")
 class Scope:
     """The rows of one user (None: of all), dated `since` or later and before `until`.
 
-    `promised_before` is for ages: it is judged by the database's clock, where a date may be a camera's.
+    `promised_before` selects by age, in database time; dates may come from a camera.
     """
 
     user_id: UUID | None = None
@@ -37,7 +37,7 @@ class Scope:
     promised_before: datetime | None = None
 
     def holds(self, image: Image) -> bool:
-        """Whether a row is one of them."""
+        """Whether the image is in the scope."""
         return (
             (self.user_id is None or image.user_id == self.user_id)
             and (self.since is None or image.uploaded_at >= self.since)
@@ -47,7 +47,7 @@ class Scope:
 
 
 def within(scope: Scope) -> list[ColumnElement[bool]]:
-    """The conditions of a row in a scope, written for the index that serves its order."""
+    """Return the conditions of a scope, in the form that the index for its order needs."""
     found = [] if scope.promised_before is None else [images.c.promised_at < scope.promised_before]
     if scope.user_id is not None:
         found.append(images.c.user_id == scope.user_id)
@@ -59,12 +59,12 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
 
 
 def by_id(connection: Connection, image_id: UUID) -> Image | None:
-    """The image with this id, or None."""
+    """Return the image with this id, or None."""
     return next(iter(_images(connection, select(*COLUMNS).where(images.c.id == image_id))), None)
 
 
 def by_ids(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Image]:
-    """Those of the images that exist, by their ids; one statement for any number."""
+    """Return the existing images among these ids; one statement for any number."""
     return {row.id: Image(**row._asdict()) for row in batch.run(connection, _by_ids, batch.Ref, batch.refs(ids))}
 
 
@@ -74,14 +74,14 @@ def _by_ids(rows: FromClause) -> Select[*tuple[object, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """A content of one owner."""
+    """A content (SHA-256) of one owner."""
 
     user_id: UUID
     sha256: bytes
 
 
 def by_content(connection: Connection, owned: Iterable[Owned]) -> dict[Owned, Image]:
-    """Those of the contents that their owners have, each with its image; one statement for any number."""
+    """Return the existing contents with their images; one statement for any number."""
     found = batch.run(connection, _by_content, Owned, owned, order=("user_id", "sha256"))
     images_found = (Image(**row._asdict()) for row in found)
     return {Owned(user_id=one.user_id, sha256=one.sha256 or b""): one for one in images_found}
@@ -93,18 +93,18 @@ def _by_content(rows: FromClause) -> Select[*tuple[object, ...]]:
 
 
 def named(connection: Connection, ids: Iterable[UUID], scope: Scope) -> list[Image]:
-    """Those of the named images that exist and are in the scope, in the order of ids."""
+    """Return the existing images among these ids that are in the scope, in the order of ids."""
     return sorted((one for one in by_ids(connection, ids).values() if scope.holds(one)), key=lambda one: one.id)
 
 
 def find(connection: Connection, text: str) -> list[Image]:
-    """The images whose id begins with a text (dashes and case don't matter), two at most: more than one is ambiguous."""
+    """Return images whose id begins with a text (ignoring dashes and case); two at most: more than one is ambiguous."""
     query = select(*COLUMNS).where(begins_with(images.c.id, text)).order_by(images.c.id)
     return _images(connection, query.limit(2))
 
 
 def begins_with(column: ColumnElement[UUID], text: str) -> ColumnElement[bool]:
-    """Whether an id begins with a text (dashes and case don't matter); an invalid text begins none."""
+    """Whether an id begins with a text (ignoring dashes and case); an invalid text matches no id."""
     digits = text.strip().replace("-", "").lower()
     if not _ABBREVIATED.fullmatch(digits):
         return false()
@@ -114,15 +114,15 @@ def begins_with(column: ColumnElement[UUID], text: str) -> ColumnElement[bool]:
 def page(
     connection: Connection, scope: Scope, *, after: UUID = FIRST, where: ColumnElement[bool] | None = None
 ) -> list[Image]:
-    """The next rows of a scope behind `after`, a thousand at most, in the order of ids; `where` chooses among them."""
+    """Return the next rows of a scope after `after`, up to a thousand, in the order of ids, filtered by `where`."""
     query = _behind(scope, after)
     return _images(connection, (query if where is None else query.where(where)).limit(PAGE_ROWS))
 
 
 def edge(connection: Connection, scope: Scope, *, after: UUID = FIRST, rows: int) -> tuple[UUID | None, int]:
-    """The id of the last of the next `rows` rows of a scope, and how many these are; None where the scope ends before.
+    """Return the id of the last of the next `rows` rows of a scope, and their number; None if the scope ends before.
 
-    A bound for `page`, so that no statement examines more however few rows are chosen.
+    An upper bound for `page`, so that one statement examines no more rows even if few match.
     """
     ids = _behind(scope, after).with_only_columns(images.c.id)
     last = connection.execute(ids.offset(rows - 1).limit(1)).scalar()
@@ -139,10 +139,10 @@ def newest(
     before: UUID | None = None,
     limit: int = PAGE_ROWS,
 ) -> list[Image]:
-    """A page of a scope's images that are sought, newest first; `before` is the last one of the page before.
+    """Return a page of a scope's images that match `sought`, newest first; `before` is the last id of the previous page.
 
-    One user's come from the user's index, all users' from the primary key backwards; where they are sought by a name, a
-    content or a capture time, from the index of those.
+    Served by the user's index for one user, else by the primary key in reverse; a search by name, content or capture
+    time is served by the index for it.
     """
     query = select(*COLUMNS).where(*within(scope), *conditions(sought, scope.user_id))
     if before is not None and scope.user_id:
@@ -156,7 +156,7 @@ def newest(
 
 
 def clock(connection: Connection) -> datetime:
-    """The database's time, aware UTC: the clock that leases run by."""
+    """Return the database's time, aware UTC: the clock for leases."""
     return connection.execute(select(now())).scalar_one()
 
 
@@ -175,9 +175,9 @@ def _images(connection: Connection, query: Select[*tuple[object, ...]]) -> list[
 
 
 def alike(connection: Connection, image: Image, *, stem: str, seconds: float) -> list[Image]:
-    """The owner's other images of this file name but for its ending, then those taken within `seconds`; 20 at most.
+    """Return the owner's other images with this file name without extension, then those taken within `seconds`; 20 at most.
 
-    Names and capture times have no index: NEAR_ROWS of the owner's rows on either side by `uploaded_at` are read, no more.
+    Names and capture times have no index: at most NEAR_ROWS of the owner's rows on either side by `uploaded_at` are read.
     """
     sides = [_alike(image, stem, seconds, later=later) for later in (False, True)]
     found = [one for side in sides for one in _images(connection, side)]
@@ -198,7 +198,7 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
     together: ColumnElement[bool] = false()
     if image.taken_at is not None:
         apart = timedelta(seconds=seconds)
-        # Nothing is earlier than the first moment, nor later than the last.
+        # Clamped to the range of datetime.
         first, last = (
             max(_FIRST_MOMENT + apart, image.taken_at) - apart,
             min(_LAST_MOMENT - apart, image.taken_at) + apart,
@@ -211,13 +211,13 @@ def _alike(image: Image, stem: str, seconds: float, *, later: bool) -> Select[*t
 
 
 def some_ids(connection: Connection, first: UUID, last: UUID, *, limit: int) -> Iterator[UUID]:
-    """The newest ids between two."""
+    """Yield the newest ids between `first` and `last`."""
     query = select(images.c.id).where(images.c.id.between(first, last)).order_by(images.c.id.desc()).limit(limit)
     yield from connection.execute(query).scalars()
 
 
 def some_users(connection: Connection, first: UUID, last: UUID, *, limit: int) -> Iterator[UUID]:
-    """Users between two, by their ids; each by one look into the index, however many images they have."""
+    """Yield users between `first` and `last` by id; one index lookup each, for any number of images."""
     for _ in range(limit):
         query = (
             select(images.c.user_id).where(images.c.user_id.between(first, last)).order_by(images.c.user_id).limit(1)
@@ -230,6 +230,6 @@ def some_users(connection: Connection, first: UUID, last: UUID, *, limit: int) -
 
 
 def _first_id(at: datetime) -> UUID:
-    # Ids know milliseconds, from 1970 on: the first whole one that is not before `at`.
+    # Ids hold milliseconds since 1970: round `at` up to the next whole one.
     is_between = at > EPOCH and at.microsecond % 1000 != 0
     return UUID(int=first_id(at).int + (is_between << 80))

@@ -1,4 +1,4 @@
-"""Who ran what that changed something: a row when it begins, which its end completes."""
+"""Records commands that change something: a row at the start, completed at the end."""
 
 from uuid import UUID
 
@@ -6,24 +6,24 @@ from sqlalchemy import Column, Connection, Index, Integer, Table, Text, insert, 
 
 from imgctl.store.catalog.schema import Id, UtcTime, metadata, now
 
-# A row a run. Triggers of its migration keep it append-only.
+# One row for each run. Triggers in its migration keep the table append-only.
 operations = Table(
     "operations",
     metadata,
     Column("id", Id, primary_key=True),
-    # Whose images alone it was about.
+    # The user to whom the run was limited.
     Column("user_id", Id),
     Column("started_at", UtcTime, nullable=False, server_default=now()),
-    # Null while it runs, and for ever where it was killed.
+    # Null while it runs, and permanently if it was killed.
     Column("ended_at", UtcTime),
     Column("pid", Integer, nullable=False),
     Column("exit_code", Integer),
     Column("command", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("host", Text, nullable=False),
-    # What was typed, as JSON.
+    # The options given, as JSON.
     Column("scope", Text, nullable=False),
-    # How many ended how, as JSON.
+    # The results by outcome, as JSON.
     Column("counts", Text),
     Column("report", Text),
     Column("error", Text),
@@ -42,9 +42,9 @@ def begin(
     scope: str,
     user_id: UUID | None = None,
 ) -> None:
-    """Write down that a run begins now; `scope` is what was typed, as JSON."""
-    told = {"command": command, "who": who, "host": host, "pid": pid, "scope": scope, "user_id": user_id}
-    connection.execute(insert(operations).values(id=operation, **told))
+    """Record the start of a run; `scope` holds the options given, as JSON."""
+    values = {"command": command, "who": who, "host": host, "pid": pid, "scope": scope, "user_id": user_id}
+    connection.execute(insert(operations).values(id=operation, **values))
 
 
 def end(
@@ -56,13 +56,13 @@ def end(
     report: str | None = None,
     error: str | None = None,
 ) -> None:
-    """Write down how a run ended, now; a run has one end."""
-    told = {"exit_code": exit_code, "counts": counts, "report": report, "error": error}
+    """Record the end of a run, once; later calls change nothing."""
+    values = {"exit_code": exit_code, "counts": counts, "report": report, "error": error}
     open_ended = (operations.c.id == operation, operations.c.ended_at.is_(None))
-    connection.execute(update(operations).where(*open_ended).values(ended_at=now(), **told))
+    connection.execute(update(operations).where(*open_ended).values(ended_at=now(), **values))
 
 
 def forget_user(connection: Connection, user_id: UUID) -> None:
-    """Take an erased user's id, and what was typed about him, out of the operations; that they ran stays."""
+    """Remove an erased user's id and the options given for that user from the operations; the rows stay."""
     about = update(operations).where(operations.c.user_id == user_id)
     connection.execute(about.values(user_id=null(), scope='{"user": "erased"}'))

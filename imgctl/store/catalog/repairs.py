@@ -1,4 +1,4 @@
-"""What `repair` writes: every statement repeats what was seen, so that a row that changed since stays as it is."""
+"""Writes of `repair`: each statement checks the values that were read, so that rows changed since stay as they are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _SETTLED = (Status.READY, Status.FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenRow(Hold):
-    """A row as it was looked at, and what to write to it: each statement reads only the fields that it needs."""
+    """A row as it was read, and the values to write; each statement uses only the fields that it needs."""
 
     key: str = ""
     error: str = ""
@@ -29,7 +29,7 @@ class SeenRow(Hold):
 
 
 def requeue_seen(connection: Connection, rows: Iterable[Hold]) -> set[UUID]:
-    """Put images that nobody holds back to `processing`, their attempts forgiven; returns those that changed."""
+    """Set free images back to `processing` and forgive their attempts; returns the changed ids."""
     changed = batch.changed(connection, _requeue, Hold, rows)
     if changed:
         announce(connection)
@@ -47,7 +47,7 @@ def _requeue(rows: FromClause) -> Update:
 
 
 def name_variant(connection: Connection, variant: Variant, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Let settled rows that name no such variant name this one; returns those that changed."""
+    """Set this variant's key in settled rows that have none; returns the changed ids."""
     return batch.changed(connection, _name, SeenRow, rows, variant)
 
 
@@ -58,7 +58,7 @@ def _name(rows: FromClause, variant: Variant) -> Update:
 
 
 def unname_variant(connection: Connection, variant: Variant, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Let settled rows that name this variant name none; returns those that changed."""
+    """Clear this variant's key in settled rows; returns the changed ids."""
     return batch.changed(connection, _unname, SeenRow, rows, variant)
 
 
@@ -69,7 +69,7 @@ def _unname(rows: FromClause, variant: Variant) -> Update:
 
 
 def mark_lost(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Turn images whose original is gone `failed`, their variants kept; returns those that changed."""
+    """Set images whose original is missing to `failed`, with their variants kept; returns the changed ids."""
     return batch.changed(connection, _mark_lost, SeenRow, rows)
 
 
@@ -80,7 +80,7 @@ def _mark_lost(rows: FromClause) -> Update:
 
 
 def reclass(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Let rows say the storage class that their original is in; returns those that changed."""
+    """Write the actual storage class of originals to their rows; returns the changed ids."""
     return batch.changed(connection, _reclass, SeenRow, rows)
 
 
@@ -90,12 +90,12 @@ def _reclass(rows: FromClause) -> Update:
 
 
 def drop_promises(connection: Connection, rows: Iterable[SeenRow]) -> set[UUID]:
-    """Delete rows that are still `uploading` and whose owners nobody holds; returns those that are gone."""
+    """Delete rows that are still `uploading` and whose owners are not under a hold; returns the deleted ids."""
     lock_holds(connection)
     return batch.changed(connection, _drop, SeenRow, rows)
 
 
 def _drop(rows: FromClause) -> ReturningDelete[UUID]:
-    # Not DELETE … USING, which SQLite does not know.
+    # Not DELETE … USING, which SQLite does not support.
     named = tuple_(images.c.id, images.c.original_key).in_(select(rows.c.id, rows.c.key))
     return delete(images).where(in_status(Status.UPLOADING), named, ~is_held(images.c.user_id)).returning(images.c.id)

@@ -23,9 +23,10 @@ _CONTENT = ("user_id", "sha256")
 
 
 def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
-    """For each row the one that names its content: inserted as `uploading`, or found; the order is kept.
+    """Insert each row as `uploading`, or return the existing row with its content; the order is kept.
 
-    An id that was erased is never taken again: its row is not inserted. CatalogError when a row is refused for any other reason than that its content is already there.
+    The id of an erased image is never used again: its row is not inserted. CatalogError if a row is rejected for any
+    reason but an existing row with its content.
     """
     created = batch.changed(connection, _insert, NewImage, rows, connection.dialect.name, order=_CONTENT)
     known = _known(connection, others := [row for row in rows if row.id not in created])
@@ -35,7 +36,7 @@ def promise(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
 
 
 def _insert(rows: FromClause, dialect: str) -> Insert:
-    # Each dialect takes a tenth of a command's start to import, and a run needs one.
+    # Importing a dialect takes a tenth of a command's startup time, and a run needs only one.
     new: PostgresInsert | SqliteInsert
     if dialect == POSTGRES:
         from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -45,23 +46,23 @@ def _insert(rows: FromClause, dialect: str) -> Insert:
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
         new = sqlite_insert(images)
-    # SQLite also needs a WHERE to tell ON CONFLICT from a join's ON.
+    # SQLite also needs a WHERE to parse ON CONFLICT, not a join's ON.
     never = ~exists().where(erased.c.id == rows.c.id)
     chosen = select(*(rows.c[name] for name in _NEW), status_literal(Status.UPLOADING), now()).where(never)
-    # Two that promise the same contents wait for each other and don't deadlock; a join keeps the batch's order by chance.
+    # Sorted, so that two runs with the same contents wait for each other and don't deadlock; a join does not keep order.
     chosen = chosen.order_by(*(rows.c[name] for name in _CONTENT))
     new = new.from_select([*_NEW, "status", "promised_at"], chosen)
     return new.on_conflict_do_nothing().returning(images.c.id)
 
 
 def contents(connection: Connection, rows: Sequence[NewImage]) -> list[Promised]:
-    """What `promise` would answer, without writing: the row that has this content, or `created` for one that has none."""
+    """Return the result of `promise` without writing: the existing row of each content, or `created` if there is none."""
     known = _known(connection, rows)
     return [known.get((row.user_id, row.sha256)) or _promised(row, {row.id}, known, set()) for row in rows]
 
 
 def lookup(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, Status]]:
-    """Owner and status of each of these images that exists."""
+    """Return owner and status of the existing images among these ids."""
     found = batch.run(connection, _lookup, batch.Ref, batch.refs(ids))
     return {row.id: (row.user_id, row.status) for row in found}
 
@@ -71,7 +72,7 @@ def _lookup(rows: FromClause) -> Select[UUID, UUID, Status]:
 
 
 def confirm(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Turn `uploading` into `processing` now that the bytes are safe; returns the ids that changed."""
+    """Set images from `uploading` to `processing` now that the bytes are safe; returns the changed ids."""
     confirmed = batch.changed(connection, _confirm, batch.Ref, batch.refs(ids))
     if confirmed:
         announce(connection)
@@ -84,9 +85,9 @@ def _confirm(rows: FromClause) -> Update:
 
 
 def keep(connection: Connection, rows: Iterable[NewImage]) -> set[UUID]:
-    """Confirm images whose bytes are safe; one whose promise `repair` dropped meanwhile is promised again, as it was.
+    """Confirm images whose bytes are safe; insert rows again that `repair` dropped meanwhile.
 
-    Returns those that were erased meanwhile: their bytes are to be deleted again.
+    Returns the ids that were erased meanwhile: the caller must delete their bytes again.
     """
     arrived = {row.id: row for row in rows}
     changed = confirm(connection, arrived)
@@ -99,7 +100,7 @@ def keep(connection: Connection, rows: Iterable[NewImage]) -> set[UUID]:
 
 
 def erased_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
-    """Those of the images that were erased, or are being erased."""
+    """Return the ids of these images that were erased, or are being erased."""
     return batch.changed(connection, _erased_among, batch.Ref, batch.refs(ids))
 
 
@@ -108,7 +109,7 @@ def _erased_among(rows: FromClause) -> Select[UUID]:
 
 
 def announce(connection: Connection, channel: str = WORK_CHANNEL) -> None:
-    """Notify waiting workers, or (ENDED_CHANNEL) those who wait for images to end, when this transaction commits."""
+    """Notify waiting workers, or with ENDED_CHANNEL listeners for finished images, when this transaction commits."""
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(channel, "")))
 

@@ -1,4 +1,4 @@
-"""How claimed images ended: ready, failed, parked until a restore, or given back; each fenced by `attempts` (law 3)."""
+"""Writes the results of claimed images: ready, failed, parked until a restore, or given back; fenced by `attempts` (law 3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from imgctl.store.catalog.schema import archived, images, now_plus, status_liter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """An image whose variants are all safe; None for width or height leaves what the row says."""
+    """An image whose variants are all safe; None for width or height keeps the row's value."""
 
     id: UUID
     attempts: int
@@ -29,7 +29,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedImage:
-    """An image that cannot be rendered, and why."""
+    """An image that cannot be rendered, and the reason."""
 
     id: UUID
     attempts: int
@@ -38,7 +38,7 @@ class FailedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenBack:
-    """An image to be tried again after `delay_seconds`; `refund` when the attempt was not the image's fault."""
+    """An image to retry after `delay_seconds`; `refund` if the failed attempt was not the image's fault."""
 
     id: UUID
     attempts: int
@@ -48,7 +48,7 @@ class GivenBack:
 
 
 def finish(connection: Connection, results: Iterable[Finished]) -> set[UUID]:
-    """Turn images `ready`; returns those that changed. A lapsed lease does not matter until another claims the row."""
+    """Set images to `ready`; returns the changed ids. An expired lease does not matter until another worker claims the row."""
     return batch.changed(connection, _finish, Finished, results)
 
 
@@ -60,7 +60,7 @@ def _finish(rows: FromClause) -> Update:
 
 
 def fail(connection: Connection, failures: Iterable[FailedImage]) -> set[UUID]:
-    """Turn images `failed`; returns those that changed."""
+    """Set images to `failed`; returns the changed ids."""
     return batch.changed(connection, _fail, FailedImage, failures)
 
 
@@ -70,15 +70,15 @@ def _fail(rows: FromClause) -> Update:
 
 
 def park(connection: Connection, found: Iterable[FailedImage]) -> set[UUID]:
-    """Free images whose originals turned out to be archived, which the rows now say; returns those that changed.
+    """Release images whose originals proved to be archived, and write the class; returns the changed ids.
 
-    The attempt is forgiven; each waits for a restore.
+    The attempt is forgiven; the images wait for a restore.
     """
     return batch.changed(connection, _park, FailedImage, found)
 
 
 def _park(rows: FromClause) -> Update:
-    # Which archive class it is, is not known here: the next look at the store writes it down.
+    # The exact archive class is unknown here; the next check of the store corrects it.
     storage_class = case(
         (archived(images.c.storage_class), images.c.storage_class), else_=literal(StorageClass.GLACIER.value)
     )
@@ -88,9 +88,9 @@ def _park(rows: FromClause) -> Update:
 
 
 def give_back(connection: Connection, returned: Iterable[GivenBack]) -> set[UUID]:
-    """Free images, to be claimed again at once or after their delay; returns those that changed.
+    """Release images, to be claimed again at once or after their delay; returns the changed ids.
 
-    A second time changes nothing where the row is already free.
+    A row that is already free stays as it is.
     """
     return batch.changed(connection, _give_back, GivenBack, returned)
 

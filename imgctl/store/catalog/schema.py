@@ -1,7 +1,7 @@
 """One schema for Postgres and SQLite: column types, the database's clock, and the tables.
 
-SQLite keeps times as text `YYYY-MM-DD HH:MM:SS.ffffff` (UTC) and ids as text of 36 characters: both sort as what they
-stand for, and a person with the `sqlite3` shell can read them.
+SQLite keeps times as text `YYYY-MM-DD HH:MM:SS.ffffff` (UTC) and ids as text of 36 characters: both sort correctly
+and are readable in the `sqlite3` shell.
 """
 
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ SQLITE = "sqlite"
 
 
 def time_text(moment: datetime) -> str:
-    """An aware time as SQLite keeps it: UTC, 26 characters, sorting by time; ValueError for a naive one."""
+    """Format an aware time for SQLite: UTC, 26 characters, sortable; ValueError for a naive time."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone; the catalog keeps aware times only")
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
@@ -109,12 +109,12 @@ class StatusText(TypeDecorator[Status]):
 
 
 def status_literal(status: Status) -> ColumnElement[Status]:
-    """The state written into the SQL itself: a partial index is only used where the planner can see its predicate."""
+    """Return the state as a literal in the SQL: the planner uses a partial index only if it can see the predicate."""
     return literal(status, StatusText(), literal_execute=True)
 
 
 class PerDatabase(FunctionElement[T]):
-    """A function that the two databases write differently; `{0}` is its argument."""
+    """An SQL function with different syntax for each database; `{0}` is its argument."""
 
     inherit_cache = True
     postgres: ClassVar[str]
@@ -132,9 +132,9 @@ class now(PerDatabase[datetime]):  # noqa: N801 - reads like the SQL function it
 
     type = UtcTime()
     inherit_cache = True
-    # Not now(): a lease must not be shortened by the time its transaction has already taken.
+    # Not now(), which is the start of the transaction: the lease would be too short.
     postgres = "statement_timestamp()"
-    # %f has three digits after the point, stored times have six.
+    # %f has three decimal digits, stored times have six.
     sqlite = "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 
 
@@ -151,7 +151,7 @@ class now_plus(PerDatabase[datetime]):  # noqa: N801
 
 
 class seconds_until(PerDatabase[float]):  # noqa: N801
-    """How many seconds lie between the database's clock and a time; negative for the past."""
+    """The seconds from the database's clock to a time; negative for the past."""
 
     type = Double()
     inherit_cache = True
@@ -163,11 +163,11 @@ metadata = MetaData()
 
 
 def digest(sha256: ColumnElement[bytes] | ColumnElement[bytes | None]) -> ColumnElement[bytes]:
-    """The part of a SHA-256 that identifies a content; its numbers are literals, or the index would not be used."""
+    """The part of a SHA-256 that identifies a content; the numbers are literals, because the index is not used with parameters."""
     return func.substr(sha256, literal_column("1"), literal_column("16"), type_=LargeBinary())
 
 
-# Wide fixed columns first, then narrow, then texts: Postgres aligns a row without holes.
+# Wide fixed columns first, then narrow ones, then texts: Postgres needs no alignment padding.
 images = Table(
     "images",
     metadata,
@@ -194,9 +194,9 @@ images = Table(
     Column("full_key", String(255)),
     Column("caption", Text),
     Column("error", Text),
-    # Postgres adds a column behind all others. When the row was written, by the database's clock:
+    # Last, because Postgres appends new columns. The time of the insert, by the database's clock:
     Column("promised_at", UtcTime, nullable=False, server_default=now()),
-    # The file name it came with, at most 255 bytes.
+    # The uploaded file's name, at most 255 bytes.
     Column("name", Text),
     CheckConstraint(f"status IN ({', '.join(repr(status.value) for status in Status)})", name="ck_status"),
 )
@@ -206,14 +206,14 @@ Index("idx_user_recent", images.c.user_id, images.c.uploaded_at.desc())
 Index("uq_user_digest", images.c.user_id, digest(images.c.sha256), unique=True)
 Index("idx_claimable", images.c.id)
 
-# What is left of an image whose owner had it erased; its row is gone from `images` in the same transaction, so that no
-# listing, link, queue or holder of a lease finds it. `notes` (JSON) are the keys it named and what was found, null at the end.
+# Erased images. The row is deleted from `images` in the same transaction, so that no listing, link, queue or lease holder
+# finds it. `notes` (JSON) holds the keys of the row and the blobs found; null at the end.
 erased = Table(
     "erased",
     metadata,
     Column("id", Id, primary_key=True),
     Column("erasing_since", UtcTime, nullable=False, server_default=now()),
-    # When whoever held the row, or was to put its original, has let go of it.
+    # After this time no lease on the row and no pending put of its original can exist.
     Column("settles_at", UtcTime, nullable=False),
     Column("erased_at", UtcTime),
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),
@@ -226,13 +226,13 @@ Index("idx_erased_owner", erased.c.owner, erased.c.id)
 Index("idx_erasing", erased.c.id)
 
 COLUMNS = tuple(images.c[name] for name in IMAGE_COLUMNS)
-"""What `Image` is made of."""
+"""The columns of `Image`."""
 SAFE = images.c.status != status_literal(Status.UPLOADING)
-"""Rows whose original is safe in the store."""
+"""Condition for rows whose original is safe in the store."""
 
 
 def in_status(*statuses: Status) -> ColumnElement[bool]:
-    """Rows of these states, written so that the planner sees it."""
+    """Condition for rows with one of these states, as literals that the planner can see."""
     first, *others = map(status_literal, statuses)
     return images.c.status.in_([first, *others]) if others else images.c.status == first
 

@@ -1,7 +1,7 @@
-"""The storage class that rows give for their originals: moved to another one, and corrected by what the store shows.
+"""Updates the storage class in rows: for moves to another class, and corrections from the store.
 
-While a move is under way its row is leased and names the target class: so at no instant is an original unreadable
-whose row says that it can be read. `attempts` fences, as in claims.
+During a move the row is leased and already has the target class, so that no row ever marks an unreadable original as
+readable. `attempts` fences, as in claims.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from imgctl.store.catalog.schema import archived, images
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A row as it was when its move was decided."""
+    """A row as it was when the move was planned."""
 
     id: UUID
     attempts: int
@@ -30,7 +30,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """The class an original is in; `moved` ends the restore of its old class."""
+    """The class of an original; `moved` ends the restore in its old class."""
 
     id: UUID
     attempts: int
@@ -40,7 +40,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What the store says of an original whose row said `row_class` when it was read; None is STANDARD."""
+    """Class and restore of an original in the store; `row_class` is the row's class when it was read. None is STANDARD."""
 
     id: UUID
     row_class: str | None
@@ -49,9 +49,9 @@ class Truth:
 
 
 def promise_moves(connection: Connection, rows: Iterable[Seen], *, to: str, lease_seconds: float) -> dict[UUID, int]:
-    """Promise that these originals are in class `to`; returns the new `attempts` of those still as they were seen.
+    """Lease these rows and set their class to `to` before the move; returns the new `attempts` of the updated rows.
 
-    Left alone are rows that are no longer `ready`, that changed, or that somebody holds by the database's clock.
+    Rows that are no longer `ready`, changed since they were read, or are leased by the database's clock are skipped.
     """
     found = batch.run(connection, _promise, Seen, rows, to=to, lease_seconds=float(lease_seconds))
     return {row.id: row.attempts for row in found}
@@ -60,19 +60,19 @@ def promise_moves(connection: Connection, rows: Iterable[Seen], *, to: str, leas
 def _promise(rows: FromClause) -> Update:
     as_seen = (images.c.original_key == rows.c.original_key, _same(images.c.storage_class, rows.c.storage_class))
     promised = {"storage_class": bindparam("to", type_=Text()), "leased_until": LEASE}
-    # Not an attempt to render: forgiven at once.
+    # Not a rendering attempt, so it is forgiven at once.
     counted = {"attempts": images.c.attempts + 1, "forgiven": images.c.forgiven + 1}
     free = fenced(rows, Status.READY).where(FREE, *as_seen)
     return free.values(**promised, **counted).returning(images.c.id, images.c.attempts)
 
 
 def settle_moves(connection: Connection, rows: Iterable[Settled]) -> set[UUID]:
-    """Confirm moves, or put back what did not happen; returns the ids that were still held with these `attempts`."""
+    """Confirm moves, or set the class back if a move failed; returns the ids still held with these `attempts`."""
     return batch.changed(connection, _settle, Settled, rows)
 
 
 def correct_classes(connection: Connection, rows: Iterable[Settled]) -> set[UUID]:
-    """Write classes that the store was seen to have, on rows that nobody holds; returns the ids that changed."""
+    """Write the classes found in the store to free rows; returns the changed ids."""
     return batch.changed(connection, _correct, Settled, rows)
 
 
@@ -87,10 +87,10 @@ def _correct(rows: FromClause) -> Update:
 
 
 def set_truths(connection: Connection, truths: Iterable[Truth]) -> set[UUID]:
-    """Write class and expiry of originals, and wake workers where one became readable; returns the ids that changed.
+    """Write class and restore expiry of originals, and notify workers if a row changed; returns the changed ids.
 
-    A row that says another class than when it was read is left alone: it is being moved. So is a leased one that would
-    no longer say archived: a transition promises the class before it moves, and its row must not say otherwise.
+    A row whose class changed since it was read is skipped: it is being moved. A leased row whose class would change to
+    a readable one is skipped too: a transition writes the target class before it moves the original.
     """
     changed = batch.changed(connection, _set_truths, Truth, truths)
     if changed:
@@ -113,5 +113,5 @@ def _set_truths(rows: FromClause) -> Update:
 
 
 def _same(one: ColumnElement[str | None], other: ColumnElement[str | None]) -> ColumnElement[bool]:
-    # No class has an empty name; a join compares these faster than IS NOT DISTINCT FROM.
+    # No class has an empty name, and a join is faster with this than with IS NOT DISTINCT FROM.
     return func.coalesce(one, "") == func.coalesce(other, "")

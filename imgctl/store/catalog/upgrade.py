@@ -1,6 +1,6 @@
-"""Which schema a database has and which is wanted; creating and upgrading it, or writing out the DDL.
+"""Checks, creates and upgrades the schema of a database, or writes the DDL.
 
-How a migration is written so that nobody waits for it: `migrations/online.py`.
+`migrations/online.py` has the steps for migrations that block no reads and writes.
 """
 
 import time
@@ -17,7 +17,7 @@ from imgctl.store.catalog.engine import Catalog, dialect_of
 from imgctl.store.catalog.schema import POSTGRES, SQLITE
 
 if TYPE_CHECKING:
-    # Every command asks which schema is there; only an upgrade may cost this import.
+    # Every command checks the schema; only an upgrade needs this import.
     from alembic.config import Config
 
 HEAD = "0007"
@@ -25,21 +25,21 @@ HEAD = "0007"
 ABSENT = ""
 CURRENT = "current"
 
-# Any number will do that no other program locks: "imgctl" in ASCII.
+# Any number that no other program uses as a lock: "imgctl" in ASCII.
 _LOCK = int.from_bytes(b"imgctl")
 _PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The schema that a database has: its revision, empty where no migration ever ran, and who may use it."""
+    """The schema of a database: its revision, empty if no migration ever ran, and the oldest program that may use it."""
 
     revision: str
     oldest_program: str
 
     @property
     def is_current(self) -> bool:
-        """Whether this program may use it: its own revision, or a newer one that still admits this program."""
+        """Whether this program may use it: the same revision, or a newer one that still supports this program."""
         return self.revision == HEAD or (self.is_newer and self.oldest_program <= HEAD)
 
     @property
@@ -49,10 +49,10 @@ class Found:
 
 
 def found(catalog: Catalog) -> Found:
-    """The schema that is there."""
+    """Read the schema of the database."""
     try:
         with catalog.read() as connection:
-            # Not by name: before revision 0004 there was one column.
+            # All columns: before revision 0004 there was only one.
             row = connection.execute(text("SELECT * FROM alembic_version")).mappings().first()
     except SchemaNotCurrent:
         row = None
@@ -63,26 +63,26 @@ def found(catalog: Catalog) -> Found:
 
 
 def state(catalog: Catalog) -> str:
-    """`current`, `absent` (empty) when no migration ever ran there, or the revision that is there instead."""
+    """Return `current`, ABSENT (empty) if no migration ever ran, or the revision found."""
     there = found(catalog)
     return CURRENT if there.is_current else there.revision
 
 
 def check_current(catalog: Catalog) -> None:
-    """Return when this program may use the schema, or raise SchemaNotCurrent."""
+    """Raise SchemaNotCurrent unless this program may use the schema."""
     there = found(catalog)
     if there.is_current:
         return
     what = "has no tables yet" if there.revision == ABSENT else f"has schema {there.revision}"
     hint = "a newer imgctl made it; upgrade this one" if there.is_newer else "imgctl init"
-    raise SchemaNotCurrent(f"catalog {catalog.place} {what}, this imgctl wants {HEAD}", hint=hint)
+    raise SchemaNotCurrent(f"catalog {catalog.place} {what}, this imgctl requires {HEAD}", hint=hint)
 
 
 def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
-    """Bring the tables up to date (or to a revision), a revision at a time; returns the revisions applied, oldest first.
+    """Upgrade the tables to the newest (or the given) revision, one at a time; returns the applied ones, oldest first.
 
-    After a kill the next call continues. Of two at once the second waits for the first and then finds nothing to do.
-    Nothing is done to a newer schema that admits this program; SchemaNotCurrent for one that does not.
+    After a kill the next call continues. Of two concurrent upgrades the second waits, and then has nothing to do.
+    A newer schema that supports this program is left unchanged; SchemaNotCurrent for one that does not.
     """
     from alembic import command
 
@@ -102,15 +102,15 @@ def upgrade(catalog: Catalog, *, to: str = "head") -> list[str]:
 
 
 def missing(catalog: Catalog) -> list[tuple[str, str]]:
-    """The revisions that an upgrade would apply, oldest first, each with what it does."""
+    """Return the revisions that an upgrade would apply, oldest first, each with its description."""
     there = found(catalog)
     return [] if there.is_newer else [(number, what) for number, what in _revisions() if number > there.revision]
 
 
 def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
-    """Every migration (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`.
+    """Return all migrations (or those between two revisions) as SQL, for a database URL or for `postgresql` or `sqlite`.
 
-    ConfigError for a revision that is unknown.
+    ConfigError for an unknown revision.
     """
     from alembic import command
 
@@ -128,7 +128,7 @@ def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
 
 
 def _revisions() -> list[tuple[str, str]]:
-    """Every revision with what it does, oldest first."""
+    """All revisions with their descriptions, oldest first."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory.from_config(_config()).walk_revisions()
@@ -137,16 +137,16 @@ def _revisions() -> list[tuple[str, str]]:
 
 @contextmanager
 def _alone(catalog: Catalog) -> Iterator[Connection]:
-    """The connection to upgrade on, while no other upgrade runs; CatalogError or one of its kinds."""
+    """Yield the connection for the upgrade while no other upgrade runs; CatalogError or a subclass."""
     while True:
         with catalog.write() as guard:
             if catalog.dialect == SQLITE:
                 yield guard
                 return
-            # The lock is a transaction's, so that it ends with it also behind a pooler; migrations commit on another
-            # connection. Tried and not waited for: who waits would hold a session that the other may need.
+            # A transaction-level lock also ends with its transaction behind a pooler; migrations commit on another
+            # connection. Polled, because a blocking wait would keep a session that the other upgrade may need.
             if guard.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
-                # An index of 10^8 rows takes longer to build than a server may let a transaction idle.
+                # Building an index on 10^8 rows may take longer than the server's timeout for idle transactions.
                 guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 with catalog.engine.connect() as connection:
                     yield connection

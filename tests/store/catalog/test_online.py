@@ -193,7 +193,7 @@ def test_upgrade_gives_up_to_a_table_that_is_never_free_and_goes_on_later(
         with pytest.raises(CatalogUnavailable, match="lock timeout") as raised:
             upgrade(catalog)
 
-    assert "goes on where this one stopped" in raised.value.hint
+    assert "continues where this one stopped" in raised.value.hint
     assert upgrade(catalog)[0] == "0003"
     catalog.close()
 
