@@ -1,1 +1,1 @@
-"""What things cost: dated price cards and exact arithmetic; the only place that knows a price."""
+"""Dated price cards and exact cost arithmetic; no other package contains prices."""

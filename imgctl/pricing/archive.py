@@ -1,4 +1,4 @@
-"""The monthly bill of an archive that exists: its originals by class, its variants at stated sizes, its rows."""
+"""The monthly bill of an existing archive: originals by class, variants at assumed sizes, catalog rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from imgctl.pricing.model import database_lines
 from imgctl.pricing.plan import Group
 from imgctl.pricing.prices import STANDARD, Card, ClassPrices
 
-# What is assumed of a photo's variants where nobody said better; the catalog knows the originals' bytes only.
+# The default sizes of a photo's variants; the catalog holds the bytes of originals only.
 TYPICAL_SIZES: Mapping[str, int] = {
     Variant.THUMB.value: 20_000,
     Variant.MEDIUM.value: 150_000,
@@ -29,7 +29,7 @@ class Held:
 
     @property
     def both(self) -> Sized:
-        """Both together."""
+        """All of them."""
         return self.large + self.small
 
     def __add__(self, other: "Held") -> "Held":
@@ -41,7 +41,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """What is stored: originals by class, how many of each variant, and what is assumed of a variant's bytes."""
+    """The stored objects: originals by class, the number of each variant, and a variant's assumed bytes."""
 
     originals: Mapping[str, Held]
     variants: Mapping[str, int]
@@ -49,7 +49,7 @@ class Archive:
 
     @property
     def rows(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return sum(held.both.objects for held in self.originals.values())
 
     @property
@@ -59,12 +59,12 @@ class Archive:
 
     @property
     def variant_size(self) -> int:
-        """Bytes of all variants, as assumed."""
+        """Bytes of all variants, from the assumed sizes."""
         return sum(count * self.sizes[name] for name, count in self.variants.items())
 
 
 def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:
-    """A month's lines by what they keep: each class of originals, each variant, and `rows`; ConfigError for a class unknown."""
+    """Return a month's lines for each class of originals, each variant, and `rows`; ConfigError for an unknown class."""
     found: dict[str, tuple[Line, ...]] = {}
     stored = 0
     for name, held in archive.originals.items():
@@ -79,17 +79,17 @@ def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:
 
 
 def archive_bill(card: Card, archive: Archive) -> Decimal:
-    """What keeping the archive costs a month."""
+    """Return the archive's monthly cost."""
     return sum((total(lines) for lines in archive_lines(card, archive).values()), Decimal(0))
 
 
 def group_of(name: str) -> Group:
-    """What the lines of a part are paid for."""
+    """Return the group of a part's lines."""
     return Group.DATABASE if name == ROWS else Group.STORAGE
 
 
 def shares(card: Card, archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> "Shares":
-    """The archive's bill (`archive_lines`) as mean prices, to say what of it falls to a part."""
+    """Return mean prices from the archive's bill (`archive_lines`), to compute the share of a part."""
     classes = {}
     for name, held in archive.originals.items():
         prices, billed = card.of(name), billed_bytes(card, name, held.small, held.large)
@@ -106,7 +106,7 @@ def shares(card: Card, archive: Archive, lines: Mapping[str, tuple[Line, ...]]) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """Mean prices of an archive: by class of a billed byte, an object and a watched one; of a variant; of a row."""
+    """Mean prices of an archive: by class per billed byte, object and monitored object; per variant; per row."""
 
     card: Card
     classes: Mapping[str, tuple[Decimal, Decimal, Decimal]]
@@ -114,7 +114,7 @@ class Shares:
     row: Decimal
 
     def of(self, part: Archive) -> Decimal:
-        """What falls to a part; the shares of all parts add up to the bill."""
+        """Return the cost of a part; the shares of all parts add up to the bill."""
         share = part.rows * self.row
         for name, held in part.originals.items():
             prices, (byte, one, watched) = self.card.of(name), self.classes[name]

@@ -1,4 +1,4 @@
-"""A card with the prices of Azure's public Retail Prices API: what was found is taken, what was not is kept and named."""
+"""Refreshes a card from Azure's public Retail Prices API: prices that it lacks are kept and named."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,21 +26,21 @@ WANTED: Mapping[str, str] = {
     "AZURE_ARCHIVE.storage": "Archive LRS Data Stored",
     "AZURE_ARCHIVE.put": "Archive LRS Write Operations",
 }
-# A move is a write of the tier it goes to.
+# A move costs a write in the target tier.
 _MOVES = ("COOL", "COLD", "AZURE_ARCHIVE")
 _THOUSANDS = re.compile(r"(\d+)K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meters:
-    """The tiers of each meter, of a GB or of 1,000 requests; and the latest day from which one is in force."""
+    """The tiers of each meter, per GB or 1,000 requests, and the latest day on which one took effect."""
 
     since: date
     prices: Mapping[str, Tiers]
 
 
 def read_meters(pages: Iterable[Value], *, source: str) -> Meters:
-    """Pages as the API answers them; ConfigError for anything else."""
+    """Read pages of the API's response; ConfigError for any other content."""
     found: dict[str, dict[Decimal, Decimal]] = {}
     since = date.min
     try:
@@ -68,7 +68,7 @@ def _tiers(by_least: Mapping[Decimal, Decimal]) -> Tiers:
 
 
 def refreshed_azure(card: Card, meters: Meters, *, region: str, source: str) -> Refreshed:
-    """The card with what the meters say; retrieval, transfer, minimums and the CDN stay as they are."""
+    """Return the card with the meters' prices; retrieval, transfer, minimums and the CDN stay as they are."""
     offered = {name: meters.prices.get(meter, ()) for name, meter in WANTED.items()}
     offered |= {f"{name}.transition": offered[f"{name}.put"] for name in _MOVES}
     found = taken(card, offered)

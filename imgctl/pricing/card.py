@@ -1,4 +1,4 @@
-"""Price cards as TOML files: read strictly into the dataclasses they are made of, and written from them."""
+"""Price cards as TOML files: strictly read into dataclasses, and written from them."""
 
 import json
 import tomllib
@@ -15,19 +15,19 @@ from imgctl.pricing.lines import plain
 from imgctl.pricing.prices import CLASSES, STANDARD, Card, Tier
 
 _DEFAULT = "aws-us-east-1"
-# Taken to cost what us-east-1 costs, which the card's source says; `imgctl cost cards refresh --region` asks AWS.
+# Assumed to have us-east-1's prices, as the card's source states; `imgctl cost cards refresh --region` fetches AWS's.
 _SAME = ("aws-us-east-2", "aws-us-west-2")
 T = TypeVar("T")
 
 
 def card_names() -> tuple[str, ...]:
-    """The cards that come with imgctl."""
+    """Return the names of the cards that come with imgctl."""
     found = (one.name for one in (files("imgctl.pricing") / "cards").iterdir())
     return (*sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")), *_SAME)
 
 
 def load_card(path: Path | str | None = None) -> Card:
-    """The card in a TOML file, or one that comes with imgctl, by its name; ConfigError says what is wrong with it, and where."""
+    """Load a card from a TOML file, or by name one that comes with imgctl; ConfigError names the faulty field."""
     name = _DEFAULT if path is None else str(path)
     if name in _SAME:
         region = name.removeprefix("aws-")
@@ -37,10 +37,10 @@ def load_card(path: Path | str | None = None) -> Card:
     packaged = files("imgctl.pricing") / "cards"
     try:
         text = (packaged / f"{name}.toml" if name in card_names() else Path(name)).read_text("utf-8")
-        # Decimals, so that a price is what the card says to the last digit.
+        # Decimals, so that prices are exact to the last digit.
         table = tomllib.loads(text, parse_float=Decimal)
         if name in card_names():
-            # A CDN asks the same whatever stands behind it, a database the same whatever it is beside.
+            # CDN and database cost the same whichever provider holds the bucket.
             usual = tomllib.loads((packaged / f"{_DEFAULT}.toml").read_text("utf-8"), parse_float=Decimal)
             table = {
                 "cdn": usual["cdn"],
@@ -64,7 +64,7 @@ def load_card(path: Path | str | None = None) -> Card:
 
 
 def card_toml(card: Card) -> str:
-    """The whole card; reading it again gives the same card."""
+    """Return the whole card as TOML; reading it gives the same card."""
     found = _fields(card)
     sections: dict[str, object] = {f"classes.{name}": prices for name, prices in card.classes.items()}
     sections |= {name: value for name, value in found.items() if is_dataclass(value)}
@@ -75,7 +75,7 @@ def card_toml(card: Card) -> str:
 
 
 def _record(make: type[T], value: object, place: str) -> T:
-    """A dataclass from a table that has what has no default, and nothing else.
+    """Build a dataclass from a table that has every field without a default, and no unknown key.
 
     A misspelt name must not pass: its price would be missing from every sum.
     """
@@ -93,7 +93,7 @@ def _record(make: type[T], value: object, place: str) -> T:
 
 
 def _value(kind: object, value: object, place: str) -> object:
-    """A value of the type that a field has."""
+    """Convert a value to its field's type."""
     inner = get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         return _record(kind, value, f"{place}.")
@@ -114,7 +114,7 @@ def _value(kind: object, value: object, place: str) -> object:
 
 
 def _tuple(inner: tuple[object, ...], value: list[object], place: str) -> tuple[object, ...]:
-    """A list of tables or texts, or a pair of numbers: the least and the most."""
+    """Convert a list of tables or texts, or a pair of numbers [least, most]."""
     if inner[1] is not Ellipsis:
         span = tuple(_number(one, place) for one in value)
         if len(span) != 2 or span[0] > span[1]:
@@ -151,7 +151,7 @@ def _wrong(place: str, what: str) -> ConfigError:
 
 
 def _fields(record: object) -> dict[str, object]:
-    """What a dataclass holds, without what is unknown or empty."""
+    """Return a dataclass's fields, without None and empty ones."""
     assert is_dataclass(record) and not isinstance(record, type)
     found = {one.name: getattr(record, one.name) for one in fields(record)}
     return {name: value for name, value in found.items() if value is not None and value not in ({}, ())}
@@ -164,7 +164,7 @@ def _assignments(values: Mapping[str, object]) -> Iterator[str]:
 def _toml(value: object) -> str:
     match value:
         case str():
-            # JSON's strings are TOML's, where nothing but plain escapes are needed.
+            # A JSON string is a TOML string, as long as it needs only simple escapes.
             return json.dumps(value, ensure_ascii=False)
         case Decimal():
             return plain(value)

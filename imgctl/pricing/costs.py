@@ -1,4 +1,4 @@
-"""What asking, storing and delivering cost: requests, retrieval, months of storage, and bytes to viewers."""
+"""The cost of requests, retrieval, months of storage, and delivery to viewers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from imgctl.units import count_of
 
 
 class Operation(StrEnum):
-    """What a request does; a copy is paid at the price of the class it puts into."""
+    """The operation of a request; a copy costs the price of its target class."""
 
     PUT = "PUT"
     COPY = "COPY"
@@ -26,7 +26,7 @@ class Operation(StrEnum):
 
 
 INSTANT = "INSTANT"
-"""The tier of classes that can be read at once, for a price a GB."""
+"""The tier of classes that are readable at once, for a price per GB."""
 
 _PUTS = {Operation.PUT, Operation.COPY, Operation.POST}
 
@@ -40,7 +40,7 @@ def request_cost(
     name: str = "",
     period: Period = Period.ONE_OFF,
 ) -> Line:
-    """`count` requests of one kind, named after it unless `name` says more; ConfigError where the card has no price."""
+    """Return the line of `count` requests, named `name` or after the operation; ConfigError if the card has no price."""
     price = _price(card, card.of(storage_class), operation)
     if price is None:
         raise ConfigError(f"price card {card.name} has no price of {operation} into or from {storage_class}")
@@ -48,7 +48,7 @@ def request_cost(
 
 
 def retrieval(card: Card, storage_class: str, tier: str) -> Retrieval:
-    """The prices and hours of reading from a class by a tier; ConfigError where there is no such tier."""
+    """Return the prices and hours of reading from a class by a tier; ConfigError if the class lacks that tier."""
     tiers = card.of(storage_class).retrieval
     found = tiers.get(tier)
     if found is None:
@@ -58,7 +58,7 @@ def retrieval(card: Card, storage_class: str, tier: str) -> Retrieval:
 
 
 def retrieval_cost(card: Card, storage_class: str, tier: str, sized: "Sized") -> tuple[Line, ...]:
-    """Bringing objects back by a tier; without the storage of restored copies and GET requests."""
+    """Return the lines of retrieving objects by a tier; without the storage of restored copies and GET requests."""
     prices = retrieval(card, storage_class, tier)
     name = f"{storage_class} {tier}"
     return (
@@ -83,10 +83,10 @@ DAYS_A_MONTH = 30
 def monthly_storage(
     card: Card, storage_class: str, *bands: Sized, stored_bytes: int = 0, of: str = ""
 ) -> tuple[Line, ...]:
-    """What objects cost a month, beside `stored_bytes` of the class that fill its lower tiers; `of` says what they are.
+    """Return the monthly lines of objects on top of `stored_bytes` in the class's lower tiers; `of` describes them.
 
-    The objects of a band count as equally large. Where a class has a smallest billable size, bands that mix smaller and
-    larger objects come out too cheap.
+    The objects of a band count as equally large. If a class has a smallest billable size, the result is too low for bands
+    that mix smaller and larger objects.
     """
     prices, every, billed = card.of(storage_class), sum(bands, NONE), billed_bytes(card, storage_class, *bands)
     name = storage_class if billed == every.size else f"{storage_class} (with the smallest billable size)"
@@ -99,13 +99,13 @@ def monthly_storage(
 
 
 def billed_bytes(card: Card, storage_class: str, *bands: Sized) -> int:
-    """Bytes of objects as a class counts them: each band at its smallest billable size or larger."""
+    """Return the bytes that a class bills: each object at least at the smallest billable size."""
     least = card.of(storage_class).minimum_bytes
     return sum(max(band.size, band.objects * least) for band in bands)
 
 
 def early_delete(card: Card, storage_class: str, sized: Sized, *, age_days: int) -> tuple[Line, ...]:
-    """What leaving a class before its minimum days costs: the storage of the days that are left (30 a month)."""
+    """Return the cost of leaving a class before its minimum days: the storage of the remaining days (30 a month)."""
     prices = card.of(storage_class)
     left = max(0, prices.minimum_days - age_days)
     billed = billed_bytes(card, storage_class, sized) + sized.objects * prices.overhead_bytes
@@ -117,7 +117,7 @@ def early_delete(card: Card, storage_class: str, sized: Sized, *, age_days: int)
 
 
 def left_early(card: Card, parts: Iterable[tuple[str, int, Sized]]) -> tuple[Line, ...]:
-    """A line for each class that parts (class, age in days, objects) leave early; its unit price is the mean."""
+    """Return a line per class that parts (class, age in days, objects) leave early; its unit price is the mean."""
     found: dict[str, list[Line]] = {}
     for name, age_days, sized in parts:
         found.setdefault(name, []).extend(early_delete(card, name, sized, age_days=age_days))
@@ -129,8 +129,8 @@ def _merged(name: str, lines: list[Line]) -> Line:
         return lines[0]
     quantity, amount = sum((line.quantity for line in lines), Decimal(0)), total(lines)
     formula = " + ".join(line.formula for line in lines[:3]) + (" + …" if len(lines) > 3 else "")
-    told = replace(lines[0], name=f"{name} left early", quantity=quantity, amount=amount, formula=formula)
-    return replace(told, unit_price=amount / quantity)
+    merged = replace(lines[0], name=f"{name} left early", quantity=quantity, amount=amount, formula=formula)
+    return replace(merged, unit_price=amount / quantity)
 
 
 def _overhead(card: Card, storage_class: str, objects: int) -> tuple[Line, ...]:
@@ -155,20 +155,23 @@ def _monitoring(prices: ClassPrices, sized: Sequence[Sized]) -> tuple[Line, ...]
 
 
 def monthly_internet(card: Card, size: int) -> tuple[Line, ...]:
-    """`size` bytes a month from the bucket to the internet, after what is free; GET requests come on top."""
+    """Return the lines of `size` bytes a month to the internet, less the free allowance; without GET requests."""
     paid = max(0, size - int(card.transfer.internet_free_gb * card.gb_bytes))
     return tiered(card, "to the internet", paid, card.transfer.internet, period=Period.MONTHLY)
 
 
 def monthly_cdn(card: Card, *, size: int, requests: int) -> tuple[Line, ...]:
-    """`size` bytes in `requests` HTTPS requests a month from the CDN to viewers, after what is free; without origin GETs."""
+    """Return the lines of `size` bytes in `requests` HTTPS requests a month from the CDN to viewers.
+
+    Free allowances are deducted; GETs from the bucket are not included.
+    """
     paid = max(0, size - int(card.cdn.free_gb * card.gb_bytes))
-    asked = max(0, requests - card.cdn.free_requests)
+    billed_requests = max(0, requests - card.cdn.free_requests)
     lines = tiered(card, "from the CDN", paid, card.cdn.internet, period=Period.MONTHLY)
-    return (*lines, counted("CDN requests", asked, card.cdn.https, period=Period.MONTHLY))
+    return (*lines, counted("CDN requests", billed_requests, card.cdn.https, period=Period.MONTHLY))
 
 
 def flat_plan(card: Card, *, size: int, requests: int) -> CdnPlan | None:
-    """The cheapest flat plan whose monthly allowance holds these bytes and requests; None where none does."""
+    """Return the cheapest flat plan whose monthly allowance covers these bytes and requests, or None."""
     fitting = [one for one in card.cdn.plans if one.requests >= requests and one.gb * card.gb_bytes >= size]
     return min(fitting, key=lambda one: one.monthly, default=None)

@@ -1,4 +1,4 @@
-"""What an archive would cost with another provider, what it costs to go there, and what is not to be had there."""
+"""The cost of an archive with another provider, the cost of the move, and the features that provider lacks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from imgctl.pricing.prices import STANDARD, Card
 from imgctl.pricing.whatif import DELIVERY, Today, WhatIf, cheapest_tier, delivery_lines
 from imgctl.units import count_of, format_bytes
 
-# What is nearest to a class, the first that a card has; what none has becomes STANDARD.
+# The nearest classes, in order: a card's first match counts, else STANDARD.
 _LIKE: Mapping[str, tuple[str, ...]] = {
     "STANDARD_IA": ("NEARLINE", "COOL"),
     "ONEZONE_IA": ("NEARLINE", "COOL"),
@@ -29,16 +29,16 @@ _LIKE: Mapping[str, tuple[str, ...]] = {
 
 
 def like(name: str, card: Card) -> str:
-    """The class of a card that is nearest to one of another."""
+    """Return the card's class that is nearest to one of another card."""
     if name in card.classes:
         return name
     return next((one for one in _LIKE.get(name, ()) if one in card.classes), STANDARD)
 
 
 def move_elsewhere(here: Card, there: Card, today: Today) -> WhatIf:
-    """The bill with each provider, and once: every original restored and read, sent over the internet, and put there.
+    """Return both monthly bills and the one-off cost: every original restored, read, sent over the internet and put.
 
-    Variants are not sent: they are built anew there from the originals. Puts go into the class that is nearest to today's.
+    Variants are not sent but built from the originals after the move. Puts go into the class nearest to today's.
     """
     originals: dict[str, Held] = {}
     for name, held in today.archive.originals.items():
@@ -88,17 +88,17 @@ def _worse(here: Card, there: Card, before: Archive) -> list[str]:
         found.append(f"{count_of(frozen.objects, 'original')} must be restored before the move")
     for name in dict.fromkeys(like(one, there) for one in before.originals):
         if days := there.of(name).minimum_days:
-            found.append(f"who deletes one of {name} within {count_of(days, 'day')} pays for all {days}")
+            found.append(f"an original deleted from {name} within {count_of(days, 'day')} is billed for all {days}")
         for tier, one in there.of(name).retrieval.items():
             if one.hours[1]:
-                found.append(f"{name} is read after a restore alone ({tier}: {hours_words(one.hours)})")
+                found.append(f"{name} is readable only after a restore ({tier}: {hours_words(one.hours)})")
     lost = [name for name in before.originals if name != STANDARD and like(name, there) == STANDARD]
     found += (f"{there.name} has no class like {name}: those originals are kept in {STANDARD}" for name in lost)
     return [*found, *_uncounted(there)]
 
 
 def lacks(card: Card) -> tuple[str, ...]:
-    """What a provider asks or does not have, as its card says: classes, minimums, restores, and what has no price."""
+    """Return a provider's limits from its card: missing classes, minimums, restores, and features without a price."""
     movable = {name: one for name, one in card.classes.items() if one.transition is not None}
     days = [
         f"{one.minimum_days} in {name}"
@@ -114,13 +114,13 @@ def lacks(card: Card) -> tuple[str, ...]:
     if not movable:
         found.append(f"no colder class: originals stay in {STANDARD}")
     elif not slow:
-        found.append("no class needs a restore: every original is read at once")
+        found.append("no class needs a restore: every original is readable at once")
     if days:
         found.append(f"minimum storage days: {', '.join(days)}")
     if slow:
-        found.append(f"read after a restore alone: {', '.join(slow)}")
+        found.append(f"readable only after a restore: {', '.join(slow)}")
     if least := card.of(STANDARD).minimum_bytes:
-        found.append(f"what is below {format_bytes(least)} is billed as {format_bytes(least)}")
+        found.append(f"objects below {format_bytes(least)} are billed as {format_bytes(least)}")
     if not card.extras.tags:
         found.append("tags, inventories and batch jobs have no price on this card")
     if not card.name.startswith("aws "):

@@ -1,4 +1,4 @@
-"""Estimates: what a command will cost once and every month, told before it acts."""
+"""Estimates: the one-off and monthly cost of a command, shown before it acts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from imgctl.pricing.prices import STANDARD, Card
 
 
 class Billing(StrEnum):
-    """Who sends the bill: nobody (a directory), a provider by a card that comes with imgctl, or one of unknown prices."""
+    """The biller of a store: none (a directory), a provider whose card comes with imgctl, or one of unknown prices."""
 
     NONE = "none"
     AWS = "aws"
@@ -28,7 +28,7 @@ class Billing(StrEnum):
 
     @property
     def card(self) -> str | None:
-        """The name of the provider's card; None for AWS's, which stands for all that have none."""
+        """The name of the provider's card; None for AWS's, which also serves providers without one."""
         return _CARDS.get(self)
 
 
@@ -53,14 +53,14 @@ _HOSTS = {
 _OWN = {"s3": Billing.AWS, "gs": Billing.GOOGLE, "az": Billing.AZURE}
 
 
-# What is assumed of the variants of an average photo: how many, and their bytes together.
+# The assumed variants of an average photo: their number and their total bytes.
 _VARIANTS, _VARIANTS_BYTES = 3, 670_000
 _ASSUMED = "variants of about 20, 150 and 500 KB a photo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Lines and their sums in US dollars, the card they come from, and what had to be assumed."""
+    """Lines and their sums in US dollars, the card of the prices, and the assumptions."""
 
     lines: tuple[Line, ...]
     card: str
@@ -69,16 +69,16 @@ class Estimate:
 
     @property
     def one_off(self) -> Decimal:
-        """What is paid once."""
+        """The total of the one-off lines."""
         return total(self.lines, Period.ONE_OFF)
 
     @property
     def monthly(self) -> Decimal:
-        """What is paid every month from then on."""
+        """The total of the monthly lines."""
         return total(self.lines, Period.MONTHLY)
 
     def text(self, billing: Billing = Billing.AWS) -> str:
-        """The estimate in a paragraph for people; for an unknown provider what AWS would charge."""
+        """Return the estimate as a paragraph; for an unknown provider with AWS's prices."""
         if billing is Billing.NONE:
             return "free: a directory bills nothing"
         parts = [
@@ -86,13 +86,13 @@ class Estimate:
             f"then {dollars(self.monthly)} a month{self._briefs(Period.MONTHLY)}",
         ]
         assumed = f"; assumes {', '.join(self.assumptions)}" if self.assumptions else ""
-        told = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
+        text = f"{', '.join(parts)}; prices {self.card} as of {self.as_of}{assumed}"
         if billing is not Billing.OTHER:
-            return told
-        return f"price unknown for this endpoint; {self.card.replace('aws', 'AWS', 1)} would charge {told}"
+            return text
+        return f"price unknown for this endpoint; {self.card.replace('aws', 'AWS', 1)} would charge {text}"
 
     def record(self, billing: Billing = Billing.AWS) -> dict[str, Json]:
-        """The estimate for JSON: exact amounts as text."""
+        """Return the estimate for JSON, with exact amounts as text."""
         return {
             "billing": billing.value,
             "one_off": plain(self.one_off),
@@ -110,7 +110,7 @@ class Estimate:
 
 
 def billing(store_url: str, endpoint_url: str) -> Billing:
-    """Who bills a store: its url says a directory, its endpoint (empty for the cloud itself) says whose bucket."""
+    """Return the biller of a store, by its URL's scheme and its endpoint (empty for the cloud itself)."""
     own = _OWN.get(store_url.partition("://")[0])
     if own is None:
         return Billing.NONE
@@ -120,24 +120,27 @@ def billing(store_url: str, endpoint_url: str) -> Billing:
 
 
 def upload_estimate(card: Card, *, files: int, size: int) -> Estimate:
-    """Putting `files` originals of `size` bytes in all, building their variants, and keeping all of it."""
+    """Estimate putting `files` originals of `size` bytes in total, building their variants, and storing both."""
     puts = request_cost(card, STANDARD, Operation.PUT, files)
     return estimated(card, (puts, *_kept(card, files, size)), _ASSUMED)
 
 
 def insert_estimate(card: Card, *, files: int, size: int, gets: int, assumptions: tuple[str, ...] = ()) -> Estimate:
-    """Copying `files` blobs of `size` bytes in all within a bucket, each after two HEADs and `gets` GETs, and keeping both."""
-    asked = (
+    """Estimate copying `files` blobs of `size` bytes in total within a bucket, with two HEADs and `gets` GETs each.
+
+    Both copies are stored from then on.
+    """
+    requests = (
         request_cost(card, STANDARD, Operation.HEAD, 2 * files),
         request_cost(card, STANDARD, Operation.GET, files * gets),
         request_cost(card, STANDARD, Operation.COPY, files),
     )
-    return estimated(card, (*asked, *_kept(card, files, size)), *assumptions, _ASSUMED)
+    return estimated(card, (*requests, *_kept(card, files, size)), *assumptions, _ASSUMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """Originals of one class that are looked at: a HEAD each, `gets` GETs together, and the bytes these bring."""
+    """Originals of one class to read: a HEAD each, `gets` GETs in total, and the bytes of these GETs."""
 
     originals: int = 0
     gets: int = 0
@@ -145,7 +148,7 @@ class Reads:
 
 
 def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tuple[str, ...] = ()) -> Estimate:
-    """Reading parts of originals, by class: the requests, and the retrieval of classes that bill it at once."""
+    """Estimate reading parts of originals, by class: requests, and retrieval from classes that are readable at once."""
     lines: list[Line] = []
     for name, read in reads.items():
         lines.append(request_cost(card, name, Operation.HEAD, read.originals))
@@ -158,9 +161,9 @@ def reading_estimate(card: Card, reads: Mapping[str, Reads], *, assumptions: tup
 def export_estimate(
     card: Card, reads: Mapping[str, Reads], *, variants: Sized, to_bucket: bool, assumptions: tuple[str, ...] = ()
 ) -> Estimate:
-    """Handing over originals, by class, and variants: what reading them costs, then the puts of a bucket beside the store.
+    """Estimate exporting originals, by class, and variants: the reads, then the puts into a bucket beside the store.
 
-    Elsewhere the transfer to the internet, at the price of the first tier: a bill's free allowance may be spent already.
+    Any other target adds transfer to the internet at the first tier's price: the free allowance may already be used.
     """
     size = sum(read.size for read in reads.values()) + variants.size
     objects = sum(read.originals for read in reads.values()) + variants.objects
@@ -175,7 +178,7 @@ def export_estimate(
 
 
 def _kept(card: Card, files: int, size: int) -> tuple[Line, ...]:
-    """A month of originals and of their variants, which are built once."""
+    """Return the lines of building variants once, and of a month's storage of originals and variants."""
     built = Sized(objects=files * _VARIANTS, size=files * _VARIANTS_BYTES)
     return (
         *monthly_storage(card, STANDARD, Sized(objects=files, size=size)),
@@ -186,5 +189,5 @@ def _kept(card: Card, files: int, size: int) -> tuple[Line, ...]:
 
 
 def estimated(card: Card, lines: Iterable[Line], *assumptions: str) -> Estimate:
-    """The lines, with the card that they come from."""
+    """Return the estimate of these lines, with their card."""
     return Estimate(lines=tuple(lines), card=card.name, as_of=card.as_of, assumptions=assumptions)

@@ -1,6 +1,6 @@
-"""The lesson's arithmetic: decimal GB, months of 30 days, the first tier for everything, nothing free.
+"""The lesson's arithmetic: decimal GB, months of 30 days, the first tier's price for everything, no free allowance.
 
-It is kept to reproduce the lesson's figures, and says nothing true about a bill: see ASSUMPTIONS.
+It only reproduces the lesson's figures; real bills differ: see ASSUMPTIONS.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ ASSUMPTIONS = (
 
 
 def lesson_months(card: Card, plan: Plan) -> Iterator[Month]:
-    """Each month with all that is stored by its end."""
+    """Yield each month, billed for all bytes stored by its end."""
     card = replace(card, gb_bytes=DECIMAL_GB)
     first = plan.start or card.as_of.replace(day=1)
     for number in range(1, plan.months + 1):
@@ -40,7 +40,7 @@ def lesson_months(card: Card, plan: Plan) -> Iterator[Month]:
 
 
 def lesson_figures(card: Card, plan: Plan) -> Figures:
-    """The figures the lesson quotes."""
+    """Return the figures that the lesson quotes."""
     card = replace(card, gb_bytes=DECIMAL_GB)
     return Figures(
         year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
@@ -51,7 +51,7 @@ def lesson_figures(card: Card, plan: Plan) -> Figures:
 
 
 def corrections(card: Card, plan: Plan, *, first_year: Decimal, with_cdn: Decimal) -> tuple[str, ...]:
-    """Where the lesson's words are wrong, with the arithmetic; `first_year` and `with_cdn` are AWS's own for the same plan."""
+    """Return the lesson's errors, with the arithmetic; `first_year` and `with_cdn` are AWS's costs of the same plan."""
     card = replace(card, gb_bytes=DECIMAL_GB)
     warm = card.of(STANDARD).storage[0].price
     year = Decimal(plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size)
@@ -59,7 +59,7 @@ def corrections(card: Card, plan: Plan, *, first_year: Decimal, with_cdn: Decima
     all_objects = counted(
         "PUT", plan.uploads_per_day * DAYS_A_MONTH * (len(plan.variants) + 1), _put(card), period=Period.MONTHLY
     )
-    told = counted("PUT", plan.uploads_per_day * DAYS_A_MONTH * len(plan.variants), _put(card), period=Period.MONTHLY)
+    stated = counted("PUT", plan.uploads_per_day * DAYS_A_MONTH * len(plan.variants), _put(card), period=Period.MONTHLY)
     return (
         (
             f"what is stored after a year, {terabytes(year)} × ${plain(warm * 1000)}, is {dollars(year / DECIMAL_GB * warm)} "
@@ -69,14 +69,14 @@ def corrections(card: Card, plan: Plan, *, first_year: Decimal, with_cdn: Decima
         f"the monthly figure is the first month's: each further month adds {dollars(month)} of storage",
         (
             f"a photo with its variants is {len(plan.variants) + 1} objects: {all_objects.quantity:,} PUT cost {dollars(all_objects.amount)}, "
-            f"not {told.quantity:,} and {dollars(told.amount)}"
+            f"not {stated.quantity:,} and {dollars(stated.amount)}"
         ),
         f"a CDN bills every byte to viewers, whatever it hits: {dollars(with_cdn)} on CloudFront for the same views",
     )
 
 
 def _saved_by_moving(card: Card, plan: Plan) -> Iterator[str]:
-    """What the lesson's move to GLACIER saves; nothing on a card of a provider that has none."""
+    """Yield what the lesson's move to GLACIER saves; nothing if the card has no GLACIER."""
     if GLACIER not in card.classes:
         return
     warm, cold = card.of(STANDARD).storage[0].price, card.of(GLACIER).storage[0].price
@@ -89,17 +89,17 @@ def _saved_by_moving(card: Card, plan: Plan) -> Iterator[str]:
 
 
 def terabytes(size: Decimal | int) -> str:
-    """Bytes as the lesson writes them: `155.125 TB` of 10^12."""
+    """Format bytes as the lesson does: `155.125 TB` of 10^12."""
     return f"{plain(Decimal(size) / 10**12)} TB"
 
 
 def percent(share: Decimal) -> str:
-    """A share with one digit: `59.5 %`."""
+    """Format a share with one decimal: `59.5 %`."""
     return f"{share * 100:.1f} %"
 
 
 def delivery(card: Card, plan: Plan, *, cdn: bool) -> tuple[Line, ...]:
-    """A month of views: 7,500 GB × $.09, or a tenth of it × $.085 and a GET a view."""
+    """Return the lines of a month of views: 7,500 GB × $.09, or a tenth of it × $.085 and a GET per view."""
     views = int(plan.views(DAYS_A_MONTH))
     size = views * plan.view_size
     if not cdn:

@@ -1,4 +1,4 @@
-"""Lines of an estimate: what is paid for, how much of it, and what that comes to."""
+"""Lines of an estimate: the billed item, its quantity and its amount."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -25,7 +25,7 @@ class Period(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a line counts; a price is of one GB (2^30 or 10^9 bytes, as the card says) or of 1,000 of anything else."""
+    """The unit of a line; prices are per GB (2^30 or 10^9 bytes, by the card) or per 1,000 of any other unit."""
 
     GIB = "GiB"
     GB = "GB"
@@ -38,7 +38,7 @@ _CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One thing that is billed; amounts are exact US dollars, rounded only when shown."""
+    """One billed item; amounts are exact US dollars, rounded only when shown."""
 
     name: str
     quantity: Decimal
@@ -50,13 +50,13 @@ class Line:
 
     @property
     def brief(self) -> str:
-        """The quantity and the name as people say them: `10,000 PUT`, `100 GiB STANDARD`."""
+        """Quantity and name for display: `10,000 PUT`, `100 GiB STANDARD`."""
         if self.unit in (Unit.GIB, Unit.GB):
             return f"{_weight(self.quantity, self.unit)} {self.name}"
         return f"{self.quantity:,.0f} {self.name}"
 
     def record(self) -> dict[str, Json]:
-        """The line for JSON; numbers as text, so that no reader rounds them."""
+        """Return the line for JSON; numbers as text, so that no reader rounds them."""
         return {
             "name": self.name,
             "quantity": plain(self.quantity),
@@ -69,7 +69,7 @@ class Line:
 
 
 def counted(name: str, count: int, price: Decimal, *, unit: Unit = Unit.REQUESTS, period: Period) -> Line:
-    """`count` of something that costs `price` per 1,000."""
+    """Return the line of `count` items at `price` per 1,000."""
     return Line(
         name=name,
         quantity=Decimal(count),
@@ -82,7 +82,7 @@ def counted(name: str, count: int, price: Decimal, *, unit: Unit = Unit.REQUESTS
 
 
 def weighed(card: Card, name: str, size: Decimal | int, price: Decimal, *, period: Period) -> Line:
-    """`size` bytes of something that costs `price` a GB."""
+    """Return the line of `size` bytes at `price` per GB."""
     quantity, unit = Decimal(size) / card.gb_bytes, Unit.GIB if card.gb_bytes == 2**30 else Unit.GB
     return Line(
         name=name,
@@ -96,7 +96,7 @@ def weighed(card: Card, name: str, size: Decimal | int, price: Decimal, *, perio
 
 
 def tiered(card: Card, name: str, size: int, tiers: Tiers, *, before: int = 0, period: Period) -> tuple[Line, ...]:
-    """`size` bytes on top of `before` bytes that already fill the lower tiers: a line for each tier they reach."""
+    """Return a line per tier for `size` bytes on top of `before` bytes, which already fill the lower tiers."""
     lines = []
     begin, end, floor = Decimal(before), Decimal(before + size), Decimal(0)
     for tier in tiers:
@@ -109,30 +109,30 @@ def tiered(card: Card, name: str, size: int, tiers: Tiers, *, before: int = 0, p
 
 
 def total(lines: Iterable[Line], period: Period | None = None) -> Decimal:
-    """What lines come to: those of one period, or once and monthly alike."""
+    """Return the sum of the lines of one period, or of all."""
     return sum((line.amount for line in lines if period in (None, line.period)), Decimal(0))
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount for people: to the cent, `$1,234.50`; below a dollar to three significant digits, `$0.00132`."""
+    """Format an amount: to the cent, `$1,234.50`; below a dollar to three significant digits, `$0.00132`."""
     if abs(amount) >= 1 or not amount:
         return f"${amount.quantize(_CENT):,}"
-    # Half up: of two amounts that differ by 1 %, half even would show some alike.
+    # Half up: half even would show some amounts that differ by 1 % as equal.
     shown = amount.quantize(Decimal(1).scaleb(amount.adjusted() - 2), rounding=ROUND_HALF_UP)
     whole, _, fraction = f"{shown:f}".partition(".")
     return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def plain(value: Decimal) -> str:
-    """A number without exponent and without trailing zeros."""
+    """Format a number without exponent and trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def as_json(value: object) -> object:
-    """What JSON has no notation for: amounts and ids as exact text, times in ISO 8601, a dataclass as its fields.
+    """Convert types that JSON lacks: amounts and ids to exact text, times to ISO 8601, a dataclass to its fields.
 
-    For `json.dumps(…, default=as_json)`; TypeError for anything else.
+    For `json.dumps(…, default=as_json)`; TypeError for any other type.
     """
     if isinstance(value, Decimal):
         return plain(value)

@@ -1,4 +1,4 @@
-"""The bill of a product that does not exist yet, as AWS writes it: GiB, tiers, free tiers, minimums, every request."""
+"""The bill of a planned product by AWS's rules: GiB, tiers, free tiers, minimums, every request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ ASSUMPTIONS = (
 
 
 def model(card: Card, plan: Plan, *, profile: Profile = Profile.AWS) -> Modelled:
-    """The plan's bill by a profile; ConfigError where the card lacks the class of its originals or a price."""
+    """Compute the plan's bill by a profile; ConfigError if the card lacks the class of its originals or a price."""
     card.of(plan.originals)
     if profile is Profile.LESSON:
         months, figures, words = lesson.lesson_months, lesson.lesson_figures, lesson.ASSUMPTIONS
@@ -52,14 +52,14 @@ def model(card: Card, plan: Plan, *, profile: Profile = Profile.AWS) -> Modelled
 def _view(plan: Plan) -> str:
     if not plan.viewed:
         return "nothing is viewed: there is no variant"
-    told = f"a view loads {' and '.join(plan.viewed)}"
+    loads = f"a view loads {' and '.join(plan.viewed)}"
     missing = [name for name in VIEWED if name not in plan.variants]
-    return f"{told} ({', '.join(missing)} is not built, the next size stands in)" if missing else told
+    return f"{loads} ({', '.join(missing)} is not built, the next size stands in)" if missing else loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What lies there on the average of a month: photos, and how many of their originals are archived by then."""
+    """The photos stored on average over a month, and how many of their originals are archived."""
 
     photos: int
     variant_bytes: int
@@ -70,7 +70,7 @@ class Stored:
 
 
 def aws_months(card: Card, plan: Plan) -> Iterator[Month]:
-    """Each month with what is stored on its average, all months before included."""
+    """Yield each month, billed for its average storage, including that of earlier months."""
     begin = 0
     starts = month_lengths(plan.start or date(card.as_of.year, card.as_of.month, 1), plan.months)
     for number, (first, days) in enumerate(starts, start=1):
@@ -89,7 +89,7 @@ def aws_months(card: Card, plan: Plan) -> Iterator[Month]:
 
 
 def aws_figures(card: Card, plan: Plan) -> Figures:
-    """The figures people quote, as AWS bills them."""
+    """Return the usual headline figures, as AWS bills them."""
     views = int(plan.views(TYPICAL_MONTH_DAYS))
     return Figures(
         year_bytes=plan.uploads_per_day * DAYS_A_YEAR * plan.photo_size,
@@ -101,9 +101,9 @@ def aws_figures(card: Card, plan: Plan) -> Figures:
 
 
 def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
-    """The mean from day `begin` to day `end` of what the daily uploads have added up to since day 0."""
+    """Return the mean, from day `begin` to day `end`, of the photos uploaded daily since day 0."""
     days = end - begin
-    # An even stream makes a triangle: twice its area is the difference of two squares.
+    # Uploads at an even rate add up to a triangle: twice its area is the difference of two squares.
     stock = 2 * days * plan.stock
     photos = plan.uploads_per_day * (end**2 - begin**2) + stock
     is_archived = plan.originals != STANDARD
@@ -124,12 +124,12 @@ def stored_on_average(plan: Plan, begin: int, end: int) -> Stored:
 
 
 def delivery(card: Card, plan: Plan, *, views: int, cdn: bool) -> tuple[Line, ...]:
-    """A month of views: from the bucket with a GET each, or from the CDN with a GET for each miss."""
+    """Return the lines of a month of views: from the bucket with a GET each, or from the CDN with a GET per miss."""
     size, requests = views * plan.view_size, views * len(plan.viewed)
     if not cdn:
-        return (*monthly_internet(card, size), _asked(card, "GET by viewers", Operation.GET, requests))
+        return (*monthly_internet(card, size), _monthly(card, "GET by viewers", Operation.GET, requests))
     missed = int(requests * (1 - plan.hit_ratio))
-    gets = _asked(card, "GET by the CDN", Operation.GET, missed)
+    gets = _monthly(card, "GET by the CDN", Operation.GET, missed)
     fetched = weighed(card, "to the CDN", int(size * (1 - plan.hit_ratio)), card.transfer.to_cdn, period=Period.MONTHLY)
     return (*monthly_cdn(card, size=size, requests=requests), fetched, gets)
 
@@ -151,10 +151,10 @@ def _requests(card: Card, plan: Plan, *, days: int, stored: Stored) -> tuple[Lin
     objects = stored.photos * (1 + len(plan.variants))
     lists = plan.audits * -(-objects // KEYS_A_LIST)
     return (
-        _asked(card, "PUT of originals", Operation.PUT, photos),
-        _asked(card, "GET to render", Operation.GET, photos if plan.variants else 0),
-        _asked(card, "PUT of variants", Operation.PUT, photos * len(plan.variants)),
-        _asked(card, "LIST of audits", Operation.LIST, lists),
+        _monthly(card, "PUT of originals", Operation.PUT, photos),
+        _monthly(card, "GET to render", Operation.GET, photos if plan.variants else 0),
+        _monthly(card, "PUT of variants", Operation.PUT, photos * len(plan.variants)),
+        _monthly(card, "LIST of audits", Operation.LIST, lists),
     )
 
 
@@ -173,11 +173,11 @@ def _tags(card: Card, plan: Plan, stored: Stored) -> tuple[Line, ...]:
 
 
 def database_lines(card: Card, rows: int) -> tuple[Line, ...]:
-    """A month of `rows` rows of the catalog."""
+    """Return the line of a month of `rows` catalog rows."""
     return (weighed(card, "rows of the catalog", rows * ROW_BYTES, card.database.gb, period=Period.MONTHLY),)
 
 
-def _asked(card: Card, name: str, operation: Operation, count: int) -> Line:
+def _monthly(card: Card, name: str, operation: Operation, count: int) -> Line:
     return request_cost(card, STANDARD, operation, count, name=name, period=Period.MONTHLY)
 
 
@@ -185,7 +185,7 @@ YEAR_MONTHS = 12
 
 
 def wrong_words(found: Modelled) -> tuple[str, ...]:
-    """Where the lesson's words are wrong, with the arithmetic; nothing for another profile."""
+    """Return the lesson's errors, with the arithmetic; none for other profiles."""
     if found.profile is not Profile.LESSON:
         return ()
     year = replace(found.plan, months=YEAR_MONTHS, originals=STANDARD)

@@ -1,4 +1,4 @@
-"""Moving originals between classes: what a transition or a restore costs once and monthly, and when it pays."""
+"""Moving originals between classes: the one-off and monthly cost of a transition or a restore, and the payback."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from imgctl.pricing.lines import Line, Period, Unit, counted, dollars, total, we
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.units import count_of
 
-# No object is larger (S3 User Guide), and within it every class has one price.
+# The largest object (S3 User Guide); up to it every class has one price.
 _LARGEST_BYTES = 50 * 2**40
 NOTHING: Mapping[str, Sized] = {}
 MINUTES_AN_HOUR = 60
@@ -30,8 +30,8 @@ MINUTES_AN_HOUR = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where objects come from: their class, how many days they have been in it as far as that class minds (`origin`),
-    and whether they are smaller than what either class bills at least.
+    """The origin of objects: their class, their days in it up to the class's minimum (see `origin`), and whether they
+    are smaller than the smallest billable size of either class.
     """
 
     storage_class: str
@@ -40,7 +40,7 @@ class Origin:
 
 
 def origin(card: Card, storage_class: str, *, to: str, size: int, age_days: int) -> Origin:
-    """Where one object comes from; ages stop at the class's minimum days, so that origins are few."""
+    """Return the origin of one object; ages are capped at the class's minimum days, so that there are few origins."""
     source = card.of(storage_class)
     least = max(source.minimum_bytes, card.of(to).minimum_bytes)
     age = min(max(0, age_days), source.minimum_days)
@@ -56,10 +56,10 @@ def transition_estimate(
     head_requests: int = 0,
     old_versions: bool = False,
 ) -> Estimate:
-    """Moving objects by copies in place: once the requests and early leaving, monthly what they then cost.
+    """Estimate moving objects by copies in place: once the requests and early deletion, monthly the new storage.
 
-    Each copy is looked at before and after; `list_requests` and `head_requests` (of STANDARD) are those of the look before.
-    With `old_versions` what is copied from stays and stays billed.
+    Each copy has a HEAD before and after; `list_requests` and `head_requests` (of STANDARD) are those of the planning.
+    With `old_versions` the source versions stay and stay billed.
     """
     lines = [
         request_cost(card, to, Operation.TRANSITION, sum(moved.values(), NONE).objects),
@@ -77,28 +77,28 @@ def transition_estimate(
 
 
 def saving_per_month(card: Card, *, to: str, moved: Mapping[Origin, Sized], old_versions: bool = False) -> Decimal:
-    """How much less a month's storage costs afterwards; negative where it costs more, as beside old versions."""
+    """Return the monthly saving of storage; negative if the move costs more, for example with old versions kept."""
     after = total(monthly_storage(card, to, *moved.values()))
     return -after if old_versions else monthly_before(card, moved) - after
 
 
 def monthly_before(card: Card, moved: Mapping[Origin, Sized]) -> Decimal:
-    """What the objects cost a month where they are; afterwards the bill of the old versions, where they are kept."""
+    """Return the objects' monthly cost before the move; also that of old versions afterwards, if they are kept."""
     return total(_kept(card, moved))
 
 
 def payback_months(one_off: Decimal, saving: Decimal) -> Decimal | None:
-    """After how many months the saving has paid what was paid once; None for never."""
+    """Return the months until the saving exceeds the one-off cost; None for never."""
     return one_off / saving if saving > 0 else None
 
 
 def break_even_bytes(card: Card, *, source: Origin, to: str, stay_days: int) -> int | None:
-    """The smallest object from which on a move pays if it stays so long; None where none does.
+    """Return the smallest object size whose move pays within `stay_days`; None if no size does.
 
-    Counted are the transition, the months in either class (in `to` at least its minimum days) with overhead and
-    smallest billable sizes, and leaving `source` early.
+    The gain covers the transition, the months in either class (in `to` at least its minimum days) with overhead and
+    smallest billable sizes, and early deletion from `source`.
     """
-    # Between the sizes where billing changes its slope the gain is a straight line.
+    # The gain is linear between the sizes at which billing changes its slope.
     corners = sorted({0, card.of(source.storage_class).minimum_bytes, card.of(to).minimum_bytes, _LARGEST_BYTES})
     found: int | None = None
     for low, high in reversed(list(pairwise(corners))):
@@ -112,7 +112,7 @@ def break_even_bytes(card: Card, *, source: Origin, to: str, stay_days: int) -> 
 
 
 def _first_above(size: Decimal) -> int:
-    """The smallest whole number that is larger."""
+    """Return the smallest integer above `size`."""
     ceiling = int(size.to_integral_value(ROUND_CEILING))
     return ceiling + 1 if ceiling == size else ceiling
 
@@ -146,7 +146,7 @@ def _kept(card: Card, moved: Mapping[Origin, Sized]) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
-    """Archived originals that are to stay readable for good, by their class and age in days."""
+    """Archived originals that will stay readable permanently, by class and age in days."""
 
     ages: Mapping[tuple[str, int], Sized]
     versioned: bool = False
@@ -162,12 +162,12 @@ def restore_estimate(
     leaving: Leaving | None = None,
     returning: Mapping[tuple[str, int], Sized] = {},
 ) -> Estimate:
-    """Restoring `archived` (by class) for `days` days, with a HEAD of each before and after.
+    """Estimate restoring `archived` (by class) for `days` days, with a HEAD of each before and after.
 
-    `extended` are restored already, for less long: their bytes are not retrieved again, only the request and the copy
-    are paid. What lies in an archive tier of Intelligent-Tiering comes back without a copy. `leaving` adds the copies
-    back to STANDARD and the fee for leaving a class early; so does `returning`, by class and age, of what needs no copy
-    for it. ConfigError where a class cannot be restored by `tier`.
+    `extended` are already restored, for a shorter time: only the request and the copy are billed, not the retrieval.
+    Objects in an archive tier of Intelligent-Tiering return without a copy. `leaving` adds the copies back to STANDARD
+    and the early deletion fee; `returning`, by class and age, adds both for objects that need no restored copy.
+    ConfigError if a class cannot be restored by `tier`.
     """
     lines: list[Line] = []
     for name, sized in archived.items():
@@ -186,7 +186,7 @@ def restore_estimate(
 
 
 def hours_words(hours: tuple[Decimal, Decimal]) -> str:
-    """How long a restore takes, for people: `3 to 5 hours`, `1 to 5 minutes`, `up to 48 hours`."""
+    """Format the duration of a restore: `3 to 5 hours`, `1 to 5 minutes`, `up to 48 hours`."""
     least, most = hours
     unit = "hours"
     if most < 1:
@@ -200,7 +200,7 @@ def _extension(card: Card, name: str, tier: str, sized: Sized) -> Line:
 
 
 def _copies(card: Card, size: int, days: int) -> Line:
-    # At the first tier, the highest price: how much else the account stores is unknown.
+    # At the first tier's price, the highest: the account's other storage is unknown.
     price = card.of(STANDARD).storage[0].price * days / DAYS_A_MONTH
     return weighed(card, f"readable copies for {count_of(days, 'day')}", size, price, period=Period.ONE_OFF)
 

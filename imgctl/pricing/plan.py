@@ -1,4 +1,4 @@
-"""What a product is planned to do: its uploads, views and sizes, where its originals live, and by whose arithmetic."""
+"""The plan of a product: uploads, views, sizes, the class of its originals, and the profile of the arithmetic."""
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
@@ -14,19 +14,19 @@ from imgctl.model import Variant
 from imgctl.pricing.lines import Line, total
 from imgctl.pricing.prices import STANDARD, Card, CdnPlan
 
-# What the lesson assumes of an average photo, in bytes.
+# The lesson's assumed sizes of an average photo, in bytes.
 LESSON_SIZES: Mapping[str, int] = {
     Variant.THUMB.value: 50_000,
     Variant.MEDIUM.value: 200_000,
     Variant.FULL.value: 1_000_000,
     ORIGINAL: 3_000_000,
 }
-# A view shows a picture in a list and then opens it; `full` is for those who ask.
+# A view shows a picture in a list and then opens it; `full` is loaded only on request.
 VIEWED = (Variant.THUMB.value, Variant.MEDIUM.value)
 MOST_MONTHS = 240
 # The largest object of S3 (since December 2025).
 MOST_BYTES = 50 * 2**40
-# The catalog's budget of a row with its indexes.
+# The catalog's budget for a row with its indexes.
 ROW_BYTES = 600
 _MOST = {
     "uploads_per_day": 10**9,
@@ -40,7 +40,7 @@ _MOST = {
 
 
 class Profile(StrEnum):
-    """Whose arithmetic: AWS's own bill, or the lesson's on the back of an envelope."""
+    """The arithmetic: AWS's billing rules, or the lesson's rough calculation."""
 
     AWS = "aws"
     LESSON = "lesson"
@@ -48,10 +48,10 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A product before it exists; `sizes` are bytes by role, and a variant that is not among them is not built.
+    """A planned product; `sizes` are bytes by role, and variants not listed there are not built.
 
-    `stock` photos are there before the first day, their originals in `stock_class`; they move with the first month.
-    Raises UsageError for what can be no plan.
+    `stock` photos exist before the first day, their originals in `stock_class`; they move in the first month.
+    Raises UsageError for invalid values.
     """
 
     uploads_per_day: int = 100_000
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants that are built, smallest first."""
+        """The variants to build, smallest first."""
         return tuple(one.value for one in Variant if one.value in self.sizes)
 
     @property
@@ -103,12 +103,12 @@ class Plan:
 
     @property
     def viewed(self) -> tuple[str, ...]:
-        """What one view loads: thumb and medium, or what stands in for them."""
+        """The variants that one view loads: thumb and medium, or their replacements."""
         return tuple(name for name in (stand_in(self.variants, wanted) for wanted in VIEWED) if name)
 
     @property
     def view_size(self) -> int:
-        """Bytes one view loads."""
+        """Bytes that one view loads."""
         return sum(self.sizes[name] for name in self.viewed)
 
     def views(self, days: int) -> Decimal:
@@ -117,25 +117,25 @@ class Plan:
 
 
 def stand_in(variants: tuple[str, ...], wanted: str) -> str | None:
-    """The variant that is shown where `wanted` is asked for: itself, else the next larger, else the next smaller."""
+    """Return the variant to show for `wanted`: itself, else the next larger, else the next smaller."""
     order = [one.value for one in Variant]
     at = order.index(wanted)
     return next((name for name in (*order[at:], *reversed(order[:at])) if name in variants), None)
 
 
 def month_lengths(start: date, months: int) -> Iterator[tuple[date, int]]:
-    """The first day and the length of each of `months` months, beginning with that of `start`."""
+    """Yield the first day and the length of each of `months` months, beginning with the month of `start`."""
     first = start.replace(day=1)
     for _ in range(months):
         days = monthrange(first.year, first.month)[1]
         yield first, days
-        # Month ends differ; the 32nd day always lies in the next month.
+        # Day 32 always lies in the next month, whatever the month's length.
         first = date.fromordinal(first.toordinal() + days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A named decision: what it changes in a plan, the rest stays."""
+    """A named change of a plan; unset fields stay."""
 
     name: str
     label: str
@@ -144,7 +144,7 @@ class Preset:
     drop: tuple[str, ...] = ()
 
     def of(self, plan: Plan) -> Plan:
-        """The plan with the decision made."""
+        """Return the plan with this change."""
         sizes = {name: size for name, size in plan.sizes.items() if name not in self.drop}
         return replace(plan, cdn=self.cdn, originals=self.originals, sizes=sizes)
 
@@ -158,7 +158,7 @@ PRESETS: Final = (
 
 
 class Group(StrEnum):
-    """What a line is paid for."""
+    """The purpose of a line."""
 
     STORAGE = "storage"
     REQUESTS = "requests"
@@ -170,7 +170,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """One month's bill: its lines by what they are paid for."""
+    """One month's bill: its lines by group."""
 
     number: int
     first: date
@@ -184,19 +184,19 @@ class Month:
 
     @property
     def total(self) -> Decimal:
-        """What the month comes to."""
+        """The month's total."""
         return total(self.lines)
 
     def of(self, group: Group) -> Decimal:
-        """What one group comes to."""
+        """Return the total of one group."""
         return total(self.groups.get(group, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The figures people quote: bytes stored in 365 days and viewed in 30, delivery of those 30 both ways, in dollars.
+    """Headline figures: bytes stored in 365 days and viewed in 30, and the delivery of those 30 both ways, in dollars.
 
-    `flat_plan` is the cheapest flat rate of a CDN that would hold it; None where none does, or nobody asked.
+    `flat_plan` is the cheapest flat CDN rate that covers the delivery; None if none does, or if not computed.
     """
 
     year_bytes: int
@@ -208,7 +208,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modelled:
-    """A plan's bill, month by month, the card it was computed with, and what had to be assumed."""
+    """A plan's bill, month by month, with its card and assumptions."""
 
     plan: Plan
     profile: Profile
@@ -219,5 +219,5 @@ class Modelled:
 
     @property
     def total(self) -> Decimal:
-        """What all months come to."""
+        """The total of all months."""
         return sum((month.total for month in self.months), Decimal(0))

@@ -1,4 +1,4 @@
-"""What a price card holds: the prices of one region, as of a date."""
+"""The fields of a price card: the prices of one region, as of a date."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,13 +27,13 @@ CLASSES = (
     "AZURE_ARCHIVE",
 )
 
-# By HEAD's name: the card's name of the access tier, and the class whose restores take as long (S3 User Guide).
+# By HEAD's name: the access tier's name on the card, and the class with the same restore times (S3 User Guide).
 _ARCHIVE_TIERS = {"ARCHIVE_ACCESS": ("ARCHIVE", "GLACIER"), "DEEP_ARCHIVE_ACCESS": ("DEEP_ARCHIVE", "DEEP_ARCHIVE")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A price that holds up to a cumulative quantity; `up_to_gb` is None for the last."""
+    """A price that applies up to a cumulative quantity; `up_to_gb` is None for the last tier."""
 
     price: Decimal
     up_to_gb: Decimal | None = None
@@ -44,7 +44,7 @@ Tiers = tuple[Tier, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """Reading from a class: a GB, 1,000 requests, and how long it takes from and to in hours."""
+    """Reading from a class: the price per GB and per 1,000 requests, and the shortest and longest hours."""
 
     gb: Decimal
     requests: Decimal
@@ -53,7 +53,7 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassPrices:
-    """One storage class: a GB-month by tiers, minimums and overhead an object, prices of 1,000 requests (None: unknown).
+    """A storage class: GB-month by tiers, minimums and overhead per object, prices per 1,000 requests (None: unknown).
 
     `overhead_bytes` are billed at this class's rate, `overhead_standard_bytes` at that of STANDARD.
     """
@@ -74,21 +74,21 @@ class ClassPrices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """1,000 requests that have one price in all classes."""
+    """Prices per 1,000 requests that are the same in all classes."""
 
     list: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """A GB-month of database storage; nothing where a card doesn't say."""
+    """The price of a GB-month of database storage; 0 if the card has none."""
 
     gb: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """A GB that leaves: to the internet by tiers after a free allowance, to another region, to the CDN."""
+    """Prices per GB sent: to the internet by tiers after a free allowance, to another region, to the CDN."""
 
     internet: Tiers
     internet_free_gb: Decimal
@@ -98,7 +98,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CdnPlan:
-    """A flat monthly rate with its allowances: requests, GB delivered, GB of storage credited."""
+    """A flat monthly CDN rate with its allowances: requests, GB delivered, GB of storage credited."""
 
     name: str
     monthly: Decimal
@@ -109,7 +109,7 @@ class CdnPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cdn:
-    """Delivery to viewers: a GB by tiers, 1,000 requests, an invalidated path, what is free each month."""
+    """Delivery to viewers: prices per GB by tiers, 1,000 requests and invalidated path, and monthly free allowances."""
 
     internet: Tiers
     free_gb: Decimal
@@ -123,7 +123,7 @@ class Cdn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """What else is billed: 1,000 of each unless the name says a job, a GB or (`expedited_capacity`) a unit a month."""
+    """Other prices: per 1,000, unless the name says per job or per GB; `expedited_capacity` is per unit and month."""
 
     tags: Decimal
     inventory: Decimal
@@ -140,9 +140,10 @@ class Extras:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All prices of one region as of a date, in US dollars; `gb_bytes` is what the provider calls a GB.
+    """All prices of one region as of a date, in US dollars; `gb_bytes` is the size of the provider's GB.
 
-    `not_counted` says what the provider bills, gives or asks that no figure here holds. A card's file has these fields by these names.
+    `not_counted` lists the provider's charges, allowances and conditions that no figure includes. A card's TOML file has
+    the same field names.
     """
 
     name: str
@@ -159,7 +160,7 @@ class Card:
     not_counted: tuple[str, ...] = ()
 
     def of(self, storage_class: str) -> ClassPrices:
-        """The prices of a class; ConfigError where the card has none."""
+        """Return the prices of a class; ConfigError if the card has none."""
         found = self.classes.get(storage_class) or self._archive_tier(storage_class)
         if found is None:
             known = ", ".join(self.classes)
@@ -167,16 +168,16 @@ class Card:
         return found
 
     def every(self) -> Mapping[str, ClassPrices]:
-        """All classes, the archive tiers of Intelligent-Tiering among them."""
+        """All classes, including the archive tiers of Intelligent-Tiering."""
         tiers = {name: found for name in _ARCHIVE_TIERS if (found := self._archive_tier(name))}
         return {**self.classes, **tiers}
 
     def _archive_tier(self, name: str) -> ClassPrices | None:
-        """An archive tier of Intelligent-Tiering as a class: a GB of its own, restores without a fee but expedited ones."""
+        """Return an archive tier of Intelligent-Tiering as a class: its own GB price, only expedited restores cost."""
         whole, (access, like) = self.classes.get(INTELLIGENT_TIERING), _ARCHIVE_TIERS.get(name, ("", ""))
         if whole is None or access not in whole.access_tiers or like not in self.classes:
             return None
-        # As long as from the class it is likened to, which says too whether there are expedited restores.
+        # Restore times, and whether there are expedited restores, come from the corresponding class.
         restores = {
             tier: replace(whole.retrieval[tier], hours=one.hours)
             for tier, one in self.classes[like].retrieval.items()

@@ -1,4 +1,4 @@
-"""A card with the prices of AWS's public bulk price list: what was found is taken, what was not is kept and named."""
+"""Refreshes a card from AWS's public bulk price list: prices that it lacks are kept and named."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _REGION = re.compile(r"(?:[A-Z]{2,4}\d?-)?(.+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Where a price of the card stands in an offer: its usage type, and the operation where several share one."""
+    """The place of a card's price in an offer: usage type, and the operation if several share one."""
 
     offer: str
     usage: str
@@ -52,13 +52,13 @@ WANTED: Mapping[str, Wanted] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One offer file: the day it was published, and tiers by usage type and operation; a conflict is an empty tuple."""
+    """One offer file: its publication day, and tiers by usage type and operation; empty tiers for a conflict."""
 
     published: date
     prices: Mapping[tuple[str, str], Tiers]
 
     def find(self, wanted: Wanted) -> Tiers:
-        """The tiers of a price, of 1,000 where it counts requests; empty where the file has none or several."""
+        """Return the tiers of a price, per 1,000 for requests; empty if the file has none or several."""
         found = {
             tiers
             for (usage, operation), tiers in self.prices.items()
@@ -70,7 +70,7 @@ class Offer:
 
 
 def read_offer(table: Value, *, source: str) -> Offer:
-    """An offer file as AWS writes it; ConfigError for anything else."""
+    """Read an offer file of AWS; ConfigError for any other content."""
     try:
         parsed = cast("dict[str, str]", table)
         published = date.fromisoformat(parsed["publicationDate"][:10])
@@ -98,7 +98,7 @@ def _offered_tiers(dimensions: list[dict[str, str | dict[str, str]]]) -> Tiers:
     for one in sorted(dimensions, key=lambda one: Decimal(str(one.get("beginRange", "0")))):
         price = Decimal(cast("dict[str, str]", one["pricePerUnit"])["USD"])
         end = str(one.get("endRange", "Inf"))
-        # What is free comes first, and stands on the card by itself.
+        # The free tier comes first; the card holds it in a separate field.
         if price or end == "Inf":
             tiers.append(Tier(price=price, up_to_gb=None if end == "Inf" else Decimal(end)))
     return tuple(tiers)
@@ -109,7 +109,7 @@ TRANSFER = "transfer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """The new card, the prices that changed (name, before, after), those confirmed, and those the list did not tell."""
+    """The new card, the changed prices (name, before, after), the confirmed ones, and those missing from the list."""
 
     card: Card
     changed: tuple[tuple[str, str, str], ...]
@@ -118,14 +118,14 @@ class Refreshed:
 
 
 def refreshed(card: Card, offers: Mapping[str, Offer], *, region: str, source: str) -> Refreshed:
-    """The card with what the offers say; CDN, retrieval, minimums and extras stay as they are."""
+    """Return the card with the offers' prices; CDN, retrieval, minimums and extras stay as they are."""
     found = taken(card, {name: offers[wanted.offer].find(wanted) for name, wanted in WANTED.items()})
     published = max(offer.published for offer in offers.values())
     return replace(found, card=replace(found.card, name=f"aws {region}", region=region, as_of=published, source=source))
 
 
 def taken(card: Card, offered: Mapping[str, Tiers]) -> Refreshed:
-    """The card with the prices that are offered by their names (`STANDARD.put`); one offered as nothing is kept."""
+    """Return the card with the offered prices, by name (`STANDARD.put`); a price without tiers keeps its old value."""
     changed, confirmed, kept = [], [], []
     for name, tiers in offered.items():
         before = _value(card, name)

@@ -1,4 +1,4 @@
-"""What a change would do to an archive's bill: before, after, once, when it pays, and what gets worse."""
+"""The effect of a change on an archive's bill: before, after, one-off cost, payback, and drawbacks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from imgctl.pricing.plan import VIEWED, Plan, stand_in
 from imgctl.pricing.prices import STANDARD, Card
 from imgctl.units import count_of
 
-# Of a JPEG that looks the same: Google's WebP study says 25 to 34 % less; AVIF about half.
+# Relative to a JPEG of the same quality: WebP is 25 to 34 % smaller (Google's study), AVIF about half.
 FORMAT_RATIOS: Mapping[str, Decimal] = {
     VariantFormat.JPEG.value: Decimal(1),
     VariantFormat.WEBP.value: Decimal("0.7"),
@@ -26,7 +26,7 @@ DELIVERY = "delivery"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """Originals older than a number of days go to a class."""
+    """A move of originals older than a number of days to a class."""
 
     older_than_days: int
     to: str
@@ -34,7 +34,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is proposed; None leaves a thing as it is."""
+    """A proposed change; a field of None changes nothing."""
 
     move: Move | None = None
     drop: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Change:
 
     @property
     def size_ratio(self) -> Decimal:
-        """What is left of a variant's bytes in the new format."""
+        """The size of a variant in the new format, relative to today's."""
         if self.format is None:
             return Decimal(1)
         return FORMAT_RATIOS[self.format] if self.ratio is None else self.ratio
@@ -52,7 +52,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Today:
-    """The archive as it is: what it holds, which of its originals are old enough to move, and how it is viewed."""
+    """Today's archive: its content, its originals that are old enough to move, and its views."""
 
     archive: Archive
     movable: Mapping[str, Held] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Today:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf:
-    """Monthly lines before and after by what they are for, lines paid once, and what gets worse."""
+    """Monthly lines before and after, by part, one-off lines, and drawbacks."""
 
     before: Mapping[str, tuple[Line, ...]]
     after: Mapping[str, tuple[Line, ...]]
@@ -72,28 +72,28 @@ class WhatIf:
 
     @property
     def before_total(self) -> Decimal:
-        """A month as it is."""
+        """Today's monthly total."""
         return sum((total(lines) for lines in self.before.values()), Decimal(0))
 
     @property
     def after_total(self) -> Decimal:
-        """A month as it would be."""
+        """The monthly total after the change."""
         return sum((total(lines) for lines in self.after.values()), Decimal(0))
 
     @property
     def one_off(self) -> Decimal:
-        """What the change costs."""
+        """The one-off cost of the change."""
         return total(self.once)
 
     @property
     def payback_days(self) -> Decimal | None:
-        """After how many days what it saves has paid what it cost; None for never."""
+        """The days until the saving exceeds the one-off cost; None for never."""
         saved = self.before_total - self.after_total
         return self.one_off / saved * DAYS_A_MONTH if saved > 0 else None
 
 
 def what_if(card: Card, today: Today, change: Change) -> WhatIf:
-    """What the change would do; UsageError or ConfigError for a change that cannot be made."""
+    """Return the effect of the change; UsageError or ConfigError for an impossible change."""
     moved = _moved(card, today, change.move)
     after = _changed(today, change, moved)
     return WhatIf(
@@ -105,7 +105,7 @@ def what_if(card: Card, today: Today, change: Change) -> WhatIf:
 
 
 def _moved(card: Card, today: Today, move: Move | None) -> dict[str, Sized]:
-    """What moves: old originals of dearer classes that are at least as large as every class bills."""
+    """Return the originals to move: old, in a more expensive class, not below any smallest billable size."""
     if move is None:
         return {}
     target = card.of(move.to).storage[0].price
@@ -119,7 +119,7 @@ def _moved(card: Card, today: Today, move: Move | None) -> dict[str, Sized]:
 
 
 def _frozen(card: Card, name: str) -> bool:
-    """Whether originals of a class cannot be copied before they are restored."""
+    """Whether originals of a class must be restored before a copy."""
     return any(tier.hours[1] > 0 for tier in card.of(name).retrieval.values()) and not card.of(name).access_tiers
 
 
@@ -136,7 +136,7 @@ def _changed(today: Today, change: Change, moved: Mapping[str, Sized]) -> Today:
 
 
 def delivery_lines(card: Card, today: Today) -> tuple[Line, ...]:
-    """A month of views."""
+    """Return the lines of a month of views."""
     if not today.views:
         return ()
     sizes = {name: today.archive.sizes[name] for name in today.archive.variants}
@@ -155,7 +155,7 @@ def _moving(card: Card, move: Move | None, moved: Mapping[str, Sized]) -> tuple[
 
 
 def _rebuilding(card: Card, after: Today, change: Change) -> tuple[Line, ...]:
-    """A new format renders everything again: each original is read, restored before where it is archived."""
+    """Return the cost of rendering all variants in a new format: each original is read, after a restore if archived."""
     if change.format is None:
         return ()
     lines: list[Line] = []
@@ -169,7 +169,7 @@ def _rebuilding(card: Card, after: Today, change: Change) -> tuple[Line, ...]:
 
 
 def cheapest_tier(card: Card, name: str) -> str | None:
-    """The tier that reads a class for the least; None where reading needs none."""
+    """Return the cheapest retrieval tier of a class; None if reading needs none."""
     tiers = {} if card.of(name).access_tiers else card.of(name).retrieval
     return min(tiers, key=lambda tier: (tiers[tier].gb, tiers[tier].requests), default=None)
 
@@ -185,9 +185,9 @@ def _worse(card: Card, today: Today, after: Today, change: Change, moved: Mappin
             if stand and name in VIEWED
             else ""
         )
-        yield f"without {name} {instead}{weight}; to have it back every original is read and rendered again"
+        yield f"without {name} {instead}{weight}; building it again reads and renders every original"
     if change.format:
-        yield f"every photo is rendered again; who cannot read {change.format} sees nothing"
+        yield f"every photo is rendered again; clients without {change.format} support show nothing"
     if change.cdn is False and today.cdn:
         yield "viewers wait for the bucket's region, and every view is a GET"
 
@@ -201,4 +201,4 @@ def _worse_moved(card: Card, move: Move, moved: Mapping[str, Sized]) -> Iterator
         yield f"reading {count_of(every.objects, 'original')} back from {move.to} by {tier}: {wait}, {dollars(cost)} for all of them"
     days = card.of(move.to).minimum_days
     if days:
-        yield f"who deletes or rewrites one within {count_of(days, 'day')} of {move.to} pays for all {days}"
+        yield f"an original deleted or rewritten within {count_of(days, 'day')} in {move.to} is billed for all {days}"

@@ -1,4 +1,4 @@
-"""What things come to: cases worked by hand, and the laws that sums keep."""
+"""Costs: cases computed by hand, and the laws of their sums."""
 
 from decimal import Decimal
 
@@ -83,13 +83,13 @@ def test_what_is_stored_already_fills_the_lower_tiers() -> None:
     assert cents(stored("STANDARD", 1, TIB, before=50 * TIB)) == "22.53"
 
 
-def test_small_objects_are_told_apart_by_their_band() -> None:
-    # 1,000 of 1 KiB hide behind 1,000 of 1 MiB unless they are told: 128,000 KiB instead of 1,000.
+def test_small_objects_are_separated_by_their_band() -> None:
+    # In one band with 1,000 of 1 MiB, 1,000 of 1 KiB are billed as 1,000 KiB instead of 128,000.
     small, large = Sized(objects=1000, size=1000 * KIB), Sized(objects=1000, size=1000 * 1024 * KIB)
     mixed = monthly_storage(CARD, "STANDARD_IA", small + large)
-    told = monthly_storage(CARD, "STANDARD_IA", small, large)
+    apart = monthly_storage(CARD, "STANDARD_IA", small, large)
 
-    assert amount(told) - amount(mixed) == 127_000 * KIB * Decimal("0.0125") / GIB
+    assert amount(apart) - amount(mixed) == 127_000 * KIB * Decimal("0.0125") / GIB
 
 
 @pytest.mark.parametrize(

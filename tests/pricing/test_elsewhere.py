@@ -41,27 +41,27 @@ def test_a_move_is_retrieval_gets_the_way_out_and_puts() -> None:
     assert (f"{total(found.after['STANDARD']):.2f}", f"{total(found.after['ARCHIVE']):.2f}") == ("20.00", "0.60")
     assert found.worse == (
         "50,000 originals must be restored before the move",
-        "who deletes one of ARCHIVE within 365 days pays for all 365",
+        "an original deleted from ARCHIVE within 365 days is billed for all 365",
     )
 
 
 @pytest.mark.parametrize(
-    ("card", "told"),
+    ("card", "limit"),
     [
         ("aws-us-east-1", "minimum storage days: 30 in STANDARD_IA, 30 in ONEZONE_IA, 90 in GLACIER_IR, 90 in GLACIER, 180 in DEEP_ARCHIVE"),
-        ("aws-us-east-1", "read after a restore alone: GLACIER, DEEP_ARCHIVE"),
-        ("gs-us-central1", "no class needs a restore: every original is read at once"),
+        ("aws-us-east-1", "readable only after a restore: GLACIER, DEEP_ARCHIVE"),
+        ("gs-us-central1", "no class needs a restore: every original is readable at once"),
         ("gs-us-central1", "minimum storage days: 30 in NEARLINE, 90 in COLDLINE, 365 in ARCHIVE"),
-        ("az-eastus2", "read after a restore alone: AZURE_ARCHIVE"),
+        ("az-eastus2", "readable only after a restore: AZURE_ARCHIVE"),
         ("r2", "no colder class: originals stay in STANDARD"),
         ("wasabi", "minimum storage days: 90 in STANDARD"),
-        ("wasabi", "what is below 4.0 KiB is billed as 4.0 KiB"),
+        ("wasabi", "objects below 4.0 KiB are billed as 4.0 KiB"),
         ("wasabi", "not in these figures: 1 TB a month is billed at least"),
         ("b2", "tags, inventories and batch jobs have no price on this card"),
     ],
 )  # fmt: skip
-def test_what_a_provider_lacks_is_read_off_its_card(card: str, told: str) -> None:
-    assert told in lacks(load_card(card))
+def test_what_a_provider_lacks_is_read_off_its_card(card: str, limit: str) -> None:
+    assert limit in lacks(load_card(card))
 
 
 def test_a_move_says_what_is_not_to_be_had_there() -> None:
@@ -92,7 +92,7 @@ def test_a_class_goes_to_the_nearest(name: str, card: str, nearest: str) -> None
 
 
 def meter(name: str, price: float, unit: str, least: float = 0.0) -> dict[str, object]:
-    """A meter as the API answers it (Azure Retail Prices REST API)."""
+    """A meter as the API returns it (Azure Retail Prices REST API)."""
     return {
         "currencyCode": "USD", "tierMinimumUnits": least, "retailPrice": price, "unitPrice": price,
         "armRegionName": "westeurope", "effectiveStartDate": "2026-09-01T00:00:00Z", "meterName": name,

@@ -1,4 +1,4 @@
-"""Estimates: the sums, and the words that people and programs read."""
+"""Estimates: the sums, the text and the JSON record."""
 
 import json
 from decimal import Decimal
@@ -75,11 +75,11 @@ def test_the_record_sums_to_what_it_says() -> None:
         ("s3://photos", "https://amazonaws.com.example.org", Billing.OTHER),
     ],
 )
-def test_who_bills_is_told_from_the_store(url: str, endpoint_url: str, expected: Billing) -> None:
+def test_the_biller_follows_from_the_store(url: str, endpoint_url: str, expected: Billing) -> None:
     assert billing(url, endpoint_url) is expected
 
 
-def test_only_aws_is_said_to_ask_these_prices() -> None:
+def test_other_endpoints_have_unknown_prices() -> None:
     found = upload_estimate(CARD, files=1, size=1)
 
     assert found.text(Billing.NONE) == "free: a directory bills nothing"
