@@ -59,6 +59,9 @@ class Bag:
         lacks = sum(1 for _ in state.images(left_out=True))
         if lacks:
             self._put(LEFT_OUT_CSV, self._left_out(), "text/csv; charset=utf-8")
+        elif self._sink.removes:
+            # Of a run that was killed just before its bag was whole.
+            self._sink.remove(LEFT_OUT_CSV)
         self._put(MANIFEST, _lines(state.members(), _manifest_line), _TEXT)
         self._put(INFO, [self._info(lacks)], _TEXT)
         # Of itself no manifest speaks; the declaration is the same in every bag, and is written when all else is there.

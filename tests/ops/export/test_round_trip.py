@@ -13,14 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgctl.model import Status
+from imgctl.ops.export.bag import LEFT_OUT_CSV
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.names import folded
 from imgctl.ops.export.order import ExportOrder, Fate
+from imgctl.ops.export.sinks import BAGIT, DirectorySink
 from imgctl.ops.ingest import outcome as ingest
 from imgctl.ops.ingest.original import file_name
 from imgctl.ops.parts import Parts, open_parts
+from imgctl.store.catalog.reservations import confirm
 from tests.ops.export.archive import NOON, OTHER, USER, Kept, fill, given_back, images_of, said, settings_in
 from tests.soak import rounds
+from tests.whole.conftest import photo
 
 NASTY = (
     *("IMG_1.JPG", "img_1.jpg", "IMG_1.jpg", "Å.jpg", "A\u030a.jpg", ".hidden.jpg", "CON.jpg", "nul", "a:b?.jpg"),
@@ -98,6 +103,34 @@ def test_the_same_rows_get_the_same_names_in_every_target(template: Path, tmp_pa
 
     one, two = (validated(tmp_path / name, tmp_path).entries for name in ("one", "two.zip"))
     assert {path for path in one if path.startswith("data/")} == {path for path in two if path.startswith("data/")}
+
+
+def test_a_bag_that_lacks_nothing_any_more_says_of_nothing_that_it_is_left_out(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, out = settings_in(tmp_path / "here", template), tmp_path / "bag"
+    put = DirectorySink.put
+
+    def killed(sink: DirectorySink, path: str, *arguments: object, **named: object) -> object:
+        if path == BAGIT:
+            raise KeyboardInterrupt
+        return put(sink, path, *arguments, **named)  # type: ignore[arg-type]
+
+    with open_parts(here) as parts:
+        fill(parts, [Kept(name="a.jpg"), Kept(name="b.jpg", whole=False)])
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(DirectorySink, "put", killed)
+            exported(parts, out)
+        assert (out / LEFT_OUT_CSV).exists()
+        (late,) = (one for one in images_of(here) if one.status is Status.UPLOADING)
+        parts.store.create(late.original_key or "", photo(1), content_type="image/jpeg")
+        with parts.catalog.write() as connection:
+            confirm(connection, [late.id])
+
+        exported(parts, out)
+
+    assert not (out / LEFT_OUT_CSV).exists()
+    assert len(list(validated(out, tmp_path).payload_files())) == 2
 
 
 def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, tmp_path: Path) -> None:
