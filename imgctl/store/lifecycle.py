@@ -1,4 +1,4 @@
-"""What a lifecycle rule is to say, a bucket's rules as they are and as they would be, and the difference as a diff."""
+"""Lifecycle rules: the wanted transition, the current and planned rules of a bucket, and their diff."""
 
 import difflib
 import json
@@ -13,15 +13,15 @@ from imgctl.model import StorageClass
 Rule: TypeAlias = Mapping[str, object]
 
 SMALLEST = "TransitionDefaultMinimumObjectSize"
-# What it is where nobody set it: told only by the server's answer, so that it does not count as a difference.
+# The default, which only server responses contain: it does not count as a difference.
 _DEFAULT_SMALLEST = "all_storage_classes_128K"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """What is to become of the objects under `prefix`: the class after a number of days; from `min_size` bytes on, 0 is all.
+    """The transition of objects under `prefix` to a class after `days`; only from `min_size` bytes on, 0 for no limit.
 
-    With 0 an S3 bucket's default holds: nothing below 128 KiB is moved, unless it says `varies_by_storage_class`.
+    With 0 an S3 bucket's default applies: objects below 128 KiB stay, unless it is `varies_by_storage_class`.
     """
 
     prefix: str
@@ -32,7 +32,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """A bucket's lifecycle configuration; `smallest` is S3's TransitionDefaultMinimumObjectSize, empty where unsaid."""
+    """A bucket's lifecycle configuration; `smallest` is S3's TransitionDefaultMinimumObjectSize, empty if absent."""
 
     rules: tuple[Rule, ...] = ()
     smallest: str = ""
@@ -42,7 +42,7 @@ class Lifecycle:
 class LifecyclePlan:
     """A configuration as it is and as it would be; `diff` is for people, empty where nothing changes.
 
-    `notes` say what the rule cannot. `by_hand` is the configuration as text where imgctl does not write it itself.
+    `notes` state the rule's limits. `by_hand` is the configuration as text if imgctl cannot write it itself.
     """
 
     before: Lifecycle
@@ -63,7 +63,7 @@ class LifecyclePlan:
 
 
 def originals_prefix(settings: StoreSettings) -> str:
-    """What the keys of originals begin with; ConfigError unless they have a prefix of their own."""
+    """The prefix of the keys of originals; ConfigError if there is none."""
     if not settings.originals_prefix:
         hint = "set [store] originals_prefix before the first upload: a rule chooses objects by how their keys begin"
         raise ConfigError("originals have no prefix of their own, so that no lifecycle rule can mean them", hint=hint)
@@ -71,13 +71,13 @@ def originals_prefix(settings: StoreSettings) -> str:
 
 
 def same(one: Lifecycle, other: Lifecycle) -> bool:
-    """Whether two configurations say the same, in whatever order."""
+    """Whether two configurations are equal, in any order of rules."""
     return _lines(one) == _lines(other)
 
 
 def _lines(lifecycle: Lifecycle) -> list[str]:
     # Google's rules have no names.
     rules = sorted(lifecycle.rules, key=lambda rule: (str(rule.get("ID", "")), json.dumps(rule, default=str)))
-    said = lifecycle.smallest not in ("", _DEFAULT_SMALLEST)
-    shown = {"Rules": rules} | ({SMALLEST: lifecycle.smallest} if said else {})
+    is_set = lifecycle.smallest not in ("", _DEFAULT_SMALLEST)
+    shown = {"Rules": rules} | ({SMALLEST: lifecycle.smallest} if is_set else {})
     return json.dumps(shown, indent=1, sort_keys=True, default=str).splitlines()

@@ -73,7 +73,7 @@ def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to
 
 
 def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass) -> dict[str, object]:
-    """What CreateJob is asked; the same manifest, class and role twice is one job, by its request token.
+    """The arguments of CreateJob; the same manifest, class and role twice is one job, by its request token.
 
     Metadata and tags are kept.
     """

@@ -41,7 +41,7 @@ class Manifest:
     format: str
     columns: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
-    """Each file's key and the MD5 of its bytes in hex, empty where none is told."""
+    """Each file's key and the MD5 of its bytes in hex, empty if the manifest has none."""
 
 
 class Reports(Protocol):
@@ -52,7 +52,7 @@ class Reports(Protocol):
 
 
 class Inventory:
-    """A report's blobs below a store's prefix, in a file below `directory`; `classes` says whether it tells storage classes."""
+    """A report's blobs below a store's prefix, in a file below `directory`; `classes`: whether it has storage classes."""
 
     def __init__(self, reports: Reports, manifest: Manifest, *, prefix: str, directory: Path) -> None:
         self._file = directory / "blobs.db"

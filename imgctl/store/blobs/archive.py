@@ -1,7 +1,7 @@
 """The second root of a directory store: originals of the other storage classes, a directory a class.
 
-A blob lies under the first root (STANDARD) or below `<archive>/<CLASS>/`; for an instant of a move, or after a kill in
-it, under both: then the earlier class counts. What is GLACIER or DEEP_ARCHIVE is readable while a restore of it lasts.
+A blob is under the first root (STANDARD) or below `<archive>/<CLASS>/`; briefly during a move, or after a kill in it,
+under both: then the first class in order counts. GLACIER and DEEP_ARCHIVE blobs are readable while restored.
 """
 
 import errno
@@ -42,12 +42,12 @@ class Archive:
         self._sidecars = DurableDirectory(archive)
 
     def place(self, key: str, storage_class: str) -> Path:
-        """Where a blob of that class lies."""
+        """The path of a blob of that class."""
         return (self.root if storage_class == StorageClass.STANDARD else self.archive / storage_class) / key
 
     def find(self, key: str) -> Blob | None:
         """The blob, or None."""
-        # Twice: a move may take it from where was not yet looked to where was looked already.
+        # Twice: a concurrent move may take it to a class that was already checked.
         for _ in range(2):
             found = next(self.places(key), None)
             if found is not None:
@@ -55,25 +55,25 @@ class Archive:
         return None
 
     def get(self, key: str) -> Blob:
-        """The blob; FileNotFoundError when it lies nowhere."""
+        """The blob; FileNotFoundError if it does not exist."""
         found = self.find(key)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
         return found
 
     def places(self, key: str) -> Iterator[Blob]:
-        """Everywhere it lies: one place, but for moves under way or cut short."""
+        """Every copy of it: one, except during or after an interrupted move."""
         for storage_class in self._classes():
             found = _stat(self.place(key, storage_class))
             if found is not None and S_ISREG(found.st_mode):
                 yield self._blob(key, storage_class, found)
 
     def is_archived(self, key: str) -> bool:
-        """Whether it lies under the archive root."""
+        """Whether it is under the archive root."""
         return any(blob.storage_class != StorageClass.STANDARD for blob in self.places(key))
 
     def open(self, key: str) -> FileIO:
-        """Open for reading; FileNotFoundError when it lies nowhere, BlobArchived when it must be restored first."""
+        """Open for reading; FileNotFoundError if it does not exist, BlobArchived if it must be restored first."""
         for _ in range(_TRIES):
             blob = self.get(key)
             refuse_archived(blob)
@@ -85,7 +85,7 @@ class Archive:
     def scan(self, wanted: Range) -> Iterator[Blob]:
         """All blobs in the range in byte order of their keys, whatever their class."""
         last = ""
-        # Of one key the earlier class comes first.
+        # Copies of one key come in the order of classes.
         for blob in merge(*(self._walk(one, wanted) for one in self._classes()), key=attrgetter("key")):
             if blob.key != last:
                 last = blob.key
@@ -94,7 +94,7 @@ class Archive:
     def everywhere(self, stems: Sequence[str]) -> Iterator[tuple[str, str, os.stat_result]]:
         """Each file below both roots whose key begins with one of `stems`, notes of restores too: key, class, state.
 
-        A directory is read once for all stems that lie in it.
+        A directory is read once for all stems in it.
         """
         below: dict[str, list[str]] = {}
         for stem in stems:
@@ -112,7 +112,7 @@ class Archive:
                             yield key, storage_class, os.stat(path)  # noqa: PTH116 (as in _walk)
 
     def delete(self, key: str, *, but: StorageClass | None = None) -> None:
-        """Delete it wherever it lies, but for one class; nothing there is no error."""
+        """Delete it in all classes except `but`; a missing blob is ignored."""
         with self.locked(key) if self.archive.is_dir() else nullcontext():
             for storage_class in self._classes():
                 if storage_class is not but:
@@ -121,7 +121,7 @@ class Archive:
             self.forget_restore(key)
 
     def note_restore(self, key: str, until: datetime) -> None:
-        """Let an archived blob be read until then."""
+        """Make an archived blob readable until then."""
         self._sidecars.replace(self._sidecar(key), (until.isoformat().encode(),))
 
     def forget_restore(self, key: str) -> None:
@@ -131,7 +131,7 @@ class Archive:
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
-        """Let nobody else, in any process, move or delete this blob meanwhile."""
+        """Lock this blob against moves and deletions by other threads and processes."""
         directory = self.archive / _LOCKS
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / f"{crc32(key.encode()) % _MOST_LOCKS:02}").open("ab") as lock:
@@ -168,7 +168,7 @@ class Archive:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """The file's state; None where there is none, or none can be: a name too long for the file system."""
+    """The file's stat; None if it does not exist or cannot: a name too long for the file system."""
     try:
         return path.stat()
     except OSError as error:
@@ -185,10 +185,10 @@ def refuse_archived(blob: Blob) -> None:
 
 
 def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Blob:
-    """Give it its name in the new class, then take the old one away; FileNotFoundError when it lies nowhere.
+    """Create the file in the new class, then delete the old one; FileNotFoundError if it does not exist.
 
-    Where both roots are on one file system nothing of it changes; else it is copied, looked at again, and keeps its
-    ETag if the other file system keeps times as exactly.
+    On one file system the file is hard-linked; else it is copied and verified, and keeps its ETag if the other file
+    system stores times with the same precision.
     """
     with archive.locked(key):
         blob = archive.get(key)
@@ -213,7 +213,7 @@ def _take(archive: Archive, blob: Blob, to: StorageClass) -> None:
     try:
         _link_or_copy(directory, source, path, blob)
     except FileExistsError:
-        # Left by a move that was cut short, perhaps before its name was on the disk.
+        # Left by an interrupted move, perhaps before its directory entry was on disk.
         directory.settle(path.parent)
     _refuse_different(source, path)
 
@@ -232,7 +232,7 @@ def _link_or_copy(directory: DurableDirectory, source: Path, path: Path, blob: B
 
 
 def _refuse_different(one: Path, other: Path) -> None:
-    """BlobCorrupt unless both are one file, or hold the same bytes."""
+    """BlobCorrupt unless both are one file, or have the same bytes."""
     if one.samefile(other) or _digest(one) == _digest(other):
         return
     hint = "compare them, and take the wrong one away by hand"
@@ -248,7 +248,7 @@ def _digest(path: Path) -> bytes:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as source:
-        # What was just written is to be read from the disk, not from memory.
+        # Read the written bytes from disk, not from the page cache.
         os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while chunk := source.read(_CHUNK):
             yield chunk

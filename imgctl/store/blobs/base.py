@@ -1,4 +1,4 @@
-"""What a blob store can do, whatever stands behind it, and which keys every store takes."""
+"""The protocol of blob stores, and the keys that all stores accept."""
 
 import base64
 import re
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 
-# What one kind of store would alter, strip or refuse in silence: empty, `.` and `..` segments, control characters, and
-# what is not UTF-8 (a lone surrogate stands for each such byte of a file name).
+# Keys that some store would alter, strip or reject silently: empty, `.` and `..` segments, control characters, and
+# bytes that are not UTF-8 (lone surrogates in Python's file names).
 _REFUSED = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f\ud800-\udfff]|^\Z")
 _NO_PATH = r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|\x00|^\Z"
 
@@ -34,7 +34,7 @@ class Tier(StrEnum):
 
 
 class Restore(StrEnum):
-    """What the store answered to a request to restore a blob."""
+    """The store's response to a restore request."""
 
     STARTED = "started"
     IN_PROGRESS = "in_progress"
@@ -45,9 +45,9 @@ class Restore(StrEnum):
 class Blob:
     """One blob as the store describes it.
 
-    `etag` is bare, and empty where the store names none. `restored_until` is when its readable copy expires,
-    `version_id` None if unversioned. `md5` and `sha256` are the store's own, of the whole content: the first is told by
-    Google and Azure alone (elsewhere the ETag may be it), the second only to `details` with `checksum`.
+    `etag` has no quotes, and is empty if the store returns none. `restored_until` is when its readable copy expires,
+    `version_id` None if unversioned. `md5` and `sha256` are computed by the store over the whole content: only
+    Google and Azure return `md5` (elsewhere the ETag may be it), and only `details` with `checksum` returns `sha256`.
     """
 
     key: str
@@ -63,24 +63,24 @@ class Blob:
 
     @property
     def tier_unknown(self) -> bool:
-        """Whether it is of Intelligent-Tiering and may lie in an archive tier: `details` tells, listings do not."""
+        """Whether it is in Intelligent-Tiering, maybe in an archive tier: `details` reports the tier, listings don't."""
         return self.storage_class == INTELLIGENT_TIERING
 
     @property
     def readable(self) -> bool:
-        """Whether a GET would answer now."""
+        """Whether a GET would succeed now."""
         return not is_archived(self.storage_class) or self.restored_until is not None
 
 
 class SignedPut(NamedTuple):
-    """What lets its bearer create one blob: PUT to `url` with exactly these headers."""
+    """A signed request that creates one blob: PUT to `url` with exactly these headers."""
 
     url: str
     headers: dict[str, str]
 
 
 class BlobStore(Protocol):
-    """Where the bytes are. Every method raises the StoreError that fits and is safe to call from many threads.
+    """A store of blobs. Every method raises the matching StoreError and is thread-safe.
 
     Clients open on first use, in the process that uses them; a key that not every store can hold is a KeyShapeError.
     """
@@ -91,15 +91,15 @@ class BlobStore(Protocol):
 
     @property
     def put_if_absent(self) -> Kept | None:
-        """Whether the store refuses a put under a key that is taken; None before the first `create` or `copy`."""
+        """Whether the store rejects a put under an existing key; None before the first `create` or `copy`."""
 
     def traits(self) -> Traits:
-        """What the store does of what imgctl's laws rest on, each tried on small blobs that are deleted again."""
+        """Test the features that imgctl relies on, with small blobs that are deleted again."""
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put a blob that must not exist yet, durably and checksummed; BlobExists when the key is taken.
+        """Put a blob that must not exist yet, durably and checksummed; BlobExists if the key exists.
 
-        A retry whose first try was committed without an answer also ends in BlobExists: compare with `head` to tell.
+        BlobExists is also raised if an earlier try was committed but its response was lost: compare with `head`.
         """
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
@@ -126,13 +126,13 @@ class BlobStore(Protocol):
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         """Like `head`, with its class, restore and version; with `checksum` also the SHA-256 that the store keeps.
 
-        Slower than `head`: a bucket is asked by boto3. The checksum of an encrypted object may need kms:Decrypt.
+        Slower than `head`: it uses boto3 for S3. The checksum of an encrypted object may need kms:Decrypt.
         """
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
         """Blobs with their classes in UTF-8 byte order of their keys, `after` < key <= `until`; an empty bound is none.
 
-        Restores are told where the store lists them (AWS does).
+        Restores are included if the store lists them (AWS does).
         """
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
@@ -142,20 +142,20 @@ class BlobStore(Protocol):
         """Delete blobs; one that is already gone is ignored."""
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
-        """Give a blob another class, its metadata, tags and encryption kept, and look at it after; free if it has it.
+        """Move a blob to another class, keep metadata, tags and encryption, and verify the result; no-op if it has the class.
 
         BlobCorrupt when it no longer has this ETag or did not arrive whole; BlobArchived when it must be restored
-        first; BlobMissing when it is gone. `version_id` of the answer is the new version's.
+        first; BlobMissing when it is gone. The result has the new version's `version_id`.
         """
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
-        """Ask for a readable copy for `days` days; StoreUnavailable where the tier has no capacity now.
+        """Request a readable copy for `days` days; StoreUnavailable if the tier has no capacity now.
 
-        None for what lies in an archive tier of Intelligent-Tiering, which comes back to frequent access for good.
+        `days` is None for archive tiers of Intelligent-Tiering, which return to frequent access permanently.
         """
 
     def keeps_versions(self) -> bool:
-        """Whether an overwritten blob stays, and stays billed, as an old version."""
+        """Whether an overwritten blob is kept, and billed, as an old version."""
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one old version of a blob for good; StoreError for the current one."""
@@ -167,38 +167,38 @@ class BlobStore(Protocol):
         """The uploads in parts that were begun and neither completed nor aborted."""
 
     def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
-        """Delete these for good and durably, in batches; yields what the store refused to delete, with the reason.
+        """Delete these permanently and durably, in batches; yields the remnants that were not deleted, with the reason.
 
-        What is gone already is ignored, and what stays though it is deleted has its `until`. A StoreError that is not
-        about single ones is raised.
+        Missing remnants are ignored; deleted ones that the store still retains have `until` set. A StoreError that is
+        not about single remnants is raised.
         """
 
     def multipart(self, key: str) -> Kept:
-        """Whether a put in parts is refused for a key that is taken: tried under this one, where 5 MiB stay.
+        """Test whether a multipart put is rejected for an existing key, with this key; leaves 5 MiB there.
 
-        NOT_APPLICABLE where imgctl makes no such puts; BlobCorrupt where the parts do not become one blob.
+        NOT_APPLICABLE if imgctl makes no such puts; BlobCorrupt if the parts are not joined correctly.
         """
 
     def object_lock(self) -> str | None:
-        """How long each new version is locked unasked, empty for not at all; None where there is no Object Lock."""
+        """The default retention of new versions, empty if there is none; None without Object Lock."""
 
     def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
-        """Keep one version from being deleted by anybody, or let go of it; StoreUnsupported without Object Lock."""
+        """Set or lift the legal hold of one version; StoreUnsupported without Object Lock."""
 
     def sign(self, key: str, *, seconds: int) -> str:
-        """A URL that lets its bearer read the blob for `seconds` (for a file: its file:// URL)."""
+        """Return a URL that can be used to read the blob for `seconds` (for a file: its file:// URL)."""
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """A PUT that its bearer may do for `seconds`, if the key is free; of these very bytes where a signature can hold them.
+        """Return a PUT, valid for `seconds`, that creates this key; limited to these bytes if the signature can cover them.
 
-        None where no URL can, or where the server would let it overwrite. Compare what arrived before you trust it.
+        None if URLs cannot do this, or if the server would allow an overwrite. Verify the stored bytes before use.
         """
 
     def reach(self) -> None:
-        """One small listing: raises BucketMissing, StoreDenied or StoreUnavailable, which a HEAD does not tell apart."""
+        """Make one small listing; raises BucketMissing, StoreDenied or StoreUnavailable, which a HEAD cannot distinguish."""
 
     def check(self) -> None:
-        """Raise what stands in the way of reading and writing here, or return; leaves nothing behind."""
+        """Raise a StoreError unless blobs can be read and written here; leaves nothing behind."""
 
 
 def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
@@ -219,14 +219,14 @@ def blobs_of(pages: Iterator[Page]) -> Iterator[Blob]:
 
 
 def known_class(name: str, known: tuple[StorageClass, ...] = S3_CLASSES) -> StorageClass:
-    """The class of that name; StoreError where blobs are moved to no such class: some servers take any word."""
+    """Return the class of that name; StoreError for an unknown one: some servers accept any text."""
     if name not in known:
         raise StoreError(f"unknown storage class to move to: {name}", hint=", ".join(known))
     return StorageClass(name)
 
 
 def checked(key: str) -> str:
-    """The key itself; KeyShapeError where not every store could hold a blob under exactly this name."""
+    """Return the key; KeyShapeError unless every store can hold a blob under exactly this name."""
     if _REFUSED.search(key):
         raise KeyShapeError(
             f"{key!r} cannot be a key: absolute, or with an empty, '.' or '..' part, a control character or no UTF-8"
@@ -235,7 +235,7 @@ def checked(key: str) -> str:
 
 
 def is_portable(key: str) -> bool:
-    """Whether every store could hold a blob under exactly this name, as `checked` demands of those that are written."""
+    """Whether every store can hold a blob under exactly this name; `checked` requires it for writes."""
     return not _REFUSED.search(key)
 
 
@@ -245,5 +245,5 @@ def is_path(key: str) -> bool:
 
 
 def beside(root: Path) -> Path:
-    """Where a directory store keeps archived originals when nothing else is set."""
+    """The default directory for the archived originals of a directory store."""
     return root.parent / f"{root.name}.archive"

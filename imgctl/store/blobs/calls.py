@@ -1,4 +1,4 @@
-"""Requests to a server made until they are answered: the clients themselves never retry."""
+"""Retries requests to a server; the clients themselves never retry."""
 
 import random
 import time
@@ -14,7 +14,7 @@ _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 15.0
 
 
 class Calls:
-    """Tries again what failed in passing, and raises the StoreError that fits; `pushbacks` counts such failures."""
+    """Retries transient failures, which `pushbacks` counts, and raises the matching StoreError."""
 
     def __init__(self, retries: int, target: Callable[[str], Target]) -> None:
         self.pushbacks = 0
@@ -22,9 +22,9 @@ class Calls:
         self._target = target
 
     def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
-        """Ask until answered, at most `retries` times again, with full jitter.
+        """Make a request, with at most `retries` retries and full jitter.
 
-        Raises the StoreError that fits; `key` is for its text, empty for the bucket.
+        Raises the matching StoreError; `key` is for its text, empty for the bucket.
         """
         for attempt in range(self._retries + 1):
             try:
@@ -35,12 +35,12 @@ class Calls:
                     raise
                 self.pushbacks += failure.transient
                 if not failure.transient or attempt == self._retries:
-                    # Without its cause, whose text repeats what servers say of credentials.
+                    # Without its cause, whose text may contain details about credentials.
                     raise failure.error from None
             time.sleep(random.uniform(0, min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**attempt)))
         raise AssertionError("unreachable")
 
     def judged(self, error: Exception, key: str = "") -> StoreError | None:
-        """The StoreError for a client's error that will not pass; None for any other."""
+        """The StoreError for a permanent client error; None for any other."""
         failure = failure_of(error, self._target(key))
         return None if failure is None or failure.transient else failure.error

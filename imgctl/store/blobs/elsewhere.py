@@ -49,7 +49,7 @@ class Elsewhere(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """Where it is."""
+        """The endpoint's URL, or the provider's name."""
 
     def pages(self, beginning: str = "") -> Iterator[Page]:
         """All objects with their classes, or those whose keys begin so, up to a thousand a page and a request."""
@@ -58,14 +58,14 @@ class Elsewhere(Protocol):
         """One object with its class, or None."""
 
     def read(self, key: str, take: Callable[[Got], R]) -> R:
-        """What `take` makes of an object, which one request brings; it is called anew where the answer broke off."""
+        """Read an object in one request and return the result of `take`, which is called again if the response breaks off."""
 
 
 def open_elsewhere(settings: SourceSettings) -> Elsewhere:
     """The bucket of `settings.url`, which connects on first use; ConfigError for a url that names none."""
     scheme, _, rest = settings.url.partition("://")
     if scheme not in SCHEMES:
-        # Not the url itself: it may carry a password.
+        # The URL is not shown: it may contain a password.
         raise ConfigError(
             f"unknown kind of source: {scheme[:20]!r}", hint="s3://, gs:// or az://, then BUCKET[/PREFIX]"
         )
@@ -76,7 +76,7 @@ def open_elsewhere(settings: SourceSettings) -> Elsewhere:
 
 
 class S3Elsewhere:
-    """Objects of S3, or of a server that speaks it: listed by boto3, which tells classes and every name exactly."""
+    """Objects of S3 or a compatible server: listed by boto3, which returns classes and all names exactly."""
 
     def __init__(self, settings: SourceSettings, bucket: str, prefix: str) -> None:
         self._store = S3Store(settings.as_store(), bucket=bucket, prefix=prefix)
@@ -101,7 +101,7 @@ class S3Elsewhere:
                     _ByObstore(obstore.get(bucket.bytes, bucket.prefix + key), lambda etag, _: bare(etag or ""))
                 ),
             )
-        # What obstore would alter: empty parts, dots, control characters.
+        # Names that obstore would alter: empty parts, dots, control characters.
         return bucket.call(
             key, lambda: take(_ByBoto3(bucket.client.get_object(Bucket=bucket.name, Key=bucket.prefix + key)))
         )
@@ -122,31 +122,31 @@ class CloudElsewhere:
 
     def pages(self, beginning: str = "") -> Iterator[Page]:
         whole = self.prefix + beginning
-        found = self._asked(
+        found = self._call(
             "",
             lambda: iter(obstore.list(self._store, whole[: whole.rfind("/") + 1].rstrip("/") or None, chunk_size=1000)),
         )
-        while (some := self._asked("", lambda: next(found, None))) is not None:
+        while (some := self._call("", lambda: next(found, None))) is not None:
             mine = [one for one in some if one["path"].startswith(whole)]
             yield Page(
                 tuple(one["path"][len(self.prefix) :] for one in mine),
                 tuple(one["size"] for one in mine),
                 tuple(one["last_modified"] for one in mine),
-                # The class is not told; what is archived there answers all the same.
+                # Listings have no class; reads of archived objects succeed all the same.
                 ("STANDARD",) * len(mine),
                 tuple(_stamp(one["e_tag"], one["version"]) for one in mine),
             )
 
     def head(self, key: str) -> Blob | None:
         try:
-            found = self._asked(key, lambda: obstore.head(self._store, self.prefix + key))
+            found = self._call(key, lambda: obstore.head(self._store, self.prefix + key))
         except BlobMissing:
             return None
         etag = _stamp(found["e_tag"], found["version"])
         return Blob(key=key, size=found["size"], modified_at=found["last_modified"], etag=etag)
 
     def read(self, key: str, take: Callable[[Got], R]) -> R:
-        return self._asked(key, lambda: take(_ByObstore(obstore.get(self._store, self.prefix + key), _stamp)))
+        return self._call(key, lambda: take(_ByObstore(obstore.get(self._store, self.prefix + key), _stamp)))
 
     @property
     def _store(self) -> "ObjectStore":
@@ -175,7 +175,7 @@ class CloudElsewhere:
             azure["endpoint"] = settings.endpoint_url
         return AzureStore(self.bucket, config=azure, client_options=options, retry_config=retries)
 
-    def _asked(self, key: str, request: Callable[[], R]) -> R:
+    def _call(self, key: str, request: Callable[[], R]) -> R:
         try:
             return request()
         except Exception as error:
@@ -214,5 +214,5 @@ class _ByBoto3:
 
 
 def _stamp(etag: str | None, version: str | None) -> str:
-    """What changes with an object: its ETag and its version (a generation at Google)."""
+    """A value that changes with an object: its ETag and its version (a generation at Google)."""
     return " ".join(filter(None, (bare(etag or ""), version)))

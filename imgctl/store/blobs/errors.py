@@ -1,4 +1,4 @@
-"""Errors of the clients of buckets translated: the StoreError that fits, and whether the same request may yet succeed."""
+"""Translates errors of bucket clients: the matching StoreError, and whether a retry may succeed."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from imgctl.errors import (
 
 _OBSTORE = (exceptions.BaseError, FileNotFoundError, ValueError)
 
-# obstore tells status, code and message in its text.
+# obstore's error text contains status, code and message.
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>|\(code: (\w+)\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
@@ -40,7 +40,7 @@ _OF_ARCHIVES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetriev
                 "ObjectAlreadyInActiveTierError"}  # fmt: skip
 _TAKEN = {"BlobAlreadyExists"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
-# Conflicts that do not pass (409).
+# Permanent conflicts (409).
 _FIXED = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
           "PublicAccessNotPermitted", "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"}  # fmt: skip
 _DAMAGED = {
@@ -56,7 +56,7 @@ _NO_SPACE = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a request was about, for its error's text; the key may be empty. `cloud` is whose credentials it wants."""
+    """The subject of a request, for error texts; the key may be empty. `cloud` is the provider of the credentials."""
 
     bucket: str
     key: str
@@ -65,7 +65,7 @@ class Target:
 
 
 class Refused(Exception):
-    """An answer to a request of imgctl's own that is an error: its status, and the server's code and message."""
+    """An error response to a request made without a client library: status, and the server's code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -74,14 +74,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error in our words, and whether the same request may yet succeed."""
+    """A StoreError, and whether a retry may succeed."""
 
     error: StoreError
     transient: bool = False
 
 
 def failure_of(error: Exception, target: Target) -> Failure | None:
-    """Judge an error of obstore, boto3 or urllib3, or a Refused; None for any other."""
+    """Classify an error of obstore, boto3 or urllib3, or a Refused; None for any other."""
     text = str(error)
     if isinstance(error, Refused):
         return _answered(error.status, error.code, error.message, target)
@@ -104,17 +104,17 @@ def failure_of(error: Exception, target: Target) -> Failure | None:
 
 
 def code_of(error: Exception) -> str:
-    """The S3 error code of an error of boto3; empty where nobody answered, and for any other error."""
+    """The S3 error code of an error of boto3; empty without a response, and for any other error."""
     response = getattr(error, "response", None)
     return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _answered(status: int, code: str, message: str, target: Target) -> Failure:
-    """What an HTTP status and an S3 error code mean (API error responses, S3 API Reference)."""
+    """Map an HTTP status and an error code to a failure (API error responses, S3 API Reference)."""
     what, message = target.key or f"bucket {target.bucket}", message.rstrip(".")
-    said = f"{code or status}: {message}" if message else f"{code or status}"
+    detail = f"{code or status}: {message}" if message else f"{code or status}"
     if code in _OF_ARCHIVES:
-        return Failure(error=_of_archives(what, code, said))
+        return Failure(error=_of_archives(what, code, detail))
     if code in _TAKEN:
         return Failure(error=BlobExists(f"{what} is already in the store"))
     if code in _NO_BUCKET or "bucket does not exist" in message:
@@ -122,25 +122,25 @@ def _answered(status: int, code: str, message: str, target: Target) -> Failure:
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
     if code not in _FIXED and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
         hint = "run the same again later, or with less concurrency"
-        busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({said})", hint=hint)
+        busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({detail})", hint=hint)
         return Failure(error=busy, transient=True)
-    return Failure(error=_refused(what, status, code, said, target))
+    return Failure(error=_refused(what, status, code, detail, target))
 
 
 def _unanswered(error: Exception, text: str, kind: str, target: Target) -> Failure:
-    """No answer at all: the connection failed, broke or stood still; `kind` is the client's word for it."""
+    """Map a failure without a response: the connection failed, broke or timed out; `kind` is the client's name for it."""
     about, endpoint = target.key or target.bucket, target.endpoint
     if reason := _found(_CERTIFICATE, text):
-        said = f"{endpoint} shows a certificate that is not trusted ({reason.strip()})"
+        detail = f"{endpoint} shows a certificate that is not trusted ({reason.strip()})"
         hint = "for a private CA set [store] ca_bundle to its PEM file; else check the endpoint's name and certificate"
-        return Failure(error=StoreUnavailable(f"{about}: {said}", hint=hint))
+        return Failure(error=StoreUnavailable(f"{about}: {detail}", hint=hint))
     if kind:
         if "Timeout" in kind:
-            said = "does not answer in time"
+            detail = "does not answer in time"
         else:
-            said = "cannot be reached" if "Connect" in kind else "broke the connection off"
+            detail = "cannot be reached" if "Connect" in kind else "broke the connection off"
         hint = "check the endpoint and the network, then run the same again"
-        return Failure(error=StoreUnavailable(f"{about}: {endpoint} {said}", hint=hint), transient=True)
+        return Failure(error=StoreUnavailable(f"{about}: {endpoint} {detail}", hint=hint), transient=True)
     if "without LOCATION" in text:
         return Failure(error=_elsewhere("a redirect", target))
     if isinstance(error, FileNotFoundError):
@@ -149,8 +149,8 @@ def _unanswered(error: Exception, text: str, kind: str, target: Target) -> Failu
     return Failure(error=StoreError(f"{about}: {first}", hint=f"asked {endpoint}"))
 
 
-def _of_archives(what: str, code: str, said: str) -> StoreError:
-    """Answers that the same request gets again, though some have a status that else means "later" (S3 API, RestoreObject)."""
+def _of_archives(what: str, code: str, detail: str) -> StoreError:
+    """Map errors of archive classes: all permanent, although some have a retryable status (S3 API, RestoreObject)."""
     if code in _ARCHIVED:
         hint = f"restore it first: imgctl restore {what}"
         return BlobArchived(f"{what} lies in an archive storage class", hint=hint)
@@ -158,47 +158,47 @@ def _of_archives(what: str, code: str, said: str) -> StoreError:
         return StoreError(f"{what} is being restored already", hint="wait for it: imgctl restore --status")
     if code == "GlacierExpeditedRetrievalNotAvailable":
         hint = "take another tier: --tier standard or --tier bulk"
-        return StoreUnavailable(f"{what}: there is no capacity for expedited restores now ({said})", hint=hint)
+        return StoreUnavailable(f"{what}: there is no capacity for expedited restores now ({detail})", hint=hint)
     return nothing_to_restore(what)
 
 
 def nothing_to_restore(what: str) -> StoreError:
-    """The error for a restore of a blob that is readable as it is."""
+    """The error for a restore of a blob that is readable without one."""
     return StoreError(f"{what} is in no archive class: there is nothing to restore", hint="read it as it is")
 
 
-def _refused(what: str, status: int, code: str, said: str, target: Target) -> StoreError:
+def _refused(what: str, status: int, code: str, detail: str, target: Target) -> StoreError:
     bucket, endpoint = target.bucket, target.endpoint
-    # Google says it in words.
-    if code in _DAMAGED or "match calculated" in said:
-        return BlobCorrupt(f"{what} arrived damaged, and was refused ({said})", hint="run the same again")
+    # Google reports it only in the message.
+    if code in _DAMAGED or "match calculated" in detail:
+        return BlobCorrupt(f"{what} arrived damaged, and was refused ({detail})", hint="run the same again")
     if code in _NO_SPACE or status == 507:
-        return StoreFull(f"no space is left in bucket {bucket} ({said})", hint="free some")
+        return StoreFull(f"no space is left in bucket {bucket} ({detail})", hint="free some")
     if status in (301, 307) or code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
-        return _elsewhere(said, target)
+        return _elsewhere(detail, target)
     if code == "RequestTimeTooSkewed":
-        return StoreDenied(f"{what}: {said}", hint="set this machine's clock")
+        return StoreDenied(f"{what}: {detail}", hint="set this machine's clock")
     if code in _CREDENTIALS or status in (401, 403):
         hint = (
             f"check the {target.cloud} credentials, and their rights to read, write, list and delete in bucket {bucket}"
         )
-        return StoreDenied(f"{what}: {endpoint} refuses ({said})", hint=hint)
+        return StoreDenied(f"{what}: {endpoint} refuses ({detail})", hint=hint)
     if status in (304, 412):
         return BlobExists(f"{what} is already in the store")
     if status == 404:
         return BlobMissing(f"there is no blob {what}", hint=f"looked in bucket {bucket}")
     if status == 501 or code == "NotImplemented":
         hint = "imgctl doctor shows what the server lacks"
-        return StoreUnsupported(f"{what}: {endpoint} does not implement it ({said})", hint=hint)
-    if "checksum" in said.lower():
+        return StoreUnsupported(f"{what}: {endpoint} does not implement it ({detail})", hint=hint)
+    if "checksum" in detail.lower():
         hint = 'if this server knows no checksum headers: [store] checksum = "none"'
-        return StoreError(f"{what}: {endpoint} refuses the checksum ({said})", hint=hint)
-    return StoreError(f"{what}: the store answers {said}", hint=f"asked {endpoint}")
+        return StoreError(f"{what}: {endpoint} refuses the checksum ({detail})", hint=hint)
+    return StoreError(f"{what}: the store answers {detail}", hint=f"asked {endpoint}")
 
 
-def _elsewhere(said: str, target: Target) -> StoreError:
+def _elsewhere(detail: str, target: Target) -> StoreError:
     hint = "set [store] region to the bucket's region"
-    return StoreError(f"bucket {target.bucket} lies in another region ({said})", hint=hint)
+    return StoreError(f"bucket {target.bucket} lies in another region ({detail})", hint=hint)
 
 
 def _found(pattern: "re.Pattern[str]", text: str) -> str:

@@ -1,4 +1,4 @@
-"""Files: read in bounded memory and checked to be what was promised; written whole or not at all; errors translated."""
+"""File access: verified reads in bounded memory, atomic writes, translated errors."""
 
 import errno
 import hashlib
@@ -36,11 +36,11 @@ class DurableDirectory:
         self._swept = False
 
     def create(self, path: Path, chunks: Iterable[Chunk], *, modified_ns: int | None = None) -> None:
-        """Write a file that must not exist yet, dated now or so; FileExistsError when it does."""
+        """Write a file that must not exist yet, with this modification time or now; FileExistsError if it exists."""
         self._write(path, chunks, os.link, modified_ns=modified_ns)
 
     def link(self, source: Path, path: Path) -> None:
-        """Give a file that is whole and on disk a second name; FileExistsError when that is taken."""
+        """Hard-link a complete file that is on disk; FileExistsError if the name exists."""
         self._publish(source, path, os.link)
 
     def replace(self, path: Path, chunks: Iterable[Chunk]) -> None:
@@ -78,7 +78,7 @@ class DurableDirectory:
         return temporary
 
     def _sweep(self) -> None:
-        """Once in this process, drop what killed writers left behind long ago."""
+        """Delete old temporary files of killed writers, once in this process."""
         self._swept = True
         oldest = time.time() - _STALE_SECONDS
         with suppress(OSError):
@@ -92,7 +92,7 @@ class DurableDirectory:
             try:
                 publish(temporary, path)
             except FileNotFoundError:
-                # The directory is new, or somebody has just removed it.
+                # The directory is new, or was just removed.
                 with self._lock:
                     self._durable.discard(path.parent)
                 self._make(path.parent)
@@ -123,7 +123,7 @@ class DurableDirectory:
             except FileExistsError:
                 return
             except FileNotFoundError:
-                # The one above is missing, or somebody removed it; where nothing can be made (/proc) the tries end.
+                # The parent is missing or was removed; the number of tries is limited for places like /proc.
                 if not directory.parent.is_dir():
                     self._make(directory.parent)
             else:
@@ -139,9 +139,9 @@ def _write_all(descriptor: int, chunk: Chunk) -> None:
 
 
 def checked_chunks(source: FileIO, *, size: int, sha256: bytes, chunk_size: int) -> Iterator[memoryview]:
-    """Chunks of exactly `chunk_size`, the last one shorter; BlobCorrupt after them unless size and sha256 fit.
+    """Chunks of exactly `chunk_size`, the last one shorter; BlobCorrupt at the end unless size and sha256 match.
 
-    The views share one buffer: each is valid until the next one is asked for.
+    The views share one buffer: each is valid until the next one is requested.
     """
     digest, total = hashlib.sha256(), 0
     buffer = memoryview(bytearray(min(chunk_size, size + 1)))
@@ -172,7 +172,7 @@ def read_checked(path: Path, *, size: int, sha256: bytes) -> bytes:
 
 
 def etag_of(found: os.stat_result) -> str:
-    """What tells one content of a file from the next, as an ETag does: when it was written, and its size."""
+    """An ETag for a file: its modification time and size."""
     return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
@@ -190,7 +190,7 @@ def unchanged(
 
 
 def replaced(key: str) -> BlobCorrupt:
-    """The error for a blob that is no longer the one that was looked at."""
+    """The error for a blob that changed since it was read."""
     return BlobCorrupt(f"{key} changed meanwhile", hint="run the same again once nobody writes to it")
 
 
@@ -200,7 +200,7 @@ def _changed(path: object) -> BlobCorrupt:
 
 @contextmanager
 def writing(key: str, path: Path) -> Iterator[None]:
-    """Like `translated`, where nothing can be missing but a place to write to."""
+    """Like `translated`, for writes: a missing file means that the path cannot be written."""
     try:
         with translated(key, path):
             yield
@@ -212,7 +212,7 @@ def writing(key: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def translated(key: str, path: Path) -> Iterator[None]:
-    """Raise the StoreError that fits for an OSError within."""
+    """Translate an OSError in the block into the matching StoreError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The store that is a directory: what is there is whole, and what was created survives a power cut."""
+"""A directory as a store: files are always complete, and created files survive a power cut."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,9 +28,9 @@ _DAY = timedelta(days=1)
 
 
 class LocalStore:
-    """Blobs as files below a directory, which is made on first use; it has no content types.
+    """Blobs as files below a directory, which is made on first use; content types are not stored.
 
-    Those of other storage classes lie below `archive`, by default the directory beside it named `<root>.archive`.
+    Blobs of other storage classes are below `archive`, by default the directory beside it named `<root>.archive`.
     """
 
     def __init__(self, root: Path, archive: Path | None = None) -> None:
@@ -40,16 +40,16 @@ class LocalStore:
 
     @property
     def pushbacks(self) -> int:
-        """Never: a disk makes its callers wait instead."""
+        """Always 0: a disk blocks its callers instead."""
         return 0
 
     @property
     def put_if_absent(self) -> Kept:
-        """Always: a link is never made over a name that is taken (link(2))."""
+        """Always YES: link(2) never replaces an existing name."""
         return Kept.YES
 
     def traits(self) -> Traits:
-        """Put-if-absent, tried: the rest are a server's."""
+        """Test put-if-absent; the other traits apply to servers only."""
         with self._probe() as key:
             self.create(key, b"imgctl", content_type="text/plain")
             try:
@@ -67,7 +67,7 @@ class LocalStore:
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
         """Copy a file in chunks; BlobCorrupt when what was read is not `size` bytes with that sha256."""
         target = self._path(key)
-        # The source opens outside: its errors are the caller's, not the store's.
+        # The source is opened outside: its errors are not the store's.
         with path.open("rb", buffering=0) as source, writing(key, target), self._free(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
@@ -89,13 +89,13 @@ class LocalStore:
             return b"".join(unchanged(source, key, etag=etag, start=start, length=length, chunk_size=_CHUNK))
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
-        """Copy a file in chunks, never by a link: nobody who writes to the source may change an original."""
+        """Copy a file in chunks, never by a link: later writes to the source must not change an original."""
         target = self._path(key)
         with self._open(source_key) as source, writing(key, target), self._free(key, target):
             self._files.create(target, unchanged(source, source_key, etag=etag, chunk_size=_CHUNK))
 
     def head(self, key: str) -> Blob | None:
-        """The blob with its class and restore, or None; any name that a file may have, also one we'd never write."""
+        """The blob with its class and restore, or None; accepts any file name, also those that imgctl never writes."""
         with translated(key, self._root):
             return self._archive.find(key) if is_path(key) else None
 
@@ -109,7 +109,7 @@ class LocalStore:
             yield from self._archive.scan(Range(prefix=prefix, after=after, until=until))
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        """A directory is asked nothing that costs."""
+        """See BlobStore; `asked` is never called, because reading a directory costs nothing."""
         blobs = self.scan(after=after, until=until)
         while some := list(islice(blobs, PAGE_KEYS)):
             yield Page(
@@ -120,7 +120,7 @@ class LocalStore:
             )
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs, archived ones too; their directories stay, so that nobody's create meets a vanishing one."""
+        """Delete blobs, archived ones too; directories stay, so that concurrent creates don't lose theirs."""
         for key in keys:
             with translated(key, self._path(key)):
                 self._archive.delete(key)
@@ -135,7 +135,7 @@ class LocalStore:
         return moved
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
-        """Let it be read at once, until midnight (UTC) after that many days, as AWS rounds."""
+        """Make it readable at once, until midnight (UTC) after that many days, rounded like AWS."""
         path = self._path(key)
         with translated(key, path), self._archive.locked(key):
             blob = self._archive.get(key)
@@ -166,7 +166,7 @@ class LocalStore:
         return iter(())
 
     def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
-        """Delete files wherever they lie, then fsync their directories."""
+        """Delete files in all classes, then fsync their directories."""
         parents: set[Path] = set()
         for one in remnants:
             parents |= {self._archive.place(one.key, name).parent for name in S3_CLASSES}
@@ -191,7 +191,7 @@ class LocalStore:
         raise StoreUnsupported("a directory knows no legal hold", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
-        """The file's URL, wherever it lies; what it allows is the file system's to say."""
+        """The file's URL in its current class; file permissions decide about access."""
         path = self._path(key)
         with translated(key, path):
             blob = self._archive.find(key)
@@ -238,7 +238,7 @@ class LocalStore:
 
     @contextmanager
     def _free(self, key: str, path: Path) -> Iterator[None]:
-        """BlobExists when the key is taken under the archive root, also when a move took it there meanwhile."""
+        """BlobExists if the key exists under the archive root, also if a concurrent move put it there."""
         taken = BlobExists(f"{key} is already in the store")
         if self._archive.is_archived(key):
             raise taken

@@ -1,4 +1,4 @@
-"""What obstore does alike with the objects of every provider: read, look, sign, and list that a bucket is there."""
+"""Operations that obstore performs the same way for all providers: read, head, sign, and list to check a bucket."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Objects:
     """The objects of one bucket below a prefix; keys count from the prefix.
 
-    `client` opens on first use. `etag_of` names what changes with an object, `pinned` the read that fails if it did.
+    `client` opens on first use. `etag_of` returns the value that changes with an object, `pinned` the options of a read that fails if it did.
     """
 
     prefix: str
@@ -45,7 +45,7 @@ class Objects:
         try:
             return self._get(key, {"range": (start, start + length), **self.pinned(etag)})
         except BlobExists:
-            # Said of every precondition that fails.
+            # Raised for any failed precondition.
             raise replaced(key) from None
 
     def head(self, key: str) -> Blob | None:
@@ -65,7 +65,7 @@ class Objects:
         """One small listing."""
 
         def first_page() -> None:
-            # Of a name that obstore cannot hold: the bucket was listed.
+            # For a name that obstore cannot represent: the listing itself succeeded.
             with suppress(InvalidPathError):
                 next(iter(obstore.list(self.client(), self.prefix.rstrip("/") or None)), None)
 

@@ -1,4 +1,4 @@
-"""From a store's URL to the store."""
+"""Opens the store of a URL."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ def _provider(settings: StoreSettings, scheme: str, bucket: str) -> "Provider":
 
 
 def _local_roots(settings: StoreSettings, path: str) -> tuple[Path, Path]:
-    """The directory of a `file://` store and the one of its archived originals; ConfigError where one holds the other."""
+    """The directory of a `file://` store and the one of its archived originals; ConfigError if one contains the other."""
     root = Path(path).expanduser().absolute()
     archive = Path(settings.archive).expanduser().absolute() if settings.archive else beside(root)
     one, other = root.resolve(), archive.resolve()

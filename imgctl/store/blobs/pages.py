@@ -1,4 +1,4 @@
-"""Listings in columns: pages of keys, sizes and times that are cut to what is wanted and checked to be in byte order."""
+"""Listings in columns: pages of keys, sizes and times, cut to the requested range and checked for byte order."""
 
 import re
 from bisect import bisect_right
@@ -29,8 +29,8 @@ class Restored(NamedTuple):
 class Page(NamedTuple):
     """Keys in byte order and, at the same places, their sizes, times and storage classes (None where unlisted).
 
-    `restored` is None where no blob of the page was restored, or the listing does not tell. `md5s` are in base64, empty
-    where one is not told.
+    `restored` is None if no blob of the page was restored, or the listing has no restore status. `md5s` are in base64,
+    empty if not listed.
     """
 
     keys: tuple[str, ...]
@@ -58,7 +58,7 @@ class Page(NamedTuple):
 def within(pages: Iterator[Page], *, after: str = "", until: str = "") -> Iterator[Page]:
     """The pages of a listing that begins behind `after`, up to `until` (empty: to the end).
 
-    StoreError where a key does not sort behind the one before: a merge with the catalog would find what is not there.
+    StoreError if a key does not sort after the previous one: a merge with the catalog would report false findings.
     """
     last = after
     for page in pages:
@@ -86,7 +86,7 @@ def check_order(keys: tuple[str, ...], last: str) -> None:
 def columns_of(body: bytes) -> Page | None:
     """A page of ListObjectsV2 read from its XML, column by column: boto3's parser takes 80 µs a key, this 2.
 
-    None for what only a parser reads right: a field that some objects lack, escaped text, restores, common prefixes.
+    None for pages that need a real parser: a field that some objects lack, escaped text, restores, common prefixes.
     """
     count = body.count(b"<Contents>")
     columns = [re.findall(field, body) for field in _FIELDS]

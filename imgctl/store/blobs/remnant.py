@@ -1,4 +1,4 @@
-"""What a store keeps under a key, all of it: what an erasure must find."""
+"""Everything that a store keeps under a key, for erasures."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from imgctl.model import UNKNOWN
 class Remnant:
     """Anything that a store keeps under a key: a blob, an old version, a delete marker, or the parts of an upload
     that was not completed (`upload_id`, its size unknown). `version_id` is None where the store keeps no versions.
-    `until` is about when something ends by itself that was deleted already, and stays till then.
+    `until` is the approximate time when the store drops a remnant that is deleted but still retained.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Fsyncs of directories, which threads that write into one at the same time share."""
+"""Fsyncs of directories, shared between threads that write into one at the same time."""
 
 import os
 from concurrent.futures import Future, wait
@@ -7,9 +7,9 @@ from threading import Lock
 
 
 class SharedSyncs:
-    """Fsyncs of directories, shared: those who come while a directory is synced wait for one more fsync, all for the same.
+    """Fsyncs of directories, shared: callers that arrive during an fsync all wait for the same next one.
 
-    An fsync counts for whoever asked before it began. Safe in many threads.
+    An fsync covers all calls made before it began. Thread-safe.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a store was found to do of what imgctl's laws rest on: one value."""
+"""The tested features of a store that imgctl relies on."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +9,7 @@ from imgctl.errors import BlobExists, StoreDenied, StoreError
 
 
 class Kept(StrEnum):
-    """How a store answers a request that it should refuse or obey, once tried."""
+    """The result of testing whether a store implements a feature."""
 
     YES = "yes"
     IGNORED = "ignored"
@@ -20,11 +20,11 @@ class Kept(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Traits:
-    """What one store does, each found out by trying it: once in a run, when it is needed first. None is not yet tried.
+    """The features of one store, each tested once in a run, on first use. None: not yet tested.
 
-    `put_if_absent`: refuses `If-None-Match: *` for a key that is taken. `checksum`: refuses a body whose checksum
-    differs. `order`: lists in UTF-8 byte order from start-after on. `if_match`: answers a ranged GET with that range,
-    and refuses it under another ETag. `etag`: names one in its answer to PUT. `versions`: keeps what is overwritten.
+    `put_if_absent`: rejects `If-None-Match: *` for an existing key. `checksum`: rejects a body whose checksum
+    differs. `order`: lists in UTF-8 byte order from start-after on. `if_match`: returns the range of a ranged GET,
+    and rejects it under another ETag. `etag`: returns one for a PUT. `versions`: keeps overwritten objects.
     `lists_restores`: reports restores in listings. `sorts_segments`: lists `a/b` before `a-b`.
     """
 
@@ -39,7 +39,7 @@ class Traits:
 
 
 def put_twice(put: Callable[[], object], *, delete: Callable[[], object]) -> Kept:
-    """Whether a put under a free key, made twice, is refused the second time; what was put is deleted."""
+    """Put twice under a new key, to test whether the second put is rejected; the object is deleted."""
     try:
         put()
         put()

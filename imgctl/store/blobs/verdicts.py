@@ -1,4 +1,4 @@
-"""What each trait of a store means to an operator: the consequence, and the next step where there is one."""
+"""Explains each trait of a store to operators: the consequence, and the next step if there is one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one trait means: the consequence, and the next step where there is one."""
+    """The verdict on one trait: the consequence, and the next step where there is one."""
 
     name: str
     level: Level
@@ -90,13 +90,13 @@ def verdicts(traits: Traits) -> list[Verdict]:
 
 
 def verdict(name: str, kept: Kept) -> Verdict:
-    """What `kept` means for the trait of this name."""
+    """Return the verdict for the trait of this name."""
     level, detail, hint = _VERDICTS[name, kept]
     return Verdict(name=name, level=level, detail=detail, hint=hint)
 
 
 def warning(put_if_absent: Kept | None) -> str:
-    """What a run should say of its store's put-if-absent; empty where it holds, or nothing was put."""
+    """Return the warning to log about the store's put-if-absent; empty if it works, or nothing was put."""
     if put_if_absent is None:
         return ""
     found = verdict("put-if-absent", put_if_absent)

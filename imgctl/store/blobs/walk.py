@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 T = TypeVar("T")
 
 Entries: TypeAlias = Callable[[str], Iterable[tuple[str, T | None]]]
-"""What lies directly below a directory, in byte order: keys with what is known of them; None for a directory's key,
+"""The direct children of a directory, in byte order: keys with their data; None for a directory's key,
 which ends with a slash, so that `a.txt` comes before `a/b`."""
 
 
@@ -40,7 +40,7 @@ class Range:
 
 
 def walk(entries: Entries[T], wanted: Range, under: str = "") -> Iterator[tuple[str, T]]:
-    """The keys of a range and what is known of them."""
+    """Yield the keys of a range with their data."""
     for key, found in entries(under):
         if wanted.is_past(key):
             return
@@ -70,7 +70,7 @@ def _names(directory: str, *, hidden: bool) -> list[str]:
         for entry in found:
             if not hidden and entry.name.startswith("."):
                 continue
-            # Links that lead round in a circle are no files.
+            # Symbolic links in a loop raise OSError: skip them.
             with suppress(OSError):
                 if entry.is_dir():
                     names.append(f"{entry.name}/")

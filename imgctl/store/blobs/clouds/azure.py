@@ -1,4 +1,4 @@
-"""A container of Azure Blob Storage: what is asked of it beside obstore's reads (Blob service REST API)."""
+"""Requests to a container of Azure Blob Storage that obstore does not make (Blob service REST API)."""
 
 import base64
 import hashlib
@@ -110,8 +110,8 @@ class Azure:
                 md5 = base64.b64encode(hashlib.md5(chunk, usedforsecurity=False).digest()).decode()
                 query = {"comp": "block", "blockid": blocks[-1]}
                 call(self._ask, method="PUT", name=name, query=query, headers={"Content-MD5": md5}, body=bytes(chunk))
-        said = "".join(f"<Uncommitted>{one}</Uncommitted>" for one in blocks)
-        body = f"<BlockList>{said}</BlockList>".encode()
+        listed = "".join(f"<Uncommitted>{one}</Uncommitted>" for one in blocks)
+        body = f"<BlockList>{listed}</BlockList>".encode()
         headers = {"x-ms-blob-content-type": content_type, **_IF_ABSENT}
         call(self._ask, method="PUT", name=name, query={"comp": "blocklist"}, headers=headers, body=body)
 
@@ -164,7 +164,7 @@ class Azure:
         return Soft(stays=days, permanent=policy.findtext("AllowPermanentDelete") == "true")
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
-        """Copy Blob, whose answer may come before its end; the content type is said after."""
+        """Copy Blob, whose response may come before the copy ends; the content type is set after it."""
         found = self._ask("HEAD", source)
         place = self._url(source)
         if self._auth.sas:
@@ -245,8 +245,8 @@ class Azure:
         return batch_errors(answer.headers.get("Content-Type", ""), answer.data, ones)
 
     def _tier(self, name: str, tier: str, *, priority: str = "") -> None:
-        said = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})
-        self._ask("PUT", name, query={"comp": "tier"}, headers=said)
+        headers = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})
+        self._ask("PUT", name, query={"comp": "tier"}, headers=headers)
 
     def _ask(
         self,

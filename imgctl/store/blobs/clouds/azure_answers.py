@@ -1,4 +1,4 @@
-"""What Azure answers about blobs, as imgctl's own: headers of a blob, and entries of a listing (List Blobs)."""
+"""Converts Azure's responses about blobs: headers of a blob, and entries of a listing (List Blobs)."""
 
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta

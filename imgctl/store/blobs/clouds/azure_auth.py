@@ -60,13 +60,13 @@ class AzureAuth:
         if self.sas:
             return with_query(url, {**query, **dict(parse_qsl(self.sas.lstrip("?"), keep_blank_values=True))}), stamped
         if self.key:
-            said = f"SharedKey {self.account}:{self._signature(method, url, query, stamped)}"
+            authorization = f"SharedKey {self.account}:{self._signature(method, url, query, stamped)}"
         else:
-            said = f"Bearer {self._fresh().token}"
-        return with_query(url, query), {**stamped, "Authorization": said}
+            authorization = f"Bearer {self._fresh().token}"
+        return with_query(url, query), {**stamped, "Authorization": authorization}
 
     def config(self) -> "AzureConfig":
-        """What obstore needs to know of it."""
+        """The configuration for obstore."""
         found: AzureConfig = {"account_name": self.account, "endpoint": self.endpoint}
         if self.key:
             found["account_key"] = base64.b64encode(self.key).decode()
@@ -92,9 +92,9 @@ class AzureAuth:
         if low.get("content-length") == "0":
             del low["content-length"]
         own = "".join(f"{name}:{low[name]}\n" for name in sorted(low) if name.startswith("x-ms-"))
-        asked = "".join(f"\n{name}:{value}" for name, value in sorted((one.lower(), query[one]) for one in query))
+        parameters = "".join(f"\n{name}:{value}" for name, value in sorted((one.lower(), query[one]) for one in query))
         text = "\n".join((method, *(low.get(name, "") for name in _SIGNED), own))
-        text += f"/{self.account}{urlsplit(url).path}{asked}"
+        text += f"/{self.account}{urlsplit(url).path}{parameters}"
         return base64.b64encode(hmac.digest(self.key, text.encode(), hashlib.sha256)).decode()
 
 

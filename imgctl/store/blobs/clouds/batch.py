@@ -37,7 +37,7 @@ def batch_body(parts: Iterable[Part]) -> tuple[str, bytes]:
 
 
 def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tuple[T, Refused]]:
-    """Those of `keys` whose deletion was refused, with what was said; StoreError where an answer is missing."""
+    """Those of `keys` whose deletion was rejected, with the error; StoreError if a response is missing."""
     message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
     answers = message.get_payload() if message.is_multipart() else []
     found: list[tuple[T, Refused]] = []
@@ -48,9 +48,9 @@ def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tupl
         named = _ID.search(answer.get("Content-ID", ""))
         number = int(named[1]) if named and int(named[1]) < len(keys) else position
         if status is not None and int(status[1]) >= 400:
-            head, _, said = raw.partition(b"\r\n\r\n")
+            head, _, content = raw.partition(b"\r\n\r\n")
             headers = dict(line.split(": ", 1) for line in head.decode(errors="replace").split("\r\n") if ": " in line)
-            found.append((keys[number], refused(int(status[1]), headers, said.strip())))
+            found.append((keys[number], refused(int(status[1]), headers, content.strip())))
     if len(answers) != len(keys):
         hint = "run the same again; if it stays, list what is left with another tool"
         raise StoreError(

@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage: what is asked of it beside obstore's reads (JSON API)."""
+"""Requests to a bucket of Google Cloud Storage that obstore does not make (JSON API)."""
 
 import base64
 import hashlib
@@ -81,14 +81,14 @@ class Google:
         return {"version": etag}
 
     def put(self, name: str, put: Put, *, absent: bool) -> None:
-        said = {"name": name, "contentType": put.content_type, **({"cacheControl": put.cache} if put.cache else {})}
-        boundary, head, tail = _multipart(said, put.md5, put.content_type)
+        metadata = {"name": name, "contentType": put.content_type, **({"cacheControl": put.cache} if put.cache else {})}
+        boundary, head, tail = _multipart(metadata, put.md5, put.content_type)
         self._upload(boundary, head + put.body + tail, absent=absent)
 
     def put_file(
         self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
     ) -> None:
-        """In one request: the file is read twice, first for the MD5 that the server is told before the bytes."""
+        """In one request: the file is read twice, first for the MD5, which is sent before the bytes."""
         digest = hashlib.md5(usedforsecurity=False)
         for chunk in _chunks(path, size, sha256):
             digest.update(chunk)
@@ -135,13 +135,13 @@ class Google:
 
     def soft(self) -> Soft:
         answer = self._ask("GET", f"b/{self._bucket}", {"fields": "softDeletePolicy"})
-        said = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
-        return Soft(stays=timedelta(seconds=int(said.get("retentionDurationSeconds", "0"))))
+        policy = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
+        return Soft(stays=timedelta(seconds=int(policy.get("retentionDurationSeconds", "0"))))
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         found = self._object(source)
-        said = kept_metadata(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
-        self._rewrite(source, name, said, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
+        metadata = kept_metadata(found) | {"contentType": copied.content_type, "storageClass": "STANDARD"}
+        self._rewrite(source, name, metadata, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """Rewrite the object in place: a new generation; the old one stays where the bucket keeps versions."""
@@ -151,8 +151,8 @@ class Google:
             return before
         if before.etag != etag:
             raise replaced(name)
-        said = kept_metadata(found) | {"storageClass": to}
-        self._rewrite(name, name, said, {"ifSourceGenerationMatch": etag, "ifGenerationMatch": etag})
+        metadata = kept_metadata(found) | {"storageClass": to}
+        self._rewrite(name, name, metadata, {"ifSourceGenerationMatch": etag, "ifGenerationMatch": etag})
         now = self._object(name)
         same = all(now.get(one) == found.get(one) for one in ("size", "crc32c"))
         if now.get("storageClass") != to or not same:
@@ -168,7 +168,7 @@ class Google:
         raise nothing_to_restore(name)
 
     def keeps_versions(self) -> bool:
-        """Whether the bucket keeps versions or deletes softly (for 7 days unless it is told otherwise)."""
+        """Whether the bucket keeps versions or deletes softly (for 7 days by default)."""
         answer = self._ask("GET", f"b/{self._bucket}", {"fields": "versioning,softDeletePolicy"})
         versioning = cast("Mapping[str, object]", answer.get("versioning", {}))
         soft = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
@@ -190,8 +190,8 @@ class Google:
 
     def set_lifecycle(self, rules: Sequence[Mapping[str, object]], metageneration: str) -> None:
         """Write the bucket's lifecycle rules, if the bucket is as it was."""
-        said = json.dumps({"lifecycle": {"rule": list(rules)}}).encode()
-        self._ask("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, said)
+        body = json.dumps({"lifecycle": {"rule": list(rules)}}).encode()
+        self._ask("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, body)
 
     def _delete(self, ones: list[T], paths: list[str]) -> list[tuple[T, Refused]]:
         kind, body = batch_body([Part("DELETE", f"/storage/v1/{path}", {}) for path in paths])
@@ -201,12 +201,12 @@ class Google:
     def _object(self, name: str, *, fields: str = "") -> Resource:
         return self._ask("GET", self._path(name), {"fields": fields} if fields else {})
 
-    def _rewrite(self, source: str, name: str, said: Resource, conditions: dict[str, str]) -> None:
+    def _rewrite(self, source: str, name: str, metadata: Resource, conditions: dict[str, str]) -> None:
         """Rewrite, in as many requests as the server takes for it."""
         token: dict[str, str] = {}
         while True:
             path = f"{self._path(source)}/rewriteTo/{self._path(name)}"
-            answer = self._ask("POST", path, {**conditions, **token}, json.dumps(said).encode())
+            answer = self._ask("POST", path, {**conditions, **token}, json.dumps(metadata).encode())
             if answer.get("done", True):
                 return
             token = {"rewriteToken": str(answer["rewriteToken"])}
@@ -236,10 +236,10 @@ class Google:
         return Http(self._settings, self._auth.sign)
 
 
-def _multipart(said: Mapping[str, str], md5: bytes, content_type: str) -> tuple[str, bytes, bytes]:
+def _multipart(metadata: Mapping[str, str], md5: bytes, content_type: str) -> tuple[str, bytes, bytes]:
     """The boundary, and what stands before and behind the bytes of an upload that says its MD5."""
     boundary = f"imgctl-{uuid4()}"
-    whole = json.dumps({**said, "md5Hash": base64.b64encode(md5).decode(), "storageClass": "STANDARD"})
+    whole = json.dumps({**metadata, "md5Hash": base64.b64encode(md5).decode(), "storageClass": "STANDARD"})
     head = f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{whole}\r\n"
     head += f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n"
     return boundary, head.encode(), f"\r\n--{boundary}--\r\n".encode()

@@ -1,4 +1,4 @@
-"""What Google answers about objects, as imgctl's own (Objects resource, JSON API)."""
+"""Converts Google's responses about objects (Objects resource, JSON API)."""
 
 from base64 import b64decode
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from imgctl.store.blobs.remnant import Remnant
 Resource = dict[str, object]
 
 FIELDS = "name,size,timeCreated,storageClass,generation,md5Hash"
-# What a rewrite forgets unless it is said again (Objects: rewrite, JSON API).
+# Metadata that a rewrite drops unless it is sent again (Objects: rewrite, JSON API).
 _KEPT = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime",
          "metadata", "eventBasedHold", "temporaryHold")  # fmt: skip
 
 
 def kept_metadata(found: Resource) -> Resource:
-    """What a rewrite must say again."""
+    """The metadata that a rewrite must send again."""
     return {name: found[name] for name in _KEPT if found.get(name)}
 
 

@@ -41,9 +41,9 @@ def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator
         until = one.until or (datetime.now(UTC) + soft.stays if soft.stays else None)
         if one in refused or until is None or (soft.permanent and one.version_id is not None):
             continue
-        said = f"{one.name} is deleted softly, and stays until about {until:%Y-%m-%d %H:%M}"
+        message = f"{one.name} is deleted softly, and stays until about {until:%Y-%m-%d %H:%M}"
         hint = "nobody can delete it sooner; run the same again after that"
-        yield replace(one, until=until), StoreDenied(said, hint=hint)
+        yield replace(one, until=until), StoreDenied(message, hint=hint)
 
 
 def _deleted(provider: Provider, calls: Calls, some: list[Remnant], *, permanent: bool) -> dict[Remnant, StoreError]:

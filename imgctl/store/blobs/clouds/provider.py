@@ -1,4 +1,4 @@
-"""What a cloud is asked that obstore has no call for, by whole object names; `CloudStore` is the rest."""
+"""The protocol for requests to a cloud that obstore does not support, by whole object names; used by `CloudStore`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Put:
-    """Bytes to put, what is said of them, and the MD5 that the server compares them with."""
+    """Bytes to put, their metadata, and the MD5 that the server verifies."""
 
     body: bytes
     md5: bytes
@@ -32,7 +32,7 @@ class Put:
 
 
 class Copied(NamedTuple):
-    """What a copy must come from, and what its content type shall be."""
+    """The required ETag of a copy's source, and the content type of the copy."""
 
     etag: str
     content_type: str
@@ -47,7 +47,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soft:
-    """How long what is deleted stays, zero for not at all; and whether old versions may be deleted for good before."""
+    """Soft delete: how long deleted objects are retained, zero if off; whether old versions may be deleted permanently before."""
 
     stays: timedelta = timedelta(0)
     permanent: bool = False
@@ -66,13 +66,13 @@ class Provider(Protocol):
 
     @property
     def is_own(self) -> bool:
-        """Whether this is the cloud itself: an emulator may know less."""
+        """Whether this is the cloud itself; an emulator may support less."""
 
     def client(self) -> "Client":
         """A new client for reads."""
 
     def etag_of(self, etag: str | None, version: str | None) -> str:
-        """What changes with an object, of what obstore answers."""
+        """The value that changes with an object, from obstore's response."""
 
     def pinned(self, etag: str) -> "GetOptions":
         """The options of a read that must not see another object."""
@@ -95,7 +95,7 @@ class Provider(Protocol):
         """A page of the objects whose names begin with `prefix`, behind `after`, in byte order; or the page of a token."""
 
     def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
-        """Delete up to `batch` objects; answers those that were refused, missing ones among them."""
+        """Delete up to `batch` objects; returns those that were rejected, including missing ones."""
 
     def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
         """A page of all that is kept under names that begin with `prefix`, deleted or not, and the token of the next."""
@@ -104,7 +104,7 @@ class Provider(Protocol):
         """Delete up to `batch` of these, each its own version; `permanent`: what was deleted softly, where that is allowed."""
 
     def soft(self) -> Soft:
-        """How long what is deleted stays."""
+        """The bucket's soft-delete settings."""
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         """Copy an object under a name that must be free, into the standard class, its metadata kept."""

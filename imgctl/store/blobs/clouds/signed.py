@@ -64,9 +64,9 @@ def google_put(auth: GoogleAuth, wanted: Wanted) -> SignedPut | None:
         "X-Goog-Expires": str(wanted.seconds),
         "X-Goog-SignedHeaders": names,
     }
-    asked = with_query("", query)[1:]
-    said = [f"{name}:{value}" for name, value in headers.items()]
-    request = "\n".join(("PUT", parts.path, asked, *said, "", names, headers["x-goog-content-sha256"]))
+    canonical_query = with_query("", query)[1:]
+    lines = [f"{name}:{value}" for name, value in headers.items()]
+    request = "\n".join(("PUT", parts.path, canonical_query, *lines, "", names, headers["x-goog-content-sha256"]))
     text = "\n".join(("GOOG4-RSA-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()))
     query["X-Goog-Signature"] = sign(text.encode()).hex()
     del headers["host"]
@@ -109,8 +109,8 @@ def _delegation(auth: AzureAuth, http: Http, until: datetime) -> tuple[bytes, di
     body = f"<KeyInfo><Start>{start}</Start><Expiry>{_second(until)}</Expiry></KeyInfo>".encode()
     answer = http.ask("POST", f"{auth.endpoint}/", {"restype": "service", "comp": "userdelegationkey"}, {}, body)
     found = fromstring(answer.data)  # noqa: S314
-    said = {short: found.findtext(name) or "" for short, name in _DELEGATED.items()}
-    return base64.b64decode(found.findtext("Value") or ""), said
+    fields = {short: found.findtext(name) or "" for short, name in _DELEGATED.items()}
+    return base64.b64decode(found.findtext("Value") or ""), fields
 
 
 def _second(at: datetime) -> str:

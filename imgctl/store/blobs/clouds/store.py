@@ -75,12 +75,12 @@ class CloudStore:
         return self._traits.put_if_absent
 
     def traits(self) -> Traits:
-        self._asked_absent("")
+        self._tested_absent("")
         return all_traits(self, self.prefix, self._provider, self._calls, self._traits)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
         """Put if absent, with an MD5 that the server checks; a server that overwrites is asked by HEAD before each try."""
-        look = self._asked_absent(checked(key)) is Kept.IGNORED
+        look = self._tested_absent(checked(key)) is Kept.IGNORED
         self._put(key, body, content_type=content_type, absent=True, look=look)
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
@@ -112,7 +112,7 @@ class CloudStore:
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
         name = self.prefix + checked(key)
-        known = self._provider.is_own and self._asked_absent(key) is not Kept.IGNORED
+        known = self._provider.is_own and self._tested_absent(key) is not Kept.IGNORED
 
         def copy() -> None:
             if not known:
@@ -209,7 +209,7 @@ class CloudStore:
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         """A PUT that creates; Azure's holds neither size nor SHA-256: whoever confirms what arrived compares them."""
-        if self._asked_absent(checked(key)) is Kept.IGNORED:
+        if self._tested_absent(checked(key)) is Kept.IGNORED:
             return None
         sign, name = self._provider.sign_create, self.prefix + key
         wanted = partial(sign, name, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
@@ -221,7 +221,7 @@ class CloudStore:
     def check(self) -> None:
         check(self, self.bucket)
 
-    def _asked_absent(self, key: str) -> Kept:
+    def _tested_absent(self, key: str) -> Kept:
         """Whether a put under a key that is taken is refused: asked once, by putting twice under a new name."""
         if (kept := self._traits.put_if_absent) is not None:
             return kept

@@ -33,7 +33,7 @@ _RESTORES = {"OptionalObjectAttributes": ["RestoreStatus"]}
 def pages_of(
     bucket: Bucket, *, prefix: str = "", after: str = "", until: str = "", asked: Callable[[], None] = lambda: None
 ) -> Iterator[Page]:
-    """The objects whose keys begin with `prefix`, `after` < key <= `until`, in byte order; `asked` hears of each request.
+    """The objects whose keys begin with `prefix`, `after` < key <= `until`, in byte order; calls `asked` for each request.
 
     StoreError where the server's order is neither that of bytes nor that of path segments (see `_sorts_segments`).
     """
@@ -59,7 +59,7 @@ def _flat(bucket: Bucket, prefix: str, after: str, asked: Callable[[], None]) ->
     """Pages in the server's own order; none is empty."""
     last, token = after, ""
     while True:
-        # By the last key, not the token: a page is the same whoever asks for it, and when.
+        # From the last key, not the token: the same start gives the same page, at any time.
         start: dict[str, object] = {"ContinuationToken": token} if token else _behind(bucket, last)
         answer, page = _page(bucket, prefix, start, asked)
         if page.keys:
@@ -73,9 +73,9 @@ def _flat(bucket: Bucket, prefix: str, after: str, asked: Callable[[], None]) ->
 def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bool:
     """Whether the server sorts `a/b` before `a-b`, as SeaweedFS does: it compares keys segment by segment.
 
-    For keys of one shape (`YYYY/MM/DD/…`) that is one order, for others a merge with the catalog would find what is not
-    there. Told by the first page, or asked once of a key with a slash: behind `2024.~` a server of S3's order still lists
-    `2024/…`.
+    For keys of one shape (`YYYY/MM/DD/…`) both orders are the same; for others a merge with the catalog would report
+    false findings. Detected from the first page, or tested once with a key that has a slash: after `2024.~` a server with
+    S3's order still lists `2024/…`.
     """
     if bucket.traits.sorts_segments is None and any(map(gt, page.keys, islice(page.keys, 1, None))):
         bucket.traits.sorts_segments = True
@@ -92,9 +92,9 @@ def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bo
 def _entries(
     bucket: Bucket, wanted: Range, asked: Callable[[], None], under: str
 ) -> Iterator[tuple[str, tuple[object, ...] | None]]:
-    """What lies directly below `under` in byte order: of a server that sorts names without their slash.
+    """The direct children of `under` in byte order, from a server that sorts names without their slash.
 
-    A directory is held back until no name can come that sorts before it, which are few.
+    A directory is held back until no name that sorts before it can follow; few are held at once.
     """
     held: list[tuple[str, int, tuple[object, ...] | None]] = []
     start, token = _behind(bucket, _start(wanted.after, under)), ""
@@ -122,12 +122,12 @@ def _entries(
 
 
 def _start(after: str, under: str) -> str:
-    """Behind what a directory need not be listed to hold all that sorts behind `after`: `a/` does, behind `a-b`."""
+    """The key after which to list a directory so that nothing after `after` is missed: `a/` sorts after `a-b`."""
     if not after.startswith(under):
         return ""
     name = after[len(under) :].partition("/")[0]
     short = next((at for at, sign in enumerate(name) if sign < "/"), len(name))
-    # A server may pass over a directory that is itself named as the start.
+    # A server may skip a directory that is itself the start key.
     return under + name[: short - 1] if short > 1 else ""
 
 
@@ -138,19 +138,19 @@ def _behind(bucket: Bucket, key: str) -> dict[str, object]:
 def _page(
     bucket: Bucket, prefix: str, start: dict[str, object], asked: Callable[[], None], **more: object
 ) -> tuple["ListAnswer", Page]:
-    """One answer of the server, and the objects in it by their keys."""
+    """One response of the server, and its objects as a page."""
     wanted = {"Bucket": bucket.name, "Prefix": bucket.prefix + prefix, "MaxKeys": PAGE_KEYS, **more, **start}
-    answer = bucket.call("", _asked, bucket=bucket, wanted=wanted, asked=asked)
+    answer = bucket.call("", _list, bucket=bucket, wanted=wanted, asked=asked)
     return answer, _below(bucket.prefix, columns_in(answer) or _columns(answer.get("Contents", [])))
 
 
-def _asked(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> "ListAnswer":
+def _list(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> "ListAnswer":
     asked()
     if bucket.traits.lists_restores:
         try:
             return once(bucket.client.list_objects_v2, **wanted, **_RESTORES)
         except Exception as error:
-            # A server that knows no optional attributes calls the request bad, or not implemented.
+            # A server without optional attributes rejects the request as bad or not implemented.
             if type(bucket.judged(error)) not in (StoreError, StoreUnsupported):
                 raise
     answer = once(bucket.client.list_objects_v2, **wanted)
@@ -186,7 +186,7 @@ def _below(prefix: str, page: Page) -> Page:
 
 
 def _onward(answer: "ListAnswer", token: str, last: str) -> str:
-    """The token to go on by from a page without keys, which says nothing else of where it ended."""
+    """The token of the next page, for a page without keys, where there is no last key to continue from."""
     onward = answer.get("NextContinuationToken", "")
     if not onward or onward == token:
         hint = "the server's listing does not move on; list with another tool to see whether it ends"
@@ -195,30 +195,30 @@ def _onward(answer: "ListAnswer", token: str, last: str) -> str:
 
 
 def blob_of(key: str, answer: "HeadAnswer") -> Blob:
-    """A HEAD's answer as a blob."""
-    said = answer.get("Restore", "")
+    """The blob of a HEAD response."""
+    header = answer.get("Restore", "")
     return Blob(
         key=key,
         size=answer["ContentLength"],
         modified_at=answer["LastModified"],
         etag=bare(answer.get("ETag", "")),
         storage_class=class_of(answer),
-        restoring='ongoing-request="true"' in said,
-        restored_until=_expiry(said),
+        restoring='ongoing-request="true"' in header,
+        restored_until=_expiry(header),
         version_id=answer.get("VersionId"),
         sha256=_sha256(answer),
     )
 
 
 def class_of(answer: "HeadAnswer") -> str:
-    """The class a HEAD tells; of Intelligent-Tiering the archive tier, where the object lies in one."""
-    told = (answer.get("ArchiveStatus"), answer.get("StorageClass"))
-    return next(filter(None, told), StorageClass.STANDARD)
+    """The class in a HEAD response; for Intelligent-Tiering the archive tier, if the object is in one."""
+    classes = (answer.get("ArchiveStatus"), answer.get("StorageClass"))
+    return next(filter(None, classes), StorageClass.STANDARD)
 
 
-def _expiry(said: str) -> datetime | None:
+def _expiry(header: str) -> datetime | None:
     """When a restored copy expires, by the `x-amz-restore` header; None when it has expired or there is none."""
-    found = _EXPIRY.search(said)
+    found = _EXPIRY.search(header)
     if found is not None:
         with suppress(ValueError):
             until = parsedate_to_datetime(found[1]).astimezone(UTC)

@@ -39,7 +39,7 @@ def put_chunks(
     *,
     condition: Mapping[str, str] = IF_ABSENT,
 ) -> str:
-    """Put what is not known to its end, if `key` is absent, and answer its ETag; all chunks but the last >= 5 MiB."""
+    """Put a stream of unknown length, if `key` is absent, and return its ETag; all chunks but the last >= 5 MiB."""
 
     def parts(upload: Mapping[str, str]) -> Iterator[Part]:
         for number, chunk in enumerate(chunks, start=1):
@@ -61,12 +61,12 @@ def in_parts(
     described: Mapping[str, object],
     condition: Mapping[str, object],
 ) -> str:
-    """One multipart upload, completed under `condition` or aborted; answers the ETag. `parts` puts them, told the UploadId."""
+    """One multipart upload, completed under `condition` or aborted; returns the ETag. `parts` puts the parts for an UploadId."""
     client = bucket.client
     upload = {"UploadId": bucket.ask(client.create_multipart_upload, key, **described)["UploadId"]}
     try:
         put = {"Parts": list(parts(upload))}
-        # AWS answers 409 when the key is deleted meanwhile, and wants the whole upload anew: a failure here.
+        # AWS returns 409 if the key is deleted meanwhile, and requires a new upload: a failure here.
         done = bucket.ask(client.complete_multipart_upload, key, **upload, MultipartUpload=put, **condition)
         return done.get("ETag", "").strip('"')
     except BaseException:

@@ -26,7 +26,7 @@ from imgctl.units import count_of
 
 log = logging.getLogger(__name__)
 
-# Of these servers a key's absence is asked by HEAD.
+# With these servers a HEAD checks that a key is absent.
 LACKING = (Kept.IGNORED, Kept.NOT_IMPLEMENTED)
 
 # The check value of CRC-64/NVME, 0xae8b14860a799888, as S3 writes it, and another body of the same length.
@@ -39,10 +39,10 @@ _ORDERED = ("B", "a", "a1", "b", "é")
 
 
 def put_if_absent(bucket: Bucket, key: str) -> Kept:
-    """Whether a put under a key that is taken is refused: a small object is put twice under one new name, and deleted.
+    """Whether a put under an existing key is rejected, tested by putting a small object twice under a new name.
 
-    UNKNOWN where these puts are forbidden. What a run lacks is said once in the log. Raises StoreError, and asks again
-    the next time; `key` is what errors name.
+    UNKNOWN if these puts are forbidden. A missing feature is logged once. After a StoreError the next call tests again;
+    `key` is the key in error texts.
     """
     if (kept := bucket.traits.put_if_absent) is not None:
         return kept
@@ -82,8 +82,8 @@ def multipart(bucket: Bucket, key: str) -> Kept:
     body = memoryview(bytes(_PART_BYTES) + _BODY)
     put_chunks(bucket, key, iter((body[:_PART_BYTES], body[_PART_BYTES:])), _TYPE, condition={})
     if (size := bucket.ask(bucket.client.head_object, key)["ContentLength"]) != len(body):
-        told = f"{key} has {count_of(size, 'byte')}, its two parts had {len(body):,}"
-        raise BlobCorrupt(told, hint="use another server")
+        message = f"{key} has {count_of(size, 'byte')}, its two parts had {len(body):,}"
+        raise BlobCorrupt(message, hint="use another server")
     try:
         put_chunks(bucket, key, iter((memoryview(_OTHER),)), _TYPE)
     except BlobExists:
@@ -100,18 +100,18 @@ def object_lock(bucket: Bucket) -> str | None:
     except (BucketMissing, StoreDenied, StoreUnavailable):
         raise
     except StoreError:
-        # 404 where it was never switched on; others do not know the request.
+        # 404 if it was never enabled; other servers don't implement the request.
         return None
-    said = answer.get("ObjectLockConfiguration", {})
-    if said.get("ObjectLockEnabled") != "Enabled":
+    configuration = answer.get("ObjectLockConfiguration", {})
+    if configuration.get("ObjectLockEnabled") != "Enabled":
         return None
-    kept = said.get("Rule", {}).get("DefaultRetention", {})
+    kept = configuration.get("Rule", {}).get("DefaultRetention", {})
     spans = [count_of(kept[name], name.lower().removesuffix("s")) for name in ("Days", "Years") if kept.get(name)]
     return f"{kept.get('Mode')} for {spans[0]}" if spans else ""
 
 
 class _Prober:
-    """Asks one server; every object it puts lies under one name, and `put` holds their names."""
+    """Tests one server; all its objects are under one prefix, and `put` lists their names."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -128,7 +128,7 @@ class _Prober:
         return Kept.YES if self._refuses(partial(once, self._bucket.client.put_object, **wrong)) else Kept.IGNORED
 
     def order(self) -> Kept:
-        """Whether a listing is in byte order, and begins behind what it is told to."""
+        """Whether a listing is in byte order, and begins after start-after."""
         for name in reversed(_ORDERED):
             self._put(f"order/{name}")
         whole, behind = self._listed(""), self._listed(f"{self._name}order/{_ORDERED[1]}")
