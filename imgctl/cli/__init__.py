@@ -1,1 +1,1 @@
-"""What you type: one file a command; the only place that knows click."""
+"""The command line: a file per command; the only package that imports click."""

@@ -1,4 +1,4 @@
-"""`imgctl audit`: catalog against store, both ways; finds, changes nothing."""
+"""`imgctl audit`: compares the catalog with the store, both ways; changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,14 +29,14 @@ HEADERS = ("CODE", "COUNT", "BYTES", "EXAMPLES")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(ScopeOptions):
-    grace: float = option(3600.0, "What is younger is in flight.", text="1h")
-    stuck_after: float = option(900.0, "Uploading or processing for longer is stuck.", text="15m")
+class Args(ScopeOptions):
+    grace: float = option(3600.0, "Ignore blobs and rows younger than this: they are in flight.", text="1h")
+    stuck_after: float = option(900.0, "Report rows as stuck that are uploading or processing for longer.", text="15m")
     storage_class: bool = flag("Also compare storage classes.")
-    stale: bool = flag("Also find variants built by other settings than those in force.")
-    deep: bool = flag("Also compare checksums: stored ones, else the bytes are read.")
+    stale: bool = flag("Also find variants that were built with other settings than the current ones.")
+    deep: bool = flag("Also compare checksums: the stored ones, or else those of the bytes, which are read.")
     budget: int | None = option(
-        None, "Read that many bytes with --deep; the next run continues where this one ended.", kind=SIZE
+        None, "With --deep: read at most this many bytes; the next run continues where this one ended.", kind=SIZE
     )
     look: int = option(
         0,
@@ -45,16 +45,16 @@ class Asked(ScopeOptions):
         metavar="N",
     )
     inventory: str | None = option(
-        None, "List by an S3 Inventory report: its manifest.json, a path or s3://.", metavar="MANIFEST"
+        None, "Take the listing from an S3 Inventory report: its manifest.json, a path or s3://.", metavar="MANIFEST"
     )
-    checkpoint: Path | None = option(None, "Resume from here; an interrupted audit goes on.")
-    fail_on: str | None = option(None, "Only these end with exit code 4.", metavar="CODE,…")
+    checkpoint: Path | None = option(None, "Keep the progress in this file; an interrupted audit resumes from it.")
+    fail_on: str | None = option(None, "Exit with code 4 for these findings only.", metavar="CODE,…")
     csv: Path | None = option(None, "Write the findings as CSV.")
-    html: Path | None = option(None, "Write a page to look at and to forward.")
+    html: Path | None = option(None, "Write the findings as an HTML page that can be forwarded.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl audit
 imgctl audit --json > findings.ndjson
@@ -65,43 +65,43 @@ imgctl audit --deep --budget 20GiB
 imgctl audit --look 200 --since 7d
 """,
     main="--user --since --ids-from --deep --fail-on --csv --html",
-    # It changes nothing, but when the last one was, and what it found, is asked of `history` and `top`.
+    # An audit changes nothing, but `history` and `top` show when the last one ran and what it found.
     changes=lambda _: True,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Compare the catalog with the store, both ways, and say what is missing, damaged, stuck or orphaned.
+def command(session: Session, args: Args) -> ExitCode:
+    """Compare the catalog with the store, both ways, and report what is missing, damaged, stuck or orphaned.
 
-    Nothing is changed. Each finding was looked at twice; what is in flight is none. With --user or --ids-from the
-    blobs are headed one by one and the bucket is not listed. Exit code 4 says that something was found, 0 that all is
-    well, 1 that the store could not be listed to its end, which proves nothing.
+    Nothing is changed. Each finding is checked twice; rows and blobs in flight are not reported. With --user or
+    --ids-from the command sends a HEAD request per blob and does not list the bucket. Exit code 4: something was found;
+    0: all is well; 1: the listing of the store failed before its end, so the audit proves nothing.
     """
-    wanted, tally, bad = _codes(asked.fail_on), Tally(), list[BadId]()
+    wanted, tally, bad = _codes(args.fail_on), Tally(), list[BadId]()
     with (
-        asked.chosen() as chosen,
+        args.chosen() as chosen,
         open_parts(session.settings) as parts,
         running(session, unit="images") as run,
         ExitStack() as stack,
     ):
-        order = _order(session, chosen, asked)
-        # A file appears under its name only when the audit came to its end.
-        sinks = [stack.enter_context(csv_file(asked.csv))] if asked.csv else []
-        if asked.html:
+        order = _order(session, chosen, args)
+        # A file gets its final name only when the audit is complete.
+        sinks = [stack.enter_context(csv_file(args.csv))] if args.csv else []
+        if args.html:
             subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
-            sinks.append(stack.enter_context(html_file(asked.html, subject)))
+            sinks.append(stack.enter_context(html_file(args.html, subject)))
         if order.look and (price := look_price(order.look, parts.settings, endpoint_url=session.endpoint_url)):
-            # Said before it is spent: N is its budget.
+            # Shown before the money is spent: N limits it.
             run.say(price, always=session.json)
         for finding in audit(parts, order, tally=tally, stop=run.stop, bad=bad):
             session.data(finding.record())
             for sink in sinks:
                 sink(finding)
         run.say_bad(bad)
-        if (meter := session.told.meter) is not None:
+        if (meter := session.result.meter) is not None:
             for code in Code:
                 meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
         _conclude(session, parts, tally, bad=len(bad))
         if run.stop.is_set():
-            run.say("interrupted: what was not looked at may not be well", always=True)
+            run.say("interrupted: the rest of the archive was not checked", always=True)
             return ExitCode.INTERRUPTED
         if any(code in wanted for code in tally.codes):
             return ExitCode.FINDINGS
@@ -150,19 +150,19 @@ def _cells(tally: Tally) -> Iterator[tuple[str, ...]]:
         yield code.value, f"{one.count:,}", format_bytes(one.bytes), "  ".join(one.examples)
 
 
-def _order(session: Session, chosen: Chosen, asked: Asked) -> AuditOrder:
+def _order(session: Session, chosen: Chosen, args: Args) -> AuditOrder:
     on_aws = session.settings.store.url.startswith("s3://") and not session.endpoint_url
-    if asked.budget is not None and not asked.deep:
-        raise UsageError("--budget is of --deep alone", hint="imgctl audit --deep --budget 20GiB")
-    if asked.deep and asked.budget is None and on_aws and not chosen.is_few:
-        raise UsageError("--deep may read the whole archive, which costs", hint="say how much: --budget 20GiB")
+    if args.budget is not None and not args.deep:
+        raise UsageError("--budget works only with --deep", hint="imgctl audit --deep --budget 20GiB")
+    if args.deep and args.budget is None and on_aws and not chosen.is_few:
+        raise UsageError("--deep may read the whole archive, which costs money", hint="set a limit: --budget 20GiB")
     return order_of(
         AuditOrder,
-        asked,
+        args,
         chosen=chosen,
-        grace=timedelta(seconds=asked.grace),
-        stuck_after=timedelta(seconds=asked.stuck_after),
-        classes=asked.storage_class,
+        grace=timedelta(seconds=args.grace),
+        stuck_after=timedelta(seconds=args.stuck_after),
+        classes=args.storage_class,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: the common options, the settings in force, and how results are printed."""
+"""Code that all commands share: common options, loading of settings, and printing of results."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from imgctl.cli.layout import Command
 from imgctl.cli.main import ReaderLeft
 from imgctl.cli.options import Options, option_name, parameters, setting_option
 from imgctl.cli.types import UserText
-from imgctl.cli.watched import Told, operation_of, watched
+from imgctl.cli.watched import Result, operation_of, watched
 from imgctl.config.load import load_settings
 from imgctl.config.settings import Settings
 from imgctl.errors import ExitCode, UsageError
@@ -39,66 +39,66 @@ COMMON_SETTINGS = {
     "store.url": "",
     "store.endpoint_url": "",
     "log.file": "Write a rotating log here.",
-    "notify.ping_url": "Tell this monitor of the beginning and the end.",
-    "metrics.port": "Serve /metrics on this port of loopback.",
+    "notify.ping_url": "Ping this monitor at the start and the end.",
+    "metrics.port": "Serve /metrics on this loopback port.",
     "metrics.textfile": "Write metrics here, for node_exporter.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One run of one command: the settings in force, and what its user wants to see."""
+    """One run of one command: its settings, and how much output the user wants."""
 
     settings: Settings
     json: bool
     verbosity: int
     progress: bool | None
     users: Users
-    told: Told = field(default_factory=Told)
+    result: Result = field(default_factory=Result)
 
     @property
     def endpoint_url(self) -> str:
-        """The S3 endpoint in force, the AWS chain's own variables included; empty for AWS."""
+        """The S3 endpoint in use, also from AWS's own environment variables; empty for AWS."""
         return self.settings.store.endpoint(os.environ)
 
     def data(self, record: Mapping[str, object]) -> None:
-        """One NDJSON line on stdout, when JSON was asked for; ids, paths, times and amounts are written as texts."""
+        """Print a record as an NDJSON line on stdout with --json; ids, paths, times and amounts become strings."""
         if record.get("type") == "summary":
-            self.told.summary = record
+            self.result.summary = record
         elif record.get("type") == "receipt":
-            self.told.receipt = str(record["file"])
+            self.result.receipt = str(record["file"])
         if self.json:
             from imgctl.pricing.lines import as_json
 
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=as_json)
             self._print(line.encode(errors="backslashreplace"))
 
-    def summary(self, counts: Mapping[C, int] | None = None, told: str = "", /, **more: object) -> None:
-        """The end: `told` for people, and the last line of NDJSON: how many ended how, by code, and what else there is."""
-        if told:
-            self.text(told)
+    def summary(self, counts: Mapping[C, int] | None = None, sentence: str = "", /, **more: object) -> None:
+        """Print the result: `sentence` for people, and the last NDJSON line, with the `counts` by code and `more` fields."""
+        if sentence:
+            self.text(sentence)
         self.data({"type": "summary", **{code.value: count for code, count in (counts or {}).items()}, **more})
 
     def text(self, line: str) -> None:
-        """One line for people on stdout, unless JSON or silence was asked for."""
+        """Print a line for people on stdout, unless --json or -q is given."""
         if not self.json and self.verbosity >= 0:
             self._print(printable(line))
 
     def note(self, line: str) -> None:
-        """One line for people on stderr, unless silence was asked for."""
+        """Print a line for people on stderr, unless -q is given."""
         if self.verbosity >= 0:
             self.error(line)
 
     def error(self, line: str) -> None:
-        """One line on stderr that even `-q` lets through; a stderr that is full or gone stops nothing."""
+        """Print a line on stderr, also with -q; write errors of stderr are ignored."""
         _on_stderr(line)
 
     def verbatim(self, text: str) -> None:
-        """Text on stdout as it is, whatever else was asked for."""
+        """Print a text on stdout unchanged, whatever the options."""
         self._print(text.removesuffix("\n"))
 
     def _print(self, line: str | bytes) -> None:
-        # A bar is in nobody's way but on the same terminal.
+        # The progress bar has to be cleared only when stdout is the same terminal.
         with aside() if sys.stdout.isatty() else nullcontext():
             try:
                 click.echo(line)
@@ -112,14 +112,14 @@ def _on_stderr(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text as one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
+    """Escape a text to one terminal line: file names may hold newlines, control characters and invalid UTF-8."""
     kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return "".join(kept).encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A run that can be stopped and watched."""
+    """A run that signals can stop and that shows its progress."""
 
     session: Session
     stop: Stop
@@ -135,9 +135,9 @@ class Running:
         seconds: float = 0.0,
         line: str = "",
     ) -> None:
-        """One item is done: a step of the bar, a record for programs, a line for people; of what failed even with `-q`.
+        """Report a finished item: advance the bar, print its record and its line; lines of failures also with -q.
 
-        Metrics count it under its `fate`, which is the record's where that has one, and its `seconds`.
+        Metrics count it under its `fate` (by default the record's) and add its `seconds`.
         """
         self.progress.advance(size=size, failed=int(failed))
         self.count(fate or str(record.get("fate", "failed" if failed else "done")), size=size, seconds=seconds)
@@ -146,30 +146,33 @@ class Running:
             self.say(line, always=failed)
 
     def count(self, fate: str, *, size: int = 0, seconds: float = 0.0) -> None:
-        """Count an item for metrics alone."""
-        if (meter := self.session.told.meter) is not None:
+        """Count an item in the metrics only."""
+        if (meter := self.session.result.meter) is not None:
             meter.item(fate, size=size, seconds=seconds)
 
     def say(self, line: str, *, always: bool = False) -> None:
-        """A line on stderr that leaves the bar whole; with `-q` only what must `always` be said."""
+        """Print a line on stderr above the progress bar; with -q only if `always` is set."""
         if always or self.session.verbosity >= 0:
             self.progress.say(printable(line))
 
     def say_bad(self, bad: "Iterable[BadId]") -> None:
-        """The lines of --ids-from that name no image."""
+        """Print the lines of --ids-from that name no image."""
         for one in bad:
             self.say(f"{one.where}: {one.detail}", always=True)
 
     def exit_code(self, *, partly: bool) -> ExitCode:
-        """130 when somebody stopped the run, 3 when items failed or time ran out, else 0."""
+        """Return 130 when the user stopped the run, 3 when items failed or the time ran out, else 0."""
         if self.stop.requested.is_set():
             return ExitCode.INTERRUPTED
         if self.stop.expired:
-            self.say("the time is up; the same command goes on from here", always=True)
+            self.say("--max-duration is over; run the same command again to continue", always=True)
         return ExitCode.PARTLY if partly or self.stop.expired else ExitCode.DONE
 
     def service_exit_code(self, *, partly: bool, drain: bool = False) -> ExitCode:
-        """Of a run that goes on until it is stopped, or until all is done with `drain`: a service manager's stop is clean."""
+        """Return the code of a run that lasts until it is stopped (or, with `drain`, until the queue is empty).
+
+        A stop by a service manager exits with 0.
+        """
         if self.stop.requested.is_set() and not self.stop.interrupted:
             return ExitCode.DONE
         if self.stop.expired and not drain:
@@ -179,7 +182,7 @@ class Running:
 
 @contextmanager
 def running(session: Session, *, unit: str, max_seconds: float | None = None) -> Iterator[Running]:
-    """Catch signals and draw progress for the length of a command; quiet commands draw none."""
+    """Catch signals and draw progress while a command runs; with -q no progress is drawn."""
     shown = False if session.verbosity < 0 and session.progress is None else session.progress
     with Stop(max_seconds=max_seconds) as stop, Progress(unit=unit, shown=shown) as progress:
         yield Running(session=session, stop=stop, progress=progress)
@@ -193,12 +196,12 @@ def subcommand(
     settings: Mapping[str, str] | None = None,
     changes: Callable[[Chosen], bool] | None = None,
 ) -> Callable[[Callable[[Session, Chosen], ExitCode]], click.Command]:
-    """Make a function a command: its options, those of `settings`, and the common ones; errors are given their codes.
+    """Make a function a command with its options, those of `settings`, and the common ones; map errors to exit codes.
 
-    `main` names the options that the help shows first, as they are typed, most used first; without it all of `options`.
-    `settings` names settings that an option overrides, each with its help: `{"work.jobs": ""}` for the setting's own.
-    `changes` says of what was asked whether it may change something, or hands out originals: such a run is written into
-    the operations.
+    `main` lists the options that the help shows first, as typed, most used first; by default all of `options`.
+    `settings` maps settings that an option overrides to their help; an empty help means the setting's own.
+    `changes` returns whether a run with these options may change something or hand out originals: such a run is
+    recorded in `operations`.
     """
     settings = {**(settings or {}), **COMMON_SETTINGS}
 
@@ -206,22 +209,24 @@ def subcommand(
         def run(**typed: object) -> int:
             session = _session(typed, settings)
             own = {one.name: typed[one.name] for one in fields(options)}
-            own |= {one.name: _user(session, one, text) for one in asked if isinstance(text := own[one.name], UserText)}
-            order = options(**own)
-            operation = operation_of(order) if changes is not None and changes(order) else None
-            with watched(session.settings, session.told, operation):
-                session.told.exit_code = _guarded(session, lambda: function(session, order))
-            return session.told.exit_code
+            own |= {
+                one.name: _user(session, one, text) for one in params if isinstance(text := own[one.name], UserText)
+            }
+            args = options(**own)
+            operation = operation_of(args) if changes is not None and changes(args) else None
+            with watched(session.settings, session.result, operation):
+                session.result.exit_code = _guarded(session, lambda: function(session, args))
+            return session.result.exit_code
 
-        asked = list(parameters(options))
+        params = list(parameters(options))
         overriding = [setting_option(setting, doc) for setting, doc in settings.items()]
         every = _common_options()
         return Command(
             callback=run,
-            params=[*asked, *overriding, *every],
+            params=[*params, *overriding, *every],
             text=inspect.cleandoc(function.__doc__ or ""),
             examples=examples,
-            main=main.split() or [one.opts[0] for one in asked if isinstance(one, click.Option)],
+            main=main.split() or [one.opts[0] for one in params if isinstance(one, click.Option)],
             common=[*map(option_name, COMMON_SETTINGS), *(one.opts[-1] for one in every)],
             is_recorded=changes is not None,
         )
@@ -232,10 +237,10 @@ def subcommand(
 def _common_options() -> tuple[click.Option, ...]:
     return (
         click.Option(["--config", "config_file"], metavar="FILE", type=Path, help="The configuration file."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print NDJSON: an object an item, a summary last."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print NDJSON: one object per item, then a summary."),
         click.Option(["--progress/--no-progress"], default=None, help="Show progress (default: on a terminal)."),
-        click.Option(["-v", "--verbose"], count=True, help="Say more; errors come with their traceback."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say errors only."),
+        click.Option(["-v", "--verbose"], count=True, help="Print more; errors with their traceback."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Print errors only."),
     )
 
 
@@ -257,7 +262,7 @@ def _session(typed: Mapping[str, object], settings: Mapping[str, str]) -> Sessio
 
 
 def _user(session: Session, option: click.Parameter, text: str) -> "UUID":
-    """The user that an option names, which needs the settings."""
+    """Return the user id that an option names; the mapping depends on the settings."""
     try:
         return session.users.id_of(text)
     except UsageError as error:
@@ -268,7 +273,7 @@ def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
     try:
         return int(function())
     except BrokenPipeError as error:
-        # Not stdout's, which is ReaderLeft; click would end without a word.
+        # Not stdout, whose error is ReaderLeft; click would exit silently.
         _trace(session, error)
         raise RuntimeError(f"a pipe between processes broke: {error}") from error
     except (Exception, KeyboardInterrupt) as error:
@@ -277,8 +282,8 @@ def _guarded(session: Session, function: Callable[[], ExitCode]) -> int:
 
 
 def _trace(session: Session, error: BaseException) -> None:
-    """The traceback goes to the log, and with -v to stderr; the line for everyone is printed by `main`."""
+    """Log the traceback, with -v also to stderr; `main` prints the error's line."""
     import logging
 
     if session.verbosity > 0 or session.settings.log.file:
-        logging.getLogger("imgctl").error("the command ended", exc_info=error)
+        logging.getLogger("imgctl").error("the command failed", exc_info=error)

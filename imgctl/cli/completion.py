@@ -1,4 +1,4 @@
-"""`imgctl completion`: what a shell asks to complete command lines, and the values it is told."""
+"""`imgctl completion`: the shell script that completes command lines, and the values it offers."""
 
 import inspect
 import os
@@ -30,8 +30,9 @@ _ZERO = "00000000-0000-0000-0000-000000000000"
 def show(shell: str) -> int:
     """Print the script that completes imgctl's command lines in a shell.
 
-    Commands, options and files; of an ID the newest images that begin so, of a USER those who own images, of a SOURCE the
-    [source.NAME] tables. For these the catalog is asked; where it does not answer within a second there are none.
+    It completes commands, options and files; for an ID the newest images whose id begins so, for a USER the owners of
+    images, for a SOURCE the [source.NAME] tables. IDs and users come from the catalog; when it does not respond within
+    a second, none are offered.
     """
     complete = get_completion_class(shell)
     assert complete is not None
@@ -41,7 +42,7 @@ def show(shell: str) -> int:
 
 
 def suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What may stand for an ID, a USER or a SOURCE that begins so; nothing where that cannot be told."""
+    """Return completions for the beginning of an ID, a USER or a SOURCE; none on any error."""
     metavar = str(param.make_metavar(ctx))
     with suppress(Exception):
         settings = _settings(ctx)
@@ -49,7 +50,7 @@ def suggest(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
             named = [
                 CompletionItem(f"source:{name}") for name in settings.sources if f"source:{name}".startswith(incomplete)
             ]
-            # Files first: bash forgets what stands before them.
+            # Files first: bash drops the completions before them.
             return [CompletionItem(incomplete, type="file"), *named]
         return [CompletionItem(str(one)) for one in _from_catalog(settings, incomplete, users="USER" in metavar)]
     return []

@@ -1,4 +1,4 @@
-"""`imgctl demo`: the whole cycle on sample photos."""
+"""`imgctl demo`: runs the whole cycle on sample photos."""
 
 import os
 import shlex
@@ -20,30 +20,30 @@ PORT = ServeSettings().port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     directory: Path | None = option(
-        None, "Where to work; default: a new temporary one.", kind=DIRECTORY, metavar="DIRECTORY"
+        None, "The directory to use; default: a new temporary one.", kind=DIRECTORY, metavar="DIRECTORY"
     )
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl demo
 imgctl demo --directory /tmp/album
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Run the whole cycle on sample photos: doctor, upload, work, find, and the same again, which changes nothing.
+def command(session: Session, args: Args) -> ExitCode:
+    """Run the whole cycle on sample photos: doctor, upload, work, a second upload that changes nothing, and find.
 
-    Everything happens in one directory, with the embedded catalog and store; nothing else is read or written.
+    It uses one directory, with the embedded catalog and store; nothing else is read or written.
     """
     from imgctl.ops.demo import write_samples
 
-    place = (asked.directory or Path(mkdtemp(prefix="imgctl-demo-"))).resolve()
+    place = (args.directory or Path(mkdtemp(prefix="imgctl-demo-"))).resolve()
     photos = place / "photos"
     if photos.exists():
-        raise ImgctlError(f"{photos} is there already", hint="choose an empty --directory")
+        raise ImgctlError(f"{photos} already exists", hint="choose an empty --directory")
     written = write_samples(photos)
     session.text(f"{written} sample pictures are in {photos}")
     steps = (
@@ -60,7 +60,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         sys.stdout.flush()
         code = _run(step, place)
         if code not in (ExitCode.DONE, ExitCode.PARTLY):
-            raise ImgctlError(f"imgctl {step[0]} ended with {code}", hint="imgctl doctor says what is missing")
+            raise ImgctlError(f"imgctl {step[0]} ended with {code}", hint="imgctl doctor shows what is missing")
     _conclude(session, place)
     return ExitCode.DONE
 
@@ -69,9 +69,9 @@ def _conclude(session: Session, place: Path) -> None:
     blobs = place / "imgctl-data" / "blobs"
     thumbs = sorted(blobs.rglob("*-thumb.jpg"))
     session.text("")
-    session.text(f"The blobs are under {blobs}; a thumbnail to look at: {thumbs[0] if thumbs else 'none'}")
+    session.text(f"The blobs are under {blobs}; a thumbnail: {thumbs[0] if thumbs else 'none'}")
     program = _program()
-    session.text("Go on there:")
+    session.text("To continue there:")
     session.text(f"  cd {shlex.quote(str(place))}")
     session.text(f"  {program} find --user {USER}")
     session.text(f"  {program} serve    # then open http://127.0.0.1:{PORT}/users/{USER}")
@@ -79,7 +79,7 @@ def _conclude(session: Session, place: Path) -> None:
 
 
 def _program() -> str:
-    """What starts imgctl when it is pasted into a shell, in whichever directory."""
+    """Return the shell words that start imgctl from any directory."""
     started = Path(sys.argv[0])
     if started.name == "imgctl" and (found := shutil.which(started)):
         return "imgctl" if shutil.which("imgctl") == found else shlex.quote(str(Path(found).absolute()))
@@ -87,9 +87,9 @@ def _program() -> str:
 
 
 def _run(arguments: list[str], place: Path) -> int:
-    # The user's own settings must not lead the demo to a real store.
+    # The user's own settings must not make the demo use a real store.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGCTL_")}
     config = place / "imgctl.toml"
-    config.write_text("# the embedded defaults, and a journal that stays here\n[upload]\njournal = 'journal.db'\n")
+    config.write_text("# the embedded defaults, with the journal in this directory\n[upload]\njournal = 'journal.db'\n")
     command_line = [sys.executable, "-m", "imgctl", *arguments, "--config", str(config)]
     return subprocess.run(command_line, cwd=place, env=environment, check=False).returncode

@@ -1,4 +1,4 @@
-"""`imgctl doctor`: is everything there?"""
+"""`imgctl doctor`: checks the installation, the catalog and the store."""
 
 from dataclasses import dataclass
 
@@ -12,28 +12,28 @@ from imgctl.pricing.estimate import Billing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    conformance: bool = flag("Try all that imgctl asks of stores, and print what this one does.")
-    yes: bool = flag("Spend what --conformance costs.")
+class Args(Options):
+    conformance: bool = flag("Test everything that imgctl requires of a store, and print the results.")
+    yes: bool = flag("Agree to the cost of --conformance.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl doctor
 imgctl doctor --conformance --yes
 imgctl doctor --json --config /etc/imgctl.toml
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Check configuration, database, schema, clock, store, codecs and limits; exit 1 when one of them is wrong.
+def command(session: Session, args: Args) -> ExitCode:
+    """Check configuration, database, schema, clock, store, codecs and limits; exit 1 when a check fails.
 
-    What imgctl relies on of the store is tried on small blobs below .imgctl-check/, which are deleted again.
-    --conformance tries all that imgctl asks of stores, says first what that costs, removes everything after, and prints a
-    table for a bug report; what a killed run left is removed by the next.
+    The store is tested with small blobs below .imgctl-check/, which are deleted afterwards. --conformance tests
+    everything that imgctl requires of a store: it shows the price first, deletes its blobs afterwards, and prints a table
+    for a bug report; the next run deletes the blobs of a killed one.
     """
-    if asked.conformance:
-        return _conformance(session, yes=asked.yes)
+    if args.conformance:
+        return _conformance(session, yes=args.yes)
     wrong = 0
     for check in examine(session.settings):
         wrong += not check.ok
@@ -43,7 +43,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 
 def show_check(session: Session, check: "Check") -> None:
-    """A line for people, a record for programs; `init` shows its checks so too."""
+    """Print a check as a line and as a record; `init` uses it too."""
     about = {"name": check.name, "ok": check.ok, "level": check.level, "detail": check.detail}
     session.data({"type": "check", **about, "hint": check.hint or None})
     level = check.level.upper() if check.level == "fail" else check.level
@@ -59,9 +59,9 @@ def _conformance(session: Session, *, yes: bool) -> ExitCode:
     settings, who = session.settings, terms(session.settings, endpoint_url=session.endpoint_url)
     cost = price(who.card)
     if who.bill is not Billing.NONE:
-        session.note(f"to try this store costs at most: {cost.text(who.bill)}")
+        session.note(f"testing this store costs at most: {cost.text(who.bill)}")
     session.data({"type": "estimate", **cost.record(who.bill)})
-    agree("trying this store", cost.one_off, who, yes=yes)
+    agree("testing this store", cost.one_off, who, yes=yes)
     store, found = open_store(settings.store), []
     with running(session, unit="traits") as run:
         for trait in conformance(store, stop=run.stop):

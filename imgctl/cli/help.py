@@ -1,4 +1,4 @@
-"""`imgctl help`: the manual's pages and the commands' help, without a network."""
+"""`imgctl help`: shows the manual's pages and the commands' help, offline."""
 
 import inspect
 import shutil
@@ -23,10 +23,10 @@ MAX_COLUMNS = 100
 
 
 def show(topic: tuple[str, ...]) -> int:
-    """Show a page of the manual, a command's help, or what there is.
+    """Show a page of the manual or a command's help; without a name, list both.
 
-    The pages are those of docs/: guides, reference, operations, design. Where a command and a page share a name both are
-    shown. At a terminal the text goes through $PAGER.
+    The pages are those of docs/: guides, reference, operations, design. When a command and a page share a name, both are
+    shown. On a terminal the text goes through $PAGER.
     """
     root = click.get_current_context().find_root()
     if not topic:
@@ -44,7 +44,7 @@ def _pages(name: str) -> Iterator[Iterator[str]]:
 
 
 def _command(root: click.Context, names: tuple[str, ...]) -> Iterator[Iterator[str]]:
-    """The help of a command, a part of a group's by two names; nothing where there is none."""
+    """Yield the help of a command, or of a group's subcommand by two names; nothing for unknown names."""
     context = root
     for name in names:
         group = context.command
@@ -57,7 +57,7 @@ def _command(root: click.Context, names: tuple[str, ...]) -> Iterator[Iterator[s
 
 
 def _listed(root: click.Context) -> Iterator[str]:
-    """Every page and its title, by folder, and the commands."""
+    """Yield every page with its title, by folder, then the commands."""
     found = [path for paths in pages().values() for path in paths]
     width = max(len(path.stem) for path in found)
     yield "Usage: imgctl help PAGE | COMMAND"
@@ -72,7 +72,7 @@ def _unknown(name: str, root: click.Context) -> UsageError:
     known = [*pages(), *ALIASES, *(root.command.list_commands(root) if isinstance(root.command, Group) else ())]
     near = get_close_matches(name, known, n=3)
     hint = f"did you mean {', '.join(near)}? " if near else ""
-    return UsageError(f"no page and no command is called {name!r}", hint=f"{hint}imgctl help lists them")
+    return UsageError(f"no page or command is called {name!r}", hint=f"{hint}imgctl help lists them")
 
 
 def _page_through(lines: Iterator[str]) -> int:

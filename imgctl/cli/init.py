@@ -1,4 +1,4 @@
-"""`imgctl init`: the catalog's tables and a look at the store."""
+"""`imgctl init`: creates or upgrades the catalog's tables and checks the store."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from imgctl.store.catalog.upgrade import ABSENT, HEAD, ddl, found, missing, upgr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    check: bool = flag("Say which migrations are missing and change nothing; exit 5 when this imgctl cannot run.")
+class Args(Options):
+    check: bool = flag("List the missing migrations and change nothing; exit 5 when this imgctl cannot run.")
     sql: bool = flag("Print the DDL for a DBA and change nothing.")
-    from_revision: str = option("", "With --sql: only what comes after it.", name="--from", metavar="REVISION")
+    from_revision: str = option("", "With --sql: only the DDL after this revision.", name="--from", metavar="REVISION")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not (asked.sql or asked.check),
+    Args,
+    changes=lambda args: not (args.sql or args.check),
     examples="""
 imgctl init
 imgctl init --catalog postgresql+psycopg://db/photos --store s3://photos
@@ -31,19 +31,19 @@ imgctl init --check
 imgctl init --sql --from 0003 > upgrade.sql
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Create or upgrade the catalog's tables, and check that the store does what imgctl relies on.
+def command(session: Session, args: Args) -> ExitCode:
+    """Create or upgrade the catalog's tables, and check that the store does what imgctl requires.
 
-    Safe to run again, and while others run: no table is rewritten or locked for longer than a second at a time. Writes
-    no secrets anywhere. Exit 1 when the store cannot be used.
+    Safe to run again, and while other commands run: no table is rewritten or locked for longer than a second at a time.
+    Writes no secrets anywhere. Exit 1 when the store cannot be used.
     """
     settings = session.settings
-    if asked.sql:
-        session.verbatim(ddl(settings.catalog.url, since=asked.from_revision))
+    if args.sql:
+        session.verbatim(ddl(settings.catalog.url, since=args.from_revision))
         return ExitCode.DONE
     catalog = open_catalog(settings.catalog.url)
     try:
-        if asked.check:
+        if args.check:
             return _check(session, catalog)
         applied = upgrade(catalog)
         schema = found(catalog).revision
@@ -64,7 +64,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
 def _done(applied: list[str], schema: str) -> str:
     if applied:
         return f"applied {', '.join(applied)}"
-    return "already current" if schema == HEAD else f"schema {schema} of a newer imgctl, which admits this one"
+    return "already current" if schema == HEAD else f"schema {schema} of a newer imgctl, compatible with this one"
 
 
 def _check(session: Session, catalog: Catalog) -> ExitCode:
@@ -72,7 +72,7 @@ def _check(session: Session, catalog: Catalog) -> ExitCode:
     has = "no tables yet" if there.revision == ABSENT else f"schema {there.revision}"
     can_run = "current" if there.is_current else "imgctl init upgrades it"
     if there.is_newer:
-        can_run = "a newer imgctl made it, which admits this one" if there.is_current else "upgrade this imgctl"
+        can_run = "made by a newer imgctl, compatible with this one" if there.is_current else "upgrade this imgctl"
     session.text(f"catalog {catalog.place}: {has}, this imgctl wants {HEAD}: {can_run}")
     for revision, what in missing(catalog):
         session.text(f"  {revision}  {what}")

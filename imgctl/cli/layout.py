@@ -1,4 +1,4 @@
-"""How `--help` is laid out: what a command does, examples and its main options on one screen of 24 × 80, then the rest."""
+"""Layout of `--help`: a summary, examples and the main options fit on one screen of 24 × 80; the rest follows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
@@ -17,13 +17,13 @@ Exit codes:
   4  audit or verify found something
   5  schema not current (imgctl init)
   130  interrupted
-  141  the reader of its output went away (| head)"""
+  141  the reader of its output exited (| head)"""
 
 
 class Command(click.Command):
-    """A command whose help shows the options of `main`, as they are typed, first; those of `common` last.
+    """A command whose help shows the options of `main`, as typed, first, and those of `common` last.
 
-    Runs of one that `is_recorded` are written into the operations, where they may change something.
+    If `is_recorded` is set, runs that may change something are recorded in `operations`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Command(click.Command):
         self._main, self._common = main, common
 
     def sections(self, ctx: click.Context) -> dict[str, list[click.Option]]:
-        """Its options by heading, in the order they are shown in."""
+        """Return the options by heading, in the order shown."""
         options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
         by_name = {name: one for one in options for name in one.opts}
         main = [by_name[name] for name in self._main]
@@ -64,10 +64,10 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands by name, each with a line of help; the module of one is imported when it runs.
+    """Commands by name, each with a line of help; a command's module is imported when it runs.
 
-    `parts` has every name, `main` those that are shown first. A command's module has its name and lies in the package
-    `module`, or in the folder of it that `folders` names; `aliases` are other names of some.
+    `parts` has every name, `main` the names shown first. A command's module has its name and is in the package
+    `module`, or in the subpackage that `folders` gives; `aliases` maps other names to commands.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Group(click.Group):
 
 
 def _open(text: str | None, examples: str, formatter: click.HelpFormatter) -> None:
-    """What the command does, and examples."""
+    """Write the summary and the examples."""
     formatter.write_paragraph()
     with formatter.indentation():
         formatter.write_text(cleandoc(text or "").partition("\n\n")[0])
@@ -124,14 +124,14 @@ def _open(text: str | None, examples: str, formatter: click.HelpFormatter) -> No
 
 
 def _describe(text: str | None, formatter: click.HelpFormatter) -> None:
-    """What else there is to know."""
+    """Write the description: the help's text after its first paragraph."""
     if rest := cleandoc(text or "").partition("\n\n")[2]:
         with formatter.section("Description"):
             formatter.write_text(rest)
 
 
 def _list(heading: str, options: Iterable[click.Option], ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """A heading and its options; nothing where there are none."""
+    """Write a heading and its options; nothing without options."""
     records = [record for one in options if (record := one.get_help_record(ctx))]
     if records:
         with formatter.section(heading):

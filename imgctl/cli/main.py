@@ -1,4 +1,4 @@
-"""The command `imgctl`: names every subcommand, loads the one asked for, and turns errors into exit codes."""
+"""The command `imgctl`: lists the subcommands, loads the one that runs, and maps errors to exit codes."""
 
 import gc
 import os
@@ -14,34 +14,34 @@ from imgctl import __version__
 from imgctl.cli.layout import Group
 from imgctl.errors import ExitCode, ImgctlError
 
-# The short helps stand here so that `imgctl --help` imports click and nothing else.
+# The one-line helps are kept here so that `imgctl --help` imports only click.
 COMMANDS: Final = {
     "init": "Create or upgrade the catalog's tables and check the store.",
     "doctor": "Check configuration, database, store, codecs and clock.",
     "upload": "Upload directories: originals to the store, rows to the catalog.",
     "verify": "Verify that every file of a source is safe here.",
-    "insert": "Insert blobs that already lie in the store, by a manifest.",
-    "listen": "Take in photos that a bucket reports through an SQS queue.",
-    "watch": "Upload a directory, and what comes there, until stopped.",
+    "insert": "Insert blobs that are already in the store, by a manifest.",
+    "listen": "Import photos that a bucket reports through an SQS queue.",
+    "watch": "Upload a directory and every new file in it, until stopped.",
     "work": "Build variants: take processing rows to ready or failed.",
     "backfill": "Build variants that are missing or out of date on ready rows.",
-    "transition": "Move originals to a colder storage class, where that pays.",
+    "transition": "Move originals to a colder storage class, if it saves money.",
     "restore": "Bring archived originals back, within a budget.",
-    "audit": "Compare catalog and store, both ways; finds, changes nothing.",
-    "repair": "Repair what an audit found; dry unless --apply.",
+    "audit": "Compare catalog and store, both ways; changes nothing.",
+    "repair": "Repair an audit's findings; a dry run unless --apply.",
     "find": "Find images by name, content, caption or date, or list the newest.",
-    "show": "Show all that is known of one image, and what would repair it.",
-    "url": "Print a link to an image: by the CDN or signed.",
-    "export": "Hand over everything of a user: originals, metadata, checksums.",
+    "show": "Show everything about one image, and how to repair it.",
+    "url": "Print a link to an image: through the CDN, or signed.",
+    "export": "Export everything of a user: originals, metadata, checksums.",
     "get": "Download an image's original and variants, verified.",
     "erase": "Delete images for good, with a signed receipt.",
-    "hold": "Hold a user's images: nobody deletes them until a release.",
+    "hold": "Protect a user's images from deletion until a release.",
     "release": "End a hold, so that a user's images may be deleted again.",
     "stats": "Count images and bytes by user, day, state or class.",
     "history": "Show who changed what, when, and how it ended.",
     "top": "Show live the backlog, rates, workers, stuck rows and the bill.",
     "cost": "Show the monthly bill: modelled, actual, and what-if.",
-    "apply": "Do what a --plan file says, refusing what drifted.",
+    "apply": "Run the actions of a --plan file; refuse those that drifted.",
     "serve": "Serve POST and GET /images, galleries and metrics over HTTP.",
     "completion": "Print the script that completes command lines in bash, zsh or fish.",
     "demo": "Run the whole cycle on sample photos in a temporary directory.",
@@ -55,10 +55,10 @@ FOLDERS: Final = {
     "support": ("find", "show", "url", "get", "export", "stats", "history", "top", "erase", "hold", "release"),
 }
 
-# What a command is called besides.
+# Other names of commands.
 ALIASES: Final = {"ls": "find"}
 
-# Those that a first day needs; the help shows the others below.
+# The commands for a first day; the help lists the others below.
 FIRST: Final = ("demo", "init", "doctor", "upload", "work", "find", "show", "audit", "repair", "cost", "serve", "help")
 
 EXAMPLES: Final = """
@@ -70,7 +70,7 @@ imgctl help settings
 
 
 class ReaderLeft(Exception):
-    """Whoever read stdout went away (`| head -1`); what was begun is settled, and no more is printed."""
+    """The reader of stdout exited (`| head -1`): the run finishes what it began and prints no more."""
 
 
 @click.command(
@@ -81,14 +81,14 @@ def cli() -> None:
     """Move photo archives into object storage and keep them healthy there.
 
     The catalog (SQL) holds a small row for each image, the store (a directory or S3) holds its bytes.
-    Without any configuration both live under ./imgctl-data.
+    Without configuration both are under ./imgctl-data.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    # A command's imports make a hundred thousand objects that live to the end: to search them for garbage, again at
-    # every threshold and at the exit, costs a third of a start. `run.limits` takes up the collection where work begins.
+    # A command's imports make a hundred thousand objects that live until the exit: scanning them for garbage at every
+    # threshold and at the exit costs a third of the start. `run.limits` enables collection when work begins.
     gc.disable()
     threading.excepthook = _thread_died
     try:
@@ -100,13 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        # Nobody reads it, and the interpreter's failure to flush it would be the exit code.
+        # Nobody reads stderr; without this the interpreter's failure to flush it would set the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code of the table above, raises what imgctl has no name for."""
+    """Run the command line; return its exit code, raise unexpected errors."""
     try:
         result = cli.main(args=arguments, prog_name="imgctl", standalone_mode=False)
         return int(result or 0)
@@ -127,23 +127,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _cut_off()
     except SystemExit:
         if "_IMGCTL_COMPLETE" in os.environ:
-            # A shell asked for completions and has them.
+            # The shell has its completions.
             return ExitCode.DONE
-        # Click exits by itself in one other case: EPIPE, where it printed a help text.
+        # Click exits by itself in one other case: EPIPE while it prints a help text.
         return _cut_off()
 
 
 def _cut_off() -> int:
-    """End quietly, as programs do that SIGPIPE kills: 0 would say that all was printed."""
-    # What is still in the buffer would be written at the exit, and its failure be told.
+    """End silently, like a program killed by SIGPIPE: 0 would mean that everything was printed."""
+    # Otherwise the exit would flush the buffer and report the failure.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return ExitCode.CUT_OFF
 
 
 def _end_now(error: BaseException) -> NoReturn:
-    """End the process with a line and exit code 1, whatever threads, pools and queues stand.
+    """Print a line and end the process with exit code 1, even if threads, pools or queues are still running.
 
-    Nothing is closed or waited for: a defect says nothing of what it left behind, and a run may be killed at any time.
+    Nothing is closed or waited for: after a defect their state is unknown, and a run may be killed at any time anyway.
     """
     unexpected = ImgctlError(f"unexpected {type(error).__name__}: {error}", hint="-v shows where; please report it")
     if "imgctl.run.progress" in sys.modules:
@@ -159,14 +159,17 @@ def _end_now(error: BaseException) -> NoReturn:
 
 
 def _thread_died(died: threading.ExceptHookArgs) -> None:
-    """A thread of imgctl that ends by an error would be waited for in vain; other libraries' threads are their own."""
+    """End the process when a thread of imgctl dies by an error: others would wait for it forever.
+
+    Errors in threads of other libraries go to the default hook.
+    """
     name = died.thread.name if died.thread else ""
     if died.exc_value is None or not name.startswith("imgctl "):
         threading.__excepthook__(died)
         return
     import logging
 
-    logging.getLogger("imgctl").error("the thread %s ended", name, exc_info=died.exc_value)
+    logging.getLogger("imgctl").error("the thread %s failed", name, exc_info=died.exc_value)
     _end_now(died.exc_value)
 
 
@@ -177,7 +180,7 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _say(line: str, code: ExitCode) -> int:
-    # A stderr that is full or gone leaves the code.
+    # A write error of stderr does not change the exit code.
     with suppress(OSError):
         click.echo(f"imgctl: {line}", err=True)
     return code

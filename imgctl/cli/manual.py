@@ -1,4 +1,4 @@
-"""The manual's pages, which are those of docs/, and how Markdown reads at a terminal."""
+"""The manual's pages (docs/), and rendering of Markdown for a terminal."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,9 @@ from pathlib import Path
 from textwrap import dedent, wrap
 from typing import Final
 
-# A link to docs/ in a checkout, a copy of its pages in an installation.
+# A symbolic link to docs/ in a checkout, a copy of its pages in an installation.
 ROOT: Final = Path(__file__).parent.parent / "manual"
-# What somebody may look for under another word.
+# Other words that users may look up, and the page for each.
 ALIASES: Final = {
     "config": "settings",
     "environment": "settings",
@@ -30,7 +30,7 @@ _ITEM = re.compile(r"^(?=(?: *)(?:[*-]|\d+\.) )", re.MULTILINE)
 
 
 def pages() -> dict[str, tuple[Path, ...]]:
-    """The pages by name, in the order of their folders; a guide and a reference may share a name."""
+    """Return the pages by name, ordered by folder; a guide and a reference page may share a name."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/*.md")):
         if path.stem != "index":
@@ -39,13 +39,13 @@ def pages() -> dict[str, tuple[Path, ...]]:
 
 
 def title(page: Path) -> str:
-    """The first heading of a page."""
+    """Return the first heading of a page."""
     with page.open(encoding="utf-8") as lines:
         return next(line for line in lines if line.startswith("# "))[2:].strip()
 
 
 def rendered(text: str, *, columns: int) -> Iterator[str]:
-    """The lines of a Markdown text for a terminal that is so wide: wrapped, tables in columns, links as their words."""
+    """Yield the lines of a Markdown text for a terminal: wrapped, tables in columns, links as their text."""
     for part in _FENCE.split(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)):
         if part.startswith("```"):
             yield from (f"    {line}".rstrip() for line in part.splitlines()[1:-1])
@@ -80,7 +80,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]], columns: int) -> Iterator[str]:
-    """Columns where they fit, else each row as its first cell with the others below it."""
+    """Yield a table as columns if they fit, else each row as its first cell with the others below it."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + 2 * len(widths) <= columns:
         yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
@@ -90,8 +90,8 @@ def _table(rows: Sequence[Sequence[str]], columns: int) -> Iterator[str]:
         yield first
         for name, cell in zip(header[1:], others, strict=True):
             if cell:
-                said = f"{name}: {cell}" if name and len(others) > 1 else cell
-                yield from _wrapped(said, columns, first="    ", rest="      " if len(others) > 1 else "    ")
+                labelled = f"{name}: {cell}" if name and len(others) > 1 else cell
+                yield from _wrapped(labelled, columns, first="    ", rest="      " if len(others) > 1 else "    ")
 
 
 def _wrapped(text: str, columns: int, *, first: str = "", rest: str = "") -> Iterator[str]:
@@ -106,6 +106,6 @@ def _wrapped(text: str, columns: int, *, first: str = "", rest: str = "") -> Ite
 
 
 def _plain(text: str) -> str:
-    """Without links and emphasis; code keeps its marks."""
+    """Return the text without links and emphasis; code keeps its backticks."""
     parts = re.split(r"(`[^`]*`)", re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text))
     return "".join(part if part.startswith("`") else part.replace("**", "").replace("\\|", "|") for part in parts)

@@ -1,4 +1,4 @@
-"""A command's metrics and its trace, for whoever the settings say: Prometheus, node_exporter, OpenTelemetry."""
+"""Metrics and trace of a command, for Prometheus, node_exporter and OpenTelemetry, as configured."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from imgctl.run.metrics import ENDED, EXIT_CODE, INFO, RUNNING, STARTED, SUCCEED
 
 @contextmanager
 def measured(settings: Settings, command: str, code: Callable[[], int]) -> Iterator[Meter]:
-    """The metrics of a command for its length; `code` says at the end how it ended."""
+    """Yield the metrics of a running command; `code` returns its exit code at the end."""
     meter = Meter(command=command)
     with ExitStack() as stack:
         if settings.otel.enabled:
@@ -48,7 +48,7 @@ def _shown(settings: MetricsSettings, meter: Meter) -> Iterator[None]:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[metrics]'") from error
     sink = Prometheus()
     meter.sinks += (sink,)
-    # The first file says it already.
+    # Set before the sinks open: the first text file already contains them.
     _begun(meter)
     with ExitStack() as stack:
         if settings.port:

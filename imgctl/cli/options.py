@@ -1,4 +1,4 @@
-"""Options as the fields of a frozen dataclass: what a command is asked, said once; click's parameters are made of it."""
+"""Options as fields of a frozen dataclass, declared once; click's parameters are derived from them."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a field's annotation says of its text, where no `kind` does.
+# The click type for a field's annotation, unless the field sets its `kind`.
 _KINDS: Mapping[object, click.ParamType[object]] = {
     UUID: USER,
     datetime: TIME,
@@ -47,9 +47,9 @@ def option(
     metavar: str = "",
     text: str = "",
 ) -> T:
-    """One option: its default, which `text` writes as people do, and a line of help.
+    """Declare an option: its default, shown as `text` if set, and a line of help.
 
-    The name is the field's (`--older-than`) unless `name` says another; a bool is a flag, a tuple may be repeated.
+    Its name is the field's (`--older-than`) unless `name` is set; a bool is a flag, a tuple may be repeated.
     """
     rules = {"doc": doc, "kind": kind, "name": name, "metavar": metavar, "text": text}
     value: T = field(default=default, metadata=rules)
@@ -57,53 +57,53 @@ def option(
 
 
 def flag(doc: str) -> bool:
-    """An option that is given or not."""
+    """Declare an option without a value."""
     return option(default=False, doc=doc)
 
 
 def switch(name: str, doc: str) -> bool:
-    """An option that is on unless its `--no-…` is given."""
+    """Declare an option that is on unless its `--no-…` form is given."""
     return option(default=True, doc=doc, name=name)
 
 
 def required(_: type[T], doc: str, *, kind: click.ParamType[object] | None = None, metavar: str = "") -> T:
-    """An option that has to be given."""
+    """Declare a required option."""
     value: T = field(metadata={"doc": doc, "kind": kind, "name": "", "metavar": metavar, "text": ""})
     return value
 
 
 def argument(metavar: str, *, kind: click.ParamType[object] | None = None) -> str:
-    """A positional argument that has to be given."""
+    """Declare a required positional argument."""
     value: str = field(metadata={"argument": metavar, "kind": kind})
     return value
 
 
 def optional(metavar: str) -> str | None:
-    """A positional argument that may be left out."""
+    """Declare an optional positional argument."""
     value: str | None = field(default=None, metadata={"argument": metavar, "kind": None})
     return value
 
 
 def file_argument(metavar: str) -> Path:
-    """A positional argument that names a file."""
+    """Declare a positional argument that names a file."""
     value: Path = field(metadata={"argument": metavar, "kind": FILE})
     return value
 
 
 def arguments(metavar: str) -> tuple[str, ...]:
-    """Positional arguments, any number of them; at least one where the metavar is not in brackets."""
+    """Declare any number of positional arguments; at least one if the metavar is not in brackets."""
     value: tuple[str, ...] = field(metadata={"argument": metavar, "kind": None})
     return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """No options but those that every command has."""
+    """The options of a command; this base has none of its own."""
 
 
 @contextmanager
 def stdin_file() -> Iterator[Path]:
-    """Standard input as a temporary file, which can be read twice."""
+    """Copy standard input to a temporary file, which can be read twice, and yield its path."""
     from imgctl.run.scratch import Scratch
 
     with Scratch("stdin") as scratch:
@@ -113,15 +113,15 @@ def stdin_file() -> Iterator[Path]:
         yield file
 
 
-def order_of(kind: type[T], asked: Options, **more: object) -> T:
-    """An order of an operation, its fields those that `asked` has under the same name, and `more`."""
-    names = {one.name for one in fields(asked)}
-    same = {one.name: getattr(asked, one.name) for one in fields(cast("type[Options]", kind)) if one.name in names}
+def order_of(kind: type[T], args: Options, **more: object) -> T:
+    """Build an operation's order from the fields that it shares with `args`, and from `more`."""
+    names = {one.name for one in fields(args)}
+    same = {one.name: getattr(args, one.name) for one in fields(cast("type[Options]", kind)) if one.name in names}
     return cast("Callable[..., T]", kind)(**{**same, **more})
 
 
 def parameters(options: type[Options]) -> Iterator[click.Parameter]:
-    """Click's parameters for the fields of a command's options, in their order."""
+    """Yield click's parameters for the fields of a command's options, in order."""
     for one in fields(options):
         rules = one.metadata
         if "argument" in rules:
@@ -152,7 +152,7 @@ def _option(one: Field[object]) -> click.Option:
     flag = annotation is bool
     kind = rules["kind"] or _kind(get_args(annotation)[0] if several else annotation)
     shown = bool(default) and not flag and not several and not isinstance(default, frozenset)
-    # Click takes a default of None for one that is given.
+    # Click treats a default of None as a default that was set.
     make = click.Option if one.default is MISSING else partial(click.Option, default=default)
     return make(
         [rules["name"] or f"--{one.name.replace('_', '-')}", one.name],
@@ -186,20 +186,20 @@ def _inner(annotation: object) -> object:
 
 
 def setting_option(setting: str, doc: str) -> click.Option:
-    """The option that overrides a setting: `--max-attempts` for `work.max_attempts`; its help is the setting's own."""
+    """Return the option that overrides a setting: `--max-attempts` for `work.max_attempts`; `doc` replaces its help."""
     found, last = setting_field(setting), setting.rpartition(".")[2]
-    said = doc or f"{found.metadata['doc'][:1].upper()}{found.metadata['doc'][1:]}."
+    text = doc or f"{found.metadata['doc'][:1].upper()}{found.metadata['doc'][1:]}."
     metavar = _UNITS.get(found.metadata["unit"]) or (
         "N" if isinstance(found.default, int) else _TEXTS.get(last, "FILE")
     )
     section, name = setting.split(".")
     return click.Option(
-        [option_name(setting), setting.replace(".", "_")], metavar=metavar, help=f"{said} [{section}] {name}"
+        [option_name(setting), setting.replace(".", "_")], metavar=metavar, help=f"{text} [{section}] {name}"
     )
 
 
 def option_name(setting: str) -> str:
-    """What is typed to override a setting."""
+    """Return the name of the option that overrides a setting."""
     return _FLAGS.get(setting, f"--{setting.rpartition('.')[2].replace('_', '-')}")
 
 

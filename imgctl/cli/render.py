@@ -1,4 +1,4 @@
-"""Tables for people, and what every bill shows: the card, who bills, lines with their formulas."""
+"""Tables for people, and the parts of every bill: the price card, the provider, lines with their formulas."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ PAGE = 200
 
 
 def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; columns of amounts stand to the right. Widths are taken from each page of 200 rows: any number streams."""
+    """Print a table, amounts aligned right. Widths are computed per page of 200 rows, so that any number streams."""
     stream, shown = iter(rows), [list(headers)]
     limit = shutil.get_terminal_size((160, 24)).columns
     while page := list(islice(stream, PAGE)):
@@ -31,26 +31,26 @@ def show_table(session: Session, headers: Sequence[str], rows: Iterable[Sequence
 
 
 def card_record(card: Card) -> dict[str, object]:
-    """The card, its date and its source, for every summary."""
+    """Return the card's name, date and source for a summary."""
     return {"card": card.name, "as_of": card.as_of, "source": card.source, "currency": "USD"}
 
 
 def show_card(session: Session, card: Card) -> None:
-    """One line that says where the prices come from."""
+    """Print which card the prices come from."""
     session.text(f"prices: {card.name} as of {card.as_of}")
 
 
 def show_billing(session: Session) -> None:
-    """Who bills this store, where it is not AWS."""
+    """Print whose prices are shown if AWS does not bill this store."""
     bill = billing(session.settings.store.url, session.endpoint_url)
     if bill is Billing.NONE:
-        session.text("- this store is a directory, which bills nothing: these are the prices of AWS for the same")
+        session.text("- this store is a directory and costs nothing: the prices are AWS's for the same data")
     elif bill is Billing.OTHER:
         session.text("- price unknown for this endpoint: AWS would charge the following")
 
 
 def show_lines(session: Session, lines: Iterable[Line], *, title: str) -> None:
-    """Lines with their formulas, without those of nothing."""
+    """Print a title and the lines with their formulas; lines of quantity 0 are left out."""
     session.text("")
     session.text(title)
     rows = [(line.name, line.formula, dollars(line.amount)) for line in lines if line.quantity]

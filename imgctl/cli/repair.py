@@ -1,4 +1,4 @@
-"""`imgctl repair`: repairs what an audit found; dry unless told otherwise."""
+"""`imgctl repair`: repairs an audit's findings; a dry run unless --apply."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,38 +27,41 @@ GRACE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(ScopeOptions):
+class Args(ScopeOptions):
     findings: str | None = optional("[FINDINGS|-]")
-    apply: bool = flag("Do it; without it only what would be done is said.")
+    apply: bool = flag("Do the repairs; without it they are only listed.")
     id: tuple[str, ...] = option((), "Audit and repair this image (repeatable).", metavar="ID|KEY|URL")
-    grace: float | None = option(None, "What is younger is in flight.  [default: 1h; with --id 0s]")
-    stuck_after: float = option(900.0, "As for audit.", text="15m")
-    storage_class: bool = flag("Also let rows say the class their originals are in.")
-    failed: bool = flag("Also try images again that failed.")
-    delete_orphans: bool = flag("Also move blobs that no row names to the trash.")
-    erased: bool = flag("Also delete for good what came back of erased images.")
-    orphan_age: float = option(7 * 86_400.0, "Younger orphans stay.", text="7d")
-    max_delete: int = option(
-        1000, "Refuse to delete anything where there are more orphans.", kind=ANY_COUNT, metavar="N"
+    grace: float | None = option(
+        None, "Ignore blobs and rows younger than this: they are in flight.  [default: 1h; with --id 0s]"
     )
+    stuck_after: float = option(900.0, "Repair rows that are uploading or processing for longer.", text="15m")
+    storage_class: bool = flag("Also record in each row the storage class of its original.")
+    failed: bool = flag("Also retry failed images.")
+    delete_orphans: bool = flag("Also move blobs without a row to the trash.")
+    erased: bool = flag("Also delete for good blobs and rows of erased images that came back.")
+    orphan_age: float = option(7 * 86_400.0, "Keep orphans younger than this.", text="7d")
+    max_delete: int = option(1000, "Delete nothing if there are more orphans than N.", kind=ANY_COUNT, metavar="N")
     max_delete_percent: float = option(
-        1.0, "The same, as a share of the keys in scope.", kind=click.FloatRange(0, 100), metavar="P"
+        1.0,
+        "Delete nothing if more than P percent of the keys in scope are orphans.",
+        kind=click.FloatRange(0, 100),
+        metavar="P",
     )
-    max_lost: int = option(100, "Refuse to act where more originals than that are gone.", kind=ANY_COUNT, metavar="N")
-    plan: Path | None = option(None, "Write down what would be done, for imgctl apply.")
+    max_lost: int = option(100, "Repair nothing if more than N originals are gone.", kind=ANY_COUNT, metavar="N")
+    plan: Path | None = option(None, "Write the repairs to FILE, for imgctl apply.")
     undelete: str | None = option(
-        None, "Bring back what went to the trash that day (UTC), or ever.", metavar="DATE|all"
+        None, "Restore blobs that were moved to the trash on that day (UTC), or on any day.", metavar="DATE|all"
     )
 
     @property
     def has_scope(self) -> bool:
-        """Whether any rows were chosen."""
+        """Whether the options choose rows."""
         return bool(self.id) or self.is_scoped
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: asked.apply,
+    Args,
+    changes=lambda args: args.apply,
     examples="""
 imgctl repair
 imgctl repair --apply
@@ -69,66 +72,67 @@ imgctl repair findings.ndjson --delete-orphans --orphan-age 30d --apply
 """,
     main="--apply --user --ids-from --id --failed --delete-orphans --plan --undelete",
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Repair what an audit found: the lines that `imgctl audit --json` printed, or a fresh audit of the same scope.
+def command(session: Session, args: Args) -> ExitCode:
+    """Repair an audit's findings: those printed by `imgctl audit --json`, or those of a new audit of the same scope.
 
-    Stuck rows and rows that lack variants go back to the queue, variants that exist are named again, promises whose
-    bytes never came are dropped, lost originals are marked failed with their variants kept, and orphans, if asked
-    for, go to the trash (trash/DATE/ in the store, until somebody deletes it). Each finding is looked at again at the
-    moment of acting; what changed since is left alone. Exit code 3 says that something could not be done.
+    Stuck rows and rows that lack variants go back to the queue; existing variants are recorded in their rows again;
+    promises whose bytes never arrived are dropped; rows of lost originals are marked failed and keep their variants;
+    orphans go to the trash with --delete-orphans (trash/DATE/ in the store, until someone deletes it). Each finding is
+    checked again before its repair; if it changed since, nothing is done. Exit code 3: a repair failed or its finding
+    changed.
     """
-    if asked.undelete and (asked.findings or asked.has_scope or asked.plan):
-        raise UsageError("--undelete goes by the day alone", hint="leave FINDINGS, the scope and --plan out")
-    if asked.plan and asked.apply:
+    if args.undelete and (args.findings or args.has_scope or args.plan):
+        raise UsageError("--undelete cannot be combined with FINDINGS, a scope or --plan", hint="leave them out")
+    if args.plan and args.apply:
         raise UsageError("--plan and --apply exclude each other", hint="write the plan, then imgctl apply it")
     with open_parts(session.settings) as parts, running(session, unit="findings") as run:
-        if asked.undelete:
-            return _undelete(run, parts, _day(asked.undelete), apply=asked.apply)
+        if args.undelete:
+            return _undelete(run, parts, _day(args.undelete), apply=args.apply)
         store = parts.settings.store
         order = order_of(
             RepairOrder,
-            asked,
-            orphan_age_seconds=asked.orphan_age,
+            args,
+            orphan_age_seconds=args.orphan_age,
             originals_prefix=store.originals_prefix,
             variants_prefix=store.variants_prefix,
         )
         tally = Tally(Fate)
-        with _findings(run, parts, asked) as source:
-            for outcome in repair_all(source, order, parts, scope=asked.scope, plan=asked.plan, stop=run.stop):
+        with _findings(run, parts, args) as source:
+            for outcome in repair_all(source, order, parts, scope=args.scope, plan=args.plan, stop=run.stop):
                 tally.count(outcome.fate)
                 _show(run, outcome)
-        return _conclude(run, tally, apply=order.apply, planned=asked.plan)
+        return _conclude(run, tally, apply=order.apply, planned=args.plan)
 
 
 @contextmanager
-def _findings(run: Running, parts: Parts, asked: Asked) -> Iterator[FindingsFile]:
-    """The findings as a file that can be read twice: a pipe's and an audit's are kept in a temporary one."""
-    if asked.findings and asked.has_scope:
-        raise UsageError("FINDINGS say themselves what they are about", hint="leave the scope out, or FINDINGS")
-    if asked.id and asked.ids_from:
-        raise UsageError("--id and --ids-from exclude each other", hint="name them all in the file")
-    if asked.findings == "-":
+def _findings(run: Running, parts: Parts, args: Args) -> Iterator[FindingsFile]:
+    """Yield the findings as a file that can be read twice; those of a pipe or an audit go to a temporary file."""
+    if args.findings and args.has_scope:
+        raise UsageError("FINDINGS and a scope exclude each other", hint="leave one of them out")
+    if args.id and args.ids_from:
+        raise UsageError("--id and --ids-from exclude each other", hint="list all of them in the file")
+    if args.findings == "-":
         with stdin_file() as file:
             yield FindingsFile(file=file)
-    elif asked.findings:
-        yield FindingsFile(file=Path(asked.findings))
+    elif args.findings:
+        yield FindingsFile(file=Path(args.findings))
     else:
-        with asked.chosen() as chosen:
+        with args.chosen() as chosen:
             order = AuditOrder(
-                chosen=replace(chosen, ids=tuple(find_image(parts.catalog, one).id for one in asked.id)),
-                grace=_grace(asked),
-                stuck_after=timedelta(seconds=asked.stuck_after),
-                classes=asked.storage_class,
+                chosen=replace(chosen, ids=tuple(find_image(parts.catalog, one).id for one in args.id)),
+                grace=_grace(args),
+                stuck_after=timedelta(seconds=args.stuck_after),
+                classes=args.storage_class,
             )
             with audited(parts, order, stop=run.stop) as (file, bad):
                 run.say_bad(bad)
                 yield file
 
 
-def _grace(asked: Asked) -> timedelta:
-    # Who names an image wants it looked at now; leases and --stuck-after still tell what is in flight.
-    usual = timedelta(0) if asked.id else GRACE
-    return usual if asked.grace is None else timedelta(seconds=asked.grace)
+def _grace(args: Args) -> timedelta:
+    # With --id the user wants the image checked now; leases and --stuck-after still protect rows in flight.
+    usual = timedelta(0) if args.id else GRACE
+    return usual if args.grace is None else timedelta(seconds=args.grace)
 
 
 def _show(run: Running, outcome: Outcome) -> None:
@@ -145,7 +149,7 @@ def _show(run: Running, outcome: Outcome) -> None:
 
 
 def _undelete(run: Running, parts: Parts, day: str | None, *, apply: bool) -> ExitCode:
-    """Bring back a day of the trash, or all of it."""
+    """Restore a day of the trash, or all of it."""
     tally = Tally(Fate)
     for one in undelete(parts, day, apply=apply, stop=run.stop):
         tally.count(one.fate)
@@ -159,12 +163,12 @@ def _undelete(run: Running, parts: Parts, day: str | None, *, apply: bool) -> Ex
 
 
 def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | None) -> ExitCode:
-    """How many ended how, and the next step."""
+    """Print the counts by fate, and the next step."""
     named = {Fate.PLANNED: "would be repaired", Fate.MENDED: "repaired"}
-    told = counts_of(tally.fates, named=named, none="nothing to repair")
-    run.session.summary(tally.fates, told, applied=apply)
+    sentence = counts_of(tally.fates, named=named, none="nothing to repair")
+    run.session.summary(tally.fates, sentence, applied=apply)
     if planned and run.stop.is_set():
-        run.say(f"stopped before everything was looked at: {planned} was not written", always=True)
+        run.say(f"stopped before everything was checked: {planned} was not written", always=True)
     elif planned:
         run.session.note(f"imgctl apply {planned} --yes does it")
     elif tally.of(Fate.PLANNED):

@@ -1,4 +1,4 @@
-"""The options that choose rows: one user's, those of a time, or those that a file names."""
+"""Options that choose rows: by user, by time, or by a file of ids."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeOptions(Options):
-    """Which rows: one user's, or those of a time."""
+    """Options that choose rows by user and by time."""
 
     user: UUID | None = option(None, "Only this user's images.")
-    since: datetime | None = option(None, "Uploaded then or later: 24h, 2026-11-22.")
-    until: datetime | None = option(None, "Uploaded before: 90d, 2026-11-22.")
+    since: datetime | None = option(None, "Uploaded at this time or later: 24h, 2026-11-22.")
+    until: datetime | None = option(None, "Uploaded before this time: 90d, 2026-11-22.")
 
     @property
     def scope(self) -> "Scope":
-        """The same as the catalog understands it."""
+        """The options as a scope of the catalog."""
         from imgctl.store.catalog.lookups import Scope
 
         return Scope(user_id=self.user, since=self.since, until=self.until)
@@ -35,23 +35,23 @@ class RangeOptions(Options):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeOptions(RangeOptions):
-    """Which rows: one user's, those of a time, or those that a file names."""
+    """Options that choose rows by user, by time, or by a file of ids."""
 
     ids_from: Path | None = option(
         None,
-        "Only the images named here: an id, a key or a JSON object with an id a line.",
+        "Only the images in this file: on each line an id, a key or a JSON object with an id.",
         kind=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
         metavar="FILE|-",
     )
 
     @property
     def is_scoped(self) -> bool:
-        """Whether any rows were chosen."""
+        """Whether the options choose rows."""
         return bool(self.user or self.since or self.until or self.ids_from)
 
     @contextmanager
     def chosen(self) -> "Iterator[Chosen]":
-        """The same as operations understand it."""
+        """Yield the options as operations take them."""
         from imgctl.ops.rows import Chosen
 
         if self.ids_from is None or str(self.ids_from) != "-":

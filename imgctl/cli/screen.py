@@ -1,4 +1,4 @@
-"""A whole screen of a terminal that is drawn again and again, and as it was before when it ends."""
+"""A full-screen terminal view that is redrawn, and that restores the terminal at the end."""
 
 import os
 import select
@@ -14,21 +14,21 @@ from typing import Self
 from imgctl.cli.base import printable
 from imgctl.run.stop import Flag
 
-# Another screen and no cursor; home; to the end of the line; below. As every terminal since the VT100 has them.
+# Alternate screen without cursor; cursor home; erase to the end of the line; erase below: xterm and VT100 sequences.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _QUIT = (b"q", b"Q", b"")
 
 
 class Screen:
-    """Inside `with Screen() as screen:` the terminal shows what is drawn and reads keys one by one."""
+    """Inside `with Screen() as screen:` the terminal shows the drawn lines and reads single keys."""
 
     def __init__(self) -> None:
         self._restore: Callable[[], None] | None = None
 
     @property
     def rows(self) -> int:
-        """How many lines it has now."""
+        """The current height in lines."""
         return shutil.get_terminal_size((80, 24)).lines
 
     def draw(self, lines: Sequence[str]) -> None:
@@ -42,14 +42,14 @@ class Screen:
         sys.stdout.flush()
 
     def wait(self, seconds: float, stop: Flag) -> bool:
-        """Wait until it is time to draw again; True when it is to end: q was pressed, or `stop` is set."""
+        """Wait until the next draw; return True to end: q was pressed, or `stop` is set."""
         read: list[int] = [stop.fileno()]
         if self._restore is not None:
             read.append(sys.stdin.fileno())
         ready, _, _ = select.select(read, [], [], seconds)
         if stop.is_set():
             return True
-        # Not by sys.stdin, whose buffer `select` does not see; b"": nobody types any more.
+        # Not through sys.stdin, whose buffer `select` does not see; b"" is the end of the input.
         return bool(ready) and os.read(sys.stdin.fileno(), 64)[:1] in _QUIT
 
     def __enter__(self) -> Self:

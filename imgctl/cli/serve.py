@@ -14,15 +14,17 @@ SCOPES = {one: tuple(one.split("+")) for one in ("read", "write", "read+write", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    make_token: str | None = option(None, "Print a new token and the line that admits it, and end.", metavar="NAME")
+class Args(Options):
+    make_token: str | None = option(
+        None, "Print a new token and its line for [serve] tokens, and exit.", metavar="NAME"
+    )
     scope: str = option("read+write", "What the new token may do.", kind=click.Choice(list(SCOPES)))
-    user: UUID | None = option(None, "The only owner whose images the new token may see.")
+    user: UUID | None = option(None, "Limit the new token to this user's images.")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: asked.make_token is None,
+    Args,
+    changes=lambda args: args.make_token is None,
     examples="""
 imgctl serve
 imgctl serve --port 9000 --log-file /var/log/imgctl.log
@@ -30,19 +32,20 @@ imgctl serve --make-token phone --user 0190b2b4-0000-7000-8000-000000000001
 """,
     settings={"serve.host": "", "serve.port": "", "serve.processes": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Serve applications and browsers: POST and GET /images, galleries at /users/UUID, metrics, docs at /docs.
 
-    A picture is safe once POST has answered; `imgctl work` builds its variants, here or elsewhere. Without tokens only
-    this machine is served. A first SIGTERM or SIGINT finishes what is under way, a second ends at once.
+    An image is safe once its POST has returned; `imgctl work` builds its variants, here or on another machine. Without
+    tokens only requests from this machine are served. A first SIGTERM or SIGINT finishes the open requests, a second
+    ends the server at once.
     """
     try:
         from imgctl.web.auth import Scope, new_token
         from imgctl.web.run import CONNECTIONS, serve, serving
     except ImportError as error:
         raise ConfigError(f"{error.name} is not installed", hint="pip install 'imgctl[serve]'") from error
-    if asked.make_token is not None:
-        token, line = new_token(_checked(asked.make_token), scopes=map(Scope, SCOPES[asked.scope]), user_id=asked.user)
+    if args.make_token is not None:
+        token, line = new_token(_checked(args.make_token), scopes=map(Scope, SCOPES[args.scope]), user_id=args.user)
         session.text(f"token:   {token}")
         session.text(f'setting: [serve] tokens = ["{line}"]')
         session.data({"type": "token", "token": token, "setting": line})
@@ -60,13 +63,13 @@ def command(session: Session, asked: Asked) -> ExitCode:
         session.data({"type": "listening", "url": url})
         service.ready()
         if not settings.serve.tokens:
-            session.note("no tokens are set: only this machine is served, and may do everything but erase")
+            session.note("no tokens are set: only requests from this machine are served, with every right but erase")
         if warning := link_warning(settings, settings.serve.links):
-            session.note(f"warning: links live for {settings.serve.links:.0f} s: {warning}")
+            session.note(f"warning: links are valid for {settings.serve.links:.0f} s: {warning}")
 
     settings = serving(session.settings)
     with Stop() as stop, open_parts(settings, connections=CONNECTIONS) as parts:
-        if (meter := session.told.meter) is not None:
+        if (meter := session.result.meter) is not None:
             meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         stop.requested.wake(service.stopping)
         serve(parts, stop=stop, endpoint_url=session.endpoint_url, ready=ready)
@@ -76,5 +79,5 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
 def _checked(name: str) -> str:
     if not name or any(char.isspace() or char in ":," for char in name):
-        raise ConfigError(f"{name!r} is not a name for a token", hint="a word without colons, commas and blanks")
+        raise ConfigError(f"invalid token name: {name!r}", hint="write a word without colons, commas or blanks")
     return name

@@ -1,4 +1,4 @@
-"""How options read their text: ids, times, durations, sizes, amounts; errors name the value and the way out."""
+"""Click types that parse ids, times, durations, sizes and amounts; errors name the value and a valid form."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Parsed(click.ParamType[T], Generic[T]):
-    """A type whose text `parse` reads, raising UsageError for what it is not."""
+    """A type whose values `parse` reads; it raises UsageError for invalid text."""
 
     def __init__(self, metavar: str, parse: Callable[[str], T]) -> None:
         self.name = metavar.lower()
@@ -37,13 +37,13 @@ class Parsed(click.ParamType[T], Generic[T]):
 
 
 class UserText(str):
-    """A user as typed; only the settings say which UUID that is."""
+    """A user as typed; its UUID depends on the settings."""
 
     __slots__ = ()
 
 
 def _moment(text: str) -> datetime:
-    """`2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC unless said), or `24h`, that long ago."""
+    """Parse `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC without a zone), or `24h` (ago)."""
     try:
         return datetime.now(UTC) - timedelta(seconds=parse_seconds(text))
     except (UsageError, OverflowError):
@@ -57,7 +57,7 @@ def _moment(text: str) -> datetime:
 
 
 def _formats(text: str) -> frozenset[Format]:
-    """Formats as users name them: `raw`, `video`, `cr3,psd`."""
+    """Parse formats as users name them: `raw`, `video`, `cr3,psd`."""
     formats: frozenset[Format] = frozenset()
     for name in filter(None, map(str.strip, text.split(","))):
         named = formats_named(name)
@@ -68,7 +68,7 @@ def _formats(text: str) -> frozenset[Format]:
 
 
 def amount(text: str) -> Decimal:
-    """A number from 0 on, to the last digit."""
+    """Parse a number of 0 or more, exactly."""
     try:
         found = Decimal(text)
     except InvalidOperation:
@@ -79,7 +79,7 @@ def amount(text: str) -> Decimal:
 
 
 def _sizes(text: str) -> dict[str, int]:
-    """Bytes by role: `thumb=50KB,original=3MB`."""
+    """Parse bytes by role: `thumb=50KB,original=3MB`."""
     found = {}
     for part in text.split(","):
         name, _, size = part.partition("=")
@@ -91,7 +91,7 @@ def _sizes(text: str) -> dict[str, int]:
 
 
 def _variants(text: str) -> frozenset[Variant]:
-    """Variants as they are named: `thumb,full`."""
+    """Parse names of variants: `thumb,full`."""
     names = set(filter(None, map(str.strip, text.split(","))))
     if unknown := sorted(names.difference(Variant)):
         raise UsageError(f"unknown variant {unknown[0]!r}; known: {', '.join(Variant)}")
@@ -120,7 +120,7 @@ ANY_COUNT = click.IntRange(min=0)
 
 
 class OneOf(click.ParamType[StrEnum]):
-    """One of a closed set of values, as typed in lower or upper case."""
+    """One of a closed set of values, in lower or upper case."""
 
     def __init__(self, kind: type[StrEnum]) -> None:
         self.name = kind.__name__.lower()

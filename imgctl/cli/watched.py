@@ -1,4 +1,4 @@
-"""What surrounds each command: a monitor that is told of it, its metrics, its trace, and its row in `operations`."""
+"""Wraps each command: pings of a monitor, metrics, a trace, and its row in `operations`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from imgctl.run.metrics import Meter
 
 
-class Told:
-    """What a run has said of itself so far, and what counts for it."""
+class Result:
+    """The result of a run so far: its summary, exit code, error and receipt, and the meter that counts its items."""
 
     def __init__(self) -> None:
         self.summary: Mapping[str, object] = {}
@@ -31,28 +31,28 @@ class Told:
 
 
 @contextmanager
-def watched(settings: Settings, told: Told, operation: Recording | None) -> Iterator[None]:
-    """The length of a command, whose end `told` knows. It costs nothing where nobody asked and nothing changes."""
+def watched(settings: Settings, result: Result, operation: Recording | None) -> Iterator[None]:
+    """Wrap a running command, whose end `result` holds. Costs nothing unless configured or the command changes something."""
     with ExitStack() as stack:
         try:
             if settings.notify.ping_url:
-                stack.enter_context(_pinged(settings.notify.ping_url, told))
+                stack.enter_context(_pinged(settings.notify.ping_url, result))
             if settings.metrics.port or settings.metrics.textfile or settings.otel.enabled:
                 from imgctl.cli.measured import measured
 
-                told.meter = stack.enter_context(measured(settings, command_name(), lambda: told.exit_code))
+                result.meter = stack.enter_context(measured(settings, command_name(), lambda: result.exit_code))
             if operation is not None:
-                stack.enter_context(_recorded(operation, told))
+                stack.enter_context(_recorded(operation, result))
             yield
         except BaseException as error:
-            told.exit_code = code_of(error)
-            told.error = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
+            result.exit_code = code_of(error)
+            result.error = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
             raise
 
 
-def operation_of(asked: Options) -> Recording:
-    """What was typed, as it is written down: without what is as by default, and without secrets."""
-    given = {typed_name(one): value for one in fields(asked) if (value := getattr(asked, one.name)) != one.default}
+def operation_of(args: Options) -> Recording:
+    """Return the record of a command with its options, without defaults and secrets."""
+    given = {typed_name(one): value for one in fields(args) if (value := getattr(args, one.name)) != one.default}
     typed = {name: value for name, value in given.items() if value not in ((), None)}
     report, user = typed.get("report"), typed.get("user")
     return Recording(
@@ -73,12 +73,12 @@ def _typed(value: object) -> object:
 
 
 def command_name() -> str:
-    """The command that runs, as it is typed after `imgctl`: `cost actual`."""
+    """Return the running command, as typed after `imgctl`: `cost actual`."""
     return click.get_current_context().command_path.partition(" ")[2]
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code that `main` ends with for an error of a command."""
+    """Return the exit code that `main` uses for a command's error."""
     match error:
         case ImgctlError() | click.exceptions.Exit():
             return int(error.exit_code)
@@ -93,19 +93,19 @@ def code_of(error: BaseException) -> int:
 
 
 @contextmanager
-def _recorded(operation: Recording, told: Told) -> Iterator[None]:
-    """It begins once the catalog is open."""
+def _recorded(operation: Recording, result: Result) -> Iterator[None]:
+    """Record the command in `operations`; its row is written once the catalog is open."""
     token = current.set(operation)
     try:
         yield
     finally:
         current.reset(token)
-        operation.end(told.exit_code, told.summary, told.error, receipt=told.receipt)
+        operation.end(result.exit_code, result.summary, result.error, receipt=result.receipt)
         operation.close()
 
 
 @contextmanager
-def _pinged(url: str, told: Told) -> Iterator[None]:
+def _pinged(url: str, result: Result) -> Iterator[None]:
     from imgctl.ops.notify.ping import Ping
 
     try:
@@ -116,14 +116,14 @@ def _pinged(url: str, told: Told) -> Iterator[None]:
     try:
         yield
     finally:
-        ping.end(told.exit_code, _text(told))
+        ping.end(result.exit_code, _text(result))
 
 
-def _text(told: Told) -> str:
+def _text(result: Result) -> str:
     import json
 
     from imgctl.pricing.lines import as_json
 
-    line = f"imgctl: {told.error}" if told.error else ""
-    summary = json.dumps(told.summary, ensure_ascii=False, default=as_json) if told.summary else ""
+    line = f"imgctl: {result.error}" if result.error else ""
+    summary = json.dumps(result.summary, ensure_ascii=False, default=as_json) if result.summary else ""
     return "\n".join(filter(None, (line, summary)))

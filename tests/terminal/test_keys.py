@@ -70,7 +70,7 @@ def test_an_interrupt_ends_a_worker_that_waits(stage: Stages) -> None:
 
 def test_an_interrupt_ends_a_server(stage: Stages) -> None:
     with terminal(stage("ready"), "serve", "--port", "0", window=WIDE) as seen:
-        seen.read_until(b"may do everything")
+        seen.read_until(b"with every right but erase")
         seen.type(CTRL_C)
 
         assert seen.wait() == 130

@@ -35,7 +35,7 @@ def test_a_screen_shows_what_fits_and_q_ends_it(stage: Stages, window: Window) -
 
 def test_it_looks_again_draws_over_and_ends_by_an_interrupt(stage: Stages) -> None:
     with terminal(stage("ready"), "top", "--interval", "100ms", window=Window()) as seen:
-        seen.read_until(b"0.0/s are done")
+        seen.read_until(b"0.0/s finished")
         lines = seen.lines
         seen.type(CTRL_C)
         code = seen.wait()

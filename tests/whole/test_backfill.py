@@ -202,7 +202,7 @@ def test_only_the_named_images_are_built(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--stale", "--force"], "--force builds the stale ones too"),
+        (["--stale", "--force"], "--stale and --force exclude each other"),
         (["--shard", "3/2"], "invalid shard"),
         (["--restore", "sometime"], "bulk"),
     ],

@@ -168,7 +168,7 @@ def test_reading_that_is_billed_is_priced_and_wants_consent(servers: Deployment)
         shown = run("backfill", "--metadata", "--dry-run", "--yes", "--json")
 
     assert (refused.code, planned.code, shown.code) == (2, 0, 0)
-    assert "to read the metadata of 5 originals costs at most" in refused.err
+    assert "reading the metadata of 5 originals costs at most" in refused.err
     [estimate] = planned.of("estimate")
     assert estimate["originals"] == 5
     assert asked == 0
@@ -211,7 +211,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(deployment: Deployment) -
     ids = [str(row.id) for row in rows]
     # Noise says nothing of itself: these rows lack a caption still.
     assert read == [ids[:2], ids[2:4], ids[4:], ids]
-    assert f"going on behind {ids[1]}" in second.err
+    assert f"continuing an unfinished run after {ids[1]}" in second.err
 
 
 def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
@@ -230,8 +230,8 @@ def test_a_killed_run_is_finished_by_the_next(servers: Deployment) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--metadata", "--stale"), "--stale means nothing"),
-        (("--metadata", "--restore", "bulk"), "--restore means nothing"),
+        (("--metadata", "--stale"), "--stale has no effect"),
+        (("--metadata", "--restore", "bulk"), "--restore has no effect"),
         (("--overwrite", "size"), "--overwrite is for --metadata"),
         (("--metadata", "--sidecars-from", "nowhere"), "is not a directory"),
         (("--metadata", "--overwrite", "id"), "is not one of"),

@@ -200,11 +200,11 @@ def test_a_receipt_that_was_changed_deletes_nothing(archive: Deployment) -> None
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((), "no images are chosen"),
-        (("--user", str(USER), "--unfinished"), "in two ways"),
+        ((), "chosen in exactly one way"),
+        (("--user", str(USER), "--unfinished"), "in exactly one way"),
         (("--user", str(USER), "--yes"), "--confirm-user"),
         (("--user", str(USER), "--yes", "--confirm-user", str(OTHER)), "--confirm-user"),
-        (("--again",), "no images are chosen"),
+        (("--again",), "chosen in exactly one way"),
         ((str(USER), "--confirm-user", str(USER)), "belongs to --user"),
     ],
 )

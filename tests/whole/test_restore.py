@@ -162,7 +162,7 @@ def test_for_good_is_moved_once_restored_and_asked_for_before(frozen: Frozen, al
     frozen.finish()
     second = deployment.run("restore", str(ids[0]), str(ids[1]), "--permanent", "--yes", "--json")
 
-    assert _counts(first)["requested"] == 2 and "the same again then moves them back" in first.err
+    assert _counts(first)["requested"] == 2 and "run the same command then to move them back" in first.err
     assert _counts(second)["moved"] == 2
     assert [blob.storage_class for blob in originals(deployment)] == ["STANDARD"] * 2 + ["GLACIER"] * (PHOTOS - 2)
     assert [image.storage_class for image in deployment.images()[:3]] == ["STANDARD", "STANDARD", None]

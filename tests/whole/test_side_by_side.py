@@ -35,7 +35,7 @@ def say(catalog: Catalog, *statements: str) -> None:
 
 
 def test_whole_cycle_runs_beside_a_newer_release(newer: Deployment) -> None:
-    assert "which admits this one" in newer.run("init", "--check").out
+    assert "compatible with this one" in newer.run("init", "--check").out
     assert newer.run("init").code == 0
     assert newer.run("upload", "photos", "--user", str(USER)).code == 0
     assert newer.run("work", "--drain").code == 0

@@ -252,7 +252,7 @@ def test_old_versions_are_told_and_deleted_only_when_asked(
     assert [one["Key"] for one in found.get("DeleteMarkers", ()) if not one["Key"].startswith(PROBES)] == []
     assert versions == dict.fromkeys(keys, 1 if deletes else 2)
     assert classes(on_moto) == [("GLACIER", "GLACIER")] * 3
-    assert ("stays billed" in result.err) is not deletes
+    assert ("the old version of each original stays" in result.err) is not deletes
     assert (result.of("estimate")[0]["old_versions_per_month"] == "0") is deletes
 
 
@@ -397,7 +397,7 @@ def test_a_lifecycle_rule_is_shown_written_and_learnt_of(on_moto: Deployment, mo
     after = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
 
     assert (unnamed.code, refused.code, shown.code, written.code, again.code) == (2, 2, 0, 0, 0)
-    assert "originals_prefix" in unnamed.err and "does not look at variants" in shown.err
+    assert "originals_prefix" in unnamed.err and "does not check variants" in shown.err
     assert any(line.startswith("+") and '"StorageClass": "GLACIER"' in line for line in shown.out.splitlines())
     assert [rule["ID"] for rule in before] == ["theirs"]
     assert (written.of("lifecycle")[0]["written"], again.of("lifecycle")[0]["written"]) == (True, False)
@@ -424,8 +424,8 @@ def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
         (("--via", "batch"), "--role-arn"),
         (("--role-arn", "arn:aws:iam::123456789012:role/r"), "--via batch"),
         (("--via", "lifecycle", "--user", str(OTHER_USER)), "by age and size only"),
-        (("--via", "lifecycle", "--plan", "x"), "--plan is for --via copy"),
-        (("--plan", "x", "--yes"), "take --plan alone"),
+        (("--via", "lifecycle", "--plan", "x"), "--plan works only with --via copy"),
+        (("--plan", "x", "--yes"), "use --plan alone"),
         (("--via", "lifecycle"), "a directory has no lifecycle rules"),
         (("--via", "batch", "--role-arn", "arn:aws:iam::123456789012:role/r", "--yes"), "AWS's own"),
     ],

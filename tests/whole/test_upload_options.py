@@ -124,7 +124,7 @@ def test_a_run_out_of_time_ends_with_3_and_the_next_goes_on(embedded: Deployment
     second = embedded.run(*UPLOAD, place_of(album))
 
     assert (first.code, second.code) == (3, 0)
-    assert "goes on from here" in first.err
+    assert "run the same command again to continue" in first.err
     assert len(embedded.images()) == 20
 
 

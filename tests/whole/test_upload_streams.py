@@ -93,7 +93,7 @@ def test_an_upload_that_waits_for_a_silent_pipe_runs_out_of_time(
     os.close(keeps_it_open)
 
     assert process.returncode == 3
-    assert b"goes on from here" in err
+    assert b"run the same command again to continue" in err
 
 
 def _confirmed(deployment: Deployment) -> int:

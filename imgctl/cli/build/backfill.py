@@ -1,11 +1,11 @@
-"""`imgctl backfill`: variants built anew on rows that are ready already."""
+"""`imgctl backfill`: builds variants again for rows that are already ready."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
 from imgctl.cli.base import Running, Session, running, subcommand
 from imgctl.cli.build.backfill_metadata import run_metadata
-from imgctl.cli.build.backfill_options import Asked, say_resumed
+from imgctl.cli.build.backfill_options import Args, say_resumed
 from imgctl.cli.cold.restore import outcome_record
 from imgctl.cli.options import order_of
 from imgctl.errors import ExitCode
@@ -28,8 +28,8 @@ _NAMED = {Fate.PLANNED: "would be built", Fate.NEEDS_RESTORE: "to restore first"
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not asked.dry_run,
+    Args,
+    changes=lambda args: not args.dry_run,
     examples="""
 imgctl backfill --dry-run
 imgctl backfill --stale --max-duration 6h
@@ -40,35 +40,35 @@ imgctl backfill --shard 1/4 --restore bulk --max-usd 20
     main="--dry-run --stale --force --variant --verify --metadata --user",
     settings={"work.jobs": "", "work.timeout": "", "work.scheduler": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Build variants that are missing or out of date on images that are ready.
 
-    The images stay in service and keep their old variants until the new ones are safe. Runs may overlap: each image is
-    leased to one of them. A run that was stopped or killed goes on with the same command; so does --force, which
-    remembers in the state directory how far it came (not with --ids-from). Two at once with --force build
-    everything twice: give each a --shard. Archived originals are counted and priced, and never restored unasked.
+    Images stay available and keep their old variants until the new ones are safe. Runs may overlap: each image is leased
+    to one of them. The same command continues a stopped or killed run; with --force the progress is kept in the state
+    directory (not with --ids-from). Two runs at once with --force build everything twice: give each a --shard. Archived
+    originals are counted and priced, and restored only with --restore.
 
-    With --metadata nothing is built: the heads of originals are read by range requests, and captions, capture times and
-    sizes that rows lack are filled in; --overwrite replaces those that differ. An id, a key and uploaded_at never change.
-    The price is shown first; --dry-run changes no row, and where reading is billed reads only with --yes.
+    With --metadata nothing is built: range requests read the first bytes of originals, and captions, capture times and
+    sizes that rows lack are filled in; --overwrite replaces values that differ. Ids, keys and uploaded_at never change.
+    The price is shown first; --dry-run changes no row, and reads billed originals only with --yes.
     """
-    asked.check()
-    if asked.metadata:
-        return run_metadata(session, asked)
+    args.check()
+    if args.metadata:
+        return run_metadata(session, args)
     who = terms(session.settings, endpoint_url=session.endpoint_url)
-    if asked.restore:
-        agree("--restore", None, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=asked.dry_run)
+    if args.restore:
+        agree("--restore", None, who, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
     selection = order_of(
         Selection,
-        asked,
-        mode=Mode.FORCE if asked.force else Mode.STALE if asked.stale else Mode.MISSING,
-        variants=tuple(one for one in Variant if one in asked.variant or not asked.variant),
+        args,
+        mode=Mode.FORCE if args.force else Mode.STALE if args.stale else Mode.MISSING,
+        variants=tuple(one for one in Variant if one in args.variant or not args.variant),
         recipe=digest(session.settings.variants.recipe()),
     )
     with (
-        asked.chosen() as chosen,
+        args.chosen() as chosen,
         open_parts(session.settings) as parts,
-        running(session, unit="rows", max_seconds=asked.max_duration) as run,
+        running(session, unit="rows", max_seconds=args.max_duration) as run,
         backfill(
             BackfillOrder(
                 selection=selection,
@@ -78,47 +78,47 @@ def command(session: Session, asked: Asked) -> ExitCode:
             ),
             parts,
             stop=run.stop,
-            anew=asked.anew,
+            anew=args.anew,
         ) as filling,
     ):
         restoring = order_of(
             RestoreOrder,
-            asked,
-            tier=Tier((asked.restore or "bulk").upper()),
+            args,
+            tier=Tier((args.restore or "bulk").upper()),
             concurrency=parts.requests,
             limit=None,
             who=who,
-            budget=asked.max_usd,
+            budget=args.max_usd,
         )
-        return _run(run, filling, restoring, asked, who)
+        return _run(run, filling, restoring, args, who)
 
 
-def _run(run: Running, filling: Backfill, restoring: RestoreOrder, asked: Asked, who: Terms) -> ExitCode:
-    """Build, ask for restores where they are wanted, and say what was done."""
+def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, who: Terms) -> ExitCode:
+    """Build variants, request restores with --restore, and print the result."""
     say_resumed(run, filling.checkpoint)
     cold, search, tally = filling.cold, filling.search, filling.tally
-    for one in filling.outcomes(limit=asked.limit, dry_run=asked.dry_run):
+    for one in filling.outcomes(limit=args.limit, dry_run=args.dry_run):
         _watch(run, filling, failed=int(one.fate is Fate.FAILED))
         run.count(one.fate, seconds=one.seconds)
         _show(run, one)
     _watch(run, filling)
-    offers = cold.offers(who.card, days=asked.days)
-    _say_cold(run.session, filling, offers, asked, who)
-    if asked.restore and not run.stop.is_set():
+    offers = cold.offers(who.card, days=args.days)
+    _say_cold(run.session, filling, offers, args, who)
+    if args.restore and not run.stop.is_set():
         for outcome in cold.ask(restoring):
             run.session.data({"type": "restore", **outcome_record(outcome)})
             if outcome.fate in (Restored.FAILED, Restored.MISSING):
                 run.say(f"restore of {outcome.seen.image.id}: {outcome.detail}", always=True)
-    _conclude(run.session, filling, offers, asked, who)
+    _conclude(run.session, filling, offers, args, who)
     run.say_bad(search.bad)
     resumed = filling.checkpoint.resumed
     failed = tally.of(Fate.FAILED) + resumed.failed + len(search.bad) + cold.asked.of(Restored.FAILED, Restored.MISSING)
     unread = cold.needs.objects + cold.restoring + resumed.cold
-    return run.exit_code(partly=failed > 0 or (asked.require_all and unread > 0))
+    return run.exit_code(partly=failed > 0 or (args.require_all and unread > 0))
 
 
 def _watch(run: Running, filling: Backfill, *, failed: int = 0) -> None:
-    """The bar counts rows: few of them may need anything."""
+    """Advance the bar by the rows examined, as few of them may need a variant."""
     run.progress.advance(filling.search.examined - run.progress.items, failed=failed)
 
 
@@ -131,7 +131,7 @@ def _show(run: Running, one: ImageOutcome) -> None:
         run.say(f"{label} {one.id}: {one.error}", always=one.fate is Fate.FAILED)
 
 
-def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], asked: Asked, who: Terms) -> None:
+def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, who: Terms) -> None:
     needs, readable = filling.cold.needs, filling.search.readable_now
     counts = {"readable now": readable, "restoring": filling.cold.restoring, "to restore": needs.objects}
     if any(counts.values()):
@@ -140,22 +140,22 @@ def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], aske
     for offer in offers:
         price = "free" if who.bill is Billing.NONE else dollars(offer.usd)
         session.text(f"  {offer.tier.lower()}: {price}, {hours_words(offer.hours)}")
-    if offers and not asked.restore:
-        session.text("  the same command with --restore bulk --max-usd N asks for them; the next run builds them")
+    if offers and not args.restore:
+        session.text("  add --restore bulk --max-usd N to request them; the next run builds their variants")
 
 
-def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], asked: Asked, who: Terms) -> None:
+def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, who: Terms) -> None:
     tally, search, cold, requests = filling.tally, filling.search, filling.cold, _requests(filling, who)
     size = tally.bytes_of(Fate.BUILT, Fate.PLANNED)
-    session.text(_sentence(filling, size, dry_run=asked.dry_run))
-    if asked.dry_run and who.bill is not Billing.NONE:
+    session.text(_sentence(filling, size, dry_run=args.dry_run))
+    if args.dry_run and who.bill is not Billing.NONE:
         session.text(f"requests: {dollars(requests)} by {who.card.name}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:
         session.text(f"failed: {counts_of(reasons)}")
-    if asked.restore:
+    if args.restore:
         count = cold.asked.of(Restored.REQUESTED, Restored.EXTENDED, Restored.PLANNED)
-        would = "would be requested" if asked.dry_run else "requested"
+        would = "would be requested" if args.dry_run else "requested"
         session.text(f"{count_of(count, 'restore')} {would}, beyond the budget: {cold.asked.of(Restored.LEFT):,}")
     session.summary(
         {fate: count for fate, count in tally.fates.items() if fate is not Fate.NEEDS_RESTORE},
@@ -186,10 +186,10 @@ def _sentence(filling: Backfill, size: int, *, dry_run: bool) -> str:
 
 
 def _requests(filling: Backfill, who: Terms) -> Decimal:
-    """What reading the originals and putting the variants costs; they stay as large as they were."""
-    asked = (
+    """Return the cost of the requests that read originals and put variants; stored bytes are assumed not to change."""
+    requests = (
         (Operation.GET, filling.tally.of(Fate.BUILT, Fate.PLANNED)),
         (Operation.PUT, sum(filling.variants.values())),
     )
-    costs = (request_cost(who.card, StorageClass.STANDARD, one, count).amount for one, count in asked)
+    costs = (request_cost(who.card, StorageClass.STANDARD, one, count).amount for one, count in requests)
     return sum(costs, Decimal(0))

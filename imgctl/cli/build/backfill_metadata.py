@@ -1,9 +1,9 @@
-"""`imgctl backfill --metadata`: the price, each row, and what changed."""
+"""`imgctl backfill --metadata`: prints the price, each row, and the changes."""
 
 from datetime import datetime
 
 from imgctl.cli.base import Running, Session, running
-from imgctl.cli.build.backfill_options import Asked, say_resumed
+from imgctl.cli.build.backfill_options import Args, say_resumed
 from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
@@ -16,46 +16,46 @@ from imgctl.units import count_of, counts_of, format_bytes
 WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "size"}
 
 
-def run_metadata(session: Session, asked: Asked) -> ExitCode:
-    """Show what reading costs, and read; UsageError where it is billed, without --yes or --max-usd."""
+def run_metadata(session: Session, args: Args) -> ExitCode:
+    """Show the cost of reading, and read; raises UsageError if it is billed without --yes or --max-usd."""
     who = terms(session.settings, endpoint_url=session.endpoint_url)
-    agreed = asked.yes or asked.max_usd is not None
+    agreed = args.yes or args.max_usd is not None
     with (
-        asked.chosen() as chosen,
+        args.chosen() as chosen,
         open_parts(session.settings, connections=2) as parts,
-        running(session, unit="rows", max_seconds=asked.max_duration) as run,
+        running(session, unit="rows", max_seconds=args.max_duration) as run,
     ):
         order = MetadataOrder(
             chosen=chosen,
-            overwrite=frozenset(Fact(one) for one in asked.overwrite),
-            sidecars_from=asked.sidecars_from,
-            shard=asked.shard,
+            overwrite=frozenset(Fact(one) for one in args.overwrite),
+            sidecars_from=args.sidecars_from,
+            shard=args.shard,
             reads=agreed or who.bill is Billing.NONE,
-            writes=not asked.dry_run,
+            writes=not args.dry_run,
         )
-        with metadata_run(order, parts, stop=run.stop, anew=asked.anew or asked.dry_run) as looking:
+        with metadata_run(order, parts, stop=run.stop, anew=args.anew or args.dry_run) as looking:
             originals, reads = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
             cost, what = price(who.card, reads), count_of(originals, "original")
             if who.bill is not Billing.NONE:
                 session.data({"type": "estimate", "originals": originals, **cost.record(who.bill)})
-                run.say(f"to read the metadata of {what} costs at most: {cost.text(who.bill)}")
-            looks = asked.dry_run and not agreed
-            agree(f"reading {what}", cost.one_off, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=looks)
-            return _run(run, looking, asked)
+                run.say(f"reading the metadata of {what} costs at most: {cost.text(who.bill)}")
+            looks = args.dry_run and not agreed
+            agree(f"reading {what}", cost.one_off, who, yes=args.yes, max_usd=args.max_usd, dry_run=looks)
+            return _run(run, looking, args)
 
 
-def _run(run: Running, looking: MetadataRun, asked: Asked) -> ExitCode:
+def _run(run: Running, looking: MetadataRun, args: Args) -> ExitCode:
     say_resumed(run, looking.checkpoint)
     for one in looking.index():
         run.say(f"{one.fate} {one.path}: {one.detail}", always=True)
-    for outcome in looking.outcomes(limit=asked.limit):
+    for outcome in looking.outcomes(limit=args.limit):
         _show(run, outcome)
-    _conclude(run.session, looking, dry_run=asked.dry_run)
+    _conclude(run.session, looking, dry_run=args.dry_run)
     run.say_bad(looking.bad)
     tally, resumed = looking.tally, looking.checkpoint.resumed
     failed = tally.of(Fate.FAILED) + resumed.failed + looking.unreadable + len(looking.bad)
     cold = tally.of(Fate.NEEDS_RESTORE) + resumed.cold
-    return run.exit_code(partly=failed > 0 or (asked.require_all and cold > 0))
+    return run.exit_code(partly=failed > 0 or (args.require_all and cold > 0))
 
 
 def _show(run: Running, one: Outcome) -> None:
@@ -88,7 +88,7 @@ def _conclude(session: Session, looking: MetadataRun, *, dry_run: bool) -> None:
     cold, size = tally.of(Fate.NEEDS_RESTORE), tally.bytes_of(Fate.NEEDS_RESTORE)
     if cold:
         session.text(
-            f"archived: {count_of(cold, 'original')} ({format_bytes(size)}) left unread; imgctl restore brings them back"
+            f"archived: {count_of(cold, 'original')} ({format_bytes(size)}) not read; imgctl restore makes them readable"
         )
     session.summary(
         tally.fates,
@@ -102,8 +102,8 @@ def _conclude(session: Session, looking: MetadataRun, *, dry_run: bool) -> None:
 
 
 def _words(one: Outcome) -> str:
-    said = [f"{name} {_shown(before)} → {_shown(after)}" for name, (before, after) in one.changes.items()]
-    return ", ".join(said) + (f" (by {one.taken_from})" if one.taken_from else "")
+    changes = [f"{name} {_shown(before)} → {_shown(after)}" for name, (before, after) in one.changes.items()]
+    return ", ".join(changes) + (f" (from {one.taken_from})" if one.taken_from else "")
 
 
 def _shown(value: Value) -> str:

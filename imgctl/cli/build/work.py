@@ -1,4 +1,4 @@
-"""`imgctl work`: the worker pool."""
+"""`imgctl work`: runs the worker pool."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,14 +19,14 @@ from imgctl.units import count_of, counts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    drain: bool = flag("End when no image is processing any more.")
-    limit: int | None = option(None, "End after N images.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+class Args(Options):
+    drain: bool = flag("Exit when no image is processing any more.")
+    limit: int | None = option(None, "Stop after N images.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
 
 
 @subcommand(
-    Asked,
+    Args,
     changes=lambda _: True,
     examples="""
 imgctl work --drain
@@ -37,28 +37,28 @@ imgctl work --drain --max-duration 6h --scheduler tcp://10.0.0.5:8786
     main="--drain --limit --max-duration --jobs",
     settings={"work.jobs": "", "work.timeout": "", "work.max_attempts": "", "work.scheduler": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Build the variants of every image that is processing, until stopped.
 
     Any number of workers on any number of machines may run at once: each image is leased to one of them. A first
-    SIGTERM or SIGINT finishes what is in flight and returns the rest, a second ends at once; leases then run out by
-    themselves within a minute. An image whose original is archived waits, untried, until that is restored. Exit code 3
-    says that images failed, or that --max-duration ended before --drain did.
+    SIGTERM or SIGINT finishes the images in flight and returns the others to the queue; a second ends the command at
+    once, and its leases expire within a minute. An image with an archived original waits, without an attempt, until the
+    original is restored. Exit code 3: images failed, or --max-duration ended before the queue of --drain was empty.
     """
     tally = Tally(Fate)
     with (
         open_parts(session.settings) as parts,
-        running(session, unit="images", max_seconds=asked.max_duration) as run,
+        running(session, unit="images", max_seconds=args.max_duration) as run,
     ):
-        if (meter := session.told.meter) is not None:
+        if (meter := session.result.meter) is not None:
             meter.watch(OF_THE_CATALOG, partial(backlog_now, parts.catalog))
         run.stop.requested.wake(service.stopping)
         service.ready()
-        limit = asked.limit
-        total = expected(parts, limit=limit) if asked.drain else limit
+        limit = args.limit
+        total = expected(parts, limit=limit) if args.drain else limit
         if total is not None:
             run.progress.expect(total)
-        for outcome in work_here(parts, stop=run.stop, drain=asked.drain, limit=limit):
+        for outcome in work_here(parts, stop=run.stop, drain=args.drain, limit=limit):
             tally.count(outcome.fate)
             about = {"id": outcome.id, "fate": outcome.fate, "error": outcome.error}
             line = f"{_label(outcome)} {outcome.id}: {outcome.error}" if outcome.error else ""
@@ -68,7 +68,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
         session.summary(tally.fates, counts_of(tally.fates, none="nothing to build"), awaiting_restore=waits)
         if waits:
             session.note(_waiting(waits))
-        return run.service_exit_code(partly=tally.fates[Fate.FAILED] > 0, drain=asked.drain)
+        return run.service_exit_code(partly=tally.fates[Fate.FAILED] > 0, drain=args.drain)
 
 
 def _label(outcome: ImageOutcome) -> str:

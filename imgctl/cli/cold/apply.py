@@ -1,4 +1,4 @@
-"""`imgctl apply`: do what a plan says."""
+"""`imgctl apply`: runs the actions of a plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from imgctl.units import count_of, counts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     plan: Path = file_argument("PLAN")
-    yes: bool = flag("Do it, and spend what the plan's estimate says.")
-    dry_run: bool = flag("Do nothing; say of each action whether it still could be done.")
-    rate: int | None = option(None, "Requests a second at most.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the same goes on.")
+    yes: bool = flag("Run the actions, and agree to the cost in the plan's estimate.")
+    dry_run: bool = flag("Do nothing; show for each action whether it is still possible.")
+    rate: int | None = option(None, "Send at most N requests a second.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the same command continues.")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not asked.dry_run,
+    Args,
+    changes=lambda args: not args.dry_run,
     examples="""
 imgctl apply moves.jsonl --dry-run
 imgctl apply moves.jsonl --yes
@@ -35,36 +35,36 @@ imgctl apply restores.jsonl --yes --rate 500 --json
 """,
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Do exactly what PLAN says, a file that --plan of another command wrote.
+def command(session: Session, args: Args) -> ExitCode:
+    """Run exactly the actions in PLAN, a file that another command wrote with --plan.
 
-    An action whose original or row is no longer as the plan saw it is refused and named; exit code 3 says that there
-    were such. What was done before is skipped: the same plan may be applied again after an interruption.
+    An action is refused and reported if its original or row changed after the plan was written; the exit code is then
+    3. Actions that are already done are skipped: the same plan may be applied again after an interruption.
     """
-    read = read_plan(asked.plan)
+    read = read_plan(args.plan)
     check(read)
     _show_estimate(
         session,
         read.summary,
         f"{read.command} of {read.created_at:%Y-%m-%d %H:%M}Z, {count_of(read.actions, 'action')}",
     )
-    if not (asked.yes or asked.dry_run or _is_free(read.summary)):
-        raise UsageError(f"{asked.plan} needs --yes", hint="add --yes, or --dry-run to look first")
+    if not (args.yes or args.dry_run or _is_free(read.summary)):
+        raise UsageError(f"{args.plan} needs --yes", hint="add --yes, or check first with --dry-run")
     tally = Tally(Fate)
-    with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=asked.max_duration) as run:
+    with open_parts(session.settings) as parts, running(session, unit="actions", max_seconds=args.max_duration) as run:
         site = Site(
             parts=parts,
             stop=run.stop,
             concurrency=parts.requests,
-            rate=asked.rate,
-            dry_run=asked.dry_run,
+            rate=args.rate,
+            dry_run=args.dry_run,
         )
         run.progress.expect(read.actions)
         for applied in apply(read, site):
             tally.count(applied.fate)
             _show(run, applied)
-        told = counts_of(tally.fates, named={Fate.PLANNED: "would be done"}, none="nothing to do")
-        session.summary(tally.fates, told, actions=read.actions)
+        sentence = counts_of(tally.fates, named={Fate.PLANNED: "would be done"}, none="nothing to do")
+        session.summary(tally.fates, sentence, actions=read.actions)
         return run.exit_code(partly=tally.of(Fate.REFUSED, Fate.FAILED) > 0)
 
 
@@ -74,12 +74,11 @@ def _show_estimate(session: Session, summary: Mapping[str, Json], what: str) -> 
         session.note(f"plan: {what}")
         return
     one_off, monthly = (dollars(Decimal(str(estimate.get(name) or 0))) for name in ("one_off", "monthly"))
-    told = f"one-off {one_off}, then {monthly} a month, as planned"
-    session.note(f"plan: {what}: {told}")
+    session.note(f"plan: {what}: one-off {one_off}, then {monthly} a month, as planned")
 
 
 def _is_free(summary: Mapping[str, Json]) -> bool:
-    """Whether the plan's own estimate says that it is free."""
+    """Whether the plan's own estimate is free."""
     estimate = summary.get("estimate")
     return isinstance(estimate, dict) and estimate.get("billing") == "none"
 

@@ -1,4 +1,4 @@
-"""`imgctl restore`: archived originals brought back."""
+"""`imgctl restore`: makes archived originals readable again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,35 +30,35 @@ HEADERS = ("ID", "SIZE", "CLASS", "STATE", "READABLE UNTIL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(ScopeOptions):
+class Args(ScopeOptions):
     images: tuple[str, ...] = arguments("[ID|KEY|URL]...")
-    tier: str = option("bulk", "How fast, at what price.", kind=click.Choice(TIERS))
-    days: int = option(7, "How long it stays readable.", kind=click.IntRange(1, 3650))
-    max_usd: Decimal | None = option(None, "Spend N dollars at most; agrees to it without --yes.")
-    yes: bool = flag("Spend what the estimate says.")
-    permanent: bool = flag("Move back to STANDARD what is restored.")
-    wait: bool = flag("Look again until nothing is restoring any more.")
-    status: bool = flag("Only show what is archived, restoring, restored; note it in the rows.")
-    plan: Path | None = option(None, "Write what would be done to FILE.")
-    dry_run: bool = flag("Ask for nothing; show the estimate and each original.")
-    limit: int | None = option(None, "At most N originals that cost something.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
-    rate: int = option(500, "Restores asked a second.", kind=click.IntRange(1, 1000))
+    tier: str = option("bulk", "The speed, and with it the price.", kind=click.Choice(TIERS))
+    days: int = option(7, "Days that restored originals stay readable.", kind=click.IntRange(1, 3650))
+    max_usd: Decimal | None = option(None, "Spend at most N dollars; replaces --yes.")
+    yes: bool = flag("Agree to the estimated cost.")
+    permanent: bool = flag("Move restored originals back to STANDARD.")
+    wait: bool = flag("Wait and check again until no original is restoring any more.")
+    status: bool = flag("Only show which originals are archived, restoring or restored; update the rows.")
+    plan: Path | None = option(None, "Write the actions to FILE, for imgctl apply.")
+    dry_run: bool = flag("Restore nothing; show the estimate and each original.")
+    limit: int | None = option(None, "Restore at most N originals that cost money.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
+    rate: int = option(500, "Send at most N restore requests a second.", kind=click.IntRange(1, 1000))
 
     def check(self) -> None:
-        """UsageError for what does not fit together."""
+        """Raise UsageError for options that exclude each other."""
         if self.images and self.is_scoped:
-            raise UsageError("images are named, and chosen by options too", hint="one or the other")
+            raise UsageError("images are both named and chosen by options", hint="use one of the two")
         if self.status and (self.wait or self.permanent or self.plan):
-            raise UsageError("--status only looks", hint="leave out --wait, --permanent and --plan")
+            raise UsageError("--status changes nothing in the store", hint="leave out --wait, --permanent and --plan")
         if not self.status and not self.images and not self.is_scoped:
-            hint = "name images, or choose by --user, --since, --until or --ids-from; --status shows all"
+            hint = "name images, or use --user, --since, --until or --ids-from; --status shows all"
             raise UsageError("no originals are chosen", hint=hint)
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not (asked.dry_run or asked.plan or asked.status),
+    Args,
+    changes=lambda args: not (args.dry_run or args.plan or args.status),
     examples="""
 imgctl restore 0190b2b4-0000-7000-8000-000000000001 --tier standard --yes
 imgctl restore --user 0190b2b4-0000-7000-8000-000000000001 --dry-run
@@ -69,37 +69,37 @@ imgctl restore --since 30d --status --json
     main="--user --tier --days --max-usd --yes --dry-run --wait",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Make archived originals readable again, for some days or for good.
 
-    Says first what it would cost, and acts with --yes or within --max-usd. What is restoring, or restored for --days or
-    longer, is not asked for again; what is restored for less is kept longer, which costs no retrieval. Expedited takes
-    minutes, standard 3 to 12 hours, bulk 5 to 48. --permanent moves back to STANDARD what is restored by now; with
-    --wait all of it.
+    Shows the cost first, and restores with --yes or within --max-usd. Originals that are restoring, or restored for --days
+    or longer, are not requested again; a shorter restore is extended, which costs no retrieval. Expedited takes minutes,
+    standard 3 to 12 hours, bulk 5 to 48. --permanent moves the originals that are restored by now back to STANDARD; with
+    --wait all of them.
     """
-    asked.check()
+    args.check()
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     with (
-        asked.chosen() as scope,
+        args.chosen() as scope,
         open_parts(session.settings) as parts,
-        running(session, unit="originals", max_seconds=asked.max_duration) as run,
+        running(session, unit="originals", max_seconds=args.max_duration) as run,
     ):
         order = order_of(
             RestoreOrder,
-            asked,
-            tier=Tier(asked.tier.upper()),
+            args,
+            tier=Tier(args.tier.upper()),
             concurrency=parts.requests,
-            dry_run=asked.dry_run or asked.plan is not None,
+            dry_run=args.dry_run or args.plan is not None,
             who=who,
-            budget=asked.max_usd,
+            budget=args.max_usd,
         )
-        chosen = replace(scope, ids=tuple(find_image(parts.catalog, name).id for name in asked.images))
+        chosen = replace(scope, ids=tuple(find_image(parts.catalog, name).id for name in args.images))
         job = RestoreJob(parts=parts, chosen=chosen, order=order, who=who, stop=run.stop)
-        return _status(run, job) if asked.status else _restore(run, job, asked)
+        return _status(run, job) if args.status else _restore(run, job, args)
 
 
 def _status(run: Running, job: RestoreJob) -> ExitCode:
-    """Show how readable the originals are."""
+    """Show which originals are archived, restoring or restored."""
 
     def lines() -> Iterator[tuple[str, ...]]:
         for one in job.status():
@@ -114,16 +114,16 @@ def _status(run: Running, job: RestoreJob) -> ExitCode:
     return run.exit_code(partly=bool(job.found.bad) or State.UNKNOWN in job.found.states)
 
 
-def _restore(run: Running, job: RestoreJob, asked: Asked) -> ExitCode:
-    """Say what it costs, ask for it, and wait where that is wanted."""
+def _restore(run: Running, job: RestoreJob, args: Args) -> ExitCode:
+    """Show the cost, request the restores, and wait for them with --wait."""
     cost = job.survey()
     _say_bad(run, job.found)
     _say_cost(run, job, cost)
-    job.check_agreed(cost, yes=asked.yes)
+    job.check_agreed(cost, yes=args.yes)
     run.progress.expect(job.found.states.whole.objects)
-    for one in job.outcomes(cost, plan=asked.plan, waits=asked.wait):
+    for one in job.outcomes(cost, plan=args.plan, waits=args.wait):
         if isinstance(one, Round):
-            due = f"; next look in {format_seconds(one.next_seconds)}" if one.next_seconds else ""
+            due = f"; next check in {format_seconds(one.next_seconds)}" if one.next_seconds else ""
             run.say(counts_of({"restoring": one.restoring, "readable": one.restored}) + due)
         else:
             failed = one.fate in (Fate.FAILED, Fate.MISSING)
@@ -131,13 +131,15 @@ def _restore(run: Running, job: RestoreJob, asked: Asked) -> ExitCode:
             run.item({"type": "image", **outcome_record(one)}, failed=failed, size=one.size, line=line)
     tally = job.tally
     requested, moved = tally.bytes_of(Fate.REQUESTED), tally.bytes_of(Fate.MOVED)
-    told = counts_of(tally.fates, named={Fate.PLANNED: "would be requested"})
-    run.session.summary(tally.fates, told, bytes_requested=requested, bytes_moved=moved)
-    if job.restoring and not asked.wait:
-        then = "the same again then moves them back" if asked.permanent else "--status shows when they are readable"
+    sentence = counts_of(tally.fates, named={Fate.PLANNED: "would be requested"})
+    run.session.summary(tally.fates, sentence, bytes_requested=requested, bytes_moved=moved)
+    if job.restoring and not args.wait:
+        then = (
+            "run the same command then to move them back" if args.permanent else "--status shows when they are readable"
+        )
         run.session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
-    if asked.plan and run.stop.is_set():
-        run.say(f"stopped before everything was looked at: {asked.plan} was not written", always=True)
+    if args.plan and run.stop.is_set():
+        run.say(f"stopped before everything was checked: {args.plan} was not written", always=True)
     undone = tally.of(Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT) > 0
     return run.exit_code(partly=undone or bool(job.found.bad))
 
@@ -155,11 +157,11 @@ def _say_cost(run: Running, job: RestoreJob, cost: Estimate) -> None:
     run.session.data({"type": "estimate", **about, **cost.record(bill)})
     run.say(_states(found))
     if found.objects:
-        run.say(f"to restore {count_of(found.objects, 'original')} costs: {cost.text(bill)}{_hours(job)}")
+        run.say(f"restoring {count_of(found.objects, 'original')} costs: {cost.text(bill)}{_hours(job)}")
 
 
 def _hours(job: RestoreJob) -> str:
-    """When what is asked for will be readable, by class."""
+    """Return when the requested originals will be readable, by class."""
     classes, order, card = sorted(job.found.needs.archived), job.order, job.who.card
     if job.who.bill is Billing.NONE or not classes:
         return ""
@@ -193,5 +195,5 @@ def _record(one: Seen) -> dict[str, object]:
 
 
 def outcome_record(outcome: Outcome) -> dict[str, object]:
-    """What became of an original, for JSON."""
+    """Return the outcome for an original as a JSON record."""
     return {**_record(outcome.seen), "fate": outcome.fate, "detail": outcome.detail}

@@ -1,4 +1,4 @@
-"""`imgctl transition`: originals to a colder storage class."""
+"""`imgctl transition`: moves originals to a colder storage class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,50 +25,54 @@ from imgctl.pricing.lines import dollars
 from imgctl.units import DAY_SECONDS, count_of, counts_of, format_bytes
 
 _NOT_CHECKED = (
-    "a lifecycle rule does not look at variants: it also moves originals whose variants are missing, about a day after "
-    "they are old enough; rows learn of it when `imgctl transition` runs again"
+    "a lifecycle rule does not check variants: it also moves originals whose variants are missing, about a day after "
+    "they are old enough; the next `imgctl transition` updates the rows"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(ScopeOptions):
+class Args(ScopeOptions):
     to: str = required(
         str, "The class to move to; see above.", kind=click.Choice(TARGETS, case_sensitive=False), metavar="CLASS"
     )
-    older_than: float | None = option(None, "Only originals uploaded longer ago: 90d.")
-    min_size: int | None = option(None, "Move from this size on, whether it pays or not.", kind=SIZE)
-    stay: float = option(365 * 86_400.0, "How long they will stay, for what pays.", text="365d")
-    yes: bool = flag("Move, and spend what the estimate says.")
+    older_than: float | None = option(None, "Only originals uploaded longer ago than this: 90d.")
+    min_size: int | None = option(
+        None, "Move all originals of at least this size, even if it saves nothing.", kind=SIZE
+    )
+    stay: float = option(
+        365 * 86_400.0, "How long originals will stay in the class, to compute the saving.", text="365d"
+    )
+    yes: bool = flag("Move, and agree to the estimated cost.")
     dry_run: bool = flag("Move nothing; show the estimate and each original.")
-    plan: Path | None = option(None, "Write what would be done to FILE.")
+    plan: Path | None = option(None, "Write the actions to FILE, for imgctl apply.")
     limit: int | None = option(None, "Move at most N originals.")
-    rate: int | None = option(None, "Requests a second at most.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+    rate: int | None = option(None, "Send at most N requests a second.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
     delete_noncurrent: bool = flag("Delete the old version of each original that was moved.")
-    via: Via = option(Via.COPY, "Who moves; see above.")
-    role_arn: str | None = option(None, "The role that S3 Batch Operations takes (--via batch).", metavar="ARN")
+    via: Via = option(Via.COPY, "How originals are moved; see above.")
+    role_arn: str | None = option(None, "The role that S3 Batch Operations uses (--via batch).", metavar="ARN")
 
     def check(self) -> None:
-        """UsageError for what does not fit together."""
+        """Raise UsageError for options that exclude each other."""
         if self.older_than is None and not self.is_scoped:
             raise UsageError("no originals are chosen", hint="--older-than 90d, or --user, --since, --ids-from")
         if self.plan and (self.yes or self.dry_run):
             raise UsageError(
-                "--plan writes what --yes would do", hint="take --plan alone, then imgctl apply FILE --yes"
+                "--plan excludes --yes and --dry-run", hint="use --plan alone, then imgctl apply FILE --yes"
             )
         if self.via is Via.BATCH and not self.role_arn:
-            raise UsageError("--via batch needs --role-arn", hint="the role that S3 Batch Operations takes to copy")
+            raise UsageError("--via batch needs --role-arn", hint="the role that S3 Batch Operations uses to copy")
         if self.via is not Via.BATCH and self.role_arn:
             raise UsageError("--role-arn belongs to --via batch", hint="leave it out, or add --via batch")
         if self.via is not Via.COPY and self.plan:
-            raise UsageError("--plan is for --via copy", hint="leave one of them out")
+            raise UsageError("--plan works only with --via copy", hint="leave one of them out")
         if self.via is Via.LIFECYCLE and (self.is_scoped or self.limit or self.older_than is None):
             raise UsageError("a lifecycle rule chooses by age and size only", hint="--older-than 90d, and --min-size")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not (asked.dry_run or asked.plan),
+    Args,
+    changes=lambda args: not (args.dry_run or args.plan),
     examples="""
 imgctl transition --older-than 90d --to GLACIER --dry-run
 imgctl transition --older-than 90d --to DEEP_ARCHIVE --yes
@@ -78,73 +82,73 @@ imgctl transition --older-than 90d --to GLACIER --via lifecycle --yes
     main="--to --older-than --dry-run --yes --plan --user --max-duration",
     settings={"upload.concurrency": "Requests in flight; 0: 16.", "cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Move originals of finished images to a colder storage class, where that pays.
+def command(session: Session, args: Args) -> ExitCode:
+    """Move originals of finished images to a colder storage class, if that saves money.
 
-    Only originals of ready rows whose variants all lie in the store are moved. Says first what would move, what that
-    costs once and saves each month, and what is left out and why; where the store bills it, acts with --yes. A run that
-    was stopped or killed is finished by the same command. Moved originals are read again after `imgctl restore`.
+    Only originals of ready rows whose variants are all in the store are moved. Shows first which originals would move,
+    the one-off cost, the saving per month, and which are left out and why; if the store bills the move, it needs --yes.
+    The same command finishes a stopped or killed run. Moved originals can be read again after `imgctl restore`.
 
     \b
     s3://, file://   STANDARD_IA, GLACIER_IR, GLACIER, DEEP_ARCHIVE
-    gs://            NEARLINE, COLDLINE, ARCHIVE, all read at once
-    az://            COOL, COLD, ARCHIVE (read after a restore)
+    gs://            NEARLINE, COLDLINE, ARCHIVE, all readable at once
+    az://            COOL, COLD, ARCHIVE (readable after a restore)
 
     \b
-    --via copy       this machine asks for a copy in place, one original at a time
-    --via lifecycle  the bucket gets a rule, which checks no variants; the next `transition` updates the rows.
+    --via copy       this machine requests a copy in place for each original
+    --via lifecycle  sets a rule on the bucket, which checks no variants; the next `transition` updates the rows.
                      az:// prints the account's policy, for its owner to set
-    --via batch      S3 Batch Operations gets a job; `transition` a day later confirms the rows
+    --via batch      creates a job of S3 Batch Operations; a `transition` a day later confirms the rows
     """
-    asked.check()
+    args.check()
     settings, at = session.settings, datetime.now(UTC)
     who = terms(settings, endpoint_url=session.endpoint_url)
-    stay_days = max(1, round(asked.stay / DAY_SECONDS))
+    stay_days = max(1, round(args.stay / DAY_SECONDS))
     policy = Policy(
-        to=target_of(asked.to, settings.store.url), card=who.card, at=at, stay_days=stay_days, min_size=asked.min_size
+        to=target_of(args.to, settings.store.url), card=who.card, at=at, stay_days=stay_days, min_size=args.min_size
     )
     with (
-        asked.chosen() as chosen,
+        args.chosen() as chosen,
         open_parts(settings) as parts,
-        running(session, unit="originals", max_seconds=asked.max_duration) as run,
+        running(session, unit="originals", max_seconds=args.max_duration) as run,
     ):
         order = order_of(
             TransitionOrder,
-            asked,
+            args,
             policy=policy,
-            chosen=older(chosen, asked.older_than, at),
+            chosen=older(chosen, args.older_than, at),
             concurrency=parts.requests,
             lease_seconds=settings.work.lease,
         )
-        job = order_of(TransitionJob, asked, parts=parts, order=order, who=who, stop=run.stop)
-        return _run(run, job, asked)
+        job = order_of(TransitionJob, args, parts=parts, order=order, who=who, stop=run.stop)
+        return _run(run, job, args)
 
 
-def _run(run: Running, job: TransitionJob, asked: Asked) -> ExitCode:
-    """Survey, say what was found, and do what was asked."""
+def _run(run: Running, job: TransitionJob, args: Args) -> ExitCode:
+    """Survey the originals, print the estimate, and move them as the options say."""
     session, found = run.session, job.found
     for outcome in job.survey():
         if not job.acts:
             session.data(_record(outcome))
     stopped = run.stop.is_set()
-    if asked.plan and not stopped:
+    if args.plan and not stopped:
         actions = count_of(found.objects, "action")
-        run.say(f"{actions} in {asked.plan}; to do them: imgctl apply {asked.plan} --yes")
+        run.say(f"{actions} in {args.plan}; to run them: imgctl apply {args.plan} --yes")
     run.say_bad(job.bad)
     bill = job.bill
     session.data({"type": "estimate", **_estimate(job, bill)})
     for line in _survey_text(job, bill):
         run.say(line)
     if stopped:
-        run.say("stopped before everything was looked at: nothing was done", always=True)
+        run.say("stopped before everything was checked: nothing was done", always=True)
     elif job.via is Via.LIFECYCLE:
-        _rule(session, job, asked.older_than or 0.0)
+        _rule(session, job, args.older_than or 0.0)
     elif job.via is Via.BATCH:
-        _batch(session, job, asked.role_arn or "")
+        _batch(session, job, args.role_arn or "")
     elif job.acts and (session.json or not found.is_idle):
         return _move(run, job)
     moved = "would move" if stopped or not job.acts else "moved" if job.via is Via.COPY else "will move"
-    _conclude(session, found.tally, to=asked.to, moved=moved)
+    _conclude(session, found.tally, to=args.to, moved=moved)
     if not stopped:
         job.check_agreed()
     return run.exit_code(partly=bool(job.bad) and job.via is Via.COPY)
@@ -155,11 +159,11 @@ def _move(run: Running, job: TransitionJob) -> ExitCode:
     for outcome in job.move():
         size, failed, moved = outcome.image.bytes or 0, outcome.fate is Fate.FAILED, outcome.fate is Fate.MOVED
         tally.count(outcome.fate, size=size, reason=outcome.reason if outcome.fate is Fate.LEFT_OUT else None)
-        told = failed or (moved and outcome.detail)
-        line = f"{outcome.fate} {outcome.image.original_key}: {outcome.detail}" if told else ""
+        shown = failed or (moved and outcome.detail)
+        line = f"{outcome.fate} {outcome.image.original_key}: {outcome.detail}" if shown else ""
         run.item(_record(outcome), failed=failed, size=size if moved else 0, line=line)
     if tally.reasons != job.found.tally.reasons:
-        run.say(_left_out(tally.reasons) if tally.reasons else "nothing was left out in the end")
+        run.say(_left_out(tally.reasons) if tally.reasons else "nothing was left out")
     _conclude(run.session, tally, to=job.order.policy.to, moved="moved")
     return run.exit_code(partly=bool(job.bad) or tally.fates[Fate.FAILED] > 0)
 
@@ -222,11 +226,11 @@ def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
             yield _saving(bill)
     if found.keeps_versions and not job.order.delete_noncurrent and found.objects:
         yield (
-            f"the bucket keeps versions: what is copied from stays, and stays billed, {dollars(bill.old_versions)} a "
-            "month (--delete-noncurrent deletes each once its copy is verified)"
+            f"the bucket keeps versions: the old version of each original stays and costs {dollars(bill.old_versions)} a "
+            "month in total (--delete-noncurrent deletes each once its copy is verified)"
         )
     if found.keeps_versions is None:
-        yield "whether the bucket keeps old versions, which stay billed, could not be seen"
+        yield "could not check whether the bucket keeps old versions, which would still be billed"
     if recorded := found.tally.fates[Fate.RECORDED]:
         yield f"{count_of(recorded, 'row names', 'rows name')} another class than the store does"
     if found.tally.reasons:
@@ -234,18 +238,18 @@ def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
 
 
 def _left_out(reasons: Totals[str]) -> str:
-    told = (f"{counts_of({reason: one.objects})} ({format_bytes(one.size)})" for reason, one in reasons.items())
-    return f"left out {reasons.whole.objects:,}: {', '.join(told)}"
+    sentence = (f"{counts_of({reason: one.objects})} ({format_bytes(one.size)})" for reason, one in reasons.items())
+    return f"left out {reasons.whole.objects:,}: {', '.join(sentence)}"
 
 
 def _conclude(session: Session, tally: Tally[Fate], *, to: str, moved: str) -> None:
-    """`3 originals moved to GLACIER (4.1 MiB), 1 left out`; `moved` is how it is said: `would move`, `will move`."""
+    """Print `3 originals moved to GLACIER (4.1 MiB), 1 left out`; `moved` is the verb: `would move`, `will move`."""
     size = tally.bytes_of(Fate.MOVED, Fate.PLANNED)
     first = f"{count_of(tally.of(Fate.MOVED, Fate.PLANNED), 'original')} {moved} to {to} ({format_bytes(size)})"
     named = {} if moved == "moved" else {Fate.RECORDED: "would be recorded"}
     rest = {one: tally.fates[one] for one in (Fate.RECORDED, Fate.LEFT_OUT, Fate.FAILED)}
-    told = ", ".join(filter(None, (first, counts_of(rest, named=named, none=""))))
-    session.summary(tally.fates, told, bytes=size, reasons=_reasons(tally))
+    sentence = ", ".join(filter(None, (first, counts_of(rest, named=named, none=""))))
+    session.summary(tally.fates, sentence, bytes=size, reasons=_reasons(tally))
 
 
 def _saving(bill: Bill) -> str:

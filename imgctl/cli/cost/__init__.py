@@ -1,4 +1,4 @@
-"""`imgctl cost`: a group whose parts are loaded when they run."""
+"""`imgctl cost`: a group whose commands are loaded when they run."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ import click
 from imgctl.cli.layout import Group
 
 PARTS: Final = {
-    "model": "The bill of a product that does not exist yet, month by month.",
-    "actual": "The monthly bill of the archive as it stands.",
-    "what-if": "What a change would do to the bill, once and every month.",
-    "lab": "Write an interactive page to feel the weight of each decision.",
+    "model": "Show the bill of a planned product, month by month.",
+    "actual": "Show the monthly bill of the archive as it is now.",
+    "what-if": "Show how a change would alter the bill, once and every month.",
+    "lab": "Write an interactive page that shows the cost of each decision.",
     "cards": "Show the price card in force, or refresh it.",
 }
 
@@ -26,8 +26,8 @@ imgctl cost lab --out lab.html
 
 @click.command(cls=Group, parts=PARTS, module="imgctl.cli.cost", examples=EXAMPLES)
 def command() -> None:
-    """Show the monthly bill: modelled, actual, and what a change would do to it.
+    """Show the monthly bill: modelled, actual, and after a change.
 
-    Every figure comes from a dated price card, which is named with it; nothing here asks the store, and nothing is
-    changed.
+    Every figure comes from a dated price card, whose name is printed with it. These commands send no request to the
+    store and change nothing.
     """

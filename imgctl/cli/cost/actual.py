@@ -1,4 +1,4 @@
-"""`imgctl cost actual`: the monthly bill of the archive as it stands."""
+"""`imgctl cost actual`: the monthly bill of the archive as it is now."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from imgctl.units import count_of, format_bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillOptions(RangeOptions):
-    """Whose bill, and how closely; `cost what-if` starts from the same."""
+    """Options that choose the rows and the detail of a bill; shared with `cost what-if`."""
 
     sizes: dict[str, int] | None = option(
         None, "Average sizes of variants: thumb=20KB,medium=150KB,full=500KB.", kind=SIZES
@@ -31,13 +31,13 @@ class BillOptions(RangeOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(BillOptions):
-    by: str = option("class", "Divide by.", kind=click.Choice(["class", "user", "month", "variant"]))
-    top: int = option(10, "How many of the users who cost most.", kind=click.IntRange(0, 10_000))
+class Args(BillOptions):
+    by: str = option("class", "Split the bill by this.", kind=click.Choice(["class", "user", "month", "variant"]))
+    top: int = option(10, "Show the N users who cost most.", kind=click.IntRange(0, 10_000))
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl cost actual
 imgctl cost actual --by user --top 50
@@ -47,21 +47,21 @@ imgctl cost actual --by variant --sizes thumb=18KB,full=600KB --explain
     main="--by --top --user --since --sizes --explain",
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show what the archive costs a month, what it grows by, and which users cost most.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show the monthly cost of the archive, its growth, and the users who cost most.
 
-    Everything comes from the catalog in one statement; the store is not asked. The catalog knows the sizes of
-    originals; variants are counted and estimated at --sizes.
+    All figures come from one statement on the catalog, without requests to the store. The catalog holds the sizes of
+    originals; variants are counted, and their sizes estimated by --sizes.
     """
     card = card_in_force(session.settings)
-    by = asked.by
-    question = Question(scope=asked.scope, sizes=asked.sizes, top=asked.top, by_month=by == By.MONTH)
+    by = args.by
+    question = Question(scope=args.scope, sizes=args.sizes, top=args.top, by_month=by == By.MONTH)
     with catalog_of(session.settings) as catalog:
         found = survey(catalog, card, question)
     bill = actual(card, found, By(by))
     _data(session, card, found, bill, by=by)
     _show(session, found, bill, by=by)
-    if asked.explain:
+    if args.explain:
         show_lines(session, [line for lines in bill.lines.values() for line in lines], title="every line of a month")
     for one in found.assumptions:
         session.text(f"- {one}")

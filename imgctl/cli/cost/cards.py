@@ -1,4 +1,4 @@
-"""`imgctl cost cards`: the price card in force, and a fresh one from the public price list."""
+"""`imgctl cost cards`: shows the price card in use, or writes a new one from the public price list."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,15 +20,15 @@ HEADERS = ("CLASS", "GB-MONTH", "PUT", "GET", "MOVE IN", "DAYS", "LEAST", "OVERH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     action: str = argument("[refresh]", kind=click.Choice(["show", "refresh"]))
-    out: Path | None = option(None, "Where refresh writes the new card.")
-    region: str | None = option(None, "The region whose prices refresh asks for (default: the card's).", metavar="NAME")
+    out: Path | None = option(None, "The file to which refresh writes the new card.")
+    region: str | None = option(None, "The region of the new prices (default: the card's).", metavar="NAME")
     url: str | None = option(None, "The bulk price list, or a mirror of it.", metavar="URL")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl cost cards
 imgctl cost cards --card ours.toml --json
@@ -37,26 +37,29 @@ imgctl cost cards refresh --out frankfurt.toml --region eu-central-1
 """,
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show the price card in force, its date and its source; `refresh` writes one with today's prices.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show the price card in use, its date and its source; `refresh` writes one with today's prices.
 
-    Refreshing asks AWS's public bulk price list or Azure's Retail Prices API, without credentials. What the list does not hold (the CDN, retrieval,
-    minimums) stays as on the card in force, and is named. Use the new card with --card or [cost] card.
+    `refresh` reads AWS's public bulk price list or Azure's Retail Prices API, without credentials. Values that the list
+    lacks (the CDN, retrieval, minimums) are copied from the card in use, and listed. Use the new card with --card or
+    [cost] card.
     """
     card = card_in_force(session.settings)
-    if asked.action == "refresh":
-        return _refresh(session, card, asked)
-    if asked.out or asked.region or asked.url:
-        raise UsageError("--out, --region and --url are for refresh", hint="imgctl cost cards refresh --out FILE")
+    if args.action == "refresh":
+        return _refresh(session, card, args)
+    if args.out or args.region or args.url:
+        raise UsageError(
+            "--out, --region and --url work only with refresh", hint="imgctl cost cards refresh --out FILE"
+        )
     _show(session, card)
     return ExitCode.DONE
 
 
-def _refresh(session: Session, card: "Card", asked: Asked) -> ExitCode:
-    out = asked.out
+def _refresh(session: Session, card: "Card", args: Args) -> ExitCode:
+    out = args.out
     if out is None:
-        raise UsageError("refresh writes no card without --out", hint="imgctl cost cards refresh --out today.toml")
-    found = refresh_card(card, out=out, region=asked.region or card.region, url=asked.url or PRICE_LIST_URL)
+        raise UsageError("refresh needs --out", hint="imgctl cost cards refresh --out today.toml")
+    found = refresh_card(card, out=out, region=args.region or card.region, url=args.url or PRICE_LIST_URL)
     for name, before, after in found.changed:
         session.data({"type": "price", "name": name, "before": before, "after": after})
         session.text(f"{name}: {before} -> {after}")
@@ -95,16 +98,16 @@ def _record(name: str, prices: ClassPrices) -> dict[str, object]:
 
 
 def _row(name: str, prices: ClassPrices) -> tuple[str, ...]:
-    def told(price: "Decimal | None") -> str:
+    def shown(price: "Decimal | None") -> str:
         return "" if price is None else f"${plain(price)}"
 
     overhead = prices.overhead_bytes + prices.overhead_standard_bytes
     return (
         name,
         " / ".join(f"${plain(tier.price)}" for tier in prices.storage),
-        told(prices.put),
-        told(prices.get),
-        told(prices.transition),
+        shown(prices.put),
+        shown(prices.get),
+        shown(prices.transition),
         str(prices.minimum_days or ""),
         format_bytes(prices.minimum_bytes) if prices.minimum_bytes else "",
         format_bytes(overhead) if overhead else "",

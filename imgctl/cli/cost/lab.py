@@ -1,4 +1,4 @@
-"""`imgctl cost lab`: an interactive page to feel the weight of each decision."""
+"""`imgctl cost lab`: writes an interactive page that shows the cost of each decision."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,13 @@ from imgctl.pricing.prices import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(PlanOptions):
+class Args(PlanOptions):
     out: Path = required(Path, "The file to write.")
-    from_catalog: bool = flag("Start from the archive's own figures.")
+    from_catalog: bool = flag("Start with the archive's own figures.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl cost lab --out lab.html
 imgctl cost lab --out lab.html --from-catalog
@@ -33,23 +33,23 @@ imgctl cost lab --out lab.html --uploads-per-day 5000
     main="--out --from-catalog --uploads-per-day --views-per-upload --originals --archive-after --months",
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Write one self-contained page: sliders and decisions on one side, the bill and the architecture on the other.
 
-    It computes with the same cards and the same formulas as `imgctl cost model`, and shows the command that gives the
-    same figures. It begins with the card in force; its provider switch takes any other that comes with imgctl, and says
-    what that provider lacks. Nothing in it is loaded from a network.
+    It uses the same cards and formulas as `imgctl cost model`, and shows the command that gives the same figures. It
+    starts with the card in use; its provider switch selects any other card of imgctl, and shows what that provider
+    lacks. The page loads nothing from a network.
     """
     cards = cards_offered(session.settings)
     card = next(iter(cards.values()))
-    plan, origin = asked.plan, ""
-    if asked.from_catalog:
+    plan, origin = args.plan, ""
+    if args.from_catalog:
         plan, origin = _from_catalog(session, card, plan)
-    # The model refuses what the page could not compute.
-    model(card, plan, profile=Profile(asked.profile))
-    write_page(asked.out, lab_page(cards, plan, profile=Profile(asked.profile), origin=origin))
-    session.data({"type": "summary", "out": asked.out, **card_record(card)})
-    session.text(f"{asked.out} is written; open it in a browser")
+    # Raises UsageError for plans that the page could not compute.
+    model(card, plan, profile=Profile(args.profile))
+    write_page(args.out, lab_page(cards, plan, profile=Profile(args.profile), origin=origin))
+    session.data({"type": "summary", "out": args.out, **card_record(card)})
+    session.text(f"wrote {args.out}; open it in a browser")
     show_card(session, card)
     return ExitCode.DONE
 

@@ -1,4 +1,4 @@
-"""`imgctl cost model`: the bill of a product that does not exist yet."""
+"""`imgctl cost model`: the bill of a planned product."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -22,27 +22,27 @@ from imgctl.units import DAY_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions(Options):
-    """A planned product; `cost lab` starts from the same."""
+    """Options that describe a planned product; shared with `cost lab`."""
 
     uploads_per_day: int = option(100_000, "Photos a day.", kind=ANY_COUNT)
     views_per_upload: Decimal = option(Decimal(10), "Views a photo.")
     sizes: dict[str, int] | None = option(None, "thumb=50KB,medium=200KB,full=1MB,original=3MB.", kind=SIZES)
-    drop_variant: tuple[Variant, ...] = option((), "Build no such variant.")
-    originals: str = option("STANDARD", "Class of originals.", metavar="CLASS")
-    archive_after: float = option(0.0, "Originals first stay in STANDARD for this long: 90d.")
+    drop_variant: tuple[Variant, ...] = option((), "Leave out this variant; repeatable.")
+    originals: str = option("STANDARD", "Storage class of originals.", metavar="CLASS")
+    archive_after: float = option(0.0, "Originals stay in STANDARD first, for this long: 90d.")
     cdn: bool = switch("--cdn/--no-cdn", "Deliver through a CDN (default) or from the bucket.")
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
-    months: int = option(12, "How many months.", kind=click.INT)
-    tags: int = option(0, "Tags an object.", kind=ANY_COUNT)
-    audits: int = option(0, "Audits a month, each a LIST of everything.", kind=ANY_COUNT)
-    stock: int = option(0, "Photos that are there already.", kind=ANY_COUNT)
-    stock_class: str = option("STANDARD", "Where their originals lie.", metavar="CLASS")
+    months: int = option(12, "Number of months.", kind=click.INT)
+    tags: int = option(0, "Tags per object.", kind=ANY_COUNT)
+    audits: int = option(0, "Audits a month; each lists the whole bucket.", kind=ANY_COUNT)
+    stock: int = option(0, "Photos that are already stored.", kind=ANY_COUNT)
+    stock_class: str = option("STANDARD", "Storage class of their originals.", metavar="CLASS")
     start: date | None = option(None, "First month: 2026-11 (default: the card's).", kind=MONTH)
     profile: str = option("aws", "AWS's arithmetic, or the lesson's.", kind=click.Choice(["aws", "lesson"]))
 
     @property
     def plan(self) -> "Plan":
-        """The plan that the options describe; UsageError for what can be none."""
+        """The plan that the options describe; raises UsageError for an impossible one."""
         sizes = {**LESSON_SIZES, **(self.sizes or {})}
         return order_of(
             Plan,
@@ -55,12 +55,12 @@ class PlanOptions(Options):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(PlanOptions):
+class Args(PlanOptions):
     explain: bool = flag("Show every line of the first and last month with its formula.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl cost model
 imgctl cost model --uploads-per-day 5000 --originals GLACIER
@@ -71,17 +71,17 @@ imgctl cost model --months 36 --json
     main="--uploads-per-day --views-per-upload --sizes --originals --archive-after --months --stock --profile --explain",
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show what a planned product will cost, month by month and in all.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show the cost of a planned product, month by month and in total.
 
-    Profile `aws` bills as AWS does: GiB, tiers, free tiers, smallest billable sizes, overhead, every request, months of
-    their true length. Profile `lesson` is the arithmetic on the back of an envelope; --explain says where it is wrong.
+    Profile `aws` computes as AWS bills: GiB, tiers, free tiers, smallest billable sizes, overhead, every request, months
+    of their true length. Profile `lesson` is a rough estimate; --explain shows where it is wrong.
     """
-    found = model(card_in_force(session.settings), asked.plan, profile=Profile(asked.profile))
+    found = model(card_in_force(session.settings), args.plan, profile=Profile(args.profile))
     _data(session, found)
     _show_months(session, found)
     _show_figures(session, found)
-    if asked.explain:
+    if args.explain:
         for month in dict.fromkeys((found.months[0].number, found.months[-1].number)):
             show_lines(session, found.months[month - 1].lines, title=f"month {month}")
         _show_words(session, found)
@@ -130,7 +130,9 @@ def _show_figures(session: Session, found: "Modelled") -> None:
     session.text(f"delivering that: {dollars(figures.without_cdn)} without a CDN, {dollars(figures.with_cdn)} with one")
     flat = figures.flat_plan
     if flat is not None:
-        session.text(f"a CDN's flat plan would hold it: {flat.name}, {dollars(flat.monthly)} a month, throttled beyond")
+        session.text(
+            f"a CDN's flat plan would cover it: {flat.name}, {dollars(flat.monthly)} a month, throttled beyond"
+        )
     session.text(f"first month: {dollars(found.months[0].total)}; all {len(found.months)}: {dollars(found.total)}")
 
 

@@ -1,4 +1,4 @@
-"""`imgctl cost what-if`: what a change would do to the bill of the archive at hand."""
+"""`imgctl cost what-if`: the bill of the archive before and after a change."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,18 +20,22 @@ from imgctl.pricing.whatif import Change, WhatIf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(BillOptions):
+class Args(BillOptions):
     transition: str | None = option(None, "Move originals: older-than=90d,to=GLACIER.", metavar="POLICY")
-    drop_variant: tuple[Variant, ...] = option((), "Build and keep no such variant.")
-    format: str | None = option(None, "Render all as webp or avif; RATIO of today's bytes.", metavar="NAME[=RATIO]")
-    move_to: str | None = option(None, "Keep it with another provider: gs, az, r2, b2, a card's name.", metavar="CARD")
+    drop_variant: tuple[Variant, ...] = option((), "Drop this variant; repeatable.")
+    format: str | None = option(
+        None, "Render all variants as webp or avif, with RATIO of today's bytes.", metavar="NAME[=RATIO]"
+    )
+    move_to: str | None = option(
+        None, "Move the archive to another provider: gs, az, r2, b2, or a card's name.", metavar="CARD"
+    )
     cdn: bool | None = option(None, "Deliver through a CDN, or from the bucket.", name="--cdn/--no-cdn")
     views: int | None = option(None, "Views a month (default: 10 of each new photo).", kind=ANY_COUNT, metavar="N")
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl cost what-if --transition 'older-than=90d,to=GLACIER'
 imgctl cost what-if --drop-variant full --format webp
@@ -42,24 +46,25 @@ imgctl cost what-if --transition 'older-than=1w,to=DEEP_ARCHIVE' --json
     main="--transition --drop-variant --format --cdn --views --sizes --explain",
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show the bill before and after a change, what it costs once, when it has paid for itself, and what gets worse.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show the bill before and after a change, its one-off cost, when it pays back, and its drawbacks.
 
-    Computed from the catalog's own sizes and ages; nothing is asked of the store and nothing is changed.
+    All figures come from the sizes and ages in the catalog; the command sends no request to the store and changes
+    nothing.
     """
     card = card_in_force(session.settings)
     proposal = Proposal(
-        change=_change(asked, card),
-        elsewhere=_elsewhere(asked),
-        scope=asked.scope,
-        sizes=asked.sizes,
-        views=asked.views,
-        hit_ratio=_ratio(asked.hit_ratio, "--hit-ratio"),
+        change=_change(args, card),
+        elsewhere=_elsewhere(args),
+        scope=args.scope,
+        sizes=args.sizes,
+        views=args.views,
+        hit_ratio=_ratio(args.hit_ratio, "--hit-ratio"),
     )
     with catalog_of(session.settings) as catalog:
         answer = propose(catalog, card, session.settings, proposal)
     _data(session, card, answer)
-    _show(session, answer.result, explain=asked.explain)
+    _show(session, answer.result, explain=args.explain)
     for one in answer.assumptions:
         session.text(f"- {one}")
     show_billing(session)
@@ -67,34 +72,34 @@ def command(session: Session, asked: Asked) -> ExitCode:
     return ExitCode.DONE
 
 
-def _change(asked: Asked, card: Card) -> "Change":
-    if asked.move_to is not None:
-        if asked.transition or asked.drop_variant or asked.format or asked.cdn is not None:
-            raise UsageError("--move-to is a change of its own", hint="leave the others out")
+def _change(args: Args, card: Card) -> "Change":
+    if args.move_to is not None:
+        if args.transition or args.drop_variant or args.format or args.cdn is not None:
+            raise UsageError("--move-to excludes the other changes", hint="leave them out")
         return Change()
-    if not asked.transition and not asked.drop_variant and not asked.format and asked.cdn is None:
+    if not args.transition and not args.drop_variant and not args.format and args.cdn is None:
         raise UsageError(
             "nothing is proposed", hint="--transition, --drop-variant, --format, --move-to or --cdn/--no-cdn"
         )
-    name, _, ratio = (asked.format or "").partition("=")
-    if asked.format and name not in set(VariantFormat):
+    name, _, ratio = (args.format or "").partition("=")
+    if args.format and name not in set(VariantFormat):
         raise UsageError(f"unknown --format {name!r}", hint=f"write one of {', '.join(VariantFormat)}")
     return Change(
-        move=parse_move(asked.transition, card.classes) if asked.transition else None,
-        drop=asked.drop_variant,
+        move=parse_move(args.transition, card.classes) if args.transition else None,
+        drop=args.drop_variant,
         format=name or None,
         ratio=_ratio(amount(ratio), "--format") if ratio else None,
-        cdn=asked.cdn,
+        cdn=args.cdn,
     )
 
 
-def _elsewhere(asked: Asked) -> Card | None:
-    if asked.move_to is None:
+def _elsewhere(args: Args) -> Card | None:
+    if args.move_to is None:
         return None
     names = card_names()
-    found = next((name for name in names if name == asked.move_to or name.startswith(f"{asked.move_to}-")), None)
+    found = next((name for name in names if name == args.move_to or name.startswith(f"{args.move_to}-")), None)
     if found is None:
-        raise UsageError(f"unknown price card: {asked.move_to}", hint=f"take one of {', '.join(names)}")
+        raise UsageError(f"unknown price card: {args.move_to}", hint=f"use one of {', '.join(names)}")
     return load_card(found)
 
 
@@ -145,7 +150,7 @@ def _show(session: Session, result: "WhatIf", *, explain: bool) -> None:
 def _payback(result: "WhatIf") -> str:
     days = result.payback_days
     if days is None:
-        return "; it never pays: a month gets no cheaper"
+        return "; it never pays back: a month gets no cheaper"
     return f"; paid back after {days:,.1f} days" if result.one_off else ""
 
 

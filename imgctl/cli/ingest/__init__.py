@@ -1,1 +1,1 @@
-"""Commands that bring images in, and the one that verifies that they all came."""
+"""Commands that import images, and the one that verifies that all of them are safe."""

@@ -1,4 +1,4 @@
-"""`imgctl insert`: rows for blobs that already lie in the store."""
+"""`imgctl insert`: adds blobs that are already in the store to the catalog."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ _NAMED = {Fate.UPLOADED: "inserted", Fate.PLANNED: "would be inserted"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     manifest: Path = file_argument("MANIFEST")
-    dry_run: bool = flag("Change nothing; look at each blob and say what would be inserted.")
-    yes: bool = flag("Spend what the estimate says.")
-    leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
-    report: Path | None = option(None, "A line for each blob, CSV or JSONL by its ending.")
+    dry_run: bool = flag("Change nothing; check each blob and show what would be inserted.")
+    yes: bool = flag("Agree to the estimated cost.")
+    leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
+    report: Path | None = option(None, "Write a line per blob: CSV or JSONL by extension.")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not asked.dry_run,
+    Args,
+    changes=lambda args: not args.dry_run,
     examples="""
 imgctl insert old-bucket.csv --dry-run
 imgctl insert old-bucket.csv --yes --report inserted.csv
@@ -43,45 +43,45 @@ imgctl insert keys.jsonl --yes --store s3://photos --json
 """,
     settings={"upload.concurrency": "Requests in flight; 0: 16.", "upload.memory": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Insert the blobs that MANIFEST names: a copy under a key of imgctl's, and a row to the catalog.
+def command(session: Session, args: Args) -> ExitCode:
+    """Insert the blobs in MANIFEST: copy each to one of imgctl's keys, and add a row to the catalog.
 
-    MANIFEST is CSV with a header or JSON lines, with key and user_id, and where known caption and uploaded_at (else the
-    blob's own date). Keys are as the store names them, below its url. Each blob is read once, on this machine, to
-    recognise and hash it, and then copied by the server; the source is left alone. The same manifest again inserts
-    nothing twice. Variants are built by `imgctl work`.
+    MANIFEST is CSV with a header or JSON lines, with key and user_id, and optionally caption and uploaded_at (default:
+    the blob's own date). Keys are relative to the store's URL. This machine reads each blob once to recognise and hash
+    it, and the server copies it; the source is not changed. Running the same manifest again inserts nothing twice.
+    `imgctl work` builds the variants.
     """
     settings, store = session.settings, session.settings.store
     prefixes = tuple({store.originals_prefix, store.variants_prefix})
-    source = Manifest(file=asked.manifest, store_url=store.url, own_prefixes=prefixes, users=session.users)
+    source = Manifest(file=args.manifest, store_url=store.url, own_prefixes=prefixes, users=session.users)
     counted = FileTally()
     with (
         open_parts(settings) as parts,
-        running(session, unit="blobs", max_seconds=asked.max_duration) as run,
-        Reports(asked.report, None, inputs=[asked.manifest]) as reports,
-        closing(Recogniser(settings.work, leave_out=asked.leave_out)) as recogniser,
+        running(session, unit="blobs", max_seconds=args.max_duration) as run,
+        Reports(args.report, None, inputs=[args.manifest]) as reports,
+        closing(Recogniser(settings.work, leave_out=args.leave_out)) as recogniser,
     ):
-        _show_cost(session, parts.store, source, run, asked)
-        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=asked.dry_run):
+        _show_cost(session, parts.store, source, run, args)
+        for outcome in insert(source.entries(), parts, recogniser=recogniser, stop=run.stop, dry_run=args.dry_run):
             counted.add(outcome)
             reports.add(outcome)
             _show(run, outcome)
-        planned = {"bytes_planned": counted.tally.bytes_of(Fate.PLANNED)} if asked.dry_run else {}
+        planned = {"bytes_planned": counted.tally.bytes_of(Fate.PLANNED)} if args.dry_run else {}
         absent, verbs = parts.store.put_if_absent, ("to copy", "copied")
         conclude(session, counted, unit="blob", named=_NAMED, verbs=verbs, put_if_absent=absent, **planned)
         return run.exit_code(partly=counted.tally.of(Fate.FAILED) > 0)
 
 
-def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, asked: Asked) -> None:
-    """Say what the whole manifest would cost; UsageError where it is billed, without --yes."""
+def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, args: Args) -> None:
+    """Show the cost of the whole manifest; raises UsageError if it is billed without --yes."""
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     if who.bill is Billing.NONE:
         return
     found = survey(source.entries(), store)
     cost, what = estimate(who.card, found), count_of(found.blobs, "blob")
     session.data({"type": "estimate", "blobs": found.blobs, **cost.record(who.bill)})
-    run.say(f"to insert {what} costs at most: {cost.text(who.bill)}")
-    agree(f"inserting {what}", cost.one_off, who, yes=asked.yes, dry_run=asked.dry_run)
+    run.say(f"inserting {what} costs at most: {cost.text(who.bill)}")
+    agree(f"inserting {what}", cost.one_off, who, yes=args.yes, dry_run=args.dry_run)
 
 
 def _show(run: Running, outcome: FileOutcome) -> None:

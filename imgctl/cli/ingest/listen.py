@@ -1,4 +1,4 @@
-"""`imgctl listen`: photos that a bucket reports through a queue."""
+"""`imgctl listen`: imports photos that a bucket reports through a queue."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    drain: bool = flag("End when the queue has no message any more.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
-    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The image's date.")
-    leave_out: frozenset[Format] = option(frozenset(), "Not these formats: raw,video,psd.", kind=FORMATS)
-    report: Path | None = option(None, "A line for each object, CSV or JSONL by its ending.")
-    failed_out: Path | None = option(None, "The objects that failed, for upload --files-from.")
+class Args(Options):
+    drain: bool = flag("Exit when the queue is empty.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
+    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The source of uploaded_at.")
+    leave_out: frozenset[Format] = option(frozenset(), "Leave out these formats: raw,video,psd.", kind=FORMATS)
+    report: Path | None = option(None, "Write a line per object: CSV or JSONL by extension.")
+    failed_out: Path | None = option(None, "Write failed objects, for upload --files-from.")
 
 
 @subcommand(
-    Asked,
+    Args,
     changes=lambda _: True,
     examples="""
 imgctl listen --sqs https://sqs.us-east-1.amazonaws.com/123456789012/photos
@@ -43,20 +43,22 @@ imgctl listen --drain --json
         "listen.inbox": "",
         "listen.dead_letter": "",
         "upload.bwlimit": "",
-        "upload.concurrency": "Puts in flight; 0: found out.",
+        "upload.concurrency": "Puts in flight; 0: adaptive.",
         "upload.memory": "",
     },
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Take in what a bucket reports through an SQS queue, until stopped.
+def command(session: Session, args: Args) -> ExitCode:
+    """Import the photos that a bucket reports through an SQS queue, until stopped.
 
-    S3 events are read as they are, by SNS, and by EventBridge. An original that an application put through a signed URL
-    is looked at and its row confirmed. An object in the inbox is taken in as `imgctl upload` takes files: a copy under a
-    key of imgctl's, and a row; the object itself is left alone. Events of variants and of other keys are counted.
+    S3 events are accepted directly, through SNS, and through EventBridge. An original that an application put through a
+    signed URL is checked and its row confirmed. An object in the inbox is imported as `imgctl upload` imports files: a
+    copy under one of imgctl's keys, and a row; the object itself is not changed. Events of variants and of other keys are
+    only counted.
 
-    A message is deleted once the rows of its objects are confirmed. What cannot be taken in goes to the dead-letter queue
-    with the reason; what may yet succeed comes again. Any number may listen to one queue. A first SIGTERM or SIGINT ends
-    what is in flight and gives the rest back, a second ends at once.
+    A message is deleted once the rows of its objects are confirmed. Messages that cannot be imported go to the
+    dead-letter queue with the reason; those that may succeed later return to the queue. Any number of processes may
+    listen to one queue. A first SIGTERM or SIGINT finishes open objects and returns the other messages, a second
+    ends the command at once.
     """
     from imgctl.ops.events.listen import Counts, listening
     from imgctl.ops.parts import open_parts
@@ -64,16 +66,16 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     settings, tally, counts = session.settings, FileTally(), Counts()
     if not settings.listen.sqs:
-        raise UsageError("no queue is named", hint="--sqs URL, or [listen] sqs")
+        raise UsageError("no queue is set", hint="use --sqs URL, or set [listen] sqs")
     queue = Queue(settings.store, settings.listen.sqs, hold_seconds=round(settings.listen.hold))
-    order = order_of(UploadOrder, asked)
+    order = order_of(UploadOrder, args)
     with (
         open_parts(settings) as parts,
-        running(session, unit="objects", max_seconds=asked.max_duration) as run,
-        Reports(asked.report, asked.failed_out) as reports,
+        running(session, unit="objects", max_seconds=args.max_duration) as run,
+        Reports(args.report, args.failed_out) as reports,
     ):
         try:
-            with listening(parts, queue, order, counts=counts, stop=run.stop, drain=asked.drain) as outcomes:
+            with listening(parts, queue, order, counts=counts, stop=run.stop, drain=args.drain) as outcomes:
                 for outcome in outcomes:
                     tally.add(outcome)
                     reports.add(outcome)
@@ -92,10 +94,10 @@ def _conclude(
         "returned": counts.returned,
         "dead-lettered": counts.dead_lettered,
     }
-    none_of_ours = f"; none of ours: {counts_of(foreign)}" if foreign else ""
+    other = f"; other events: {counts_of(foreign)}" if foreign else ""
     repeated = f"; {counts.repeated} repeated" if counts.repeated else ""
     session.text(
-        f"{count_of(counts.messages, 'message')}: {counts_of(parts, none='none')}{none_of_ours}{repeated}; "
+        f"{count_of(counts.messages, 'message')}: {counts_of(parts, none='none')}{other}{repeated}; "
         f"{count_of(requests, 'request')} to SQS"
     )
     messages: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""`imgctl upload`: directories to the store, rows to the catalog."""
+"""`imgctl upload`: uploads originals to the store and adds rows to the catalog."""
 
 import sys
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from imgctl.units import count_of, counts_of, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(SelectionOptions):
-    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The image's date.")
+class Args(SelectionOptions):
+    uploaded_at: UploadedAt = option(UploadedAt.NOW, "The source of uploaded_at.")
     limit: int | None = option(None, "Upload at most N files.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
-    report: Path | None = option(None, "A line for each file, CSV or JSONL by its ending.")
-    failed_out: Path | None = option(None, "The files that failed, for --files-from.")
-    dry_run: bool = flag("Say what would be put and cost; upload nothing.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
+    report: Path | None = option(None, "Write a line per file: CSV or JSONL by extension.")
+    failed_out: Path | None = option(None, "Write the files that failed, for --files-from.")
+    dry_run: bool = flag("Upload nothing; show the files and the cost.")
 
 
 _NAMED = {Fate.PLANNED: "would be uploaded"}
-# Left out because the user said so, or no photo of anybody's: counted and reported, named on the screen with -v only.
+# Left out by an option, or not a photo: counted and reported, listed on the screen only with -v.
 EXPECTED = frozenset(
     (
         Reason.FILTERED,
@@ -39,15 +39,15 @@ EXPECTED = frozenset(
         Reason.HIDDEN,
         Reason.LEFT_OUT,
         Reason.NOT_TRIED,
-        # Counted in a line of its own.
+        # Has its own line in the result.
         Reason.ARCHIVED,
     )
 )
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not asked.dry_run,
+    Args,
+    changes=lambda args: not args.dry_run,
     examples="""
 imgctl upload ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
 imgctl upload /mnt/nas --user-from '{user}/**' --failed-out again
@@ -60,58 +60,58 @@ imgctl upload /mnt/nas --user-from '{user}/**' --bwlimit 50MiB
     main="--user --user-from --manifest --files-from --exclude --dry-run --report --failed-out",
     settings={
         "upload.bwlimit": "",
-        "upload.concurrency": "Puts in flight; 0: found out.",
+        "upload.concurrency": "Puts in flight; 0: adaptive.",
         "upload.memory": "",
-        "upload.journal": "What was uploaded before; none: no journal.",
+        "upload.journal": "Journal of uploaded files; none: no journal.",
     },
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Upload every image at or below SOURCE: the original to the store, a row to the catalog.
 
     A SOURCE is a directory, a file, a ZIP or TAR archive, a bucket (s3://BUCKET/PREFIX, gs://, az://), or source:NAME, a
     bucket of the settings.
 
-    What the user already has (by content) is not put again, so the same command after a kill finishes the work, and a
-    journal on this machine makes a repeated run cost no more than a walk. Files are recognised by content;
-    what is not an image is named and skipped. A picture, camera raw or film of a format that is not taken fails, and the
-    run exits 3, unless --leave-out names its format. Variants are built by `imgctl work`.
+    Files whose content the user already has are not uploaded again, so the same command finishes a killed run; a journal
+    on this machine makes a repeated run as cheap as a directory walk. Files are recognised by content; files that are not
+    images are listed and skipped. A picture, camera raw or film of an unsupported format fails, and the exit code is 3,
+    unless --leave-out names its format. `imgctl work` builds the variants.
     """
     from imgctl.ops.upload.start import journal_file, uploading
     from imgctl.store.blobs.open import open_store
 
     settings, selection, tally = (
         session.settings,
-        order_of(Selection, asked, leave_out=(), users=session.users),
+        order_of(Selection, args, leave_out=(), users=session.users),
         FileTally(),
     )
     store = open_store(settings.store)
-    order = order_of(UploadOrder, asked)
+    order = order_of(UploadOrder, args)
     journal = journal_file(settings.upload.journal)
-    with running(session, unit="files", max_seconds=asked.max_duration) as run:
+    with running(session, unit="files", max_seconds=args.max_duration) as run:
         try:
             with (
                 uploading(
                     settings, selection, order, store=store, journal=journal, stop=run.stop, tell=run.say
                 ) as outcomes,
-                Reports(asked.report, asked.failed_out, inputs=lists(selection)) as reports,
+                Reports(args.report, args.failed_out, inputs=lists(selection)) as reports,
             ):
                 for outcome in outcomes:
                     tally.add(outcome)
                     reports.add(outcome)
                     show(run, outcome)
         finally:
-            # To people, a run that could not begin says why and nothing else.
+            # A run that could not begin prints only its error.
             if tally.tally.total or session.json or sys.exception() is None:
-                _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=asked.dry_run)
+                _conclude(session, tally, put_if_absent=store.put_if_absent, dry_run=args.dry_run)
         return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
 
 
 def show(run: Running, outcome: FileOutcome) -> None:
-    """A record for programs; a line for people where something was left out that they did not ask to leave out."""
+    """Print a file's record, and a line if it failed or was skipped unexpectedly."""
     failed = outcome.fate is Fate.FAILED
     expected = outcome.reason in EXPECTED and run.session.verbosity < 1
-    told = (failed or outcome.fate is Fate.SKIPPED) and not expected
-    line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if told else ""
+    shown = (failed or outcome.fate is Fate.SKIPPED) and not expected
+    line = f"{outcome.fate} {outcome.path}: {outcome.detail}" if shown else ""
     about = {"type": "file", **record(outcome)} if run.session.json else {}
     run.item(about, fate=outcome.fate, failed=failed, size=outcome.bytes or 0, seconds=outcome.seconds, line=line)
 
@@ -125,16 +125,15 @@ def conclude(
     verbs: tuple[str, str],
     **more: object,
 ) -> None:
-    """How many ended how, and what warns; `verbs` say what a dry run would do with the bytes, and what was done."""
+    """Print the counts by fate and the warnings; `verbs` are for the bytes: that of a dry run, and that of a real one."""
     tally, absent = counted.tally, more.get("put_if_absent")
     reasons = dict(sorted(tally.reasons.counts.items()))
     because = f" ({counts_of(reasons)})" if reasons else ""
     size = format_bytes(tally.bytes_of(Fate.UPLOADED, Fate.PLANNED))
     verb = verbs[0] if tally.of(Fate.PLANNED) else verbs[1]
     session.text(f"{count_of(tally.total, unit)}: {counts_of(tally.fates, named=named)}{because}; {size} {verb}")
-    for told in (counted.unlikely, _warning(absent)):
-        if told:
-            session.text(told)
+    for warning in filter(None, (counted.unlikely, _warning(absent))):
+        session.text(warning)
     uploaded = {f"{unit}s": tally.total, "reasons": reasons, "bytes_uploaded": tally.bytes_of(Fate.UPLOADED)}
     session.summary(tally.fates, **uploaded, dates_unlikely=counted.dates_unlikely, **more)
 
@@ -142,21 +141,23 @@ def conclude(
 def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | None, dry_run: bool) -> None:
     more: dict[str, object] = {"put_if_absent": put_if_absent}
     if (archived := counted.tally.reasons.get(Reason.ARCHIVED)) is not None:
-        # One by one they would be a screen of the same.
+        # A line for each would fill the screen.
         found = f"{count_of(archived.objects, 'object')} of {format_bytes(archived.size)}"
-        session.note(f"{found} in an archive class: restore them there, then run the same again (-v names each)")
-    told = ""
+        session.note(
+            f"{found} in an archive class: restore them in the source, then run the same command again (-v lists them)"
+        )
+    sentence = ""
     if dry_run:
         from imgctl.ops.spend import terms
         from imgctl.pricing.estimate import upload_estimate
 
         who, size = terms(session.settings, endpoint_url=session.endpoint_url), counted.tally.bytes_of(Fate.PLANNED)
         estimate = upload_estimate(who.card, files=counted.tally.of(Fate.PLANNED), size=size)
-        told = f"nothing was changed; to upload these would cost: {estimate.text(who.bill)}"
+        sentence = f"nothing was changed; the upload would cost: {estimate.text(who.bill)}"
         more |= {"bytes_planned": size, "estimate": estimate.record(who.bill)}
     conclude(session, counted, unit="file", named=_NAMED, verbs=("to put", "put"), **more)
-    if told:
-        session.text(told)
+    if sentence:
+        session.text(sentence)
 
 
 def _warning(put_if_absent: object) -> str:

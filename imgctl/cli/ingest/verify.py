@@ -1,4 +1,4 @@
-"""`imgctl verify`: is every file of a source safe here?"""
+"""`imgctl verify`: verifies that every file of a source is safe in the archive."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from imgctl.units import count_of, counts_of, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(SelectionOptions):
-    against: Against = option(Against.STORE, "Ask for the original, too, or for the row alone.")
-    trust_journal: bool = flag("Do not read files that are unchanged since they were uploaded.")
-    list_safe: Path | None = option(None, "Write the files that may go, a path a line.")
-    null: bool = flag("End each path of --list-safe by a NUL: for xargs -0.")
-    failed_out: Path | None = option(None, "What is not safe: for upload --files-from.")
-    report: Path | None = option(None, "A signed report: each file that is not safe, and the counts (JSONL).")
+class Args(SelectionOptions):
+    against: Against = option(Against.STORE, "Check the original in the store and the row, or only the row.")
+    trust_journal: bool = flag("Do not read files that are unchanged since their upload.")
+    list_safe: Path | None = option(None, "Write the files that are safe to delete.")
+    null: bool = flag("End each path of --list-safe with a NUL, for xargs -0.")
+    failed_out: Path | None = option(None, "Write the unsafe files, for upload --files-from.")
+    report: Path | None = option(None, "Write a signed report: each file that is not safe, and the counts (JSONL).")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl verify ~/Pictures --user 0190b2b4-0000-7000-8000-000000000001
 imgctl verify /mnt/nas --user-from '{user}/**' --report verified.jsonl
@@ -35,16 +35,16 @@ imgctl verify /mnt/nas --user-from '{user}/**' --list-safe may-go --null
 imgctl verify --manifest album.csv --against catalog --json
 """,
     main="--user --user-from --manifest --files-from --against --list-safe --failed-out --report",
-    settings={"upload.memory": "", "upload.journal": "What was uploaded before; none: no journal."},
+    settings={"upload.memory": "", "upload.journal": "Journal of uploaded files; none: no journal."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Say of every file of a SOURCE whether its content is safe here, for its owner.
+def command(session: Session, args: Args) -> ExitCode:
+    """Verify for every file of a SOURCE that the archive holds its content, for its owner.
 
-    Files are chosen as `imgctl upload` chooses them, and hashed; but an object of a bucket that the journal knows by its
-    ETag is not read again. Safe is one whose owner has a confirmed row of that content and whose original is in the store
-    with its size and, where the store tells it, its checksum or ETag; an original in a directory is read. Nothing is
-    deleted: --list-safe writes what may go. Exit code 4 says that a file is not safe, 3 that one could not be read or is
-    of no format that is taken, 0 that all is safe.
+    Files are chosen as by `imgctl upload`, and hashed; objects of a bucket whose ETag is in the journal are not read
+    again. A file is safe if its owner has a confirmed row with its content and the store holds the original with the same
+    size and, if the store reports one, the same checksum or ETag; an original in a directory is read. Nothing is deleted:
+    --list-safe writes the files that are safe to delete. Exit code 4: a file is not safe; 3: a file could not be read or
+    has an unsupported format; 0: all files are safe.
     """
     from imgctl.ops.signed import signed_report
     from imgctl.ops.sources.open import is_archive
@@ -53,18 +53,18 @@ def command(session: Session, asked: Asked) -> ExitCode:
 
     settings, selection, tally = (
         session.settings,
-        order_of(Selection, asked, leave_out=(), users=session.users),
+        order_of(Selection, args, leave_out=(), users=session.users),
         FileTally(),
     )
-    order = order_of(VerifyOrder, asked, upload=order_of(UploadOrder, asked))
+    order = order_of(VerifyOrder, args, upload=order_of(UploadOrder, args))
     started_at = datetime.now(UTC)
     with running(session, unit="files") as run, ExitStack() as stack:
         found = stack.enter_context(verifying(settings, selection, order, stop=run.stop, tell=run.say))
-        failed = stack.enter_context(Reports(None, asked.failed_out, inputs=lists(selection)))
-        archives = tuple(filter(is_archive, asked.paths))
-        listing = asked.list_safe and safe_list(asked.list_safe, null=asked.null, archives=archives)
+        failed = stack.enter_context(Reports(None, args.failed_out, inputs=lists(selection)))
+        archives = tuple(filter(is_archive, args.paths))
+        listing = args.list_safe and safe_list(args.list_safe, null=args.null, archives=archives)
         safe = stack.enter_context(listing) if listing else None
-        report = stack.enter_context(signed_report(asked.report, settings.serve.secret)) if asked.report else None
+        report = stack.enter_context(signed_report(args.report, settings.serve.secret)) if args.report else None
         for outcome in found.outcomes:
             tally.add(outcome)
             failed.add(outcome)
@@ -77,13 +77,13 @@ def command(session: Session, asked: Asked) -> ExitCode:
             safe.finish()
         if safe and safe.left_out:
             run.say(f"{count_of(safe.left_out, 'path')} left out of --list-safe: use --null", always=True)
-        summary = _summary(tally) | {"against": asked.against, "complete": not run.stop.is_set()}
+        summary = _summary(tally) | {"against": args.against, "complete": not run.stop.is_set()}
         if report:
-            subject = {"sources": [*asked.paths, *map(str, lists(selection))], **found.places}
+            subject = {"sources": [*args.paths, *map(str, lists(selection))], **found.places}
             times = {"started_at": started_at, "ended_at": datetime.now(UTC)}
             report.add({"type": "summary", **summary, **subject, **times})
-            session.note(f"{asked.report}: sha256 {report.sign()}")
-        session.summary(None, _told(tally), **summary)
+            session.note(f"{args.report}: sha256 {report.sign()}")
+        session.summary(None, _sentence(tally), **summary)
         if not run.stop.is_set() and _unsafe(tally):
             return ExitCode.FINDINGS
         return run.exit_code(partly=tally.tally.of(Fate.FAILED) > 0)
@@ -106,8 +106,8 @@ def _word(outcome: FileOutcome) -> str:
 def _show(run: Running, outcome: FileOutcome) -> None:
     failed = outcome.fate is Fate.FAILED
     expected = outcome.reason in EXPECTED and run.session.verbosity < 1
-    told = (failed or outcome.fate is Fate.SKIPPED) and not expected
-    line = f"{_word(outcome)} {outcome.path}: {outcome.detail}" if told else ""
+    shown = (failed or outcome.fate is Fate.SKIPPED) and not expected
+    line = f"{_word(outcome)} {outcome.path}: {outcome.detail}" if shown else ""
     record = _record(outcome) if run.session.json else {}
     run.item(record, fate=_word(outcome), failed=failed, size=outcome.bytes or 0, line=line)
 
@@ -130,7 +130,7 @@ def _summary(counted: FileTally) -> dict[str, object]:
     }
 
 
-def _told(counted: FileTally) -> str:
+def _sentence(counted: FileTally) -> str:
     tally, unsafe = counted.tally, _unsafe(counted)
     fates = {"safe": tally.of(Fate.PRESENT), "not safe": unsafe, "skipped": tally.of(Fate.SKIPPED)}
     fates["failed"] = tally.of(Fate.FAILED) - unsafe

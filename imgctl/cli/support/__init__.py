@@ -1,1 +1,1 @@
-"""Commands that look one user's images up."""
+"""Commands for support: they look up, hand out, hold and erase images."""

@@ -1,4 +1,4 @@
-"""`imgctl erase`: delete images for good, with a receipt."""
+"""`imgctl erase`: deletes images for good, with a receipt."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,42 +26,44 @@ from imgctl.units import count_of, counts_of, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     images: tuple[str, ...] = arguments("[ID|KEY|URL|FILE...]")
     user: UUID | None = option(None, "All images of this user.")
-    confirm_user: UUID | None = option(None, "The same user once more: with --user and --yes.")
+    confirm_user: UUID | None = option(None, "Repeat the user's id; required with --user and --yes.")
     ids_from: Path | None = option(
         None,
-        "The images named here: an id, a key or a JSON object with an id a line.",
+        "The images in this file: on each line an id, a key or a JSON object with an id.",
         kind=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
         metavar="FILE|-",
     )
-    again: bool = flag("What the receipts FILE... say was erased: after a database was restored.")
-    unfinished: bool = flag("What earlier runs began and did not end, whosever it is.")
-    yes: bool = flag("Delete, and spend what the estimate says.")
-    receipt: Path | None = option(None, "Write the receipt here (default: receipts/ in the state directory).")
-    purge_urls: Path | None = option(None, "Add the links that a CDN may have kept to FILE.")
-    wait: float = option(120.0, "Wait that long for workers and uploads to let go.", text="2m")
-    grace: float = option(HOUR_SECONDS, "An upload may put that long after its promise.", text="1h")
+    again: bool = flag("Erase again the images in the receipts FILE...; for a restored database.")
+    unfinished: bool = flag("Finish what earlier runs began, for all users.")
+    yes: bool = flag("Delete, and agree to the estimated cost.")
+    receipt: Path | None = option(None, "Write the receipt to FILE (default: receipts/ in the state directory).")
+    purge_urls: Path | None = option(None, "Add the links that a CDN may have cached to FILE.")
+    wait: float = option(120.0, "Wait this long for workers and uploads to release images.", text="2m")
+    grace: float = option(HOUR_SECONDS, "How long after its promise an upload may still put its bytes.", text="1h")
 
     def check(self) -> None:
-        """UsageError for what does not fit together."""
+        """Raise UsageError for options that exclude each other."""
         ways = (bool(self.images), self.user is not None, self.ids_from is not None, self.unfinished)
         if sum(ways) != 1:
-            raise UsageError("no images are chosen, or in two ways", hint="ID..., --user, --ids-from or --unfinished")
+            raise UsageError(
+                "images must be chosen in exactly one way", hint="use ID..., --user, --ids-from or --unfinished"
+            )
         if self.again and not self.images:
-            raise UsageError("--again names no receipts", hint="imgctl erase --again receipts/*.jsonl")
+            raise UsageError("--again needs receipts", hint="imgctl erase --again receipts/*.jsonl")
         if self.user is not None and self.yes and self.confirm_user != self.user:
             raise UsageError(
-                "all images of a user: needs --confirm-user with the same id", hint=f"--confirm-user {self.user}"
+                "erasing all images of a user needs --confirm-user with the same id", hint=f"--confirm-user {self.user}"
             )
         if self.confirm_user is not None and self.user is None:
             raise UsageError("--confirm-user belongs to --user", hint="leave it out")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: asked.yes,
+    Args,
+    changes=lambda args: args.yes,
     examples="""
 imgctl erase --user 0190b2b4-0000-7000-8000-000000000001
 imgctl erase --user 0190b2b4-0000-7000-8000-000000000001 --purge-urls urls
@@ -73,53 +75,53 @@ imgctl erase --unfinished --yes
     main="--user --confirm-user --ids-from --again --yes --receipt --purge-urls",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Delete images for good: rows, blobs of every version and class, variants, trash, unfinished uploads.
 
-    Shows first what there is and what leaving a storage class early costs; deletes with --yes. Rows leave every listing,
-    link and queue at once; then the blobs are deleted and looked for again; a tombstone (id, a keyed hash of the user,
-    times, counts) is left, and a receipt is written, signed with [serve] secret. The same command finishes what a kill
-    cut short. Users on hold are refused, what a bucket has locked is named: exit code 3.
+    Shows first what would be deleted and the cost of leaving a storage class early; deletes with --yes. Rows disappear
+    from all listings, links and queues at once; then the blobs are deleted, and a check confirms that they are gone. A
+    tombstone (id, a keyed hash of the user, times, counts) stays, and a receipt is written, signed with [serve] secret.
+    The same command finishes a killed run. Exit code 3: a user is on hold, or the bucket has locked a blob.
     """
-    asked.check()
+    args.check()
     who = terms(session.settings, endpoint_url=session.endpoint_url)
-    if asked.yes or asked.again:
+    if args.yes or args.again:
         check_secret(session.settings.serve.secret)
-    with open_parts(session.settings) as parts, running(session, unit="images") as run, _ids_file(asked) as ids_from:
+    with open_parts(session.settings) as parts, running(session, unit="images") as run, _ids_file(args) as ids_from:
         order = order_of(
             EraseOrder,
-            asked,
-            user_id=asked.user,
-            ids=() if asked.again else tuple(page_mark(parts.catalog, text) for text in asked.images),
+            args,
+            user_id=args.user,
+            ids=() if args.again else tuple(page_mark(parts.catalog, text) for text in args.images),
             ids_from=ids_from,
-            receipts=tuple(map(Path, asked.images)) if asked.again else (),
+            receipts=tuple(map(Path, args.images)) if args.again else (),
             secret=session.settings.serve.secret,
-            wait_seconds=asked.wait,
-            grace_seconds=asked.grace,
+            wait_seconds=args.wait,
+            grace_seconds=args.grace,
             concurrency=parts.requests,
         )
-        found = _survey(run, parts, order, asked.purge_urls)
+        found = _survey(run, parts, order, args.purge_urls)
         _show(run, found, who)
         if run.stop.is_set():
             return ExitCode.INTERRUPTED
-        agree("erasing", found.estimate(who).one_off, who, yes=asked.yes, dry_run=not asked.yes)
-        if not asked.yes:
-            again = f" --confirm-user {asked.user}" if asked.user else ""
-            does = f"--yes{again} does it"
-            step = f"{does}, after `imgctl release` also what is held" if found.held else does
+        agree("erasing", found.estimate(who).one_off, who, yes=args.yes, dry_run=not args.yes)
+        if not args.yes:
+            again = f" --confirm-user {args.user}" if args.user else ""
+            step = f"add --yes{again} to delete"
+            step += "; held images need `imgctl release` first" if found.held else ""
             session.summary(None, f"nothing was deleted: {step}", **_counts(found))
             return ExitCode.DONE
-        return _erase(run, parts, order, asked.receipt or default_file(datetime.now(UTC)))
+        return _erase(run, parts, order, args.receipt or default_file(datetime.now(UTC)))
 
 
 @contextmanager
-def _ids_file(asked: Asked) -> Iterator[Path | None]:
-    """The file of ids: standard input as one that can be read again."""
-    if asked.ids_from is not None and str(asked.ids_from) == "-":
+def _ids_file(args: Args) -> Iterator[Path | None]:
+    """Yield the file of ids; standard input is copied to a file that can be read twice."""
+    if args.ids_from is not None and str(args.ids_from) == "-":
         with stdin_file() as file:
             yield file
     else:
-        yield asked.ids_from
+        yield args.ids_from
 
 
 def _survey(run: Running, parts: Parts, order: EraseOrder, urls: Path | None) -> Survey:
@@ -127,20 +129,20 @@ def _survey(run: Running, parts: Parts, order: EraseOrder, urls: Path | None) ->
         return survey(parts, order, stop=run.stop, tell_url=lambda _: None)
     with closing(Seen()) as seen, whole_file(urls) as out:
 
-        def tell(url: str) -> None:
+        def add(url: str) -> None:
             if seen.add(url.encode()):
                 out.write(f"{url}\n")
 
-        # An earlier run knew links of images that are gone by now.
+        # Keep the links of an earlier run, whose images may be gone by now.
         if urls.is_file():
             with urls.open(encoding="utf-8") as before:
                 for line in before:
-                    tell(line.rstrip("\n"))
-        return survey(parts, order, stop=run.stop, tell_url=tell)
+                    add(line.rstrip("\n"))
+        return survey(parts, order, stop=run.stop, tell_url=add)
 
 
 def _show(run: Running, found: Survey, who: Terms) -> None:
-    """What there is, what of it costs, and what is in the way."""
+    """Print what would be deleted, its cost, and the holds."""
     estimate = found.estimate(who)
     run.session.data({"type": "estimate", **_counts(found), **estimate.record(who.bill)})
     run.say(f"{count_of(found.images, 'image')}, {_sized(found.whole)}: {_classes(found.classes) or 'no blobs'}")
@@ -148,7 +150,7 @@ def _show(run: Running, found: Survey, who: Terms) -> None:
         run.say(f"{count_of(found.erasing, 'image is', 'images are')} half erased by an earlier run")
     for name, what in (
         ("old versions", found.old_versions),
-        ("blobs that no row names", found.leftovers),
+        ("blobs without a row", found.leftovers),
         ("in the trash", found.trash),
     ):
         if what:
@@ -160,9 +162,9 @@ def _show(run: Running, found: Survey, who: Terms) -> None:
     if found.classes or found.old_versions or found.trash:
         run.say(f"deleting costs: {estimate.text(who.bill)}")
     if found.urls:
-        run.say(f"a CDN may have kept {count_of(found.urls, 'link')}: --purge-urls FILE writes them")
+        run.say(f"a CDN may have cached {count_of(found.urls, 'link')}: --purge-urls FILE writes them")
     for user, hold in found.held.items():
-        run.say(f"user {user} is {hold.line}: nothing of theirs is deleted", always=True)
+        run.say(f"user {user} is {hold.line}: none of their images are deleted", always=True)
 
 
 def _counts(found: Survey) -> dict[str, object]:
@@ -200,14 +202,14 @@ def _erase(run: Running, parts: Parts, order: EraseOrder, file: Path) -> ExitCod
         tally.count(outcome.fate, size=outcome.bytes)
         _tell(run, outcome)
     if run.stop.is_set():
-        session.summary(tally.fates, "interrupted: the same command goes on, and writes the receipt")
+        session.summary(tally.fates, "interrupted: run the same command again to finish and to write the receipt")
         return ExitCode.INTERRUPTED
     receipt = write_receipt(parts, order, file, stop=run.stop)
     session.data({"type": "receipt", "file": receipt.file, "sha256": receipt.sha256, "images": receipt.images})
     session.note(f"receipt for {count_of(receipt.images, 'image')}: {receipt.file}, sha256 {receipt.sha256}")
-    told = counts_of(tally.fates, named={Fate.ALREADY: "erased before"}, none="nothing to erase")
-    told += f"; {_sized(Sized(objects=receipt.blobs, size=receipt.bytes))} by the receipt"
-    session.summary(tally.fates, told, receipt=receipt.file)
+    sentence = counts_of(tally.fates, named={Fate.ALREADY: "erased before"}, none="nothing to erase")
+    sentence += f"; {_sized(Sized(objects=receipt.blobs, size=receipt.bytes))} by the receipt"
+    session.summary(tally.fates, sentence, receipt=receipt.file)
     return run.exit_code(partly=tally.of(*UNDONE) > 0)
 
 

@@ -1,4 +1,4 @@
-"""`imgctl export`: everything of one user, as a bag."""
+"""`imgctl export`: exports everything of one user as a bag."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -33,22 +33,22 @@ TIERS = ("bulk", "standard", "expedited")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     user: UUID = required(UUID, "Whose images.")
     out: str = required(str, "A directory, FILE.zip or s3://BUCKET/PREFIX.", metavar="TARGET")
-    variants: frozenset[Variant] = option(frozenset(), "Also these: thumb,medium,full.", kind=VARIANTS)
-    restore: str | None = option(None, "Ask for archived originals, so fast.", kind=click.Choice(TIERS))
-    days: int = option(7, "How long they stay readable.", kind=click.IntRange(1, 3650))
-    partial: bool = flag("Complete the bag without what cannot be had; left-out.csv in it says what.")
-    max_usd: Decimal | None = option(None, "Spend N dollars at most; agrees to it without --yes.")
-    yes: bool = flag("Spend what the estimate says.")
-    dry_run: bool = flag("Show what there is and what it would cost; write nothing.")
-    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run goes on.")
+    variants: frozenset[Variant] = option(frozenset(), "Also export these variants: thumb,medium,full.", kind=VARIANTS)
+    restore: str | None = option(None, "Restore archived originals, with this tier.", kind=click.Choice(TIERS))
+    days: int = option(7, "Days that restored originals stay readable.", kind=click.IntRange(1, 3650))
+    partial: bool = flag("Complete the bag without unreadable blobs; left-out.csv in it lists them.")
+    max_usd: Decimal | None = option(None, "Spend at most N dollars; replaces --yes.")
+    yes: bool = flag("Agree to the estimated cost.")
+    dry_run: bool = flag("Write nothing; show what would be exported and its cost.")
+    max_duration: float | None = option(None, "Stop cleanly after: 6h; the next run continues.")
 
 
 @subcommand(
-    Asked,
-    changes=lambda asked: not asked.dry_run,
+    Args,
+    changes=lambda args: not args.dry_run,
     examples="""
 imgctl export --user 0190b2b4-0000-7000-8000-000000000001 --out 4711.zip
 imgctl export --user 0190b2b4-0000-7000-8000-000000000001 --out s3://bags/4711
@@ -56,25 +56,26 @@ imgctl export --user 0190b2b4-0000-7000-8000-000000000001 --out s3://bags/4711
     main="--user --out --variants --restore --max-usd --yes --dry-run",
     settings={"upload.concurrency": "Requests in flight; 0: 16."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Hand over everything of one user: originals under their names, metadata, and checksums of it all.
+def command(session: Session, args: Args) -> ExitCode:
+    """Export everything of one user: originals under their names, metadata, and checksums of all files.
 
-    The result is a bag (BagIt, RFC 8493), by which the receiver proves that nothing is missing or changed; `imgctl upload`
-    takes it back. Each original is checked against its row while it is copied. The same command goes on where a killed
-    one ended. What is archived is left out until it is restored: until then the bag is not complete, and the exit code is 3.
+    The result is a bag (BagIt, RFC 8493), with which the receiver can prove that nothing is missing or changed; `imgctl
+    upload` imports it again. Each original is checked against its row while it is copied. The same command continues a
+    killed run. Archived originals are left out until they are restored: until then the bag is incomplete, and the exit
+    code is 3.
     """
     with (
         open_parts(session.settings) as parts,
-        running(session, unit="files", max_seconds=asked.max_duration) as run,
+        running(session, unit="files", max_seconds=args.max_duration) as run,
     ):
-        variants = tuple(one for one in Variant if one in asked.variants)
-        job = ExportJob(parts=parts, order=order_of(ExportOrder, asked, variants=variants), stop=run.stop)
+        variants = tuple(one for one in Variant if one in args.variants)
+        job = ExportJob(parts=parts, order=order_of(ExportOrder, args, variants=variants), stop=run.stop)
         if job.is_done():
-            session.text(f"{asked.out} is complete: an earlier run finished it")
+            session.text(f"{args.out} is complete: an earlier run finished it")
             _summary(session, job)
             return ExitCode.DONE
-        _prepare(run, parts, job, asked)
-        if asked.dry_run:
+        _prepare(run, parts, job, args)
+        if args.dry_run:
             session.text("nothing was written")
             _summary(session, job)
             return ExitCode.DONE
@@ -84,29 +85,29 @@ def command(session: Session, asked: Asked) -> ExitCode:
         return run.exit_code(partly=not job.complete or job.tally.of(*LEFT_OUT) > 0)
 
 
-def _prepare(run: Running, parts: Parts, job: ExportJob, asked: Asked) -> None:
-    """Say what there is and what it costs, see that it is agreed to, and ask for what is archived."""
+def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
+    """Show what would be exported and its cost, check the agreement to it, and request restores of archived originals."""
     session, found = run.session, survey(parts, job.order)
     who = terms(session.settings, endpoint_url=session.endpoint_url)
     cost = estimate(who.card, found, job.order)
     whole, variants = found.whole, sum(found.variants.values())
     about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
     session.data({"type": "estimate", **about, **cost.record(who.bill)})
-    run.say(f"to export {_words(found)} costs: {cost.text(who.bill)}")
-    # A row need not know what a lifecycle rule did: who asks for a restore has the store asked.
+    run.say(f"exporting {_words(found)} costs: {cost.text(who.bill)}")
+    # A row may miss what a lifecycle rule did, so with --restore the store is checked too.
     if found.erased:
-        run.say(f"erased before: {count_of(found.erased, 'image')} of this user, which no export has")
-    restoring = _restoring(run, parts, asked) if found.archived or asked.restore else None
+        run.say(f"erased before: {count_of(found.erased, 'image')} of this user, not part of any export")
+    restoring = _restoring(run, parts, args) if found.archived or args.restore else None
     total = cost.one_off
     if restoring is not None:
         needs = restoring.survey()
-        total += needs.one_off if asked.restore else 0
-        _say_archived(run, restoring, asked, needs)
+        total += needs.one_off if args.restore else 0
+        _say_archived(run, restoring, args, needs)
     what = f"exporting {count_of(whole.objects, 'original')}"
-    agree(what, total, who, yes=asked.yes, max_usd=asked.max_usd, dry_run=asked.dry_run)
+    agree(what, total, who, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
     run.progress.expect(whole.objects + variants)
-    if restoring is not None and asked.restore and not asked.dry_run:
-        budget = None if asked.max_usd is None else asked.max_usd - cost.one_off
+    if restoring is not None and args.restore and not args.dry_run:
+        budget = None if args.max_usd is None else args.max_usd - cost.one_off
         restoring.order = replace(restoring.order, budget=budget)
         for one in restoring.outcomes(needs, plan=None, waits=False):
             assert isinstance(one, RestoreOutcome)
@@ -115,26 +116,26 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, asked: Asked) -> None:
         run.say(counts_of(restoring.tally.fates))
 
 
-def _restoring(run: Running, parts: Parts, asked: Asked) -> RestoreJob:
+def _restoring(run: Running, parts: Parts, args: Args) -> RestoreJob:
     who = terms(run.session.settings, endpoint_url=run.session.endpoint_url)
-    tier = Tier((asked.restore or "bulk").upper())
-    order = RestoreOrder(tier=tier, days=asked.days, concurrency=parts.requests, who=who, budget=asked.max_usd)
-    return RestoreJob(parts=parts, chosen=Chosen(scope=Scope(user_id=asked.user)), order=order, who=who, stop=run.stop)
+    tier = Tier((args.restore or "bulk").upper())
+    order = RestoreOrder(tier=tier, days=args.days, concurrency=parts.requests, who=who, budget=args.max_usd)
+    return RestoreJob(parts=parts, chosen=Chosen(scope=Scope(user_id=args.user)), order=order, who=who, stop=run.stop)
 
 
-def _say_archived(run: Running, job: RestoreJob, asked: Asked, cost: Estimate) -> None:
+def _say_archived(run: Running, job: RestoreJob, args: Args, cost: Estimate) -> None:
     states, card, tier = job.found.by_state, job.who.card, job.order.tier
     archived = states[State.ARCHIVED] + states[State.EXPIRED]
-    told = {State.ARCHIVED.value: archived, State.RESTORING.value: states[State.RESTORING]}
-    run.session.data({"type": "archived", "tier": tier, **told, "estimate": cost.record(job.who.bill)})
+    counts = {State.ARCHIVED.value: archived, State.RESTORING.value: states[State.RESTORING]}
+    run.session.data({"type": "archived", "tier": tier, **counts, "estimate": cost.record(job.who.bill)})
     if states[State.RESTORING]:
-        run.say(f"{count_of(states[State.RESTORING], 'original')} restoring: run the same again later")
+        run.say(f"{count_of(states[State.RESTORING], 'original')} restoring: run the same command again later")
     if archived:
         classes = sorted(job.found.needs.archived)
         times = ", ".join(f"{name} in {hours_words(retrieval(card, name, tier).hours)}" for name in classes)
-        way = "" if asked.restore else f"; to ask for them: --restore {tier.lower()} --max-usd N"
+        way = "" if args.restore else f"; to restore: --restore {tier.lower()} --max-usd N"
         run.say(
-            f"to restore {count_of(archived, 'archived original')} costs: {cost.text(job.who.bill)}; readable: {times}{way}"
+            f"restoring {count_of(archived, 'archived original')} costs: {cost.text(job.who.bill)}; readable: {times}{way}"
         )
 
 
@@ -146,19 +147,19 @@ def _words(found: Found) -> str:
 
 def _show(run: Running, one: Outcome) -> None:
     left = one.fate in LEFT_OUT
-    # Archived ones are counted: one by one they would be a screen of the same.
-    told = left and (one.fate is not Fate.ARCHIVED or run.session.verbosity > 0)
-    line = f"{one.fate} {one.role} of {one.image}: {one.detail}" if told else ""
+    # Archived originals are counted: a line for each would fill the screen.
+    shown = left and (one.fate is not Fate.ARCHIVED or run.session.verbosity > 0)
+    line = f"{one.fate} {one.role} of {one.image}: {one.detail}" if shown else ""
     run.item(blob_record(one, path=one.path), failed=one.fate is Fate.FAILED, size=one.bytes, line=line)
 
 
 def _conclude(run: Running, job: ExportJob) -> None:
     session, tally, out = run.session, job.tally, job.order.out
     for path in job.strangers:
-        run.say(f"{path} is not of this export: move it away, then run the same again", always=True)
+        run.say(f"{path} is not part of this export: move it away, then run the same command again", always=True)
     if archived := tally.of(Fate.ARCHIVED):
-        run.say(f"{count_of(archived, 'original')} archived: --restore asks for them", always=True)
-    end = "complete" if job.complete else "not complete: run the same again once what is missing is there"
+        run.say(f"{count_of(archived, 'original')} archived: use --restore", always=True)
+    end = "complete" if job.complete else "not complete: run the same command again once the missing files are readable"
     if not job.complete and tally.of(Fate.FAILED):
         end += ", or with --partial"
     size = format_bytes(tally.bytes_of(Fate.SAVED))

@@ -1,4 +1,4 @@
-"""`imgctl find`: images by what is known of them, or simply the newest."""
+"""`imgctl find`: finds images by their metadata, or lists the newest."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -25,25 +25,25 @@ USER_HEADERS = ("ID", "USER", *HEADERS[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(RangeOptions):
+class Args(RangeOptions):
     what: str | None = optional("[NAME|ID|KEY|URL|SHA256]")
-    name: str | None = option(None, "Only files of this name, in any case; * and ? stand for others.", metavar="GLOB")
+    name: str | None = option(None, "Only files of this name, in any case; * and ? are wildcards.", metavar="GLOB")
     like: Path | None = option(None, "Only images of the same content as this file.")
     near: Path | None = option(None, "Only images that look like this file ([find] near = true).")
-    distance: int = option(10, "In how many of 64 bits they may differ.", kind=click.IntRange(0, 64))
+    distance: int = option(10, "With --near: the most of 64 bits that may differ.", kind=click.IntRange(0, 64))
     caption: tuple[str, ...] = option((), "Only captions with this word (repeatable).", metavar="WORD")
-    taken_since: datetime | None = option(None, "Taken then or later: 2026-05-01.")
-    taken_until: datetime | None = option(None, "Taken before: 2026-06-01.")
+    taken_since: datetime | None = option(None, "Taken at this time or later: 2026-05-01.")
+    taken_until: datetime | None = option(None, "Taken before this time: 2026-06-01.")
     status: Status | None = option(None, "Only images in this state.")
-    all_users: bool = flag("Read every row of every user, where no index answers.")
-    before: str | None = option(None, "Go on behind this image: the last one of the page before.", metavar="ID")
+    all_users: bool = flag("Allow reading every row of every user if no index helps.")
+    before: str | None = option(None, "Continue after this image, the last of the previous page.", metavar="ID")
     limit: int | None = option(None, "At most N images.")
 
     def sought(self, parts: Parts) -> Sought:
-        """The same as the catalog understands it."""
+        """Return the options as a query of the catalog."""
         by = Sought() if self.what is None else sought_by(parts.catalog, self.what)
         if (self.name and by.name) or (self.like and by.sha256):
-            raise UsageError(f"{self.what} is one more of the same", hint="say it once")
+            raise UsageError(f"{self.what} repeats --name or --like", hint="use one of them")
         return replace(
             by,
             name=self.name or by.name,
@@ -57,7 +57,7 @@ class Asked(RangeOptions):
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl find --limit 20
 imgctl find IMG_4711 --taken-since 2026-05-01 --taken-until 2026-06-01
@@ -69,13 +69,13 @@ imgctl find --status failed --since 24h --json
 """,
     main="--user --like --near --caption --taken-since --taken-until --status --limit",
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Find images by name, content, caption or date, or list them all; newest first.
 
-    A NAME finds files that begin with it, in any case, unless it has wildcards. Names, uploads and one user's contents are
-    answered by an index; for captions, the end of a name and capture times every row of the user is read, which is said.
-    [find] index = true and `imgctl init` build indexes of capture times and of everybody's contents. With --limit the
-    next page is the same command with --before and the last id of this one. `imgctl ls` is the same.
+    A NAME matches files that begin with it, in any case, unless it has wildcards. Names, upload times and one user's
+    contents have an index; for captions, the end of a name and capture times the command reads every row of the user, and
+    prints that. [find] index = true and `imgctl init` build indexes of capture times and of all users' contents. With
+    --limit, the next page is the same command with --before and the last id. `imgctl ls` is an alias.
     """
     count = 0
     last: UUID | None = None
@@ -86,23 +86,23 @@ def command(session: Session, asked: Asked) -> ExitCode:
             count += 1
             last = image.id
             session.data({"type": "image", **record(image)})
-            yield _cells(image) if asked.user else _with_user(image)
+            yield _cells(image) if args.user else _with_user(image)
 
     with open_parts(session.settings) as parts:
-        sought = asked.sought(parts)
-        if asked.near:
-            session.note(f"every image of {'the user' if asked.user else 'all users'} is compared")
-        if what := check_indexed(parts.catalog, sought, asked.scope, agreed=asked.all_users):
-            session.note(f"no index covers {what}: every row of {'the user' if asked.user else 'the scope'} is read")
-        before = page_mark(parts.catalog, asked.before) if asked.before else None
-        wanted = Listed(scope=asked.scope, sought=sought, before=before, limit=asked.limit)
-        show_table(session, HEADERS if asked.user else USER_HEADERS, rows())
-    full = str(last) if last and count == asked.limit else None
+        sought = args.sought(parts)
+        if args.near:
+            session.note(f"every image of {'the user' if args.user else 'all users'} is compared")
+        if what := check_indexed(parts.catalog, sought, args.scope, agreed=args.all_users):
+            session.note(f"no index covers {what}: every row of {'the user' if args.user else 'the scope'} is read")
+        before = page_mark(parts.catalog, args.before) if args.before else None
+        wanted = Listed(scope=args.scope, sought=sought, before=before, limit=args.limit)
+        show_table(session, HEADERS if args.user else USER_HEADERS, rows())
+    full = str(last) if last and count == args.limit else None
     session.summary(images=count, before=full)
     if full:
         session.note(f"there may be more: --before {full}")
     if not count:
-        session.note(f"user {asked.user} has no images that match" if asked.user else "no images match")
+        session.note(f"user {args.user} has no images that match" if args.user else "no images match")
     return ExitCode.DONE
 
 
@@ -124,12 +124,15 @@ def _with_user(image: Image) -> tuple[str, ...]:
     return (first, str(image.user_id), *rest)
 
 
-def _near(parts: Parts, asked: Asked, file: Path) -> Iterable[UUID]:
-    """The images that look like a file; UsageError where nothing noted how they look, or everybody's are meant and not said."""
+def _near(parts: Parts, args: Args, file: Path) -> Iterable[UUID]:
+    """Return the images that look like a file.
+
+    Raises UsageError if [find] near is off, or if all users are meant without --all-users.
+    """
     if not parts.settings.find.near:
         hint = "[find] near = true, then `imgctl work`; for images that are ready `imgctl backfill --force --variant thumb`"
-        raise UsageError("nothing notes how images look", hint=hint)
-    if asked.user is None and not asked.all_users:
+        raise UsageError("[find] near is off: the catalog has no fingerprints", hint=hint)
+    if args.user is None and not args.all_users:
         raise UsageError("every image of every user would be compared", hint="--user, or --all-users")
     from imgctl.imaging.render import render
     from imgctl.model import Variant
@@ -144,7 +147,7 @@ def _near(parts: Parts, asked: Asked, file: Path) -> Iterable[UUID]:
     except ImgctlError as error:
         raise UsageError(f"{file}: {error.message}", hint=error.hint) from None
     with parts.catalog.read() as connection:
-        return nearest(connection, asked.user, looks or 0, distance=asked.distance)
+        return nearest(connection, args.user, looks or 0, distance=args.distance)
 
 
 def _digest(file: Path) -> bytes:

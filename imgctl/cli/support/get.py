@@ -1,4 +1,4 @@
-"""`imgctl get`: a picture's blobs as files."""
+"""`imgctl get`: downloads an image's blobs as files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,46 +16,46 @@ from imgctl.units import format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     images: tuple[str, ...] = arguments("ID|KEY|URL...")
     out: Path = required(Path, "The directory to write to.", kind=DIRECTORY)
-    force: bool = flag("Write over files that differ.")
+    force: bool = flag("Overwrite files that differ.")
 
 
 @subcommand(
-    Asked,
+    Args,
     changes=lambda _: True,
     examples="""
 imgctl get 0190b2b4-0000-7000-8000-000000000001 --out case-4711
 imgctl get 0190b2b4 0190b2b5 --out . --json
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Download originals and the variants that exist, and check them.
 
-    An original must have the size and the SHA-256 of its row. A file appears whole or not at all; one that is there
-    and differs is left alone unless --force, and the exit code is 3, as where one of several images is not found.
+    An original must have the size and the SHA-256 of its row. Files are written atomically. An existing file that differs
+    is kept unless --force, and the exit code is 3; so it is if one of several images is not found.
     """
     fates, unknown = dict.fromkeys((Fate.SAVED, Fate.PRESENT, Fate.FAILED), 0), 0
-    make_directory(asked.out)
+    make_directory(args.out)
     with open_parts(session.settings) as parts:
-        for text in asked.images:
+        for text in args.images:
             try:
                 image = find_image(parts.catalog, text)
             except (ImageMissing, UsageError) as error:
-                if len(asked.images) == 1:
+                if len(args.images) == 1:
                     raise
                 session.error(error.line)
                 unknown += 1
                 continue
-            for found in fetch(parts.store, image, asked.out, force=asked.force):
-                # An archived original is one that this command cannot have.
+            for found in fetch(parts.store, image, args.out, force=args.force):
+                # This command restores nothing, so an archived original is a failure.
                 one = replace(found, fate=Fate.FAILED) if found.fate in LEFT_OUT else found
                 fates[one.fate] += 1
-                _show(session, one, path=asked.out / one.path)
+                _show(session, one, path=args.out / one.path)
     session.summary(fates)
     if not any(fates.values()) and not unknown:
-        raise ImgctlError("nothing of it is known to be safe yet", hint=f"imgctl show {asked.images[0]} says why")
+        raise ImgctlError("the image has no confirmed blobs yet", hint=f"imgctl show {args.images[0]} shows why")
     return ExitCode.PARTLY if fates[Fate.FAILED] or unknown else ExitCode.DONE
 
 
@@ -68,6 +68,6 @@ def _show(session: Session, one: Outcome, *, path: Path) -> None:
 
 
 def blob_record(one: Outcome, *, path: object) -> dict[str, object]:
-    """What became of a blob, for JSON."""
+    """Return the outcome for a blob as a JSON record."""
     about = {"id": one.image, "role": one.role, "key": one.key or None, "path": path or None, "fate": one.fate}
     return {"type": "blob", **about, "bytes": one.bytes, "detail": one.detail or None}

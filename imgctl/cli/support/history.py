@@ -1,4 +1,4 @@
-"""`imgctl history`: who changed what."""
+"""`imgctl history`: shows who changed what."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -17,14 +17,14 @@ HEADERS = ("STARTED", "WHO", "HOST", "COMMAND", "TOOK", "EXIT", "CHANGED", "ASKE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(RangeOptions):
-    id: str | None = option(None, "Only what may have changed this image.", metavar="ID|KEY|URL")
+class Args(RangeOptions):
+    id: str | None = option(None, "Only operations that may have changed this image.", metavar="ID|KEY|URL")
     command: str | None = option(None, "Only this command: upload, erase.", metavar="NAME")
     limit: int | None = option(None, "At most N operations.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl history --limit 20
 imgctl history --user 0190b2b4-0000-7000-8000-000000000001 --since 30d
@@ -32,12 +32,12 @@ imgctl history --id 0190b2b4-0000-7000-8000-000000000001
 imgctl history --command transition --json
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show who ran which command that changed something, newest first: cron and people alike.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show who ran which command that changed something, newest first, by cron jobs and people.
 
-    With --user those about this user and those about everybody; with --id those that name the image, or chose images
-    among which it may have been. One that has not ended is running, or was killed. Those who were handed originals
-    (get, export) count, too. Nothing can be deleted from this list.
+    With --user: the operations on this user and those on all users. With --id: the operations that name the image, or
+    that chose images among which it may be. An operation without an end is running, or was killed. Commands that hand out
+    originals (get, export) are listed, too. Nothing can be deleted from this list.
     """
     count = 0
 
@@ -48,7 +48,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
             session.data({"type": "operation", **_record(one)})
             yield _cells(one)
 
-    wanted = Wanted(scope=asked.scope, command=asked.command, image=asked.id, limit=asked.limit)
+    wanted = Wanted(scope=args.scope, command=args.command, image=args.id, limit=args.limit)
     with catalog_of(session.settings) as catalog:
         show_table(session, HEADERS, rows())
     session.summary(operations=count)
@@ -75,6 +75,6 @@ def _short(value: object) -> str:
 
 
 def _record(one: Operation) -> dict[str, object]:
-    """Every column under its name, what was typed and the counts as objects."""
+    """Return every column under its name; the options and the counts as objects."""
     plain = {field.name: getattr(one, field.name) for field in fields(Operation)}
     return {**plain, "scope": scope_of(one), "counts": counts_in(one)}

@@ -1,4 +1,4 @@
-"""`imgctl hold`: nobody deletes a user's images."""
+"""`imgctl hold`: protects a user's images from deletion."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,44 +18,44 @@ HEADERS = ("USER", "SINCE", "BY", "OBJECT LOCK", "REASON")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    user: UUID | None = option(None, "Hold this user's images; without it the holds in force are listed.")
-    reason: str | None = option(None, "Why: a case number, a court's order.", metavar="TEXT")
+class Args(Options):
+    user: UUID | None = option(None, "Hold this user's images; without it, list the active holds.")
+    reason: str | None = option(None, "The reason: a case number, a court order.", metavar="TEXT")
     object_lock: bool = flag("Also set the bucket's legal hold on every version of every blob.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl hold --user 0190b2b4-0000-7000-8000-000000000001 --reason 'case 4711'
 imgctl hold
 """,
-    changes=lambda asked: asked.user is not None,
+    changes=lambda args: args.user is not None,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Hold a user's images: erase refuses them, and repair and transition delete nothing of theirs.
+def command(session: Session, args: Args) -> ExitCode:
+    """Hold a user's images: erase refuses them, and repair and transition delete none of their blobs.
 
-    Uploads go on, and what they bring is held, too. With --object-lock the bucket itself refuses everybody, where it has
-    Object Lock; the same command again locks what came since. A hold lasts until `imgctl release`.
+    Uploads continue, and new images are held, too. With --object-lock the bucket itself rejects every deletion, if it has
+    Object Lock; run the same command again to lock blobs that arrived since. A hold lasts until `imgctl release`.
     """
-    if asked.user is None:
-        if asked.reason or asked.object_lock:
-            raise UsageError("no user to hold", hint="--user USER")
+    if args.user is None:
+        if args.reason or args.object_lock:
+            raise UsageError("no user given", hint="use --user USER")
         return _list(session)
-    if not asked.reason:
-        raise UsageError("a hold needs its reason", hint="--reason 'case 4711'")
+    if not args.reason:
+        raise UsageError("a hold needs a reason", hint="--reason 'case 4711'")
     with open_parts(session.settings) as parts, running(session, unit="blobs") as run:
-        held = place(parts, asked.user, reason=asked.reason, object_lock=asked.object_lock, stop=run.stop)
-        session.data({"type": "hold", **record(held), "object_lock": asked.object_lock or held.object_lock})
-        locked, failed = tell_locks(run, parts, asked.user, on=True) if asked.object_lock else (0, 0)
-        told = f"user {asked.user} is {held.line}"
-        more = f"; {count_of(locked, 'version')} locked" if asked.object_lock else ""
-        session.summary(None, told + more, holds=1, locked=locked, failed=failed)
+        held = place(parts, args.user, reason=args.reason, object_lock=args.object_lock, stop=run.stop)
+        session.data({"type": "hold", **record(held), "object_lock": args.object_lock or held.object_lock})
+        locked, failed = tell_locks(run, parts, args.user, on=True) if args.object_lock else (0, 0)
+        sentence = f"user {args.user} is {held.line}"
+        more = f"; {count_of(locked, 'version')} locked" if args.object_lock else ""
+        session.summary(None, sentence + more, holds=1, locked=locked, failed=failed)
         return run.exit_code(partly=failed > 0)
 
 
 def tell_locks(run: Running, parts: Parts, user_id: UUID, *, on: bool) -> tuple[int, int]:
-    """Set or lift the bucket's holds, and say which it refused; how many were done, and how many not."""
+    """Set or lift the bucket's legal holds and report each; return how many succeeded and how many failed."""
     done = failed = 0
     for one in lock_blobs(parts, user_id, on=on, stop=run.stop):
         done, failed = done + (one.error is None), failed + (one.error is not None)
@@ -67,7 +67,7 @@ def tell_locks(run: Running, parts: Parts, user_id: UUID, *, on: bool) -> tuple[
 
 
 def record(one: LegalHold) -> dict[str, object]:
-    """A hold for JSON."""
+    """Return a hold as a JSON record."""
     about = {"id": one.id, "user_id": one.user_id, "held_at": one.held_at, "held_by": one.held_by}
     return {**about, "reason": one.reason, "object_lock": one.object_lock}
 

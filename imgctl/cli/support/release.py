@@ -1,4 +1,4 @@
-"""`imgctl release`: a user's images may be deleted again."""
+"""`imgctl release`: ends a hold, so that a user's images may be deleted again."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,36 +15,36 @@ from imgctl.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    user: UUID = required(UUID, "Release this user.")
-    hold: UUID | None = option(None, "Which hold, where there are several.", kind=click.UUID, metavar="ID")
+class Args(Options):
+    user: UUID = required(UUID, "The user to release.")
+    hold: UUID | None = option(None, "The hold to end, if there are several.", kind=click.UUID, metavar="ID")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl release --user 0190b2b4-0000-7000-8000-000000000001
 imgctl release --user 0190b2b4-0000-7000-8000-000000000001 --json
 """,
     changes=lambda _: True,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """End a hold: the bucket's legal holds are lifted first, where it set them, then the user's images may be erased.
+def command(session: Session, args: Args) -> ExitCode:
+    """End a hold: lift the bucket's legal holds first, if it set them; then the user's images may be erased.
 
-    What the bucket does not let go of is named, and the hold stays: exit code 3.
+    If the bucket refuses to unlock a blob, the blob is listed, the hold stays, and the exit code is 3.
     """
     with open_parts(session.settings) as parts, running(session, unit="blobs") as run:
-        found = to_release(parts, asked.user, asked.hold, stop=run.stop)
+        found = to_release(parts, args.user, args.hold, stop=run.stop)
         if found is None:
-            session.summary(None, f"user {asked.user} is not held", released=0, unlocked=0, failed=0)
+            session.summary(None, f"user {args.user} is not held", released=0, unlocked=0, failed=0)
             return ExitCode.DONE
         lifts = lifts_locks(parts, found, stop=run.stop)
-        unlocked, failed = tell_locks(run, parts, asked.user, on=False) if lifts else (0, 0)
+        unlocked, failed = tell_locks(run, parts, args.user, on=False) if lifts else (0, 0)
         whole = not failed and not run.stop.is_set()
         if whole:
             end(parts, found, stop=run.stop)
             session.data({"type": "release", **record(found)})
-        told = f"user {asked.user} {'released' if whole else 'still held'}: {found.reason}"
+        sentence = f"user {args.user} {'released' if whole else 'still held'}: {found.reason}"
         more = f"; {count_of(unlocked, 'version')} unlocked" if lifts else ""
-        session.summary(None, told + more, released=int(whole), unlocked=unlocked, failed=failed)
+        session.summary(None, sentence + more, released=int(whole), unlocked=unlocked, failed=failed)
         return run.exit_code(partly=failed > 0)

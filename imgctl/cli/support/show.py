@@ -1,4 +1,4 @@
-"""`imgctl show`: all that is known of one image."""
+"""`imgctl show`: shows everything about one image."""
 
 from dataclasses import dataclass
 
@@ -16,26 +16,26 @@ BLOB_HEADERS = ("BLOB", "SIZE", "CLASS", "WRITTEN", "KEY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     image: str = argument("ID|KEY|URL")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl show 0190b2b4-0000-7000-8000-000000000001
 imgctl show 0190b2b4 --json
 imgctl show 2026/11/22/0190b2b4-0000-7000-8000-000000000001-thumb.jpg
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show all that is known of an image: its row, its blobs as they are now, its history, its cost.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show everything about an image: its row, its blobs as they are now, its history, its cost.
 
-    Named by its id, the beginning of one, one of its keys, or a URL of one of its blobs. Says last what is wrong with
-    it, and the command that would repair it.
+    Name it by its id, the beginning of its id, one of its keys, or the URL of one of its blobs. The last lines show what
+    is wrong with it, and the command that would repair it.
     """
     with open_parts(session.settings) as parts:
-        found = find_image(parts.catalog, asked.image)
+        found = find_image(parts.catalog, args.image)
         seen = overview(parts, found, endpoint_url=session.endpoint_url)
     row = record(found)
     width = max(map(len, row))
@@ -86,7 +86,7 @@ def _cells(one: "ObservedBlob") -> tuple[str, ...]:
         format_bytes(blob.size) if blob.size else "EMPTY",
         f"{blob.storage_class}{_restore(one)}",
         f"{blob.modified_at:%Y-%m-%d %H:%M}",
-        key if one.named else f"{key} (its row does not name it)",
+        key if one.named else f"{key} (not in its row)",
     )
 
 

@@ -1,4 +1,4 @@
-"""`imgctl stats`: how many images, how many bytes, what failed, how long the oldest waits."""
+"""`imgctl stats`: counts images, bytes and failures, and shows how long the oldest image waits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +20,14 @@ HEADERS = ("IMAGES", "BYTES", *(status.upper() for status in Status), "OLDEST UN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(RangeOptions):
-    by: str | None = option(None, "A line for each user, day (UTC), state or storage class.", kind=click.Choice(GROUPS))
+class Args(RangeOptions):
+    by: str | None = option(
+        None, "Print a line for each user, day (UTC), state or storage class.", kind=click.Choice(GROUPS)
+    )
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl stats
 imgctl stats --by day --since 30d
@@ -33,9 +35,9 @@ imgctl stats --by user --json
 imgctl stats --by class --user 0190b2b4-0000-7000-8000-000000000001
 """,
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Count images by state, and the bytes of their originals: one query over the catalog, none to the store."""
-    by, total, size = asked.by, 0, 0
+def command(session: Session, args: Args) -> ExitCode:
+    """Count images by state, and the bytes of their originals: one query to the catalog, no request to the store."""
+    by, total, size = args.by, 0, 0
 
     def rows() -> Iterator[tuple[str, ...]]:
         nonlocal total, size
@@ -49,7 +51,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
             yield (one.group, *_cells(one)) if by else _cells(one)
 
     with open_parts(session.settings) as parts, parts.catalog.read() as connection:
-        found = groups(connection, asked.scope, by=By(by) if by else None)
+        found = groups(connection, args.scope, by=By(by) if by else None)
         show_table(session, (by.upper(), *HEADERS) if by else HEADERS, rows())
     session.summary(images=total, bytes=size)
     return ExitCode.DONE

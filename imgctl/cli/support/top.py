@@ -23,14 +23,14 @@ PRINTED_ROWS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
-    once: bool = flag("Look once, print, and end; also where stdout is not a terminal.")
-    interval: float = option(2.0, "Look again after.", text="2s")
-    spend: bool = flag("Make the bill of a large archive, too: it reads every row once.")
+class Args(Options):
+    once: bool = flag("Print one snapshot and exit; the default if stdout is not a terminal.")
+    interval: float = option(2.0, "Refresh after this time.", text="2s")
+    spend: bool = flag("Also compute the bill of a large archive, which reads every row once.")
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl top
 imgctl top --interval 10s --spend
@@ -39,18 +39,18 @@ imgctl top --once --json
 """,
     settings={"cost.card": ""},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
-    """Show the backlog, rates, workers, leases, stuck rows, the last audit and the bill, live; q ends it.
+def command(session: Session, args: Args) -> ExitCode:
+    """Show the backlog, rates, workers, leases, stuck rows, the last audit and the bill, live; q quits.
 
-    With --json a line each interval, until it is stopped; with --once one. Whatever the size of the archive a look reads
-    at most 10,000 rows of the queue and the newest 10,000, by their indexes. The bill reads every row: up to a million
-    it is made once, beside the first screens; beyond with --spend.
+    With --json it prints a line per interval until stopped; with --once a single one. For any size of the archive, a
+    refresh reads at most 10,000 rows of the queue and the newest 10,000, by their indexes. The bill reads every row: up to
+    a million rows it is computed once, in the background; for more with --spend.
     """
     place = redact(session.settings.catalog.url)
-    live = not session.json and not asked.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    live = not session.json and not args.once and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     looks = 0
     with Stop() as stop, catalog_of(session.settings) as catalog, ExitStack() as stack:
-        looker = Looker(catalog=catalog, settings=session.settings, with_spend=asked.spend, later=live)
+        looker = Looker(catalog=catalog, settings=session.settings, with_spend=args.spend, later=live)
         screen = stack.enter_context(Screen()) if live else None
         while True:
             try:
@@ -58,7 +58,7 @@ def command(session: Session, asked: Asked) -> ExitCode:
             except CatalogError as error:
                 if screen is None:
                     raise
-                screen.draw([place, "", error.line, "looking again"])
+                screen.draw([place, "", error.line, "trying again"])
             else:
                 looks += 1
                 session.data({"type": "snapshot", **record(seen)})
@@ -67,16 +67,16 @@ def command(session: Session, asked: Asked) -> ExitCode:
                 elif not session.json:
                     for line in shown(seen, place, rows=PRINTED_ROWS):
                         session.text(line)
-            if asked.once or (screen is None and not session.json):
+            if args.once or (screen is None and not session.json):
                 break
-            if stop.wait(asked.interval) if screen is None else screen.wait(asked.interval, stop.requested):
+            if stop.wait(args.interval) if screen is None else screen.wait(args.interval, stop.requested):
                 break
     session.summary(looks=looks)
     return ExitCode.INTERRUPTED if stop.interrupted else ExitCode.DONE
 
 
 def shown(seen: Snapshot, place: str, *, rows: int) -> Iterator[str]:
-    """A snapshot as lines, up to `rows` of them: numbers first, then what runs, then what ran."""
+    """Yield a snapshot as up to `rows` lines: numbers, then running operations, then ended ones."""
     lines = [f"{place}  {seen.at:%Y-%m-%d %H:%M:%S} UTC", "", *_numbers(seen), ""]
     lines += _table(f"RUNNING ({len(seen.running)})", seen.running, seen)
     if seen.ended and len(lines) + 3 <= rows:
@@ -93,20 +93,20 @@ def _numbers(seen: Snapshot) -> Iterator[str]:
     free = f", next lease ends in {format_seconds(head.next_free_seconds)}" if head.next_free_seconds else ""
     yield f"BACKLOG  {waiting}{oldest}{free}"
     done = "–" if seen.done_a_second is None else f"{seen.done_a_second:,.1f}"
-    yield f"RATE     {last.a_second:,.1f}/s arrive, {done}/s are done"
+    yield f"RATE     {last.a_second:,.1f}/s uploaded, {done}/s finished"
     workers = sum(one.command in {"work", "backfill"} for one in seen.running)
     yield f"WORKERS  {workers:,}"
     stuck = counts_of({"processing": head.stuck, "uploading": last.stuck})
     yield f"STUCK    {stuck} for more than 15 minutes"
-    later = {"to be tried again": head.retried, "waiting for a restore": head.archived}
+    later = {"to retry": head.retried, "waiting for a restore": head.archived}
     yield f"LATER    {counts_of(later)}"
     yield f"AUDIT    {_audit(seen)}"
     if seen.billing:
-        yield "SPEND    being made: it reads every row"
+        yield "SPEND    being computed: it reads every row"
     elif seen.unpriced:
-        yield f"SPEND    not made: {seen.unpriced}"
+        yield f"SPEND    not computed: {seen.unpriced}"
     elif seen.spend is None:
-        yield f"SPEND    not made for about {count_of(seen.images_about, 'image')} (--spend reads every row)"
+        yield f"SPEND    not computed for about {count_of(seen.images_about, 'image')} (--spend reads every row)"
     else:
         yield f"SPEND    ${seen.spend.monthly:,.2f} a month, and ${seen.spend.requests:,.2f} of requests in 30 days"
 
@@ -124,8 +124,8 @@ def _table(title: str, some: tuple[Operation, ...], seen: Snapshot) -> Iterator[
     yield title
     for one in some:
         if one.ended_at is None:
-            told = f"for {format_seconds((seen.at - one.started_at).total_seconds())}"
+            ending = f"for {format_seconds((seen.at - one.started_at).total_seconds())}"
         else:
             ago = format_seconds((seen.at - one.ended_at).total_seconds())
-            told = f"{ago} ago, exit code {one.exit_code}  {counts_of(counts_in(one), none='')}"
-        yield f"  {one.command:<12} {one.who:<10} {one.host}:{one.pid}  {told}".rstrip()
+            ending = f"{ago} ago, exit code {one.exit_code}  {counts_of(counts_in(one), none='')}"
+        yield f"  {one.command:<12} {one.who:<10} {one.host}:{one.pid}  {ending}".rstrip()

@@ -1,4 +1,4 @@
-"""`imgctl url`: a link to a picture."""
+"""`imgctl url`: prints a link to an image."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,18 +14,18 @@ from imgctl.ops.support.links import Need, link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Options):
+class Args(Options):
     image: str = argument("ID|KEY|URL")
-    width: int | None = option(None, "The smallest variant at least that wide.", metavar="PX")
-    variant: Variant | None = option(None, "This variant.")
-    original: bool = flag("The original, always by a signed link.")
+    width: int | None = option(None, "The smallest variant of at least this width.", metavar="PX")
+    variant: Variant | None = option(None, "A link to this variant.")
+    original: bool = flag("A link to the original, always signed.")
     cdn: bool | None = option(
-        None, "Through the CDN, or signed (default: the CDN if one is set).", name="--cdn/--no-cdn"
+        None, "A CDN link, or a signed one (default: the CDN if one is set).", name="--cdn/--no-cdn"
     )
 
 
 @subcommand(
-    Asked,
+    Args,
     examples="""
 imgctl url 0190b2b4-0000-7000-8000-000000000001 --width 400
 imgctl url 0190b2b4 --variant thumb --no-cdn --expires 15m
@@ -33,20 +33,20 @@ imgctl url 0190b2b4 --original --expires 1h
 """,
     settings={"links.expires": "How long a signed link works: 1h, at most 7d."},
 )
-def command(session: Session, asked: Asked) -> ExitCode:
+def command(session: Session, args: Args) -> ExitCode:
     """Print a link to an image: by default to its largest variant.
 
-    A CDN's link names the settings that built the variant, so that a rebuilt one is fetched anew. An original that is
-    archived has no link that works: the error says what to do.
+    A CDN link contains a digest of the settings that built the variant, so that caches fetch a rebuilt one again. For an
+    archived original there is no working link: the error shows the next step.
     """
-    if sum((asked.width is not None, asked.variant is not None, asked.original)) > 1:
+    if sum((args.width is not None, args.variant is not None, args.original)) > 1:
         raise UsageError("--width, --variant and --original exclude each other", hint="choose one")
     seconds = session.settings.links.expires
     need = Need(
-        width=asked.width, role=ORIGINAL if asked.original else asked.variant, cdn=asked.cdn, expires_seconds=seconds
+        width=args.width, role=ORIGINAL if args.original else args.variant, cdn=args.cdn, expires_seconds=seconds
     )
     with open_parts(session.settings) as parts:
-        found = find_image(parts.catalog, asked.image)
+        found = find_image(parts.catalog, args.image)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         made = link(session.settings, parts.store, found, need)
     session.text(made.url)
