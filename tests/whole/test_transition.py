@@ -427,7 +427,7 @@ def test_what_a_rule_moved_is_told_to_the_rows(place: Deployment) -> None:
         (("--via", "lifecycle", "--plan", "x"), "--plan works only with --via copy"),
         (("--plan", "x", "--yes"), "use --plan alone"),
         (("--via", "lifecycle"), "a directory has no lifecycle rules"),
-        (("--via", "batch", "--role-arn", "arn:aws:iam::123456789012:role/r", "--yes"), "AWS's own"),
+        (("--via", "batch", "--role-arn", "arn:aws:iam::123456789012:role/r", "--yes"), "exist at AWS only"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

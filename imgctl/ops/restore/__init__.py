@@ -1,1 +1,1 @@
-"""Bringing archived originals back: look, estimate, ask, wait."""
+"""Bringing archived originals back: look up, estimate, request, wait."""

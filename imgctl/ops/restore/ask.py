@@ -1,4 +1,4 @@
-"""Asking the store to restore originals, each looked at first, so that nothing is paid twice."""
+"""Requests to the store to restore originals; each is looked up first, so that nothing is paid twice."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,29 +31,29 @@ _FATES = {Restore.STARTED: Fate.REQUESTED, Restore.EXTENDED: Fate.EXTENDED, Rest
 def request(
     pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Restore the originals of these rows, a page at a time, and write into the rows what the store says of them.
+    """Restore the originals of these rows, a page at a time, and update the rows with the store's state.
 
-    What is readable, under way, or restored for long enough is not asked for. What costs is looked at by itself just
-    before. When `stop` is set nothing more is asked. Raises what ends a whole run (no bucket, no permission or no
-    answer many times in a row, no database) after its page is settled.
+    Originals that are readable, being restored, or restored for long enough are not requested. Before a billed request,
+    the original is looked up once more. When `stop` is set no further request is sent. Raises the error that ends a
+    whole run (no bucket; permission denied or no response many times in a row; no database) after its page is settled.
     """
-    return _through(pages, order, parts=parts, stop=stop, asking=True)
+    return _through(pages, order, parts=parts, stop=stop, requests=True)
 
 
 def move_back(
     pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Move what is restored back to STANDARD and ask for nothing; yields what was moved, or failed to be."""
-    for outcome in _through(pages, order, parts=parts, stop=stop, asking=False):
+    """Move restored originals back to STANDARD without requesting restores; yields the moved and the failed ones."""
+    for outcome in _through(pages, order, parts=parts, stop=stop, requests=False):
         if outcome.fate in (Fate.MOVED, Fate.FAILED):
             yield outcome
 
 
 def _through(
-    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal, asking: bool
+    pages: Iterable[Sequence[Image]], order: RestoreOrder, *, parts: Parts, stop: StopSignal, requests: bool
 ) -> Iterator[Outcome]:
     with thread_pool(order.concurrency, name="restore") as pool:
-        run = _Run(order, parts, pool, stop, asking=asking)
+        run = _Run(order, parts, pool, stop, requests=requests)
         for page in pages:
             if stop.is_set():
                 return
@@ -70,9 +70,9 @@ def _through(
 class _Run:
     """One restore; `_act` runs in the threads of `pool`."""
 
-    def __init__(self, order: RestoreOrder, parts: Parts, pool: Executor, stop: StopSignal, *, asking: bool) -> None:
+    def __init__(self, order: RestoreOrder, parts: Parts, pool: Executor, stop: StopSignal, *, requests: bool) -> None:
         self.failures = Failures(order.concurrency)
-        self._asking = asking
+        self._requests = requests
         self._order = order
         self._store = parts.store
         self._pool = pool
@@ -123,14 +123,14 @@ class _Run:
             return Outcome(seen=now, fate=Fate.CHANGED, detail=changed)
         if refused := self._refused(now):
             return Outcome(seen=now, fate=Fate.LEFT, detail=refused)
-        return self._ask(now) if is_wanted(now, self._order) else self._move(now)
+        return self._request(now) if is_wanted(now, self._order) else self._move(now)
 
     def _is_idle(self, one: Seen) -> bool:
         moves = self._order.permanent and one.state is State.RESTORED
-        return not moves and not (self._asking and is_wanted(one, self._order))
+        return not moves and not (self._requests and is_wanted(one, self._order))
 
     def _changed(self, one: Seen) -> str:
-        """What is no longer as it was when a plan was made, or nothing."""
+        """Return what changed since the plan was written, or an empty text."""
         if one.image.id in self._order.held:
             return "its row has changed since"
         etag = self._order.etags.get(one.image.id)
@@ -138,7 +138,7 @@ class _Run:
         return f"its ETag was {etag} and is {blob.etag}" if etag is not None and etag != blob.etag else ""
 
     def _refused(self, one: Seen) -> str:
-        """Take one of the limit and its price of the budget, and a turn; why not, or nothing."""
+        """Reserve one request from the limit, the budget and the rate; returns why that is refused, or an empty text."""
         with self._lock:
             price = price_of(one, self._order)
             if self._left == 0:
@@ -150,15 +150,15 @@ class _Run:
             turn = 0.0 if self._order.dry_run else self._rate.reserve(1)
         return RUN_ENDED if self._stop.is_set() or (turn and self._stop.wait(turn)) else ""
 
-    def _ask(self, one: Seen) -> Outcome:
+    def _request(self, one: Seen) -> Outcome:
         blob = _blob(one)
         days = None if blob.storage_class in RETURN_FOR_GOOD else self._order.days
-        answer = self._store.restore(blob.key, tier=self._order.tier, days=days)
-        # Some stores restore at once, and an extended copy has a new end: what the row says is read, not reckoned.
+        response = self._store.restore(blob.key, tier=self._order.tier, days=days)
+        # Some stores restore at once, and an extended copy has a new expiry: the state is read back, not computed.
         after = seen(self._looker.look_at(one.image))
         if after.blob is None:
-            after = replace(one, blob=replace(blob, restoring=answer is not Restore.EXTENDED), state=State.RESTORING)
-        return Outcome(seen=after, fate=_FATES[answer])
+            after = replace(one, blob=replace(blob, restoring=response is not Restore.EXTENDED), state=State.RESTORING)
+        return Outcome(seen=after, fate=_FATES[response])
 
     def _move(self, one: Seen) -> Outcome:
         blob = _blob(one)
@@ -168,10 +168,10 @@ class _Run:
 
 def _settled(one: Seen) -> Outcome:
     fate = _SETTLED.get(one.state, Fate.RESTORED)
-    return Outcome(seen=one, fate=fate, detail=one.error.line if one.error else _words(one))
+    return Outcome(seen=one, fate=fate, detail=one.error.line if one.error else _detail(one))
 
 
-def _words(one: Seen) -> str:
+def _detail(one: Seen) -> str:
     if one.state is State.MISSING:
         return f"the store has no {one.image.original_key}" if one.image.original_key else "the row names no original"
     return ""

@@ -1,4 +1,4 @@
-"""One run of a restore: survey, price, ask or write a plan, and wait where that is wanted."""
+"""One run of a restore: survey, price, request or write a plan, and wait if requested."""
 
 import random
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from imgctl.units import count_of
 
 POLL_SECONDS = 60.0
 SECONDS_AN_HOUR = 3600
-# Where a price card gives no least time, as for DEEP_ARCHIVE, a quarter of the most.
+# If a price card gives no minimum time, as for DEEP_ARCHIVE, a quarter of the maximum.
 SHARE_OF_MOST = Decimal("0.25")
 LEAST_SECONDS = 15.0
 MOST_SECONDS = 1800.0
@@ -33,7 +33,7 @@ JITTER = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """How many originals were still restoring at one look, how many were readable, and when the next look is due."""
+    """One poll: how many originals were still restoring, how many readable, and seconds until the next poll."""
 
     restoring: int
     restored: int
@@ -42,9 +42,9 @@ class Round:
 
 @dataclass(slots=True, kw_only=True)
 class RestoreJob:
-    """What is restored, by which order, and what was found and done so far.
+    """One run: the chosen rows, the order, and the results so far.
 
-    `restoring` counts the originals that were on their way when they were last looked at.
+    `restoring` counts the originals that were being restored when last looked up.
     """
 
     parts: Parts
@@ -57,28 +57,28 @@ class RestoreJob:
     restoring: int = 0
 
     def status(self) -> Iterator[Seen]:
-        """How readable each original is; the rows learn of it."""
+        """Yield the state of each original; the rows are updated with it."""
         for one in status(self.chosen, self.order, parts=self.parts, stop=self.stop, bad=self.found.bad):
             self.found.states.add(one.state, one.blob.size if one.blob else 0)
             yield one
 
     def survey(self) -> Estimate:
-        """Look at the originals; what restoring them costs."""
+        """Look up the originals; returns what restoring them costs."""
         self.found = survey(self.chosen, self.order, parts=self.parts, stop=self.stop)
         return self.found.needs.estimate(self.who.card, self.order)
 
     def check_agreed(self, cost: Estimate, *, yes: bool) -> None:
-        """UsageError where it costs something, without --yes or enough --max-usd."""
+        """Raise UsageError if the restore costs money and --yes or a sufficient --max-usd is missing."""
         if count := self.found.objects:
             what, order = f"restoring {count_of(count, 'original')}", self.order
             agree(what, cost.one_off, self.who, yes=yes, max_usd=order.budget, dry_run=order.dry_run)
 
     def outcomes(self, cost: Estimate, *, plan: Path | None, waits: bool) -> Iterator[Outcome | Round]:
-        """Ask for the originals, or write a plan; what became of each, and each look while waiting."""
+        """Request the originals, or write a plan; yields each outcome, and each poll while waiting."""
         parts, order, stop, classes = self.parts, self.order, self.stop, set[str]()
-        asked = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
+        requested = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
         record = cost.record(self.who.bill)
-        for one in planned(asked, order, plan, estimate=record, stop=stop) if plan else asked:
+        for one in planned(requested, order, plan, estimate=record, stop=stop) if plan else requested:
             self._count(one)
             if one.fate is Fate.REQUESTED and one.seen.blob is not None:
                 classes.add(one.seen.blob.storage_class)
@@ -98,13 +98,13 @@ class RestoreJob:
 
 
 def first_look_seconds(card: Card, storage_class: str, tier: Tier) -> float:
-    """How long after asking it is worth looking: the least time the tier takes."""
+    """Return seconds until the first poll is useful: the minimum time of the tier."""
     least, most = retrieval(card, storage_class, tier).hours
     return float(max(least, most * SHARE_OF_MOST)) * SECONDS_AN_HOUR
 
 
 def pauses(first_seconds: float) -> Iterator[float]:
-    """Seconds to wait before each look: first so long, then a tenth of it, growing to half an hour; with jitter."""
+    """Yield seconds to wait before each poll: first `first_seconds`, then a tenth of it, growing to half an hour; with jitter."""
     yield _jittered(first_seconds)
     pause = first_seconds / 10
     while True:
@@ -115,9 +115,9 @@ def pauses(first_seconds: float) -> Iterator[float]:
 def wait(
     chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, first_seconds: float
 ) -> Iterator[Round | Outcome]:
-    """Look again and again until nothing is restoring; what became readable is moved back where it shall stay.
+    """Poll until nothing is restoring; with a `permanent` order, restored originals are moved back to STANDARD.
 
-    Yields a Round after each look, and what was moved before it. The first look is at once: some stores restore so.
+    Yields a Round after each poll, and before it the moves. The first poll is immediate: some stores restore at once.
     """
     for pause in pauses(first_seconds):
         restoring = restored = 0

@@ -1,4 +1,4 @@
-"""Looking at originals: how readable each is, and the rows that learn of it."""
+"""The state of originals in the store, and the update of their rows with it."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -25,7 +25,7 @@ def originals(
     stop: StopSignal,
     keeps: tuple[type[StoreError], ...] = (StoreError,),
 ) -> BlobLooker:
-    """Looks at originals; an error that it `keeps` is told with its row, and `Failures` say when there are too many."""
+    """Return a looker for originals; errors in `keeps` are returned with their row, and `Failures` counts them."""
     return BlobLooker(
         store,
         settings,
@@ -38,32 +38,32 @@ def originals(
 
 
 def seen(row: RowBlobs) -> Seen:
-    """How readable an original is: `expired` where the row says that it was restored, and the store no longer does."""
+    """Return the state of an original: `expired` if the row has a restore that the store no longer reports."""
     blob = row.blob(row.image.original_key)
     state = State.UNKNOWN if row.error else _state(row.image, blob)
     return Seen(image=row.image, blob=blob, state=state, fresh=row.fresh, error=row.error)
 
 
 def readable_until(blob: Blob) -> datetime | None:
-    """When the readable copy of an archived blob expires; None where there is none, or no more."""
+    """Return when the readable copy of an archived blob expires; None if there is no copy (any more)."""
     until = blob.restored_until
     return until if is_archived(blob.storage_class) and until is not None and until > datetime.now(UTC) else None
 
 
 def is_wanted(one: Seen, order: RestoreOrder) -> bool:
-    """Whether an original must be asked for: it is archived, or restored for less long than wanted."""
+    """Whether an original must be requested: it is archived, or its copy expires before the requested days."""
     if one.state in (State.ARCHIVED, State.EXPIRED):
         return True
     if one.state is not State.RESTORED or order.permanent or one.blob is None:
         return False
     until = readable_until(one.blob)
-    # Stores round up to midnight: the same command again on the same day finds it restored for long enough.
+    # Stores round up to midnight: a repeated command on the same day then finds the copy valid for long enough.
     day = (datetime.now(UTC) + timedelta(days=order.days)).replace(hour=0, minute=0, second=0, microsecond=0)
     return until is None or until < day
 
 
 def note(catalog: Catalog, looked: Sequence[Seen], *, stop: StopSignal) -> None:
-    """Write into the rows what differs from what the store says, in one transaction."""
+    """Update the rows that differ from the store's state, in one transaction."""
     if truths := [truth for one in looked if (truth := _truth(one)) is not None]:
         write(catalog, lambda connection: set_truths(connection, truths), stop=stop)
 
@@ -81,7 +81,7 @@ def _state(image: Image, blob: Blob | None) -> State:
 
 
 def _truth(one: Seen) -> Truth | None:
-    """What must be written into the row so that it says what the store says, or None."""
+    """Return the update that makes the row match the store, or None."""
     image, blob = one.image, one.blob
     if blob is None:
         return None

@@ -1,4 +1,4 @@
-"""What is asked of a restore, and what it says of each original."""
+"""The options of a restore, and the state and outcome of each original."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from imgctl.ops.spend import Terms
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import Blob, Tier
 
-# The account's limit is about 1,000 a second (S3 User Guide); others restore too.
+# The account's limit is about 1,000 a second (S3 User Guide), shared with other clients.
 RESTORES_A_SECOND = 500
 
 
 class State(StrEnum):
-    """How readable an original is."""
+    """The state of an original."""
 
     READABLE = "readable"
     ARCHIVED = "archived"
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 class Fate(StrEnum):
-    """What became of an original in this run; `left` is what the limit, the budget or a stop came before."""
+    """The result for an original in this run; `left` ones were beyond the limit or the budget, or after a stop."""
 
     PLANNED = "planned"
     REQUESTED = "requested"
@@ -47,11 +47,11 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreOrder:
-    """How to restore: `days` the readable copy stays, at most `limit` requests, `rate` of them a second.
+    """How to restore: the readable copy stays for `days`; at most `limit` requests, `rate` of them a second.
 
-    `permanent` moves what is restored back to STANDARD. What goes beyond the `budget` in dollars is left, if anybody
-    bills: `who` is None where nobody does. An original that has not its ETag in `etags` has changed, and so has a row in
-    `held`: neither is asked for.
+    `permanent` moves restored originals back to STANDARD. Originals beyond the `budget` in dollars are left; `who` is
+    None if the store bills nothing. An original whose ETag differs from `etags` has changed, and so has a row in `held`:
+    neither is requested.
     """
 
     tier: Tier = Tier.BULK
@@ -68,15 +68,15 @@ class RestoreOrder:
 
     @property
     def lists_restores(self) -> bool:
-        """Whether the store's listings report restores: of those that speak S3, only AWS is known to."""
+        """Whether the store's listings report restores: of the S3-compatible stores only AWS is known to."""
         return self.who is None or self.who.bill is not Billing.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A row, and its original as the store describes it (None: not there); `fresh` when looked at by itself just now.
+    """A row, and its original in the store (None: missing); `fresh` if that was just looked up by a request of its own.
 
-    `error` is why it could not be looked at: its state is unknown then.
+    `error` is why the lookup failed: its state is then unknown.
     """
 
     image: Image
@@ -88,7 +88,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One original's fate; `detail` is a sentence for people."""
+    """One original's fate; `detail` is a sentence for users."""
 
     seen: Seen
     fate: Fate

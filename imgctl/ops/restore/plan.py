@@ -1,4 +1,4 @@
-"""Restores written into a plan, and performed from one."""
+"""Restores written to a plan, and performed from one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ _PERFORMED = {
 def planned(
     outcomes: Iterable[Outcome], order: RestoreOrder, file: Path, *, estimate: Mapping[str, Json], stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Pass the outcomes of a dry run on, and write what would be asked for into a plan that ends with the estimate."""
+    """Pass on the outcomes of a dry run, and write the planned requests to a plan that ends with the estimate."""
     terms: dict[str, Json] = {"tier": order.tier.value, "days": order.days, "permanent": order.permanent}
     with PlanWriter(file, command=DO, stop=stop) as plan:
         size = 0
@@ -48,7 +48,7 @@ def planned(
 
 
 def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
-    """Ask for the restores of a plan; what drifted is refused, what is restoring or restored was done already."""
+    """Request the restores of a plan; changed originals are refused, restoring or restored ones count as done already."""
     for order, some in _by_terms(actions, site):
         yield from _perform(some, order, site)
 
@@ -89,5 +89,5 @@ def _by_terms(actions: Sequence[Action], site: Site) -> Iterator[tuple[RestoreOr
 
 
 def _versions(image: Image) -> set[str]:
-    """The row as it is, and as it was before an earlier run of the plan told it of the class."""
+    """Return the versions of the row: as it is, and as it was before an earlier run of the plan wrote its class."""
     return {row_version(image), row_version(replace(image, storage_class=None))}

@@ -1,4 +1,4 @@
-"""Looking before asking: how readable the originals are, and what restoring them costs, all together and one by one."""
+"""The state of the originals before any request, and what restoring them costs, in total and one by one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ from imgctl.run.threads import thread_pool
 from imgctl.store.blobs.base import Tier
 from imgctl.units import count_of
 
-# The longest minimum duration of any class is shorter.
+# Longer than the minimum duration of any class.
 OLDEST_DAYS = 366
 
 
 @dataclass(slots=True, kw_only=True)
 class Needs:
-    """What must be paid for: originals to restore and to extend by class, to move back (`leaving`) or that come back for
-    good (`returning`) by class and age.
+    """Billed steps: originals to restore and to extend, by class; to move back (`leaving`) or that return permanently
+    (`returning`), by class and age.
     """
 
     archived: Totals[str] = field(default_factory=Totals)
@@ -37,7 +37,7 @@ class Needs:
     versioned: bool = False
 
     def add(self, one: Seen, order: RestoreOrder) -> None:
-        """An original that is asked for, or moved, or both one after the other."""
+        """Add an original that is requested, moved, or both in turn."""
         if one.blob is None:
             return
         name, size = one.blob.storage_class, one.blob.size
@@ -52,7 +52,7 @@ class Needs:
             self.leaving.add((name, age_days), size)
 
     def estimate(self, card: Card, order: RestoreOrder) -> Estimate:
-        """What all of it costs; UsageError where the tier does not restore a class."""
+        """Return the cost of all steps; UsageError if the tier does not restore a class."""
         archived, extended = dict(sorted(self.archived.items())), dict(sorted(self.extended.items()))
         _check_tier(order.tier, {**archived, **extended})
         leaving = Leaving(ages=self.leaving, versioned=self.versioned) if order.permanent else None
@@ -69,7 +69,7 @@ class Needs:
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """What was found: originals by state, what must be paid for, ids that name no row."""
+    """Result of a survey: originals by state, the billed steps, and ids without a row."""
 
     states: Totals[State] = field(default_factory=Totals)
     needs: Needs = field(default_factory=Needs)
@@ -84,10 +84,10 @@ class Survey:
 
 
 def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal) -> Survey:
-    """Look at the originals chosen, until `limit` of them (`objects`) cost something; changes nothing."""
+    """Look up the chosen originals, until `limit` of them (`objects`) are billed; changes nothing."""
     found = Survey()
     found.needs.versioned = order.permanent and parts.store.keeps_versions()
-    for one in _look(chosen, order, parts, stop, bad=found.bad, learns=False):
+    for one in _look(chosen, order, parts, stop, bad=found.bad, updates=False):
         costs = is_wanted(one, order) or (order.permanent and one.state is State.RESTORED)
         if costs and found.objects == order.limit:
             break
@@ -101,19 +101,19 @@ def survey(chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSigna
 def status(
     chosen: Chosen, order: RestoreOrder, *, parts: Parts, stop: StopSignal, bad: list[BadId] | None = None
 ) -> Iterator[Seen]:
-    """How readable each original is; the rows learn what the store says of them, unless it is a dry run."""
-    return _look(chosen, order, parts, stop, bad=bad, learns=not order.dry_run)
+    """Yield the state of each original; the rows are updated with it, except in a dry run."""
+    return _look(chosen, order, parts, stop, bad=bad, updates=not order.dry_run)
 
 
 def _look(
-    chosen: Chosen, order: RestoreOrder, parts: Parts, stop: StopSignal, *, bad: list[BadId] | None, learns: bool
+    chosen: Chosen, order: RestoreOrder, parts: Parts, stop: StopSignal, *, bad: list[BadId] | None, updates: bool
 ) -> Iterator[Seen]:
     failures = Failures(order.concurrency)
     with thread_pool(order.concurrency, name="restore") as pool:
         looker = originals(parts.store, parts.settings.store, lists_restores=order.lists_restores, pool=pool, stop=stop)
         for page in pages(parts.catalog, chosen, stop=stop, bad=bad):
             looked = [seen(row) for row in looker.look(page)]
-            if learns:
+            if updates:
                 note(parts.catalog, looked, stop=stop)
             for one in looked:
                 failures.hear(one.error)
@@ -123,7 +123,7 @@ def _look(
 
 
 def price_of(one: Seen, order: RestoreOrder) -> Decimal:
-    """What the next step of one original costs: its restore, or its way back to STANDARD."""
+    """Return the cost of one original's next step: its restore, or its move back to STANDARD."""
     if order.who is None or order.who.bill is Billing.NONE or order.budget is None:
         return Decimal(0)
     needs = Needs()

@@ -1,4 +1,4 @@
-"""Copies in the store of the originals of a batch, concurrently, through outages; what is not known of one stays promised."""
+"""Concurrent copies of a batch's originals within the store, through outages; a move of unknown result stays promised."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An original that is promised to move: `attempts` fences its row."""
+    """An original whose move is promised in its row; `attempts` fences the row."""
 
     id: UUID
     attempts: int
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How a job ended: `blob` is how the store has it now, None when it is gone; not `is_known` leaves it promised."""
+    """How a job ended: `blob` is its current state in the store, None when it is gone; not `is_known` leaves it promised."""
 
     job: Job
     blob: Blob | None = None
@@ -47,13 +47,13 @@ class Moved:
 
 
 def seen_of(image: Image) -> Seen:
-    """A row as `promise_moves` compares it."""
+    """Return a row as `promise_moves` compares it."""
     key = image.original_key or ""
     return Seen(id=image.id, attempts=image.attempts, original_key=key, storage_class=image.storage_class)
 
 
 def job_of(verdict: Verdict, attempts: int) -> Job:
-    """The move of an eligible original."""
+    """Return the move of an eligible original."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None and image.original_key is not None
     return Job(
@@ -67,16 +67,16 @@ def job_of(verdict: Verdict, attempts: int) -> Job:
 
 
 def found_of(verdict: Verdict) -> Settled:
-    """What a row that names another class than the store is to say."""
+    """Return the correction for a row whose class differs from the store's."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None
     found = _class_of(image, blob.storage_class)
-    # Under a lapsed lease it was a move of ours: a restore of the old class has ended with it.
+    # A lapsed lease means that our own move changed the class; a restore of the old class ended with it.
     return Settled(id=image.id, attempts=image.attempts, storage_class=found, moved=image.leased_until is not None)
 
 
 def settled_of(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
-    """What to write of a job; None leaves its promise, which the next run looks into."""
+    """Return what to write for a job; None leaves its promise, which the next run checks."""
     if moved is not None and not moved.is_known:
         return None
     if moved is None or moved.blob is None or moved.blob.storage_class != to:
@@ -85,14 +85,17 @@ def settled_of(job: Job, moved: Moved | None, *, to: str) -> Settled | None:
 
 
 def _class_of(image: Image, found: str) -> str | None:
-    """A class as rows have it: as this row does where it is the same one, and STANDARD as nothing."""
+    """Return a class as rows store it: unchanged where it is the row's own, and STANDARD as None."""
     if (image.storage_class or STANDARD) == found:
         return image.storage_class
     return None if found == STANDARD else found
 
 
 class Mover:
-    """Moves jobs to one class, and keeps the old versions of `held` images, which say why; `gone` is why the run must end. A throttled store (503 SlowDown) gets fewer at once."""
+    """Moves jobs to one class; `gone` is the error that ends the run.
+
+    Old versions of the images in `held` are kept; its values are the reasons. When the store throttles (503 SlowDown),
+    concurrency goes down."""
 
     def __init__(
         self,
@@ -115,51 +118,51 @@ class Mover:
         self._stop = stop
         self._outage_seconds = outage_seconds
         self._pool = open_threads(concurrency, name="move")
-        # The versions that moves under way copy from.
+        # The source versions of moves in progress.
         self._sources: dict[UUID, str] = {}
 
     def is_set(self) -> bool:
-        """Whether to begin nothing more."""
+        """Whether no further move may begin."""
         return self.gone is not None or self._stop.is_set()
 
     def move(self, jobs: Iterable[Job]) -> Iterator[Moved]:
-        """Move these; yields each that was begun as it ends, so that those that don't come were left as they are."""
+        """Move these; yields each started job as it ends. Jobs not yielded were left untouched."""
         left = {job.id: job for job in jobs}
         unsure: dict[UUID, Moved] = {}
-        pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+        pause, down_since = FIRST_PAUSE_SECONDS, time.monotonic()
         while left and not self.is_set():
-            heard = 0
+            ended_count = 0
             for job, future in bounded(self._submit, tuple(left.values()), limit=self._limit, stop=self):
                 ended = future.result()
                 if not ended.is_known and isinstance(ended.error, StoreUnavailable):
                     unsure[job.id] = ended
                     continue
-                heard += 1
-                self._hear(ended.error)
+                ended_count += 1
+                self._record_fatal(ended.error)
                 unsure.pop(job.id, None)
                 del left[job.id]
                 yield ended
-            if heard:
-                pause, away_since = FIRST_PAUSE_SECONDS, time.monotonic()
+            if ended_count:
+                pause, down_since = FIRST_PAUSE_SECONDS, time.monotonic()
             if not unsure:
                 self._limit = min(self._most, self._limit + 1)
                 continue
-            pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - away_since)
+            pause = self._back_off(next(iter(unsure.values())), pause, time.monotonic() - down_since)
         yield from unsure.values()
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         end_threads(self._pool)
 
-    def _hear(self, error: StoreError | None) -> None:
+    def _record_fatal(self, error: StoreError | None) -> None:
         if self.gone is None and isinstance(error, FATAL):
             self.gone = error
 
-    def _back_off(self, unsure: Moved, pause: float, away_seconds: float) -> float:
-        """Wait before the next round, with fewer requests at once; the next pause."""
+    def _back_off(self, unsure: Moved, pause: float, down_seconds: float) -> float:
+        """Wait before the next round and lower the concurrency; returns the next pause in seconds."""
         self._limit = max(1, self._limit // 2)
         log.warning("waiting for the store: %s", unsure.error)
-        if away_seconds + pause > self._outage_seconds:
+        if down_seconds + pause > self._outage_seconds:
             self.gone = unsure.error
         else:
             self._stop.wait(pause)
@@ -182,7 +185,7 @@ class Mover:
         return Moved(job=job, blob=blob, error=self._delete_source(job, blob))
 
     def _look(self, job: Job, error: StoreError) -> Moved:
-        """What the store has after it refused; an answer that was lost may have come before."""
+        """Return the store's state after an error: an earlier attempt may have succeeded and its response been lost."""
         try:
             blob = self._store.details(job.key)
         except StoreError:
@@ -193,7 +196,7 @@ class Mover:
     def _note_source(self, job: Job) -> None:
         blob = self._store.details(job.key)
         if blob is not None and blob.etag == job.etag and blob.version_id is not None:
-            # Asked again after a lost answer, the store may already name the copy.
+            # On a retry after a lost response the store may already return the copy's version.
             self._sources.setdefault(job.id, blob.version_id)
 
     def _delete_source(self, job: Job, copy: Blob) -> StoreError | None:

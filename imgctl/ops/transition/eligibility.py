@@ -44,7 +44,7 @@ TARGETS = tuple(one.value for one in StorageClass if one not in (StorageClass.ST
 
 
 def target_of(name: str, url: str) -> StorageClass:
-    """The class of that name in the store behind `url`; UsageError where it has none of it."""
+    """Return the class of that name in the store at `url`; UsageError if the store does not offer it."""
     known = classes_of(url)
     found = StorageClass.AZURE_ARCHIVE if name == StorageClass.ARCHIVE and url.startswith("az://") else name
     if found not in known[1:]:
@@ -54,7 +54,7 @@ def target_of(name: str, url: str) -> StorageClass:
 
 
 class Refusal(NamedTuple):
-    """Why an original may not move, as a code and in words."""
+    """Why an original may not move, as a code and as text."""
 
     reason: Reason
     detail: str
@@ -62,9 +62,9 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether an original may move: `refusal` None lets it move; `origin` is where it would come from.
+    """Whether an original may move: yes where `refusal` is None; `origin` is its current class.
 
-    `under_way` where another transition holds it. `blob` is None where the row alone decided.
+    `under_way` is True when another transition holds it. `blob` is None when the row alone decided.
     """
 
     image: Image
@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def is_misnamed(self) -> bool:
-        """Whether the row names another class than the store does, or a move of it was cut short."""
+        """Whether the row's class differs from the store's, or a move of it was interrupted."""
         if self.blob is None:
             return False
         named = self.image.storage_class or STANDARD
@@ -85,14 +85,14 @@ class Verdict:
 
 
 class Eligibility:
-    """Judges rows and what the store holds of them by one policy; pure."""
+    """Judges rows and their blobs by one policy; pure."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._break_even = cache(self._pays_from)
 
     def judge_row(self, image: Image, *, now: datetime) -> Verdict | None:
-        """The verdict where the row alone suffices, else None; `now` is the database's."""
+        """Return the verdict if the row alone suffices, else None; `now` is by the database's clock."""
         promised = image.storage_class == self._policy.to
         if image.status is not Status.READY:
             return _refused(image, _NOT_READY[image.status], f"the row is {image.status}")
@@ -101,14 +101,14 @@ class Eligibility:
             refusal = Refusal(Reason.LEASED, detail)
             return Verdict(image=image, refusal=refusal, under_way=promised)
         if promised and image.leased_until is None:
-            return _refused(image, Reason.ALREADY_THERE, f"the row says {self._policy.to}")
+            return _refused(image, Reason.ALREADY_THERE, f"the row's class is {self._policy.to}")
         if image.original_key is None or image.bytes is None:
             return _refused(image, Reason.ORIGINAL_MISSING, "the row names no original")
         missing = [variant for variant in Variant if image.key(variant) is None]
         return _refused(image, Reason.VARIANT_MISSING, f"the row has no {missing[0]}") if missing else None
 
     def judge(self, row: RowBlobs) -> Verdict:
-        """The verdict over a row that `judge_row` let pass."""
+        """Return the verdict on a row that `judge_row` left open."""
         image, blob = row.image, row.blob(row.image.original_key)
         if blob is None:
             return _refused(image, Reason.ORIGINAL_MISSING, f"the store has no {image.original_key}")
@@ -128,10 +128,10 @@ class Eligibility:
                 Reason.SIZE_DIFFERS, f"{count_of(blob.size, 'byte')} in the store, in the row {image.bytes:,}"
             )
         if blob.storage_class == self._policy.to:
-            return Refusal(Reason.ALREADY_THERE, f"the store says {blob.storage_class}")
+            return Refusal(Reason.ALREADY_THERE, f"its class in the store is {blob.storage_class}")
         rank = _RANKS.get(blob.storage_class)
         if rank is None:
-            return Refusal(Reason.UNPRICED, f"no way is known from {blob.storage_class}")
+            return Refusal(Reason.UNPRICED, f"moves from {blob.storage_class} are not supported")
         if rank > _RANKS[self._policy.to]:
             return Refusal(Reason.COLDER, f"it lies in {blob.storage_class}")
         if not blob.readable:
@@ -141,13 +141,13 @@ class Eligibility:
     def _of_price(self, blob: Blob, source: Origin) -> Refusal | None:
         least = self._policy.min_size
         if least is not None:
-            told = f"{format_bytes(blob.size)} is less than --min-size {format_bytes(least)}"
-            return Refusal(Reason.BELOW_MIN_SIZE, told) if blob.size < least else None
+            detail = f"{format_bytes(blob.size)} is less than --min-size {format_bytes(least)}"
+            return Refusal(Reason.BELOW_MIN_SIZE, detail) if blob.size < least else None
         least = self._break_even(source)
         if least is None:
             return Refusal(Reason.BELOW_BREAK_EVEN, f"no size pays within {count_of(self._policy.stay_days, 'day')}")
-        told = f"{format_bytes(blob.size)} pays from {format_bytes(least)} on, if it stays {count_of(self._policy.stay_days, 'day')}"
-        return Refusal(Reason.BELOW_BREAK_EVEN, told) if blob.size < least else None
+        detail = f"{format_bytes(blob.size)} pays from {format_bytes(least)} on, if it stays {count_of(self._policy.stay_days, 'day')}"
+        return Refusal(Reason.BELOW_BREAK_EVEN, detail) if blob.size < least else None
 
     def _pays_from(self, source: Origin) -> int | None:
         policy = self._policy

@@ -33,14 +33,14 @@ from imgctl.store.catalog.storage_class import promise_moves
 from imgctl.store.lifecycle import LifecyclePlan
 from imgctl.units import DAY_SECONDS, count_of
 
-# Rows of a job are not looked at again before it had this time; then `transition` confirms or moves each.
+# A job's rows stay promised for this long; after that `transition` confirms or moves each.
 JOB_SECONDS = 86_400.0
 DIRECTORY = "imgctl-batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver:
-    """A job that was created: its id at AWS, the manifest's key, and how many originals are in it."""
+    """A created job: its id at AWS, the manifest's key, and its number of originals."""
 
     job_id: str
     manifest_key: str
@@ -48,7 +48,7 @@ class HandedOver:
 
 
 class Via(StrEnum):
-    """Who moves."""
+    """What performs the move: imgctl's own copies, a lifecycle rule, or S3 Batch Operations."""
 
     COPY = "copy"
     LIFECYCLE = "lifecycle"
@@ -57,7 +57,7 @@ class Via(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class TransitionJob:
-    """What moves, by which order, whether the user agreed to it (`yes`) or only looks (`dry_run`), and what was found."""
+    """One run: its order, the user's consent (`yes`) or a dry run (`dry_run`), and the survey's results in `found`."""
 
     parts: Parts
     order: TransitionOrder
@@ -72,17 +72,17 @@ class TransitionJob:
 
     @property
     def acts(self) -> bool:
-        """Whether anything is to be changed: a directory is free, and what is billed has its --yes."""
+        """Whether the run changes anything: a directory is free, a billed store needs --yes."""
         free = self.who.bill is Billing.NONE and self.via is Via.COPY
         return (self.yes or free) and not (self.dry_run or self.plan)
 
     @property
     def bill(self) -> Bill:
-        """What was found costs and saves."""
+        """Costs and savings of the surveyed moves."""
         return bill_of(self.found, self.order)
 
     def survey(self) -> Iterator[Outcome]:
-        """What would become of each row; writes the plan where one is wanted, unless the run is stopped."""
+        """Yield the outcome expected for each row; writes the plan if one is requested, unless the run is stopped."""
         writing = PlanWriter(self.plan, command=DO, stop=self.stop) if self.plan else nullcontext()
         with self._judges() as looking, writing as plan:
             for verdict, outcome in survey(looking, self.order, self.parts.store, self.found):
@@ -95,13 +95,13 @@ class TransitionJob:
                 plan.conclude({"bytes": self.found.size, "estimate": estimate})
 
     def move(self) -> Iterator[Outcome]:
-        """Judge every row again, and move what passes."""
+        """Judge every row again, and move the eligible originals."""
         with self._judges() as looking:
             yield from transition(looking, self.order, parts=self.parts, stop=self.stop)
             self.bad = looking.bad
 
     def rule(self, *, older_than_seconds: float) -> LifecyclePlan:
-        """The rule that moves them, written into the bucket where the job acts."""
+        """Return the lifecycle rule that moves them; writes it into the bucket if the job acts."""
         store = self.parts.settings.store
         plan = rule_of(store, self.order, older_than_seconds=older_than_seconds)
         if self.acts and plan.by_hand:
@@ -113,15 +113,15 @@ class TransitionJob:
         return plan
 
     def batch(self, *, role_arn: str) -> HandedOver:
-        """A job of S3 Batch Operations that moves them once it is confirmed."""
-        # Before any row promises a move that no job does.
+        """Create a job of S3 Batch Operations that moves them once it is confirmed at AWS."""
+        # Checked before any row promises a move that no job would do.
         if self.who.bill is not Billing.AWS:
-            raise UsageError("S3 Batch Operations are AWS's own", hint="leave --via out")
+            raise UsageError("S3 Batch Operations exist at AWS only", hint="leave --via out")
         with self._judges() as looking:
             return by_batch(looking, self.order, parts=self.parts, role_arn=role_arn, stop=self.stop)
 
     def check_agreed(self) -> None:
-        """UsageError where it costs something, without --yes."""
+        """Raise UsageError if the run costs money and --yes is missing."""
         to, rule = self.order.policy.to, self.via is Via.LIFECYCLE
         if rule or not self.found.is_idle:
             what = f"a rule to {to}" if rule else f"moving {count_of(self.found.objects, 'original')} to {to}"
@@ -133,19 +133,22 @@ class TransitionJob:
 
 
 def rule_of(store: StoreSettings, order: TransitionOrder, *, older_than_seconds: float) -> LifecyclePlan:
-    """What a rule with this order's age, class and smallest size would change in the bucket; ConfigError where none can
-    be: originals need a prefix of their own. UsageError for a directory, and for a move that never pays.
+    """Return what a rule with this order's age, class and minimum size would change in the bucket.
+
+    ConfigError if originals have no prefix of their own; UsageError for a directory, and for a move that never pays.
     """
     policy, least = order.policy, order.policy.min_size
     if store.url.startswith("file://"):
         raise UsageError("a directory has no lifecycle rules", hint="leave --via out")
     if least and not store.url.startswith("s3://"):
-        raise UsageError("rules of this cloud choose by no size", hint="--min-size 0, or leave --via out")
+        raise UsageError("lifecycle rules of this cloud cannot filter by size", hint="--min-size 0, or leave --via out")
     source = Origin(storage_class=STANDARD)
     if least is None:
         least = break_even_bytes(policy.card, source=source, to=policy.to, stay_days=policy.stay_days)
     if least is None:
-        raise UsageError(f"{policy.to} pays for no size within {count_of(policy.stay_days, 'day')}", hint="--stay 365d")
+        raise UsageError(
+            f"moving to {policy.to} pays at no size within {count_of(policy.stay_days, 'day')}", hint="--stay 365d"
+        )
     days = math.ceil(older_than_seconds / DAY_SECONDS)
     planned = aws.planned if store.url.startswith("s3://") else clouds.planned
     return planned(store, to=policy.to, days=days, min_size=least)
@@ -154,7 +157,7 @@ def rule_of(store: StoreSettings, order: TransitionOrder, *, older_than_seconds:
 def by_batch(judges: Judges, order: TransitionOrder, *, parts: Parts, role_arn: str, stop: StopSignal) -> HandedOver:
     """Promise the moves in the rows, write the manifest, create the job; its moves begin once it is confirmed at AWS.
 
-    Where that ends early the rows keep the promise for a day, and the next transition after that puts them right.
+    If this ends early, rows keep the promise for a day; the next transition after that corrects them.
     """
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     key, count = f"{DIRECTORY}/{now}-{order.policy.to}.csv", 0

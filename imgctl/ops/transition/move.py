@@ -1,7 +1,7 @@
 """Moving originals, a batch at a time: promise in the rows, copy in the store, confirm in the rows.
 
-A run that is killed leaves rows that name the class their originals were about to move to, under a lease that lapses;
-the next run looks where those originals lie, and confirms, moves or puts back.
+A killed run leaves rows with the target class of an unfinished move, under a lease that lapses; the next run checks
+the class of those originals in the store, then confirms the row, moves the original, or resets the row.
 """
 
 import time
@@ -29,17 +29,17 @@ from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_mo
 
 T = TypeVar("T")
 
-# Up to N rows of other transitions are looked at once more at the end; the rest is the next run's.
+# At the end, up to N rows of other transitions are checked once more; the next run handles the rest.
 MOST_PENDING = 4096
 PENDING_LEASES = 3
 LONGEST_STEP_SECONDS = 1.0
 
 
 def transition(judges: Judges, order: TransitionOrder, *, parts: Parts, stop: StopSignal) -> Iterator[Outcome]:
-    """Move what is eligible; yields an outcome for each row of the order.
+    """Move eligible originals; yields an outcome for each row of the order.
 
-    When `stop` is set no further original is begun. Raises what ends a whole run (no permission, no bucket, no space,
-    unreachable, no database) after what was in flight has been settled.
+    When `stop` is set no further move begins. Raises the error that ends a whole run (no permission, no bucket, no
+    space, unreachable, no database) after moves in flight are settled.
     """
     mover = Mover(
         parts.store,
@@ -84,12 +84,12 @@ class _Run:
     def _is_over(self) -> bool:
         return self._mover.is_set() or self._left == 0
 
-    # --- what others hold
+    # --- rows that other transitions hold
 
     def _without_pending(self, block: list[Verdict]) -> list[Verdict]:
-        """The verdicts but for those of rows that another transition holds: they come last."""
+        """Return the verdicts except for rows that another transition holds: those come last."""
         rest = []
-        # A job of AWS holds its rows for a day: not for this run.
+        # A job at AWS holds its rows for a day: too long for this run.
         latest = datetime.now(UTC) + timedelta(seconds=(PENDING_LEASES + 1) * self._order.lease_seconds)
         for verdict in block:
             until = verdict.image.leased_until
@@ -101,11 +101,11 @@ class _Run:
         return rest
 
     def _wait_for_pending(self) -> Iterator[Outcome]:
-        """Take up what another transition let go of, for some leases long: it ended, or it was killed."""
+        """Settle rows that another transition releases, because it ended or was killed; waits a few leases at most."""
         deadline = time.monotonic() + PENDING_LEASES * self._order.lease_seconds
         while self._pending and not self._is_over:
             images, lasting = self._read(self._pending), time.monotonic() < deadline
-            # Anew: some are erased by now, and whoever moves the others has prolonged their leases.
+            # Rebuilt: some rows may be erased by now, and the other transition has renewed the remaining leases.
             self._pending = {}
             verdicts = self._judges.judge(images)
             yield from self._settle(self._without_pending(verdicts) if lasting else verdicts)
@@ -126,7 +126,7 @@ class _Run:
     # --- acting
 
     def _settle(self, block: Sequence[Verdict]) -> Iterator[Outcome]:
-        """Act on a block's verdicts as far as the limit goes."""
+        """Act on a block's verdicts, up to the limit."""
         block = self._within_limit(block)
         passed = [one for one in block if one.refusal is None]
         misnamed = [one for one in block if one.refusal is not None and one.is_misnamed]
@@ -161,7 +161,7 @@ class _Run:
                 yield outcome(verdict, Fate.RECORDED)
         for verdict in passed:
             image_id = verdict.image.id
-            yield self._told(verdict, ours=image_id in jobs and image_id not in erased, moved=ended.get(image_id))
+            yield self._outcome_of(verdict, ours=image_id in jobs and image_id not in erased, moved=ended.get(image_id))
 
     def _promise(self, passed: Sequence[Verdict], misnamed: Sequence[Verdict]) -> tuple[dict[UUID, int], set[UUID]]:
         seen = [seen_of(verdict.image) for verdict in passed]
@@ -181,31 +181,31 @@ class _Run:
         return promise_moves(connection, seen, to=self._order.policy.to, lease_seconds=lease_seconds)
 
     def _confirm(self, jobs: Sequence[Job], ended: dict[UUID, Moved]) -> set[UUID]:
-        """Write how jobs ended; returns those whose images were erased meanwhile."""
+        """Write how jobs ended; returns the ids of images that were erased meanwhile."""
         settled = [settled_of(job, ended.get(job.id), to=self._order.policy.to) for job in jobs]
         known = [one for one in settled if one is not None]
 
         with self._leases.settling():
             settled_ids = self._write(lambda connection: settle_moves(connection, known)) if known else set()
             self._leases.drop(job.id for job in jobs)
-        # A copy in place that ends after its image was erased brings the original back.
+        # A copy in place that completes after its image was erased brings the original back.
         lost = [job.id for job in jobs if job.id not in settled_ids]
         return delete_if_erased(self._catalog, self._parts.store, self._parts.settings.store, lost, stop=self._stop)
 
     def _write(self, statements: Callable[[Connection], T]) -> T:
         return write(self._catalog, statements, stop=self._stop, lease_seconds=self._order.lease_seconds)
 
-    def _told(self, verdict: Verdict, *, ours: bool, moved: Moved | None) -> Outcome:
+    def _outcome_of(self, verdict: Verdict, *, ours: bool, moved: Moved | None) -> Outcome:
         image, to = verdict.image, self._order.policy.to
         if not ours:
-            detail = "its row changed or is leased; the next run looks again"
+            detail = "its row changed or is leased; the next run checks again"
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.CHANGED, detail=detail)
         if moved is None:
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
         seen = moved.blob.storage_class if moved.blob else None
         if moved.error is None:
             held = self._mover.held.get(image.id)
-            kept = f"its old version stays, nothing of its owner may be deleted: {held}" if held else ""
+            kept = f"its old version stays, as its owner's images must not be deleted: {held}" if held else ""
             return Outcome(image=image, fate=Fate.MOVED, storage_class=to, detail=kept)
-        detail = moved.error.line if moved.is_known else f"it may have moved, the next run looks: {moved.error.line}"
+        detail = moved.error.line if moved.is_known else f"it may have moved, the next run checks: {moved.error.line}"
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)

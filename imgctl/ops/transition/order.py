@@ -1,4 +1,4 @@
-"""What a transition is asked to do, and what it says of each original."""
+"""The options of a transition, and the outcome of each original."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ STAY_DAYS = 365
 
 
 class Reason(StrEnum):
-    """Why an original stays where it is; the values are what `--json` says."""
+    """Why an original stays where it is; the values appear in `--json`."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"
@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
 
 class Fate(StrEnum):
-    """What becomes of an original: moved; its row corrected, for it lies there already; left; or not known."""
+    """The result for an original: moved; row corrected, since it has the class already; left out; or failed, perhaps after the move."""
 
     MOVED = "moved"
     PLANNED = "planned"
@@ -45,7 +45,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which originals may move where: prices decide, or `min_size`; ages are counted up to `at`."""
+    """Which originals may move, and to which class: by price, or by `min_size`; ages are counted up to `at`."""
 
     to: StorageClass
     card: Card
@@ -56,7 +56,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionOrder:
-    """How to move which originals: requests in flight and a second (None: no bound), moves at most."""
+    """Which originals to move, and how: `limit` moves at most, `concurrency` in flight, `rate` requests a second (None: no bound)."""
 
     policy: Policy
     chosen: Chosen = field(default_factory=Chosen)
@@ -69,7 +69,7 @@ class TransitionOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One original's fate, and why; `storage_class` is where it lies as far as was seen."""
+    """One original's fate, and why; `storage_class` is its class as last observed."""
 
     image: Image
     fate: Fate
@@ -79,9 +79,9 @@ class Outcome:
 
 
 def older(chosen: Chosen, seconds: float | None, at: datetime) -> Chosen:
-    """The rows promised longer ago than `seconds` before `at`; without an age those promised before `at`.
+    """Restrict to rows promised more than `seconds` before `at`; without an age, to those promised before `at`.
 
-    Fixed once, so that survey and acting see the same rows: what is uploaded meanwhile is for the next run.
+    Fixed once, so that survey and moves see the same rows: later uploads are left to the next run.
     """
     cutoff = at if seconds is None else at - timedelta(seconds=seconds)
     return replace(chosen, scope=replace(chosen.scope, promised_before=cutoff))

@@ -1,4 +1,4 @@
-"""Transitions as actions of a plan: written down by a survey, performed if nothing drifted since."""
+"""Transitions as actions of a plan: written by a survey, performed unless the row or the original has changed since."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ DO = "transition"
 
 
 def action_of(verdict: Verdict, *, to: StorageClass, delete: bool) -> Action:
-    """The move of an eligible original, as an action."""
+    """Return the move of an eligible original as an action."""
     image, blob = verdict.image, verdict.blob
     assert blob is not None
     parameters = {
@@ -37,7 +37,7 @@ def action_of(verdict: Verdict, *, to: StorageClass, delete: bool) -> Action:
 
 
 def perform(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
-    """Move the originals of these actions; what drifted is refused, what was moved before is already done."""
+    """Move the originals of these actions; changed ones are refused, moved ones count as done already."""
     orders: dict[tuple[str, bool], dict[UUID, Action]] = {}
     for action in actions:
         kind = action.text("to"), action.parameters.get("delete_noncurrent") is True
@@ -50,7 +50,7 @@ def _order(site: Site, actions: dict[UUID, Action], to: str, *, delete_noncurren
     if to not in tuple(StorageClass)[1:]:
         raise UsageError(f"the plan moves to {to}, which is not a class to move to", hint="write the plan anew")
     settings = site.parts.settings
-    # Whether it pays was decided by who wrote the plan.
+    # The run that wrote the plan already decided whether the move pays.
     policy = Policy(to=StorageClass(to), card=card_in_force(settings), at=datetime.now(UTC), min_size=0)
     return TransitionOrder(
         policy=policy,
@@ -74,7 +74,7 @@ def _perform(actions: dict[UUID, Action], order: TransitionOrder, site: Site) ->
 
 
 def _rows(actions: dict[UUID, Action], site: Site, missing: list[Action]) -> Iterator[list[Image]]:
-    """The rows of all actions in the order of ids; actions without one are `missing`."""
+    """Yield the rows of all actions in the order of ids; actions without a row are added to `missing`."""
     ids = sorted(actions)
     for start in range(0, len(ids), BLOCK):
         some = ids[start : start + BLOCK]
@@ -84,19 +84,19 @@ def _rows(actions: dict[UUID, Action], site: Site, missing: list[Action]) -> Ite
 
 
 def _drifted(actions: dict[UUID, Action], verdict: Verdict) -> Verdict:
-    """The verdict, unless the row or its original changed since the plan was written."""
+    """Return the verdict, or a refusal if the row or its original changed since the plan was written."""
     action, image, blob = actions[verdict.image.id], verdict.image, verdict.blob
     if verdict.refusal is not None:
         return verdict
-    # A run of this plan that was cut short left its promise.
+    # An interrupted run of this plan left its promise.
     promised = image.leased_until is not None and image.storage_class == action.text("to")
     row_class = action.parameters.get("row_class")
     before = replace(image, storage_class=row_class if isinstance(row_class, str) else None)
     if row_version(before if promised else image) != action.row:
         return replace(verdict, refusal=Refusal(Reason.CHANGED, "its row changed since the plan was written"))
     if image.original_key != action.key or (blob is not None and blob.etag != action.etag):
-        told = f"the original changed since: its ETag is {blob.etag if blob else ''}, the plan says {action.etag}"
-        return replace(verdict, refusal=Refusal(Reason.CHANGED, told))
+        detail = f"the original changed since: its ETag is {blob.etag if blob else ''}, the plan says {action.etag}"
+        return replace(verdict, refusal=Refusal(Reason.CHANGED, detail))
     return verdict
 
 
@@ -111,7 +111,7 @@ def _applied(action: Action, outcome: Outcome) -> Applied:
     if outcome.reason is Reason.ALREADY_THERE:
         fate = Fate.ALREADY
     elif outcome.fate is Ended.RECORDED:
-        # The row is true again, and yet the move was not done.
+        # The row is correct again, but the move was not done.
         fate = Fate.REFUSED
     elif outcome.reason is Reason.STOPPED:
         fate = Fate.FAILED

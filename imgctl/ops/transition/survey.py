@@ -1,4 +1,4 @@
-"""Looks at every row of an order with its verdict, in blocks, and sums up what would move and what that costs."""
+"""Judges every row of an order, in blocks, and adds up the planned moves and their cost."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,16 +21,16 @@ from imgctl.run.window import RateLimit
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lookups import clock
 
-# The survey looks, and acting looks again.
+# Blobs are looked up by the survey, and again before the move.
 LOOKS = 2
-# So few rows are looked at together that what was seen of them is fresh when it is acted on; one LIST holds their keys.
+# Small enough that the state is fresh when the move begins; one LIST holds the keys.
 BLOCK = 240
 
 
 class Judges:
-    """The eligibility of rows with what it looks at; `looker` tells how many requests that took.
+    """Judges rows by looking up their blobs; `looker` counts the requests.
 
-    The rows are those of `source` (default: of the order); `check` has the last word on each verdict.
+    The rows are those of `source` (default: of the order); `check` may replace each verdict.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Judges:
         self._stop = stop
 
     def blocks(self) -> Iterator[list[Verdict]]:
-        """Verdicts over every row, each block looked at when it is asked for."""
+        """Yield verdicts on all rows; each block is looked up when the caller requests it."""
         for page in self._source:
             for start in range(0, len(page), BLOCK):
                 if self._stop.is_set():
@@ -60,7 +60,7 @@ class Judges:
                 yield self.judge(page[start : start + BLOCK])
 
     def judge(self, images: Sequence[Image]) -> list[Verdict]:
-        """Verdicts over these rows, in their order."""
+        """Return verdicts on these rows, in their order."""
         now = read(self._catalog, clock, stop=self._stop)
         verdicts = {image.id: self._eligibility.judge_row(image, now=now) for image in images}
         open_rows = [image for image in images if verdicts[image.id] is None]
@@ -77,7 +77,7 @@ def judges(
     source: Iterable[Sequence[Image]] | None = None,
     check: Callable[[Verdict], Verdict] = lambda verdict: verdict,
 ) -> Iterator[Judges]:
-    """Those that look at blobs in `order.concurrency` threads."""
+    """Open judges that look up blobs in `order.concurrency` threads."""
     with thread_pool(order.concurrency, name="look") as pool:
         rate = RateLimit(order.rate) if order.rate else None
         looker = BlobLooker(parts.store, parts.settings.store, pool=pool, stop=stop, rate=rate)
@@ -86,9 +86,9 @@ def judges(
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """Counts over the rows of an order: what would become of them, and where those that would move come from.
+    """Counts over the rows of an order: by expected fate, and planned moves by their current class.
 
-    `pending` are held by another transition, or by one that was cut short a moment ago.
+    `pending` rows are held by another transition, or by one that was interrupted a moment ago.
     """
 
     tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
@@ -110,11 +110,11 @@ class Survey:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do at all."""
+        """Whether there is nothing to do."""
         return not self.tally.of(Fate.PLANNED, Fate.RECORDED) + self.pending
 
     def add(self, verdict: Verdict, foreseen: Outcome) -> None:
-        """Count one verdict and what would come of it."""
+        """Count one verdict and its expected outcome."""
         self.tally.count(foreseen.fate, size=foreseen.image.bytes or 0, reason=foreseen.reason)
         self.pending += verdict.under_way
         if verdict.origin is not None and verdict.blob is not None and verdict.refusal is None:
@@ -123,9 +123,9 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a survey comes to: the estimate, the monthly saving, after how many months it has paid (None: never).
+    """The cost of a survey's moves: the estimate, the monthly saving, the months to payback (None: never).
 
-    `old_versions` is what the versions that were copied from go on to cost a month, as long as they are kept.
+    `old_versions` is the monthly cost of the source versions, as long as they are kept.
     """
 
     estimate: Estimate
@@ -135,7 +135,7 @@ class Bill:
 
 
 def survey(judges: Judges, order: TransitionOrder, store: BlobStore, into: Survey) -> Iterator[tuple[Verdict, Outcome]]:
-    """Judge every row of the order and count it; yields each verdict and what would become of it."""
+    """Judge every row of the order and count it; yields each verdict and its expected outcome."""
     for verdict in (verdict for block in judges.blocks() for verdict in block):
         outcome = foreseen(verdict)
         into.add(verdict, outcome)
@@ -148,21 +148,21 @@ def survey(judges: Judges, order: TransitionOrder, store: BlobStore, into: Surve
 
 
 def foreseen(verdict: Verdict) -> Outcome:
-    """What would become of an original."""
+    """Return the outcome expected for an original."""
     if verdict.refusal is None:
         return outcome(verdict, Fate.PLANNED)
     return outcome(verdict, Fate.RECORDED if verdict.is_misnamed else Fate.LEFT_OUT)
 
 
 def outcome(verdict: Verdict, fate: Fate) -> Outcome:
-    """An outcome with the verdict's reason."""
+    """Return an outcome with the verdict's reason."""
     reason, detail = verdict.refusal or (None, "")
     seen = verdict.blob.storage_class if verdict.blob else verdict.image.storage_class
     return Outcome(image=verdict.image, fate=fate, reason=reason, detail=detail, storage_class=seen)
 
 
 def bill_of(found: Survey, order: TransitionOrder) -> Bill:
-    """What the survey's moves cost and save, the requests of both looks included."""
+    """Return what the survey's moves cost and save, including the requests of both lookups."""
     card, to = order.policy.card, order.policy.to
     old_versions = bool(found.keeps_versions) and not order.delete_noncurrent
     estimate = transition_estimate(
@@ -183,7 +183,7 @@ def bill_of(found: Survey, order: TransitionOrder) -> Bill:
 
 
 def _keeps_versions(store: BlobStore) -> bool | None:
-    """None where reading it is denied."""
+    """Whether the store keeps old versions; None if reading that is denied."""
     try:
         return store.keeps_versions()
     except StoreDenied:

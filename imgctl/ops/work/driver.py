@@ -2,7 +2,7 @@
 
     queue ─ take ─▶ batches ─▶ pool (fetch, render, put) ─▶ outcomes ─ record ─▶ queue
 
-One transaction records what has ended and takes what comes next. The queue says which rows those are.
+One transaction records the images that ended and takes the next ones. The queue chooses the rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -49,21 +49,21 @@ class Queue(Protocol[T]):
     """Where a driver's images come from and go to; called by the driver's thread alone."""
 
     def look(self, room: int) -> tuple[Sequence[T], int]:
-        """Before the transaction: find up to `room` images to take; returns reports of the search, and how many."""
+        """Before the transaction: find up to `room` images to take; return the search's reports and the number found."""
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[T]:
-        """Write how images ended and take up to `room` new ones; may be called again, whether or not it committed."""
+        """Record how images ended and take up to `room` new ones; may be called again, whether or not it committed."""
 
     def committed(self, turn: Turn[T]) -> None:
-        """The turn is safe in the catalog."""
+        """Called once the turn's transaction has committed."""
 
     def wait(self) -> bool:
-        """With nothing in flight: wait until there may be something; False when nothing is left."""
+        """With nothing in flight: wait until there may be new work; False when nothing is left."""
 
 
 @contextmanager
 def rendering(settings: Settings, *, setup: Callable[[], None]) -> Iterator[tuple[WorkOrder, Pool]]:
-    """How and where the settings say to render; `setup` runs first in each of this machine's processes."""
+    """Open the work order and the pool that the settings define; `setup` runs first in each process on this machine."""
     pool = open_pool(
         PoolSettings(
             jobs=(settings.work.jobs or cores()) * PROCESSES_PER_JOB,
@@ -87,8 +87,8 @@ def drive(
 ) -> Iterator[T]:
     """Work through a queue until `stop` is set or nothing is left; yields what the queue reports.
 
-    What has not begun by then is given back. Then raises what ends the whole run: no bucket, no permission, no space,
-    an outage that lasts, no database, no pool.
+    Images that have not begun by then are returned to the queue. Then raises the error that ends the whole run: no
+    bucket, no permission, no space, a lasting outage, no database, no pool.
     """
     run = _Run(order, queue, catalog=catalog, leases=leases, pool=pool, stop=stop)
     yield from run.outcomes()
@@ -108,7 +108,7 @@ class _Run(Generic[T]):
         self._in_flight = InFlight(order, pool)
         self._watch = StoreWatch(pool, order.store, outage_seconds=order.outage_seconds)
         self._left = order.limit
-        # When each image in flight was taken; in a traced run alone.
+        # When each image in flight was taken; filled in traced runs only.
         self._taken: dict[UUID, trace.Stage] = {}
         stop.requested.wake(self._in_flight.wake)
 
@@ -162,7 +162,7 @@ class _Run(Generic[T]):
         self._in_flight.launch(jobs, more=more)
 
     def _transact(self, outcomes: list[Outcome], takes: int) -> Turn[T]:
-        """Record what ended and take what comes next, in one transaction; none when there is neither."""
+        """Record ended images and take new ones, in one transaction; no transaction when there is neither."""
         if not outcomes and not takes:
             return Turn()
 
@@ -179,7 +179,7 @@ class _Run(Generic[T]):
         return turn
 
     def _trace(self, outcomes: Sequence[Outcome], taken: Sequence[Job], began: int) -> None:
-        """Record the traces of what ended, and that others were taken, in a transaction that began then and ends now."""
+        """Record the traces of ended images, and the claim stage of taken ones; the transaction ran from `began` to now."""
         for one in outcomes:
             claim = self._taken.pop(one.job.id, None)
             stages = (*((claim,) if claim else ()), *one.stages, trace.Stage("finish", began, trace.clock()))

@@ -1,6 +1,6 @@
-"""Batches of images in flight through the pool: one whose process died is run again image by image.
+"""Batches of images in flight through the pool; a batch whose process died is run again image by image.
 
-An error of the store is an image's own only where the store works otherwise: it is checked where images are rendered.
+A store error counts as an image's own failure only if the store works otherwise; the pool's processes check that.
 """
 
 import logging
@@ -19,7 +19,7 @@ from imgctl.run.pool import ChildDied, Pool, PoolGone
 
 BATCH_IMAGES = 8
 BATCH_BYTES = 32 * 2**20
-# One that runs and one that waits.
+# One batch runs, one waits.
 BATCHES_A_SLOT = 2
 MOST_CLAIMED = 1024
 SLOTS_SECONDS = 5.0
@@ -32,7 +32,7 @@ Event = tuple["Future[list[Outcome]]", tuple[Job, ...]]
 
 
 class InFlight:
-    """The images that the pool holds for this worker; `broken` is why it can take no more."""
+    """The images that the pool holds for this worker; `broken` is the error after which it accepts no more."""
 
     def __init__(self, order: WorkOrder, pool: Pool) -> None:
         self.broken: ImgctlError | None = None
@@ -47,19 +47,19 @@ class InFlight:
         return sum(len(jobs) for jobs in self._batches.values())
 
     def room(self) -> int:
-        """How many images may come now; 0 until a whole batch fits, as small claims cost a transaction each."""
+        """How many images fit now; 0 until a whole batch fits, as each small claim costs a transaction."""
         held = len(self)
         room = BATCHES_A_SLOT * self._slots_now() * BATCH_IMAGES - held
         return 0 if held and room < BATCH_IMAGES else min(room, MOST_CLAIMED)
 
     def launch(self, jobs: Sequence[Job], *, more: bool) -> None:
-        """Send images to the pool; unless there are `more` to come, few of them are spread over all its slots."""
+        """Send images to the pool; with no `more` to come, a small number is spread over all slots."""
         most = BATCH_IMAGES if more else -(-len(jobs) // self._slots_now())
         for batch in cut(jobs, most=min(most, BATCH_IMAGES)):
             self._submit(batch)
 
     def gather(self, seconds: float) -> list[Outcome]:
-        """What has ended; waits for that, or for `wake`, at most `seconds`."""
+        """Return ended images; waits for one, or for `wake`, at most `seconds`."""
         outcomes: list[Outcome] = []
         try:
             event = self._ended.get(timeout=seconds)
@@ -70,11 +70,11 @@ class InFlight:
             return outcomes
 
     def wake(self) -> None:
-        """Let `gather` return at once; a signal handler may call this."""
+        """Make `gather` return at once; safe to call from a signal handler."""
         self._ended.put(None)
 
     def cancel(self) -> None:
-        """Begin nothing more; what runs ends."""
+        """Start no further image; running ones finish."""
         if self._order.stop_file is not None:
             self._order.stop_file.touch()
         for future in list(self._batches):
@@ -83,7 +83,7 @@ class InFlight:
     def _slots_now(self) -> int:
         now = time.monotonic()
         if now >= self._slots_until:
-            # A cluster may grow, and have no worker yet.
+            # A cluster may have no worker yet, and may grow.
             self._slots, self._slots_until = max(1, self._pool.slots()), now + SLOTS_SECONDS
         return self._slots
 
@@ -105,11 +105,11 @@ class InFlight:
         except ChildDied as error:
             return self._after_death(jobs, error)
         except ImgctlError as error:
-            # Not of one image: those come back as outcomes.
+            # Concerns no single image: errors of images return as outcomes.
             self.broken = self.broken or error
             return _not_begun(jobs)
         except Exception as error:
-            # On a cluster a task may fail in ways of its own: where it is unpacked, or its answer packed.
+            # On a cluster a task may also fail while it is unpickled, or while its result is pickled.
             return self._one_by_one(jobs, f"{type(error).__name__}: {error}")
 
     def _after_death(self, jobs: tuple[Job, ...], error: ChildDied) -> list[Outcome]:
@@ -117,7 +117,7 @@ class InFlight:
             self.broken = self.broken or WorkerError(error.message, hint="the same command goes on from here")
             return _not_begun(jobs)
         if error.reason == TOO_LARGE and len(jobs) == 1:
-            # Nothing else ran there, and the next attempt would take as much.
+            # No other image ran in that process, and the next attempt would take as much memory.
             reason = "rendering it takes more than [work] memory allows: raise that"
             return [Outcome(job=jobs[0], ending=Ending.FATAL, error=reason, cause=MemoryError.__name__)]
         return self._one_by_one(jobs, f"rendering {error.reason}")
@@ -132,7 +132,7 @@ class InFlight:
 
 
 def cut(jobs: Sequence[Job], *, most: int) -> Iterator[tuple[Job, ...]]:
-    """Batches of at most `most` images and 32 MiB; what was tried before goes alone, so that it harms nobody again."""
+    """Split jobs into batches of at most `most` images and 32 MiB; a retried image goes alone, so it harms no other."""
     batch: list[Job] = []
     size = 0
     for job in jobs:
@@ -153,10 +153,10 @@ def _not_begun(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 class StoreWatch:
-    """Holds back images that failed by an error of the store until the store has been checked.
+    """Holds back images that failed with a store error until the store has been checked.
 
-    Where it works, the attempt counts. An outage is waited out, and its images are returned with the attempt forgiven;
-    `fatal` is why the run must end: no permission, no bucket, no space, or an outage of more than `outage_seconds`.
+    If the store works, the attempt counts. In an outage the run waits, and the images return with the attempt forgiven;
+    `fatal` is the error that ends the run: no permission, no bucket, no space, or an outage beyond `outage_seconds`.
     """
 
     def __init__(self, pool: Pool, store: StoreSettings, *, outage_seconds: float) -> None:
@@ -172,7 +172,7 @@ class StoreWatch:
 
     @property
     def unreachable(self) -> bool:
-        """Whether the store did not answer the last check: then nothing should begin."""
+        """Whether the last check found the store down: then no image should begin."""
         return self._down_since is not None
 
     @property
@@ -181,7 +181,7 @@ class StoreWatch:
         return bool(self._undecided)
 
     def decided(self, outcomes: list[Outcome], *, stopping: bool) -> list[Outcome]:
-        """The outcomes that can be decided now: of these and of those held back."""
+        """Return the outcomes that can be decided now, from these and from those held back."""
         self._undecided += [one for one in outcomes if one.ending is Ending.STORE_FAILED]
         decided = [one for one in outcomes if one.ending is not Ending.STORE_FAILED]
         if not self._undecided:
@@ -199,7 +199,7 @@ class StoreWatch:
         try:
             self._checked = self._pool.submit(check_store, self._store)
         except WorkerError:
-            # Submitting the next images raises the same, and ends the run.
+            # Submitting the next images raises the same error and ends the run.
             self._check_at = time.monotonic() + LONGEST_PAUSE_SECONDS
 
     def _decide(self, checked: "Future[None]") -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""The leases of images in flight, renewed for as long as their worker lives, whatever else delays it."""
+"""The leases of images in flight, renewed as long as their worker lives, whatever else delays it."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Leases:
-    """Inside `with Leases(…) as leases:` a thread of its own renews what is held, of rows in `status`.
+    """Inside `with Leases(…) as leases:` a separate thread renews the held leases, of rows in `status`.
 
     A full pipe behind stdout, a slow transaction or a long render must not cost a living worker its images.
     """
@@ -35,23 +35,23 @@ class Leases:
         self._thread = threading.Thread(target=self._run, name="imgctl leases", daemon=True)
 
     def hold(self, holds: Iterable[Hold]) -> None:
-        """Renew these from now on."""
+        """Start renewing these leases."""
         with self._lock:
             self._held |= {one.id: one.attempts for one in holds}
 
     def drop(self, ids: Iterable[UUID]) -> None:
-        """Renew these no more; only while `settling`."""
+        """Stop renewing these leases; call only while `settling`."""
         for one in ids:
             self._held.pop(one, None)
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """While rows change hands nothing is renewed: a late renewal would lengthen a back-off."""
+        """Pause renewals while rows change hands: a late renewal would lengthen a back-off."""
         with self._lock:
             yield
 
     def renew_now(self) -> None:
-        """Renew what is held; what was lost to another worker is held no more."""
+        """Renew the held leases; drop those that another worker has taken over."""
         with self._lock:
             holds = [Hold(id=one, attempts=attempts) for one, attempts in self._held.items()]
             if not holds:
@@ -71,7 +71,7 @@ class Leases:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._ended.set()
-        # After an error nothing is waited for that may itself wait for the database.
+        # After an error the wait is bounded: the thread may itself wait for the database.
         self._thread.join(None if kind is None else ERROR_WAIT_SECONDS)
 
     def _run(self) -> None:
@@ -79,5 +79,5 @@ class Leases:
             try:
                 self.renew_now()
             except CatalogError as error:
-                # The next renewal also covers what lapsed meanwhile and was not claimed.
+                # The next renewal also covers leases that lapsed meanwhile and were not claimed.
                 log.warning("leases were not renewed: %s", error.line)

@@ -1,4 +1,4 @@
-"""What a worker is asked to do, what it sends to its processes, and what each reports: plain data, cheap to import."""
+"""The options of a worker, the batches for its processes, and the outcomes they return: plain data, cheap to import."""
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,9 +16,9 @@ from imgctl.run.trace import Stage, is_on
 class WorkOrder:
     """How to work: `drain` ends when nothing is left; `limit` ends after that many images.
 
-    With `looks` the fingerprint of each image is kept. The log lines of a `traced` run name the image's trace. `stop_file`
-    tells processes of this machine to begin no further image; large originals are spooled in `spool`. An idle worker looks
-    for work again after `poll_seconds` at the latest. A store outage is waited out for `outage_seconds`.
+    With `looks` the fingerprint of each image is kept. The log lines of a `traced` run contain the image's trace id.
+    Once `stop_file` exists, processes of this machine begin no further image; large originals are spooled in `spool`. An
+    idle worker polls for work after `poll_seconds` at the latest. A store outage is tolerated for `outage_seconds`.
     """
 
     store: StoreSettings
@@ -38,7 +38,7 @@ class WorkOrder:
 
 
 class Fate(StrEnum):
-    """What became of a claimed image in this run."""
+    """The result of a claimed image in this run."""
 
     READY = "ready"
     FAILED = "failed"
@@ -50,7 +50,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOutcome:
-    """One image's fate; `error` is a sentence for people: why it failed, or how it is damaged."""
+    """One image's fate; `error` is a sentence for users: why it failed, or how it is damaged."""
 
     id: UUID
     fate: Fate
@@ -60,9 +60,9 @@ class ImageOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One claimed image: `attempts` fences its result, all but the `forgiven` ones were the image's own.
+    """One claimed image: `attempts` fences its result; the `forgiven` ones don't count against the image.
 
-    Only `variants` are rendered and put, where some are named.
+    With `variants`, only those are rendered and put; empty means all.
     """
 
     id: UUID
@@ -74,20 +74,20 @@ class Job:
 
     @property
     def tries(self) -> int:
-        """How often it was tried, this time included, and was not forgiven."""
+        """Attempts that count, this one included."""
         return self.attempts - self.forgiven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some images and how to render them."""
+    """Images to render, and how."""
 
     jobs: tuple[Job, ...]
     order: WorkOrder
 
 
 class Ending(StrEnum):
-    """How an image's attempt ended, as far as the process can tell."""
+    """How an image's attempt ended, as the process reports it."""
 
     RENDERED = "rendered"
     FATAL = "fatal"
@@ -98,9 +98,9 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one image ended; `keys` are those of the variants that are safe, `error` a sentence for people.
+    """How one image ended; `keys` are those of the variants safely stored, `error` is a sentence for users.
 
-    `stages` are what it went through there. `cause` is the name of the error's class, by which a run counts failures.
+    `stages` are the timed steps in that process. `cause` is the error's class name, by which a run counts failures.
     """
 
     job: Job
@@ -116,7 +116,7 @@ class Outcome:
 
 
 def order_of(settings: Settings, directory: Path) -> WorkOrder:
-    """How the settings say to work, with temporary files in `directory`."""
+    """Return the work order that the settings define, with temporary files in `directory`."""
     work, store = settings.work, settings.store
     scheme, _, rest = store.url.partition("://")
     if scheme == "file":

@@ -1,4 +1,4 @@
-"""`imgctl work`: the queue of rows that are `processing`, oldest first, and what becomes of each."""
+"""`imgctl work`: the queue of rows that are `processing`, oldest first, and how each attempt is recorded."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -38,7 +38,7 @@ LONGEST_BACKOFF_SECONDS = 300.0
 
 
 def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None) -> Iterator[ImageOutcome]:
-    """Build variants where the settings say (see `work`), and notify the webhook."""
+    """Build variants in the pool that the settings define (see `work`), and notify the webhook."""
     with rendering(parts.settings, setup=partial(set_up_child, parts.settings.log)) as (order, pool):
         wanted = replace(order, drain=drain, limit=limit)
         with Webhook(parts.settings.notify, parts.catalog) as hook:
@@ -58,7 +58,7 @@ def work(order: WorkOrder, *, catalog: Catalog, pool: Pool, stop: Stop) -> Itera
 
 
 def expected(parts: Parts, *, limit: int | None) -> int | None:
-    """How many images a run will see, where that is cheap to know: None for a backlog past the counted ones."""
+    """How many images a run will process, where that is cheap to count; None for a backlog of `HEAD_ROWS` or more."""
     with parts.catalog.read() as connection:
         waiting = backlog(connection).processing
     counted = waiting if waiting < HEAD_ROWS else None
@@ -76,11 +76,11 @@ class Processing:
         self._position = Position()
 
     def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
-        """Nothing to report: the claim itself looks."""
+        """Report nothing: the claim itself searches."""
         return (), room
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
-        """Record what ended and claim what comes next; fail what used up its attempts without an outcome."""
+        """Record ended images and claim new ones; fail rows that used up their attempts without an outcome."""
         order = self._order
         settled = record(connection, outcomes, recipe=order.recipe, max_attempts=order.max_attempts)
         claims: list[Claim] = []
@@ -93,14 +93,14 @@ class Processing:
                 position=self._position,
             )
         if room and idle:
-            # Their workers died; only looked for while nothing is in flight.
+            # Rows whose workers died; queried only while nothing is in flight.
             spent = fail_spent(connection, max_attempts=order.max_attempts, limit=FAILED_AT_ONCE)
             error = "gave up: its worker died each time"
             settled += [ImageOutcome(id=one, fate=Fate.FAILED, error=error) for one in spent]
         return Turn(jobs=[job_of(one) for one in claims], settled=settled)
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Wait briefly while work comes in; delete the variants of what was erased while it was rendered."""
+        """Shorten the next wait while work arrives; delete variants of images that were erased while being rendered."""
         if turn.jobs:
             self._wait.busy()
         if lost := [one.id for one in turn.settled if one.fate is Fate.LOST]:
@@ -119,15 +119,15 @@ class Processing:
 
 
 def job_of(one: Claim) -> Job:
-    """What to render of a claimed image."""
+    """Return the job for a claimed image."""
     key, size = one.original_key or "", one.bytes or 0
     return Job(id=one.id, attempts=one.attempts, forgiven=one.forgiven, original_key=key, size=size)
 
 
 def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
-    """Ready when rendered, failed when fatal or out of tries, else tried again.
+    """Return the fate: ready when rendered, failed when fatal or out of attempts, else retried.
 
-    An attempt that did not begin is forgiven, and so is one of an archived original, which waits for its restore.
+    An attempt that did not begin is forgiven, and so is one on an archived original, which waits for its restore.
     """
     if outcome.ending is Ending.RENDERED:
         return Fate.READY
@@ -142,7 +142,7 @@ def judge(outcome: Outcome, *, max_attempts: int) -> Fate:
 def record(
     connection: Connection, outcomes: Sequence[Outcome], *, recipe: Recipe, max_attempts: int
 ) -> list[ImageOutcome]:
-    """Write how images ended, a statement a fate; one whose row this worker lost to another is `lost`."""
+    """Write how images ended, one statement per fate; an image whose row another worker has taken over is `lost`."""
     fates = {one.job.id: judge(one, max_attempts=max_attempts) for one in outcomes}
 
     def of(*wanted: Fate) -> list[Outcome]:
@@ -173,7 +173,7 @@ def record(
 
 
 def note_looks(connection: Connection, outcomes: Iterable[Outcome], changed: AbstractSet[UUID]) -> None:
-    """Write what images look like, as far as that was asked for and their rows were still ours."""
+    """Store the images' fingerprints, where they were computed and this worker still held the rows."""
     found = ((one.job.id, one.looks) for one in outcomes if one.job.id in changed)
     keep(connection, [Fingerprint(id=image_id, hash=looks) for image_id, looks in found if looks is not None])
 

@@ -1,4 +1,4 @@
-"""What a rendering process does: fetch originals, render them, put the variants, and report how each ended.
+"""The work of a rendering process: fetch originals, render them, put the variants, and return each outcome.
 
 Fetches run ahead and puts run behind in threads, while the main thread renders: images are decoded one at a time,
 under a time limit that the kernel enforces. Imports no catalog, which would double the start of each process.
@@ -48,8 +48,8 @@ T = TypeVar("T")
 IO_THREADS = 8
 # Larger originals are spooled into a file that is mapped.
 SPOOL_FROM_BYTES = 64 * 2**20
-# Of a larger film only what the search for its poster asks for is fetched, a mebibyte a request: 2 to 11 requests and
-# 1 to 10 MiB of films of 10 to 125 MiB in five containers (measured).
+# From a larger film only the ranges needed to find its poster are fetched, 1 MiB per request: 2 to 11 requests and
+# 1 to 10 MiB for films of 10 to 125 MiB in five containers (measured).
 FILM_WHOLE_BYTES = 4 * 2**20
 FILM_STEP_BYTES = 2**20
 # Another attempt would end the same.
@@ -57,7 +57,7 @@ FATAL = (NotAnImage, FormatUnsupported, ImageRejected, BlobMissing, BlobArchived
 
 
 def set_up_child(settings: LogSettings, *, niceness: int = 0) -> None:
-    """Prepare a rendering process before its first task; a `niceness` above 0 lets others go first."""
+    """Prepare a rendering process before its first task; a `niceness` above 0 lowers its priority."""
     from imgctl.run.limits import reuse_large_buffers
     from imgctl.run.logs import configure as configure_log
 
@@ -75,13 +75,13 @@ def render_batch(batch: Batch) -> list[Outcome]:
         threads.submit(timed("fetch", partial(fetch, store, job.original_key, size=job.size, directory=order.spool)))
         for job in batch.jobs
     ]
-    # A list: every put is under way before the first is waited for.
+    # A list: all puts are submitted before the first wait.
     ends = [_within(order, job, original) for job, original in zip(batch.jobs, fetched, strict=True)]
     return [end() for end in ends]
 
 
 def timed(name: str, do: Callable[[], T]) -> Callable[[], tuple[T, Stage]]:
-    """The same function, which also says how long it took."""
+    """Return the same function, which also returns its stage with the times."""
 
     def run() -> tuple[T, Stage]:
         began = time.time_ns()
@@ -96,20 +96,20 @@ def _within(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
 
 
 def check_store(settings: StoreSettings) -> None:
-    """Put, read and delete a probe from where images are rendered; raises the StoreError that stands in the way."""
+    """Put, read and delete a probe from where images are rendered; raises the StoreError that occurs."""
     _tools(settings)[0].check()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """An original to render, in memory, mapped, or (a large film) in the store; to be closed after that."""
+    """An original to render, in memory, mapped, or (a large film) in the store; closed after rendering."""
 
     data: Data | Source
 
     def close(self) -> None:
-        """Close the file, which has no name and is deleted with that."""
+        """Close the file, which has no name and is deleted when closed."""
         if isinstance(self.data, mmap):
-            # A decoder that still refers to it keeps it until it is collected.
+            # A decoder may still hold a reference; the mapping then lives until it is collected.
             with suppress(BufferError):
                 self.data.close()
 
@@ -119,7 +119,8 @@ def fetch(
 ) -> Original:
     """Read a blob; from `spool_from` bytes on (`size` 0: unknown) by ranges of one version into a file in `directory`.
 
-    A film by its name stays in the store, and is read there as its frames are. A process that dies leaves no file behind. Raises the StoreError that fits; WorkerError where there is no room.
+    A film (by its name) stays in the store; its ranges are read as frames require. A process that dies leaves no file
+    behind. Raises the matching StoreError; WorkerError when the disk is full.
     """
     film = is_film(key)
     if 0 < size < (FILM_WHOLE_BYTES if film else spool_from):
@@ -150,7 +151,7 @@ def _spooled(store: BlobStore, blob: Blob, directory: Path | None) -> mmap:
 
 
 def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]]") -> Callable[[], Outcome]:
-    """Render one image and begin its puts; the function returned waits for these, and says how it ended."""
+    """Render one image and submit its puts; the returned function waits for them and returns the outcome."""
     store, threads = _tools(order.store)
     started, stages = time.monotonic(), list[Stage]()
     if order.stop_file and order.stop_file.exists():
@@ -170,7 +171,7 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
         decoded = began + int(rendered.decode_seconds * 1e9)
         stages += Stage("decode", began, decoded), Stage("encode", decoded, time.time_ns())
     except MemoryError:
-        # Which image of the batch took it is unknown: each is tried alone.
+        # It is unknown which image of the batch took the memory: each is tried alone.
         raise
     except Exception as error:
         outcome = _failed(job, error, started, stages)
@@ -183,7 +184,7 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
 
     def end() -> Outcome:
         try:
-            # Every put has ended before its image is said to have.
+            # All puts must end before the image's outcome is returned.
             wait(put for _, put in puts.values())
             stages.extend(put.result()[1] for _, put in puts.values())
         except MemoryError:
@@ -225,6 +226,6 @@ def _recipe(recipe: Recipe, job: Job) -> Recipe:
 
 @cache
 def _tools(settings: StoreSettings) -> tuple[BlobStore, ThreadPoolExecutor]:
-    # Made once in each process: connections are kept, threads are reused. Nothing else sets up a cluster's workers.
+    # Once per process, so that connections and threads are reused. A cluster's workers have no other setup step.
     configure()
     return open_store(settings), ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
