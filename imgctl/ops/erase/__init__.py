@@ -1,1 +1,1 @@
-"""Erasing images for good, with a proof, and taking away what arrives too late."""
+"""Permanent erasure of images, with a signed receipt, and deletion of blobs that arrive too late."""

@@ -1,6 +1,7 @@
-"""What was put after its row was erased: whoever put it finds that out when he reports, and deletes it again.
+"""Blobs put after their row was erased: the process that put them notices when it records its result, and deletes them.
 
-Who is killed in between leaves a blob: `erase` looks again once leases and promises have ended, an audit after that.
+A process killed in between leaves a blob: `erase` checks again once leases and promises have ended; later an audit
+finds it.
 """
 
 import logging
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 def delete_if_erased(
     catalog: Catalog, store: BlobStore, settings: StoreSettings, ids: Iterable[UUID], *, stop: StopSignal
 ) -> set[UUID]:
-    """Of images whose rows were lost to somebody else, delete the blobs of those that were erased; returns these."""
+    """Of images whose rows this process lost, delete the blobs of the erased ones; returns the erased ids."""
     lost = set(ids)
     gone = read(catalog, partial(erased_among, ids=lost), stop=stop) if lost else set()
     delete_late(store, [stem for one in gone for stem in stems_of(one, settings)])
@@ -30,7 +31,7 @@ def delete_if_erased(
 
 
 def delete_late(store: BlobStore, stems: Iterable[str]) -> None:
-    """Delete for good what lies under these; what cannot be deleted is logged, and found by an audit."""
+    """Permanently delete all blobs under these stems; failures are logged, and an audit finds the blobs."""
     wanted = tuple(stems)
     if not wanted:
         return
@@ -42,5 +43,5 @@ def delete_late(store: BlobStore, stems: Iterable[str]) -> None:
 
 
 def stems_of(image_id: UUID, settings: StoreSettings) -> list[str]:
-    """What the keys of an image begin with, under the prefixes in force."""
+    """Return the stems that an image's keys begin with, under the prefixes in force."""
     return sorted({stem_of(image_id, prefix=one) for one in (settings.originals_prefix, settings.variants_prefix)})

@@ -1,4 +1,4 @@
-"""The options of an erasure, how each image ended, and what is noted of one while anything of it is left."""
+"""The options of an erasure, the outcome of each image, and the notes kept on an image until nothing of it is left."""
 
 import hashlib
 import hmac
@@ -17,10 +17,10 @@ HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EraseOrder:
-    """What to erase: a user, these ids, those of a file, those of earlier `receipts`, or what earlier runs began.
+    """What to erase: a user, these ids, those of a file, those of earlier `receipts`, or all `unfinished` erasures.
 
-    `secret` signs receipts and hashes users. A put may take `grace_seconds` from its promise on; a run waits
-    `wait_seconds` at most for leases and promises to end, and leaves the rest to the next one.
+    `secret` signs receipts and hashes users. A put may take `grace_seconds` from its promise; a run waits at most
+    `wait_seconds` for leases and promises to end, and leaves the remaining images to the next run.
     """
 
     user_id: UUID | None = None
@@ -34,18 +34,18 @@ class EraseOrder:
     concurrency: int = 16
 
     def owner(self, user_id: UUID) -> bytes:
-        """What stands for a user where nothing personal may stand."""
+        """Return the pseudonym of a user, stored instead of the user's id."""
         return owner_digest(user_id, self.secret)
 
 
 def owner_digest(user_id: UUID, secret: str) -> bytes:
-    """The HMAC-SHA256 that stands for a user where nothing personal may stand."""
+    """Return the HMAC-SHA256 of a user's id, stored where personal data must not be."""
     return hmac.digest(secret.encode(), user_id.bytes, hashlib.sha256)
 
 
 class Fate(StrEnum):
-    """How an image ended: nothing of it is left, or why something may be: a hold, a lock of the store, somebody who may
-    still put to it, or a key of another image that its row named. `already` was erased before, `missing` no image has.
+    """How an image ended: nothing of it is left, or why something may be: a hold, a lock in the store, a process that may
+    still put blobs of it, or a row that named another image's key. `already`: erased before; `missing`: unknown id.
     """
 
     ERASED = "erased"
@@ -62,7 +62,7 @@ UNDONE = (Fate.HELD, Fate.LOCKED, Fate.WAITING, Fate.FOREIGN, Fate.MISSING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one image ended, and what was deleted of it; `subject` is its id, or what was given for one."""
+    """How one image ended, and its deleted blobs; `subject` is its id, or the invalid text given as an id."""
 
     subject: str
     fate: Fate
@@ -73,8 +73,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """What is noted of an image that is being erased: the keys its row named, the size of all that was found of it, and
-    the blobs and bytes that were deleted of it before.
+    """Notes on an image that is being erased: the keys its row named, the sizes of the blobs found, and the counts of
+    blobs and bytes deleted by earlier erasures.
     """
 
     named: tuple[str, ...] = ()
@@ -83,19 +83,19 @@ class Notes:
 
     @classmethod
     def read(cls, text: str | None) -> "Notes":
-        """What `text` wrote."""
-        said = json.loads(text or "{}")
-        named, found, before = said.get("named", ()), said.get("found", {}), said.get("before", (0, 0))
+        """Parse the notes that `text` wrote."""
+        values = json.loads(text or "{}")
+        named, found, before = values.get("named", ()), values.get("found", {}), values.get("before", (0, 0))
         return cls(named=tuple(named), found=found, before=(before[0], before[1]))
 
     @property
     def text(self) -> str:
-        """The same as JSON."""
+        """The notes as JSON."""
         return json.dumps({"named": self.named, "found": self.found, "before": self.before}, separators=(",", ":"))
 
     @property
     def blobs(self) -> int:
-        """How many blobs and versions were found, all runs together."""
+        """Number of blobs and versions found, over all runs."""
         return self.before[0] + len(self.found)
 
     @property
@@ -104,16 +104,16 @@ class Notes:
         return self.before[1] + sum(self.found.values())
 
     def seen(self, remnants: Iterable[Remnant]) -> "Notes":
-        """The same with what was found just now; delete markers hold nothing and do not count."""
+        """Return the notes with these remnants added; delete markers hold no bytes and don't count."""
         more = {one.name: one.size for one in remnants if not one.is_marker}
         return Notes(named=self.named, found={**self.found, **more}, before=self.before)
 
     def stems(self, image_id: UUID, prefixes: Iterable[str]) -> set[str]:
-        """What its keys begin with: under these prefixes, and under those its row named."""
+        """Return the stems that its keys begin with: under these prefixes, and under those in its row's keys."""
         stem = stem_of(image_id)
         older = {key[: key.index(stem)] for key in self.named if named_image(key) == image_id}
         return {f"{prefix}{stem}" for prefix in (*prefixes, *older)}
 
     def foreign(self, image_id: UUID) -> list[str]:
-        """Keys that the row named and that bear another name: nothing says that they are this image's."""
+        """Return the keys in the row that are not shaped as this image's: nothing proves that they belong to it."""
         return [key for key in self.named if named_image(key) != image_id]

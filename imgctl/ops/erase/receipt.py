@@ -1,4 +1,4 @@
-"""The receipt of an erasure: a signed report made of tombstones, so that the same command writes a lost one again."""
+"""The receipt of an erasure: a signed report from tombstones, so that the same command can write a lost receipt again."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from imgctl.store.catalog.erased import Erasure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A receipt that was written: how many images it proves erased, and how many are still being erased."""
+    """A written receipt: how many images it proves erased, and how many are still being erased."""
 
     file: Path
     sha256: str
@@ -30,7 +30,7 @@ class Receipt:
 
 
 def default_file(now: datetime) -> Path:
-    """Where receipts go unless the command says: beside the other state, to be backed up apart from the database."""
+    """Return the default file of a receipt: in the state directory, to be backed up separately from the database."""
     return state_directory() / "receipts" / f"erased-{now:%Y-%m-%dT%H-%M-%S-%f}.jsonl"
 
 
@@ -46,7 +46,7 @@ def make_place(file: Path) -> None:
 
 
 def write_receipt(parts: Parts, order: EraseOrder, file: Path, *, stop: StopSignal) -> Receipt:
-    """Write what was erased of an order's images, by this run or before; StateError where it cannot be written."""
+    """Write a receipt of an order's images, erased by this run or before; StateError if the file cannot be written."""
     subject = Subject(parts, order, stop=stop)
     images = blobs = size = unfinished = 0
     with signed_report(file, order.secret) as report:

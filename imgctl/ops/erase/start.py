@@ -1,10 +1,10 @@
-"""An erasure in an order that no kill breaks: rows leave the catalog, blobs the store, tombstones are left, a receipt follows.
+"""An erasure whose steps survive a kill: rows are removed, blobs deleted, tombstones written, then a receipt.
 
     images ── mark ──▶ erased (erasing) ── wipe, look again ──▶ erased (a tombstone) ──▶ receipt
 
-Each step is done again by the same command, whatever was done before. A row leaves `images` in one transaction: from
-then on no listing, link, queue or claim finds it, and whoever holds its lease has lost it. What he puts all the same he
-deletes when he finds that out (`late`); until his lease or promise has ended, no tombstone is left.
+The same command repeats each step safely, whatever was done before. A row leaves `images` in one transaction: from
+then on no listing, link, queue or claim finds it, and a process that held its lease has lost it. If that process still
+puts blobs, it deletes them when it notices (`late`); no tombstone is written before its lease or promise has ended.
 """
 
 import time
@@ -32,9 +32,9 @@ LONGEST_STEP_SECONDS = 1.0
 
 
 def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outcome]:
-    """Erase what an order names; yields how each image ended, of those that were begun before `stop`.
+    """Erase an order's images; yields the outcome of each image begun before `stop`.
 
-    ConfigError without a secret. Raises what ends a whole run: no store, no catalog, no permission.
+    ConfigError without a secret. Raises the error that ends a whole run: no store, no catalog, no permission.
     """
     check_secret(order.secret)
     subject = Subject(parts, order, stop=stop)
@@ -50,14 +50,14 @@ def erase(parts: Parts, order: EraseOrder, *, stop: StopSignal) -> Iterator[Outc
 
 
 def check_secret(secret: str) -> None:
-    """ConfigError unless there is something to sign receipts with, and to hash users."""
+    """Raise ConfigError without a secret, which signs receipts and hashes users."""
     if not secret:
         hint = "set [serve] secret, 32 random characters, and keep it: IMGCTL_SERVE_SECRET"
         raise ConfigError("there is no secret to sign a receipt with", hint=hint)
 
 
 def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> list[Outcome]:
-    """Move the rows of these images out of the catalog's table, but for those of held users."""
+    """Move the rows of these images out of the `images` table, except those of held users."""
     owners = dict(some)
     lock_holds(connection)
     rows = {image.id: image for image in locked(connection, owners)}
@@ -73,7 +73,7 @@ def _begin(connection: Connection, some: Sequence[Named], order: EraseOrder) -> 
             marks.append(_mark(image, before, order, now))
             outcomes += _foreign(image)
         elif owner is not None and (before is None or before.erased_at is not None):
-            # From a receipt: a restored database may not know of it, and blobs may have come back.
+            # From a receipt: a restored database may lack the erasure, and blobs may have come back.
             marks.append(Mark(id=image_id, owner=owner, settles_at=now, notes=_notes((), before).text))
         elif before is None:
             detail = "no image has this id, and none had that was erased"
@@ -105,7 +105,7 @@ def _foreign(image: Image) -> Iterator[Outcome]:
 
 
 class _Run:
-    """Wipes, waits for those who may still be putting, sweeps, looks again and concludes."""
+    """Wipes, waits for processes that may still put, sweeps, checks again and concludes."""
 
     def __init__(self, parts: Parts, order: EraseOrder, subject: Subject, *, stop: StopSignal) -> None:
         self._parts = parts
@@ -123,7 +123,7 @@ class _Run:
             yield from self._concluded(some)
 
     def _wipe(self) -> float:
-        """Delete what is there; returns how many seconds until nobody can hold one of the images, as far as it waits."""
+        """Delete the stored blobs; returns the seconds to wait until no lease or promise is left, ignoring longer ones."""
         ends = 0.0
         for some in self._subject.erasing():
             self._wiper.wipe(some)
@@ -152,18 +152,16 @@ class _Run:
             elif now[one.id].erased_at is not None:
                 yield Outcome(subject=str(one.id), fate=Fate.ERASED, blobs=now[one.id].blobs, bytes=now[one.id].bytes)
             else:
-                detail = (
-                    f"somebody may still put to it until {one.settles_at:%Y-%m-%d %H:%M:%S}: run the same after that"
-                )
+                detail = f"a worker or an upload may still put blobs of it until {one.settles_at:%Y-%m-%d %H:%M:%S}: run the same after that"
                 yield Outcome(subject=str(one.id), fate=Fate.WAITING, detail=detail)
 
     def _left(self, some: Sequence[Erasure]) -> dict[UUID, str]:
-        """Why something is left of these: what came since is deleted first."""
+        """Return why blobs of these are left; blobs that arrived since are deleted first."""
         again = self._there(some)
         if not again:
             return {}
         refused = self._wiper.wipe(again)
-        return {one.id: refused.get(one.id, "it is put again and again") for one in self._there(again)}
+        return {one.id: refused.get(one.id, "its blobs keep coming back") for one in self._there(again)}
 
     def _there(self, erasing: Sequence[Erasure]) -> list[Erasure]:
         found = self._wiper.look((one.id, Notes.read(one.notes)) for one in erasing)

@@ -1,4 +1,4 @@
-"""Which images an erasure is about, page by page: their ids, those that are being erased already, and their tombstones."""
+"""The images of an erasure, page by page: their ids, erasures in progress, and tombstones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,11 +23,11 @@ from imgctl.store.catalog.lookups import PAGE_ROWS, Scope
 T = TypeVar("T")
 
 Named = tuple[UUID, bytes | None]
-"""An image, and its owner as a receipt has him."""
+"""An image, and its owner's digest from a receipt."""
 
 
 class Subject:
-    """The images of one order; lines of its file that name no id are added to `bad`."""
+    """The images of one order; lines of its file without an id are added to `bad`."""
 
     def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal) -> None:
         self.bad: list[BadId] = []
@@ -38,11 +38,11 @@ class Subject:
 
     @property
     def is_named(self) -> bool:
-        """Whether it is a list of ids, and not all of a user or all that is unfinished."""
+        """Whether the order lists ids, rather than a user or all unfinished erasures."""
         return self._order.user_id is None and not self._order.unfinished
 
     def named(self) -> Iterator[list[Named]]:
-        """What is to be erased from now on, in chunks."""
+        """Yield the images to erase, in chunks."""
         if self.is_named:
             yield from self._chunks()
         elif self._order.user_id is not None:
@@ -51,15 +51,15 @@ class Subject:
                 yield [(image.id, None) for image in some]
 
     def holds(self, image: Image) -> bool:
-        """Whether a row is the user's, or named one by one: a file of ids is not held in memory to tell."""
+        """Whether a row is the user's, or in `ids`; ids from a file are not checked, as they are not held in memory."""
         return image.user_id == self._order.user_id or image.id in self._order.ids
 
     def erasing(self) -> Iterator[list[Erasure]]:
-        """Those that are being erased."""
+        """Yield the erasures in progress."""
         return self._erasures(erasing=True)
 
     def done(self) -> Iterator[list[Erasure]]:
-        """Those that were erased, by this run or before."""
+        """Yield the completed erasures, of this run or before."""
         return self._erasures(erasing=False)
 
     def _erasures(self, *, erasing: bool) -> Iterator[list[Erasure]]:
@@ -99,6 +99,6 @@ class Subject:
 
 
 def _once(every: Iterator[Named]) -> Iterator[Named]:
-    """Each image the first time it is named: receipts of one user name the same ones again and again."""
+    """Yield each image once: receipts of one user repeat the same images."""
     with closing(Seen()) as seen:
         yield from ((image_id, owner) for image_id, owner in every if seen.add(image_id.bytes))

@@ -1,4 +1,4 @@
-"""What an erasure would delete, shown before it does: rows, blobs by class, old versions, leftovers, trash, fees, links."""
+"""What an erasure would delete, counted beforehand: rows, blobs by class, old versions, leftovers, trash, fees, links."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from imgctl.store.catalog.holds import LegalHold, held_among
 from imgctl.store.catalog.lookups import by_ids
 from imgctl.units import DAY_SECONDS
 
-# Deleted blobs are looked for before and after.
+# Blobs are listed before and after the deletion.
 LOOKS = 2
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Survey:
-    """Images by state, blobs by class, and what else there is; `held` are the users that refuse, with their holds."""
+    """Images by state, blobs by class, versions, trash and uploads; `held` are the users under a hold."""
 
     images: int = 0
     erasing: int = 0
@@ -57,13 +57,13 @@ class Survey:
         return self.classes.whole + self.old_versions.whole + self.trash.whole
 
     def estimate(self, who: Terms) -> Estimate:
-        """What it costs once: leaving classes early, and the requests to look; deletions are free."""
+        """Return the one-off cost: early deletion fees and listing requests; deletions are free."""
         parts = ((name, age, sized) for (name, age), sized in self.ages.items() if name in who.card.classes)
         lists = request_cost(who.card, STANDARD, Operation.LIST, LOOKS * self.stems)
         return estimated(who.card, [line for line in (*left_early(who.card, parts), lists) if line.quantity])
 
     def add(self, remnants: Iterable[Remnant], named: Sequence[str], at: datetime) -> None:
-        """Count what the store has of one image."""
+        """Count the remnants of one image in the store."""
         for one in remnants:
             if one.is_marker:
                 self.markers += 1
@@ -86,7 +86,7 @@ class Survey:
 
 
 def survey(parts: Parts, order: EraseOrder, *, stop: StopSignal, tell_url: Callable[[str], None]) -> Survey:
-    """Look at everything that an order would delete; `tell_url` hears of each link that a CDN may have served."""
+    """Look up everything that an order would delete; calls `tell_url` with each link that a CDN may have served."""
     look = _Look(parts, order, stop=stop, tell_url=tell_url)
     look.rows()
     look.erasing()
@@ -105,7 +105,7 @@ class _Look:
         self._at = datetime.now(UTC)
 
     def rows(self) -> None:
-        """Images that still have their rows, and those that a list names without one."""
+        """Count images that still have rows, and listed ids without a row."""
         for some in self._subject.named():
             images = self._read(partial(by_ids, ids=[image_id for image_id, _ in some]))
             self.found.images += len(images)
@@ -114,14 +114,14 @@ class _Look:
             self._look(keys, {one.id: one.recipe for one in images.values()})
 
     def erasing(self) -> None:
-        """Images that an earlier run left half erased."""
+        """Count images that an earlier run left partly erased."""
         for some in self._subject.erasing():
             self.found.erasing += len(some)
             if not self._subject.is_named:
                 self._look({one.id: Notes.read(one.notes).named for one in some}, {})
 
     def elsewhere(self) -> None:
-        """What the trash and unfinished uploads hold of the images; of a list only as far as it can be told."""
+        """Count trash and unfinished uploads of the images; for an order by file, only as far as `Subject.holds` knows."""
         for some in self._wiper.elsewhere():
             for image in self._read(partial(by_ids, ids=some)).values():
                 if self._subject.holds(image):
@@ -142,7 +142,7 @@ class _Look:
 
 
 def _urls(parts: Parts, keys: Sequence[str], recipe: str | None) -> list[str]:
-    """The links of a row's variants, as they were given out and without their version."""
+    """Return the links of a row's variants, with and without their version."""
     base, store = parts.settings.links.cdn, parts.settings.store
     own = [own_key(key, originals=store.originals_prefix, variants=store.variants_prefix) for key in keys]
     variants = [key for key, found in zip(keys, own, strict=True) if found is not None and found.role != ORIGINAL]

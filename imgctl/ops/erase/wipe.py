@@ -1,4 +1,4 @@
-"""Deleting all that the store has of images that are being erased: their blobs, versions, trash and unfinished uploads."""
+"""Deletion of everything stored of images that are being erased: their blobs, versions, trash and unfinished uploads."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
 from imgctl.store.catalog.holds import LegalHold, in_force
 
-# A directory is read once for as many images.
+# Images per listing: a directory is read once for that many.
 LOOK = 64
 PAGE = 1000
 
@@ -23,21 +23,21 @@ Everything = dict[UUID, list[Remnant]]
 
 
 class Wiper:
-    """Looks for what is left of images, and deletes it.
+    """Finds the remnants of images, and deletes them.
 
-    `kept` is why the store keeps something of an image in the trash; `untold` why unfinished uploads are not known.
+    `kept` is why the store keeps remnants of an image in the trash; `unlisted` is why unfinished uploads are unknown.
     """
 
     def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal) -> None:
         self.kept: dict[UUID, str] = {}
-        self.untold = ""
+        self.unlisted = ""
         self._parts = parts
         self._order = order
         self._stop = stop
         self._prefixes = (parts.settings.store.originals_prefix, parts.settings.store.variants_prefix)
 
     def look(self, images: Iterable[tuple[UUID, Notes]]) -> Everything:
-        """All that the store has under the names of these images, but for trash and unfinished uploads."""
+        """Return all remnants under these images' stems, except trash and unfinished uploads."""
         every = [(image_id, notes.stems(image_id, self._prefixes)) for image_id, notes in images]
         chunks = [every[at : at + LOOK] for at in range(0, len(every), LOOK)]
         found: Everything = {}
@@ -50,11 +50,11 @@ class Wiper:
         return found
 
     def wipe(self, erasing: Sequence[Erasure]) -> dict[UUID, str]:
-        """Delete what the store has of these, but for those whose owners are held by now; returns why something was refused."""
+        """Delete the remnants of these, except of owners held by now; returns the store's errors by image."""
         return self._purge(erasing, self.look((one.id, Notes.read(one.notes)) for one in erasing))
 
     def sweep(self) -> None:
-        """Delete what the trash and unfinished uploads hold of any image that is being erased."""
+        """Delete trash and unfinished uploads of any image that is being erased."""
         self.kept = {}
         for found in self.elsewhere():
             known = read(self._parts.catalog, partial(erasures, ids=found), stop=self._stop)
@@ -62,7 +62,7 @@ class Wiper:
             self.kept |= self._purge(some, {one.id: found[one.id] for one in some})
 
     def elsewhere(self) -> Iterator[Everything]:
-        """The trash and the unfinished uploads, of whatever images, in pages."""
+        """Yield the trash and the unfinished uploads of all images, in pages."""
         left = chain(self._parts.store.remnants([TRASH]), self._uploads())
         while not self._stop.is_set() and (some := list(islice(left, PAGE))):
             found: Everything = {}
@@ -73,7 +73,7 @@ class Wiper:
                 yield found
 
     def held(self) -> dict[bytes, LegalHold]:
-        """The holds in force, by what stands for their users."""
+        """Return the holds in force, by the owner digest of their users."""
         found = read(self._parts.catalog, in_force, stop=self._stop)
         return {self._order.owner(one.user_id): one for one in reversed(found)}
 
@@ -84,10 +84,10 @@ class Wiper:
         try:
             yield from self._parts.store.uploads()
         except StoreUnsupported as error:
-            self.untold = error.line
+            self.unlisted = error.line
 
     def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
-        """Note what was found, then delete it: so that a kill neither loses nor doubles a count."""
+        """Record the remnants found, then delete them, so that a kill neither loses nor doubles a count."""
         held = self.held()
         free = [one for one in erasing if one.id in found and one.owner not in held]
         notes = {one.id: Notes.read(one.notes).seen(found[one.id]) for one in free}

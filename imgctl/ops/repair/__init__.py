@@ -1,1 +1,1 @@
-"""Repairing what an audit found: looked at again at the moment of acting, dry unless told otherwise."""
+"""Repairs of audit findings: each is checked again just before the repair; a dry run unless `apply` is set."""

@@ -1,4 +1,4 @@
-"""What repairs a finding, from the finding and what is seen now: pure, and in doubt it leaves things alone."""
+"""Chooses the repair of a finding from the finding and its current state: pure, and in doubt nothing is changed."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -16,15 +16,15 @@ Judge = Callable[[Finding, Image, Evidence, RepairOrder], tuple[Do, str]]
 
 
 def decide(finding: Finding, seen: Evidence, order: RepairOrder) -> Decision:
-    """What repairs this finding now."""
+    """Return the repair for this finding in its current state."""
     do, detail = _judged(finding, seen, order)
     if do in _DELETES and seen.hold:
-        do, detail = Do.LEAVE, f"nothing of its owner may be deleted: {seen.hold}"
+        do, detail = Do.LEAVE, f"its owner's images must not be deleted: {seen.hold}"
     return Decision(finding=finding, do=do, detail=detail, evidence=seen, key=blob_key(finding, seen.row))
 
 
 def image_of(finding: Finding, order: RepairOrder) -> UUID | None:
-    """The image a finding is about; an orphan's is in its key."""
+    """Return the id of a finding's image; an orphan's id is in its key."""
     if finding.code is not Code.ORPHAN_BLOB:
         return finding.id
     key = order.own_key(finding.key)
@@ -32,7 +32,7 @@ def image_of(finding: Finding, order: RepairOrder) -> UUID | None:
 
 
 def blob_key(finding: Finding, row: Image | None) -> str | None:
-    """Which blob a finding is about: the one its row names by now, else the one that the finding names."""
+    """Return the key of a finding's blob: the one its row names now, else the one in the finding."""
     if row is None or finding.code in (Code.ORPHAN_BLOB, Code.ERASED_BUT_PRESENT):
         return finding.key
     return _named(finding, row) or finding.key
@@ -64,7 +64,7 @@ def _orphan(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
     if order.own_key(key) is None:
         return Do.LEAVE, "it is not shaped like a key of imgctl"
     if seen.erasure is not None:
-        # A copy in the trash may come too late for the erasure to see it.
+        # A copy to the trash may arrive after the erasure has listed the trash.
         return Do.LEAVE, "its image is erased: audit again, or end it with imgctl erase --unfinished"
     if seen.row is not None and not _superseded(key, seen.row, seen):
         return Do.LEAVE, f"a row has its id and is {seen.row.status}: not an orphan for certain"
@@ -86,7 +86,7 @@ def _erased(finding: Finding, seen: Evidence, order: RepairOrder) -> tuple[Do, s
 
 
 def _superseded(key: str, row: Image, seen: Evidence) -> bool:
-    """Whether a settled row names another key for every role, so that this one is left over from an older recipe."""
+    """Whether a settled row names other keys for all roles, so that this one is left over from an older recipe."""
     named = [row.key(role) for role in (ORIGINAL, *Variant)]
     settled = row.status is Status.READY and None not in named and not seen.held
     return settled and key not in named
@@ -98,7 +98,7 @@ def _stuck_uploading(_finding: Finding, row: Image, seen: Evidence, _order: Repa
     if seen.original is None:
         return Do.DROP, "its bytes never came: the same upload again brings it back"
     if row.bytes is not None and seen.original.size != row.bytes:
-        return Do.LEAVE, f"what lies there is {count_of(seen.original.size, 'byte')} and not the promised {row.bytes:,}"
+        return Do.LEAVE, f"the blob has {count_of(seen.original.size, 'byte')}, not the promised {row.bytes:,}"
     return Do.CONFIRM, "its bytes are there"
 
 
@@ -146,7 +146,7 @@ def _missing_variant(finding: Finding, row: Image, seen: Evidence, _order: Repai
         why = f"it can be built when the original is restored: imgctl restore {row.id}, then imgctl backfill"
     else:
         why = f"rendering failed: {row.error or 'no reason is recorded'}"
-    return (Do.UNNAME, f"its row says so; {why}") if named else (Do.LEAVE, why)
+    return (Do.UNNAME, f"removed from its row; {why}") if named else (Do.LEAVE, why)
 
 
 def _empty(finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> tuple[Do, str]:
@@ -156,7 +156,7 @@ def _empty(finding: Finding, row: Image, seen: Evidence, order: RepairOrder) -> 
 
 def _size_mismatch(_finding: Finding, row: Image, seen: Evidence, _order: RepairOrder) -> tuple[Do, str]:
     if seen.original is not None and seen.original.size == row.bytes:
-        return Do.NOTHING, "its size is the row's by now"
+        return Do.NOTHING, "its size now matches the row"
     return Do.LEAVE, f"look at it: imgctl get {row.id} --out ."
 
 
@@ -165,8 +165,8 @@ def _class_drift(_finding: Finding, row: Image, seen: Evidence, _order: RepairOr
         return Do.LEAVE, "its original is lost"
     was, found = row.storage_class or "STANDARD", seen.original.storage_class
     if was == found:
-        return Do.NOTHING, f"it is in {found}, as its row says"
-    return Do.RECLASS, f"the row says {was}, the store {found}: the row follows"
+        return Do.NOTHING, f"it is in {found}, as in its row"
+    return Do.RECLASS, f"the row has {was}, the store {found}: the row is corrected"
 
 
 def _lost(row: Image, seen: Evidence) -> tuple[Do, str]:

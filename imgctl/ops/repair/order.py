@@ -1,4 +1,4 @@
-"""The options of a repair, what it decides, how each finding ended, and how much it may take away at once."""
+"""The options of a repair, its decisions and outcomes, and the limits on deletions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from imgctl.units import DAY_SECONDS, count_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOrder:
-    """The options of one repair: `apply` acts at all, `failed` tries failed images again, `delete_orphans` fills the trash,
-    `erased` deletes for good what came back of images that were erased.
+    """The options of one repair: `apply` makes changes, `failed` retries failed images, `delete_orphans` moves orphans to
+    the trash, `erased` permanently deletes blobs of erased images that came back.
 
     Orphans younger than `orphan_age_seconds` stay. More than `max_delete` of them, or more than `max_delete_percent`
-    of the keys in scope, are refused as a whole, and so are more than `max_lost` originals that are gone: a wrong
-    catalog or a wrong bucket is likelier. Only keys under the prefixes in force are ours to delete.
+    of the keys in scope, are refused as a whole, and so are more than `max_lost` missing originals: a wrong catalog or
+    a wrong bucket is likelier. Only keys under the prefixes in force may be deleted.
     """
 
     apply: bool = False
@@ -40,12 +40,12 @@ class RepairOrder:
     variants_prefix: str = ""
 
     def own_key(self, key: str | None) -> Key | None:
-        """A key of ours taken apart; None for any other."""
+        """Parse a key of imgctl's own shape; None for any other."""
         return own_key(key or "", originals=self.originals_prefix, variants=self.variants_prefix)
 
 
 class Do(StrEnum):
-    """What repairs a finding; `leave` is for what only people can repair, `nothing` for what is well by now."""
+    """The repair of a finding; `leave`: only an operator can repair it; `nothing`: it no longer applies."""
 
     REQUEUE = "requeue"
     REBIND = "rebind"
@@ -64,7 +64,7 @@ ACTS = frozenset(Do) - {Do.LEAVE, Do.NOTHING}
 
 
 class Fate(StrEnum):
-    """How a finding ended; `drifted` changed during the repair and was left alone."""
+    """How a finding ended; `drifted` ones changed during the repair and were left unchanged."""
 
     MENDED = "mended"
     PLANNED = "planned"
@@ -76,9 +76,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The row, its original and the blob in question at the moment of acting (None: not there).
+    """The row, its original and the finding's blob just before the repair (None: missing).
 
-    `hold` says why nothing of its owner may be deleted; `erasure` that there is no row because the image is being erased, or was.
+    `hold` is why the owner's images must not be deleted; `erasure` is set if the row is gone because the image is being
+    erased, or was.
     """
 
     now: datetime
@@ -90,7 +91,7 @@ class Evidence:
 
     @property
     def erased(self) -> bool:
-        """Whether the image was erased to its end."""
+        """Whether the erasure of the image is complete."""
         return self.erasure is not None and self.erasure.erased_at is not None
 
     @property
@@ -100,7 +101,7 @@ class Evidence:
 
     @property
     def safe(self) -> bool:
-        """Whether the original is there and not empty."""
+        """Whether the original exists and is not empty."""
         return self.original is not None and self.original.size > 0
 
     @property
@@ -111,7 +112,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done about a finding, and why; `key` is the blob that it is done to."""
+    """The repair of a finding, and why; `key` is the blob it applies to."""
 
     finding: Finding
     do: Do
@@ -130,7 +131,7 @@ class Outcome:
 
 
 def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, scope: Scope) -> int:
-    """How many orphans are to go; ImgctlError, before anything is touched, if they are more than the options allow."""
+    """Return the number of orphans to delete; ImgctlError, before any change, if they exceed the options' limits."""
     orphans = sum(one.code is Code.ORPHAN_BLOB and order.own_key(one.key) is not None for one in findings)
     if not orphans:
         return 0
@@ -147,7 +148,7 @@ def check_share(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *
 
 
 def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
-    """How many originals are gone; ImgctlError, before any row is marked, if they are more than the options allow."""
+    """Return the number of missing originals; ImgctlError, before any row is marked, if they exceed `max_lost`."""
     lost = sum(_is_loss(one) for one in findings)
     if lost > order.max_lost:
         raise _too_many(
@@ -157,7 +158,7 @@ def check_losses(findings: Iterable[Finding], order: RepairOrder) -> int:
 
 
 def _is_loss(finding: Finding) -> bool:
-    """Whether its repair gives up an original: marks a row as lost, or drops a promise."""
+    """Whether the repair of a finding gives up an original: marks a row as lost, or drops a promise."""
     empty = finding.code is Code.EMPTY_BLOB and finding.role == ORIGINAL
     return empty or finding.code is Code.MISSING_ORIGINAL or finding.why is Why.BYTES_MISSING
 

@@ -1,4 +1,4 @@
-"""A repair: findings in batches, each looked at again, decided, proven and written in one guarded transaction."""
+"""A repair: findings in batches; each is looked up again, decided and proven, and rows are written in one guarded transaction."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -37,9 +37,9 @@ _WRITE: dict[Do, Callable[[Connection, list[sql.SeenRow]], set[UUID]]] = {
 
 
 def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, stop: StopSignal) -> Iterator[Outcome]:
-    """Repair what findings say, or (dry) say what would be done; yields one outcome for each finding.
+    """Repair findings, or (dry run) plan the repairs; yields one outcome for each finding.
 
-    When `stop` is set no further batch is begun. Raises what ends a whole run: no store, no catalog.
+    When `stop` is set no further batch begins. Raises the error that ends a whole run: no store, no catalog.
     """
     source = iter(findings)
     with thread_pool(order.concurrency, name="repair") as threads:
@@ -50,7 +50,7 @@ def repair(findings: Iterable[Finding], order: RepairOrder, parts: Parts, *, sto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """Rows at one moment of the database's clock, the holds on their owners, and the images that are erased or are being."""
+    """Rows at one moment of the database's clock, the holds on their owners, and finished or running erasures of images."""
 
     rows: dict[UUID, Image]
     erasures: dict[UUID, Erasure]
@@ -59,7 +59,7 @@ class _Known:
 
 
 class Repairs:
-    """Decides about findings and performs what was decided, a batch at a time."""
+    """Decides the repairs of findings and performs them, a batch at a time."""
 
     def __init__(self, order: RepairOrder, parts: Parts, threads: Executor, stop: StopSignal) -> None:
         self._order = order
@@ -68,14 +68,14 @@ class Repairs:
         self._stop = stop
 
     def decide(self, findings: Sequence[Finding]) -> list[Decision]:
-        """Look at each finding's row and blobs, decide, and prove what the decision rests on."""
+        """Look up each finding's row and blobs, decide, and verify the decision against the bytes."""
         known = self._known(image_of(one, self._order) for one in findings)
         seen = self._threads.map(partial(self._look, known=known), findings)
         decisions = [decide(one, evidence, self._order) for one, evidence in zip(findings, seen, strict=True)]
         return list(self._threads.map(lambda one: proven(one, self._parts), decisions))
 
     def perform(self, decisions: Sequence[Decision]) -> Iterator[Outcome]:
-        """Do what was decided, or (dry) say so; one outcome each, in no order."""
+        """Perform the decisions, or (dry run) report them as planned; yields one outcome each, in no order."""
         acting = [one for one in decisions if one.do in ACTS]
         for one in decisions:
             if one.do not in ACTS:
@@ -102,7 +102,7 @@ class Repairs:
         image = image_of(finding, self._order)
         row = known.rows.get(image) if image else None
         key, original = blob_key(finding, row), row.original_key if row else None
-        # An unknown key stays as it is, and the store may refuse to show it.
+        # An unknown key is left unchanged, and the store may deny access to it.
         wanted = set() if finding.code is Code.UNKNOWN_KEY else {key, original}
         found = {one: self._parts.store.details(one) for one in wanted if one}
         hold = known.held.get(row.user_id) if row else None
@@ -151,7 +151,7 @@ class Repairs:
             return _ended(decision, Fate.FAILED, error.line)
         if not refused:
             return _ended(decision, Fate.MENDED)
-        # What is deleted softly ends by itself.
+        # Soft-deleted blobs expire by themselves.
         softly = all(one.until is not None for one, _ in refused)
         return _ended(decision, Fate.MENDED if softly else Fate.FAILED, refused[0][1].line)
 
@@ -170,13 +170,13 @@ def _ended(decision: Decision, fate: Fate, detail: str = "") -> Outcome:
 
 
 def write_down(connection: Connection, decisions: Sequence[Decision]) -> set[int]:
-    """Write what was decided; returns the places of those whose rows were still as they were seen."""
+    """Write the decisions; returns the indexes of those whose rows had not changed since the lookup."""
     changed: set[int] = set()
-    # Names first: a row that is requeued is no longer settled.
+    # Variant keys first: a requeued row is no longer settled.
     for variant in Variant:
         mine = {place: one for place, one in enumerate(decisions) if one.finding.role == variant}
         named = sql.name_variant(connection, variant, _rows(one for one in mine.values() if one.do is Do.REBIND))
-        # A requeued image loses the name of what is not there as well.
+        # A requeued image also loses the keys of missing variants.
         gone = (one for one in mine.values() if one.do in (Do.UNNAME, Do.REQUEUE) and _row(one).key(variant) == one.key)
         unnamed = sql.unname_variant(connection, variant, _rows(gone))
         done = {Do.REBIND: named, Do.UNNAME: unnamed}
@@ -190,7 +190,7 @@ def write_down(connection: Connection, decisions: Sequence[Decision]) -> set[int
 
 
 def _rows(decisions: Iterable[Decision]) -> list[sql.SeenRow]:
-    """The rows as they were seen and what to write, once each: a row may have several findings."""
+    """Return the rows as they were looked up, with the values to write, once each: a row may have several findings."""
     rows = {}
     for one in decisions:
         row, original = _row(one), one.evidence.original

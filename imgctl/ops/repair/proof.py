@@ -1,4 +1,4 @@
-"""What must be proven by the bytes themselves before a row may say it: a promise kept, a variant worth naming."""
+"""Checks of a blob's bytes before a row is changed: that a promise was kept, that a variant is usable."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ TOLERANCE_PX = 1
 
 
 def proven(decision: Decision, parts: Parts) -> Decision:
-    """The decision itself where the bytes bear it out, else what is left to do; other kinds pass as they are."""
+    """Return the decision if the bytes confirm it, else a safer one; decisions that need no proof are returned unchanged."""
     row = decision.evidence.row
     if row is None or decision.do not in (Do.CONFIRM, Do.REBIND):
         return decision
@@ -40,31 +40,31 @@ def _doubt(decision: Decision, row: Image, parts: Parts) -> str:
         raise BlobMissing(f"there is no blob {key}", hint="audit again")
     if decision.do is Do.CONFIRM:
         same = row.sha256 is None or sha256_of(parts.store, blob) == row.sha256
-        return "" if same else "what lies there is not the picture that was promised: its SHA-256 differs"
+        return "" if same else "the blob is not the promised picture: its SHA-256 differs"
     return variant_doubt(parts.store, blob, row, Variant(decision.finding.role or ORIGINAL), parts)
 
 
 def variant_doubt(store: BlobStore, blob: Blob, row: Image, variant: Variant, parts: Parts) -> str:
-    """Why a blob is not that variant of an image, or nothing: it must decode, in the size that the recipe gives it."""
+    """Return why a blob is not this variant of an image, or an empty text: it must decode, in the recipe's size."""
     if blob.size > LARGEST_VARIANT_BYTES:
         return "too large for a variant"
     if row.width is None or row.height is None:
-        return "how large the picture is was never noted"
+        return "the row has no width and height"
     data = store.get(blob.key)
     kind = sniff(data)
     if kind is None or kind not in PLUGIN:
-        return "what lies there is no picture"
+        return "the blob is not a picture"
     size = size_of(data, kind)
     if size is None:
-        return "what lies there cannot be read"
-    # Before it is decoded: a size of its own choice would be memory of its own choice.
+        return "the blob's header cannot be read"
+    # Checked before decoding: the file's size in pixels decides how much memory decoding takes.
     wanted = _size(row, variant, parts.settings.variants.recipe())
     if any(abs(found - asked) > TOLERANCE_PX for found, asked in zip(size, wanted, strict=True)):
-        return f"what lies there is {size[0]}×{size[1]} and not {wanted[0]}×{wanted[1]}"
+        return f"the blob has {size[0]}×{size[1]} pixels, not {wanted[0]}×{wanted[1]}"
     try:
         decode(data, kind)
-    except Exception as error:  # Pillow's plugins raise what they like.
-        return f"what lies there does not decode: {error}"
+    except Exception as error:  # Pillow's plugins raise any exception.
+        return f"the blob does not decode: {error}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""One repair from its findings on: an audit of its own where there are none, the limits, the plan; and doing a plan later."""
+"""One repair: the findings (of an audit of its own if none are given), the limits, the plan; and performing a plan later."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ _FATES = {
 
 
 def action_of(decision: Decision, order: RepairOrder) -> Action | None:
-    """What a plan says of a decision; None for one that does nothing, or about no image."""
+    """Return the plan's action for a decision; None if it changes nothing, or concerns no image."""
     image_id = image_of(decision.finding, order)
     if decision.do not in ACTS or image_id is None:
         return None
@@ -49,7 +49,7 @@ def action_of(decision: Decision, order: RepairOrder) -> Action | None:
 
 
 def perform_repairs(actions: Sequence[Action], site: Site) -> Iterator[Applied]:
-    """Do the repairs of a plan, each if its row and its blob are as the plan saw them and want the same done."""
+    """Perform a plan's repairs; each only if its row and blob are unchanged and the decision is the same."""
     store = site.parts.settings.store
     order = RepairOrder(
         apply=not site.dry_run,
@@ -86,7 +86,7 @@ def _finding(action: Action) -> Finding:
 
 def _drift(action: Action, decision: Decision) -> str:
     if f"{DO_PREFIX}{decision.do}" != action.do:
-        return f"it now wants something else: {decision.detail}"
+        return f"it now needs another repair: {decision.detail}"
     if _row(decision) != action.row:
         return "its row changed since"
     return "" if _etag(decision) == action.etag else "its blob changed since"
@@ -103,7 +103,7 @@ def _row(decision: Decision) -> str:
 
 @contextmanager
 def audited(parts: Parts, order: AuditOrder, *, stop: StopSignal) -> Iterator[tuple[FindingsFile, list[BadId]]]:
-    """What an audit finds, in a temporary file, and the lines of an ids file that name no row."""
+    """Run an audit; yields its findings in a temporary file, and the lines of an ids file without a row."""
     bad: list[BadId] = []
     with Scratch("findings") as scratch:
         file = scratch.path / "findings.jsonl"
@@ -116,9 +116,9 @@ def audited(parts: Parts, order: AuditOrder, *, stop: StopSignal) -> Iterator[tu
 def repair_all(
     source: FindingsFile, order: RepairOrder, parts: Parts, *, scope: Scope, plan: Path | None, stop: StopSignal
 ) -> Iterator[Outcome]:
-    """Repair what was found, or (dry) say what would be done, in a `plan` too; one outcome for each finding.
+    """Repair findings, or (dry run) report the planned repairs, also to a `plan`; one outcome for each finding.
 
-    ImgctlError, before anything is touched or planned, where that is more than the order allows.
+    ImgctlError, before anything is changed or planned, if the order's limits are exceeded.
     """
     if order.apply or plan:
         check_losses(source, order)

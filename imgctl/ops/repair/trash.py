@@ -1,4 +1,4 @@
-"""The trash: orphans are copied there, looked at, and only then deleted; and brought back the same way.
+"""The trash: orphans are copied there, checked, and only then deleted; undelete works the same way.
 
 Each step leaves a blob in one place or in both, never in none, so a kill at any instant loses nothing.
 """
@@ -29,27 +29,27 @@ _TYPES |= {one.extension: one.content_type for one in VariantFormat}
 
 
 def trash_key(key: str, day: date) -> str:
-    """Where a blob goes that is taken away on this day."""
+    """Return the trash key of a blob that is deleted on this day."""
     return f"{TRASH}{day.isoformat()}/{key}"
 
 
 def key_before(trashed: str) -> str | None:
-    """Where a blob in the trash came from; None for a key outside the trash."""
+    """Return the original key of a blob in the trash; None for a key outside the trash."""
     day, _, key = trashed.removeprefix(TRASH).partition("/")
     return key if trashed.startswith(TRASH) and day and key else None
 
 
 def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bool]) -> bool:
-    """Move a blob to another key: copied, compared, `certain` asked again, deleted; False where it was not certain.
+    """Move a blob to another key: copy, compare, call `certain`, delete; False if `certain` returned False.
 
-    BlobMissing and BlobCorrupt for one that is gone or has changed, BlobExists where another content has the key.
+    BlobMissing or BlobCorrupt if the blob is gone or has changed, BlobExists if the target has other content.
     """
     if not blob.etag:
-        raise BlobCorrupt(f"{blob.key} has no ETag to tell its content by", hint="move it by hand")
+        raise BlobCorrupt(f"{blob.key} has no ETag to identify its content", hint="move it by hand")
     try:
         store.copy(blob.key, target, etag=blob.etag, content_type=_content_type(blob.key))
     except BlobExists:
-        # Copied by a run that was killed, or another content from another day.
+        # A killed run copied it already, or the target has other content.
         if _digest(store, blob.key) != _digest(store, target):
             raise
     there, still = store.head(target), store.head(blob.key)
@@ -66,7 +66,7 @@ def carry(store: BlobStore, blob: Blob, target: str, *, certain: Callable[[], bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undeleted:
-    """One blob of the trash, the key it belongs to, and how it ended."""
+    """One blob of the trash, its original key, and how its undelete ended."""
 
     trashed: str
     key: str
@@ -78,10 +78,10 @@ class Undeleted:
 def undelete(
     parts: Parts, day: str | None, *, apply: bool, stop: StopSignal, concurrency: int = 16
 ) -> Iterator[Undeleted]:
-    """Bring back what went to the trash on a day (`2026-11-22`) or ever, or (dry) say what would; one outcome for each blob.
+    """Restore blobs trashed on a day (`2026-11-22`) or ever, or (dry run) plan it; yields one outcome for each blob.
 
-    A key that holds another content by now keeps it, and its blob stays in the trash. What was erased meanwhile does not
-    come back.
+    A key that has other content by now keeps it, and its blob stays in the trash. Blobs of images that were erased
+    meanwhile are not restored.
     """
     blobs = parts.store.scan(prefix=f"{TRASH}{day}/" if day else TRASH)
     with thread_pool(concurrency, name="undelete") as threads:
@@ -94,7 +94,7 @@ def undelete(
 
 
 def _erased(parts: Parts, done: Sequence[Undeleted], *, apply: bool, stop: StopSignal) -> set[UUID]:
-    """The images that were erased, perhaps while their blobs were brought back: they are deleted again."""
+    """Return erased images among `done`; blobs that this run restored for them are deleted again."""
     images = {image for one in done if (image := named_image(one.key)) is not None}
     if apply:
         return delete_if_erased(parts.catalog, parts.store, parts.settings.store, images, stop=stop)
@@ -117,7 +117,7 @@ def _one(parts: Parts, blob: Blob, *, apply: bool) -> Undeleted:
 
 
 def _content_type(key: str) -> str:
-    """The content type that a key's extension stands for."""
+    """Return the content type of a key's extension."""
     return _TYPES.get(key.rpartition(".")[2], "application/octet-stream")
 
 

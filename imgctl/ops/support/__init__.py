@@ -1,1 +1,1 @@
-"""What support asks about one image: its state, its links, its files."""
+"""Information on one image for support: its state, its links, its files."""

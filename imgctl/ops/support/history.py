@@ -1,4 +1,4 @@
-"""Who changed what: the operations of a scope, newest first, and which of them may have changed one image."""
+"""The recorded operations of a scope, newest first, and those that may have changed one image."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _NAMING = ("images", "id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which operations: those of a scope, of a command, those that may have changed an image; at most `limit`."""
+    """A filter for operations: by scope, by command, by image that they may have changed; at most `limit`."""
 
     scope: Scope = field(default_factory=Scope)
     command: str | None = None
@@ -28,7 +28,7 @@ class Wanted:
 
 
 def history(catalog: Catalog, wanted: Wanted) -> Iterator[Operation]:
-    """The operations, newest first, page by page; of an image that is gone, those that name it or name nobody."""
+    """Yield the operations, newest first, page by page; for a missing image, those that name it or name no user."""
     left, before = wanted.limit, None
     about = _about(catalog, wanted.image) if wanted.image else None
     while left is None or left > 0:
@@ -58,10 +58,10 @@ def _about(catalog: Catalog, text: str) -> tuple[UUID, Image | None]:
 
 def may_concern(one: Operation, image_id: UUID, image: Image | None) -> bool:
     """Whether an operation names an image, or chose images among which it may have been."""
-    typed = scope_of(one)
-    # What `erase --again` names are receipts.
-    naming = () if typed.get("again") else _NAMING
-    named = [text for option in naming for text in cast("list[str]", typed.get(option) or [])]
+    options = scope_of(one)
+    # With `erase --again` these options name receipts, not images.
+    naming = () if options.get("again") else _NAMING
+    named = [text for option in naming for text in cast("list[str]", options.get(option) or [])]
     if any(image_id.hex.startswith(id_in(text).replace("-", "").lower()) for text in named):
         return True
     if named and MORE not in named:
@@ -69,19 +69,21 @@ def may_concern(one: Operation, image_id: UUID, image: Image | None) -> bool:
     if image is None:
         return one.user_id is None
     is_before = one.ended_at is not None and one.ended_at < image.promised_at
-    return not is_before and one.user_id in {None, image.user_id} and _spans(typed, image.uploaded_at)
+    return not is_before and one.user_id in {None, image.user_id} and _spans(options, image.uploaded_at)
 
 
-def _spans(typed: Mapping[str, object], at: datetime) -> bool:
-    since, until = (datetime.fromisoformat(str(typed[name])) if name in typed else None for name in ("since", "until"))
+def _spans(options: Mapping[str, object], at: datetime) -> bool:
+    since, until = (
+        datetime.fromisoformat(str(options[name])) if name in options else None for name in ("since", "until")
+    )
     return (since is None or since <= at) and (until is None or at < until)
 
 
 def scope_of(one: Operation) -> dict[str, object]:
-    """What was typed, by the names of the options."""
+    """Return the recorded options of an operation, by name."""
     return cast("dict[str, object]", json.loads(one.scope))
 
 
 def counts_in(one: Operation) -> dict[str, int]:
-    """How many ended how."""
+    """Return an operation's counts of outcomes, by name."""
     return cast("dict[str, int]", json.loads(one.counts or "{}"))

@@ -1,4 +1,4 @@
-"""Links to blobs, through the CDN where there is one, else signed by the store; and which variant serves a need."""
+"""Links to blobs, through the CDN if one is set, else signed by the store; and the choice of a variant."""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -12,9 +12,9 @@ from imgctl.store.blobs.base import Blob, BlobStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Which blob a link shall lead to: by width in pixels, by role (`original` too), or the largest variant.
+    """The blob that a link must lead to: by width in pixels, by role (`original` too), or the largest variant.
 
-    `cdn` None takes the CDN where one is set; `expires_seconds` is for signed links.
+    `cdn` None uses the CDN if one is set; `expires_seconds` is for signed links.
     """
 
     width: int | None = None
@@ -27,7 +27,7 @@ class Need:
 class Link:
     """A link to one blob of an image; `signed` links expire, those of a CDN don't.
 
-    `warning` says why it may end earlier than was asked for, empty where nothing cuts it short.
+    `warning` is why it may expire earlier than requested, empty if nothing shortens it.
     """
 
     url: str
@@ -38,9 +38,9 @@ class Link:
 
 
 def link(settings: Settings, store: BlobStore, image: Image, need: Need) -> Link:
-    """The link that serves a need; BlobArchived or ImgctlError with the way out where there can be none.
+    """Return the link for a need; BlobArchived or ImgctlError, with a hint, if no link is possible.
 
-    The store is asked about archived originals only.
+    Only archived originals cost a request to the store.
     """
     if need.role == ORIGINAL:
         return _original(settings, store, image, need)
@@ -91,7 +91,7 @@ def _signed(settings: Settings, store: BlobStore, key: str, role: str, need: Nee
 
 
 def link_warning(settings: Settings, seconds: float) -> str:
-    """Why links that the store signs now for `seconds` may end earlier; empty where nothing cuts them short."""
+    """Return why links signed now for `seconds` may expire earlier; empty if nothing shortens them."""
     if not settings.store.url.startswith("s3://"):
         return ""
     from imgctl.store.blobs.s3.connect import link_limit
@@ -100,13 +100,13 @@ def link_warning(settings: Settings, seconds: float) -> str:
 
 
 def cdn_url(base: str, key: str, recipe: str | None) -> str:
-    """Where a CDN serves a variant; the recipe makes a rebuilt one another URL, fetched anew past every cache."""
+    """Return a variant's URL at the CDN; the recipe gives a rebuilt variant a new URL, which no cache holds."""
     return f"{base.rstrip('/')}/{quote(key)}" + (f"?v={quote(recipe)}" if recipe else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A variant that the row names, and its width and height in pixels; 0 where the original's size is unknown."""
+    """A variant that the row names, and its width and height in pixels; 0 if the original's size is unknown."""
 
     variant: Variant
     max_edge_px: int
@@ -115,7 +115,7 @@ class Offer:
 
 
 def offers(image: Image, recipe: Recipe) -> list[Offer]:
-    """The variants that the row knows to be safe, smallest first."""
+    """Return the variants that the row names, smallest first."""
     found = []
     for spec in sorted(recipe.variants, key=lambda one: one.max_edge_px):
         if image.key(spec.variant) is None:
@@ -127,9 +127,9 @@ def offers(image: Image, recipe: Recipe) -> list[Offer]:
 
 
 def serving(image: Image, recipe: Recipe, *, width: int | None) -> Variant:
-    """The smallest variant at least `width` pixels wide, else the smallest of the widest; None wants the largest.
+    """Return the smallest variant at least `width` pixels wide, else the smallest of the widest; the largest for None.
 
-    Without the original's size a variant counts as wide as its longest edge. ImgctlError where there is no variant.
+    If the original's size is unknown, a variant's longest edge counts as its width. ImgctlError without variants.
     """
     there = offers(image, recipe)
     if not there:

@@ -1,4 +1,4 @@
-"""One image as it is now: its row, its blobs, its history, its cost, and the command that would repair it."""
+"""The current state of one image: its row, its blobs, its history, its cost, and the command that repairs it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Blobs = Mapping[str, Blob | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedBlob:
-    """The blob of one role: its key (where it would be, if the row names none), and what the store has there, or None."""
+    """The blob of one role: its key (as found in the store, if the row names none), and the stored blob, or None."""
 
     role: str
     key: str | None
@@ -34,7 +34,7 @@ class ObservedBlob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Something that happened; `at` is None where its time is unknown."""
+    """An event of an image; `at` is None if its time is unknown."""
 
     at: datetime | None
     what: str
@@ -42,7 +42,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What is wrong with an image, in one sentence, and the command that repairs it; empty if there is nothing to do."""
+    """The state of an image in one sentence, and the command that repairs it; empty if there is nothing to do."""
 
     ok: bool
     text: str
@@ -51,7 +51,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that is known of one image at `now`, by the database's clock; `holds` are those on its owner."""
+    """Everything known about one image at `now`, by the database's clock; `holds` are those on its owner."""
 
     image: Image
     now: datetime
@@ -65,7 +65,7 @@ class Overview:
 
 
 def overview(parts: Parts, image: Image, *, endpoint_url: str = "") -> Overview:
-    """Everything about an image: one HEAD for each of its blobs, all at once."""
+    """Collect everything about an image; costs one HEAD for each blob, in parallel."""
     settings = parts.settings
     with parts.catalog.read() as connection:
         now = clock(connection)
@@ -111,14 +111,14 @@ def _monthly_cost(settings: Settings, blobs: Iterable[Blob]) -> Estimate:
 
 
 def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]:
-    """Moments in order of time, those without a time last."""
+    """Return the moments in order of time, those without a time last."""
     timed = [(image.promised_at, "row promised")]
     if image.taken_at is not None:
         timed.append((image.taken_at, "picture taken"))
     for role, blob in blobs.items():
         if blob is None:
             continue
-        # A change of class copies the blob: its time is that of the last move, not of the upload.
+        # A change of class copies the blob: its time is the last move's, not the upload's.
         moved = f", now {blob.storage_class}" if is_archived(blob.storage_class) else ""
         timed.append((blob.modified_at, f"{role} written ({count_of(blob.size, 'byte')}{moved})"))
         if blob.restored_until is not None:
@@ -139,7 +139,7 @@ def _history(image: Image, blobs: Blobs, *, now: datetime) -> tuple[Moment, ...]
 
 
 def _advice(image: Image, blobs: Blobs, *, now: datetime, recipe: str, max_attempts: int) -> Advice:
-    """What would repair an image, by its row and its blobs; `recipe` is the digest of the settings in force."""
+    """Return the advice for an image, from its row and blobs; `recipe` is the digest of the settings in force."""
     original, repair = blobs.get(ORIGINAL), f"imgctl repair --id {image.id} --apply"
     if image.status is Status.UPLOADING:
         if original is None:

@@ -14,14 +14,14 @@ from imgctl.ops.ranges import in_store
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.catalog.lookups import alike
 
-# A phone's film and picture are dated apart by its length, a camera's raw and JPEG not at all.
+# A phone's film and picture differ in time by the film's length; a camera's raw and JPEG have the same time.
 _WITHIN_SECONDS = 5.0
 _RAW_WITHIN = timedelta(seconds=2)
 _KINDS = {frozenset((Kind.PICTURE, Kind.FILM)), frozenset((Kind.PICTURE, Kind.RAW))}
 
 
 class Pair(StrEnum):
-    """What two files of one exposure are together."""
+    """The kind of a pair of files of one exposure."""
 
     LIVE_PHOTO = "live_photo"
     RAW_AND_PICTURE = "raw_and_picture"
@@ -29,17 +29,18 @@ class Pair(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """Another image of the same exposure, and what both are."""
+    """Another image of the same exposure, and the kind of pair."""
 
     image: Image
     pair: Pair
 
 
 def pairs_of(parts: Parts, image: Image) -> tuple[Paired, ...]:
-    """The owner's other images that belong to this one.
+    """Return the owner's other images of the same exposure.
 
-    Rows of the same name but for its ending, or taken within five seconds, are candidates: those uploaded nearest to it. A raw and its picture share
-    the name and the time; a Live Photo's files name the same ContentIdentifier, for which their heads are read.
+    Candidates are rows with the same name but for the extension, or taken within five seconds: those uploaded nearest
+    to it. A raw and its picture share name and time; a Live Photo's files have the same ContentIdentifier, which is read
+    from the beginning of each file.
     """
     with parts.catalog.read() as connection:
         found = alike(connection, image, stem=_stem(image), seconds=_WITHIN_SECONDS)
@@ -63,12 +64,12 @@ def _paired(store: BlobStore, image: Image, candidates: list[Image]) -> Iterator
 def _is_same_exposure(image: Image, other: Image) -> bool:
     if not _stem(image) or _stem(image).casefold() != _stem(other).casefold():
         return False
-    # Names of cameras begin again after 9,999.
+    # Cameras' file names restart after 9,999.
     return image.taken_at is None or other.taken_at is None or abs(image.taken_at - other.taken_at) <= _RAW_WITHIN
 
 
 def _identifier(store: BlobStore, image: Image) -> str:
-    """What the original's metadata call the Live Photo; empty where they cannot be read now."""
+    """Return the Live Photo's ContentIdentifier from the original's metadata; empty if that cannot be read now."""
     key = image.original_key
     if key is None or (is_archived(image.storage_class) and image.restored_until is None):
         return ""
@@ -86,6 +87,6 @@ def _stem(image: Image) -> str:
 
 
 def _kind(image: Image) -> Kind | None:
-    # A key's ending is given by content.
+    # A key's extension follows from the content.
     known = format_by_name(image.original_key or "")
     return KNOWN[known].kind if known else None

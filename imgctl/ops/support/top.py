@@ -1,4 +1,4 @@
-"""What an operator looks at: the backlog, how fast it moves, who works, what is stuck, the last audit, the bill."""
+"""The figures of `imgctl top`: the backlog and its speed, running operations, stuck rows, the last audit, the bill."""
 
 import logging
 import os
@@ -35,19 +35,19 @@ from imgctl.store.catalog.reservations import lookup
 
 log = logging.getLogger(__name__)
 
-# A bill reads every row: up to here it takes about a second, and is made unasked.
+# A bill reads every row: up to this size it takes about a second, and is made by default.
 CHEAP_ROWS = 1_000_000
-# That of a small archive is there at the first look.
+# Long enough for a small archive's bill to appear in the first snapshot.
 BILL_SECONDS = 0.2
 STUCK_SECONDS = 900.0
 ENDED = (Status.READY, Status.FAILED)
-# How far back runs are looked for, and the last audit.
+# How far back to search for runs, and for the last audit.
 RUNS, AUDITS = timedelta(days=7), timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """Dollars a month for what is stored, and what requests of the last 30 days cost once."""
+    """Dollars a month for storage, and the one-off cost of the last 30 days' requests."""
 
     monthly: Decimal
     requests: Decimal
@@ -55,8 +55,10 @@ class Spend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The archive at one moment, by the database's clock; `done_a_second` needs an earlier one, and `spend` may still be
-    under way (`billing`), or have no prices (`unpriced` says why).
+    """The archive at one moment, by the database's clock.
+
+    `done_a_second` needs an earlier snapshot. `spend` may still be in progress (`billing`), or have no prices, for the
+    reason in `unpriced`.
     """
 
     at: datetime
@@ -74,9 +76,9 @@ class Snapshot:
 
 @dataclass(slots=True, kw_only=True)
 class Looker:
-    """Looks again and again; remembers how far the workers were, and the bill, which is made once.
+    """Takes snapshots; keeps the workers' progress between them, and the bill, which is made once.
 
-    A bill that may come `later` is made beside the looks: the first of a large archive need not wait for it.
+    With `later` a separate thread makes the bill: the first snapshot of a large archive doesn't wait for it.
     """
 
     catalog: Catalog
@@ -92,7 +94,7 @@ class Looker:
     _billing: Thread | None = None
 
     def look(self) -> Snapshot:
-        """The archive now; raises CatalogError."""
+        """Take a snapshot of the archive; raises CatalogError."""
         began = time.monotonic()
         with self.catalog.read() as connection:
             now = clock(connection)
@@ -126,7 +128,7 @@ class Looker:
         if not self.later:
             self._bill()
             return
-        # A daemon: who quits does not wait for it.
+        # A daemon thread: quitting does not wait for it.
         self._billing = Thread(target=self._bill_later, name="bill", daemon=True)
         self._billing.start()
 
@@ -134,7 +136,7 @@ class Looker:
         try:
             self._spend = spend(self.catalog, self.settings)
         except ConfigError as error:
-            # A class that the card does not know: all the rest can be shown.
+            # The card lacks a class: everything else can be shown.
             self._unpriced = error.line
 
     def _bill_later(self) -> None:
@@ -144,7 +146,7 @@ class Looker:
             log.warning("the bill was not made: %s", error.line)
 
     def _done(self, connection: Connection) -> int | None:
-        """How many images ended since the last look: those that were held then, and those claimed and ended since."""
+        """Count images that ended since the last snapshot: those leased then, and those claimed since."""
         held, before = self._held, self._frontier
         self._held, reached = leased_now(connection), frontier(connection)
         self._frontier = max((one for one in (reached, before) if one is not None), default=None)
@@ -157,14 +159,14 @@ class Looker:
 
 
 def spend(catalog: Catalog, settings: Settings) -> Spend:
-    """The bill, as `cost actual` makes it: reads every row once."""
+    """Make the bill, as `cost actual` does: reads every row once."""
     card = card_in_force(settings)
     bill = actual(card, survey(catalog, card, Question(top=0)), By.CLASS)
     return Spend(monthly=bill.total, requests=total(bill.growth.requests))
 
 
 def is_alive(one: Operation) -> bool:
-    """Whether a run that has not ended may still run: on this machine its process says so, of others nobody knows."""
+    """Whether an unfinished run may still be running: checks its process on this machine; True for other machines."""
     if one.host != os.uname().nodename:
         return True
     try:
@@ -177,7 +179,7 @@ def is_alive(one: Operation) -> bool:
 
 
 def record(seen: Snapshot) -> dict[str, object]:
-    """A snapshot as plain values."""
+    """Return a snapshot as plain values."""
     head = {one.name: getattr(seen.head, one.name) for one in fields(QueueHead)}
     return {
         "at": seen.at,
