@@ -1,1 +1,1 @@
-"""Whether every photo that was promised is really there, whole, in the class it is paid for, and nothing is stuck."""
+"""The audit: every promised photo exists, is whole, has the storage class of its row, and nothing is stuck."""

@@ -1,4 +1,4 @@
-"""What an audit itself costs: its requests, by the price card."""
+"""The cost of an audit itself: its requests, priced by the card."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,7 @@ from imgctl.units import count_of, counts_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCost:
-    """Requests made and what they come to; the amount is None for a store that charges nothing."""
+    """Requests made and their price; the amount is None for a store that charges nothing."""
 
     lists: int
     heads: int
@@ -25,13 +25,13 @@ class AuditCost:
 
     @property
     def brief(self) -> str:
-        """One line for people."""
+        """One line for users."""
         requests = counts_of({"LIST": self.lists, "HEAD": self.heads, "GET": self.gets}, none="no requests")
         return requests if self.amount is None else f"{requests} = {dollars(self.amount)} ({self.card})"
 
 
 def cost_of(tally: Tally, settings: Settings) -> AuditCost:
-    """What was asked so far; a variant's or an unarchived original's HEAD is priced as STANDARD."""
+    """Price the requests so far; HEADs of variants and unarchived originals are priced as STANDARD."""
     if billing(settings.store.url, "") is Billing.NONE:
         return AuditCost(lists=0, heads=0, gets=0, amount=None)
     card = card_in_force(settings)
@@ -43,7 +43,7 @@ def cost_of(tally: Tally, settings: Settings) -> AuditCost:
 
 
 def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
-    """What looking at this many images may cost at most, in a sentence; empty for a store that charges nothing."""
+    """Return the maximum price of `--look` for this many images, as a sentence; empty for a store that charges nothing."""
     bill = billing(settings.store.url, endpoint_url)
     if bill is Billing.NONE:
         return ""
@@ -52,5 +52,5 @@ def look_price(images: int, settings: Settings, *, endpoint_url: str) -> str:
     whose = "" if bill is not Billing.OTHER else "price unknown for this endpoint; AWS would charge "
     return (
         f"--look {images} reads up to {count_of(count, 'blob')}: {whose}{amount} for GET requests ({card.name}, {card.as_of}), "
-        "and by the GB for originals in STANDARD_IA or GLACIER_IR, and for what leaves the region"
+        "plus a price per GB for originals in STANDARD_IA or GLACIER_IR, and for transfer out of the region"
     )

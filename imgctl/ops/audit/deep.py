@@ -1,9 +1,9 @@
 """Originals compared with the SHA-256 of their rows: by the store's own checksum, else by reading their bytes.
 
-What S3 keeps of most originals is a CRC64NVME, which no column holds to compare with. A column costs nothing: 432 bytes
-of heap a row and 589 with its indexes, with and without it (Postgres 18, 60,000 rows). Filling it does: obstore does not
-hand out the CRC that it sends, so each photo would need a HEAD after its put ($0.40 a million, and a round trip) or a
-second pass over its bytes by another library. Reading a million originals of 2.5 MB costs $0.40 of GETs within the
+S3 keeps a CRC64NVME of most originals, and no column holds one to compare with. A column is free: 432 bytes of heap a
+row and 589 with its indexes, with and without it (Postgres 18, 60,000 rows). Filling it is not: obstore does not expose
+the CRC that it sends, so each photo would need a HEAD after its put ($0.40 a million, and a round trip) or a second pass
+over its bytes by another library. Reading a million originals of 2.5 MB costs $0.40 of GETs within the
 region, $210 of transfer from outside.
 """
 
@@ -31,9 +31,9 @@ READS_AT_ONCE = 8
 
 
 def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
-    """Originals whose content is not what was uploaded; within `order.budget` bytes read, going on where the last run ended.
+    """Find originals whose content is not the uploaded one; reads `order.budget` bytes, from where the last run ended.
 
-    A size that differs is another finding, so such a blob is not read. Raises what the store raises.
+    A differing size is another finding, so such a blob is not read. Raises the store's errors.
     """
     check = _Check(parts, tally=tally, stop=stop)
     cursor = ScrubCursor(order, parts.settings)
@@ -51,7 +51,7 @@ def deep(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> 
 
 
 def _around(parts: Parts, chosen: Chosen, start: UUID, *, stop: StopSignal) -> Iterator[list[Image]]:
-    """All rows once, from `start` to the end and from the beginning to `start`."""
+    """Yield all rows once, from `start` to the end, then from the beginning to `start`."""
     yield from pages(parts.catalog, chosen, stop=stop, after=start)
     if start != FIRST:
         for page in pages(parts.catalog, chosen, stop=stop):
@@ -62,7 +62,7 @@ def _around(parts: Parts, chosen: Chosen, start: UUID, *, stop: StopSignal) -> I
 
 
 def _slices(page: list[Image], budget: int | None, tally: Tally) -> Iterator[list[Image]]:
-    """As many images at once as the budget still allows; a first one larger than all of it is read all the same."""
+    """Yield as many images at once as the budget allows; the first one is read even if it exceeds the budget."""
     left = [image for image in page if _is_due(image)] or page[-1:]
     while left and (budget is None or tally.hashed < budget):
         room = None if budget is None else budget - tally.hashed
@@ -81,7 +81,7 @@ def _is_due(image: Image) -> bool:
 
 
 class _Check:
-    """One original at a time; safe to call from many threads."""
+    """Checks originals one by one; safe to call from many threads."""
 
     def __init__(self, parts: Parts, *, tally: Tally, stop: StopSignal) -> None:
         self._parts = parts
@@ -90,9 +90,9 @@ class _Check:
         self._in_bucket = parts.settings.store.url.startswith("s3://")
 
     def one(self, image: Image) -> Finding | None:
-        """The finding for an original of another content than its row says; None too where it cannot be told."""
+        """Return the finding for an original whose content differs from its row; None also if it cannot be determined."""
         store = self._parts.settings.store
-        # Another's key is a finding already, and its bytes are not ours to judge.
+        # A foreign key is a finding already, and its bytes are not this image's.
         if not _is_due(image) or not own_key(
             str(image.original_key), originals=store.originals_prefix, variants=store.variants_prefix
         ):
@@ -103,7 +103,7 @@ class _Check:
             self._tally.add_work(unreadable=1)
             return None
         except (BlobCorrupt, BlobMissing):
-            # It changed or went while it was read: no proof of anything.
+            # It changed or was deleted while being read: this proves nothing.
             return None
         if digest is None:
             return None
@@ -125,21 +125,21 @@ class _Check:
         return digest.digest()
 
     def _still(self, image: Image) -> bool:
-        """Whether the row is about the same content as before."""
+        """Whether the row still has the same SHA-256."""
         again = read(self._parts.catalog, partial(by_id, image_id=image.id), stop=self._stop)
         return again is not None and again.sha256 == image.sha256
 
 
 def _finding(image: Image, digest: bytes) -> Finding:
-    said = image.sha256.hex()[:16] if image.sha256 else ""
-    detail = f"the original's SHA-256 begins {digest.hex()[:16]}, the row says {said}"
+    expected = image.sha256.hex()[:16] if image.sha256 else ""
+    detail = f"the original's SHA-256 begins {digest.hex()[:16]}, the row's {expected}"
     return about(image, Code.CHECKSUM_MISMATCH, detail, role=ORIGINAL, key=image.original_key)
 
 
 class ScrubCursor:
-    """Where the last deep audit with a budget ended, kept in a file, so that in the end every original is read.
+    """The position where the last deep audit with a budget ended, kept in a file, so that every original is read eventually.
 
-    An audit of a part of the archive begins at its beginning.
+    An audit of a part of the archive starts at the first row.
     """
 
     def __init__(self, order: AuditOrder, settings: Settings) -> None:
@@ -147,10 +147,10 @@ class ScrubCursor:
         self.start = (load_state(self._file, lambda *, after: UUID(after)) if self._file else None) or FIRST
 
     def passed(self, image: UUID) -> None:
-        """Write down that everything up to this image is done."""
+        """Record that everything up to this image is done."""
         if self._file is None:
             return
-        save_state(self._file, {"after": str(image)}, hint="name another place: --checkpoint FILE")
+        save_state(self._file, {"after": str(image)}, hint="choose another file: --checkpoint FILE")
 
 
 def _cursor_file(order: AuditOrder, settings: Settings) -> Path:

@@ -1,4 +1,4 @@
-"""What an audit finds: the codes, one finding, and findings as NDJSON, written and read."""
+"""Findings of an audit: the codes, one finding, and findings as NDJSON, written and read."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from imgctl.store.blobs.base import Blob
 
 
 class Code(StrEnum):
-    """What can be wrong; the names are stable."""
+    """The kinds of findings; the values are stable."""
 
     MISSING_ORIGINAL = "missing_original"
     MISSING_VARIANT = "missing_variant"
@@ -37,7 +37,7 @@ class Code(StrEnum):
 
 
 class Why(StrEnum):
-    """Which of several causes a code has; not every code has more than one."""
+    """The cause of a finding, for codes with more than one."""
 
     # stuck_processing
     NO_WORKER = "no_worker"
@@ -63,11 +63,11 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, confirmed by a second look.
+    """One error of the archive, confirmed by a second lookup.
 
-    `id` is None for a blob without a row; `key` is the blob's, also where it is missing, and None where the row alone
-    is wrong or names no key. A variant whose blob exists but is not named (`not_named`) has that blob's key. `role` is `original`, `thumb`, `medium` or `full`. `bytes` is the blob's size, or that of the original
-    where it is missing.
+    `id` is None for a blob without a row; `key` is the blob's, even if the blob is missing, and None if only the row is
+    wrong or has no key. For a variant whose blob exists but is not in the row (`not_named`) it is that blob's key.
+    `role` is `original`, `thumb`, `medium` or `full`. `bytes` is the blob's size, or the original's if that is missing.
     """
 
     code: Code
@@ -83,7 +83,7 @@ class Finding:
     why: Why | None = None
 
     def record(self) -> dict[str, str | int | None]:
-        """Every field as JSON knows it, for a line of `--json`."""
+        """Return every field as a JSON value, for a line of `--json`."""
         return {"type": "finding", **{name: plain(getattr(self, name)) for name in FIELDS}}
 
 
@@ -102,7 +102,7 @@ def about(
     why: Why | None = None,
     blob: Blob | None = None,
 ) -> Finding:
-    """A finding about a row, and (`role`, `key`, `blob`) about one of its blobs."""
+    """Return a finding about a row, and (`role`, `key`, `blob`) about one of its blobs."""
     return Finding(
         code=code,
         detail=detail,
@@ -125,7 +125,7 @@ class FindingsFile:
     file: Path
 
     def __iter__(self) -> Iterator[Finding]:
-        """Its findings, one in memory at a time; UsageError with the line number for an invalid line."""
+        """Yield the findings, one in memory at a time; UsageError with the line number for an invalid line."""
         try:
             lines = self.file.open(encoding="utf-8", errors="replace")
         except OSError as error:
@@ -141,7 +141,9 @@ class FindingsFile:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise UsageError(f"{self.file}:{number} is not a finding", hint="give what imgctl audit --json printed")
+            raise UsageError(
+                f"{self.file}:{number} is not a finding", hint="use a file that imgctl audit --json printed"
+            )
         if record.get("type") != "finding":
             return
         try:
@@ -151,7 +153,7 @@ class FindingsFile:
 
 
 def from_record(record: Mapping[str, object]) -> Finding:
-    """The finding that `record` wrote; UsageError for anything else."""
+    """Parse a finding that `record` wrote; UsageError for anything else."""
     size = record.get("bytes")
     try:
         texts = {
@@ -161,7 +163,7 @@ def from_record(record: Mapping[str, object]) -> Finding:
         }
         return Finding(**{"detail": "", "bytes": size if isinstance(size, int) else None} | texts)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise UsageError(f"no finding of an audit: {error}", hint="imgctl audit --json writes them") from None
+        raise UsageError(f"not a finding of an audit: {error}", hint="imgctl audit --json writes them") from None
 
 
 _PARSE: Mapping[str, Callable[[str], object]] = {

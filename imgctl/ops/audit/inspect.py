@@ -1,4 +1,4 @@
-"""The second look: rows are read again and blobs headed before anything is said of them."""
+"""The second lookup: rows are read again and blobs headed before a finding is reported."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +26,13 @@ Blobs: TypeAlias = dict[str, Blob | None]
 
 HEADS_AT_ONCE = 16
 BATCH = 500
-# An image that changes during each of these looks is in flight.
+# An image that changes during each of these lookups is in flight.
 MOST_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """Rows as they are at one moment of the database's clock; `busy` says that some row of the catalog is leased."""
+    """Rows at one moment of the database's clock; `busy` is True if any row of the catalog is leased."""
 
     rows: dict[UUID, Image]
     erased: dict[UUID, Erasure]
@@ -44,7 +44,7 @@ class _View:
 
 
 class Inspector:
-    """Looks at candidates again; its methods are safe to call from many threads."""
+    """Looks up candidates again; its methods are safe to call from many threads."""
 
     def __init__(self, catalog: Catalog, head: Head, rules: Rules, *, tally: Tally, stop: StopSignal) -> None:
         self._catalog = catalog
@@ -55,11 +55,11 @@ class Inspector:
         self._pool = open_threads(HEADS_AT_ONCE, name="head")
 
     def look(self, candidates: Sequence[Candidate]) -> list[Finding]:
-        """The findings about these, in their order; only from rows that were the same before and after the HEADs."""
+        """Return the findings of these candidates, in their order; only from rows unchanged before and after the HEADs."""
         found: dict[int, list[Finding]] = {}
         left = dict(enumerate(candidates))
         for number in range(MOST_LOOKS):
-            # The rows after the listing: law 1 promises that a blob's row is older than the blob.
+            # Rows are read after the listing: by law 1 a blob's row is older than the blob.
             before = self._read(left.values())
             # What the listing showed is out of date once a row has changed.
             blobs = self._observe(left, before, listed=not number)
@@ -73,7 +73,7 @@ class Inspector:
         return [finding for place in sorted(found) for finding in found[place]]
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         end_threads(self._pool)
 
     def _read(self, candidates: Iterable[Candidate]) -> _View:
@@ -89,7 +89,7 @@ class Inspector:
         return read(self._catalog, view, stop=self._stop)
 
     def _observe(self, candidates: dict[int, Candidate], view: _View, *, listed: bool) -> dict[int, Blobs]:
-        """The blobs of each candidate, headed unless the listing shows them as they should be."""
+        """Return the blobs of each candidate; a blob is headed unless its listing entry matches the row."""
         keys = {place: _keys(one, view) for place, one in candidates.items()}
         seen = {key: blob for one in candidates.values() for key, blob in one.seen.items()}
         doubtful = sorted(
@@ -106,20 +106,20 @@ class Inspector:
         return {place: {key: headed.get(key, seen.get(key)) for key in some} for place, some in keys.items()}
 
     def _look(self, key: str, listed: Blob | None) -> Blob | None:
-        """One HEAD; for a key that is not ours and that the store refuses, what the listing showed."""
+        """Send one HEAD; for a foreign key that the store refuses, return the listing's entry."""
         try:
             return self._head(key)
         except (BucketMissing, StoreUnavailable):
             raise
         except StoreError:
-            # Another's key, another's rights: a refusal, or an answer that fits no request of ours, ends no audit.
+            # A foreign key may have other permissions: a refusal or an unexpected response must not end the audit.
             if self._rules.parse(key) is not None:
                 raise
             return listed
 
 
 def _keys(one: Candidate, view: _View) -> list[str]:
-    """Every key that matters to a candidate: those seen, those its row names, those where unnamed variants would lie."""
+    """Return all keys of a candidate: those listed, those its row names, and the default keys of unnamed variants."""
     image = view.of(one)
     if image is None:
         return sorted(one.seen)
@@ -127,7 +127,7 @@ def _keys(one: Candidate, view: _View) -> list[str]:
 
 
 def _is_fine(key: str, one: Candidate, image: Image | None, rules: Rules) -> bool:
-    """Whether a row names this blob and the listing shows it as the row says, so that it needs no HEAD."""
+    """Whether a row names this blob and its listing entry matches the row, so that it needs no HEAD."""
     seen = one.seen.get(key)
     if image is None or seen is None or seen.size == 0 or rules.classes or key not in named_keys(image).values():
         return False

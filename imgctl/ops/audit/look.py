@@ -33,13 +33,13 @@ from imgctl.store.blobs.open import open_store
 from imgctl.store.catalog.audit import drawn, places
 from imgctl.store.catalog.lookups import by_id
 
-# Places tried for each that there is, before all rows are read instead: few of many rows are ready then.
+# Draws per place of the table before all rows are read instead: then only a small share of rows is ready.
 _MOST_DRAWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """Which variants are another picture than their original, as role and words; `gone`: nothing could be compared."""
+    """The variants that differ from their original, as role and detail; `gone`: nothing could be compared."""
 
     differing: tuple[tuple[str, str], ...] = ()
     gets: int = 0
@@ -47,9 +47,9 @@ class Looked:
 
 
 def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image]) -> Iterator[Finding]:
-    """Variants of the `sample` that show another picture than their original; what cannot be read is counted.
+    """Find variants of the `sample` that show another picture than their original; unreadable images are counted.
 
-    Archived originals are left out, restored ones too: reading them is for whoever paid for it.
+    Archived originals are left out, even restored ones: a restored copy is for the user who paid for it.
     """
     settings = parts.settings
     warm = [image for image in sample if not is_archived(image.storage_class)]
@@ -71,15 +71,15 @@ def look(parts: Parts, *, tally: Tally, stop: StopSignal, sample: Sequence[Image
                 looked = Looked(gets=1, gone=True)
             tally.add_work(gets=looked.gets, looked=not looked.gone, look_failed=looked.gone)
             if looked.differing and _still(parts, image, stop):
-                for role, words in looked.differing:
-                    yield about(image, Code.VARIANT_DIFFERS, words, role=role, key=image.key(role))
+                for role, detail in looked.differing:
+                    yield about(image, Code.VARIANT_DIFFERS, detail, role=role, key=image.key(role))
 
 
 def sampled(parts: Parts, order: AuditOrder, *, stop: StopSignal, draw: random.Random | None = None) -> list[Image]:
-    """`order.look` ready rows of the scope, each set of them as likely as any other; fewer where there are fewer.
+    """Return a uniform random sample of `order.look` ready rows of the scope; fewer if there are fewer.
 
-    Of the whole catalog by places of its table drawn at random, so that the table is not read; of a scope by one pass
-    over its rows. Never more than `order.look` rows are held.
+    For the whole catalog, random places of its table are drawn, so that the table is not scanned; for a scope, its rows
+    are read once. At most `order.look` rows are held.
     """
     draw = draw or random.SystemRandom()
     found = _by_places(parts, order.look, draw, stop) if order.is_whole else None
@@ -95,7 +95,7 @@ def look_at(
     limits: Limits,
     timeout_seconds: float,
 ) -> Looked:
-    """Read an image's blobs and compare them, in a child process; raises nothing for one of them."""
+    """Read an image's blobs and compare them, in a child process; an error of a single blob is not raised."""
     blobs = _store(store)
     see = partial(small, background=background, limits=limits)
     gets, differing = 0, []
@@ -104,7 +104,7 @@ def look_at(
             gets += 1
             fetched = fetch(blobs, image.original_key or "", size=image.bytes or 0, directory=spool)
         except ImgctlError:
-            # Gone or out of reach: other findings say so.
+            # Missing or unreadable: other findings report that.
             return Looked(gets=gets, gone=True)
         try:
             with closing(fetched):
@@ -112,7 +112,7 @@ def look_at(
         except MemoryError:
             raise
         except Exception as error:
-            return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_words(error)}"),))
+            return Looked(gets=gets, differing=((ORIGINAL, f"the original no longer renders: {_text(error)}"),))
         named = [(role, key) for role in Variant if (key := image.key(role))]
         for role, key in named:
             try:
@@ -123,7 +123,7 @@ def look_at(
             except MemoryError:
                 raise
             except Exception as error:
-                differing.append((role, f"the {role} cannot be decoded: {_words(error)}"))
+                differing.append((role, f"the {role} cannot be decoded: {_text(error)}"))
                 continue
             if apart > THRESHOLD:
                 differing.append((role, f"the {role} differs from its original by {apart:.0f} of 255 on average"))
@@ -131,7 +131,7 @@ def look_at(
 
 
 def _by_places(parts: Parts, count: int, draw: random.Random, stop: StopSignal) -> list[Image] | None:
-    """The sample by places, or None where so few hold a ready row that reading all rows is cheaper."""
+    """Draw the sample by places; None if so few hold a ready row that reading all rows is cheaper."""
 
     def draw_once(connection: Connection) -> tuple[int, list[Image]]:
         there = places(connection)
@@ -151,7 +151,7 @@ def _by_places(parts: Parts, count: int, draw: random.Random, stop: StopSignal) 
 
 
 def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: StopSignal) -> list[Image]:
-    """The sample of a stream: the n-th row takes a place with probability count / n (algorithm R)."""
+    """Draw the sample from a stream: the n-th row takes a place with probability count / n (algorithm R)."""
     kept: list[Image] = []
     rows = chain.from_iterable(pages(parts.catalog, order.chosen, stop=stop))
     for number, image in enumerate(one for one in rows if one.status is Status.READY):
@@ -163,11 +163,11 @@ def _by_passing(parts: Parts, order: AuditOrder, draw: random.Random, stop: Stop
 
 
 def _still(parts: Parts, image: Image, stop: StopSignal) -> bool:
-    """Whether the row is as it was: a variant that was built anew meanwhile is another one."""
+    """Whether the row is unchanged: a variant may have been rebuilt meanwhile."""
     return read(parts.catalog, partial(by_id, image_id=image.id), stop=stop) == image
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return error.message if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""The merge join of rows and listings: one pass over both, from which only candidates for a finding come out."""
+"""The merge join of rows and listings: one pass over both, which yields only candidates for a finding."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,24 +13,24 @@ from imgctl.store.catalog.audit import Line, State
 
 # Sorts behind every role, and behind every digit.
 BEHIND = "~"
-# `YYYY/MM/DD/<id>-`: what every key of one image begins with, behind the prefix.
+# `YYYY/MM/DD/<id>-`: every key of an image begins with this, after the prefix.
 STEM_CHARS = 48
-# Where a Line has what follows its four keys.
+# Indexes of the fields after a Line's four keys.
 BYTES, STATE, CLASS, ID = 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What must be looked at again: an image, or a blob without a known image (id None), and the blobs listed of it."""
+    """An image to look up again, or a blob without a known image (id None), and its listed blobs."""
 
     id: UUID | None
     seen: dict[str, Blob] = field(default_factory=dict)
 
 
 class Cursor:
-    """A position in the listing of one prefix, which holds a page at a time.
+    """A position in the listing of one prefix; holds one page at a time.
 
-    `roles` are those whose keys a Line has at `first` to `last`, in the byte order of their keys.
+    A Line has the keys of `roles[first:last]` at `first` to `last`, in the byte order of the keys.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Cursor:
         self._at = 0
 
     def fits(self, line: Line) -> bool:
-        """Whether the next blobs are exactly this row's, none empty, the original of its size; if so, pass them."""
+        """Whether the next blobs are exactly this row's, none empty, the original with the row's size; if so, skip them."""
         at = self._at
         end = at + self._width
         page = self._page
-        # One more than its own: what else begins with the row's stem belongs to it too.
+        # One more than the row's keys: another key with the row's stem belongs to the image too.
         while end >= len(page.keys) and self._more():
             at, page = 0, self._page
             end = self._width
@@ -71,12 +71,12 @@ class Cursor:
         return True
 
     def before(self, key: str) -> Iterator[Blob]:
-        """Pass the blobs that sort before `key`, or all the rest for an empty one."""
+        """Take the blobs that sort before `key`, or all remaining ones for an empty key."""
         while (found := self._peek()) is not None and (not key or found < key):
             yield self._take()
 
     def group(self, stem: str) -> dict[str, Blob]:
-        """Pass the next blobs whose keys begin with `stem`."""
+        """Take the next blobs whose keys begin with `stem`."""
         found = {}
         while (key := self._peek()) is not None and key.startswith(stem):
             found[key] = self._take()
@@ -84,7 +84,7 @@ class Cursor:
 
     def _in_class(self, classes: tuple[str, ...], line: Line) -> bool:
         if INTELLIGENT_TIERING in classes:
-            # Only HEAD tells its archive tiers.
+            # Only HEAD returns its archive tiers.
             return False
         wanted = ["STANDARD"] * self._width
         if self._original is not None:
@@ -103,7 +103,7 @@ class Cursor:
         return Blob(key=page.keys[at], size=page.sizes[at], modified_at=page.times[at], storage_class=storage_class)
 
     def _more(self) -> bool:
-        """Put the next page behind what is left of this one; False if there is none."""
+        """Append the next page to the rest of this one; False if there is none."""
         following = next(self._pages, None)
         if following is None:
             return False
@@ -123,10 +123,10 @@ class Cursor:
 
 
 def merge_join(rows: Iterable[Sequence[Line]], cursors: Sequence[Cursor]) -> Iterator[Candidate]:
-    """Every row and every blob that does not match the other, in the order of ids."""
+    """Yield every row and every blob without a match, in the order of ids."""
     for batch in rows:
         for line in batch:
-            # Nearly every row matches here: no object is made, no key parsed.
+            # Nearly every row matches here, without creating an object or parsing a key.
             left = [one for one in cursors if not one.fits(line)] if line[STATE] == State.PLAIN else cursors
             if left:
                 yield from _compare(line, left)
@@ -135,7 +135,7 @@ def merge_join(rows: Iterable[Sequence[Line]], cursors: Sequence[Cursor]) -> Ite
 
 
 def stem_of(image: UUID, prefix: str) -> str | None:
-    """What all keys of an image begin with; None for an id past the year 9999, which can have none."""
+    """Return the stem of an image's keys; None for an id past the year 9999, which can have no keys."""
     try:
         return key_of(image, "", "", prefix=prefix).removesuffix(".")
     except (OverflowError, ValueError):
@@ -155,7 +155,7 @@ def _compare(line: Line, cursors: Sequence[Cursor]) -> Iterator[Candidate]:
 
 
 def _is_in_progress(line: Line, seen: dict[str, Blob], cursors: Sequence[Cursor]) -> bool:
-    """Whether a row that a worker has, or that waits for one, has the blobs that such a row may have."""
+    """Whether a row is leased by or waits for a worker, and has only blobs that such a row may have."""
     state = line[STATE]
     prefixes = [cursor.prefix for cursor in cursors]
     if state not in (State.BUSY, State.QUEUED) or any(_id_in(key, prefixes) is None for key in seen):
@@ -178,7 +178,7 @@ def _without_row(cursor: Cursor, before: str) -> Iterator[Candidate]:
 
 
 def _id_in(key: str, prefixes: Iterable[str]) -> UUID | None:
-    """The image that a key's shape names, or None."""
+    """Return the image id in a key, or None."""
     for prefix in prefixes:
         try:
             return parse_key(key, prefix=prefix).id

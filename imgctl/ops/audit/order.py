@@ -35,18 +35,18 @@ class AuditOrder:
 
     @property
     def of_few(self) -> bool:
-        """Whether it is about listed ids or one user: then blobs are headed one by one and the bucket is not listed."""
+        """Whether it covers only listed ids or one user: then blobs are headed one by one and the bucket is not listed."""
         return self.chosen.is_few
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is about every row."""
+        """Whether it covers every row."""
         return not self.of_few and self.chosen.scope.since is None and self.chosen.scope.until is None
 
 
 @dataclass(slots=True, kw_only=True)
 class CodeCount:
-    """How often one code was found, of how many bytes together, and the first few."""
+    """Counts of one code: findings, total bytes, and the first few examples."""
 
     count: int = 0
     bytes: int = 0
@@ -55,7 +55,7 @@ class CodeCount:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What an audit has read and found so far; `add_work` is safe to call from many threads.
+    """Counters of reads and findings of an audit so far; `add_work` is safe to call from many threads.
 
     `watch` is called with the number of rows each time some are read.
     """
@@ -76,7 +76,7 @@ class Tally:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add_work(self, **amounts: int) -> None:
-        """Add to the counters that the arguments name."""
+        """Add the arguments to the counters of the same names."""
         with self._lock:
             for name, amount in amounts.items():
                 setattr(self, name, getattr(self, name) + amount)
@@ -115,7 +115,7 @@ class Checkpoint:
             load_state(self._file, self._resume)
 
     def passed(self, until: UUID | None) -> None:
-        """Note that everything up to this id is done."""
+        """Record that everything up to this id is done."""
         if self._file is None or until is None:
             return
         codes = {
@@ -126,15 +126,15 @@ class Checkpoint:
         save_state(self._file, state)
 
     def done(self) -> None:
-        """Remove the file: the next audit begins at the beginning."""
+        """Remove the file: the next audit starts at the first row."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)
 
     def _resume(self, question: str, after: str, rows: int, codes: "Mapping[str, _Counted]") -> None:
         if question != self._question:
             hint = "delete it, or name another file"
-            told = f"the checkpoint {self._file} is of another archive, or of an audit with other options"
-            raise StateError(told, hint=hint)
+            message = f"the checkpoint {self._file} is of another archive, or of an audit with other options"
+            raise StateError(message, hint=hint)
         self.after, self._tally.rows = UUID(after), rows
         self._tally.codes |= {Code(code): CodeCount(**one) for code, one in codes.items()}
 
@@ -146,7 +146,7 @@ class _Counted(TypedDict):
 
 
 def _question(order: AuditOrder, places: Mapping[str, str]) -> str:
-    """A digest of the archive and the options that must be the same for two runs to be one audit."""
+    """Return a digest of the archive and the options that two runs must share to be one audit."""
     scope = order.chosen.scope
     parts = (scope.since, scope.until, order.classes, order.stale, order.inventory, *places.values())
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

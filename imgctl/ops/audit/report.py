@@ -1,4 +1,4 @@
-"""Findings as files: CSV, and a page that opens in any browser from disk and loads nothing but pictures."""
+"""Findings as files: CSV, and an HTML page that opens from disk in any browser and loads nothing but pictures."""
 
 import base64
 import csv
@@ -31,19 +31,19 @@ BATCH = 256
 MOST_SIGNED = 2000
 _MISSING = frozenset({Code.MISSING_VARIANT, Code.EMPTY_BLOB})
 _SHOWN = (Variant.THUMB, Variant.MEDIUM)
-# In the order that the page's script knows; names would be half of the file.
+# The page's script expects this order; column names in each record would double the file.
 _COLUMNS = tuple(name for name in FIELDS if name != "promised_at")
 
 
 class Sink(Protocol):
-    """What takes findings one by one: a table, a CSV file, a page."""
+    """A consumer of findings, one by one: a table, a CSV file, a page."""
 
     def __call__(self, finding: Finding) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a page is about: the parts that were audited, the options, the counts, when, and what may have ended it."""
+    """The content of a page besides findings: the audited parts, the options, the counts, the time, and the stop signal."""
 
     parts: Parts
     order: AuditOrder
@@ -54,7 +54,7 @@ class Subject:
 
 @contextmanager
 def csv_file(file: Path) -> Iterator[Sink]:
-    """A file with a header and a line for each finding; it appears under its name when the block ends well."""
+    """Open a CSV file with a header and a line for each finding; it gets its name when the block ends without an error."""
     with whole_file(file) as out:
         writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
         writer.writeheader()
@@ -63,7 +63,7 @@ def csv_file(file: Path) -> Iterator[Sink]:
 
 @contextmanager
 def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
-    """A page that takes findings one by one; it appears under its name when the block ends well."""
+    """Open a page that takes findings one by one; it gets its name when the block ends without an error."""
     with whole_file(file) as out:
         page = _Page(out, subject)
         yield page.add
@@ -71,12 +71,12 @@ def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
 
 
 def _safe(value: str | int | None) -> str | int | None:
-    """A text that no spreadsheet takes for a formula: keys and messages are anybody's."""
+    """Return a text that no spreadsheet evaluates as a formula: keys and messages are untrusted."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 class _Page:
-    """A page being written: up to the findings, each batch of them, and the rest."""
+    """A page being written: the part before the findings, batches of findings, the part after."""
 
     def __init__(self, out: TextIO, subject: Subject) -> None:
         self._out = out
@@ -130,23 +130,23 @@ class _Page:
 
 def _scope(order: AuditOrder) -> str:
     chosen = order.chosen
-    told = [
+    filters = [
         f"user {chosen.scope.user_id}" if chosen.scope.user_id else "",
         f"since {chosen.scope.since:%Y-%m-%d %H:%M}" if chosen.scope.since else "",
         f"until {chosen.scope.until:%Y-%m-%d %H:%M}" if chosen.scope.until else "",
         "the images of a list" if chosen.ids_from else "",
     ]
-    return ", ".join(one for one in told if one) or "everything"
+    return ", ".join(one for one in filters if one) or "everything"
 
 
 def _json(value: object) -> str:
-    """JSON that cannot end the element it stands in, whatever keys and messages hold."""
+    """Return JSON that cannot close its HTML element, whatever keys and messages contain."""
     text = json.dumps(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _policy(style: str, script: str, pictures: str) -> str:
-    """Nothing but this style, this script, and pictures from where the pictures are."""
+    """Return a content security policy that allows only this style, this script, and pictures from their own origin."""
     rules = (
         "default-src 'none'",
         f"style-src '{_digest(style)}'",
@@ -167,11 +167,10 @@ def _asset(name: str) -> str:
 
 
 class _Pictures:
-    """A picture for each finding: the smallest variant that its row names and that is not itself what is missing.
+    """A picture for each finding: the smallest variant that its row names and that is not itself missing.
 
-       At a CDN or in a directory below `base`, else by signed links (for the first 2,000).
-    `source` is the only place that
-       the page may load pictures from.
+    Pictures are at a CDN or in a directory, below `base`, else at signed links (for the first 2,000). `source` is the
+    only origin that the page may load pictures from.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -190,11 +189,11 @@ class _Pictures:
 
     @property
     def signed(self) -> bool:
-        """Whether any of them was signed, and so expires."""
+        """Whether any link is signed, and so expires."""
         return self._signed > 0
 
     def of(self, findings: Sequence[Finding]) -> list[str | None]:
-        """A picture for each finding where there is one: a URL, or what is to be put behind `base`."""
+        """Return the picture of each finding, or None: a URL, or a path relative to `base`."""
         ids = {one.id for one in findings if one.id}
         with self._parts.catalog.read() as connection:
             rows = by_ids(connection, ids) if ids else {}
@@ -215,6 +214,6 @@ class _Pictures:
 
 
 def _origin(url: str) -> str:
-    """What a policy calls the place of a URL: scheme and host, or the scheme of files."""
+    """Return the origin of a URL for the policy: scheme and host, or `file:`."""
     parts = urlsplit(url)
     return "file:" if parts.scheme == "file" else f"{parts.scheme}://{parts.netloc}"

@@ -1,4 +1,4 @@
-"""The rules of an audit: one row against its blobs, as pure arithmetic."""
+"""The rules of an audit: one row compared with its blobs; pure functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ Blobs = Mapping[str, Blob | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What counts as wrong; `now` is the database's clock, `cutoff` when the listing was taken (None: just now).
+    """The criteria for findings; `now` is the database's clock, `cutoff` the time of the listing (None: just now).
 
-    `recipe` and `classes` are None and False unless asked for. Originals and variants may lie under prefixes; variants
-    end in `extensions`, by role.
+    `recipe` and `classes` are None and False unless requested. Originals and variants may have key prefixes; variants
+    have `extensions`, by role.
     """
 
     now: datetime
@@ -34,26 +34,26 @@ class Rules:
     extensions: Mapping[str, str] = field(default_factory=dict)
 
     def is_young(self, moment: datetime) -> bool:
-        """Whether something of that time may still be in flight, or is newer than the listing.
+        """Whether a row or blob of that time may still be in flight, or is newer than the listing.
 
-        Without a grace nothing is in flight, whatever the clocks say: the store's may be ahead of the database's.
+        With a grace of 0 nothing counts as in flight, as the store's clock may be ahead of the database's.
         """
         if self.cutoff is not None and moment > self.cutoff:
             return True
         return bool(self.grace) and moment > (self.cutoff or self.now) - self.grace
 
     def parse(self, key: str) -> Key | None:
-        """A key of an image, under the prefix of its role; None for any other."""
+        """Parse a key of an image, under the prefix of its role; None for any other key."""
         return own_key(key, originals=self.originals_prefix, variants=self.variants_prefix)
 
 
 def named_keys(image: Image) -> dict[str, str]:
-    """The keys that a row names, by role."""
+    """Return the keys in a row, by role."""
     return {role: key for role in ROLES if (key := image.key(role)) is not None}
 
 
 def unnamed_keys(image: Image, rules: Rules) -> list[str]:
-    """Where the variants would lie that a ready row does not name."""
+    """Return the default keys of the variants that a ready row does not name."""
     return [
         key_of(image.id, variant, rules.extensions.get(variant, "jpg"), prefix=rules.variants_prefix)
         for variant in Variant
@@ -62,8 +62,8 @@ def unnamed_keys(image: Image, rules: Rules) -> list[str]:
 
 
 def judge_without_row(blob: Blob, rules: Rules, erasure: Erasure | None = None) -> Iterator[Finding]:
-    """The finding about a blob that has no row, or only a tombstone: `erasure`."""
-    # One that is being erased has its blobs until that run comes to them.
+    """Yield the finding about a blob that has no row, or only a tombstone: `erasure`."""
+    # An image that is being erased keeps its blobs until that run deletes them.
     if rules.is_young(blob.modified_at if erasure is None or erasure.erased_at else erasure.erasing_since):
         return
     if erasure is not None:
@@ -102,9 +102,9 @@ def _erased(blob: Blob, erasure: Erasure, rules: Rules) -> Finding:
 
 
 def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[Finding]:
-    """The findings about an image. `blobs` has every key it names (None: not there) and what else lies beside them.
+    """Yield the findings about an image. `blobs` has every key in its row (None: missing) and its other listed blobs.
 
-    `busy` says that some worker holds some row.
+    `busy` is True if any worker holds any row.
     """
     if image.is_held(rules.now):
         return
@@ -112,7 +112,7 @@ def judge(image: Image, blobs: Blobs, rules: Rules, *, busy: bool) -> Iterator[F
     yield from photo.stuck(busy=busy)
     yield from photo.dates()
     if image.status is Status.FAILED:
-        yield photo.finding(Code.FAILED, image.error or "no reason is noted")
+        yield photo.finding(Code.FAILED, image.error or "no reason is recorded")
     if rules.recipe is not None and image.status is Status.READY and image.recipe != rules.recipe:
         detail = f"built by recipe {image.recipe or 'unknown'}, in force is {rules.recipe}"
         yield photo.finding(Code.STALE_RECIPE, detail)
@@ -139,7 +139,7 @@ class _Photo:
         return about(self._image, code, detail, role=role, key=key, why=why, blob=self._blobs.get(key or ""))
 
     def stuck(self, *, busy: bool) -> Iterator[Finding]:
-        """A row that is still uploading or processing `stuck_after` its promise, and what it waits for."""
+        """Check for a row still uploading or processing `stuck_after` its promise, and find its cause."""
         image, rules = self._image, self._rules
         if image.promised_at > rules.now - rules.stuck_after:
             return
@@ -152,7 +152,7 @@ class _Photo:
                 )
             else:
                 why = Why.BYTES_SAFE
-                detail = "its bytes are in the store, but its upload ended before saying so: upload it again"
+                detail = "its bytes are in the store, but its upload ended before it confirmed the row: upload it again"
         elif image.status is Status.PROCESSING:
             code = Code.STUCK_PROCESSING
             why, detail = self._waits_for(busy=busy)
@@ -161,13 +161,13 @@ class _Photo:
         yield self.finding(code, detail, role=ORIGINAL, key=image.original_key, why=why)
 
     def dates(self) -> Iterator[Finding]:
-        """Dates of the row that cannot be; only its place in listings depends on them."""
+        """Check for impossible dates in the row; only its position in listings depends on them."""
         for name, moment in (("uploaded_at", self._image.uploaded_at), ("taken_at", self._image.taken_at)):
             if moment is not None and not is_likely(moment, now=self._rules.now):
                 yield self.finding(Code.UNLIKELY_DATE, f"{name} is {moment:%Y-%m-%d}, which cannot be")
 
     def original(self) -> Iterator[Finding]:
-        """The original: there, whole, of its class; unless it is only promised yet."""
+        """Check that the original exists, is whole and has its class; skipped while it is only promised."""
         if self._image.status is Status.UPLOADING or ORIGINAL in self._foreign:
             return
         key, blob = self._names.get(ORIGINAL), self._blob(ORIGINAL)
@@ -178,7 +178,7 @@ class _Photo:
         yield from self._content(ORIGINAL, key, blob, self._image.storage_class or StorageClass.STANDARD)
 
     def variants(self) -> Iterator[Finding]:
-        """Each variant of a ready image, and what a failed one still names."""
+        """Check each variant of a ready image, and those that a failed row still names."""
         if self._image.status not in (Status.READY, Status.FAILED):
             return
         for variant in Variant:
@@ -194,7 +194,7 @@ class _Photo:
                 yield from self._content(variant, key, blob, StorageClass.STANDARD)
 
     def archived(self) -> Iterator[Finding]:
-        """An original that cannot be read, with variants that would have to be built from it."""
+        """Check for an archived original with missing variants, which would have to be built from it."""
         image = self._image
         if not is_archived(image.storage_class):
             return
@@ -204,7 +204,7 @@ class _Photo:
             yield self.finding(Code.ARCHIVED_WITHOUT_VARIANTS, detail)
 
     def others(self) -> Iterator[Finding]:
-        """What lies beside the image's blobs, or is named and not its own."""
+        """Check for other blobs of the image, and for keys in the row that are not its own."""
         for role in sorted(self._foreign):
             detail = f"the row's {role}_key is not a key of this image"
             yield self.finding(Code.UNKNOWN_KEY, detail, role=role, key=self._names[role], why=Why.FOREIGN)
@@ -215,12 +215,12 @@ class _Photo:
             if found is None:
                 yield self.finding(Code.UNKNOWN_KEY, _NO_SHAPE, key=key, why=Why.SHAPE)
                 continue
-            # A worker puts first and names after; and a row that names the wrong key must not make an orphan of the right one.
+            # A worker puts a variant before its key is in the row; and a wrong key in the row must not make the right one an orphan.
             in_progress = found.role != ORIGINAL and (
                 self._image.status is not Status.READY or found.role not in self._names
             )
             if not in_progress and found.role not in self._foreign:
-                detail = f"the row's {found.role} is {self._names.get(found.role) or 'not named'}"
+                detail = f"the row's {found.role}_key is {self._names.get(found.role) or 'empty'}"
                 yield self.finding(Code.ORPHAN_BLOB, detail, role=found.role, key=key, why=Why.FOREIGN)
 
     def _waits_for(self, *, busy: bool) -> tuple[Why, str]:

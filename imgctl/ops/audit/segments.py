@@ -1,4 +1,4 @@
-"""How rows and key space are cut into segments, and how segments are audited at once with their results in order."""
+"""Segments of rows and key space, and their concurrent audit with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -23,31 +23,31 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ROWS = 10_000
-# Batches that a segment may be ahead of whoever reads them.
+# Batches that a segment may be ahead of the reader.
 PREFETCH = 4
 CANCEL_CHECK_SECONDS = 0.2
-# Dates begin with a digit: what sorts between these two, behind a prefix, may be a key of ours. All bounds are plain
-# ASCII and begin with no slash: some servers list nothing behind a start that is not a key.
+# Dates begin with a digit: keys between these bounds, after a prefix, may be imgctl's. All bounds are plain ASCII and
+# don't begin with a slash: some servers return an empty listing for a start that is not a valid key.
 _FLOOR, _CEILING = f".{BEHIND}", f"9{BEHIND}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Rows with `after` < id <= `until` (None: to the end) and their keys; or `outside`, keys that no row can have."""
+    """Rows with `after` < id <= `until` (None: to the end) and their keys; or `outside`, a range of keys that no row can have."""
 
     after: UUID = FIRST
     until: UUID | None = None
     outside: tuple[str, str] | None = None
 
     def bounds(self, prefix: str) -> tuple[str, str]:
-        """Between which keys, the first excluded, the blobs of these rows lie under a prefix."""
+        """Return the range of keys of these rows' blobs under a prefix, the first key excluded."""
         first = None if self.after == FIRST else stem_of(self.after, prefix)
         last = None if self.until is None else stem_of(self.until, prefix)
         return f"{first}{BEHIND}" if first else prefix + _FLOOR, f"{last}{BEHIND}" if last else prefix + _CEILING
 
 
 def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
-    """The key space in which no row's keys can lie."""
+    """Yield the key ranges that no row's keys can be in."""
     behind = ""
     for prefix in sorted(set(prefixes)):
         yield Segment(outside=(behind, prefix + _FLOOR))
@@ -56,7 +56,7 @@ def outside(prefixes: Sequence[str]) -> Iterator[Segment]:
 
 
 def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: StopSignal) -> Iterator[Segment]:
-    """The rows of a time range in segments of 10,000, behind `after` where an earlier run has come so far."""
+    """Yield the rows of a time range in segments of 10,000; starts after `after`, where an earlier run ended."""
     start: UUID | None = after or (_before(scope.since) if scope.since else FIRST)
     end = _before(scope.until) if scope.until else None
     while start is not None and not stop.is_set():
@@ -66,14 +66,14 @@ def within(catalog: Catalog, scope: Scope, *, after: UUID | None, stop: StopSign
 
 
 def _before(moment: datetime) -> UUID:
-    """The last id before a time; ids know milliseconds."""
+    """Return the last id before a time; ids have a resolution of milliseconds."""
     whole = moment + timedelta(microseconds=-moment.microsecond % 1000)
     return UUID(int=max(0, first_id(whole).int - 1))
 
 
 @dataclass(slots=True)
 class _Running(Generic[T, R]):
-    """A task in flight, and its batches that are not read yet; an empty batch is the last."""
+    """A task in flight, and its unread batches; an empty batch is the last."""
 
     task: T
     batches: "Queue[list[R] | Exception]" = field(default_factory=lambda: Queue(PREFETCH))
@@ -82,9 +82,9 @@ class _Running(Generic[T, R]):
 def in_order(
     tasks: Iterator[T], work: Callable[[T], Iterator[list[R]]], *, at_once: int
 ) -> Generator[tuple[T, list[R] | None], None, None]:
-    """The batches that `work` yields for each task, `at_once` tasks in threads; in the order of tasks, None ends one.
+    """Run `work` on `at_once` tasks in threads; yields its batches in the order of tasks, None after a task's last batch.
 
-    Raises what `work` raises, after all that it yielded before.
+    An error of `work` is raised after the batches that it yielded before.
     """
     cancelled = Event()
     running: deque[_Running[T, R]] = deque()
@@ -118,7 +118,7 @@ def _run(one: _Running[T, R], work: Callable[[T], Iterator[list[R]]], cancelled:
                 return
         _put(one, [], cancelled)
     except Exception as error:
-        # Whoever reads the batches raises it.
+        # The reader of the batches raises it.
         _put(one, error, cancelled)
 
 

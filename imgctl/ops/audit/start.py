@@ -1,4 +1,4 @@
-"""The audit: segments of the archive merged with a listing of the store or an inventory, every candidate looked at again."""
+"""The audit: segments of rows merged with a listing of the store or an inventory; every candidate is looked up again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -36,7 +36,7 @@ AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """How to list the store and how to look at one blob; `taken_at` is when the listing was made, None if it is live."""
+    """Functions to list the store and to look up one blob; `taken_at` is the time of the listing, None if it is live."""
 
     pages: Pages
     head: Callable[[str], Blob | None]
@@ -47,9 +47,9 @@ class Source:
 def audit(
     parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal, bad: list[BadId] | None = None
 ) -> Iterator[Finding]:
-    """Every finding, confirmed by a second look, in the order of ids; raises what keeps the store from being listed.
+    """Yield every finding, confirmed by a second lookup, in the order of ids; raises errors of listing the store.
 
-    Counts into `tally` as it goes. Once `stop` is set it ends early, and what was not looked at may not be well.
+    Updates `tally` while it runs. Once `stop` is set it ends early, and the rest of the archive is unchecked.
     """
     run = _Audit(parts, order, tally=tally, stop=stop)
     with closing(run):
@@ -62,7 +62,7 @@ def audit(
 
 
 def _looked(parts: Parts, order: AuditOrder, *, tally: Tally, stop: StopSignal) -> Iterator[Finding]:
-    # Not before it is asked for: no other audit decodes anything.
+    # Imported only for --look: no other audit decodes images.
     from imgctl.ops.audit.look import look, sampled
 
     yield from look(parts, tally=tally, stop=stop, sample=sampled(parts, order, stop=stop))
@@ -77,7 +77,7 @@ class _Audit:
         self._tally = tally
         self._stop = stop
         self._source: Source = _source(parts, order, tally)
-        # Where `repair` puts orphans, where `doctor` writes its probes, and where others put photos to be taken in.
+        # The trash of `repair`, the probes of `doctor`, and the inbox for new photos.
         self._apart = tuple(filter(None, (TRASH, PROBES, parts.settings.listen.inbox)))
         with parts.catalog.read() as connection:
             now = clock(connection)
@@ -92,7 +92,7 @@ class _Audit:
             variants_prefix=store.variants_prefix,
             extensions={spec.variant.value: spec.format.extension for spec in recipe.variants},
         )
-        # Each listed prefix, and which of a Line's keys lie under it.
+        # Each listed prefix, and the range of a Line's keys under it.
         self._listed = [(store.originals_prefix, 0, 4)]
         if store.originals_prefix != store.variants_prefix:
             self._listed = [(store.originals_prefix, 3, 4), (store.variants_prefix, 0, 3)]
@@ -109,14 +109,14 @@ class _Audit:
         self._source.close()
 
     def of_few(self, bad: list[BadId]) -> Iterator[Finding]:
-        """The rows of one user or of a list, each of their blobs headed: no listing."""
+        """Audit the rows of one user or of a list; each blob is headed, nothing is listed."""
         for page in pages(self._catalog, self._order.chosen, stop=self._stop, bad=bad):
             self._tally.add_work(rows=len(page))
             for at in range(0, len(page), BATCH):
                 yield from self._inspector.look([Candidate(id=image.id) for image in page[at : at + BATCH]])
 
     def of_all(self) -> Iterator[Finding]:
-        """Rows and listing joined, several segments at once."""
+        """Audit all rows and the listing, several segments at once."""
         checkpoint = Checkpoint(self._order, self._tally, self._places)
         rows = within(self._catalog, self._order.chosen.scope, after=checkpoint.after, stop=self._stop)
         everything = self._order.is_whole and checkpoint.after is None
@@ -182,7 +182,7 @@ def _source(parts: Parts, order: AuditOrder, tally: Tally) -> Source:
 
 
 def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
-    """The store itself; BucketMissing for a directory that is not there, though rows name blobs in it."""
+    """Return the store itself as the source; BucketMissing for a missing directory if the catalog has rows."""
     store = parts.store
     scheme, _, rest = parts.settings.store.url.partition("://")
     root = Path(rest).expanduser().absolute() if scheme == "file" else None
@@ -198,7 +198,7 @@ def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
 
 
 def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> Source:
-    """An inventory report for the listing, and the store itself for second looks."""
+    """Return an inventory report as the listing, and the store itself for second lookups."""
     live = open_source(parts, classes=classes, tally=tally)
     scratch = Scratch("inventory")
     try:
@@ -208,7 +208,7 @@ def open_report(parts: Parts, manifest: str, *, classes: bool, tally: Tally) -> 
         raise
     if classes and not report.classes:
         scratch.close()
-        raise UsageError("the inventory tells no storage classes", hint="leave --storage-class out, or add the field")
+        raise UsageError("the inventory has no storage classes", hint="leave --storage-class out, or add the field")
 
     def pages(after: str, until: str) -> Iterator[Page]:
         for page in report.pages(after, until):

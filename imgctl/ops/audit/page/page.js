@@ -18,7 +18,7 @@
   const tone = (code) => TONES[code] || "order";
   const count = (number) => number.toLocaleString("en");
   const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
-  /* A blob without a row was uploaded on the day that its key says. */
+  /* A blob without a row counts for the day in its key. */
   const keyed = (row) => (/(\d{4})\/(\d\d)\/(\d\d)\/[^/]+$/.exec(row[KEY] || "") || []).slice(1).join("-");
   const day = (row) => (row[UPLOADED] || keyed(row) || row[MODIFIED] || "").slice(0, 10);
   const text = (index) =>
@@ -67,7 +67,7 @@
     tile("Blobs listed", count(about.blobs));
     if (about.cost) tile("Cost of the audit", about.cost);
     if (!found) return;
-    at("foot").append("Nothing was changed; ", make("code", {}, "imgctl repair"), " says what it would mend.");
+    at("foot").append("Nothing was changed; ", make("code", {}, "imgctl repair"), " shows the planned repairs.");
     if (about.expires) at("foot").append(` The pictures' links work until ${about.expires}.`);
   }
 
@@ -94,7 +94,7 @@
     }
   }
 
-  /* Days while they are few, else months, else years: the first that fits. */
+  /* Days if there is room for them, else months, else years. */
   function spans() {
     const days = data.map(day).filter(Boolean).sort();
     if (!days.length) return { length: 10, names: [] };
@@ -172,7 +172,7 @@
     if (view.sort !== null) {
       const column = view.sort, sign = view.down ? -1 : 1;
       const value = (index) => (column === UPLOADED ? data[index][UPLOADED] || day(data[index]) : data[index][column]);
-      /* What has no value comes last, whichever way. */
+      /* Records without a value come last, in both directions. */
       rows.sort((a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === y) return a - b;
@@ -208,7 +208,7 @@
     if (why) code.append(make("span", { class: "why" }, ...marked(why)));
     const name = make("td", { class: "name" }, make("span", { class: "id" }, ...marked(row[ID] || row[KEY] || "")));
     if (row[ID] && row[KEY]) {
-      /* Its id stands above. */
+      /* Its id is shown above. */
       const short = view.words ? row[KEY] : row[KEY].replace(row[ID], "…");
       name.append(make("span", { class: "sub", title: row[KEY] }, ...marked(short)));
     }
@@ -289,7 +289,7 @@
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && (event.target === at("search") || !at("clear").hidden)) at("clear").click();
     });
-    /* When it is let go: or the search would begin with it. */
+    /* On keyup: on keydown the key itself would be typed into the search. */
     document.addEventListener("keyup", (event) => {
       if (event.key === "/" && !event.ctrlKey && !event.metaKey) at("search").focus();
     });
