@@ -1,1 +1,1 @@
-"""Everything of one user handed over as a bag: originals, metadata, and what proves that it is complete."""
+"""The export of one user's images as a bag: originals, metadata, and manifests that prove it is complete."""

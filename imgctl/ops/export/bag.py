@@ -1,7 +1,7 @@
-"""The files beside the payload that make a bag of it (BagIt 1.0, RFC 8493), and the metadata of its images.
+"""The tag files of a bag (BagIt 1.0, RFC 8493), and the metadata of its images.
 
-Written here and validated with the Library of Congress's `bagit` in the tests: the library bags a directory in place, by
-moving its files and reading each again, holds every entry in memory, and knows neither ZIP files nor buckets.
+Written here, and validated with the Library of Congress's `bagit` in the tests: that library bags a directory in place,
+by moving its files and reading each again, holds every entry in memory, and supports neither ZIP files nor buckets.
 """
 
 import csv
@@ -27,7 +27,7 @@ METADATA_JSON, METADATA_CSV, LEFT_OUT_CSV = "metadata.jsonl", "metadata.csv", "l
 MANIFEST, TAG_MANIFEST, INFO = "manifest-sha256.txt", "tagmanifest-sha256.txt", "bag-info.txt"
 _DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _TEXT = "text/plain; charset=utf-8"
-# What a row says of a picture and its owner; the rest is about how imgctl keeps it.
+# The columns about a picture and its owner; the other columns are internal to imgctl.
 _COLUMNS = (
     *("id", "user_id", "name", "caption", "taken_at", "uploaded_at", "width", "height"),
     *("bytes", "content_type", "sha256", "status"),
@@ -36,12 +36,12 @@ _FLUSH_BYTES = 2**16
 
 
 def record_of(image: Image) -> dict[str, Json]:
-    """What the metadata says of an image."""
+    """Return the metadata of an image."""
     return {name: plain(getattr(image, name)) for name in _COLUMNS}
 
 
 class Bag:
-    """Writes the files beside the payload; in `finish` the last of them is what makes it a bag."""
+    """Writes the tag files; the last one that `finish` writes makes the bag valid."""
 
     def __init__(self, sink: Sink, state: State, *, user: UUID, variants: tuple[Variant, ...]) -> None:
         self._sink = sink
@@ -52,7 +52,7 @@ class Bag:
         self._at = datetime.now(UTC)
 
     def finish(self) -> None:
-        """Metadata, manifests, and the declaration last."""
+        """Write the metadata, the manifests, and the declaration last."""
         state = self._state
         self._put(METADATA_JSON, _lines(state.images(left_out=False), self._json), "application/jsonl")
         self._put(METADATA_CSV, self._table(state.images(left_out=False)), "text/csv; charset=utf-8")
@@ -64,7 +64,7 @@ class Bag:
             self._sink.remove(LEFT_OUT_CSV)
         self._put(MANIFEST, _lines(state.members(), _manifest_line), _TEXT)
         self._put(INFO, [self._info(lacks)], _TEXT)
-        # Of itself no manifest speaks; the declaration is the same in every bag, and is written when all else is there.
+        # A manifest does not list itself; the declaration is the same in every bag, and is written after all other files.
         declared = Member(path=BAGIT, written=Written(sha256=sha256(_DECLARATION).digest(), size=0), at=self._at)
         self._put(TAG_MANIFEST, _lines([*self._tags, declared], _manifest_line), _TEXT)
         self._put(BAGIT, [_DECLARATION], _TEXT)

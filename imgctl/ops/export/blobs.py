@@ -1,4 +1,4 @@
-"""An image's blobs on their way to a target: streams that end in an error where they are not what the row says."""
+"""Delivery of an image's blobs to a target: streams that end in an error if the content does not match the row."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from imgctl.units import count_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A blob of an image, and the path it is to have."""
+    """A blob of an image, and its path in the export."""
 
     image: Image
     role: str
@@ -26,21 +26,21 @@ class Wanted:
 
     @property
     def sha256(self) -> bytes | None:
-        """What its bytes must hash to, where the row knows."""
+        """The expected SHA-256 of its bytes, if the row has it."""
         return self.image.sha256 if self.role == ORIGINAL else None
 
     @property
     def content_type(self) -> str:
-        """What its bytes are."""
+        """The content type of its bytes."""
         return (self.image.content_type or "") if self.role == ORIGINAL else f"image/{self.key.rpartition('.')[2]}"
 
     @property
     def at(self) -> datetime:
-        """The date its file gets."""
+        """The modification time of its file."""
         return self.image.taken_at or self.image.uploaded_at
 
     def outcome(self, fate: Fate, detail: str = "", *, size: int = 0) -> Outcome:
-        """What became of it."""
+        """Return the outcome of this blob."""
         return Outcome(
             image=self.image.id, role=self.role, key=self.key, path=self.path, fate=fate, bytes=size, detail=detail
         )
@@ -49,7 +49,7 @@ class Wanted:
 def deliver(
     store: BlobStore, wanted: Wanted, sink: Sink, *, over: bool = False
 ) -> tuple[Outcome, Written | ImgctlError]:
-    """Fetch, check and write one blob; what became of it, and the file or the error. StateError where nothing can be written."""
+    """Fetch, check and write one blob; returns the outcome, and the file or the error. StateError if the target fails."""
     try:
         found = pieces(store, wanted)
         written = sink.put(wanted.path, found, content_type=wanted.content_type, at=wanted.at, over=over)
@@ -62,7 +62,7 @@ def deliver(
 
 
 def safe_keys(image: Image) -> Iterator[tuple[str, str]]:
-    """The roles and keys of the blobs that the row knows to be safe."""
+    """Yield the roles and keys of the blobs that the row records as stored."""
     if image.original_key and image.status is not Status.UPLOADING:
         yield ORIGINAL, image.original_key
     for variant in Variant:
@@ -71,10 +71,10 @@ def safe_keys(image: Image) -> Iterator[tuple[str, str]]:
 
 
 def pieces(store: BlobStore, wanted: Wanted) -> Iterator[bytes]:
-    """The blob's bytes, 8 MiB at most at a time; BlobCorrupt behind the last where an original is not its row's content."""
+    """Yield the blob's bytes, 8 MiB at most at a time; after the last, BlobCorrupt if an original does not match its row."""
     blob = store.head(wanted.key)
     if blob is None:
-        raise BlobMissing(f"there is no blob {wanted.key}", hint=f"imgctl show {wanted.image.id} says what is missing")
+        raise BlobMissing(f"there is no blob {wanted.key}", hint=f"imgctl show {wanted.image.id} lists what is missing")
     digest, size = hashlib.sha256(), 0
     for chunk in chunks(store, blob):
         digest.update(chunk)
@@ -91,7 +91,7 @@ def _check(wanted: Wanted, *, size: int, digest: bytes) -> None:
         return
     if image.bytes is not None and size != image.bytes:
         raise BlobCorrupt(
-            f"{key} has {count_of(size, 'byte')}, its row says {image.bytes:,}", hint=f"imgctl show {image.id}"
+            f"{key} has {count_of(size, 'byte')}, its row {image.bytes:,}", hint=f"imgctl show {image.id}"
         )
     if image.sha256 is not None and digest != image.sha256:
         raise BlobCorrupt(

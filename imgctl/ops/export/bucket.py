@@ -11,7 +11,7 @@ from imgctl.store.blobs.base import BlobStore
 
 
 class BucketSink:
-    """What lies under a bucket's prefix. What is larger than a piece waits on the disk until it is known to be right."""
+    """A prefix of a bucket. A blob larger than a piece is spooled to disk until it has been checked."""
 
     removes = True
 
@@ -45,7 +45,7 @@ class BucketSink:
             if self.holds(path, size=spool.size, sha256=spool.sha256):
                 return Written(sha256=spool.sha256, size=spool.size, anew=False)
             hint = "delete it, or name another --out"
-            raise UsageError(f"{self._url}/{path} is there and differs", hint=hint) from None
+            raise UsageError(f"{self._url}/{path} exists and differs", hint=hint) from None
         finally:
             spool.close()
         return Written(sha256=spool.sha256, size=spool.size)
@@ -61,10 +61,10 @@ class BucketSink:
         return (blob.key for blob in self._store.scan(prefix=payload))
 
     def finish(self, members: Iterable[Member]) -> None:
-        """Nothing: `bagit.txt`, the last object, says it."""
+        """Do nothing: `bagit.txt`, the last object, marks the bag as complete."""
 
     def sync(self) -> None:
-        """Nothing: an object is durable once it is put."""
+        """Do nothing: an object is durable once it is put."""
 
     def close(self) -> None:
         self._spools.close()

@@ -1,4 +1,4 @@
-"""What an export costs, told before it begins."""
+"""The cost of an export, estimated before it begins."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from imgctl.units import count_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a user has: originals by class, variants of those that were asked for, uploads that are not whole yet.
+    """A user's images: originals by class, the requested variants, unfinished uploads.
 
-    `erased` counts images that the user had erased, as far as `[serve] secret` tells.
+    `erased` counts the user's erased images, if `[serve] secret` is set: it identifies their owner.
     """
 
     originals: Mapping[str, Sized]
@@ -32,17 +32,17 @@ class Found:
 
     @property
     def archived(self) -> int:
-        """How many originals are in classes that are restored before they are read."""
+        """How many originals are in classes that need a restore before reading."""
         return sum(one.objects for name, one in self.originals.items() if is_archived(name))
 
     @property
     def whole(self) -> Sized:
-        """All originals."""
+        """All originals together."""
         return sum(self.originals.values(), Sized())
 
 
 def survey(parts: Parts, order: ExportOrder) -> Found:
-    """What there is to export, by one statement; ImageMissing for a user without images."""
+    """Count what there is to export, in one statement; ImageMissing for a user without images."""
     with parts.catalog.read() as connection:
         weights, now = Weights(byte={}, variants={}), clock(connection)
         rows = [
@@ -59,12 +59,12 @@ def survey(parts: Parts, order: ExportOrder) -> Found:
         erased=gone,
     )
     if not found.originals and not found.unfinished:
-        raise ImageMissing(f"user {order.user} has no images", hint="imgctl stats --by user names those who have")
+        raise ImageMissing(f"user {order.user} has no images", hint="imgctl stats --by user lists users with images")
     return found
 
 
 def estimate(card: Card, found: Found, order: ExportOrder) -> Estimate:
-    """The requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket beside the store."""
+    """Price the requests, the retrieval of cold classes and the transfer: to the internet, or to a bucket at the store's endpoint."""
     reads = {
         name: Reads(originals=one.objects, gets=one.objects + one.size // CHUNK_BYTES, size=one.size)
         for name, one in found.originals.items()

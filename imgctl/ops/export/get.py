@@ -15,13 +15,13 @@ from imgctl.store.blobs.base import BlobStore
 
 
 def fetch(store: BlobStore, image: Image, out: Path, *, force: bool = False) -> Iterator[Outcome]:
-    """Download the original and the variants that the row knows to be safe, each into `out`.
+    """Download the original and the variants that the row records as stored, into `out`.
 
-    The original gets the file name it came with, where that is known and not taken by another content; the others are
-    named as their keys end. A file that is there and the same counts as done; one that differs stays, and fails the
-    download, unless `force`.
+    The original gets its uploaded file name, if that is known and not taken by other content; variants get the last
+    part of their keys. An identical existing file counts as done; a different one is kept, and fails the download,
+    unless `force` is set.
     """
-    sink = DirectorySink(out, hint="--force writes over it")
+    sink = DirectorySink(out, hint="--force overwrites it")
     sink.begin(0)
     for role, key in safe_keys(image):
         path, there = _place(out, image, role, key)
@@ -33,11 +33,11 @@ def fetch(store: BlobStore, image: Image, out: Path, *, force: bool = False) -> 
 
 
 def _place(out: Path, image: Image, role: str, key: str) -> tuple[str, bool]:
-    """The name that a blob gets, and whether that very original lies there already."""
+    """Return the file name of a blob, and whether that original exists there already."""
     own = key.rpartition("/")[2]
     if role != ORIGINAL:
         return own, False
-    # Cameras count from 1 again: a second photo of that name keeps the name of its key.
+    # Cameras restart their numbering: a second photo of the same name gets the name in its key.
     for name in filter(None, (safe(image.name or ""), own)):
         path = out / name
         try:

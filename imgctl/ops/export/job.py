@@ -1,4 +1,4 @@
-"""One run of an export: every blob that is not at its target yet is fetched, checked and written, then the bag is closed."""
+"""One run of an export: blobs missing at the target are fetched, checked and written, then the bag is completed."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -36,7 +36,7 @@ _Ended: TypeAlias = tuple[Outcome, Written | None]
 
 @dataclass(slots=True, kw_only=True)
 class ExportJob:
-    """An export and what became of it; `complete` once the bag is whole, `strangers` are files in it that are not of it."""
+    """An export and its results; `complete` once the bag is whole; `strangers` are files in it that don't belong to it."""
 
     parts: Parts
     order: ExportOrder
@@ -47,7 +47,7 @@ class ExportJob:
     _blocked: int = 0
 
     def is_done(self) -> bool:
-        """Whether an earlier run completed this very bag; UsageError where another whole one is in its place."""
+        """Whether an earlier run completed this bag; UsageError if `out` has the complete bag of another export."""
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             if not sink.is_complete():
                 return False
@@ -57,12 +57,12 @@ class ExportJob:
                 f"--out {self.order.out} is complete already, by another export", hint="name another --out"
             )
         if self._database.exists():
-            # Killed between the last file and the note of it, or before all of it was noted.
+            # An earlier run was killed after the last file, before or while it recorded completion.
             self._note_complete()
         return True
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Fetch and write what is missing; then the bag is closed, if nothing is missing any more."""
+        """Fetch and write missing blobs; completes the bag if nothing is missing afterwards."""
         return_large_buffers()
         self._file.unlink(missing_ok=True)
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
@@ -73,11 +73,11 @@ class ExportJob:
                 self._note_complete()
 
     def write(self, sink: Sink, state: State) -> Iterator[Outcome]:
-        """The same with a target and a state that are open."""
+        """Do the same as `outcomes` with an open target and state."""
         try:
             yield from self._exported(sink, state)
         finally:
-            # What is noted below as written is on the disk.
+            # Files must be on disk before the state records them as written.
             sink.sync()
         if not self.stop.is_set():
             self._drop_gone(sink, state)
@@ -85,7 +85,7 @@ class ExportJob:
 
     @property
     def _file(self) -> Path:
-        """What is kept of a bag that is complete."""
+        """The file that records a complete bag."""
         settings, order = self.parts.settings, self.order
         variants = ",".join(order.variants)
         return state_file(
@@ -128,11 +128,11 @@ class ExportJob:
                     raise failures.over
 
     def _items(self, state: State) -> Iterator[_Item]:
-        """Every blob that is wanted, with what is known of it; an outcome instead where there is nothing to fetch."""
+        """Yield every wanted blob with its earlier result, or an outcome if there is nothing to fetch."""
         chosen = Chosen(scope=Scope(user_id=self.order.user))
         for page in pages(self.parts.catalog, chosen, stop=self.stop):
             items = [item for image in page for item in self._items_of(image, state)]
-            # Names are kept before a file has one: whatever comes between, the next run gives the same.
+            # Names are saved before files are written: after a kill the next run uses the same names.
             state.save()
             yield from items
 
@@ -157,7 +157,7 @@ class ExportJob:
                 yield Wanted(image=image, role=role, key="", path="").outcome(Fate.UNFINISHED, why)
 
     def _one(self, item: _Item, sink: Sink, failures: Failures) -> _Ended:
-        """Fetch one blob to its place, unless it is there; in a thread."""
+        """Fetch one blob to its path, unless it exists there; runs in a thread."""
         if isinstance(item, Outcome):
             return item, None
         wanted, known = item
@@ -174,11 +174,11 @@ class ExportJob:
             state.leave_out(wanted.image.id, wanted.role, outcome.detail, record=record_of(wanted.image))
 
     def _drop_gone(self, sink: Sink, state: State) -> None:
-        """Take out what an earlier run wrote of images that are gone by now: erased ones are in no bag."""
+        """Remove files that an earlier run wrote of images that no longer exist: a bag has no erased images."""
         while gone := state.gone():
             if not sink.removes:
                 state.discard()
-                message = "images that were written already are gone by now: the ZIP file is begun anew"
+                message = "images in the unfinished ZIP file no longer exist: the file is started again"
                 raise StateError(message, hint="run the same again")
             for image, role, path in gone:
                 sink.remove(path)

@@ -1,4 +1,4 @@
-"""Names of exported files: what every file system takes, one of a kind, the same for the same rows."""
+"""Names of exported files: valid on every file system, unique, and the same for the same rows."""
 
 import re
 import unicodedata
@@ -9,17 +9,17 @@ from imgctl.model import Image
 
 PAYLOAD = "data/"
 _LONGEST_BYTES = 200
-# What Windows refuses, what BagIt writes otherwise (%), and what separates.
+# Characters that Windows refuses, that BagIt escapes (%), and path separators.
 _REFUSED = re.compile(r'[<>:"/\\|?*%]')
-# Names of devices, with any ending; NTFS and FAT compare without case.
+# Device names, with any extension; NTFS and FAT ignore case.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|\Z)", re.IGNORECASE)
 _ID_DIGITS = 8
 
 
 def paths(image: Image) -> Iterator[str]:
-    """Where an image's original may lie in a bag, by preference: its name, then with some of its id, then with all.
+    """Yield paths for an image's original in a bag, by preference: its name, then with part of its id, then with all of it.
 
-    `data/originals/YYYY/MM/NAME`, by the month it was taken in, else uploaded.
+    `data/originals/YYYY/MM/NAME`, by the month of capture, else of upload.
     """
     at = image.taken_at or image.uploaded_at
     place = f"{PAYLOAD}originals/{at.year:04}/{at.month:02}/"
@@ -32,21 +32,21 @@ def paths(image: Image) -> Iterator[str]:
 
 
 def variant_path(original: str, role: str, key: str) -> str:
-    """Where a variant lies, by the path of its original: `data/thumb/2024/05/IMG_1.CR2.jpg`."""
+    """Return a variant's path, from the path of its original: `data/thumb/2024/05/IMG_1.CR2.jpg`."""
     return f"{PAYLOAD}{role}/{original.removeprefix(f'{PAYLOAD}originals/')}.{key.rpartition('.')[2]}"
 
 
 def safe_name(image: Image) -> str:
-    """The image's own name as every file system takes it, else its id; its ending is kept."""
+    """Return the image's own name, valid on every file system, else its id; the extension is kept."""
     own = (image.original_key or "").rpartition("/")[2] or str(image.id)
     name = safe(image.name or "")
     return name or own.replace(f"-{ORIGINAL}", "")
 
 
 def safe(name: str) -> str:
-    """The name without what Windows, macOS, Linux or BagIt take otherwise; empty where nothing is left.
+    """Return the name without anything that Windows, macOS, Linux or BagIt treat specially; empty if nothing is left.
 
-    NFC, at most 200 bytes of UTF-8 before its ending, not hidden, without dots and blanks around it.
+    NFC, at most 200 bytes of UTF-8 before its extension, not hidden, without dots and blanks around it.
     """
     bare = "".join(char if char.isprintable() else "_" for char in unicodedata.normalize("NFC", name))
     bare = _REFUSED.sub("_", bare).strip(" .")
@@ -60,5 +60,5 @@ def safe(name: str) -> str:
 
 
 def folded(path: str) -> str:
-    """What two paths share that one file system or another takes for the same."""
+    """Return a form that is equal for paths that some file system treats as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

@@ -1,4 +1,4 @@
-"""What is asked of an export, and what it says of each blob."""
+"""The options of an export, and the outcome of each blob."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from imgctl.model import Variant
 
 
 class Fate(StrEnum):
-    """What became of a blob; `unfinished` is an upload whose bytes are not safe yet, or a variant that is not built."""
+    """The result for a blob; `unfinished` is an upload without safe bytes yet, or a variant that is not built."""
 
     SAVED = "saved"
     PRESENT = "present"
@@ -22,9 +22,9 @@ LEFT_OUT = (Fate.ARCHIVED, Fate.UNFINISHED, Fate.FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOrder:
-    """Whose images go where: `out` is a directory, a FILE.zip or s3://BUCKET/PREFIX; originals, and these variants.
+    """The user to export, the target and the variants; `out` is a directory, a FILE.zip or s3://BUCKET/PREFIX.
 
-    `partial` completes the bag although some originals cannot be had now: what is missing is listed in it.
+    `partial` completes the bag even if some originals are unavailable now: the bag lists what is missing.
     """
 
     user: UUID
@@ -35,7 +35,7 @@ class ExportOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One blob of an image and the path it has; `detail` says why it was left out."""
+    """The result for one blob of an image, and its path; `detail` is why it was left out."""
 
     image: UUID
     role: str
@@ -47,5 +47,5 @@ class Outcome:
 
     @property
     def blocks(self) -> bool:
-        """Whether the bag is not complete without it: its bytes are the user's, and are not there."""
+        """Whether its absence keeps the bag incomplete: the bytes are the user's, and are not in the bag."""
         return self.fate in (Fate.ARCHIVED, Fate.FAILED)

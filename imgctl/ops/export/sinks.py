@@ -1,4 +1,4 @@
-"""Where exported files go: what every target does, and directories."""
+"""Targets of an export: their interface, and the directory target."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ BAGIT = "bagit.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A file that is whole at its target; `crc`, `start` and `stop` are those of a ZIP's member. `anew`: not there before."""
+    """A file that is whole at its target; `crc`, `start` and `stop` are a ZIP member's. `anew`: it did not exist before."""
 
     sha256: bytes
     size: int
@@ -29,7 +29,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A file of a bag as a target's end needs to know it."""
+    """A file of a bag, as `Sink.finish` needs it."""
 
     path: str
     written: Written
@@ -39,37 +39,37 @@ class Member:
 class Sink(Protocol):
     """One target; `put` and `holds` may be called from many threads."""
 
-    # Whether one file can be taken back.
+    # Whether a single file can be removed.
     removes: bool
 
     def is_complete(self) -> bool:
-        """Whether a whole bag is there."""
+        """Whether the target has a complete bag."""
 
     def begin(self, end: int) -> None:
-        """Get ready; of a ZIP that was begun `end` bytes are good. UsageError where nothing can be written."""
+        """Prepare the target; keeps the first `end` bytes of an unfinished ZIP. UsageError if the target is not writable."""
 
     def put(
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
     ) -> Written:
-        """Write a file, whole or not at all; where another is there already, UsageError unless it goes `over` it."""
+        """Write a file, whole or not at all; UsageError if a different file exists, unless `over` replaces it."""
 
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
-        """Whether a file of this size is there, and with a digest: of this content."""
+        """Whether a file of this size exists; with `sha256`, of this content."""
 
     def remove(self, path: str) -> None:
-        """Take a file back."""
+        """Remove a file."""
 
     def others(self, payload: str) -> Iterator[str]:
-        """Every file below `payload`, in no order."""
+        """Yield every file below `payload`, in no order."""
 
     def finish(self, members: Iterable[Member]) -> None:
-        """All is written: these are the files."""
+        """Complete the target: all files are written, and these are they."""
 
     def sync(self) -> None:
-        """Let what was written outlive a loss of power."""
+        """Make written files survive a power loss."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the target."""
 
 
 class DirectorySink:
@@ -94,7 +94,7 @@ class DirectorySink:
         digest, size = hashlib.sha256(), 0
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            # Anew: what is there stays, also what came while this was being fetched.
+            # Anew: an existing file is kept, even one created during the fetch.
             with atomic_write(file, anew=not over) as new:
                 with new.open("wb") as out:
                     for piece in pieces:
@@ -106,7 +106,7 @@ class DirectorySink:
         except FileExistsError:
             if file.is_file() and digest_of(file) == digest.digest():
                 return Written(sha256=digest.digest(), size=size, anew=False)
-            raise UsageError(f"{file} is there and differs", hint=self._hint) from None
+            raise UsageError(f"{file} exists and differs", hint=self._hint) from None
         except OSError as error:
             raise unwritable(file, error) from None
         return Written(sha256=digest.digest(), size=size)
@@ -137,17 +137,17 @@ class DirectorySink:
                             yield Path(one.path).relative_to(self._root).as_posix()
 
     def finish(self, members: Iterable[Member]) -> None:
-        """Nothing: `bagit.txt`, the last file, says it."""
+        """Do nothing: `bagit.txt`, the last file, marks the bag as complete."""
 
     def sync(self) -> None:
-        """Nothing: each file is on the disk before it has its name."""
+        """Do nothing: each file is on disk before it gets its name."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 def make_directory(out: Path) -> None:
-    """Make the directory files go to; UsageError where none can be."""
+    """Create the target directory; UsageError if that fails."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -161,5 +161,5 @@ def digest_of(file: Path) -> bytes:
 
 
 def unwritable(file: Path, error: OSError) -> StateError:
-    """What stands in the way of a file; the run ends, and goes on here later."""
+    """Return the error for a file that cannot be written; it ends the run, and the next run continues there."""
     return StateError(f"{file}: {(error.strerror or str(error)).lower()}", hint="check --out, then run the same again")

@@ -1,4 +1,4 @@
-"""What an unfinished export has written, on this machine's disk: the path of each blob, its digest, its row."""
+"""The state of an unfinished export, on this machine's disk: the path of each blob, its digest, its row."""
 
 import json
 import sqlite3
@@ -28,7 +28,7 @@ _LEAST_SAVED = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An image as the bag's metadata has it: its row, and the paths of its blobs by role; or why it is left out."""
+    """An image in the bag's metadata: its row, and the paths of its blobs by role; or why it is left out."""
 
     record: Mapping[str, Json]
     paths: Mapping[str, str]
@@ -36,9 +36,9 @@ class Exported:
 
 
 class State:
-    """The file of one export; one thread at a time, one process at a time: UsageError for a second one.
+    """The state file of one export; for one thread and one process at a time: UsageError for a second process.
 
-    `run` tells what this run has seen from what an earlier one wrote.
+    `run` is this run's number: blobs last seen in an earlier run have a smaller one.
     """
 
     def __init__(self, file: Path) -> None:
@@ -47,7 +47,7 @@ class State:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(file, timeout=0.1, isolation_level=None)
-            # Held to the end: two runs would give the same names twice.
+            # Locked to the end: two runs would assign the same names.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_SCHEMA)
@@ -61,30 +61,30 @@ class State:
         self.run: int = last + 1
 
     def close(self) -> None:
-        """Keep everything, and let go of the file."""
+        """Save everything, and close the file."""
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         self._connection.close()
 
     def discard(self) -> None:
-        """Begin anew."""
+        """Delete all entries, so that the export starts again."""
         self._execute("DELETE FROM files")
         self.save()
 
     @property
     def is_due(self) -> bool:
-        """Whether so much was noted that it is worth saving."""
+        """Whether enough entries are unsaved to be worth a save."""
         return self._unsaved >= _LEAST_SAVED
 
     def save(self) -> None:
-        """Make what was noted outlive a kill."""
+        """Commit the entries, so that they survive a kill."""
         self._unsaved = 0
         self._execute("COMMIT")
         self._execute("BEGIN IMMEDIATE")
 
     def written(self, image: UUID, role: str) -> Written | None:
-        """How a blob was written; None for one that was not."""
+        """Return the record of a written blob; None if it is not written."""
         query = f"SELECT sha256, size, crc, start, stop FROM files WHERE image = ? AND role = ? AND {_DONE}"  # noqa: S608
         row = self._execute(query, (str(image), role)).fetchone()
         return None if row is None else _written(row)
@@ -98,7 +98,7 @@ class State:
         at: datetime,
         record: Mapping[str, Json] | None = None,
     ) -> str:
-        """Give a blob the first of these paths that no other has, to be kept by every later run."""
+        """Assign a blob the first of these paths that is free; every later run keeps it."""
         text = _text(record)
         row = self._execute("SELECT path FROM files WHERE image = ? AND role = ?", (str(image), role)).fetchone()
         if row is not None and row[0] is not None:
@@ -118,7 +118,7 @@ class State:
         raise StateError(f"no name is free for {image}", hint="name another --out")
 
     def note(self, image: UUID, role: str, written: Written) -> None:
-        """A blob is whole at its path."""
+        """Record that a blob is whole at its path."""
         self._unsaved += 1
         values = (written.sha256, written.size, written.crc, written.start, written.stop, str(image), role)
         self._execute(
@@ -126,7 +126,7 @@ class State:
         )
 
     def leave_out(self, image: UUID, role: str, why: str, *, record: Mapping[str, Json]) -> None:
-        """A blob is not in the bag, and why; its path, if it was given one, stays its own."""
+        """Record that a blob is not in the bag, and why; it keeps its assigned path, if any."""
         self._execute(
             "INSERT INTO files (image, role) VALUES (?,?) ON CONFLICT DO NOTHING",
             (str(image), role),
@@ -137,7 +137,7 @@ class State:
         )
 
     def keep_until(self, size: int) -> int:
-        """Of a ZIP of `size` bytes those that are whole members without a gap; what lies behind is to be written again."""
+        """Return how many of a ZIP's `size` bytes are whole members without a gap; later members must be written again."""
         end = 0
         for start, stop in self._execute(f"SELECT start, stop FROM files WHERE {_DONE} ORDER BY start"):  # noqa: S608
             if start != end or stop > size:
@@ -147,7 +147,7 @@ class State:
         return end
 
     def gone(self) -> list[tuple[UUID, str, str]]:
-        """What an earlier run wrote and this one has not seen: a page of image, role and path; forgotten by `forget`."""
+        """Return a page of blobs that an earlier run wrote and this one has not seen; `forget` removes an entry."""
         rows = self._execute(
             f"SELECT image, role, path FROM files WHERE seen < ? AND {_DONE} LIMIT 1000",  # noqa: S608
             (self.run,),
@@ -155,7 +155,7 @@ class State:
         return [(UUID(image), role, path) for image, role, path in rows]
 
     def forget(self, image: UUID, role: str) -> None:
-        """A blob is no more to be in the bag."""
+        """Remove the entry of a blob that no longer belongs in the bag."""
         self._execute("DELETE FROM files WHERE image = ? AND role = ?", (str(image), role))
 
     def has(self, path: str) -> bool:
@@ -164,19 +164,19 @@ class State:
         return self._execute(query, (folded(path), path)).fetchone() is not None
 
     def totals(self) -> tuple[int, int]:
-        """How many files are whole, and their bytes."""
+        """Return the number of whole files, and their bytes."""
         count, size = self._execute(f"SELECT count(*), coalesce(sum(size), 0) FROM files WHERE {_DONE}").fetchone()  # noqa: S608
         return count, size
 
     def members(self) -> Iterator[Member]:
-        """Every file that is whole, in the order of images."""
-        # A cursor of its own each time: two passes may be under way.
+        """Yield every whole file, in the order of images."""
+        # A new cursor each time: two passes may run at once.
         query = f"SELECT path, at, sha256, size, crc, start, stop FROM files WHERE {_DONE} ORDER BY image, role"  # noqa: S608
         for path, at, *written in self._execute(query):
             yield Member(path=path, at=datetime.fromisoformat(at), written=_written(written))
 
     def images(self, *, left_out: bool) -> Iterator[Exported]:
-        """The images of the bag, or those that it lacks, in the order of ids."""
+        """Yield the images of the bag, or those left out, in the order of ids."""
         rows = self._execute(
             "SELECT image, role, path, sha256, left_out, record FROM files WHERE seen = ? ORDER BY image, role",
             (self.run,),
@@ -196,13 +196,13 @@ class State:
             yield Exported(record=json.loads(record), paths=paths, left_out=why)
 
     def set_finishing(self) -> None:
-        """From here on a whole bag at the target is this one."""
+        """Record that a complete bag at the target is from this export from now on."""
         self._execute("PRAGMA user_version = 1")
         self.save()
 
     @property
     def is_finishing(self) -> bool:
-        """Whether an earlier run had written everything."""
+        """Whether an earlier run wrote all blobs."""
         (version,) = self._execute("PRAGMA user_version").fetchone()
         return bool(version)
 

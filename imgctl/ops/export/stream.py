@@ -1,4 +1,4 @@
-"""An export as one stream: a ZIP file that is written while it is read, and never seen whole by this machine."""
+"""An export as one stream: a ZIP file that is written while it is read, and never stored whole on this machine."""
 
 import shutil
 import zlib
@@ -20,11 +20,11 @@ from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 
 CONCURRENCY = 4
-"""Blobs of one stream that are fetched at once: 8 MiB of each are held, what is more waits in the spool's directory."""
+"""Blobs of one stream fetched at once: 8 MiB of each are in memory, the rest is spooled to disk."""
 
 
 class ZipStream:
-    """What is read as it is written; a member begins when it is known to be right, so that none is ever taken back."""
+    """A ZIP that is read while it is written; a member starts only after its blob was checked, so none is ever removed."""
 
     removes = False
 
@@ -37,7 +37,7 @@ class ZipStream:
         return False
 
     def begin(self, end: int) -> None:
-        """Nothing: a stream begins with its first member."""
+        """Do nothing: a stream begins with its first member."""
 
     def put(
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
@@ -59,7 +59,7 @@ class ZipStream:
                         with spool.path.open("rb") as file:
                             shutil.copyfileobj(file, self._out, PIECE_BYTES)
                 except OSError:
-                    raise _left() from None
+                    raise _disconnected() from None
                 return Written(sha256=spool.sha256, size=spool.size, crc=crc, start=start, stop=self._end)
 
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
@@ -77,20 +77,20 @@ class ZipStream:
                 self._out.write(piece)
             self._out.flush()
         except OSError:
-            raise _left() from None
+            raise _disconnected() from None
 
     def sync(self) -> None:
-        """Nothing: what was read is the reader's."""
+        """Do nothing: the reader stores the bytes."""
 
     def close(self) -> None:
-        """Nothing: the stream is closed by whoever opened it."""
+        """Do nothing: the code that opened the stream closes it."""
 
 
 def stream(parts: Parts, order: ExportOrder, out: BinaryIO, spools: SpoolDirectory, *, stop: StopSignal) -> ExportJob:
-    """Write all there is of a user into `out`, and close it; returns what became of it.
+    """Write all images of a user into `out`, and close it; returns the job with its results.
 
-    What cannot be had is listed in the bag. StateError where the reader left; StoreError, CatalogError where the rest
-    cannot be had. `complete` is False where it was stopped.
+    The bag lists blobs that are unavailable. StateError if the reader disconnected; StoreError or CatalogError if the
+    rest cannot be read. `complete` is False if the job was stopped.
     """
     upload = replace(parts.settings.upload, concurrency=CONCURRENCY)
     gentle = replace(parts, settings=replace(parts.settings, upload=upload))
@@ -101,12 +101,12 @@ def stream(parts: Parts, order: ExportOrder, out: BinaryIO, spools: SpoolDirecto
             for _ in job.write(ZipStream(out, spools, root=f"{order.user}/"), state):
                 pass
     except BrokenPipeError:
-        # What was not flushed is written when it is closed.
-        raise _left() from None
+        # Closing flushes the buffer, which fails if the reader disconnected.
+        raise _disconnected() from None
     finally:
         place.unlink(missing_ok=True)
     return job
 
 
-def _left() -> StateError:
-    return StateError("the reader of the export left", hint="it is to be begun anew")
+def _disconnected() -> StateError:
+    return StateError("the reader of the export disconnected", hint="start the export again")

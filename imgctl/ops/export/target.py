@@ -1,4 +1,4 @@
-"""From what is typed after `--out` to where an export goes."""
+"""Opens the target of an export from the value of `--out`."""
 
 import re
 from dataclasses import replace
@@ -13,14 +13,14 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_sink(settings: Settings, out: str) -> Sink:
-    """A directory, a FILE.zip, or s3://BUCKET/PREFIX at the endpoint and with the credentials of the store.
+    """Open a directory, a FILE.zip, or s3://BUCKET/PREFIX at the endpoint and with the credentials of the store.
 
-    UsageError for what cannot be meant.
+    UsageError for any other target, and for one inside the store.
     """
     if out.startswith("s3://"):
         store = settings.store.url.rstrip("/")
         if f"{out.rstrip('/')}/".startswith(f"{store}/") or f"{store}/".startswith(f"{out.rstrip('/')}/"):
-            raise UsageError(f"--out {out} lies in the store itself, {store}", hint="name another bucket")
+            raise UsageError(f"--out {out} is in the store itself, {store}", hint="name another bucket")
         from imgctl.ops.export.bucket import BucketSink
         from imgctl.store.blobs.open import open_store
 
@@ -32,5 +32,5 @@ def open_sink(settings: Settings, out: str) -> Sink:
 
 
 def absolute(out: str) -> str:
-    """The same target, wherever it is named from."""
+    """Return the target independent of the working directory."""
     return out.rstrip("/") if _URL.match(out) else str(Path(out).absolute())

@@ -1,7 +1,7 @@
-"""A ZIP file as the target of an export: members stored as they come, its directory written at the end.
+"""A ZIP file as the target of an export: members are stored as they arrive, the central directory is written last.
 
-Not by `zipfile`, which holds an object for each member until it is closed, and cannot go on with a file that a kill left
-without a directory. Members are stored, not deflated: pictures are packed already. ZIP64 where sizes ask for it
+`zipfile` holds an object for each member until it is closed, and cannot continue a file that a kill left without a
+directory. Members are stored, not deflated: pictures are compressed already. ZIP64 where sizes require it
 (APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16).
 """
 
@@ -37,7 +37,7 @@ _MODE = 0o100644 << 16
 
 
 class ZipSink:
-    """A ZIP file that has another name, `FILE.zip.part`, until it is whole; the bag is a directory in it named as the file."""
+    """A ZIP file, named `FILE.zip.part` until it is whole; the bag is a directory in it with the file's name."""
 
     removes = False
 
@@ -65,13 +65,13 @@ class ZipSink:
         self._end = end
 
     def size(self) -> int:
-        """How many bytes an earlier run left."""
+        """Return how many bytes an earlier run left."""
         return self._part.stat().st_size if self._part.exists() else 0
 
     def put(
         self, path: str, pieces: Iterable[bytes], *, content_type: str, at: datetime, over: bool = False
     ) -> Written:
-        # The first piece comes before the turn: most pictures are no longer, and the others are fetched meanwhile.
+        # The first piece is fetched before taking the lock: most pictures have only one, and other threads fetch meanwhile.
         rest = iter(pieces)
         first = next(rest, b"")
         with self._lock:
@@ -86,7 +86,7 @@ class ZipSink:
             return written
 
     def holds(self, path: str, *, size: int, sha256: bytes | None = None) -> bool:
-        # What was written is known by its place alone.
+        # A written member is identified by its position alone.
         return sha256 is None
 
     def remove(self, path: str) -> None:
@@ -145,14 +145,14 @@ class ZipSink:
 
 
 def local_header(name: bytes, at: datetime, *, crc: int, size: int) -> bytes:
-    """A member's header, of one length whatever its size."""
+    """Return a member's header; its length doesn't depend on the member's size."""
     extra = _SIZES64.pack(1, 16, size, size)
     head = _LOCAL.pack(0x04034B50, _VERSION, _UTF8, 0, *_dos(at), crc, _LARGE, _LARGE, len(name), len(extra))
     return head + name + extra
 
 
 def directory(root: str, members: Iterable[Member], *, start: int) -> Iterator[bytes]:
-    """What stands behind the last member, which ends at `start`: a line for each, and the ends."""
+    """Yield the central directory after the last member, which ends at `start`: an entry for each, and the end records."""
     count = length = 0
     for member in members:
         line = _central(root, member)
@@ -174,7 +174,7 @@ def _central(root: str, member: Member) -> bytes:
 
 
 def _ends(start: int, length: int, count: int) -> bytes:
-    """What stands behind the directory."""
+    """Return the end records after the central directory."""
     end = _END.pack(0x06054B50, 0, 0, min(count, _MANY), min(count, _MANY), min(length, _LARGE), min(start, _LARGE), 0)
     if count < _MANY and length < _LARGE and start < _LARGE:
         return end
@@ -183,7 +183,7 @@ def _ends(start: int, length: int, count: int) -> bytes:
 
 
 def _dos(at: datetime) -> tuple[int, int]:
-    """A time as ZIP keeps it: time and date, from 1980 to 2107, in steps of two seconds."""
+    """Return a time in ZIP's format: time and date, from 1980 to 2107, in steps of two seconds."""
     at = at.astimezone(UTC)
     if at.year < 1980:
         return 0, 1 << 5 | 1
