@@ -153,7 +153,7 @@ def test_without_a_price_list_the_card_stays(embedded: Deployment, tmp_path: Pat
     gone = embedded.run("cost", "cards", "refresh", "--out", "new.toml", "--url", url)
 
     assert (missing.code, gone.code) == (1, 1)
-    assert "the price list answers 404" in missing.err
+    assert "the price list returns HTTP 404" in missing.err
     assert "needs a network" in gone.err
     assert is_one_line(gone.err)
     assert not (embedded.directory / "new.toml").exists()

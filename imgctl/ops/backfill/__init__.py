@@ -1,1 +1,1 @@
-"""Building variants of rows that are ready already: what is missing, what is out of date, or everything."""
+"""Building variants of rows that are already `ready`: missing ones, out-of-date ones, or all."""

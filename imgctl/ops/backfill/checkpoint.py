@@ -1,4 +1,4 @@
-"""How far a backfill came, so that a killed one goes on where it stopped."""
+"""The progress of a backfill, so that a killed run continues where it stopped."""
 
 import time
 from contextlib import suppress
@@ -15,7 +15,7 @@ SAVED_EVERY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """Everything up to `after` is done, except for `failed` images and `cold` ones, which wait for a restore."""
+    """Progress: everything up to `after` is done, except `failed` images and `cold` ones, which wait for a restore."""
 
     after: UUID = FIRST
     failed: int = 0
@@ -23,10 +23,10 @@ class Reached:
 
 
 class Checkpoint:
-    """How far a run came that does again what is done already: without it a killed one would begin anew.
+    """The progress of a run that would rebuild finished rows: without it a killed run would start again.
 
-    `resumed` is where the last run with this file stopped: nothing if that ended whole, if its file is damaged, or with
-    `anew`. Without a file nothing is kept.
+    `resumed` is where the last run with this file stopped: empty if that run completed, if its file is damaged, or with
+    `anew`. Without a file nothing is stored.
     """
 
     def __init__(self, file: Path | None, *, anew: bool = False) -> None:
@@ -39,19 +39,19 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def count(self, *, failed: int = 0, cold: int = 0) -> None:
-        """Add images that failed, or wait for a restore."""
+        """Count images that failed, or wait for a restore."""
         self._failed += failed
         self._cold += cold
 
     def save(self, after: UUID, *, now: bool = False) -> None:
-        """Note that everything up to this id is done, every two seconds at most unless `now`; raises StateError."""
+        """Record that everything up to this id is done, every two seconds at most unless `now`; raises StateError."""
         if self._file is None or not (now or time.monotonic() - self._saved_at >= SAVED_EVERY_SECONDS):
             return
         self._saved_at = time.monotonic()
         save_state(self._file, {"after": str(after), "failed": self._failed, "cold": self._cold})
 
     def end(self, after: UUID, *, whole: bool) -> None:
-        """The run ends: if the work is done the next one begins with the first row, else behind `after`."""
+        """End the run: if it is `whole`, the next run starts at the first row, else after `after`."""
         if not whole:
             self.save(after, now=True)
         elif self._file is not None:

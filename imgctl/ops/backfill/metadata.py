@@ -1,6 +1,6 @@
-"""Metadata of one row read once more from what is stored: the caption, capture time and size that it lacks.
+"""Metadata of one row, read again from its original: the missing caption, capture time and size.
 
-Only the beginnings of originals are read, by range requests, and where a format keeps its metadata elsewhere that place.
+Only the beginnings of originals are read, by range requests, and other ranges if a format keeps its metadata there.
 A row's id, key and `uploaded_at` never change (law 2).
 """
 
@@ -38,7 +38,7 @@ Value = str | int | datetime | None
 
 
 class Fate(StrEnum):
-    """What became of a chosen row; `planned` was not read, because reading costs and needs --yes."""
+    """The result for a chosen row; `planned` rows were not read, because reading costs money and needs --yes."""
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"
@@ -50,7 +50,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataOrder:
-    """Which rows, which facts to replace though a row has them, where sidecars are, and whether to read and to write."""
+    """The rows, the facts to overwrite even if a row has them, the place of sidecars, and whether to read and to write."""
 
     chosen: Chosen = field(default_factory=Chosen)
     overwrite: frozenset[Fact] = frozenset()
@@ -60,7 +60,7 @@ class MetadataOrder:
     writes: bool = True
 
     def wants(self, image: Image) -> bool:
-        """Whether a row is to be looked at."""
+        """Whether a row must be examined."""
         lacks = any(getattr(image, name) is None for names in FACT_COLUMNS.values() for name in names)
         safe = image.status is not Status.UPLOADING and in_shard(image.id, self.shard)
         return safe and (lacks or bool(self.overwrite))
@@ -68,7 +68,7 @@ class MetadataOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One row's fate: what changed, column by column as (before, after), and the source of its capture time."""
+    """One row's fate: the changes by column as (before, after), and the source of its capture time."""
 
     id: UUID
     fate: Fate
@@ -82,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """A row, and what is to be written; or its outcome where nothing is."""
+    """A row, and the metadata to write; or its outcome if there is nothing to write."""
 
     image: Image
     found: Metadata | None = None
@@ -90,7 +90,7 @@ class Looked:
     outcome: Outcome | None = None
 
     def settled(self, kept: Mapping[UUID, Metadata] | None) -> Outcome:
-        """The outcome once the rows say what was `kept`; that is None where nothing was to be written."""
+        """Return the outcome, given the values `kept` in the rows after the write; `kept` is None without a write."""
         image, found = self.image, self.found
         if found is None:
             return self.outcome or Outcome(id=image.id, fate=Fate.UNCHANGED)
@@ -117,7 +117,7 @@ class Reader:
     stop: StopSignal
 
     def look(self, now: datetime, image: Image, path: str | None) -> Looked:
-        """What is to be written of one row: from its original, or from a sidecar alone where that cannot be read."""
+        """Find the metadata to write for one row: from its original, or from a sidecar alone if that cannot be read."""
         cold = image.awaits_restore(now)
         if not cold and not self.order.reads:
             return Looked(image=image, outcome=Outcome(id=image.id, fate=Fate.PLANNED, size=image.bytes or 0))
@@ -134,11 +134,11 @@ class Reader:
         if header is None and path is None:
             return Looked(image=image, outcome=_needs_restore(image))
         sidecars = self.sidecars if path else None
-        said = describe(header or Header(kind=Format.JPEG), path=path or "", sidecars=sidecars)
-        found = self._new(image, said, header)
+        description = describe(header or Header(kind=Format.JPEG), path=path or "", sidecars=sidecars)
+        found = self._new(image, description, header)
         if found is None:
             return Looked(image=image, outcome=_needs_restore(image) if cold else None)
-        return Looked(image=image, found=found, taken_from=said.taken_from)
+        return Looked(image=image, found=found, taken_from=description.taken_from)
 
     def _header(self, image: Image) -> Header:
         key = image.original_key or ""
@@ -147,15 +147,15 @@ class Reader:
             raise BlobMissing(f"the original {key} is not in the store", hint="imgctl audit")
         return recognise(in_store(self.store, key, size=blob.size, etag=blob.etag))
 
-    def _new(self, image: Image, said: Description, header: Header | None) -> Metadata | None:
-        """What is new to the row; None where nothing is."""
+    def _new(self, image: Image, description: Description, header: Header | None) -> Metadata | None:
+        """Return the metadata that is new to the row; None if there is none."""
         found = Metadata(id=image.id)
-        if said.caption and self._takes(Fact.CAPTION, image.caption, said.caption):
-            found = replace(found, caption=said.caption)
-        # When some program last wrote a file is better than nothing, and worse than what a row says already.
-        weak = said.taken_from is TakenFrom.EXIF_MODIFIED and image.taken_at is not None
-        if said.taken_at and not weak and self._takes(Fact.TAKEN_AT, image.taken_at, said.taken_at):
-            found = replace(found, taken_at=said.taken_at)
+        if description.caption and self._takes(Fact.CAPTION, image.caption, description.caption):
+            found = replace(found, caption=description.caption)
+        # EXIF's time of the last modification is better than none, and worse than the row's own time.
+        weak = description.taken_from is TakenFrom.EXIF_MODIFIED and image.taken_at is not None
+        if description.taken_at and not weak and self._takes(Fact.TAKEN_AT, image.taken_at, description.taken_at):
+            found = replace(found, taken_at=description.taken_at)
         size = header.size if header else None
         known = (image.width, image.height) if image.width and image.height else None
         if size and self._takes(Fact.SIZE, known, size):

@@ -1,4 +1,4 @@
-"""`imgctl backfill --metadata`: what reading costs, the sidecars of a source tree, and the run over the rows."""
+"""`imgctl backfill --metadata`: the cost of reading, the sidecars of a source tree, and the run over the rows."""
 
 import hashlib
 import os
@@ -42,16 +42,16 @@ from imgctl.units import format_bytes
 BATCH = 64
 CONCURRENCY = 16
 
-# These keep metadata behind their pixels, which is a second read.
+# These keep metadata after their pixels, which takes a second read.
 _READ_TWICE = frozenset(KNOWN[kind].content_type for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF))
 _NO_OWNER = UUID(int=0)
 _SCHEMA = "CREATE TABLE photos (sha256 BLOB PRIMARY KEY, path BLOB NOT NULL) WITHOUT ROWID"
 
 
 class MetadataRun:
-    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `bad` are lines that name no row.
+    """One run. `checkpoint.resumed` is the progress of an earlier run of the same kind; `bad` are lines without a row.
 
-    `tally` counts rows, with the bytes of their originals, `facts` what changed, `unreadable` files of the source tree.
+    `tally` counts rows, with the bytes of their originals; `facts` the changes; `unreadable` files of the source tree.
     """
 
     def __init__(self, order: MetadataOrder, parts: Parts, *, pool: Executor, stop: StopSignal, anew: bool) -> None:
@@ -70,14 +70,14 @@ class MetadataRun:
         self._after = self.checkpoint.resumed.after
 
     def index(self) -> Iterator[FileOutcome]:
-        """Find the photos of the source tree that have sidecars; yields what could not be read."""
+        """Find the photos of the source tree that have sidecars; yields unreadable files."""
         if self.sidecars is not None and self._order.sidecars_from is not None:
             for one in self.sidecars.add(self._order.sidecars_from, stop=self._stop):
                 self.unreadable += 1
                 yield one
 
     def outcomes(self, *, limit: int | None = None) -> Iterator[Outcome]:
-        """Look at what is wanted, `limit` rows at most; raises what ends the whole run."""
+        """Examine the wanted rows, `limit` at most; raises the error that ends the whole run."""
         wanted = islice(self._wanted(), limit)
         left, is_whole = limit, False
         while not (self._stop.is_set() or is_whole or left == 0):
@@ -95,7 +95,7 @@ class MetadataRun:
         return (image for image in chain.from_iterable(found) if order.wants(image))
 
     def _settle(self, batch: Sequence[Image]) -> Iterator[Outcome]:
-        """Read a batch in parallel, write it in one transaction, and note how far the run came."""
+        """Read a batch in parallel, write it in one transaction, and record the progress."""
         now = read(self._parts.catalog, clock, stop=self._stop)
         paths = [self.sidecars.path_of(image.sha256) if self.sidecars else None for image in batch]
         looked = list(self._pool.map(partial(self._reader.look, now), batch, paths))
@@ -120,7 +120,7 @@ class MetadataRun:
 
 @contextmanager
 def metadata_run(order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: bool = False) -> Iterator[MetadataRun]:
-    """A run to be asked for its outcomes; `anew` begins with the first row though an earlier run came further."""
+    """Open a run that yields outcomes; `anew` starts at the first row and ignores an earlier run's progress."""
     with thread_pool(CONCURRENCY, name="metadata") as pool:
         run = MetadataRun(order, parts, pool=pool, stop=stop, anew=anew)
         with run.sidecars or nullcontext():
@@ -130,7 +130,7 @@ def metadata_run(order: MetadataOrder, parts: Parts, *, stop: StopSignal, anew: 
 def _checkpoint_file(order: MetadataOrder, parts: Parts) -> Path | None:
     if order.chosen.ids_from is not None or not order.writes:
         return None
-    # A set has no order of its own.
+    # Sorted, because a set has no fixed order.
     facts = ",".join(sorted(order.overwrite))
     kind = (facts, order.chosen, order.sidecars_from, order.shard, order.reads)
     return state_file("metadata", (parts.catalog.place, parts.settings.store.url, repr(kind)))
@@ -139,18 +139,18 @@ def _checkpoint_file(order: MetadataOrder, parts: Parts) -> Path | None:
 class Sidecars:
     """Photos of a source tree with a sidecar, by the SHA-256 of their content, in a file that is deleted with this process.
 
-    Only files with a sidecar are hashed. For the thread that made it; `files` is for any.
+    Only files with a sidecar are hashed. For the thread that created it only; `files` is for any thread.
     """
 
     def __init__(self) -> None:
         self.files = SidecarFiles()
         self.photos = 0
-        # A nameless database: SQLite keeps it in a temporary file that nobody else sees.
+        # A nameless database: SQLite keeps it in a private temporary file.
         self._connection = sqlite3.connect("")
         self._connection.execute(_SCHEMA)
 
     def add(self, directory: str, *, stop: StopSignal) -> Iterator[FileOutcome]:
-        """Walk a tree; yields what could not be read."""
+        """Walk a tree; yields unreadable files."""
         for found in chosen(Selection(paths=(directory,), user_id=_NO_OWNER)):
             if stop.is_set():
                 return
@@ -164,7 +164,7 @@ class Sidecars:
                     yield unreadable(found.path, error)
 
     def path_of(self, sha256: bytes | None) -> str | None:
-        """The path of a photo with this content, the first one found; None where there is none."""
+        """Return the path of a photo with this content, the first one found; None if there is none."""
         row = self._connection.execute("SELECT path FROM photos WHERE sha256 = ?", (sha256,)).fetchone()
         return os.fsdecode(row[0]) if row else None
 
@@ -182,9 +182,9 @@ class Sidecars:
 
 
 def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal) -> tuple[int, Mapping[str, Reads]]:
-    """How many originals are wanted behind `after`, and what reading them takes, by class; archived ones are left out.
+    """Return how many originals after `after` are wanted, and the reads they need, by class; archived ones are left out.
 
-    A shard is estimated at its share of them.
+    A shard is estimated at its share of the total.
     """
     counted, share = Counter[tuple[str | None, ...]](), 1
     if order.chosen.ids_from is not None:
@@ -209,6 +209,6 @@ def reading(order: MetadataOrder, parts: Parts, *, after: UUID, stop: StopSignal
 
 
 def price(card: Card, reads: Mapping[str, Reads]) -> Estimate:
-    """What reading costs at most."""
+    """Return the maximum cost of reading."""
     words = f"{format_bytes(REMOTE_BYTES)} a read, two reads of each PNG, WebP, TIFF and GIF"
     return reading_estimate(card, reads, assumptions=(words,))

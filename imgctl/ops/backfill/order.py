@@ -1,4 +1,4 @@
-"""What a backfill is asked to do, what it reports of each image, and the rules: what is wanted, what may be deleted."""
+"""The options of a backfill, the outcome of each image, and the rules for wanted variants and for deletions."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,7 @@ KEY_PARTS = 4
 
 
 class Mode(StrEnum):
-    """Which variants are wanted: those that are missing, those of an out-of-date recipe too, or all."""
+    """Which variants are wanted: the missing ones, also those of an out-of-date recipe, or all."""
 
     MISSING = "missing"
     STALE = "stale"
@@ -34,7 +34,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which variants are wanted of which rows; `recipe` is the current one's name, `verify` asks the store as well."""
+    """The wanted variants and rows; `recipe` is the current recipe's digest; `verify` looks up the blobs in the store too."""
 
     mode: Mode = Mode.MISSING
     variants: tuple[Variant, ...] = tuple(Variant)
@@ -44,14 +44,14 @@ class Selection:
 
     @property
     def forgets(self) -> bool:
-        """Whether the next run wants rows again that were built: then a run must note how far it came."""
+        """Whether the next run would rebuild finished rows: then a run must record its progress."""
         partly = self.mode is Mode.STALE and set(self.variants) != set(Variant)
         return self.mode is Mode.FORCE or partly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillOrder:
-    """What to build of which rows; `lists_restores`: the store's listings show restores, as AWS's do."""
+    """The variants to build, and the rows; `lists_restores`: the store's listings report restores, as AWS's do."""
 
     selection: Selection
     chosen: Chosen = field(default_factory=Chosen)
@@ -60,7 +60,7 @@ class BackfillOrder:
 
 
 class Fate(StrEnum):
-    """What became of a chosen image in this run."""
+    """The result for a chosen image in this run."""
 
     BUILT = "built"
     FAILED = "failed"
@@ -73,7 +73,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOutcome:
-    """One image's fate; `error` is a sentence for people, `reason` the kind of a failure, to count by.
+    """One image's fate; `error` is a sentence for users, `reason` the kind of failure, for counts.
 
     `size` is the original's bytes.
     """
@@ -89,7 +89,7 @@ class ImageOutcome:
 
 
 def wanted(image: Image, selection: Selection, *, gone: AbstractSet[Variant] = NOTHING) -> tuple[Variant, ...]:
-    """The variants to be built, in the selection's order; `gone` are those that the store lacks though the row names them."""
+    """Return the variants to build, in the selection's order; `gone` ones are in the row but missing from the store."""
     if image.status is not Status.READY or not in_shard(image.id, selection.shard):
         return ()
     stale = selection.mode is Mode.STALE and image.recipe != selection.recipe
@@ -99,39 +99,39 @@ def wanted(image: Image, selection: Selection, *, gone: AbstractSet[Variant] = N
 
 
 def in_shard(image_id: UUID, shard: Shard | None) -> bool:
-    """Whether an id is in a shard, as the database counts them."""
+    """Whether an id is in a shard; must match the database's expression."""
     return shard is None or image_id.int % 16**SHARD_DIGITS % shard.count == shard.number - 1
 
 
 def recipe_after(image: Image, built: Iterable[Variant], recipe: str) -> str | None:
-    """The recipe a row has once these were built: the current one when all are of it, else None, which leaves it."""
+    """Return a row's recipe after these were built: the current one if all variants have it, else None (no change)."""
     return recipe if image.recipe == recipe or set(built) == set(Variant) else None
 
 
 def may_be_left(image: Image) -> bool:
-    """Whether a leased row that wants no variant may have leftovers to delete, should its holder have died.
+    """Whether a leased row without wanted variants may have leftovers to delete, in case its holder died.
 
-    One that says another class than STANDARD may belong to a move, which looks at it again.
+    A row with a class other than STANDARD may belong to a move; the next transition checks it.
     """
     leased = image.leased_until is not None and image.status is Status.READY
     return leased and image.storage_class in (None, StorageClass.STANDARD)
 
 
 def superseded(image: Image, keys: Iterable[str]) -> list[str]:
-    """The variants' keys that the row named until `keys` took their place; never an original's, never another image's."""
+    """Return the variant keys in the row that `keys` replace; never an original's, never another image's."""
     kept = set(keys)
     return [key for one in Variant if (key := image.key(one)) and key not in kept and _is_variant(key, image)]
 
 
 def leftovers(image_id: UUID, *, named: AbstractSet[str], prefix: str) -> list[str]:
-    """Keys of an image's variants that a run which died may have put, and that are not `named` by its row."""
+    """Return variant keys of an image that a dead run may have put, and that are not `named` by its row."""
     keys = (key_of(image_id, one, kind.extension, prefix=prefix) for one in Variant for kind in VariantFormat)
     return [key for key in keys if key not in named]
 
 
 def _is_variant(key: str, image: Image) -> bool:
     try:
-        # Whatever prefix it was put under.
+        # The prefix may be an earlier one.
         parsed = parse_key("/".join(key.split("/")[-KEY_PARTS:]))
     except KeyShapeError:
         return False

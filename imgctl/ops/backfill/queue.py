@@ -1,7 +1,7 @@
-"""The backfill's queue: ready rows, leased for as long as their variants are built, that stay in service all the while.
+"""The backfill's queue: `ready` rows, leased while their variants are built; they stay in service meanwhile.
 
-It never holds up uploads: `work` claims rows that are `processing`, a backfill takes rows that are `ready`, so that no
-row is wanted by both and neither waits for the other's locks; its transactions are as short as a claim's.
+It never delays uploads: `work` claims rows that are `processing`, a backfill takes rows that are `ready`, so neither
+takes the other's rows or waits for its locks; a backfill's transactions are as short as a claim's.
 """
 
 import logging
@@ -31,7 +31,7 @@ from imgctl.store.catalog.lease import Hold
 
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 0.5
-# Most rows held by others that are remembered before they are looked at again.
+# Rows held by other runs are looked up again once there are this many.
 MOST_HELD = 1000
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A taken row (`one`, as it was leased) that ended: what is written, and the blobs that no row names from then on."""
+    """A taken row (`one`, as leased) that ended: the values to write, and the blobs that no row names afterwards."""
 
     outcome: Outcome
     one: Candidate
@@ -49,7 +49,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """One transaction: what it wrote, of which `changed` was still ours, and what it took of those `picked`."""
+    """One transaction: the rows it wrote (those in `changed` were still leased by this run), and the rows it took of `picked`."""
 
     ended: list[Ended] = field(default_factory=list)
     changed: set[UUID] = field(default_factory=set)
@@ -76,17 +76,17 @@ class ReadyRows:
 
     @property
     def done(self) -> UUID:
-        """The id up to which nothing is left to be done."""
+        """The id up to which all rows are done."""
         open_ids = {*self._held, *self._taken, *(one.image.id for one in self._candidates)}
         return min((UUID(int=one.int - 1) for one in open_ids), default=self._search.done)
 
     @property
     def over(self) -> bool:
-        """Whether everything was done."""
+        """Whether all rows are done."""
         return self._searched and not (self._held or self._taken or self._candidates)
 
     def look(self, room: int) -> tuple[Sequence[ImageOutcome], int]:
-        """Search until enough is found, for a moment at most; then see whether what others held is done."""
+        """Search until enough rows are found, for `LOOK_SECONDS` at most; then check rows that other runs held."""
         settled: list[ImageOutcome] = []
         until = time.monotonic() + LOOK_SECONDS
         while not self._searched and len(self._candidates) < room and time.monotonic() < until:
@@ -100,7 +100,7 @@ class ReadyRows:
         return settled, min(room, len(self._candidates))
 
     def turn(self, connection: Connection, outcomes: Sequence[Outcome], room: int, *, idle: bool) -> Turn[ImageOutcome]:
-        """Name what was built, release what was not, and lease what comes next."""
+        """Write the built variants' keys, release the other rows, and lease the next ones."""
         ended = [self._ended(one) for one in outcomes]
         changed = finish(connection, [one.built for one in ended]) if ended else set()
         note_looks(connection, outcomes, changed)
@@ -112,7 +112,7 @@ class ReadyRows:
         return Turn(jobs=jobs, settled=[_outcome_of(one, ours=one.one.image.id in changed) for one in ended])
 
     def committed(self, turn: Turn[ImageOutcome]) -> None:
-        """Keep what was taken, then delete the blobs that no row names any more, and those of erased images."""
+        """Remember the taken rows, then delete blobs that no row names any more, and those of erased images."""
         written, self._written = self._written, _Written()
         lost = [one.one.image.id for one in written.ended if one.one.image.id not in written.changed]
         delete_if_erased(self._catalog, self._store, self._settings, lost, stop=self._stop)
@@ -123,12 +123,12 @@ class ReadyRows:
         if delete:
             self._delete(delete)
         self._candidates += [_once_more(one.one) for one in ours if one.outcome.ending is Ending.NOT_BEGUN]
-        # Not what the row said when it was taken: that is why it was tried.
+        # The row did not have this class when it was taken, or the image would not have been tried.
         archived = [one.one.image for one in ours if _is_archived_after_all(one.outcome)]
-        self._search.learn(archived, [seen for one in ours if (seen := one.one.seen)])
+        self._search.update_rows(archived, [seen for one in ours if (seen := one.one.seen)])
 
     def wait(self) -> bool:
-        """Continue at once while rows are left; wait for those that others hold; False when nothing is left."""
+        """Return at once while rows are left, else wait for rows that other runs hold; False when nothing is left."""
         if self._candidates or not self._searched:
             return True
         if not self._held:
@@ -147,7 +147,7 @@ class ReadyRows:
         return self._keep(self._search.again(ids))
 
     def _hold(self, written: _Written) -> list[tuple[Image, tuple[str, ...]]]:
-        """Remember what was taken; returns rows of which only leftovers are to be deleted."""
+        """Remember the taken rows; returns rows of which only leftovers must be deleted."""
         empty = []
         for one in written.picked:
             self._candidates.popleft()
@@ -163,12 +163,12 @@ class ReadyRows:
         return empty
 
     def _ended(self, outcome: Outcome) -> Ended:
-        """What is written, and what is to be deleted: only then is the row released."""
+        """Return the values to write and the blobs to delete; the row is released only after the deletion."""
         one = self._taken[outcome.job.id]
         image, keys = one.image, outcome.keys if outcome.ending is Ending.RENDERED else {}
         named = _named(image, keys)
         delete = superseded(image, named)
-        # No row names what was put before it failed, or by a run that died.
+        # No row names the blobs of a failed attempt or of a dead run.
         if one.died or (outcome.error and outcome.ending not in (Ending.RENDERED, Ending.FATAL)):
             left = leftovers(image.id, named=named, prefix=self._order.variants_prefix)
             delete += [key for key in left if key not in delete]
@@ -186,11 +186,11 @@ class ReadyRows:
         return Ended(outcome=outcome, one=one, built=built, delete=tuple(delete))
 
     def _delete(self, superseded: Sequence[tuple[Image, tuple[str, ...]]]) -> None:
-        """Delete blobs while their rows are still held, then release the rows: the lease of a killed run is a sign."""
+        """Delete blobs while their rows are leased, then release the rows: after a kill the lease marks unfinished deletions."""
         try:
             self._store.delete([key for _, keys in superseded for key in keys])
         except StoreUnavailable as error:
-            log.warning("superseded variants were not deleted: %s; the next run does", error.line)
+            log.warning("superseded variants were not deleted: %s; the next run retries", error.line)
             return
         except StoreError as error:
             log.warning("superseded variants were not deleted: %s; an audit finds them", error.line)
@@ -199,7 +199,7 @@ class ReadyRows:
 
 
 def _named(image: Image, keys: Mapping[Variant, str]) -> set[str]:
-    """The variants' keys that a row names once it names `keys` too."""
+    """Return the variant keys of a row after `keys` are written."""
     return {key for one in Variant if (key := keys.get(one) or image.key(one))}
 
 
@@ -207,7 +207,7 @@ def _job_of(image: Image, one: Candidate) -> Job:
     return Job(
         id=image.id,
         attempts=image.attempts,
-        # A first try: it was ready once.
+        # Counts as a first attempt: the image was ready before.
         forgiven=image.attempts - 1,
         original_key=image.original_key or "",
         size=image.bytes or 0,
@@ -216,12 +216,12 @@ def _job_of(image: Image, one: Candidate) -> Job:
 
 
 def _once_more(one: Candidate) -> Candidate:
-    """The same again: it had not begun."""
+    """Return the candidate for another attempt: it had not begun."""
     return replace(one, image=replace(one.image, leased_until=None), died=False)
 
 
 def _outcome_of(ended: Ended, *, ours: bool) -> ImageOutcome:
-    """What is reported of an image; `ours` is whether its row was still held."""
+    """Return the outcome to report for an image; `ours` is whether this run still held its row."""
     outcome, image = ended.outcome, ended.one.image
     archived = _is_archived_after_all(outcome)
     fate = _fate(outcome, archived=archived) if ours else Fate.LOST
@@ -231,7 +231,7 @@ def _outcome_of(ended: Ended, *, ours: bool) -> ImageOutcome:
         variants=ended.one.variants,
         error=outcome.error,
         reason=outcome.cause or outcome.ending.value if fate is Fate.FAILED else None,
-        # Which archive class it turned out to be is not known yet: the row learns it.
+        # The actual archive class is not known yet; it is written into the row later.
         storage_class=image.storage_class if is_archived(image.storage_class) or not archived else None,
         size=image.bytes or 0,
         seconds=outcome.seconds,
@@ -247,5 +247,5 @@ def _fate(outcome: Outcome, *, archived: bool) -> Fate:
 
 
 def _is_archived_after_all(outcome: Outcome) -> bool:
-    """Whether an original turned out to be archived though its row does not say so."""
+    """Whether an original turned out to be archived although its row has another class."""
     return outcome.cause == BlobArchived.__name__

@@ -1,4 +1,4 @@
-"""Finding what a backfill has to do: rows in bounded windows, sorted into what can be built, what is held, what is cold."""
+"""The search for a backfill's rows: bounded windows, sorted into buildable rows, held rows and cold rows."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -30,15 +30,15 @@ from imgctl.store.catalog.backfill import chosen, up_to
 from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids, clock, edge, page
 
 READABLE = frozenset((State.READABLE, State.RESTORED))
-# What one statement examines: tens of milliseconds, however few of the rows are chosen.
+# Rows that one statement examines: tens of milliseconds, even if few of them are chosen.
 WINDOW_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A row to be taken, and the variants to be built; none where only a dead run's leftovers are to be deleted.
+    """A row to take, and the variants to build; none if only a dead run's leftovers must be deleted.
 
-    `seen` is its original in the cold store, where that was checked; `died`: an earlier run died over this row.
+    `seen` is the state of its archived original, if that was looked up; `died`: an earlier run died on this row.
     """
 
     image: Image
@@ -49,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A part of the walk: what can be built, the ids that others hold at this moment, what is already settled."""
+    """A part of the search: the buildable rows, the ids that other runs hold now, the settled outcomes."""
 
     candidates: list[Candidate] = field(default_factory=list)
     held: list[UUID] = field(default_factory=list)
@@ -57,10 +57,10 @@ class Found:
 
 
 class Search:
-    """The walk of one run by primary key; not thread-safe.
+    """The search of one run, by primary key; not thread-safe.
 
-    `done` is the id up to which it has come, `examined` how many rows it passed, `readable_now` how many originals that
-    their rows call archived can be read, `bad` the lines of an ids file that name no row.
+    `done` is the last id searched, `examined` the number of rows passed, `readable_now` the number of readable originals
+    whose rows have an archive class, `bad` the lines of an ids file without a row.
     """
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, after: UUID, pool: Executor, stop: StopSignal) -> None:
@@ -76,11 +76,11 @@ class Search:
         self._windows = self._scope() if order.chosen.ids_from is None else self._listed()
 
     def next(self) -> Found | None:
-        """What the next window holds; None at the end, or once stopped."""
+        """Return the next window's rows; None at the end, or once stopped."""
         return next(self._windows, None)
 
     def again(self, ids: Sequence[UUID]) -> Found:
-        """The same of these rows as they are now."""
+        """Sort these rows again, in their current state."""
 
         def query(connection: Connection) -> tuple[list[Image], datetime]:
             return list(by_ids(connection, ids).values()), clock(connection)
@@ -88,8 +88,8 @@ class Search:
         images, now = read(self._parts.catalog, query, stop=self._stop)
         return self._sorted(sorted(images, key=lambda one: one.id), now)
 
-    def learn(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
-        """Write into rows that nobody holds what was `seen` of their originals, and what is now seen of `images`."""
+    def update_rows(self, images: Sequence[Image], seen: Sequence[Seen]) -> None:
+        """Update released rows with the state `seen` of their originals, and with the state of `images`, looked up now."""
         looked = self._seen(images) if images else []
         note(self._parts.catalog, [*seen, *looked], stop=self._stop)
 
@@ -101,7 +101,7 @@ class Search:
             yield found
 
     def _scope(self) -> Iterator[Found]:
-        """The rows that may be wanted, of which only the chosen ones leave the database."""
+        """Yield the rows of the scope, window by window; the database filters them."""
         catalog, scope, after = self._parts.catalog, self._order.chosen.scope, self.done
 
         def window(connection: Connection) -> tuple[UUID | None, int, datetime]:
@@ -155,7 +155,7 @@ class Search:
         return found
 
     def _look_into(self, cold: Sequence[Candidate], found: Found) -> None:
-        """Split what rows call archived by what the store says of it now."""
+        """Sort rows with an archive class by the current state of their originals in the store."""
         if not cold:
             return
         for one, now in zip(cold, self._seen([one.image for one in cold]), strict=True):
@@ -171,7 +171,7 @@ class Search:
 
 
 def _gone(row: RowBlobs) -> frozenset[Variant]:
-    """The variants that the row names and the store lacks, or has empty."""
+    """Return the variants in the row that are missing from the store, or empty there."""
     image = row.image
     keys = {one: image.key(one) for one in Variant}
     there = {one: row.blob(key) for one, key in keys.items()}

@@ -1,4 +1,4 @@
-"""One backfill: search, queue, pool and driver put together, and what restoring the originals it cannot read costs."""
+"""One backfill: search, queue, pool and driver combined, and the cost of restoring originals that it cannot read."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -38,16 +38,16 @@ from imgctl.store.blobs.base import Tier
 from imgctl.store.catalog.lookups import PAGE_ROWS, by_ids
 
 LOOKING_THREADS = 16
-# What renders new uploads on this machine goes first.
+# Rendering of new uploads on this machine has priority.
 NICENESS = 10
 ID_BYTES = 16
 
 
 class Backfill:
-    """One run. `checkpoint.resumed` is how far an earlier run of the same kind came; `search` counts what was examined.
+    """One run. `checkpoint.resumed` is the progress of an earlier run of the same kind; `search` counts examined rows.
 
-    `tally` counts images with the bytes of their originals and why some failed, `variants` what was built (or would be)
-    of each, `cold` the images whose originals must be restored.
+    `tally` counts images, with the bytes of their originals and the reasons of failures; `variants` the built (or
+    planned) images by variant; `cold` the images whose originals must be restored.
     """
 
     def __init__(self, order: BackfillOrder, parts: Parts, *, pool: Executor, stop: Stop, anew: bool) -> None:
@@ -61,7 +61,7 @@ class Backfill:
         self._stop = stop
 
     def outcomes(self, *, limit: int | None, dry_run: bool = False) -> Iterator[ImageOutcome]:
-        """Build what is wanted, `limit` images at most, or (dry) say what would be; raises what ends the whole run."""
+        """Build wanted variants, of `limit` images at most, or (dry run) plan them; raises the error that ends the whole run."""
         for one in self._planned(limit) if dry_run else self._built(limit):
             reason = one.reason or "unknown" if one.fate is Fate.FAILED else None
             self.tally.count(one.fate, size=one.size, reason=reason)
@@ -103,7 +103,7 @@ class Backfill:
 
 @contextmanager
 def backfill(order: BackfillOrder, parts: Parts, *, stop: Stop, anew: bool = False) -> Iterator[Backfill]:
-    """A run to be asked for its outcomes; `anew` begins with the first row though an earlier run came further."""
+    """Open a run that yields outcomes; `anew` starts at the first row and ignores an earlier run's progress."""
     with thread_pool(LOOKING_THREADS, name="look") as pool:
         run = Backfill(order, parts, pool=pool, stop=stop, anew=anew)
         with closing(run.cold):
@@ -118,7 +118,7 @@ def _checkpoint_file(order: BackfillOrder, parts: Parts) -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What restoring everything by a tier costs in US dollars, and how many hours it takes at least and at most."""
+    """The cost of restoring everything by a tier, in US dollars, and the minimum and maximum hours it takes."""
 
     tier: Tier
     usd: Decimal
@@ -128,7 +128,7 @@ class Offer:
 class Cold:
     """The images of one run whose originals must be restored; their ids are kept in a file, as they may be many.
 
-    `asked` counts the restores that were asked for.
+    `asked` counts the requested restores by fate.
     """
 
     def __init__(self, parts: Parts, *, stop: StopSignal) -> None:
@@ -141,16 +141,16 @@ class Cold:
 
     @property
     def needs(self) -> Sized:
-        """How many need a restore, and their bytes together."""
+        """Number of originals that need a restore, and their total bytes."""
         return self._needs.whole
 
     @property
     def classes(self) -> dict[str, int]:
-        """How many need a restore, by class."""
+        """Number of originals that need a restore, by class."""
         return self._needs.counts
 
     def add(self, one: ImageOutcome) -> None:
-        """Count an outcome, where it is about a cold original."""
+        """Count an outcome, if it concerns a cold original."""
         self.restoring += one.fate is Fate.RESTORING
         if one.fate is Fate.NEEDS_RESTORE:
             (self._ids if one.storage_class else self._unknown).write(one.id.bytes)
@@ -158,8 +158,8 @@ class Cold:
                 self._needs.add(one.storage_class, one.size)
 
     def offers(self, card: Card, *, days: int) -> list[Offer]:
-        """Every tier that all of them can be restored by, the cheapest first; none where nothing needs it."""
-        self._learn()
+        """Return every tier that can restore all of them, the cheapest first; empty if nothing needs a restore."""
+        self._count_unknown()
         archived = dict(sorted(self._needs.items()))
         found = []
         for tier in Tier:
@@ -167,15 +167,15 @@ class Cold:
                 cost = restore_estimate(card, archived=archived, tier=tier, days=days).one_off
                 hours = [retrieval(card, name, tier).hours for name in archived]
             except ConfigError:
-                # A class without this tier.
+                # A class does not have this tier.
                 continue
             if hours:
                 longest = (max(one[0] for one in hours), max(one[1] for one in hours))
                 found.append(Offer(tier=tier, usd=cost, hours=longest))
         return sorted(found, key=lambda one: one.usd)
 
-    def _learn(self) -> None:
-        """Count those of unknown class by what their rows have learned since."""
+    def _count_unknown(self) -> None:
+        """Count originals of unknown class by the class that their rows have now."""
         for image in chain.from_iterable(self._pages(self._unknown)):
             name = image.storage_class if is_archived(image.storage_class) else None
             self._needs.add(name or offline_class(self._parts.settings.store.url), image.bytes or 0)
@@ -184,7 +184,7 @@ class Cold:
         self._unknown.truncate()
 
     def ask(self, order: RestoreOrder) -> Iterator[Outcome]:
-        """Ask for their restores, as far as the budget reaches; those it does not reach are left."""
+        """Request their restores, up to the budget; the others are left."""
         for outcome in request(self._pages(self._ids), order, parts=self._parts, stop=self._stop):
             self.asked.count(outcome.fate)
             yield outcome

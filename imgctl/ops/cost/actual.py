@@ -1,4 +1,4 @@
-"""The monthly bill of the archive at hand: its lines, what it grows by, and whose it is."""
+"""The monthly bill of the existing archive: its lines, its growth, and its shares by owner."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ ORIGINAL = "original"
 
 
 class By(StrEnum):
-    """What a bill may be divided by."""
+    """The ways to divide a bill."""
 
     CLASS = "class"
     USER = "user"
@@ -27,7 +27,7 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A named part of the bill: how many blobs, their bytes (of variants as assumed), dollars a month."""
+    """A named part of the bill: number of blobs, their bytes (assumed for variants), dollars a month."""
 
     name: str
     objects: int
@@ -37,7 +37,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What the last 30 days brought: photos, what they add to each month, and what their requests cost."""
+    """Growth over the last 30 days: photos, the monthly cost they add, and the cost of their requests."""
 
     photos: int
     monthly: Decimal
@@ -46,7 +46,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actual:
-    """The bill by parts, its total, and what it grows by."""
+    """The bill by parts, its total, and its growth."""
 
     lines: Mapping[str, tuple[Line, ...]]
     total: Decimal
@@ -56,7 +56,7 @@ class Actual:
 
 
 def actual(card: Card, survey: Survey, by: By) -> Actual:
-    """The bill of what the survey found, divided as asked; the shares add up to the total."""
+    """Compute the bill of a survey, divided by `by`; the shares add up to the total."""
     lines = archive_lines(card, survey.archive)
     whole = sum((total(some) for some in lines.values()), Decimal(0))
     users = _of_parts(card, survey.archive, survey.users, lines)
@@ -76,12 +76,12 @@ def _growth(card: Card, survey: Survey) -> Growth:
     variants = {name: count - recent.variants[name] for name, count in whole.variants.items()}
     before = replace(whole, originals=originals, variants=variants)
     puts = recent.rows + sum(recent.variants.values())
-    asked = (
+    requests = (
         request_cost(card, STANDARD, Operation.PUT, puts),
         request_cost(card, STANDARD, Operation.GET, recent.rows),
     )
     monthly = archive_bill(card, whole) - archive_bill(card, before)
-    return Growth(photos=recent.rows, monthly=max(Decimal(0), monthly), requests=asked)
+    return Growth(photos=recent.rows, monthly=max(Decimal(0), monthly), requests=requests)
 
 
 def _by_class(archive: Archive, lines: Mapping[str, tuple[Line, ...]]) -> tuple[Share, ...]:

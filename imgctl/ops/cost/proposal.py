@@ -1,4 +1,4 @@
-"""A proposed change to the archive at hand, priced on its own sizes and ages."""
+"""A proposed change to the existing archive, priced by its own sizes and ages."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ VIEWS_A_PHOTO = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A change, and what the catalog cannot know: sizes of variants, views a month (None: ten of each new photo).
+    """A change, and assumptions that the catalog lacks: sizes of variants, views a month (None: ten of each new photo).
 
-    `elsewhere` is the card of another provider to keep all of it with, in place of a change.
+    `elsewhere` is the price card of another provider for the whole archive, instead of a change.
     """
 
     change: Change
@@ -35,7 +35,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the change would do, and what was assumed."""
+    """The effect of the change, and the assumptions."""
 
     result: WhatIf
     survey: Survey
@@ -55,7 +55,7 @@ def parse_move(text: str, known: Collection[str] = ()) -> Move:
 
 
 def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal) -> Answer:
-    """Price a change on what the catalog says is there; asks the catalog once and the store nothing."""
+    """Price a change on the archive in the catalog; costs one query of the catalog and no request to the store."""
     change = proposal.change
     older_than = None if change.move is None else timedelta(days=change.move.older_than_days)
     question = Question(scope=proposal.scope, sizes=proposal.sizes, top=0, older_than=older_than)
@@ -77,15 +77,15 @@ def propose(catalog: Catalog, card: Card, settings: Settings, proposal: Proposal
 
 
 def _assumptions(proposal: Proposal, views: int, found: Survey, today: Today) -> tuple[str, ...]:
-    change, told = proposal.change, list(found.assumptions)
+    change, assumptions = proposal.change, list(found.assumptions)
     guess = f", {VIEWS_A_PHOTO} of each photo of the last 30 days (--views)" if proposal.views is None else ""
-    told.append(
+    assumptions.append(
         f"{count_of(views, 'view')} a month{guess}; today {'through the CDN' if today.cdn else 'from the bucket'} ([links] cdn)"
     )
     if change.format is not None:
-        told.append(f"{change.format} takes {change.size_ratio} of the bytes (--format {change.format}=RATIO)")
+        assumptions.append(f"{change.format} takes {change.size_ratio} of the bytes (--format {change.format}=RATIO)")
     if change.move is not None:
-        told.append(
+        assumptions.append(
             "originals below 128 KiB and archived ones stay; those that move are as long in their class as they are old"
         )
-    return tuple(told)
+    return tuple(assumptions)

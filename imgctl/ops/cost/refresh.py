@@ -1,4 +1,4 @@
-"""Fetching the public price list (no credentials) and writing a card of it."""
+"""Downloads the public price list (no credentials) and writes a card from it."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from imgctl.pricing.prices import Card
 from imgctl.pricing.refresh import OFFERS, Offer, Refreshed, Value, read_offer, refreshed
 from imgctl.run.scratch import whole_file
 
-# The bulk price list, as of November 2026; a regional file of S3 has about 400 KB.
+# The bulk price list, as of November 2026; S3's file for one region has about 400 KB.
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"
 MOST_BYTES = 128 * 2**20
 TIMEOUT_SECONDS = 30
@@ -23,7 +23,7 @@ AZURE_URL = "https://prices.azure.com/api/retail/prices"
 
 
 def refresh_card(card: Card, *, out: Path, region: str, url: str = PRICE_LIST_URL) -> Refreshed:
-    """Write to `out` the card with today's prices of a region; ImgctlError without a network or a price list there."""
+    """Write the card with a region's current prices to `out`; ImgctlError without a network or a price list at `url`."""
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--url {url!r} is not an address", hint="write https://…/offers/v1.0/aws")
     if card.name.startswith("az "):
@@ -51,7 +51,7 @@ def _azure_pages(url: str, region: str) -> Iterator[Value]:
         page = _fetched(following)
         yield page
         link = page.get("NextPageLink") if isinstance(page, dict) else None
-        # Never to another host than the one that was asked.
+        # Follow links to the same host only.
         following = str(link) if link and urlsplit(str(link)).netloc.partition(":")[0] == urlsplit(url).hostname else ""
 
 
@@ -62,10 +62,10 @@ def _offer(url: str) -> Offer:
 def _fetched(url: str) -> Value:
     hint = "the card in force stays; it needs a network, or --url of a mirror"
     try:
-        with urlopen(Request(url, headers={"User-Agent": "imgctl"}), timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - http(s) only
-            body = answer.read(MOST_BYTES + 1)
+        with urlopen(Request(url, headers={"User-Agent": "imgctl"}), timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - http(s) only
+            body = response.read(MOST_BYTES + 1)
     except HTTPError as error:
-        raise ImgctlError(f"{url}: the price list answers {error.code}", hint=hint) from None
+        raise ImgctlError(f"{url}: the price list returns HTTP {error.code}", hint=hint) from None
     except (URLError, OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise ImgctlError(f"{url}: cannot be fetched: {reason}", hint=hint) from None

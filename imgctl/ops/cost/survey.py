@@ -1,4 +1,4 @@
-"""What the catalog says is stored, as the pricing understands it: one statement; and a plan that starts from it."""
+"""The archive in the catalog, as input for pricing, from one statement; and a plan that starts from it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ TOP_USERS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of the archive that has a name: a user or a month."""
+    """A named part of the archive: a user or a month."""
 
     name: str
     archive: Archive
@@ -29,9 +29,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """All that one statement says: the archive, what the last 30 days brought, the users who cost most, months where asked for.
+    """The results of one statement: the archive, the last 30 days' part, the top users by cost, months if requested.
 
-    `movable` are the originals from before the cutoff; `promised` rows may have no bytes yet, `unknown` ones no size.
+    `movable` are the originals older than the cutoff; `promised` rows may have no bytes yet, `unknown` ones have no size.
     """
 
     archive: Archive
@@ -46,7 +46,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a survey is about; `older_than` sets the cutoff of what is movable, `sizes` the estimated bytes of a variant."""
+    """The options of a survey; `older_than` sets the cutoff for movable originals, `sizes` the estimated bytes of a variant."""
 
     scope: Scope = field(default_factory=Scope)
     sizes: Mapping[str, int] | None = None
@@ -56,7 +56,7 @@ class Question:
 
 
 def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
-    """Ask the catalog once; the store is not asked at all."""
+    """Query the catalog once; sends no request to the store."""
     sizes = {**TYPICAL_SIZES, **(question.sizes or {})}
     with catalog.read() as connection:
         now = clock(connection)
@@ -104,7 +104,7 @@ def _archive(rows: Iterable[Stored], sizes: Mapping[str, int]) -> Archive:
 
 
 def _recent(rows: list[Stored], sizes: Mapping[str, int]) -> Archive:
-    """What came last; of variants as many as the class has on average."""
+    """Return the recent part of the archive; variants are counted at the average of their class."""
     originals, variants = {}, {one.value: 0 for one in Variant}
     for one in rows:
         originals[one.storage_class] = one.recent
@@ -121,35 +121,35 @@ def _parts(rows: Iterable[Stored], sizes: Mapping[str, int]) -> tuple[Part, ...]
 
 
 def _assumptions(sizes: Mapping[str, int]) -> tuple[str, ...]:
-    told = ", ".join(f"{name.value} {count_of(sizes[name.value], 'byte')}" for name in Variant)
+    estimates = ", ".join(f"{name.value} {count_of(sizes[name.value], 'byte')}" for name in Variant)
     return (
-        f"the catalog knows the originals' bytes; variants are counted by their keys and estimated at {told} (--sizes)",
+        f"originals' bytes are from the catalog; variants are counted by their keys and estimated at {estimates} (--sizes)",
         "readable copies of restored originals, old versions and requests other than the last month's are not counted",
     )
 
 
 def plan_from(found: Survey, plan: Plan) -> Plan:
-    """The plan with the archive's own figures: uploads of the last 30 days, mean bytes, the class of most bytes.
+    """Return the plan with the archive's own figures: uploads of the last 30 days, mean bytes, the class with most bytes.
 
     UsageError for an archive without images.
     """
     archive = found.archive
     if not archive.rows:
         raise UsageError("the catalog has no images to start from", hint="leave --from-catalog out, or upload some")
-    dearest = max(archive.originals, key=lambda name: archive.originals[name].both.size)
+    largest = max(archive.originals, key=lambda name: archive.originals[name].both.size)
     built = {name: archive.sizes[name] for name, count in archive.variants.items() if count}
     return replace(
         plan,
         uploads_per_day=-(-found.recent.rows // RECENT.days),
         sizes={**built, ORIGINAL: archive.size // archive.rows},
-        originals=dearest,
+        originals=largest,
         stock=archive.rows,
-        stock_class=dearest,
+        stock_class=largest,
     )
 
 
 def origin_of(found: Survey) -> str:
-    """One line that says what the plan starts from."""
+    """Return one line on the figures that the plan starts from."""
     mean = found.archive.size // max(1, found.archive.rows)
     return (
         f"Starts from the catalog: {count_of(found.archive.rows, 'image')} of {count_of(mean, 'byte')} on average, "

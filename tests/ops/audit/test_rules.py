@@ -36,7 +36,7 @@ def test_a_finding_reads_back_from_its_record(finding: Finding) -> None:
 
 @pytest.mark.parametrize("record", [{}, {"code": "lost"}, {"code": "failed", "id": "x"}])
 def test_what_is_no_finding_is_refused(record: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="no finding"):
+    with pytest.raises(UsageError, match="not a finding"):
         from_record(record)
 
 

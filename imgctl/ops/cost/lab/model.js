@@ -66,7 +66,7 @@ const VIEWED = ["thumb", "medium"];
 
 const built = (plan) => VARIANTS.filter((name) => name in plan.sizes);
 
-// What is shown where a variant is not built: the next larger, else the next smaller.
+// The variant shown if one is not built: the next larger, else the next smaller.
 function standIn(plan, wanted) {
   const at = VARIANTS.indexOf(wanted);
   return [...VARIANTS.slice(at), ...VARIANTS.slice(0, at).reverse()].find((name) => name in plan.sizes);
@@ -162,7 +162,7 @@ const GROUPS = {
   other: ["tags", "database"],
 };
 
-// A plan's months by a card, each with its parts, groups and total, and what they come to.
+// A plan's months by a card, each with its parts, groups and total, and the sum.
 function modelled(data, card, plan, profile) {
   const months = [];
   let begin = 0n;

@@ -43,7 +43,7 @@ const LABELS = { storage: "Storage", requests: "Requests", transitions: "Transit
 const PARTS = { variants: "Variants", warm: "Originals in Standard", cold: "Originals in their class", put: "PUT of originals", render: "Building variants", lists: "LIST of audits", sent: "Bytes to viewers", gets: "GET behind views" };
 
 let plan = structuredClone(data.plan), profile = data.profile, dropped = {};
-// The card in force, by what --card calls it, and the classes that were asked for, whatever the card has.
+// The current card, by its --card name, and the requested classes, even those that the card lacks.
 let named = Object.keys(data.cards)[0], asked = { originals: plan.originals, stock_class: plan.stock_class };
 const card = () => data.cards[named];
 
@@ -239,7 +239,7 @@ function fromAddress() {
       plan = whole;
       asked = { originals: plan.originals, stock_class: plan.stock_class };
     }
-  } catch { /* A broken link shows the page as it begins. */ }
+  } catch { /* A broken link shows the initial page. */ }
 }
 
 function toAddress() {
@@ -248,7 +248,7 @@ function toAddress() {
   const parts = new URLSearchParams(plain ? { preset: chosen.name } : { plan: JSON.stringify(plan) });
   if (named !== Object.keys(data.cards)[0]) parts.set("card", named);
   if (profile !== "aws") parts.set("profile", profile);
-  try { history.replaceState(null, "", `#${parts}`); } catch { /* A page without an address of its own. */ }
+  try { history.replaceState(null, "", `#${parts}`); } catch { /* The page has no address of its own. */ }
 }
 
 function show() {

@@ -1,4 +1,4 @@
-"""The lab page put together from its parts: nothing in it is loaded from anywhere."""
+"""Builds the lab page from its parts: one file that loads nothing."""
 
 import json
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ MONTHS_OFFERED = 36
 
 
 def lab_page(cards: Mapping[str, Card], plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
-    """The whole HTML file, which begins with the first card; `origin` says whose figures it starts from."""
+    """Return the whole HTML file, which starts with the first card; `origin` is a line on the source of its figures."""
     place = files("imgctl.ops.cost.lab")
     page = (place / "lab.html").read_text("utf-8")
     for name, file in PARTS.items():
         page = page.replace(f"/*{{{name}}}*/", (place / file).read_text("utf-8"))
-    # A text of a card must not end the element that holds it.
+    # A card's text must not close its HTML element.
     return page.replace("/*{data}*/", page_data(cards, plan, profile=profile, origin=origin).replace("<", "\\u003c"))
 
 
 def page_data(cards: Mapping[str, Card], plan: Plan, *, profile: Profile = Profile.AWS, origin: str = "") -> str:
-    """All the page knows, as JSON: the cards by what --card calls them, the lengths of months, the plan to start from,
-    and the decisions it offers. Prices and ratios are text, so that no reader rounds them.
+    """Return the page's data as JSON: the cards by their --card names, the lengths of months, the plan to start from,
+    and the presets. Prices and ratios are text, so that no parser rounds them.
     """
     first = next(iter(cards.values()))
     start = plan.start or date(first.as_of.year, first.as_of.month, 1)
@@ -52,7 +52,7 @@ def page_data(cards: Mapping[str, Card], plan: Plan, *, profile: Profile = Profi
 
 
 def _card(card: Card) -> dict[str, object]:
-    """A card with the classes that originals may be moved to, what is nearest to each class, and what is not to be had."""
+    """Return a card with the classes that originals may be moved to, the nearest class to each, and the missing features."""
     classes = {name: one for name, one in card.classes.items() if name == STANDARD or one.transition is not None}
     nearest = {name: like(name, card) for name in CLASSES}
     return _fields(card) | {"classes": classes, "row_bytes": ROW_BYTES, "like": nearest, "lacks": lacks(card)}

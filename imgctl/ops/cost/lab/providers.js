@@ -1,5 +1,5 @@
 "use strict";
-// The provider switch: another price card under the same plan, what is not to be had there, and all cards side by side.
+// The provider switch: another price card for the same plan, the features it lacks, and all cards side by side.
 
 const PROVIDERS = { aws: "Amazon S3", az: "Azure", b2: "Backblaze B2", gs: "Google Cloud", hetzner: "Hetzner", r2: "Cloudflare R2", wasabi: "Wasabi" };
 
@@ -8,7 +8,7 @@ function provider(name) {
   return Object.keys(data.cards).some((other) => other !== name && data.cards[other].name === data.cards[name].name) ? `${told} (${name})` : told;
 }
 
-// The plan with another card: each class is the nearest that it has.
+// The plan with another card: each class becomes the nearest one that the card has.
 const elsewhere = (name) => ({ ...plan, originals: data.cards[name].like[asked.originals] ?? "STANDARD", stock_class: data.cards[name].like[asked.stock_class] ?? "STANDARD" });
 
 function choose(name) {
@@ -21,7 +21,7 @@ function archiveIn(name) {
   plan.originals = card().like[name];
 }
 
-// What the card alone decides, made anew only for another card: the focus stays where it is.
+// Controls that depend on the card alone, rebuilt only for another card, so that the focus stays.
 function showCard() {
   if (byId("classes").dataset.card === named) return;
   byId("classes").dataset.card = byId("provider").value = named;
