@@ -152,7 +152,7 @@ def test_a_reader_who_leaves_leaves_nothing_behind(local: Settings) -> None:
 
         told = downloads(server)
         assert len(told) == 6
-        assert all(one.exit_code and "left" in (one.error or "") for one in told)
+        assert all(one.exit_code and "disconnected" in (one.error or "") for one in told)
         assert not [*Path(local.serve.spool).glob("*/*")]
 
 
