@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from imgctl.errors import StateError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
+from imgctl.ops.sources.open import is_archive
 from imgctl.run.scratch import atomic_write
 
 # Skipped, and no photo of anybody's.
@@ -37,7 +38,8 @@ class SafeList:
                 self._write(path)
         elif safe:
             self._archives[archive] = True
-        elif outcome.fate is Fate.FAILED or outcome.reason not in _NO_PHOTO:
+        # Nobody looked into an archive within an archive.
+        elif outcome.fate is Fate.FAILED or outcome.reason not in _NO_PHOTO or is_archive(path):
             self._kept.add(archive)
 
     def finish(self) -> None:

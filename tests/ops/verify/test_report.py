@@ -36,6 +36,7 @@ def test_an_archive_of_which_every_photo_is_safe_may_go(tmp_path: Path, reason: 
         away("1.zip/b.jpg", Reason.FILTERED),
         away("1.zip/b.svg", Reason.UNSUPPORTED, Fate.FAILED),
         away("1.zip", Reason.UNREADABLE, Fate.FAILED),
+        away("1.zip/more/Photos.ZIP", Reason.NOT_AN_IMAGE),
     ],
 )
 def test_an_archive_of_which_a_photo_is_not_safe_or_was_left_out_may_not(tmp_path: Path, other: FileOutcome) -> None:
