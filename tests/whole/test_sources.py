@@ -1,5 +1,6 @@
 """Uploads from buckets and archives: the same rows, the same report and one read, wherever the photos lie."""
 
+import hashlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from multiprocessing.util import Finalize
@@ -116,6 +118,18 @@ def test_a_list_and_a_manifest_may_name_objects(servers: Deployment, old: Old, t
     assert {one["reason"] for one in listed.of("file") if one["fate"] == "failed"} == {"not_found", "source"}
     assert (entered.code, entered.summary["uploaded"]) == (0, 1), entered.err
     assert [image.caption for image in servers.images()] == [None, "The pier"]
+
+
+def test_all_that_a_manifest_says_of_an_object_counts(embedded: Deployment, old: Old, tmp_path: Path) -> None:
+    old.put({f"a/{number}.jpg": photo(number) for number in range(2)})
+    digest = hashlib.sha256(photo(0)).hexdigest()
+    lines = "".join(f"source:old/a/{number}.jpg,{USER},2001-02-03T04:05:06Z,{digest}\n" for number in range(2))
+    (tmp_path / "manifest.csv").write_text(f"path,user_id,taken_at,sha256\n{lines}")
+
+    result = old.of(embedded).run("upload", "--json", "--manifest", tmp_path / "manifest.csv")
+
+    assert (result.code, result.summary["reasons"]) == (3, {"content_differs": 1})
+    assert [image.taken_at for image in embedded.images()] == [datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)]
 
 
 def test_a_stray_file_of_a_bucket_is_never_taken_for_a_safe_image(embedded: Deployment, old: Old) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import json
 import os
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,12 @@ def uploaded(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
     assert deployment.run("init").code == 0
     assert deployment.run("upload", place_of(album), *OWNER).code == 0
     return deployment
+
+
+def header(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
 
 
 def row_of(deployment: Deployment, content: bytes) -> Image:
@@ -147,6 +155,36 @@ def test_a_file_that_the_journal_knows_is_not_read_where_that_is_asked(
 
     assert (trusted.code, trusted.summary["reasons"]) == (0, {"by_journal": 22})
     assert (read.code, read.summary["reasons"]) == (4, {"by_sha256": 21, "missing": 1})
+
+
+def test_of_two_members_of_one_name_each_is_judged_by_itself(embedded: Deployment, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(2):
+            archive.addfile(header("a.jpg", len(photo(number))), BytesIO(photo(number)))
+    first = embedded.run("upload", tmp_path / "a.tar", *OWNER, "--limit", "1", "--json")
+
+    trusted = embedded.run("verify", tmp_path / "a.tar", *OWNER, "--trust-journal", "--json")
+    second = embedded.run("upload", tmp_path / "a.tar", *OWNER, "--json")
+
+    assert (first.summary["uploaded"], trusted.code, trusted.summary["unsafe"]) == (1, 4, 1)
+    assert (second.summary["uploaded"], second.summary["present"]) == (1, 1)
+    assert {image.sha256 for image in embedded.images()} == {hashlib.sha256(photo(n)).digest() for n in range(2)}
+
+
+def test_what_a_manifest_says_of_a_content_is_compared_though_the_journal_knows_the_file(
+    embedded: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo(1))
+    os.utime(tmp_path / "a.jpg", (1_700_000_000, 1_700_000_000))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"path,user_id,sha256\na.jpg,{USER},{hashlib.sha256(photo(2)).hexdigest()}\n")
+    assert embedded.run("upload", tmp_path / "a.jpg", *OWNER).code == 0
+
+    again = embedded.run("upload", "--manifest", manifest, "--json")
+    trusted = embedded.run("verify", "--manifest", manifest, "--trust-journal", "--json")
+
+    assert (again.code, again.summary["reasons"]) == (3, {"content_differs": 1})
+    assert trusted.code == 4
 
 
 def test_objects_that_the_journal_knows_by_their_etag_are_not_read_again(

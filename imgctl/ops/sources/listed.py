@@ -38,7 +38,14 @@ class Unseen:
         judged = self._rules.judge(found.path, found.place, stat, user_id=found.user_id)
         if isinstance(judged, FileOutcome):
             return judged
-        return replace(judged, caption=found.caption, name=found.name, uploaded_at=found.uploaded_at)
+        return replace(
+            judged,
+            caption=found.caption,
+            name=found.name,
+            uploaded_at=found.uploaded_at,
+            taken_at=found.taken_at,
+            sha256=found.sha256,
+        )
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         looked = self.look(found)

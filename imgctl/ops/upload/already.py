@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # One transaction of the journal costs about as much as a hundred rows in it.
 MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
-# A manifest may name one file for several users.
-OwnedFile = tuple[UUID | None, str]
+# A manifest may name one file for several users; an archive may hold several files of one name, told apart by their stamps.
+OwnedFile = tuple[UUID | None, str, int, bytes | None]
 # The journal's image of a file that is none, whose digest is then what was said of it.
 _NO_IMAGE = UUID(int=0)
 _STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR))
@@ -54,8 +54,8 @@ class AlreadyUploaded:
         ids = [entry.image for entry in entries.values() if entry.image != _NO_IMAGE]
         rows = retry(lambda: self._lookup(ids), stop=self._stop) if ids else {}
         settled = strays | {file: _present(one, rows) for file, one in entries.items() if _is_safe(one, rows)}
-        outcomes = [settled[_file(found)] for found in files if _file(found) in settled]
-        return outcomes, [found for found in files if _file(found) not in settled]
+        outcomes = [settled[owned_file(found)] for found in files if owned_file(found) in settled]
+        return outcomes, [found for found in files if owned_file(found) not in settled]
 
     def pass_over(self, found: SourceFile, outcome: FileOutcome) -> None:
         """Note a file in which this version knows no image, where to read it again costs a request or an archive's reading."""
@@ -98,7 +98,7 @@ class AlreadyUploaded:
             for user in {found.user_id for found in files}:
                 mine = [found for found in files if found.user_id == user]
                 known = self._journal.known(self._scope(user), mine)
-                entries |= {(user, path): entry for path, entry in known.items()}
+                entries |= {owned_file(one.found): one for one in known.values() if _is_as_listed(one)}
         return entries
 
     def _lookup(self, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, Status]]:
@@ -112,8 +112,13 @@ class AlreadyUploaded:
         return scope_of(self._catalog.result().place, self._store_url, str(user))
 
 
-def _file(found: SourceFile) -> OwnedFile:
-    return found.user_id, found.path
+def owned_file(found: SourceFile) -> OwnedFile:
+    """What tells a file from all others of its run, with what its content must be."""
+    return found.user_id, found.path, found.stamp, found.sha256
+
+
+def _is_as_listed(entry: Entry) -> bool:
+    return entry.found.sha256 in (None, entry.sha256)
 
 
 def _stray(entry: Entry) -> FileOutcome | None:

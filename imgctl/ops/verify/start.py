@@ -18,7 +18,7 @@ from imgctl.ops.signed import places_of
 from imgctl.ops.sources.base import SourceFile
 from imgctl.ops.sources.listed import looked
 from imgctl.ops.sources.open import Sources
-from imgctl.ops.upload.already import AlreadyUploaded
+from imgctl.ops.upload.already import AlreadyUploaded, owned_file
 from imgctl.ops.upload.choose import chosen
 from imgctl.ops.upload.journal import Journal
 from imgctl.ops.upload.order import Selection, UploadOrder
@@ -127,10 +127,10 @@ class _Reading:
         found, refused = looked(chunk)
         yield from refused
         known = self.already.known([one for one in found if self._trusts(one)])
-        for (user, path), entry in known.items():
+        for (user, path, _, _), entry in known.items():
             assert user is not None
             yield Hashed(path=path, user_id=user, sha256=entry.sha256, size=entry.found.size, from_journal=True)
-        for made in prepared([one for one in found if (one.user_id, one.path) not in known], self.how, budget):
+        for made in prepared([one for one in found if owned_file(one) not in known], self.how, budget):
             yield made if isinstance(made, FileOutcome) else self._hashed(made, budget)
 
     def _trusts(self, found: SourceFile) -> bool:
