@@ -2,22 +2,26 @@
 
 import asyncio
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from secrets import token_hex
+from typing import TypeAlias
 
 import uvicorn
 
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError, WorkerError
+from imgctl.errors import ConfigError, ImgctlError, WorkerError
 from imgctl.ops.parts import Parts, open_parts
+from imgctl.ops.retry import retry
 from imgctl.run import service
 from imgctl.run.child import die_with, reason_of
 from imgctl.run.limits import cores, reuse_large_buffers
@@ -29,6 +33,8 @@ from imgctl.web.app import make_app
 from imgctl.web.auth import is_loopback
 from imgctl.web.links import SECRET_BYTES
 from imgctl.web.state import AppState
+
+_Says: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
 
 log = logging.getLogger(__name__)
 
@@ -85,22 +91,21 @@ class _Processes:
     def __init__(self, settings: Settings, listener: socket.socket, endpoint_url: str) -> None:
         self._arguments = (settings, listener, endpoint_url, os.getpid())
         self._listener = listener
-        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+        # With the pipe on which a process says that it listens, until that was read.
+        self._running: dict[int, tuple[SpawnProcess, _Says | None]] = {}
 
     def run(self, processes: int, *, stop: Stop, ready: Callable[[str], None]) -> None:
-        """Serve until `stop` is set; WorkerError when a process ends before it listens."""
+        """Serve until `stop` is set; raises what keeps a process from listening, WorkerError when it ends before."""
         try:
-            for _ in range(processes):
-                self._start()
-            addresses = [self._address(*one, stop=stop) for one in tuple(self._running.values())]
+            started = [self._start() for _ in range(processes)]
+            addresses = [self._address(*one, stop=stop) for one in started]
             if not stop.is_set():
                 ready(addresses[0])
             while not stop.is_set():
                 service.alive()
                 for ended in wait([stop.requested.fileno(), *self._running], service.watchdog_seconds()):
                     if isinstance(ended, int) and ended in self._running:
-                        process, _ = self._running.pop(ended)
-                        self._replace(process, stop=stop)
+                        self._replace(*self._running.pop(ended), stop=stop)
         finally:
             self._listener.close()
             for process, _ in self._running.values():
@@ -108,7 +113,7 @@ class _Processes:
             for process, _ in self._running.values():
                 process.join()
 
-    def _start(self) -> tuple[SpawnProcess, Connection]:
+    def _start(self) -> "tuple[SpawnProcess, _Says]":
         spawn = multiprocessing.get_context("spawn")
         here, there = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_serve_child, args=(*self._arguments, there))
@@ -117,33 +122,49 @@ class _Processes:
         self._running[process.sentinel] = process, here
         return process, here
 
-    def _address(self, process: SpawnProcess, listening: "Connection[str, str]", *, stop: Stop) -> str:
+    def _address(self, process: SpawnProcess, listening: "_Says", *, stop: Stop) -> str:
         if listening not in wait([listening, stop.requested.fileno()]):
             return ""
         try:
-            return listening.recv()
+            said = listening.recv()
+            if isinstance(said, ImgctlError):
+                raise said
+            if process.sentinel in self._running:
+                self._running[process.sentinel] = process, None
+            return said
         except EOFError:
             process.join()
             raise WorkerError(
                 f"a process of the server {reason_of(process.exitcode)}", hint="its log says more"
             ) from None
 
-    def _replace(self, process: SpawnProcess, *, stop: Stop) -> None:
+    def _replace(self, process: SpawnProcess, listening: "_Says | None", *, stop: Stop) -> None:
         process.join()
+        if listening is not None:
+            self._address(process, listening, stop=stop)
         log.warning("process %d of the server %s; another one starts", process.pid, reason_of(process.exitcode))
         process_died(process.pid or 0)
-        self._address(*self._start(), stop=stop)
+        # Nobody waits for it: the others serve meanwhile.
+        self._start()
 
 
 def _serve_child(
-    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "Connection[str, str]"
+    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "_Says"
 ) -> None:
     die_with(parent)
     configure(settings.log, verbosity=-1)
     with Stop() as stop:
         # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with _tracing(settings), open_parts(settings, connections=CONNECTIONS) as parts:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(_tracing(settings))
+                # One that replaces another may come while the catalog is unreachable.
+                opened = partial(open_parts, settings, connections=CONNECTIONS)
+                parts = retry(lambda: stack.enter_context(opened()), stop=stop, seconds=math.inf)
+            except ImgctlError as error:
+                listening.send(error)
+                return
             _serve_on(listener, parts, stop=stop, endpoint_url=endpoint_url, ready=listening.send)
 
 

@@ -7,11 +7,14 @@ import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from sqlalchemy import create_engine, make_url
 
 from imgctl.model import Status
 from tests.parts.proxy import Fault, fault_proxy
@@ -251,6 +254,27 @@ def test_several_processes_serve_one_port_and_one_that_dies_is_replaced(embedded
     assert_whole(embedded, contents, status=Status.PROCESSING)
 
 
+def test_a_process_that_dies_while_the_catalog_is_away_is_replaced_once_it_is_back(
+    servers: Deployment, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    run = servers.with_settings(SERVE_PROCESSES="2", LOG_FILE=str(log)).start(*SERVE)
+    url = address(run)
+    with _catalog_away(servers.catalog_url):
+        os.kill(_children(run)[0], signal.SIGKILL)
+        deadline = time.monotonic() + FOREVER
+        while "waiting for the catalog" not in log.read_text():
+            assert run.process.exitcode is None, run.err.read_text()
+            assert time.monotonic() < deadline
+            run.process.join(0.02)
+        answer = httpx.get(f"{url}/readyz", timeout=60)
+    taken = send(url, photo(1))
+
+    assert (answer.status_code, taken.status_code) == (503, 201)
+    assert ended(run) == 0
+    assert "Traceback" not in run.err.read_text()
+
+
 def test_links_of_one_process_are_good_at_another(embedded: Deployment) -> None:
     run = embedded.with_settings(SERVE_PROCESSES="2").start(*SERVE)
     url = address(run)
@@ -278,6 +302,23 @@ def test_a_process_whose_server_is_killed_ends_with_it(embedded: Deployment) -> 
     assert send(address(again), photo(1)).status_code == 201
     assert url
     assert ended(again) == 0
+
+
+@contextmanager
+def _catalog_away(url: str) -> Iterator[None]:
+    """Postgres refuses every connection to this database."""
+    name = make_url(url).database
+    engine = create_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            connection.exec_driver_sql(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+            yield
+        finally:
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    engine.dispose()
 
 
 def _see_counted(url: str, uploads: int) -> None:
