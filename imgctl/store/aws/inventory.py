@@ -24,7 +24,7 @@ from imgctl.store.blobs.pages import PAGE_KEYS, Page
 _HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
 _RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ?1 AND (?2 = '' OR key <= ?2) ORDER BY key"
 _TABLE = "CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER, modified REAL, class TEXT) WITHOUT ROWID, STRICT"
-# Rows that are Python objects at one time.
+# The number of rows that are Python objects at one time.
 _ROWS = 10_000
 # The fields that are read: as CSV names them, and as Parquet and ORC do.
 _SNAKE = {"Key": "key", "Size": "size", "LastModifiedDate": "last_modified_date", "StorageClass": "storage_class",
@@ -34,7 +34,7 @@ _MODULES = {"Parquet": "pyarrow.parquet", "ORC": "pyarrow.orc"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a report's manifest.json says: when the listing was taken, of which bucket, in which files and columns."""
+    """A report's manifest.json: the time of the listing, its bucket, files and columns."""
 
     taken_at: datetime
     bucket: str
@@ -45,10 +45,10 @@ class Manifest:
 
 
 class Reports(Protocol):
-    """Where the files of a report lie."""
+    """Access to the files of a report."""
 
     def read(self, name: str) -> bytes:
-        """One of them, whole; the name is the manifest's."""
+        """Read one file completely, by its name in the manifest."""
 
 
 class Inventory:
@@ -86,7 +86,10 @@ class Inventory:
 
 
 def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> Inventory:
-    """The report behind a manifest, read and sorted into a file below `directory`; UsageError for what is none, or is of another bucket."""
+    """The report behind a manifest, sorted into a file below `directory`.
+
+    UsageError if it is not a manifest, or is for another bucket.
+    """
     reports, name = _reports(where, settings)
     manifest = read_manifest(reports.read(name), where)
     scheme, _, rest = settings.url.partition("://")

@@ -31,7 +31,7 @@ def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: i
 def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
     """Write a plan whole; StoreError when the bucket's rules changed since, or are not as written when read again.
 
-    S3 knows no condition for it: what somebody else writes in the instant between is lost.
+    S3 has no conditional put for it: a concurrent change by another program is lost.
     """
     if not plan.diff:
         return
@@ -67,7 +67,7 @@ def read(bucket: Bucket) -> Lifecycle:
 def _transition(wanted: Transition) -> Rule:
     chosen: dict[str, object] = {"Prefix": wanted.prefix}
     if wanted.min_size:
-        # The filter says "greater than", imgctl "at least".
+        # The filter means "greater than", `min_size` means "at least".
         chosen = {"And": {"Prefix": wanted.prefix, "ObjectSizeGreaterThan": wanted.min_size - 1}}
     return {
         "ID": _id(str(wanted.to), wanted.prefix),
@@ -78,7 +78,7 @@ def _transition(wanted: Transition) -> Rule:
 
 
 def _abort(prefix: str) -> Rule:
-    """What uploads that were killed left behind is billed until somebody ends it."""
+    """A rule that aborts incomplete uploads, which are billed until they are aborted."""
     return {
         "ID": _id("abort-multipart", prefix),
         "Status": "Enabled",

@@ -42,9 +42,9 @@ class Message:
 
 
 class Queue:
-    """The queue at `url`, in the region and on the server that it names; safe in many threads.
+    """The queue at `url`, with its region and server; thread-safe.
 
-    What is received stays hidden from others for `hold_seconds`, unless held on. `requests` counts those that SQS bills.
+    Received messages stay hidden for `hold_seconds`; `hold` extends that. `requests` counts the requests that SQS bills.
     """
 
     def __init__(self, settings: StoreSettings, url: str, *, hold_seconds: int = 60) -> None:
@@ -73,7 +73,7 @@ class Queue:
 
     def dead_letters(self) -> str | None:
         """The url of the queue's own dead-letter queue; None where it has no redrive policy."""
-        answer = self._ask(
+        answer = self._call(
             self._client.get_queue_attributes, QueueUrl=self.url, AttributeNames=["RedrivePolicy", "QueueArn"]
         )
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
@@ -81,11 +81,11 @@ class Queue:
         if not target:
             return None
         *_, account, name = target.split(":")
-        return self._ask(self._client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+        return self._call(self._client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
 
     def receive(self, *, wait_seconds: int | None = None) -> list[Message]:
         """Up to ten messages; waits for a first one, at most twenty seconds."""
-        answer = self._ask(
+        answer = self._call(
             self._client.receive_message,
             QueueUrl=self.url,
             MaxNumberOfMessages=MOST_MESSAGES,
@@ -96,11 +96,11 @@ class Queue:
         return [_message(one) for one in answer.get("Messages", ())]
 
     def delete(self, messages: Iterable[Message]) -> int:
-        """Delete messages, ten a request; how many the server did not: those come again."""
+        """Delete messages, ten a request; returns the number of failures, which are delivered again."""
         refused = 0
         for some in _tens(messages):
             entries = [{"Id": str(at), "ReceiptHandle": one.handle} for at, one in enumerate(some)]
-            answer = self._ask(self._client.delete_message_batch, QueueUrl=self.url, Entries=entries)
+            answer = self._call(self._client.delete_message_batch, QueueUrl=self.url, Entries=entries)
             refused += len(answer.get("Failed", ()))
         return refused
 
@@ -112,16 +112,16 @@ class Queue:
                 {"Id": str(at), "ReceiptHandle": one.handle, "VisibilityTimeout": seconds}
                 for at, one in enumerate(some)
             ]
-            self._ask(self._client.change_message_visibility_batch, QueueUrl=self.url, Entries=entries)
+            self._call(self._client.change_message_visibility_batch, QueueUrl=self.url, Entries=entries)
 
     def dead_letter(self, message: Message, reason: str, *, url: str) -> None:
         """Send a message on to the dead-letter queue, with the reason as an attribute; it is still to be deleted here."""
         attribute = {"DataType": "String", "StringValue": _plain(reason)}
-        self._ask(
+        self._call(
             self._client.send_message, QueueUrl=url, MessageBody=message.body, MessageAttributes={_REASON: attribute}
         )
 
-    def _ask(self, request: Callable[..., T], **arguments: object) -> T:
+    def _call(self, request: Callable[..., T], **arguments: object) -> T:
         self.requests += 1
         try:
             return self._bucket.call(self.url, request, **arguments)

@@ -1,4 +1,4 @@
-"""Where buckets of every provider are: names, environment variables and private CAs."""
+"""Bucket names, environment variables and private CAs, for all providers."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
 def bucket_and_prefix(rest: str) -> tuple[str, str]:
-    """What follows `s3://`, split; the prefix is empty or ends with a slash."""
+    """Split the part after `s3://` into bucket and prefix; the prefix is empty or ends with a slash."""
     if "@" in rest:
         raise ConfigError("the store's url carries credentials", hint="they come from the AWS chain, never from a url")
     bucket, _, prefix = rest.partition("/")
@@ -21,7 +21,7 @@ def bucket_and_prefix(rest: str) -> tuple[str, str]:
 
 
 def certificates(file: str) -> bytes:
-    """The bundle's bytes; ConfigError where it cannot be read or holds no certificate in PEM."""
+    """Read a CA bundle; ConfigError if it cannot be read or contains no PEM certificate."""
     try:
         with open(file, "rb") as source:  # noqa: PTH123
             found = source.read()
@@ -33,5 +33,5 @@ def certificates(file: str) -> bytes:
 
 
 def variable(*names: str) -> str:
-    """The first of these environment variables that says something, or nothing."""
+    """The value of the first of these environment variables that is not empty, or an empty text."""
     return next((value for name in names if (value := os.environ.get(name, "").strip())), "")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Objects:
     """The objects of one bucket below a prefix; keys count from the prefix.
 
-    `client` opens on first use. `etag_of` returns the value that changes with an object, `pinned` the options of a read that fails if it did.
+    `client` opens on first use. `etag_of` returns the value that changes with an object; `pinned` returns the options of a
+    read that fails if that value changed.
     """
 
     prefix: str
@@ -77,7 +78,7 @@ class Objects:
 
 
 def check(store: BlobStore, bucket: str) -> None:
-    """List, then put, read and delete a probe: a put alone may make a bucket that is missing."""
+    """List, then put, read and delete a probe: a put alone may create a missing bucket."""
     store.reach()
     key, body = f"{PROBES}{uuid4()}", b"imgctl"
     try:

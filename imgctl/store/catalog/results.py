@@ -1,4 +1,4 @@
-"""Writes the results of claimed images: ready, failed, parked until a restore, or given back; fenced by `attempts` (law 3)."""
+"""Writes results of claimed images: ready, failed, parked until a restore, given back; fenced by `attempts` (law 3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class GivenBack:
 
 
 def finish(connection: Connection, results: Iterable[Finished]) -> set[UUID]:
-    """Set images to `ready`; returns the changed ids. An expired lease does not matter until another worker claims the row."""
+    """Set images to `ready`; returns the changed ids. An expired lease counts until another worker claims the row."""
     return batch.changed(connection, _finish, Finished, results)
 
 

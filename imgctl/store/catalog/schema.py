@@ -163,7 +163,7 @@ metadata = MetaData()
 
 
 def digest(sha256: ColumnElement[bytes] | ColumnElement[bytes | None]) -> ColumnElement[bytes]:
-    """The part of a SHA-256 that identifies a content; the numbers are literals, because the index is not used with parameters."""
+    """The part of a SHA-256 that identifies a content; literal numbers, because parameters would prevent use of the index."""
     return func.substr(sha256, literal_column("1"), literal_column("16"), type_=LargeBinary())
 
 

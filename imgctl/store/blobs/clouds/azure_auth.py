@@ -1,4 +1,4 @@
-"""What signs requests to Azure: the account's key, a SAS, or a token of Microsoft Entra; and the obstore client of the same."""
+"""Signs requests to Azure with the account's key, a SAS or a token of Microsoft Entra; configures obstore alike."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ class AzureAuth:
         token = self._token
         if token is None or token.expires_on < time.time() + _EARLY_SECONDS:
             assert self.identity is not None
-            token = self._token = _asked(self.identity)
+            token = self._token = _token_of(self.identity)
         return token
 
     def _signature(self, method: str, url: str, query: Query, headers: Headers) -> str:
@@ -99,7 +99,7 @@ class AzureAuth:
 
 
 def azure_auth(settings: StoreSettings, environ: Mapping[str, str] = os.environ) -> AzureAuth:
-    """The account's credentials: those of the environment, else azure-identity's own chain; StoreDenied where there are none."""
+    """The account's credentials: those of the environment, else azure-identity's chain; StoreDenied without any."""
     account = settings.account or environ.get("AZURE_STORAGE_ACCOUNT_NAME", "").strip()
     endpoint = settings.endpoint_url.rstrip("/")
     if not account and not endpoint:
@@ -129,7 +129,7 @@ def _identity() -> _Identity:
     return cast("_Identity", DefaultAzureCredential())
 
 
-def _asked(identity: _Identity) -> _Token:
+def _token_of(identity: _Identity) -> _Token:
     from azure.core.exceptions import AzureError
 
     try:

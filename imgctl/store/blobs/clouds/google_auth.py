@@ -1,4 +1,4 @@
-"""What signs requests to Google Cloud Storage: Application Default Credentials; nothing where an emulator is named."""
+"""Signs requests to Google Cloud Storage with Application Default Credentials; emulators get no signature."""
 
 import json
 import os
@@ -69,14 +69,14 @@ class GoogleAuth:
                 except GoogleAuthError as error:
                     raise StoreDenied(f"Google gives no token: {error}", hint=_NO_CREDENTIALS) from None
             expires = self._found.expiry
-            # google-auth's times are in UTC, and do not say so.
+            # google-auth returns naive times in UTC.
             return {"token": str(self._found.token), "expires_at": expires.replace(tzinfo=UTC) if expires else None}
 
     def signer(self) -> "tuple[str, Callable[[bytes], bytes]] | None":
-        """Who signs links, and by what: the account's key, or a request to IAM; None for a person's credentials."""
+        """The account that signs links and its signing function (a key, or a request to IAM); None for user credentials."""
         email = str(getattr(self._found, "service_account_email", ""))
         if email == "default":
-            # The machine's own, which learns its name with its token.
+            # The machine's account, whose email is set when the token is fetched.
             self.credential()
             email = str(getattr(self._found, "service_account_email", ""))
         if not email:

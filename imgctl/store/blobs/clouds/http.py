@@ -1,4 +1,4 @@
-"""HTTP requests to a cloud's own API, for what obstore has no call for: checksummed puts, listings with classes, moves.
+"""HTTP requests to a cloud's own API that obstore does not support: checksummed puts, listings with classes, moves.
 
 The clouds' SDKs do the same at 0.4 ms of CPU a listed key and 3.3 ms a put of 50 KB; these take 0.02 and 1.2.
 """
@@ -31,7 +31,7 @@ Signer = Callable[[str, str, Query, Headers], tuple[str, Headers]]
 
 
 class Http:
-    """Makes one request at a time, signed, and never again: `Calls` does that. For many threads."""
+    """Makes signed requests without retries, which `Calls` makes. Thread-safe."""
 
     def __init__(self, settings: StoreSettings, sign: Signer) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Http:
     def ask(
         self, method: str, url: str, query: Query | None = None, headers: Headers | None = None, body: Body = b""
     ) -> BaseHTTPResponse:
-        """The answer, whole; Refused for one that is an error. `body` of many pieces wants a Content-Length."""
+        """Return the complete response; Refused for an error status. A `body` in pieces requires a Content-Length."""
         size = (
             {"Content-Length": str(len(body))} if isinstance(body, bytes) and method in ("PUT", "POST", "PATCH") else {}
         )
@@ -64,7 +64,7 @@ class Http:
                 made = PoolManager(maxsize=_MOST_CONNECTIONS, timeout=timeout, ssl_context=self._trusted)
             else:
                 made = ProxyManager(proxy, maxsize=_MOST_CONNECTIONS, timeout=timeout, ssl_context=self._trusted)
-            # Of two threads that come first one's pool stays.
+            # If two threads create a pool, the first one is kept.
             self._pools.setdefault(origin, made)
         return self._pools[origin]
 
@@ -81,12 +81,12 @@ class Http:
 
 def refused(status: int, headers: Headers, body: bytes) -> Refused:
     """An answer's code and message: Azure's in a header and XML, Google's in JSON."""
-    found, said = _CODE.search(body), _MESSAGE.search(body)
+    found, text = _CODE.search(body), _MESSAGE.search(body)
     code = headers.get("x-ms-error-code", "") or (found[1].decode() if found else "")
-    message = said[1].decode(errors="replace") if said else ""
+    message = text[1].decode(errors="replace") if text else ""
     if body.startswith(b"{"):
         error = json.loads(body).get("error", {})
-        # Google's reasons say no more than the status does.
+        # Google's reasons add nothing to the status.
         message = str(error.get("message", "")) if isinstance(error, dict) else str(error)
     return Refused(status, code, message)
 

@@ -1,4 +1,4 @@
-"""All that a cloud keeps under a name: old versions, snapshots, and what was deleted softly; and deleting it for good."""
+"""All that a cloud keeps under a name: old versions, snapshots, and soft-deleted objects; deletes them permanently."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -47,7 +47,7 @@ def purge(provider: Provider, calls: Calls, some: Sequence[Remnant]) -> Iterator
 
 
 def _deleted(provider: Provider, calls: Calls, some: list[Remnant], *, permanent: bool) -> dict[Remnant, StoreError]:
-    """Delete these, trying again those that failed in passing; answers those that were refused, and why."""
+    """Delete these, trying again those that failed in passing; returns the rejected ones with the reason."""
     left, refused = some, dict[Remnant, StoreError]()
 
     def ask() -> None:

@@ -58,11 +58,11 @@ def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
     try:
         _call(settings, bucket, lambda: google.set_lifecycle(plan.after.rules, generation))
     except BlobExists:
-        # A condition that failed: somebody else wrote in between.
+        # The condition failed: another program wrote in between.
         raise changed from None
-    if said := LifecyclePlan(before=plan.after, after=_read(settings, bucket)[0]).changes:
+    if difference := LifecyclePlan(before=plan.after, after=_read(settings, bucket)[0]).changes:
         hint = f"look at them: gcloud storage buckets describe gs://{bucket}"
-        raise StoreError(f"the lifecycle rules of {bucket} are not what was written: {said}", hint=hint)
+        raise StoreError(f"the lifecycle rules of {bucket} are not what was written: {difference}", hint=hint)
 
 
 def merged(before: Lifecycle, wanted: Transition) -> Lifecycle:
@@ -109,8 +109,8 @@ def _is_ours(rule: Rule, action: Rule, prefix: str) -> bool:
 
 
 def _all_sizes(least: int) -> tuple[str, ...]:
-    said = f"rules of this cloud choose by no size: originals below {format_bytes(least)} move too, which does not pay"
-    return (said,) if least else ()
+    note = f"rules of this cloud choose by no size: originals below {format_bytes(least)} move too, which does not pay"
+    return (note,) if least else ()
 
 
 def _read(settings: StoreSettings, bucket: str) -> tuple[Lifecycle, str]:

@@ -47,7 +47,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soft:
-    """Soft delete: how long deleted objects are retained, zero if off; whether old versions may be deleted permanently before."""
+    """Soft delete: how long deleted objects are kept, zero if off; `permanent`: old versions may be deleted before."""
 
     stays: timedelta = timedelta(0)
     permanent: bool = False
@@ -101,7 +101,7 @@ class Provider(Protocol):
         """A page of all that is kept under names that begin with `prefix`, deleted or not, and the token of the next."""
 
     def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
-        """Delete up to `batch` of these, each its own version; `permanent`: what was deleted softly, where that is allowed."""
+        """Delete up to `batch` of these, each version by itself; `permanent`: also soft-deleted ones, if allowed."""
 
     def soft(self) -> Soft:
         """The bucket's soft-delete settings."""

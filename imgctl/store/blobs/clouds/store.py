@@ -1,4 +1,4 @@
-"""The store that is a bucket of Google Cloud Storage or a container of Azure."""
+"""A bucket of Google Cloud Storage or a container of Azure as a store."""
 
 import hashlib
 import logging
@@ -79,7 +79,7 @@ class CloudStore:
         return all_traits(self, self.prefix, self._provider, self._calls, self._traits)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with an MD5 that the server checks; a server that overwrites is asked by HEAD before each try."""
+        """Put if absent, with an MD5 that the server checks; for servers that overwrite, a HEAD precedes each try."""
         look = self._tested_absent(checked(key)) is Kept.IGNORED
         self._put(key, body, content_type=content_type, absent=True, look=look)
 
@@ -104,7 +104,7 @@ class CloudStore:
         try:
             return self._objects.read(key, start=start, length=length, etag=etag)
         except (BlobMissing, BlobCorrupt):
-            # A generation that is gone is missing, and what is missing fails a condition at some servers.
+            # A deleted generation is reported as missing, and some servers report a missing object as a failed condition.
             if self.head(key) is None:
                 raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.bucket}") from None
             raise replaced(key) from None
@@ -127,7 +127,7 @@ class CloudStore:
             raise taken(key) from None
 
     def head(self, key: str) -> Blob | None:
-        # Names that obstore would alter may well lie in the bucket: others put there what they like.
+        # The bucket may contain names that obstore would alter, put there by other programs.
         return self._objects.head(key) if is_portable(key) else self.details(key)
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:  # neither keeps a SHA-256
@@ -137,14 +137,14 @@ class CloudStore:
             return None
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
-        """A page that fails is asked for again."""
+        """See BlobStore; a failed page is requested again."""
         return blobs_of(self._pages(prefix, after, until, lambda: None))
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
         return self._pages("", after, until, asked)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs, many a request; one that is already gone is ignored, whatever else is refused is raised."""
+        """Delete blobs, many a request; missing ones are ignored, other errors are raised."""
         names = (self.prefix + checked(key) for key in keys)
         while batch := list(islice(names, self._provider.batch)):
             left: list[str] = batch
@@ -159,7 +159,7 @@ class CloudStore:
             self._call(batch[0] if len(batch) == 1 else "", ask)
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
-        """What has the class already is answered as it is, whatever its ETag."""
+        """See BlobStore; a blob that has the class already is returned as it is, with any ETag."""
         wanted = known_class(to, self._provider.classes)
         return self._blob(self._call(key, lambda: self._provider.move(self.prefix + key, to=wanted, etag=etag)))
 
@@ -208,7 +208,7 @@ class CloudStore:
         return self._objects.sign(key, seconds=seconds)
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """A PUT that creates; Azure's holds neither size nor SHA-256: whoever confirms what arrived compares them."""
+        """A PUT that creates; Azure's signature covers neither size nor SHA-256: the caller must verify them."""
         if self._tested_absent(checked(key)) is Kept.IGNORED:
             return None
         sign, name = self._provider.sign_create, self.prefix + key
@@ -222,14 +222,14 @@ class CloudStore:
         check(self, self.bucket)
 
     def _tested_absent(self, key: str) -> Kept:
-        """Whether a put under a key that is taken is refused: asked once, by putting twice under a new name."""
+        """Whether a put under an existing key is rejected; tested once, by putting twice under a new name."""
         if (kept := self._traits.put_if_absent) is not None:
             return kept
         with self._lock:
             if (kept := self._traits.put_if_absent) is None:
                 kept = self._traits.put_if_absent = put_if_absent(self, self.prefix, self._provider, self._calls, key)
-                if said := warning(kept):
-                    log.warning("bucket %s: %s", self.bucket, said)
+                if text := warning(kept):
+                    log.warning("bucket %s: %s", self.bucket, text)
         return kept
 
     def _put(
@@ -254,7 +254,7 @@ class CloudStore:
         self._call(key, attempt)
 
     def _check_free(self, key: str) -> None:
-        """Raise BlobExists for a key that is taken; before each try, as an earlier one may have been done unheard."""
+        """Raise BlobExists if the key exists; called before each try, because an earlier one may have succeeded."""
         if self.head(key) is not None:
             raise taken(key)
 

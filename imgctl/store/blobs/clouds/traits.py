@@ -1,4 +1,4 @@
-"""A cloud bucket's traits, found out by requests that it should refuse or obey; the probes are deleted again."""
+"""A cloud bucket's traits, tested with requests that it should reject or obey; the probes are deleted again."""
 
 import hashlib
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def all_traits(store: BlobStore, prefix: str, provider: Provider, calls: Calls, 
 
 
 def put_if_absent(store: BlobStore, prefix: str, provider: Provider, calls: Calls, about: str) -> Kept:
-    """Whether a second put under one name is refused; an error is told as one about the key `about`."""
+    """Whether a second put under one name is rejected; error texts name the key `about`."""
     probe, md5 = f"{PROBES}{uuid4()}", hashlib.md5(b"imgctl", usedforsecurity=False).digest()
     put = Put(body=b"imgctl", md5=md5, content_type="text/plain")
     return put_twice(

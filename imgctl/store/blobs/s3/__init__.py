@@ -1,1 +1,1 @@
-"""The store that is a bucket of S3, or of what speaks its protocol."""
+"""Stores in buckets of S3, or of S3-compatible servers."""

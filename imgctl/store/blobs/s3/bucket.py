@@ -52,7 +52,7 @@ class Bucket:
 
     @property
     def is_aws(self) -> bool:
-        """Whether this is S3 itself: other servers may know less."""
+        """Whether this is S3 itself; other servers may support less."""
         return not self.where.endpoint_url
 
     @property
@@ -74,7 +74,7 @@ class Bucket:
         return self._client
 
     def place(self, key: str) -> dict[str, object]:
-        """The arguments that name a key's object: boto3 takes every name that a bucket can hold."""
+        """The arguments for a key's object: boto3 accepts every name that a bucket can hold."""
         try:
             key.encode()
         except UnicodeEncodeError:
@@ -86,11 +86,11 @@ class Bucket:
         return self.call(key, request, **self.place(key), **arguments)
 
     def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
-        """Ask until answered (see Calls); `key` is for the error's text, empty for the bucket."""
+        """Make a request with retries (see Calls); `key` is for the error's text, empty for the bucket."""
         return self.calls.call(key, request, **arguments)
 
     def judged(self, error: Exception, key: str = "") -> StoreError | None:
-        """The StoreError for a client's error that will not pass; None for any other."""
+        """The StoreError for a permanent client error; None for any other."""
         return self.calls.judged(error, key)
 
     def _target(self, key: str) -> Target:
@@ -98,7 +98,7 @@ class Bucket:
 
 
 def bucket_of(settings: StoreSettings) -> Bucket:
-    """The bucket behind `settings.url`; ConfigError for a store that is none."""
+    """The bucket behind `settings.url`; ConfigError if the store is not an S3 bucket."""
     scheme, _, rest = settings.url.partition("://")
     if scheme != "s3":
         hint = "[store] url is s3://BUCKET[/PREFIX]; leave --via out"
@@ -108,12 +108,12 @@ def bucket_of(settings: StoreSettings) -> Bucket:
 
 
 def once(request: Callable[..., T], **arguments: object) -> T:
-    """Make one of boto3's requests, whose stubs know no arguments out of a dictionary; nothing is retried."""
+    """Make one boto3 request without retries; the stubs don't accept arguments from a dictionary."""
     return request(**arguments)
 
 
 def open_obstore(where: Connection) -> ObstoreS3:
-    """The client for bytes: it never retries, so that each try is signed anew."""
+    """The client for bytes: it never retries, so that each try gets a new signature."""
     options: ClientConfig = {
         "timeout": timedelta(seconds=where.options.timeout),
         "connect_timeout": timedelta(seconds=where.connect_timeout),
@@ -126,7 +126,7 @@ def open_obstore(where: Connection) -> ObstoreS3:
     if where.options.anonymous:
         config["skip_signature"] = True
     if where.options.anonymous or (in_environment() and not where.options.profile):
-        # Where obstore itself reads them.
+        # obstore itself reads credentials from the environment.
         return ObstoreS3(where.bucket, config=config, client_options=options, retry_config=retries)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
@@ -144,10 +144,10 @@ def _obstore_config(where: Connection) -> "S3Config":
         "virtual_hosted_style_request": where.is_virtual_hosted,
     }
     if options.checksum != "none":
-        # The server compares it with what arrived (AWS keeps it); SHA-256 would cost three times the CPU.
+        # The server verifies the received bytes with it (AWS stores it); SHA-256 would cost three times the CPU.
         config["checksum_algorithm"] = "CRC64NVME"
     else:
-        # Deletions of many in one request always carry one.
+        # Bulk deletions always send a checksum.
         config["disable_bulk_delete"] = True
     if where.endpoint_url or options.dual_stack or options.fips:
         url = where.endpoint
@@ -170,12 +170,12 @@ def _obstore_config(where: Connection) -> "S3Config":
 def open_boto3(where: Connection, service: str = "s3", *, at: str = "") -> object:
     """A client of S3, or of another AWS service in the bucket's region, on the same credentials; it never retries.
 
-    `at` is the url of the other service, where AWS's own is not meant.
+    `at` is the URL of the other service, if it is not AWS's default.
     """
     from botocore.config import Config
 
     endpoint_url = where.endpoint_url if service == "s3" else at
-    # Servers other than AWS may refuse the checksums that boto3 adds unasked.
+    # Servers other than AWS may reject the checksums that boto3 adds by default.
     checksums = "when_required" if endpoint_url else "when_supported"
     config = Config(
         connect_timeout=where.connect_timeout,
@@ -191,7 +191,7 @@ def open_boto3(where: Connection, service: str = "s3", *, at: str = "") -> objec
                 s3={"addressing_style": "virtual" if where.is_virtual_hosted else "path"},
                 use_dualstack_endpoint=where.options.dual_stack,
                 use_fips_endpoint=where.options.fips,
-                # Said, because links would else be signed as in 2006.
+                # Explicit, because the default for links is the old signature version 2.
                 signature_version="s3v4",
             )
         )
@@ -208,7 +208,7 @@ def open_boto3(where: Connection, service: str = "s3", *, at: str = "") -> objec
     )
     if service == "s3":
         client.meta.events.register("provide-client-params.s3", partial(_add_options, where))
-        # By this name it comes before botocore's own look for an error in a 200, which parses the whole page.
+        # This event name runs before botocore's own check for an error in a 200, which parses the whole page.
         client.meta.events.register("before-parse.*.ListObjectsV2", _read_columns)
     made: object = client
     return made
@@ -234,7 +234,7 @@ def leave_out_checksums(params: dict[str, object]) -> None:
 
 
 def columns_in(answer: "ListAnswer") -> Page | None:
-    """The objects of a listing where `_read_columns` could read them; else they are its `Contents`."""
+    """The objects of a listing if `_read_columns` could read them, else None: they are in its `Contents`."""
     return cast("Mapping[str, Page]", answer).get("Columns")
 
 

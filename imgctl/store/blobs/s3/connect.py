@@ -1,4 +1,4 @@
-"""Where requests to a bucket go and what signs them: settings, environment and the AWS chain."""
+"""Resolves endpoint, region and credentials of a bucket from settings, environment and the AWS chain."""
 
 import math
 import os
@@ -29,7 +29,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """Everything that decides where requests go; `endpoint_url` is empty for AWS itself, `ca_bundle` without a CA."""
+    """The resolved connection settings; `endpoint_url` is empty for AWS itself, `ca_bundle` without a CA."""
 
     bucket: str
     endpoint_url: str
@@ -47,14 +47,14 @@ class Connection:
 
     @property
     def is_virtual_hosted(self) -> bool:
-        """Whether the bucket stands in the host's name: at AWS, unless its dots would not fit the certificate."""
+        """Whether the host name contains the bucket: at AWS, unless its dots don't match the certificate."""
         if self.options.addressing == "auto":
             return not self.endpoint_url and "." not in self.bucket
         return self.options.addressing == "virtual"
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What boto3 adds to each request that can carry it."""
+        """The parameters that boto3 adds to each request that accepts them."""
         found: dict[str, object] = {}
         if self.options.requester_pays:
             found["RequestPayer"] = "requester"
@@ -69,24 +69,24 @@ class Connection:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody between here and the server can change bytes: TLS, or this machine."""
+        """Whether the connection protects the bytes from changes: TLS, or this machine."""
         parts = urlsplit(self.endpoint)
         host = parts.hostname or ""
         return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
 
     @property
     def headers(self) -> dict[str, str]:
-        """The same as headers, for requests that others make."""
+        """`parameters` as headers, for requests made by other clients."""
         return {_HEADERS[name]: "true" if value is True else str(value) for name, value in self.parameters.items()}
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds until a connection must stand."""
+        """The timeout to connect, in seconds."""
         return min(self.options.timeout, _CONNECT_SECONDS)
 
 
 def connection(settings: StoreSettings, bucket: str) -> Connection:
-    """Where `settings` lead: they come first, then the environment, then the AWS config file, then us-east-1."""
+    """Resolve the connection: from `settings`, then the environment, then the AWS config file, then us-east-1."""
     endpoint_url = settings.endpoint(os.environ)
     if endpoint_url and (not endpoint_url.startswith(("http://", "https://")) or "@" in endpoint_url):
         raise ConfigError(
@@ -102,7 +102,7 @@ def connection(settings: StoreSettings, bucket: str) -> Connection:
 
 
 def _region(profile: str) -> str:
-    """What the AWS chain says; a profile's own comes before the environment's."""
+    """The region of the AWS chain; a profile's region takes precedence over the environment."""
     own = _configured("region", profile=profile) if profile else ""
     return own or variable("AWS_REGION", "AWS_DEFAULT_REGION") or _configured("region", "us-east-1")
 
@@ -114,8 +114,8 @@ def _ca_bundle(settings: StoreSettings) -> str:
 
 
 def _configured(name: str, default: str = "", *, profile: str = "") -> str:
-    """A value of the AWS config file, which is looked for before botocore is imported."""
-    # Not pathlib, which raises where there is no home or none that may be looked into.
+    """Read a value of the AWS config file; botocore is imported only if the file exists."""
+    # Not pathlib, which raises if there is no home directory or no permission to read it.
     file = os.path.expanduser(variable("AWS_CONFIG_FILE") or "~/.aws/config")  # noqa: PTH111
     if not os.path.isfile(file):  # noqa: PTH113
         return default
@@ -127,7 +127,7 @@ def _configured(name: str, default: str = "", *, profile: str = "") -> str:
 
 
 def in_environment() -> bool:
-    """Whether the environment, the first link of the chain, has them: importing botocore takes a quarter of a second."""
+    """Whether the environment has the credentials, so that botocore (a quarter of a second to import) is not needed."""
     return bool(variable("AWS_ACCESS_KEY_ID") and variable("AWS_SECRET_ACCESS_KEY"))
 
 
@@ -171,7 +171,7 @@ def link_limit(seconds: float) -> str:
 
 @cache
 def service_models() -> "Loader":
-    """Where botocore's descriptions of services are read and kept, for all sessions: a tenth of a second for S3's."""
+    """The shared loader and cache of botocore's service models: loading S3's takes a tenth of a second."""
     from botocore.loaders import create_loader
 
     return create_loader()

@@ -18,7 +18,7 @@ from imgctl.units import count_of
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef as HeadAnswer
 
-# What a copy that keeps the metadata still forgets: by HEAD's name, which is CopyObject's too.
+# Attributes that a copy drops even if it keeps the metadata; the names are the same in HEAD and CopyObject.
 _FORGOTTEN = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "WebsiteRedirectLocation",
               "ObjectLockLegalHoldStatus", "ObjectLockEventHold", "ObjectLockEventHoldDurationDays",
               "ObjectLockEventHoldDurationYears")  # fmt: skip
@@ -60,8 +60,8 @@ def copy(
         in_parts(bucket, key, parts, described=described | {"StorageClass": "STANDARD"}, condition=condition)
         return
     same = found.get("ContentType") == content_type
-    said = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}
-    wanted = bucket.place(key) | source | said | {"StorageClass": "STANDARD"} | dict(condition)
+    metadata = {"MetadataDirective": "COPY"} if same else described | {"MetadataDirective": "REPLACE"}
+    wanted = bucket.place(key) | source | metadata | {"StorageClass": "STANDARD"} | dict(condition)
 
     def copy_once() -> None:
         before()
@@ -71,7 +71,7 @@ def copy(
 
 
 def move(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) -> "HeadAnswer":
-    """The object's HEAD once it is `to`; each try begins by looking, for one before it may have been done unheard."""
+    """Move the object to class `to` and return its HEAD; each try starts with a HEAD: an earlier one may have succeeded."""
     return bucket.call(key, partial(_moved, bucket, key, to=to, etag=etag, limits=limits))
 
 
@@ -99,24 +99,24 @@ def _moved(bucket: Bucket, key: str, *, to: str, etag: str, limits: CopyLimits) 
 
 
 def _at_once(bucket: Bucket, key: str, found: "HeadAnswer", to: str) -> None:
-    wanted = bucket.place(key) | _same(bucket, key, found) | _unsaid(found)
+    wanted = bucket.place(key) | _same(bucket, key, found) | _settings_of(found)
     wanted |= {"StorageClass": to, "TaggingDirective": "COPY"}
     if bucket.is_aws:
         wanted["IfMatch"] = found["ETag"]
     try:
         once(bucket.client.copy_object, **wanted, MetadataDirective="COPY")
     except Exception as error:
-        # SeaweedFS takes a copy onto itself for a mistake unless the metadata are replaced.
+        # SeaweedFS rejects a copy onto itself unless the metadata are replaced.
         if bucket.is_aws or type(bucket.judged(error, key)) is not StoreError:
             raise
-        once(bucket.client.copy_object, **wanted, **_said(key, found), MetadataDirective="REPLACE")
+        once(bucket.client.copy_object, **wanted, **_metadata_of(key, found), MetadataDirective="REPLACE")
 
 
 def _in_parts(bucket: Bucket, key: str, found: "HeadAnswer", to: str, *, part_bytes: int) -> None:
-    """Copied in parts an object keeps nothing but its bytes: all else is said again."""
+    """Copy in parts, which keeps only the bytes: metadata, tags and settings are sent again."""
     tags = bucket.ask(bucket.client.get_object_tagging, key)["TagSet"]
     tagged = {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
-    described = _said(key, found) | _unsaid(found) | tagged | {"StorageClass": to}
+    described = _metadata_of(key, found) | _settings_of(found) | tagged | {"StorageClass": to}
     condition = {"IfMatch": found["ETag"]} if bucket.is_aws else {}
     parts = partial(_parts, bucket, key, _same(bucket, key, found), found["ContentLength"], part_bytes)
     in_parts(bucket, key, parts, described=described, condition=condition)
@@ -137,21 +137,21 @@ def _source(bucket: Bucket, key: str, etag: str) -> dict[str, object]:
 
 
 def _same(bucket: Bucket, key: str, found: "HeadAnswer") -> dict[str, object]:
-    """The source of a copy onto itself: the very version that was looked at."""
+    """The source of a copy onto itself: exactly the version that HEAD returned."""
     version = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
     source = _source(bucket, key, found["ETag"].strip('"'))
     return source | {"CopySource": bucket.place(key) | version}
 
 
-def _said(key: str, found: "HeadAnswer") -> dict[str, object]:
+def _metadata_of(key: str, found: "HeadAnswer") -> dict[str, object]:
     if found.get("MissingMeta"):
-        raise StoreError(f"{key} has metadata that no header can say, and would lose it", hint="it was left as it is")
+        raise StoreError(f"{key} has metadata that no header can hold, and would lose it", hint="it was left as it is")
     return _kept(found, _METADATA)
 
 
-def _unsaid(found: "HeadAnswer") -> dict[str, object]:
+def _settings_of(found: "HeadAnswer") -> dict[str, object]:
     until = cast("Mapping[str, object]", found).get("ObjectLockRetainUntilDate")
-    # S3 takes no retention that has ended.
+    # S3 rejects a retention that has ended.
     lasts = isinstance(until, datetime) and until > datetime.now(UTC)
     return _kept(found, _FORGOTTEN + _RETENTION if lasts else _FORGOTTEN)
 
@@ -162,10 +162,10 @@ def _kept(found: "HeadAnswer", names: tuple[str, ...]) -> dict[str, object]:
 
 
 def _moved_by_another(key: str, before: "HeadAnswer", now: "HeadAnswer", to: str, error: StoreError) -> "HeadAnswer":
-    """What a refused copy means: somebody else moved it meanwhile, or changed it, or what the store says."""
+    """Resolve a rejected copy: return the HEAD if another process moved it; raise `replaced` or the store's error."""
     if class_of(now) == to and now["ContentLength"] == before["ContentLength"]:
         return now
-    # Said of every precondition that fails.
+    # Raised for any failed precondition.
     raise replaced(key) if isinstance(error, BlobExists) else error
 
 

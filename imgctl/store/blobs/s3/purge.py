@@ -11,7 +11,7 @@ from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.blobs.s3.listing import pages_of
 
-# The most that one DeleteObjects names (S3 API Reference).
+# The maximum for one DeleteObjects (S3 API Reference).
 BATCH = 1000
 _LOCKED = ("AccessDenied", "InvalidRequest", "MethodNotAllowed")
 
@@ -47,7 +47,7 @@ def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
 def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
     """Uploads in parts that are neither completed nor aborted."""
     marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
-    # rclone's server answers 404 NoSuchUpload until the first one was begun.
+    # rclone's server returns 404 NoSuchUpload until the first upload has begun.
     with suppress(BlobMissing):
         for answer in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
             for one in cast("Listed", answer.get("Uploads", [])):
@@ -102,7 +102,7 @@ def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]
 
 
 def _refusal(bucket: Bucket, one: Remnant, why: str) -> StoreError:
-    """What keeps a version from being deleted, as HEAD tells it: a legal hold, a retention, or what the server said."""
+    """Return why a version cannot be deleted, from HEAD: a legal hold, a retention, or else the server's message."""
     try:
         found = cast("Answer", bucket.ask(bucket.client.head_object, one.key, **_version(one)))
     except StoreError:
@@ -133,7 +133,7 @@ def _below(bucket: Bucket, one: Mapping[str, object]) -> str:
 def _paged(
     bucket: Bucket, request: Callable[..., object], marks: Mapping[str, str], **wanted: object
 ) -> Iterator[Answer]:
-    """The pages of a listing that goes on by two marks; StoreError where the server does not move on."""
+    """The pages of a listing that continues with two markers; StoreError if the markers don't advance."""
     start: dict[str, object] = {}
     while True:
         answer = cast("Answer", bucket.call("", request, Bucket=bucket.name, **wanted, **start))

@@ -1,4 +1,4 @@
-"""The store that is a bucket: S3 and whatever speaks it."""
+"""A bucket of S3, or of an S3-compatible server, as a store."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -46,7 +46,7 @@ class S3Store:
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
     Bytes go through obstore: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. Listings and all that only AWS has go
-    through boto3, which tells storage classes and every name exactly as it is. `limits` are S3's, but for tests.
+    through boto3, which returns storage classes and all names exactly. `limits` are S3's, except in tests.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class S3Store:
         return all_traits(self.bucket, checksum=self._settings.checksum != "none")
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Put if absent, with a CRC64NVME that the server checks; a server that lacks it is asked by HEAD before each try."""
+        """Put if absent, with a CRC64NVME that the server checks; for servers without put-if-absent a HEAD precedes each try."""
         kept = put_if_absent(self.bucket, checked(key))
         mode: PutMode = "overwrite" if kept is Kept.NOT_IMPLEMENTED else "create"
         self._put(key, body, {"Content-Type": content_type}, mode=mode, look=kept in LACKING)
@@ -91,7 +91,7 @@ class S3Store:
         try:
             put_file(self.bucket, key, path, size=size, content_type=content_type, sha256=sha256, condition=condition)
         except BlobMissing:
-            # The upload is gone: its completion was committed unheard, and then asked for again.
+            # The upload is gone: its completion was committed, the response was lost, and the retry failed.
             if self.head(key) is None:
                 raise
             raise taken(key) from None
@@ -106,7 +106,7 @@ class S3Store:
         return self._objects.read(key, start=start, length=length, etag=etag)
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
-        """Copy on the server, beyond 5 GiB in parts; what is there stays, also where a server knows no conditions."""
+        """Copy on the server, beyond 5 GiB in parts; an existing object is kept, also on servers without conditions."""
         checked(source_key)
         condition = self._condition(checked(key))
         try:
@@ -127,7 +127,7 @@ class S3Store:
 
     def head(self, key: str) -> Blob | None:
         """The blob, or None when there is none (or no bucket: HEAD does not say which); its class is UNKNOWN."""
-        # Names that obstore would alter may well lie in the bucket: others put there what they like.
+        # The bucket may contain names that obstore would alter, put there by other programs.
         if not is_portable(key):
             return self.details(key)
         return self._objects.head(key)
@@ -140,7 +140,7 @@ class S3Store:
             return None
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
-        """A page that fails is asked for again from the last key on."""
+        """See BlobStore; a failed page is requested again, from the last key on."""
         return blobs_of(pages_of(self.bucket, prefix=prefix, after=after, until=until))
 
     def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
@@ -154,24 +154,24 @@ class S3Store:
             self.bucket.call(about, partial(obstore.delete, self.bucket.bytes, batch))
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
-        """Copy the object onto itself; what has the class already is answered as it is, whatever its ETag."""
+        """Copy the object onto itself; an object that has the class already is returned as it is, with any ETag."""
         return blob_of(key, move(self.bucket, key, to=known_class(to), etag=etag, limits=self._limits))
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
         wanted: dict[str, object] = {"GlacierJobParameters": {"Tier": tier.capitalize()}}
-        # Refused of Intelligent-Tiering, whose objects come back for good (RestoreObject, S3 API Reference).
+        # Rejected for Intelligent-Tiering, whose restores are permanent (RestoreObject, S3 API Reference).
         wanted |= {"Days": days} if days is not None else {}
         try:
             status = self.bucket.call(key, partial(self._restore, key, wanted))
         except BlobArchived:
-            # InvalidObjectState, which says of a restore that there is nothing to restore.
+            # InvalidObjectState, which for a restore means that there is nothing to restore.
             raise nothing_to_restore(key) from None
         if status is None:
             return Restore.IN_PROGRESS
         return Restore.EXTENDED if status == _RESTORED_ALREADY else Restore.STARTED
 
     def keeps_versions(self) -> bool:
-        """Whether versioning is, or once was, switched on: then overwritten objects may stay."""
+        """Whether versioning is or was enabled: then overwritten objects may be kept."""
         traits, name = self.bucket.traits, self.bucket.name
         if traits.versions is None:
             answer = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=name)
@@ -195,7 +195,7 @@ class S3Store:
         return uploads_below(self.bucket)
 
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
-        # A list of deletions always carries a checksum.
+        # Bulk deletions always send a checksum.
         return purge(self.bucket, remnants, at_once=self._settings.checksum != "none")
 
     def multipart(self, key: str) -> Kept:
@@ -218,14 +218,14 @@ class S3Store:
         return sign_put(self.bucket, key, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
 
     def reach(self) -> None:
-        """Through obstore, which is there sooner than boto3: the first put waits for this."""
+        """See BlobStore; uses obstore, which loads faster than boto3: the first put waits for this."""
         self._objects.reach()
 
     def check(self) -> None:
         check(self, self.bucket.name)
 
     def _condition(self, key: str) -> Mapping[str, str]:
-        """Put-if-absent as boto3 takes it; nothing for a server that would refuse the header."""
+        """Put-if-absent as arguments for boto3; empty for a server that rejects the header."""
         return {} if put_if_absent(self.bucket, key) is Kept.NOT_IMPLEMENTED else IF_ABSENT
 
     def _put(self, key: str, body: bytes, described: "Attributes", *, mode: "PutMode", look: bool = False) -> None:
@@ -240,7 +240,7 @@ class S3Store:
         self.bucket.call(key, attempt)
 
     def _check_free(self, key: str) -> None:
-        """Raise BlobExists for a key that is taken; before each try, as an earlier one may have been done unheard."""
+        """Raise BlobExists if the key exists; called before each try, because an earlier one may have succeeded."""
         if self.head(key) is not None:
             raise taken(key)
 

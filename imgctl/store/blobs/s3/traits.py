@@ -1,4 +1,4 @@
-"""A bucket's traits, found out by requests that it should refuse or obey; the probes are deleted again."""
+"""A bucket's traits, tested with requests that it should reject or obey; the probes are deleted again."""
 
 import logging
 from collections.abc import Callable
@@ -49,8 +49,8 @@ def put_if_absent(bucket: Bucket, key: str) -> Kept:
     with bucket.lock:
         if (kept := bucket.traits.put_if_absent) is None:
             kept = bucket.traits.put_if_absent = _put_twice(bucket, key)
-            if said := warning(kept):
-                log.warning("bucket %s: %s", bucket.name, said)
+            if text := warning(kept):
+                log.warning("bucket %s: %s", bucket.name, text)
     return kept
 
 
