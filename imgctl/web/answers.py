@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for the OpenAPI document and for checking what comes in; and an image as one."""
+"""Schemas of requests and responses, for validation and the OpenAPI document; and the response for an image."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ ENDED = (Status.READY, Status.FAILED)
 _values = attrgetter(*IMAGE_COLUMNS)
 
 CAPTION_LENGTH = 8000
-Caption = Annotated[str | None, Field(max_length=CAPTION_LENGTH, description="What is said of the picture.")]
+Caption = Annotated[str | None, Field(max_length=CAPTION_LENGTH, description="The image's caption.")]
 
 
 class Problem(BaseModel):
-    """Why a request was refused (RFC 9457), and the next step."""
+    """The reason a request was refused (RFC 9457), and the next step."""
 
     title: str
     status: int
@@ -44,7 +44,7 @@ class Problem(BaseModel):
 
 
 class VariantLink(BaseModel):
-    """A rendered size: where it can be fetched for some minutes, and how large it is, where that is known."""
+    """A rendered size: its URL, valid for some minutes, and its dimensions if known."""
 
     url: str
     width: int | None
@@ -52,7 +52,7 @@ class VariantLink(BaseModel):
 
 
 class HoldAnswer(BaseModel):
-    """A hold on the image's owner, of whom nobody may delete anything; who and why only for tokens of all users."""
+    """A hold on the image's owner, which forbids deletion; `by` and `reason` only for tokens of all users."""
 
     since: datetime
     by: str | None
@@ -60,9 +60,9 @@ class HoldAnswer(BaseModel):
 
 
 class ImageAnswer(BaseModel):
-    """One image: every column of its row, a link for each variant that is there, and where to ask further.
+    """One image: every column of its row, a link for each existing variant, and links to related resources.
 
-    `archived` originals are read after a restore; `hold` is null where nobody holds the owner's images.
+    `archived` originals are readable after a restore; `hold` is null if the owner's images are not held.
     """
 
     id: UUID
@@ -96,27 +96,27 @@ class ImageAnswer(BaseModel):
 
 
 class PageAnswer(BaseModel):
-    """Images, newest first, and where the next page is."""
+    """Images, newest first, and the URL of the next page."""
 
     images: list[ImageAnswer]
     next: str | None
 
 
 class UploadRequest(BaseModel):
-    """An original that the client will put by itself: its size in bytes and its SHA-256 in hex."""
+    """An original that the client puts into the store itself: its size in bytes and its SHA-256 in hex."""
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: str | None = Field(default=None, description="Whose it is; left out, the token's own user.")
+    user_id: str | None = Field(default=None, description="The owner; default: the token's user.")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(ge=1, le=2**53)]
     content_type: Annotated[str, Field(min_length=1, max_length=100)]
     caption: Caption = None
-    name: Annotated[str | None, Field(max_length=255, description="The file name it had.")] = None
+    name: Annotated[str | None, Field(max_length=255, description="The original file name.")] = None
 
 
 class PutAnswer(BaseModel):
-    """Where to PUT the bytes, with exactly these headers, and until when."""
+    """The request that puts the bytes: URL, the exact headers, and its expiry."""
 
     method: str
     url: str
@@ -125,7 +125,7 @@ class PutAnswer(BaseModel):
 
 
 class UploadAnswer(BaseModel):
-    """The image that stands for the bytes; `upload` is null when they are safe already."""
+    """The image of the bytes; `upload` is null when they are already safe."""
 
     id: UUID
     upload: PutAnswer | None
@@ -133,14 +133,14 @@ class UploadAnswer(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """Whether a part works; `why` says what does not."""
+    """Whether the server works; `why` lists the failed parts with the reason."""
 
     ok: bool
     why: dict[str, str] = {}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """The documentation of the refusals that an operation may answer with, 401, 403, 422, 429 and 503 among them."""
+    """Return the OpenAPI responses for an operation's refusals, 401, 403, 422, 429 and 503 included."""
     listed = sorted({401, 403, 422, 429, 503, *statuses})
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
@@ -169,7 +169,7 @@ _MEANINGS = {
 
 
 def seen_by(state: AppState, caller: Caller, image_id: UUID) -> Image:
-    """The row of an image; raises `gone` where there is none that the caller may see."""
+    """Return the row of an image; raises the error of `gone` if the caller can see no such row."""
     with state.parts.catalog.read() as connection:
         image = by_id(connection, image_id)
     if image is None:
@@ -180,7 +180,7 @@ def seen_by(state: AppState, caller: Caller, image_id: UUID) -> Image:
 
 
 def gone(state: AppState, caller: Caller, image_id: UUID) -> Refusal | ImageMissing:
-    """Why there is no such image: that it is erased, for those who could see it before, and nothing for others."""
+    """Return the error for an image that is not found: 410 for callers who could see it before its erasure, else 404."""
     with state.parts.catalog.read() as connection:
         erasure = erasures(connection, [image_id]).get(image_id)
     if erasure is None or not was_owned(state, caller, erasure):
@@ -189,7 +189,7 @@ def gone(state: AppState, caller: Caller, image_id: UUID) -> Refusal | ImageMiss
 
 
 def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
-    """Whether the caller could see an image before it was erased; of one user's tokens, as far as the secret tells."""
+    """Whether the caller could see an image before it was erased; for a token of one user this needs the secret."""
     if caller.user_id is None:
         return True
     secret = state.settings.secret
@@ -197,7 +197,7 @@ def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
 
 
 def hold_of(hold: LegalHold | None, caller: Caller) -> dict[str, Json] | None:
-    """What a caller is told of a hold: the user whose images are held need not know who wants that and why."""
+    """Return a hold for a response; a token of one user gets neither who placed it nor the reason."""
     if hold is None:
         return None
     by, reason = (hold.held_by, hold.reason) if caller.user_id is None else (None, None)
@@ -205,7 +205,7 @@ def hold_of(hold: LegalHold | None, caller: Caller) -> dict[str, Json] | None:
 
 
 def shown(seen: Seen, caller: Caller) -> dict[str, Json]:
-    """What is answered of an image."""
+    """Return the response for an image."""
     image = seen.image
     links: dict[str, Json] = {"self": f"/images/{image.id}", "user": f"/users/{image.user_id}/images"}
     if image.status not in ENDED:
@@ -215,18 +215,18 @@ def shown(seen: Seen, caller: Caller) -> dict[str, Json]:
 
 
 def version(state: AppState, seen: Seen) -> str:
-    """The ETag of what is answered: another one for every change of the row and of holds, and before its links die.
+    """Return the ETag of an image's response; it changes with the row and the holds, and before the links expire.
 
-    Weak: signed links differ from answer to answer and mean the same.
+    Weak: signed links differ between responses but are equivalent.
     """
     text = repr((_values(seen.image), seen.hold and seen.hold.id, state.links.window()))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
-    """304 where the client has the version that `headers` name by ETag and perhaps Last-Modified, else None.
+    """Return 304 if the client has the version that `headers` name by ETag and perhaps Last-Modified, else None.
 
-    If-Modified-Since counts where there is no If-None-Match, which is compared weakly (RFC 9110, section 13).
+    If-Modified-Since counts only without If-None-Match, which is compared weakly (RFC 9110, section 13).
     """
     tags, since = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
     if tags is not None:
@@ -243,7 +243,7 @@ def _is_since(modified: str | None, since: str | None) -> bool:
     try:
         return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
     except (ValueError, TypeError):
-        # A date that is none counts as not sent.
+        # An invalid date is ignored.
         return False
 
 
@@ -253,7 +253,7 @@ Moment = Annotated[
 
 
 def moment(text: str | None) -> datetime | None:
-    """The time that a text means, UTC unless it says otherwise; Refusal for one that means none."""
+    """Parse a time, UTC without a zone; raises Refusal for invalid text."""
     if not text:
         return None
     try:
@@ -261,7 +261,7 @@ def moment(text: str | None) -> datetime | None:
     except (UsageError, OverflowError):
         pass
     try:
-        # A plus in a query is a blank.
+        # A plus in a query string is decoded as a space.
         return in_utc(datetime.fromisoformat(text.replace(" ", "+") if text.count(":") > 2 else text))
     except (ValueError, OverflowError):
         raise Refusal(422, f"invalid time: {text[:40]!r}", hint="2026-11-22, 2026-11-22T10:00Z or 24h") from None

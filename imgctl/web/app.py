@@ -1,4 +1,4 @@
-"""The application: its routes, the checks of operators, how errors are answered, and the OpenAPI document."""
+"""The application: its routes, health checks, error handlers, and the OpenAPI document."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -67,7 +67,7 @@ def make_app(state: AppState) -> ASGIApp:
 
 @router.get("/healthz", operation_id="operations_alive", response_model=HealthAnswer)
 async def alive() -> Response:
-    """Say that this process runs."""
+    """Report that this process runs."""
     return JSONResponse({"ok": True, "why": {}}, headers={"Cache-Control": "no-store"})
 
 
@@ -78,7 +78,7 @@ async def alive() -> Response:
     responses={503: {"model": HealthAnswer, "description": "The catalog or the store does not answer."}},
 )
 def ready(state: State) -> Response:
-    """Say whether the catalog and the store answer."""
+    """Report whether the catalog and the store respond."""
     wrong = state.readiness.wrong()
     if state.stopping.is_set():
         wrong["server"] = "stopping"
@@ -88,13 +88,13 @@ def ready(state: State) -> Response:
 
 @router.get("/metrics", operation_id="operations_metrics", response_class=Response, responses={**_PLAIN, **refusals()})
 def metrics(state: State, caller: Reader) -> Response:
-    """Numbers for Prometheus: requests, uploads, the backlog. A token of one user may not ask."""
+    """Return metrics for Prometheus: requests, uploads, the backlog. A token of one user is refused."""
     check_everybody(caller, Scope.READ)
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)
 
 
 def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]]") -> None:
-    """Say of nothing that it wants a token."""
+    """Remove the token requirement from every operation."""
     document["components"].pop("securitySchemes", None)
     for methods in document["paths"].values():
         for operation in methods.values():

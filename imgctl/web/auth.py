@@ -1,4 +1,4 @@
-"""Authentication: bearer tokens, what each allows and how often, and refusal of requests by other sites' pages."""
+"""Authentication: bearer tokens with their scopes and rate limits, and refusal of cross-site requests."""
 
 import hashlib
 import secrets
@@ -31,7 +31,7 @@ _SAME_SITE = {"same-origin", "none"}
 
 
 class Scope(StrEnum):
-    """What a token allows."""
+    """A right of a token."""
 
     READ = "read"
     WRITE = "write"
@@ -66,7 +66,7 @@ class Tokens:
         return bool(self._callers)
 
     def caller(self, token: str) -> Caller | None:
-        """Whose token this is. A look-up by its hash: how long it takes says nothing about any token."""
+        """Return the caller of a token. The look-up is by hash, so that its duration reveals nothing about tokens."""
         return self._callers.get(hash_of(token))
 
 
@@ -147,19 +147,19 @@ Teller = Annotated[Caller, Depends(_Admission(Scope.EVENTS))]
 
 
 def check_user(caller: Caller, user_id: UUID) -> None:
-    """Refusal for a token of one user where the images of another are meant."""
+    """Raise Refusal if a token of one user is used for another user's images."""
     if not caller.owns(user_id):
         raise Refusal(403, f"this token is about the images of {caller.user_id} only", hint="use a token of that user")
 
 
 def check_everybody(caller: Caller, scope: Scope) -> None:
-    """Refusal for a token of one user where what is asked is about all."""
+    """Raise Refusal if a token of one user is used for a request about all users."""
     if caller.user_id is not None:
         raise Refusal(403, "this token is about one user only", hint=f"use one for all users: NAME:{scope}:*:HASH")
 
 
 def from_elsewhere(request: Request) -> bool:
-    """Whether a page of another site made a browser send this."""
+    """Whether a page of another site caused a browser to send this request."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in _SAME_SITE
