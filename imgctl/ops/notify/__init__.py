@@ -1,1 +1,1 @@
-"""Telling others that images ended: those who wait here, and an application's webhook."""
+"""Notifications that images ended: to waiting callers in this process, and to an application's webhook."""

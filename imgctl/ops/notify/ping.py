@@ -1,7 +1,7 @@
-"""A dead man's switch: a monitor is told that a command begins and how it ended, in the protocol of healthchecks.io.
+"""A dead man's switch: pings a monitor when a command begins and when it ends, in the protocol of healthchecks.io.
 
 `URL/start` when it begins, `URL` when it ended well, `URL/CODE` with the exit code when it did not; each with the same
-`?rid=`, the end with a summary. A thread of its own tells it: neither a slow nor a dead monitor fails a command.
+`?rid=`, the end with a summary. A separate thread sends the pings: neither a slow nor a dead monitor fails a command.
 """
 
 import base64
@@ -20,9 +20,9 @@ from imgctl.ops.notify.webhook import no_redirects
 from imgctl.run.logs import redact
 
 TIMEOUT_SECONDS, PAUSE_SECONDS, TRIES = 4.0, 0.5, 2
-# How long the end of a command waits for all that is to be told; a look-up of a name has no time limit of its own.
+# How long the end of a command waits for unsent pings; a DNS look-up has no time limit of its own.
 LONGEST_SECONDS = 10.0
-# What healthchecks.io keeps of a body.
+# Bytes of a body that healthchecks.io keeps.
 LARGEST_BODY = 100_000
 STARTED = "start"
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Ping:
-    """Tells the monitor at `url` of one run of a command; `{command}` in the URL is the command's name: `cost-actual`."""
+    """Pings the monitor at `url` for one run of a command; `{command}` in the URL is the command's name: `cost-actual`."""
 
     def __init__(self, url: str, command: str) -> None:
         self._url = urlsplit(url.replace("{command}", quote(command.replace(" ", "-"))))
@@ -38,24 +38,24 @@ class Ping:
         self._run = str(uuid4())
         self._began = time.monotonic()
         self._waiting: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self._thread = Thread(target=self._tell, name="ping", daemon=True)
+        self._thread = Thread(target=self._send, name="ping", daemon=True)
 
     def start(self) -> None:
-        """Say that the command begins; returns at once."""
+        """Queue the ping that the command begins; returns at once."""
         self._thread.start()
         self._waiting.put((STARTED, ""))
 
-    def end(self, code: int, told: str) -> None:
-        """Say how the command ended, with what it `told`; returns after ten seconds at the latest."""
+    def end(self, code: int, summary: str) -> None:
+        """Send the exit code and the `summary`; returns after ten seconds at the latest."""
         taken = time.monotonic() - self._began
         first = f"imgctl {self._command} on {socket.gethostname()}: exit code {code} after {taken:.1f} s"
-        self._waiting.put(("" if code == 0 else str(code), redact(f"{first}\n{told}")))
+        self._waiting.put(("" if code == 0 else str(code), redact(f"{first}\n{summary}")))
         self._waiting.put(None)
         self._thread.join(LONGEST_SECONDS)
         if self._thread.is_alive():
             log.warning("the monitor at %s was not told in %.0f s", self._url.hostname, LONGEST_SECONDS)
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         while (one := self._waiting.get()) is not None:
             suffix, body = one
             why = again = ""
@@ -68,7 +68,7 @@ class Ping:
                 log.warning("the monitor was not told that imgctl %s %s: %s", self._command, _verb(suffix), why)
 
     def _post(self, suffix: str, body: str) -> tuple[str, str]:
-        """Post once: what went wrong, and the same again where it is worth another try. Only the host is named: the path is a secret."""
+        """Post once; return the error, twice if a retry may help. It names only the host: the path is a secret."""
         try:
             request = urllib.request.Request(  # noqa: S310
                 address(self._url, suffix, run=self._run),
@@ -93,7 +93,7 @@ class Ping:
 
 
 def address(url: SplitResult, suffix: str, *, run: str) -> str:
-    """Where to post: the URL without credentials, `suffix` behind its path, the run's id in its query."""
+    """Return the URL to post to: without credentials, `suffix` after its path, the run's id in its query."""
     host = url.netloc.rpartition("@")[2]
     path = "/".join([url.path.rstrip("/"), suffix] if suffix else [url.path])
     query = urlencode([*parse_qsl(url.query, keep_blank_values=True), ("rid", run)])

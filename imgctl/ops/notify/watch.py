@@ -26,7 +26,7 @@ Tell = Callable[[UUID, Status], None]
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Watcher:
-    """Who waits, for which images, and the last status it was sent of each."""
+    """A caller's callback, its images, and the last status sent for each."""
 
     tell: Tell
     sent: dict[UUID, Status | None] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Watch:
                         self._changed.wait_for(lambda: self._watchers or self._closed.is_set())
                 self._look()
                 wait.wait(seconds, self._closed)
-                # Workers finish many a second: they are looked at together.
+                # Workers finish many images a second: one query reads them together.
                 self._closed.wait(SHORTEST_SECONDS)
 
     def _look(self) -> None:

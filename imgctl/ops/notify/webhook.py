@@ -1,4 +1,4 @@
-"""Webhooks for finished images: signed messages, posted by a thread of its own so that the work never waits."""
+"""Webhooks for finished images: signed messages, posted by a separate thread so that workers never wait."""
 
 import hashlib
 import hmac
@@ -51,7 +51,7 @@ class Ended:
 class Webhook:
     """Inside `with Webhook(…) as hook:` outcomes are posted in batches, each tried several times.
 
-    What cannot be delivered is logged and dropped: the rows stay true, and an application can always read them.
+    Messages that cannot be delivered are logged and dropped: an application can still read the rows.
     Without a URL nothing happens.
     """
 
@@ -97,7 +97,7 @@ class Webhook:
             self._deliver(batch)
 
     def _batch(self) -> list[Ended]:
-        """What has gathered; waits for the first, and then a moment for more. Empty at the end."""
+        """Return the queued images; waits for the first, then briefly for more. Empty at the end of the run."""
         while True:
             try:
                 first = self._waiting.get(timeout=GATHER_SECONDS)
@@ -125,7 +125,7 @@ class Webhook:
         log.warning("%d finished images were not posted to the webhook: %s", len(batch), why)
 
     def _rest(self, seconds: float) -> None:
-        """Sleep; the end of the run cuts it short, but not what comes after."""
+        """Sleep; the end of the run cuts the current sleep short, but not later ones."""
         if self._over.is_set():
             time.sleep(seconds)
         else:
@@ -143,12 +143,12 @@ class Webhook:
             with self._catalog.read() as connection:
                 return {one: str(user) for one, (user, _) in lookup(connection, ids).items()}
         except CatalogError:
-            # The message is worth sending without them.
+            # The message is useful without owners.
             return {}
 
 
 def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
-    """Post a signed message once; what went wrong (empty: nothing), and whether it is worth trying again."""
+    """Post a signed message once; return the error (empty: none), and whether a retry may help."""
     moment = int(time.time())
     headers = {
         "Content-Type": "application/json",

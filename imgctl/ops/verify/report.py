@@ -1,4 +1,4 @@
-"""What a verification leaves behind beside its signed report: the list of files that may go."""
+"""The list of files that are safe to delete, written beside the signed report of a verification."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.open import is_archive
 from imgctl.run.scratch import atomic_write
 
-# Skipped, and no photo of anybody's.
+# Skipped files that are not photos.
 _NO_PHOTO = frozenset((Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE, Reason.EMPTY))
 
 
@@ -30,7 +30,7 @@ class SafeList:
         self._kept: set[str] = set()
 
     def add(self, outcome: FileOutcome) -> None:
-        """One file's fate."""
+        """Record the outcome of one file."""
         path, safe = outcome.path, outcome.fate is Fate.PRESENT
         archive = next((one for one in self._archives if path == one or path.startswith(f"{one}/")), None)
         if archive is None:
@@ -43,13 +43,13 @@ class SafeList:
             self._kept.add(archive)
 
     def finish(self) -> None:
-        """Every file has been told of: archives may go, too."""
+        """Write the archives that are safe to delete; call after the last file."""
         for archive, holds_any in self._archives.items():
             if holds_any and archive not in self._kept:
                 self._write(archive)
 
     def _write(self, path: str) -> None:
-        # In its own bytes; one that would read as two is left out.
+        # The path's original bytes; a path that contains the separator would read as two.
         name = os.fsencode(path)
         if self._end in name:
             self.left_out += 1
