@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from threading import Lock
 from uuid import UUID
 
@@ -168,7 +169,8 @@ class ArchiveFiles:
             if outcome is not None:
                 yield outcome
             elif not away:
-                yield self._entry(number, member, root + place, rules)
+                found = self._entry(number, member, root + place, rules)
+                yield found if member.hard_link is None else self._linked(found, number, member, branches, rules)
 
     def _entry(self, number: int, member: Member, path: str, rules: Rules) -> SourceFile | FileOutcome:
         if (odd := member.odd) is not None:
@@ -176,6 +178,23 @@ class ArchiveFiles:
         place = place_of(member.name)
         stat = Stat(member.size, member.mtime_ns, member.stamp, self, place=place, member=(number, member), pinned=True)
         return rules.judge(path, place, stat)
+
+    def _linked(
+        self, outcome: SourceFile | FileOutcome, number: int, member: Member, branches: Branches, rules: Rules
+    ) -> SourceFile | FileOutcome:
+        """The outcome of a hard link, which fails where the member that has its content is not taken for its owner."""
+        assert member.hard_link is not None
+        target = place_of(member.hard_link)
+        link, read = (
+            self._entry(number, replace(member, name=name, odd=None), outcome.path, rules)
+            for name in (member.name, target)
+        )
+        if not isinstance(link, SourceFile):
+            return outcome
+        if isinstance(read, SourceFile) and read.user_id == link.user_id and not branches.away(target)[0]:
+            return outcome
+        detail = f"a hard link to {member.hard_link}, which is not taken for its owner: extract it"
+        return FileOutcome(path=link.path, fate=Fate.FAILED, reason=Reason.LINK, detail=detail)
 
 
 def _apart(place: str, number: int) -> str:

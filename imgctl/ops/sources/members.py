@@ -41,7 +41,10 @@ class Odd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file of an archive: `size` bytes, from `offset` on, `packed` bytes there by `method`; a `stamp` of its content."""
+    """One file of an archive: `size` bytes, from `offset` on, `packed` bytes there by `method`; a `stamp` of its content.
+
+    A hard link names the member whose content it has.
+    """
 
     name: str
     size: int
@@ -52,6 +55,7 @@ class Member:
     mtime_ns: int = 0
     stamp: int = 0
     odd: Odd | None = None
+    hard_link: str | None = None
 
 
 class Part(Protocol):

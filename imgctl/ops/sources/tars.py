@@ -128,6 +128,7 @@ def _member(info: tarfile.TarInfo) -> Member:
         mtime_ns=mtime_ns,
         stamp=stamp_of(str(info.offset_data), str(info.chksum), str(mtime_ns)),
         odd=_odd(info),
+        hard_link=info.linkname if info.islnk() else None,
     )
 
 

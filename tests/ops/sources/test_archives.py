@@ -28,6 +28,7 @@ from tests.imaging.pictures import encoded, quadrants
 from tests.ops.upload.trees import USER
 
 PHOTO = encoded(quadrants(), "JPEG")
+OWNER, OTHER = "0190b2b4-0000-7000-8000-000000000001", "0190b2b4-0000-7000-8000-000000000002"
 RULES = SelectionRules(Selection(user_id=USER))
 RECOGNISER = Recogniser(WorkSettings())
 Opened = Callable[..., ArchiveFiles]
@@ -283,6 +284,25 @@ def test_what_is_not_a_file_in_a_tar_is_named(tmp_path: Path, opened: Opened) ->
         "a.tar/soft": "link: a symbolic link is not followed",
         "a.tar/pipe": "not_a_file: a device or a pipe is not a file",
     }
+
+
+@pytest.mark.parametrize("target", ["@eaDir/a.jpg", f"{OTHER}/a.jpg"])
+def test_a_hard_link_to_what_is_not_taken_for_its_owner_fails(target: str, tmp_path: Path, opened: Opened) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(header(target), BytesIO(PHOTO))
+        archive.addfile(header(f"{OWNER}/a.jpg"), BytesIO(PHOTO))
+        for name, linked in (("b.jpg", target), ("c.jpg", f"{OWNER}/a.jpg")):
+            info = header(f"{OWNER}/{name}", tarfile.LNKTYPE, 0)
+            info.linkname = linked
+            archive.addfile(info)
+    rules = SelectionRules(Selection(paths=("a.tar",), user_from="{user}/**"))
+
+    found = {one.path.rpartition("/")[2]: one for one in opened(tmp_path / "a.tar").entries(rules)}
+
+    lost, kept = found["b.jpg"], found["c.jpg"]
+    assert isinstance(lost, FileOutcome) and isinstance(kept, FileOutcome)
+    assert (lost.fate, kept.fate) == (Fate.FAILED, Fate.SKIPPED)
+    assert lost.detail == f"a hard link to {target}, which is not taken for its owner: extract it"
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
