@@ -1,6 +1,7 @@
 """Images: send one, look at one, list them; and the variants of a store that is a directory, by signed links."""
 
 import hashlib
+import logging
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from email.utils import formatdate
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from imgctl.errors import ImageMissing, ImgctlError
+from imgctl.errors import BlobMissing, ImageMissing, ImgctlError
 from imgctl.model import Status, Variant, VariantFormat
 from imgctl.ops.ingest.spool import Spool
 from imgctl.ops.lookup import Listed, check_indexed, listed, pattern
@@ -41,6 +42,7 @@ from imgctl.web.state import AppState, State, state_of
 
 PAGE_ROWS, MOST_ROWS = 50, 200
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["images"])
 
 ImageId = Annotated[UUID, Path(description="The image's id.")]
@@ -268,7 +270,14 @@ def get_blob(
         raise ImageMissing(f"image {image_id} has no {variant}", hint="GET /images/{id} says what there is")
     store = state.parts.store
     assert isinstance(store, LocalStore)
-    file = store.file(key)
+    try:
+        file = store.file(key)
+    except BlobMissing as error:
+        # The error names the path, which is for the log: whoever has a link may be anybody.
+        log.warning("%s", error.line)
+        raise ImageMissing(
+            f"the {variant} of image {image_id} is lost", hint="imgctl audit, then imgctl repair"
+        ) from None
     found = file.stat()
     headers = {
         "Cache-Control": f"private, max-age={left}, immutable",

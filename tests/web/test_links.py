@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 
@@ -38,6 +39,18 @@ def test_a_link_opens_one_variant_until_it_is_changed(link: tuple[Served, str]) 
     assert {server.client.get(one).status_code for one in changed} == {403}
     assert server.client.get(url.split("&")[0]).status_code == 422
     assert server.client.get(url.replace("thumb", "original")).status_code == 422
+
+
+def test_a_link_to_a_lost_variant_tells_no_path(link: tuple[Served, str]) -> None:
+    server, url = link
+    image = server.row(UUID(urlsplit(url).path.split("/")[2]))
+    server.parts.store.delete([image.thumb_key or ""])
+
+    answer = server.client.get(url)
+
+    assert answer.status_code == 404
+    assert "is lost" in answer.json()["detail"]
+    assert server.parts.settings.store.url.removeprefix("file://") not in answer.text
 
 
 def test_a_link_dies(local: Settings) -> None:
