@@ -1,5 +1,6 @@
 """Deletion of everything stored of images that are being erased: their blobs, versions, trash and unfinished uploads."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -15,6 +16,8 @@ from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.erased import Erasure, Found, erasures, note_found
 from imgctl.store.catalog.holds import LegalHold, in_force
 
+log = logging.getLogger(__name__)
+
 # Images per listing: a directory is read once for that many.
 LOOK = 64
 PAGE = 1000
@@ -25,15 +28,15 @@ Everything = dict[UUID, list[Remnant]]
 class Wiper:
     """Finds the remnants of images, and deletes them.
 
-    `kept` is why the store keeps remnants of an image in the trash; `unlisted` is why unfinished uploads are unknown.
+    `kept` is why the store keeps remnants of an image in the trash.
     """
 
     def __init__(self, parts: Parts, order: EraseOrder, *, stop: StopSignal) -> None:
         self.kept: dict[UUID, str] = {}
-        self.unlisted = ""
         self._parts = parts
         self._order = order
         self._stop = stop
+        self._knows_uploads = True
         self._prefixes = (parts.settings.store.originals_prefix, parts.settings.store.variants_prefix)
 
     def look(self, images: Iterable[tuple[UUID, Notes]]) -> Everything:
@@ -84,7 +87,9 @@ class Wiper:
         try:
             yield from self._parts.store.uploads()
         except StoreUnsupported as error:
-            self.unlisted = error.line
+            if self._knows_uploads:
+                log.warning("unfinished multipart uploads are not deleted: %s", error.line)
+            self._knows_uploads = False
 
     def _purge(self, erasing: Sequence[Erasure], found: Everything) -> dict[UUID, str]:
         """Record the remnants found, then delete them, so that a kill neither loses nor doubles a count."""

@@ -14,6 +14,7 @@ from sqlalchemy import update
 
 from imgctl.config.places import StoreSettings
 from imgctl.config.settings import Settings
+from imgctl.errors import StoreUnsupported
 from imgctl.keys import key_of, new_id
 from imgctl.model import NewImage, Status, Variant
 from imgctl.ops.erase.late import delete_if_erased
@@ -23,6 +24,7 @@ from imgctl.ops.erase.start import erase
 from imgctl.ops.parts import Parts
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
+from imgctl.store.blobs.remnant import Remnant
 from imgctl.store.catalog.claims import claim
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.holds import hold
@@ -203,6 +205,19 @@ def test_an_upload_that_may_still_put_keeps_the_tombstone_waiting(parts: Parts) 
 
     assert (first, second) == ([Fate.WAITING], [Fate.WAITING])
     assert contents(parts.store) == {}
+
+
+def test_uploads_that_a_store_cannot_list_are_reported_as_left(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unsupported(_store: BlobStore) -> Iterator[Remnant]:
+        raise StoreUnsupported("ListMultipartUploads is not implemented")
+
+    promised(parts, MINE, 1)
+    monkeypatch.setattr(type(parts.store), "uploads", unsupported)
+
+    assert erased(parts) == {Fate.ERASED: 1}
+    assert caplog.messages == ["unfinished multipart uploads are not deleted: ListMultipartUploads is not implemented"]
 
 
 def test_an_image_that_is_named_twice_counts_once(
