@@ -1,1 +1,1 @@
-"""Bytes in, bytes out: what a picture is (probe) and what becomes of it (render)."""
+"""Image processing on bytes: recognising and describing pictures (probe), building variants (render)."""

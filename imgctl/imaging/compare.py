@@ -8,7 +8,7 @@ from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, Variant, VariantSpec
 
 EDGE_PX = 64
-"""How large both are compared: what encoders, scalers and sharpening change is gone, what a picture shows is not."""
+"""The edge of both in a comparison: small enough to hide effects of encoders, scalers and sharpening."""
 
 THRESHOLD = 7.0
 """Mean difference of 255 beyond which two files show different pictures.
@@ -16,21 +16,21 @@ THRESHOLD = 7.0
 Measured on 38 sample photos of all formats against their variants as JPEG, WebP and AVIF of the default recipe: the same
 picture differs by 0.6 in the median of 266 pairs and 4.5 at most (a dithered GIF of a few pixels); mirrored, turned, blank
 and foreign ones by 7.8 at least and mostly by 30 and more, unless a picture is flat or both are alike (the frames of a
-series): then nobody sees a difference either.
+series): then no viewer sees a difference either.
 """
 
 
 def small(data: Data | Source, *, background: str, limits: Limits = NO_LIMITS) -> pyvips.Image:
-    """A picture upright, in sRGB, on the background, `EDGE_PX` large at most; raises what `render` does."""
+    """Return a picture upright, in sRGB, on the background, at most `EDGE_PX` large; raises the errors of `render`."""
     spec = VariantSpec(variant=Variant.THUMB, max_edge_px=EDGE_PX, quality=100)
     (one,) = render(data, Recipe(variants=(spec,), background=background), limits=limits).variants
     image = pyvips.Image.new_from_buffer(one.data, "")
-    # By half once more, also where it was tiny: encoders keep colour at half the size.
+    # Halve once more, even a tiny picture: encoders keep colour at half the size.
     return image.resize(0.5, kernel="linear") if min(image.width, image.height) > 1 else image
 
 
 def difference(original: pyvips.Image, variant: pyvips.Image) -> float:
-    """The mean difference of two small pictures' pixels, 0 to 255; 255 where their shapes differ by more than rounding."""
+    """Return the mean pixel difference of two small pictures, 0 to 255; 255 if their shapes differ beyond rounding."""
     if abs(original.width - variant.width) > 1 or abs(original.height - variant.height) > 1:
         return 255.0
     try:

@@ -1,4 +1,4 @@
-"""What a picture looks like in 64 bits: near-duplicates differ in few of them."""
+"""A 64-bit fingerprint of a picture: near-duplicates differ in few bits."""
 
 from PIL import Image
 
@@ -8,7 +8,7 @@ _COLUMNS, _ROWS = 9, 8
 
 
 def fingerprint(raster: Raster) -> int:
-    """Whether each of 8 × 8 places is darker than the one to its right (dHash), as a signed 64-bit number for databases."""
+    """Return the dHash, a bit for each of 8 × 8 cells darker than the next, as a signed 64-bit number for databases."""
     picture = Image.frombuffer("RGB", (raster.width, raster.height), raster.data, "raw", "RGB", 0, 1)
     grey = picture.convert("L").resize((_COLUMNS, _ROWS), Image.Resampling.BOX).tobytes()
     pairs = (grey[row * _COLUMNS + column :][:2] for row in range(_ROWS) for column in range(_COLUMNS - 1))

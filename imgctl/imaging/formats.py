@@ -1,4 +1,4 @@
-"""Every format of picture, camera raw and film that imgctl knows; recognition, help and docs follow from this table."""
+"""Every format of picture, camera raw and film that imgctl knows; recognition, help and docs use this table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 
 class Kind(StrEnum):
-    """What a file of some format holds."""
+    """The kind of content of a format."""
 
     PICTURE = "picture"
     RAW = "raw"
@@ -16,7 +16,7 @@ class Kind(StrEnum):
 
 
 class Format(StrEnum):
-    """The formats by name; what is known of each is in KNOWN."""
+    """The formats by name; KNOWN holds their properties."""
 
     JPEG = "jpeg"
     MPO = "mpo"
@@ -93,8 +93,8 @@ class Format(StrEnum):
 class KnownFormat:
     """One format: its title, the names of its files (the first is a key's), and whether imgctl takes it.
 
-    `magic` are openings that tell it alone; `brands` are those of an ISO base media file's `ftyp` box (ISO/IEC
-    14496-12, 4.3). What other content tells it by is in `recognise`. `extra` is what `pip install imgctl[…]` must bring.
+    `magic` are unique signatures; `brands` are those of an ISO base media file's `ftyp` box (ISO/IEC 14496-12, 4.3).
+    `recognise` holds all other checks of content. `extra` is the required extra of `pip install imgctl[…]`.
     """
 
     format: Format
@@ -109,12 +109,12 @@ class KnownFormat:
 
     @property
     def taken(self) -> bool:
-        """Whether this installation takes it."""
+        """Whether this installation supports the format."""
         return self.supported and (not self.extra or is_installed(self.extra))
 
     @property
     def extension(self) -> str:
-        """How the name of an original of this format ends."""
+        """The file extension of originals of this format."""
         return self.extensions[0]
 
 
@@ -124,7 +124,7 @@ _BROUGHT_BY = {VIDEO: "av"}
 
 @cache
 def is_installed(extra: str) -> bool:
-    """Whether the package that an extra brings can be imported; finds it, and imports nothing."""
+    """Whether an extra's package is installed; doesn't import it."""
     return find_spec(_BROUGHT_BY[extra]) is not None
 
 
@@ -151,7 +151,7 @@ _3GP_BRANDS = "3gp4 3gp5 3gp6 3gp7 3gs7 3gr6 3ge6 3ge7 3gg6 3g2a 3g2b 3g2c"
 _JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _TABLE = (
     _picture(Format.JPEG, "JPEG", "image/jpeg", "jpg jpeg jpe jfif jif jfi", b"\xff\xd8\xff"),
-    # An MPO opens with an ordinary JPEG: browsers show it as one and know no other type for it.
+    # An MPO begins with an ordinary JPEG: browsers show it as one and have no other type for it.
     _picture(Format.MPO, "MPO", "image/jpeg", "jpg mpo"),
     _picture(Format.PNG, "PNG", "image/png", "png apng", b"\x89PNG\r\n\x1a\n"),
     _picture(Format.GIF, "GIF", "image/gif", "gif", b"GIF87a", b"GIF89a"),
@@ -227,18 +227,18 @@ _BY_EXTENSION = {name: row.format for row in reversed(_TABLE) for name in row.ex
 
 
 def format_by_name(name: str) -> Format | None:
-    """The format that a file's name says, by its ending; None where it says none that is known."""
+    """Return the format of a file name's extension; None if unknown."""
     return _BY_EXTENSION.get(name.rpartition(".")[2].lower()) if "." in name else None
 
 
 def is_film(name: str) -> bool:
-    """Whether a file's name says that it is a film."""
-    said = format_by_name(name)
-    return said is not None and KNOWN[said].kind is Kind.FILM
+    """Whether a file name has the extension of a film."""
+    named = format_by_name(name)
+    return named is not None and KNOWN[named].kind is Kind.FILM
 
 
 def formats_named(name: str) -> frozenset[Format]:
-    """The formats that a user means by `raw`, `video`, `cr3`, `jpg` …; empty where the name is unknown."""
+    """Return the formats of a name such as `raw`, `video`, `cr3`, `jpg` …; empty if unknown."""
     wanted = name.strip().lower().removeprefix(".")
     if wanted in _KIND_NAMES:
         return frozenset(row.format for row in _TABLE if row.kind is _KIND_NAMES[wanted])
@@ -246,5 +246,5 @@ def formats_named(name: str) -> frozenset[Format]:
 
 
 def format_names() -> Iterable[str]:
-    """What `formats_named` knows, kinds first; other endings of a format's files are taken too."""
+    """Return the main names for `formats_named`, kinds first; it also accepts other extensions of a format."""
     return ("raw", "video", *sorted(row.format.value for row in _TABLE))

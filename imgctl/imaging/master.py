@@ -19,12 +19,12 @@ from imgctl.imaging.vips import pyvips
 from imgctl.model import Recipe, fit
 
 HINT = "the original is safe in the store; look at it, and upload a whole copy if there is one"
-"""The next step for a picture that will not render as it is."""
+"""The next step for a picture that cannot be rendered."""
 
 PROFILE_LEFT_OUT = "its colour profile is damaged or not made for it, and is left out"
 
 _LOOK_EDGE_PX = 256
-# In steps of 8 bits: less is what encoders and profiles level out.
+# In 8-bit steps: encoders and profiles remove smaller differences.
 _VISIBLE_STEPS = 4
 _NO_MEMORY = r"out of memory|cannot allocate|memoryerror"
 _SAYINGS = tuple(
@@ -50,7 +50,7 @@ _SAYINGS = tuple(
         ),
     )
 )
-# libjpeg warns of these, and yet every pixel is right.
+# libjpeg warns of these, but every pixel is correct.
 _HARMLESS = re.compile(
     r"extraneous bytes before marker 0xd9|unknown jfif|invalid sos parameters|unknown adobe", re.IGNORECASE
 )
@@ -71,9 +71,9 @@ _TURNS: dict[int, Callable[[pyvips.Image], pyvips.Image]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Master:
-    """The largest variant's pixels in memory, upright sRGB, and the facts of its original as seen.
+    """The largest variant's pixels in memory, upright sRGB, and the original's properties as seen.
 
-    `shape` is the size that variants are fitted to: the original's, or that of the smaller preview they are made of.
+    `shape` is the size that variants are fitted to: the original's, or that of the smaller preview they are built from.
     """
 
     raster: Raster
@@ -88,7 +88,7 @@ class Master:
 def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Master:
     """The first decode that succeeds, strict ones before lenient ones.
 
-    ImageRejected when none does, MemoryError when that may be for want of memory.
+    ImageRejected when all fail, MemoryError when the reason may be too little memory.
     """
     edge = max(spec.max_edge_px for spec in recipe.variants)
     complaints: list[Exception] = []
@@ -102,7 +102,7 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
             continue
         except ImageRejected:
             raise
-        except Exception as error:  # Pillow's plugins raise what they like; libvips raises pyvips.Error.
+        except Exception as error:  # Pillow's plugins raise any exception; libvips raises pyvips.Error.
             complaints.append(error)
             continue
         if lenient and is_flat(master.raster) and not is_harmless(complaints[0]):
@@ -112,13 +112,13 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
         if not lenient or is_harmless(complaints[0]):
             return master
         if for_want_of_memory(complaints[0]):
-            # What the picture before it held is free by now: only what is said of it again is said of the file.
+            # The previous picture's memory is free by now: only an error that occurs again is the file's.
             with suppress(Exception):
                 return _finished(first(), recipe.background, edge)
         damage = explain(*complaints, otherwise="a part of the file cannot be decoded")
         return replace(master, damage="; ".join(filter(None, (damage, master.damage))))
     if isinstance(complaints[0], MemoryNeeded):
-        # What others said of it then, they said for want of memory too.
+        # Errors of the other decoders may be due to memory too.
         raise complaints[0]
     raise _undecodable(complaints) from complaints[0]
 
@@ -126,13 +126,13 @@ def master_of(data: Data, kind: Format, recipe: Recipe, limits: Limits) -> Maste
 def _undecodable(complaints: list[Exception]) -> Exception:
     reason = explain(*complaints, otherwise="no decoder here can read it")
     if for_want_of_memory(complaints[0]):
-        # Nothing is known of the file: what was rendered before it may have left too little.
+        # The file may be intact: earlier pictures may have left too little memory.
         return MemoryError(reason)
     return ImageRejected(f"the picture cannot be decoded: {reason}", hint=HINT)
 
 
 def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits) -> Master:
-    """A film's poster; ImageRejected where none can be decoded, and what reading the source raises."""
+    """Decode a film's poster; ImageRejected if none can be decoded, or any error of reading the source."""
     edge = max(spec.max_edge_px for spec in recipe.variants)
     try:
         return _finished(with_film(source, kind, limits=limits), recipe.background, edge)
@@ -144,8 +144,8 @@ def master_of_film(source: Source, kind: Format, recipe: Recipe, limits: Limits)
 
 
 def _is_hidden(data: Data, kind: Format, raster: Raster, limits: Limits) -> bool:
-    """Whether the original, decoded once more in every way and small, is not flat."""
-    # So small that a difference must show in what was rendered too.
+    """Whether the original is not flat when decoded again, small, by each decoder."""
+    # So small that any difference must also show in the rendered picture.
     edge = min(_LOOK_EDGE_PX, max(1, max(raster.width, raster.height) // 2))
     return any(_varies(decode, edge) for _, decode in decodes(data, kind, edge, limits))
 
@@ -160,7 +160,7 @@ def _hidden(master: Master, background: str) -> ImageRejected:
 
 
 def _finished(decoded: Decoded, background: str, edge: int) -> Master:
-    """Run the decode; pixels are worth more than the profile that comes with them."""
+    """Run the decode; without the colour profile if that is unusable."""
     try:
         return _computed(decoded, background, edge)
     except ProfileUnusable:
@@ -209,12 +209,12 @@ def is_flat(raster: Raster) -> bool:
 
 
 def _varies(decode: Callable[[], Decoded], edge: int) -> bool:
-    """Whether colour or transparency differs by more than encoders and profiles level out; a failure finds nothing."""
+    """Whether colour or transparency varies by more than encoders and profiles remove; False if decoding fails."""
     try:
         image = decode().image
         image = in_range(image.resize(min(1.0, edge / max(image.width, image.height)), kernel="linear"))
         visible = WHOLE.get(image.format, 1.0) * _VISIBLE_STEPS / 255
-        # A row for each band behind the one for all: its first two columns are the least and the greatest value.
+        # The first row is for all bands, then one per band: the first two columns are the minimum and the maximum.
         stats = image.stats()
         return any(stats(1, row)[0] - stats(0, row)[0] > visible for row in range(1, stats.height))
     except (pyvips.Error, ImgctlError, MemoryError, OSError, ValueError, SyntaxError):
@@ -222,27 +222,27 @@ def _varies(decode: Callable[[], Decoded], edge: int) -> bool:
 
 
 def explain(*errors: BaseException, otherwise: str) -> str:
-    """One plain sentence (`otherwise` when no error is understood), and the decoder's own words behind it."""
+    """Return one plain sentence (`otherwise` if no error is recognised), followed by the decoder's message."""
     lines = [line for error in errors for line in own_lines(error)]
     for pattern, plain in _SAYINGS:
-        said = next((line for line in lines if pattern.search(line)), None)
-        if said is not None:
-            return f"{plain} (decoder: {said})"
+        message = next((line for line in lines if pattern.search(line)), None)
+        if message is not None:
+            return f"{plain} (decoder: {message})"
     return f"{otherwise} (decoder: {lines[-1]})"
 
 
 def own_lines(error: BaseException) -> list[str]:
-    """What a decoder said, line by line; an error without words gives its name."""
+    """Return the lines of a decoder's message; for an error without a message its name."""
     lines = [_PYTHON_OBJECT.sub("", line).strip()[:_MAX_QUOTE] for line in str(error).splitlines() if line.strip()]
     return lines or [type(error).__name__]
 
 
 def for_want_of_memory(error: BaseException) -> bool:
-    """Whether a decoder gave up because the process had no memory left, which says nothing of the file."""
+    """Whether a decoder failed because the process was out of memory, which is not the file's fault."""
     return any(re.search(_NO_MEMORY, line, re.IGNORECASE) for line in own_lines(error))
 
 
 def is_harmless(error: BaseException) -> bool:
-    """Whether a complaint leaves every pixel as it should be; libvips names its own step in the first line."""
+    """Whether all pixels are correct despite a warning; libvips names its own step in the first line."""
     lines = own_lines(error)[1:]
     return bool(lines) and all(_HARMLESS.search(line) for line in lines)

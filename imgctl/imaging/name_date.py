@@ -1,4 +1,4 @@
-"""The moment that cameras, phones and messengers write into a file's name."""
+"""The date and time that cameras, phones and messengers write into a file's name."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,14 +11,14 @@ _PATTERN = r"""(?x)(?<!\d)
         (?P<hour>\d{1,2}) (?P<colon>[-_.:h]?) (?P<minute>[0-5]\d) (?: (?P=colon) (?P<second>[0-5]\d) )?
         (?: [.]?\d{3} (?!\d) )? (?!\d) (?: [ \u00a0\u202f]? (?P<half>[AaPp])[Mm] )? )?
     (?!\d)"""
-# Eight digits in a row are a date only where digital cameras were around to write them.
+# Eight digits in a row are a date only in the years of digital cameras.
 _FIRST_DIGITAL = 1990
 
 
 def name_moment(name: str) -> datetime | None:
-    """The first plausible moment in a file's name as aware UTC; a date alone is its midnight; None without one.
+    """Return the first plausible moment in a file's name as aware UTC, midnight for a date alone; None without one.
 
-    Cameras write their local time and say no offset: it is taken as UTC, as EXIF without an offset is.
+    Cameras write their local time without an offset: it counts as UTC, like EXIF without an offset.
     """
     for found in re.finditer(_PATTERN, name):
         if (moment := _moment(found)) is not None:

@@ -1,4 +1,4 @@
-"""What Apple's copy of an iCloud library says of its photos, in the tables beside them: `Photo Details.csv`, `-1.csv` …
+"""The metadata tables in Apple's copy of an iCloud library: `Photo Details.csv`, `-1.csv` …
 
 Columns as seen in exports: imgName, fileChecksum, favorite, hidden, deleted, originalCreationDate, viewCount, importDate.
 """
@@ -15,12 +15,12 @@ from imgctl.imaging.metadata.facts import Facts, dates_of
 LONGEST = 2**25
 MOST_ROWS = 100_000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-# `Saturday June 4,2022 12:11 PM GMT`, in quotes or not: then its comma parts it in two.
+# `Saturday June 4,2022 12:11 PM GMT`, quoted or not: unquoted, its comma splits it in two.
 _DATE = r"(?i)\w+\s+([A-Za-z]+)\s+(\d{1,2}),\s*(\d{4})\s+(\d{1,2}):(\d\d)(?:\s*([AP])M)?\s+GMT"
 
 
 def read_photo_details(data: bytes) -> Iterator[tuple[str, Facts]]:
-    """Each photo's name with what its row says; a damaged table reads as far as it is one, another's as none."""
+    """Yield each photo's name with its row's facts; a table is read up to any damage, another table yields none."""
     rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
     try:
         header = next(rows, [])
@@ -29,13 +29,13 @@ def read_photo_details(data: bytes) -> Iterator[tuple[str, Facts]]:
         for row in islice(rows, MOST_ROWS):
             values = dict(zip(header, row, strict=False))
             if name := values.get("imgName"):
-                yield name, _told(values, row)
+                yield name, _facts_of(values, row)
     except csv.Error:
         return
 
 
 def agreed(one: Facts, other: Facts) -> Facts:
-    """What two rows of one name both say: they are about different photos, and no row says which."""
+    """Return the facts that two rows of one name share: they describe different photos, and no row tells which."""
     if one == other:
         return one
     return Facts(
@@ -45,7 +45,7 @@ def agreed(one: Facts, other: Facts) -> Facts:
     )
 
 
-def _told(values: dict[str, str], row: list[str]) -> Facts:
+def _facts_of(values: dict[str, str], row: list[str]) -> Facts:
     date = values.get("originalCreationDate", "")
     at = row.index(date) if date else 0
     dates = dates_of(_moment(",".join(row[at : at + 2]))) if date else ()

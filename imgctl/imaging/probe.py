@@ -1,4 +1,4 @@
-"""What a file is, from its header alone, read by seeking: format, names for it, size as seen, turn and metadata."""
+"""Reads a file's header by seeking: format, extension and type, size as seen, orientation and metadata."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.recognise import sniff, stranger, unsupported
 from imgctl.imaging.source import Contents, Data, Source, source_of
 
-# More is read to say what a file is instead of a picture: a file of zeros holds only zeros as far as that.
+# More is read to describe a file that is not a picture: "only zeros" is checked up to here.
 NAMED_BY_BYTES = 2**20
-# A few bytes are no proof.
+# A few bytes prove nothing.
 _NEEDS_SIZE = {Format.BMP, Format.PCX, Format.ICO, Format.SGI, Format.TGA}
 _TURNED_BY_EXIF = frozenset((Format.JPEG, Format.MPO, Format.PNG, Format.WEBP, Format.TIFF))
 _MOST_EDGE = 1 << 31
@@ -24,10 +24,10 @@ _MOST_EDGE = 1 << 31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the file says before a pixel is decoded.
+    """A file's metadata before any pixel is decoded.
 
-    `size` is as a person sees it, None where the header cannot be read; `orientation` is the turn (1-8, as EXIF counts)
-    that is left to do once a decoder has applied what the container itself says. The blocks of XMP and IPTC are as found.
+    `size` is as a person sees it, None if the header cannot be read; `orientation` is the remaining EXIF orientation
+    (1-8) after a decoder has applied the container's own turns. The blocks of XMP and IPTC are unparsed.
     `taken_at` and `created_at` are a film's own. Files of one `content_identifier` are one Live Photo.
     """
 
@@ -44,12 +44,12 @@ class Header:
 
 
 def read_header(source: Source, kind: Format) -> Header:
-    """Take a file of this format apart; damage reads as absence, and what fetching raises is passed on."""
+    """Parse a file of this format; damaged parts count as missing, and errors of fetching are raised."""
     contents = _reader(kind)(source)
     exif = read_exif(contents.exif, contents.exif_apart)
     orientation = _left_to_turn(kind, contents, exif)
     size = contents.size
-    # The catalog's columns are 32-bit; a header that claims more (or nothing) says nothing.
+    # The catalog's columns are 32-bit; a larger (or zero) size counts as unknown.
     if size is not None and not all(0 < edge < _MOST_EDGE for edge in size):
         size = None
     if size is not None and orientation >= 5:
@@ -81,9 +81,9 @@ def _reader(kind: Format) -> Callable[[Source], Contents]:
 
 
 def _left_to_turn(kind: Format, contents: Contents, exif: Exif) -> int:
-    """Container transforms win, and decoders apply them; where there are none, EXIF counts as viewers have it count.
+    """Return the remaining turn: decoders apply container transforms, which win; else EXIF counts, as in viewers.
 
-    An AVIF is turned by its container alone, as browsers do (MIAF, 7.3.10.1). An XMP packet turns nothing.
+    An AVIF is turned only by its container, as in browsers (MIAF, 7.3.10.1). XMP's orientation is ignored.
     """
     if kind is Format.HEIC:
         return 1 if contents.turned else exif.orientation
@@ -105,7 +105,7 @@ _READERS: dict[Format, Callable[[Source], Contents]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A picture by its header; width and height are as a person sees it, None where the header is unreadable."""
+    """A picture's header; width and height are as a person sees it, None if the header is unreadable."""
 
     format: str
     content_type: str
@@ -115,9 +115,9 @@ class Probe:
 
 
 def recognise(what: Data | Source, kind: Format | None = None) -> Header:
-    """Recognise a picture and read its header, seeking no further; `kind` where that is known otherwise.
+    """Recognise a picture and read only its header; `kind` is the format if already known.
 
-    NotAnImage when it is none, FormatUnsupported when it is one that imgctl does not take.
+    NotAnImage for other files, FormatUnsupported for formats that imgctl does not support.
     """
     source = source_of(what)
     kind = kind or sniff(source)
@@ -130,12 +130,12 @@ def recognise(what: Data | Source, kind: Format | None = None) -> Header:
 
 
 def probe(what: Data | Source) -> Probe:
-    """Say what a picture is; raises as `recognise`."""
+    """Probe a picture; raises as `recognise`."""
     return probe_of(recognise(what))
 
 
 def probe_of(header: Header) -> Probe:
-    """The facts that every upload notes down."""
+    """Return the facts that every upload records."""
     width, height = header.size or (None, None)
     name = KNOWN[header.kind]
     return Probe(

@@ -1,4 +1,4 @@
-"""Pixels in memory as imgctl hands them from step to step, and their encoding as a variant."""
+"""Pixels in memory, as passed between the rendering steps, and their encoding as a variant."""
 
 import io
 import struct
@@ -10,11 +10,11 @@ from imgctl.imaging.vips import pyvips
 from imgctl.model import VariantFormat, VariantSpec
 
 _BANDS = 3
-# As libvips takes at a time where a step needs neighbouring lines: a strip stays in the processor's cache.
+# The strip height that libvips uses for steps that need neighbouring lines: a strip stays in the processor's cache.
 _STRIP_LINES = 16
 _EXIF_FIELD = "exif-data"
 _AVIF_EFFORT = 3
-# Chroma at half the size in each direction (4:2:0), but for qualities at which its loss would be seen (4:4:4).
+# Chroma at half the size in each direction (4:2:0), except for qualities at which its loss would be visible (4:4:4).
 _HALVED, _WHOLE = 2, 0
 _WHOLE_FROM = 90
 
@@ -29,16 +29,16 @@ class Raster:
 
     @property
     def image(self) -> pyvips.Image:
-        """The same memory as libvips sees it."""
+        """Return the same memory as a libvips image."""
         view = pyvips.Image.new_from_memory(self.data, self.width, self.height, _BANDS, "uchar")
         return view.copy(interpretation="srgb")
 
 
 def computed(image: pyvips.Image) -> Raster:
-    """Compute a lazy three-band 8-bit picture once, and drop the metadata that libvips hands on.
+    """Compute a lazy three-band 8-bit picture once, and drop the metadata that libvips passes on.
 
-    The calling thread asks for one strip after the other. libvips' own way has a thread of its own compute and wake
-    this one for each piece: 570 changes of thread a photo, and 15 % more CPU for all three sizes (measured).
+    The calling thread computes one strip after the other. libvips itself would compute in another thread and wake
+    this one for each piece: 570 thread switches a photo, and 15 % more CPU for all three sizes (measured).
     Raises pyvips.Error.
     """
     width, height = image.width, image.height
@@ -66,7 +66,7 @@ def encode(raster: Raster, spec: VariantSpec, *, exif: bytes = b"") -> bytes:
 
 
 def _jpeg(raster: Raster, quality: int) -> bytes:
-    # By Pillow, in this thread: libvips has the same encoder and a second thread, a quarter more CPU (measured).
+    # By Pillow, in this thread: libvips uses the same encoder in a second thread, a quarter more CPU (measured).
     # Baseline with the standard tables: optimised ones save 2 % of bytes for 2.6 times the CPU (measured).
     picture = Image.frombuffer("RGB", (raster.width, raster.height), raster.data, "raw", "RGB", 0, 1)
     out = io.BytesIO()
@@ -75,7 +75,7 @@ def _jpeg(raster: Raster, quality: int) -> bytes:
 
 
 def _with_segment(jpeg: bytes, exif: bytes) -> bytes:
-    """The JPEG with an EXIF segment right behind its first marker, where readers look for it."""
+    """Return the JPEG with an EXIF segment right after its first marker, where readers expect it."""
     if not exif:
         return jpeg
     return b"".join((jpeg[:2], struct.pack(">BBH", 0xFF, 0xE1, len(exif) + 2), exif, jpeg[2:]))

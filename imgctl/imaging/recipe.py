@@ -1,4 +1,4 @@
-"""The name of a recipe: what changes pixels changes it, and what does not, does not."""
+"""The digest of a recipe: it changes with every setting that changes pixels, and with no other."""
 
 import hashlib
 import json
@@ -6,11 +6,11 @@ import json
 from imgctl.model import Recipe
 
 PIPELINE_VERSION = 2
-"""Raised whenever the same settings would give other pixels than before; makes every variant out of date."""
+"""Incremented whenever the same settings give other pixels than before; marks every variant out of date."""
 
 
 def digest(recipe: Recipe) -> str:
-    """Eight hex digits over the variants in any order, the background, what is kept and PIPELINE_VERSION."""
+    """Return eight hex digits over variants (in any order), background, kept metadata and PIPELINE_VERSION."""
     settings = {
         "pipeline": PIPELINE_VERSION,
         "variants": sorted((spec.variant, spec.max_edge_px, spec.quality, spec.format) for spec in recipe.variants),

@@ -1,4 +1,4 @@
-"""Which format a file is by its first bytes, and what it is instead where it is none."""
+"""Recognises a file's format by its first bytes, and names the content of other files."""
 
 import re
 import struct
@@ -27,14 +27,14 @@ _MAGIC = tuple((magic, row.format) for row in KNOWN.values() for magic in row.ma
 _BRANDS = {brand: row.format for row in KNOWN.values() for brand in row.brands}
 _BRANDS_READ = 256
 _EITHER_BRANDS = frozenset((b"mif1", b"msf1"))
-# What follows the brands of a film, whoever made it; a picture's are followed by `meta`.
+# The box after a film's brands; after a picture's brands comes `meta`.
 _MOVIE_BOXES = frozenset((b"moov", b"mdat", b"moof", b"wide", b"free", b"skip", b"uuid", b"pdin"))
 _SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"aax ", b"aaxc"))
-# QuickTime files older than `ftyp` open with any of its atoms (QuickTime File Format Specification, "Atoms").
+# QuickTime files older than `ftyp` open with any other atom (QuickTime File Format Specification, "Atoms").
 _QUICKTIME_ATOMS = frozenset((b"moov", b"mdat", b"wide", b"pnot"))
 _RIFF = {b"WEBP": Format.WEBP, b"AVI ": Format.AVI}
 _TRANSPORT_PACKETS = ((0, 188), (4, 192))
-# Compiled by the first file that no magic tells: most runs see none.
+# Compiled at the first file without a known signature: most runs have none.
 _PNM = rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d{1,9}\s+(?:#[^\n]*\n\s*)*\d{1,9}\s|P7\n(?:#|[A-Z])|P[Ff]\s\d{1,9}\s\d{1,9}\s"
 _PCX = rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]"
 _ICON = rb"(?s)\0\0[\x01\x02]\0[\x01-\xff]\0...\0"
@@ -59,7 +59,7 @@ _MAKE = 0x010F
 _MOST_SUB_IMAGES = 8
 _SENSOR_PIXELS = frozenset((32803, 34892))
 
-# Makers whose raws are TIFFs (by the Make tag), and what their files are called today.
+# Makers whose raws are TIFFs (by the Make tag), and today's format of their files.
 _MAKERS = (
     ("nikon", Format.NEF),
     ("sony", Format.ARW),
@@ -73,7 +73,7 @@ _MAKERS = (
     ("eastman", Format.DCR),
     ("seiko epson", Format.ERF),
 )
-# What may hold in a TIFF: there the name tells one maker's formats from each other.
+# Formats built like a TIFF: the file name separates one maker's formats.
 _IN_TIFF = frozenset((*(one for _, one in _MAKERS), Format.OTHER_RAW, Format.CR2, Format.DNG, Format.GPR))
 _IN_TIFF |= {Format.NRW, Format.SR2, Format.KDC}
 _RW2_NAMES = frozenset((Format.RW2, Format.RWL))
@@ -98,7 +98,7 @@ _STRANGERS = (
 
 
 def sniff(what: Data | Source) -> Format | None:
-    """The format whose signature the data opens with, or None; an MPO is found out later and is a JPEG here."""
+    """Return the format of the data's signature, or None; an MPO counts as JPEG here and is recognised later."""
     source = source_of(what)
     found = _by_opening(source.read(0, _HEAD_READ))
     if found is Format.TIFF:
@@ -119,32 +119,32 @@ def _by_opening(data: bytes) -> Format | None:
     return found or _by_structure(data)
 
 
-def sniff_named(what: Data | Source, said: Format | None) -> Format | None:
-    """The same; where content alone cannot tell a maker's formats apart, the name does."""
+def sniff_named(what: Data | Source, named: Format | None) -> Format | None:
+    """As `sniff`, but `named`, the format of the file name, decides between a maker's formats of the same content."""
     found = sniff(what)
-    if found is None and said is Format.TGA:
-        return said if is_tga(what, by_name=True) else None
-    if said is None or found is None:
+    if found is None and named is Format.TGA:
+        return named if is_tga(what, by_name=True) else None
+    if named is None or found is None:
         return found
     shared = _IN_TIFF if found in _IN_TIFF else _RW2_NAMES if found in _RW2_NAMES else frozenset[Format]()
-    return said if said in shared and said is not Format.DNG else found
+    return named if named in shared and named is not Format.DNG else found
 
 
 def is_iso_media(data: bytes) -> bool:
-    """Whether it is built as films are (ISO/IEC 14496-12), whatever brand it bears."""
+    """Whether the data has the structure of a film (ISO/IEC 14496-12), whatever its brand."""
     return data[4:8] == b"ftyp" and data[8:12] not in _SOUND_BRANDS
 
 
 def unsupported(known: Format, *, by_name: bool = False) -> FormatUnsupported:
-    """The error that names a picture, raw or film that is not taken."""
+    """Return the error for an unsupported picture, raw or film."""
     row = KNOWN[known]
-    told = f"by its name {_ARTICLE[row.kind]}" if by_name else _ARTICLE[row.kind]
+    description = f"by its name {_ARTICLE[row.kind]}" if by_name else _ARTICLE[row.kind]
     way_out = f"pip install 'imgctl[{row.extra}]'" if row.supported and row.extra else _WAY_OUT[row.kind]
-    return FormatUnsupported(f"unsupported: {told} ({row.title})", hint=way_out, format_name=known.value)
+    return FormatUnsupported(f"unsupported: {description} ({row.title})", hint=way_out, format_name=known.value)
 
 
 def stranger(data: bytes) -> NotAnImage:
-    """The error that says in plain words what a file is instead of a picture."""
+    """Return the error that describes a file that is not a picture."""
     if not data:
         return NotAnImage("no picture: the file is empty", hint="copy it again from its source")
     if not data.strip(b"\0"):
@@ -156,7 +156,7 @@ def stranger(data: bytes) -> NotAnImage:
 
 
 def is_other(data: bytes) -> bool:
-    """Whether the content is known not to be a picture: nothing at all, zeros, text, an archive, a recording …"""
+    """Whether the content is known not to be a picture: empty, zeros, text, an archive, a recording …"""
     return not data.strip(b"\0") or _other(data) is not None
 
 
@@ -174,7 +174,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _by_brand(data: bytes) -> Format | None:
-    """By the major brand, else by the first compatible one that is known; a mif1 may be HEIC or AVIF."""
+    """Return the format of the major brand, else of the first known compatible one; a mif1 may be HEIC or AVIF."""
     end = min(int.from_bytes(data[:4]), _BRANDS_READ, len(data))
     major, *brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
     if major in _EITHER_BRANDS:
@@ -185,7 +185,7 @@ def _by_brand(data: bytes) -> Format | None:
 
 
 def _in_tiff(source: Source) -> Format:
-    """A finished picture, or the raw that is built like one: its first directory is a preview or a sensor's pixels."""
+    """Return TIFF, or the raw format built on it: its first directory is a preview or a sensor's pixels."""
     mark = source.read(8, 4)
     if mark[:2] == b"CR":
         return Format.CR2
@@ -205,9 +205,9 @@ def _in_tiff(source: Source) -> Format:
 
 
 def is_tga(what: Data | Source, *, by_name: bool = False) -> bool:
-    """Whether it is a Targa by its footer, else by fields that fit each other and the file's size (Truevision TGA 2.0).
+    """Whether it is a Targa by its footer, else by consistent fields that match the file's size (Truevision TGA 2.0).
 
-    Run-length coded pixels have no size that could fit; `by_name` says that the file's name stands in for it.
+    Run-length coded pixels have no fixed size to match; with `by_name` the file's name replaces that check.
     """
     source = source_of(what)
     head = source.read(0, 18)
@@ -224,7 +224,7 @@ def is_tga(what: Data | Source, *, by_name: bool = False) -> bool:
 
 
 def _holds_a_sensor(found: Directories, first: Entries) -> bool:
-    """Whether the first directory, or one below it, is of a sensor's pixels."""
+    """Whether the first directory, or one below it, holds a sensor's pixels."""
     below = found.numbers(first.get(SUB_IMAGES))[:_MOST_SUB_IMAGES]
     return any(
         found.number(entries.get(PHOTOMETRIC)) in _SENSOR_PIXELS for entries in (first, *(found.at(at) for at in below))
@@ -232,7 +232,7 @@ def _holds_a_sensor(found: Directories, first: Entries) -> bool:
 
 
 def _by_structure(data: bytes) -> Format | None:
-    """What no fixed opening tells."""
+    """Return the format of data without a fixed signature, by its structure."""
     if data[4:8] in _QUICKTIME_ATOMS:
         return Format.MOV
     if data[:4] == b"OggS" and b"theora" in data:

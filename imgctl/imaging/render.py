@@ -37,10 +37,9 @@ class RenderedVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """All variants in the recipe's order, the original's size as seen, and what was wrong with it, if anything.
+    """All variants in the recipe's order, the original's size as seen, and its damage, if any.
 
-    `looks` is its fingerprint, where one was asked for. `decode_seconds` is how long it took to have the pixels of the
-    largest variant.
+    `looks` is its fingerprint, if requested. `decode_seconds` is the time until the largest variant's pixels were in memory.
     """
 
     variants: tuple[RenderedVariant, ...]
@@ -52,14 +51,14 @@ class Rendered:
 
 
 def configure() -> None:
-    """Settings for a process that does nothing but render: one thread, no cache, no unproven loader."""
+    """Configure libvips for a process that only renders: one thread, no cache, no unproven loader."""
     pyvips.concurrency_set(1)
     pyvips.cache_set_max(0)
     pyvips.block_untrusted_set(state=True)
 
 
 def time_allowed(data: Data | Source, seconds: float, limits: Limits = NO_LIMITS) -> float:
-    """How long a picture may render where one of up to 100 megapixels may take `seconds`: larger ones have more in proportion."""
+    """Return the time limit of a picture: `seconds` up to 100 megapixels, and proportionally more for larger ones."""
     try:
         width, height = recognise(data).size or (0, 0)
     except ImgctlError:
@@ -75,7 +74,7 @@ def render(
     said: Format | None = None,
     looks: bool = False,
 ) -> Rendered:
-    """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected for what will never render.
+    """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected if it can never be rendered.
 
     With `looks` the result has a fingerprint. `said` is the format that the original is named by, for raws that content
     alone does not tell from a TIFF.
@@ -108,7 +107,7 @@ def _master(what: Data | Source, recipe: Recipe, limits: Limits, said: Format | 
     kind = sniff_named(what, said)
     if kind is not None and KNOWN[kind].kind is Kind.FILM and KNOWN[kind].taken:
         return master_of_film(source_of(what), kind, recipe, limits)
-    # Only films are read piece by piece.
+    # Only films are read in pieces.
     data = what.read(0, what.size) if isinstance(what, Source) else what
     kind = recognised(data, kind, said)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):

@@ -13,7 +13,7 @@ INPUTS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "HEIF", "JPEG2000", "JXL
 
 
 def missing_codecs() -> list[str]:
-    """The formats that cannot be taken in or put out, by trying each on a tiny picture."""
+    """Return the formats that cannot be decoded or encoded, by trying each on a tiny picture."""
     return [
         *(name for name in INPUTS if not _decodes(name)),
         *(() if not is_installed(VIDEO) or _decodes("MOV") else ("films",)),
@@ -49,7 +49,7 @@ def _renders(data: bytes, format_: VariantFormat) -> bool:
 
 
 def _sample(name: str) -> bytes | None:
-    """A 16×16 picture in this format, or None where it cannot be written."""
+    """Return a 16×16 picture in this format, or None if it cannot be written."""
     if name == "MOV":
         return _film()
     if name == "HEIF":

@@ -16,19 +16,19 @@ Fetch = Callable[[int, int], bytes]
 LOCAL_BYTES = 64 * 2**10
 REMOTE_BYTES = 256 * 2**10
 MOST_REMOTE = 12
-"""Requests a file: metadata lies in three or four places, and a crafted file must not cause more."""
+"""The most requests per file: metadata lies in three or four places, and a crafted file must not cause more."""
 MOST_PARTS = 2**16
-"""Parts of a file that are looked at; one of more is made to keep a reader busy."""
+"""The most parts of a file to read; a file with more is crafted to keep a reader busy."""
 MOST_BLOCK = 4 * 2**20
-"""A longer block than this is not read: XMP packets and camera notes stay far below it."""
+"""The longest block to read: XMP packets and camera notes are far shorter."""
 _KEPT = 4
 
 
 class Source:
-    """`size` bytes of which `head` are the first; the rest is fetched piece by piece, and the last few pieces are kept.
+    """`size` bytes that begin with `head`; the rest is fetched in pieces, and the last few pieces are kept.
 
-    `remote` says that each fetch is a request: then there are no more than MOST_REMOTE. A source that is read on and on,
-    as films are, has a `step` instead: bytes a fetch, without an end. One thread at a time.
+    With `remote` each fetch is a request, and there are at most MOST_REMOTE. A source that is read continuously, as
+    films are, has a `step` instead: bytes per fetch, and no limit of requests. One thread at a time.
     """
 
     __slots__ = ("_fetch", "_head", "_known", "_pieces", "_step", "fetches", "remote", "size")
@@ -46,8 +46,8 @@ class Source:
         self._pieces: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
 
     def read(self, at: int, length: int) -> bytes:
-        """The bytes from `at` on: fewer where the file ends, none outside it; raises whatever fetching raises."""
-        # What is in memory comes first: a header is read in twenty pieces.
+        """Return the bytes from `at` on: fewer at the file's end, none outside it; raises any error of the fetch."""
+        # Memory first: a header is read in twenty pieces.
         end = at + length
         if 0 <= at < end <= self._known:
             return self._head[at:end]
@@ -62,7 +62,7 @@ class Source:
         return self._fetched(at, end)
 
     def block(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end` where these are few enough to be metadata, else none."""
+        """Return the bytes from `start` to `end` if they are few enough to be metadata, else none."""
         return self.read(start, end - start) if end - start <= MOST_BLOCK else b""
 
     def _fetched(self, at: int, end: int) -> bytes:
@@ -78,17 +78,17 @@ class Source:
 
 
 def in_memory(data: Data) -> Source:
-    """A source of bytes that are all there, or that the system brings when they are asked for."""
+    """Return a source of bytes in memory or in a mapped file."""
     return Source(len(data), head=data)
 
 
 def source_of(data: Data | Source) -> Source:
-    """What is given as bytes, or as a source already."""
+    """Return a source unchanged, or a source of bytes."""
     return data if isinstance(data, Source) else in_memory(data)
 
 
 def on_disk(descriptor: int, size: int, *, head: bytes = b"") -> Source:
-    """A source of an open file, whose position stays where it is; raises OSError."""
+    """Return a source of an open file, whose position is not moved; reads raise OSError."""
     return Source(size, head=head, fetch=lambda at, length: os.pread(descriptor, length, at))
 
 
@@ -102,13 +102,13 @@ def as_file(data: Data) -> IO[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a container's parser finds; blocks are empty where there are none.
+    """The result of a container's parser; missing blocks are empty.
 
-    `size` is in pixels, after the container's own turns (None when it cannot be read). `turned` says whether the
-    container says how to turn the picture, `texts` holds a PNG's text chunks, `pictures` counts those of an MPO.
-    `exif` opens with a TIFF header, as does `exif_apart`, where EXIF's own directory is a block by itself; `iptc` holds data sets. `taken_at` is what the container itself calls the time of
-    capture, `created_at` when it was begun, by its writer's clock; aware UTC both. `content_identifier` is what the two
-    files of a Live Photo share.
+    `size` is in pixels, after the container's own turns (None when it cannot be read). `turned`: the container itself
+    defines the picture's orientation. `texts` holds a PNG's text chunks, `pictures` is the picture count of an MPO.
+    `exif` opens with a TIFF header, as does `exif_apart`, the EXIF directory if that is a separate block; `iptc` holds
+    data sets. `taken_at` is the container's own capture time, `created_at` when it was begun, by its writer's clock;
+    aware UTC both. `content_identifier` is shared by the two files of a Live Photo.
     """
 
     size: tuple[int, int] | None = None

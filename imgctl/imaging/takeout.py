@@ -1,4 +1,4 @@
-"""What Google Takeout says of a photo in the JSON file beside it, and how it names that file."""
+"""Google Takeout's metadata of a photo, in the JSON file beside it, and the names of that file."""
 
 import json
 import re
@@ -11,31 +11,31 @@ from imgctl.imaging.formats import format_by_name, is_film
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts, dates_of
 
 LONGEST = 2**20
-# Takeout cuts the name of its file to 51 UTF-16 units, `.json` among them, and a photo's to as many.
+# Takeout cuts the JSON file's name to 51 UTF-16 units, including `.json`, and a photo's to as many.
 _LONGEST_STEM = 46
 _LONGEST_PHOTO = 51
 _SHORTEST_CUT = 8
 _SUFFIX = ".supplemental-metadata"
-# Elsewhere than at 46 units too, where exports were unpacked by other tools: `.suppl`, `.s`, `.`.
+# Not only at 46 units: other tools that unpack exports cut at other places: `.suppl`, `.s`, `.`.
 _SUPPLEMENT = r"(?is)(.+)\.([a-z-]*)(\(\d{1,5}\))?"
-# What Google Photos adds to the name of an edited copy, in the language of its owner. The first two lines are seen in
+# The suffix of an edited copy in Google Photos, in its owner's language. The first two lines occur in
 # exports: English, then Polish, German, Dutch, Japanese, Italian, French, Spanish and Catalan (the lists of
-# GooglePhotosTakeoutHelper, lib/extras.dart, and of PhotoMigrator). The third is what other tools list without a sample
-# (immich-go's takeout notes); a wrong one does no harm, as a JSON of the whole name is preferred.
+# GooglePhotosTakeoutHelper, lib/extras.dart, and of PhotoMigrator). Other tools list the third without a sample
+# (immich-go's takeout notes); a wrong suffix is harmless, as a JSON file of the whole name is preferred.
 _EDITED = (
     "|edited|effects|smile|mix|collage|animation|motion|"
     "edytowane|bearbeitet|bewerkt|編集済み|modificato|modifié|ha editado|editat|"
     "editado|redigeret|redigert|redigerad|muokattu|upravené|отредактировано|відредаговано|编辑|편집됨|"
 )
-# What phones add to the name of a copy.
+# Suffixes that phones add to the name of a copy.
 _COPY = r"(?s)(.+)~\d{1,2}"
 _NUMBERED = r"(?s)(.+)(\(\d{1,5}\))"
-# What the still of a Live or Motion Photo, or the original of an edited JPEG, may be.
+# Possible extensions of the still of a Live or Motion Photo, or of the original of an edited JPEG.
 _STILLS = (".HEIC", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".heic", ".dng")
 
 
 def sidecar_names(photo: str) -> list[str]:
-    """The names that Takeout may have given the JSON file of a photo of this name, likeliest first.
+    """Return the possible names of a photo's JSON file, likeliest first.
 
     `a.jpg` has `a.jpg.supplemental-metadata.json` (since 2024, cut where too long) or `a.jpg.json`, or either without
     `.jpg`; the number of `a(1).jpg` moves to the end of the name; `a-edited.jpg` shares that of `a.jpg` unless it has
@@ -53,13 +53,13 @@ def sidecar_names(photo: str) -> list[str]:
         names += _names(*_numbered(stem), ".jpeg" if extension.lower() == "jpg" else ".jpg")
     if is_film(photo) or format_by_name(photo) is None:
         names += (name for still in _STILLS for whole in (stem, photo) for name in _names(*_numbered(whole), still))
-    # The copies of an edited one are numbered though its original is not.
+    # Copies of an edited photo are numbered although the original isn't.
     names += (name for bare, number in originals if number for name in _names(bare, "", ending))
     return [f"{name}.json" for name in dict.fromkeys(names)]
 
 
 def cut_names(photo: str) -> list[str]:
-    """The names that the JSON file has where something else cut them: they prove nothing but by the `title` in it."""
+    """Return the JSON file's possible names when another tool cut them: they match only if the `title` in it agrees."""
     stem, dot, extension = photo.rpartition(".")
     bare, number = _numbered(stem) if stem else (photo, "")
     whole = f"{bare}{dot}{extension}"
@@ -67,7 +67,7 @@ def cut_names(photo: str) -> list[str]:
 
 
 def without_supplement(name: str) -> str:
-    """The name of a JSON file as if Takeout had not added `.supplemental-metadata`, in however many letters."""
+    """Return a JSON file's name without `.supplemental-metadata`, complete or cut."""
     found = re.fullmatch(_SUPPLEMENT, name[: -len(".json")]) if name.lower().endswith(".json") else None
     if found is None or not _SUFFIX.startswith(f".{found[2].lower()}"):
         return name
@@ -75,13 +75,13 @@ def without_supplement(name: str) -> str:
 
 
 def is_titled(facts: Facts, photo: str) -> bool:
-    """Whether the file of this name may be the photo of that title: cut, and without what no file name may hold."""
+    """Whether a file of this name may be the photo with that title: cut, and with characters replaced."""
     bare, _ = _numbered(photo.rpartition(".")[0] or photo)
     return bool(bare) and _plain(facts.title).startswith(_plain(bare))
 
 
 def still_names(photo: str) -> list[str]:
-    """The name itself, and for a film those that the still of its Live Photo may have."""
+    """Return the name itself, and for a film the possible names of its Live Photo's still."""
     stem = photo.rpartition(".")[0]
     return [photo, *(stem + still for still in _STILLS if stem and is_film(photo))]
 
@@ -92,10 +92,10 @@ def _numbered(stem: str) -> tuple[str, str]:
 
 
 def _originals(stem: str, ending: str) -> Iterator[tuple[str, str]]:
-    """The stem without what tells an edited copy, which stands before its number or behind that of the original."""
+    """Yield the stem without an edited copy's suffix, which stands before its number or after the original's number."""
     bare, number = _numbered(unicodedata.normalize("NFC", stem))
     original, _, word = bare.rpartition("-")
-    # A name that Takeout cut ends within the word.
+    # A name that Takeout cut may end within the word.
     end = "" if _units(bare + ending) >= _LONGEST_PHOTO else "|"
     if original and word and f"|{word.lower()}{end}" in _EDITED:
         yield (original, number) if number else _numbered(original)
@@ -113,7 +113,7 @@ def _names(bare: str, number: str, ending: str) -> Iterator[str]:
             yield cut(bare + number + ending)
             yield cut(bare + number + ending) + number
         if number and cut(bare + ending) != bare + ending:
-            # The number told photos apart whose names were cut to the same; the JSON's own name was cut shorter.
+            # The number separates photos with the same cut name; the JSON file's name was cut shorter.
             yield cut(bare + ending)
 
 
@@ -126,7 +126,7 @@ def _units(name: str) -> int:
 
 
 def _cut_units(name: str) -> str:
-    """A name as Takeout counts it, in UTF-16 units; half a character is none."""
+    """Cut a name in UTF-16 units, as Takeout does; half a character is dropped."""
     units = name.encode("utf-16-le", "surrogatepass")
     if len(units) <= 2 * _LONGEST_STEM:
         return name
@@ -139,7 +139,7 @@ def _cut_characters(name: str) -> str:
 
 
 def read_takeout(data: bytes) -> Facts:
-    """Read a photo's JSON file; one that is damaged, or not of Takeout, reads as absence."""
+    """Read a photo's JSON file; a damaged one, or one not from Takeout, gives empty facts."""
     try:
         value: object = json.loads(data) if len(data) <= LONGEST else None
     except (ValueError, RecursionError):
@@ -159,7 +159,7 @@ def read_takeout(data: bytes) -> Facts:
 
 
 def _moment(time: object) -> datetime | None:
-    """Seconds since 1970 as text, in an object; 0 is what Takeout writes for want of a date."""
+    """Read seconds since 1970 as text, in an object; Takeout writes 0 when there is no date."""
     stamp = time.get("timestamp") if isinstance(time, dict) else None
     if isinstance(stamp, bool) or not isinstance(stamp, str | int):
         return None

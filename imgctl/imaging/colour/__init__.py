@@ -1,1 +1,1 @@
-"""What colours mean, and their way into sRGB."""
+"""Colour spaces and their conversion to sRGB."""

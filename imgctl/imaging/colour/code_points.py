@@ -1,4 +1,4 @@
-"""Colour by code points (ITU-T H.273): PNG's cICP chunk, the nclx of HEIF and AVIF, and the light they stand for."""
+"""Colour by code points (ITU-T H.273): PNG's cICP chunk, the nclx of HEIF and AVIF, and their conversion to light."""
 
 import math
 import struct
@@ -38,9 +38,9 @@ _PRIMARIES: dict[int, Chromaticities] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodePoints:
-    """Numbers of H.273; `full_range` is False where black is 16 and white 235 of 255.
+    """Numbers of H.273; `full_range` is False if black is 16 and white 235 of 255.
 
-    `peak_nits` is the brightest that the picture says it has, which matters to PQ alone.
+    `peak_nits` is the picture's declared peak brightness, used only for PQ.
     """
 
     primaries: int
@@ -50,7 +50,7 @@ class CodePoints:
 
 
 def code_points(data: Data, kind: Format) -> CodePoints | None:
-    """What the file says, or None."""
+    """Return the file's code points, or None."""
     if kind is Format.PNG:
         return _cicp(data)
     if kind not in (Format.AVIF, Format.HEIC):
@@ -70,29 +70,29 @@ def code_points(data: Data, kind: Format) -> CodePoints | None:
 
 
 def _peak(light: bytes, display: bytes, *, light_unit: float) -> float:
-    """The brightest pixel, else the brightest of the display it was graded on, else what is usual; 0 says nothing.
+    """Return the declared brightest pixel, else the peak of the mastering display, else the usual one; 0 is undeclared.
 
-    In CTA-861.3's content light level and SMPTE ST 2086's mastering display, as ISO/IEC 23008-12 and PNG hold them.
+    Reads CTA-861.3's content light level and SMPTE ST 2086's mastering display, as stored by ISO/IEC 23008-12 and PNG.
     """
-    told = int.from_bytes(light) * light_unit or int.from_bytes(display) * 0.0001
-    return told or NOMINAL_PEAK_NITS
+    declared = int.from_bytes(light) * light_unit or int.from_bytes(display) * 0.0001
+    return declared or NOMINAL_PEAK_NITS
 
 
 def is_grey_avif(data: Data) -> bool:
-    """Whether an AVIF has luma alone (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
+    """Whether an AVIF has only luma (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
     return any(
         name == b"av1C" and len(payload) > 2 and payload[2] & 0x10
         for name, payload in primary_properties(in_memory(data))
     )
 
 
-def says_srgb(points: CodePoints) -> bool:
-    """Whether pixels with these points are sRGB's, because they say so or say nothing that is known."""
+def means_srgb(points: CodePoints) -> bool:
+    """Whether these points mean sRGB: they declare it, or hold no known value."""
     return _primaries(points) == SRGB and points.transfer not in _CURVES and points.transfer not in _HDR
 
 
 def to_light(image: pyvips.Image, points: CodePoints) -> pyvips.Image:
-    """One or three bands of 8 or 16 bits as linear light of sRGB's primaries, 1 its white (scRGB)."""
+    """Convert one or three bands of 8 or 16 bits to linear light with sRGB's primaries and white at 1 (scRGB)."""
     size = 65536 if image.format == "ushort" else 256
     curve = pyvips.Image.new_from_memory(_table(points.transfer, points.peak_nits, size), size, 1, 1, "float")
     light = image.maplut(curve)
@@ -107,7 +107,7 @@ def _primaries(points: CodePoints) -> Chromaticities:
 @lru_cache(maxsize=8)
 def _table(transfer: int, peak_nits: float, size: int) -> bytes:
     codes = (at / (size - 1) for at in range(size))
-    # Each channel before colours are mixed: a bright lamp becomes white.
+    # Per channel, before the primaries are converted: a bright lamp becomes white.
     if transfer in _HDR:
         peak = peak_nits if transfer == _PQ else NOMINAL_PEAK_NITS
         return array("f", (tone_mapped(_HDR[transfer](code), peak) for code in codes)).tobytes()
@@ -116,7 +116,7 @@ def _table(transfer: int, peak_nits: float, size: int) -> bytes:
 
 
 def _to_srgb_matrix(primaries: Chromaticities) -> pyvips.Image:
-    """What linear red, green and blue are multiplied by (SMPTE RP 177; whites adapted by Bradford's matrix)."""
+    """Return the matrix for linear red, green and blue (SMPTE RP 177; whites adapted by Bradford's matrix)."""
     bradford = pyvips.Image.new_from_array(_BRADFORD)
     seen, wanted = (_times(bradford, _tristimulus(one[3])) for one in (primaries, SRGB))
     gain = _diagonal([after / before for before, after in zip(seen, wanted, strict=True)])
@@ -145,7 +145,7 @@ def _diagonal(values: list[float]) -> pyvips.Image:
 
 
 def _cicp(data: Data) -> CodePoints | None:
-    """By the chunks before the pixels: cICP, and cLLI and mDCV beside it (PNG, third edition, 11.3.2)."""
+    """Read the chunks before the pixels: cICP, cLLI and mDCV (PNG, third edition, 11.3.2)."""
     found: dict[bytes, bytes] = {}
     at = 8
     while at + 12 <= len(data):
@@ -170,7 +170,7 @@ def _gamma(power: float) -> Callable[[float], float]:
     return lambda value: math.pow(value, power)
 
 
-# BT.709, 601 and 2020 by sRGB's curve, as browsers read them: their own is a camera's, and no display shows it.
+# BT.709, 601 and 2020 use sRGB's curve, as in browsers: their own curve is for cameras, not displays.
 _CURVES: dict[int, Callable[[float], float]] = {
     4: _gamma(2.2),
     5: _gamma(2.8),

@@ -1,4 +1,4 @@
-"""From whatever a file holds to 8-bit sRGB on a plain background: ICC profiles, depth, CMYK, grey and alpha."""
+"""Conversion of any pixels to 8-bit sRGB on a plain background: ICC profiles, depth, CMYK, grey and alpha."""
 
 import math
 import struct
@@ -26,18 +26,18 @@ _ENDLESS = 1e30
 
 
 class ProfileUnusable(Exception):
-    """The embedded profile cannot be followed: damaged, or of another kind of picture."""
+    """The embedded profile is damaged, or made for another kind of picture."""
 
 
 def has_alpha(image: pyvips.Image) -> bool:
-    """Whether the bands past the colour hold transparency."""
+    """Whether the bands after the colour hold transparency."""
     return bool(image.bands > colour_bands(image))
 
 
 def to_srgb(image: pyvips.Image, points: CodePoints | None = None) -> pyvips.Image:
-    """Three bands of 8-bit sRGB; alpha is dropped. ProfileUnusable before any pixel is computed.
+    """Convert to three bands of 8-bit sRGB; alpha is dropped. ProfileUnusable before any pixel is computed.
 
-    `points` say what the pixels mean, where they have no profile.
+    `points` define the colours of pixels without a profile.
     """
     if (
         points is None
@@ -60,28 +60,28 @@ def to_srgb(image: pyvips.Image, points: CodePoints | None = None) -> pyvips.Ima
 
 
 def on_background(image: pyvips.Image, background: str, points: CodePoints | None = None) -> pyvips.Image:
-    """The picture in sRGB with its transparency laid on `background` (`#rrggbb`)."""
+    """Convert to sRGB, with transparency flattened on `background` (`#rrggbb`)."""
     alpha = _alpha(image)
     paper = [float(part) for part in bytes.fromhex(background.removeprefix("#"))]
     return to_srgb(image, points).bandjoin(alpha).copy(interpretation="srgb").flatten(background=paper)
 
 
 def colour_bands(image: pyvips.Image) -> int:
-    """How many of the first bands are colour, by the interpretation."""
+    """Return the number of colour bands, by the interpretation; they come first."""
     if image.interpretation == "cmyk":
         return 4
     return 1 if image.interpretation in _GREY or image.bands < 3 else 3
 
 
 def without_profile(image: pyvips.Image) -> pyvips.Image:
-    """The same pixels, of the space that their kind has without a profile."""
+    """Return the same pixels without the profile, in their interpretation's default space."""
     image = image.copy()
     image.remove(PROFILE)
     return image
 
 
 def _by_profile(image: pyvips.Image) -> pyvips.Image:
-    # Perceptual as ICC suggests for photographs.
+    # Perceptual, as ICC recommends for photographs.
     if image.get_typeof(PROFILE):
         if not is_made_for(bytes(image.get(PROFILE)), image.bands):
             raise ProfileUnusable
@@ -95,7 +95,7 @@ def _by_profile(image: pyvips.Image) -> pyvips.Image:
 
 
 def _alpha(image: pyvips.Image) -> pyvips.Image:
-    """The transparency as 0..255."""
+    """Return the transparency as 0..255."""
     band = image[colour_bands(image)]
     if band.format == "uchar":
         return band
@@ -106,7 +106,7 @@ def _alpha(image: pyvips.Image) -> pyvips.Image:
 
 
 def _interpreted(image: pyvips.Image) -> pyvips.Image:
-    """Name the colour space of pixels whose loader left it open."""
+    """Set the colour space of pixels whose loader left it undefined."""
     if image.interpretation in _SELF_DESCRIBED or image.interpretation == "cmyk":
         return image
     wide = image.format == "ushort"
@@ -115,13 +115,13 @@ def _interpreted(image: pyvips.Image) -> pyvips.Image:
 
 
 def in_range(image: pyvips.Image) -> pyvips.Image:
-    """Integers and floats of unknown scale in a range that means black to white."""
+    """Scale integers and floats of unknown scale to a range from black to white."""
     if image.format in {"uchar", "ushort"} or image.interpretation in _SELF_DESCRIBED:
         return image
     image = finite(image).copy_memory()
     low, high = image.min(), image.max()
     if image.format in {"float", "double"} and low >= 0 and high <= 1:
-        # Fractions are linear light, as in scRGB and OpenEXR; a lone band is its grey.
+        # Fractions are linear light, as in scRGB and OpenEXR; a single band is grey.
         linear = image if image.bands >= 3 else image.bandjoin([image, image])
         return linear.cast("float").copy(interpretation="scrgb")
     if low >= 0 and high <= 255:
@@ -133,7 +133,7 @@ def in_range(image: pyvips.Image) -> pyvips.Image:
 
 
 def finite(image: pyvips.Image) -> pyvips.Image:
-    """Floats with black for NaN and infinity: elevation models have NaN where nothing was measured."""
+    """Replace NaN and infinity in floats by black: elevation models have NaN for missing measurements."""
     if image.format not in {"float", "double"}:
         return image
     return (image.abs() < _ENDLESS).ifthenelse(image, 0).cast(image.format)
@@ -181,7 +181,7 @@ def _follows(tag: bytes) -> bool:
 
 
 def _curve(tag: bytes, at: float) -> float:
-    """The curve's value at 0..1: a table (`curv`) or the parametric form with a linear toe (`para` 3)."""
+    """Return the curve's value at 0..1: a table (`curv`) or the parametric form with a linear toe (`para` 3)."""
     if tag[:4] == b"para" and tag[8:10] == b"\0\x03":
         gamma, a, b, c, d = (part / 65536 for part in struct.unpack_from(">5i", tag, 12))
         return c * at if at < d else math.pow(max(0.0, a * at + b), gamma)

@@ -1,4 +1,4 @@
-"""Which of a picture's bands show: colour, and transparency where the file says that a band is that."""
+"""The visible bands of a picture: colour, and transparency if the file declares a band as such."""
 
 import struct
 
@@ -21,19 +21,19 @@ from imgctl.imaging.vips import load, pyvips
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _JPEG = 7
-# PlanarConfiguration: each band in a plane of its own.
+# PlanarConfiguration: each band in a separate plane.
 _APART = 2
 _WHOLE_BYTE = 8
-# ExtraSamples that are transparency; 0 is anything else, as Photoshop saves a selection.
+# ExtraSamples of transparency; 0 is any other data, such as Photoshop's saved selections.
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _ALPHA = frozenset((_ASSOCIATED, _UNASSOCIATED))
 _OPAQUE_BANDS = 3
 WHOLE = {"uchar": 255, "ushort": 65535}
-"""White by the format of samples."""
+"""The value of white by sample format."""
 
 
 def is_misread(data: Data) -> bool:
-    """Whether libvips misreads a TIFF: luma and chroma without JPEG's encoding as colours, bits in a plane apart as bytes."""
+    """Whether libvips misreads a TIFF: luma and chroma without JPEG as colours, or bits in separate planes as bytes."""
     found, first = _first_directory(data)
     if found is None:
         return False
@@ -43,12 +43,12 @@ def is_misread(data: Data) -> bool:
 
 
 def load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
-    """Colour and named transparency: libvips takes the first band behind the colour for that, whatever it is."""
+    """Open colour and declared transparency: libvips alone treats the first band after the colour as transparency."""
     found, first = _first_directory(data)
     extra = found.numbers(first.get(EXTRA_SAMPLES)) if found else ()
     photometric = found.number(first.get(PHOTOMETRIC), _RGB) if found else _RGB
-    # libvips 8.18 reads rows of grey in disorder where it lies in a plane of its own beside others, and divides colours
-    # wrongly that are multiplied by alpha in any other layout than RGBA.
+    # libvips 8.18 reads the rows of grey in the wrong order if it lies in a separate plane beside others, and wrongly
+    # divides colours that are premultiplied by alpha, except in RGBA.
     grey_apart = found is not None and _is_grey_apart(found, first, photometric)
     oddly_associated = _ASSOCIATED in extra and (photometric != _RGB or len(extra) > 1)
     if found is None or not (grey_apart or oddly_associated):
@@ -65,7 +65,7 @@ def load_tiff(data: Data, options: dict[str, str | int]) -> pyvips.Image:
 
 
 def only_alpha(image: pyvips.Image, extra: tuple[int, ...]) -> pyvips.Image:
-    """Colour, and the first of the last bands that `extra` (TIFF's ExtraSamples) calls transparency; no other."""
+    """Keep colour and the first extra band that `extra` (TIFF's ExtraSamples) declares transparency; drop others."""
     colours = colour_bands(image)
     first = image.bands - len(extra)
     alpha = next((first + at for at, what in enumerate(extra) if what in _ALPHA and first + at >= colours), None)
@@ -76,15 +76,15 @@ def only_alpha(image: pyvips.Image, extra: tuple[int, ...]) -> pyvips.Image:
 
 
 def alpha_is_named(data: Data, kind: Format, image: pyvips.Image) -> bool:
-    """Whether the band that Pillow calls alpha is transparency by the file; most formats know no other."""
+    """Whether the file declares Pillow's alpha band as transparency; most formats have no other extra band."""
     if kind is Format.TIFF:
         found, first = _first_directory(data)
         return found is not None and not _ALPHA.isdisjoint(found.numbers(first.get(EXTRA_SAMPLES)))
     if kind is Format.BMP:
-        # Writers that know no transparency leave its bytes zero; browsers show such a bitmap too.
+        # Writers without transparency leave its bytes zero; browsers also show such a bitmap.
         return bool(image.bands == _OPAQUE_BANDS or image[image.bands - 1].max() > 0)
     if kind is Format.TGA:
-        # Its descriptor counts the bits of transparency, and some that say 8 leave them zero.
+        # The descriptor counts the bits of transparency; some files that declare 8 leave them zero.
         return bool(data[17] & 0x0F and image[image.bands - 1].max() > 0)
     return has_transparency(data) if kind is Format.PSD else True
 
@@ -100,7 +100,7 @@ def _is_grey_apart(found: Directories, first: Entries, photometric: int) -> bool
 
 
 def _taken_plainly(data: Data, found: Directories, first: Entries, *, grey_apart: bool) -> bytes:
-    """The same file with fields changed so that libvips hands its bands out as they are."""
+    """Return the file with fields changed so that libvips returns its bands unchanged."""
     changed = bytearray(data)
     if grey_apart:
         struct.pack_into(f"{found.order}H", changed, found.place(first[PHOTOMETRIC]), _RGB)

@@ -1,4 +1,4 @@
-"""Which decoders a format has, in the order to try them."""
+"""The decoders of each format, in the order to try them."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,24 +18,24 @@ from imgctl.imaging.formats import KNOWN, Format, Kind
 from imgctl.imaging.source import Data
 
 
-def recognised(data: Data, found: Format | None, said: Format | None) -> Format | None:
-    """What the data is: as it was `found` by its content, by what opens it where that told nothing, by LibRaw where a TIFF
-    is `said` to be a raw by its name.
+def recognised(data: Data, found: Format | None, named: Format | None) -> Format | None:
+    """Return the data's format: `found` by content, else by the decoder that opens it; LibRaw decides about a TIFF that
+    is `named` as a raw.
 
-    Takes what decoders take, so for child processes only.
+    As expensive as decoding, so for child processes only.
     """
-    if found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
-        return said if is_raw(data) else found
+    if found is Format.TIFF and named and KNOWN[named].kind is Kind.RAW:
+        return named if is_raw(data) else found
     return found or opened_as(data)
 
 
 def opened_as(data: Data) -> Format | None:
-    """The format of the first decoder that opens the data, or None; for child processes only."""
+    """Return the format of the first decoder that opens the data, or None; for child processes only."""
     return picture_opened_as(data) or (Format.OTHER_RAW if is_raw(data) else None)
 
 
 def decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[Way]:
-    """The ways to decode towards a longest edge of `edge` pixels, strict ones first."""
+    """Yield the ways to decode towards a longest edge of `edge` pixels, strict ones first."""
     if KNOWN[kind].kind is Kind.RAW:
         yield from raw_decodes(data, kind, edge, limits)
     elif kind is Format.JXL:
@@ -55,7 +55,7 @@ def _by_libvips_and_pillow(data: Data, kind: Format, edge: int, limits: Limits) 
     also = kind in PLUGIN
     if first:
         yield False, libvips(lenient=False)
-    # Pillow overlooks corrupt JPEG data, so its strict decode would hide what libvips saw.
+    # Pillow ignores corrupt JPEG data, so its strict decode would hide damage that libvips reports.
     if also and kind is not Format.JPEG:
         yield False, second(lenient=False)
     if first:

@@ -1,9 +1,9 @@
-"""Bytes to pixels: libvips first, Pillow where libvips cannot, and what fits into memory."""
+"""Decoding bytes to pixels: by libvips, or by Pillow if libvips cannot, within the memory limit."""
 
 from dataclasses import dataclass
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.colour.code_points import CodePoints, code_points, is_grey_avif, says_srgb
+from imgctl.imaging.colour.code_points import CodePoints, code_points, is_grey_avif, means_srgb
 from imgctl.imaging.colour.srgb import PROFILE, colour_bands, without_profile
 from imgctl.imaging.decoders import pillow
 from imgctl.imaging.decoders.bands import alpha_is_named, is_misread, load_tiff, only_alpha
@@ -18,7 +18,7 @@ from imgctl.imaging.vips import load, pyvips
 from imgctl.units import format_bytes
 
 RESERVED_BYTES = 256 * 2**20
-"""What a rendering process takes besides: the interpreter, libraries, other originals, the variants."""
+"""The other memory of a rendering process: interpreter, libraries, other originals, variants."""
 
 _LOADERS = {
     Format.JPEG: "jpegload_source",
@@ -28,12 +28,12 @@ _LOADERS = {
     Format.TIFF: "tiffload_source",
     Format.AVIF: "heifload_source",
 }
-# Pillow opens much else as one of these.
+# Pillow opens many other files as one of these.
 _WEAK = frozenset((Format.MPO, Format.TGA, Format.PCX, Format.ICO, Format.SGI, Format.PNM))
 _BY_BANDS = {Format.TIFF: load_tiff, Format.PSD: load_psd, Format.PSB: load_psd, Format.PNM: load_pnm}
 _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I;16": 1, "I": 1, "F": 1}
 _SAMPLE = {"I;16": "ushort", "I": "int", "F": "float"}
-# Bytes a pixel at the peak, measured with VmData; what is not named streams. A test holds them to be enough.
+# Peak bytes per pixel, measured with VmData; formats not listed stream. A test checks that they suffice.
 _LIBVIPS = {Format.WEBP: 20, Format.AVIF: 17, Format.GIF: 7, Format.PSD: 8, Format.PSB: 8}
 _LIBVIPS_INTERLACED = {Format.JPEG: 7, Format.PNG: 9}
 _PILLOW = {Format.HEIC: 11, Format.AVIF: 16, Format.WEBP: 16, Format.JPEG2000: 22, Format.TGA: 20}
@@ -44,22 +44,22 @@ _STEPS_AN_EDGE = 100
 
 
 class MemoryNeeded(ImageRejected):
-    """A decode that does not fit; another decoder may."""
+    """A decode doesn't fit into memory; another decoder may."""
 
 
 def libvips_bytes(kind: Format, pixels: int, *, interlaced: bool) -> int:
-    """What libvips holds at most; a progressive JPEG and an interlaced PNG are held whole."""
+    """Return the peak bytes of libvips; it holds a progressive JPEG and an interlaced PNG completely."""
     held = _LIBVIPS_INTERLACED if interlaced else _LIBVIPS
     return pixels * held.get(kind, _STREAMS)
 
 
 def pillow_bytes(kind: Format, pixels: int, *, copied_bytes: int) -> int:
-    """What Pillow holds at most; `copied_bytes` are those of a file that is not in memory yet."""
+    """Return the peak bytes of Pillow; `copied_bytes` are those of a file that is not yet in memory."""
     return pixels * _PILLOW.get(kind, _PILLOW_OTHERS) + copied_bytes
 
 
 def check_memory(needed: int, memory_bytes: int) -> None:
-    """Raise MemoryNeeded where a decode takes more than a process may (0: no bound)."""
+    """Raise MemoryNeeded if a decode needs more than a process may use (0: no bound)."""
     if not memory_bytes or not needed or needed + RESERVED_BYTES <= memory_bytes:
         return
     raise MemoryNeeded(
@@ -79,9 +79,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A picture not yet upright: lazy pixels, the EXIF orientation still to apply, its full size as stored.
+    """A picture not yet upright: lazy pixels, the EXIF orientation to apply, its full size as stored.
 
-    `seen` is the size as a person sees it where that is another picture's: a raw's, of which these pixels are a preview.
+    `seen` is the size as seen if these pixels are only a preview of a raw: the raw's size.
     """
 
     image: pyvips.Image
@@ -95,7 +95,7 @@ class Decoded:
 
 
 def picture_opened_as(data: Data) -> Format | None:
-    """The first format whose decoder opens the data, or None: a damaged signature need not stop one."""
+    """Return the first format whose decoder opens the data, or None: decoders may tolerate a damaged signature."""
     by_libvips = (kind for kind in _LOADERS if _opens(data, kind))
     by_pillow = (kind for kind in pillow.PLUGIN if kind not in _WEAK and pillow.size_of(data, kind))
     return next(by_libvips, None) or next(by_pillow, None)
@@ -110,9 +110,9 @@ def _opens(data: Data, kind: Format) -> bool:
 
 
 def can_libvips(data: Data, kind: Format) -> bool:
-    """Whether libvips decodes this rightly.
+    """Whether libvips decodes this correctly.
 
-    Its HEIF loader knows no HEVC and takes grey of limited range as it is; its TIFF loader misreads some.
+    Its HEIF loader lacks HEVC and doesn't expand grey of limited range; its TIFF loader misreads some files.
     """
     if kind is Format.TIFF:
         return not is_misread(data)
@@ -148,7 +148,7 @@ def with_libvips(data: Data, kind: Format, *, max_edge_px: int, limits: Limits, 
 
 
 def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> Decoded:
-    """Decode whole; raises ImageRejected, or whatever Pillow raises."""
+    """Decode completely; raises ImageRejected, or any of Pillow's errors."""
     size = pillow.size_of(data, kind)
     if size is not None:
         _check_size(size, data, kind, limits)
@@ -156,7 +156,7 @@ def with_pillow(data: Data, kind: Format, *, limits: Limits, lenient: bool) -> D
 
 
 def with_libjxl(data: Data, *, max_edge_px: int, limits: Limits) -> Decoded:
-    """Decode whole, or as the JPEG that it was; raises ImageRejected or ValueError."""
+    """Decode completely, or as the JPEG it was converted from; raises ImageRejected or ValueError."""
     header = read_header(in_memory(data), Format.JXL)
     if header.size is None:
         raise ValueError("bad header")
@@ -206,7 +206,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Image, CodePoints | None]:
-    """The picture in full range, and what its pixels mean by code points unless that is sRGB.
+    """Return the picture in full range, and its code points unless they mean sRGB.
 
     In a PNG they outrank a profile (PNG, third edition, 4.3), in HEIF and AVIF a profile outranks them.
     """
@@ -216,11 +216,11 @@ def _pointed(image: pyvips.Image, data: Data, kind: Format) -> tuple[pyvips.Imag
     if kind is Format.PNG:
         image = without_profile(image)
         image = image if points.full_range else _in_full_range(image)
-    return image, None if says_srgb(points) else points
+    return image, None if means_srgb(points) else points
 
 
 def _in_full_range(image: pyvips.Image) -> pyvips.Image:
-    """Black from 16 to 0 and white from 235 to 255, transparency as it is; decoders do it for luma and chroma."""
+    """Expand black from 16 to 0, white from 235 to 255, transparency unchanged; decoders do so for luma and chroma."""
     colours = colour_bands(image)
     step = 257 if image.format == "ushort" else 1
     colour = image.extract_band(0, n=colours)
@@ -235,7 +235,7 @@ def _fail_on(kind: Format, *, lenient: bool) -> str:
 
 
 def _jpeg_shrink(width: int, height: int, max_edge_px: int) -> int:
-    """How much the JPEG decoder may shrink: it leaves a factor of two for the finer filter.
+    """Return how much the JPEG decoder may shrink; a factor of two is left to the finer filter.
 
     libvips drops the rows and columns that fill no whole step: of a strip of 20 rows by 8 the last four.
     """

@@ -1,4 +1,4 @@
-"""A film's poster: its first frame that is not black, decoded by PyAV (extra `video`) from wherever the film lies."""
+"""A film's poster: its first frame that is not black, decoded by PyAV (extra `video`) from memory, disk or store."""
 
 import io
 import time
@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from imgctl.errors import ImageRejected
-from imgctl.imaging.colour.code_points import CodePoints, says_srgb
+from imgctl.imaging.colour.code_points import CodePoints, means_srgb
 from imgctl.imaging.decoders.decode import Decoded, Limits, check_memory, check_pixels
 from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import NO_EXIF
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.sidedata.sidedata import SideDataContainer
     from av.video.frame import VideoFrame
 
-# The one demuxer of each format: a film never chooses what reads it by its content.
+# The only demuxer of each format: a film's content never chooses the demuxer.
 _DEMUXER = {
     Format.MP4: "mov",
     Format.M4V: "mov",
@@ -32,33 +32,33 @@ _DEMUXER = {
     Format.MKV: "matroska",
 }
 LOOKED_AT_SECONDS = 10.0
-"""How much of a film is looked at for a frame that is not black, in the film's time and in the clock's."""
+"""How long to search for a frame that is not black, in the film's time and in wall-clock time."""
 MOST_FRAMES = 600
 MOST_READ = 256 * 2**20
 _READ_BYTES = 128 * 2**10
-# What a decoder holds: up to sixteen frames that others refer to (H.264, A.3.1), and two that are converted.
+# The frames in a decoder's memory: up to sixteen reference frames (H.264, A.3.1), and two for conversion.
 _FRAMES_HELD = 18
 _BYTES_A_PIXEL = 3
-# FFmpeg's blackdetect: black is a frame of which 98 % is below a tenth of white.
+# As in FFmpeg's blackdetect: a frame is black if 98 % of it is below a tenth of white.
 _DARK = bytes(range(26))
 _BLACK_SHARE = 0.98
 _LOOK_WIDTH, _LOOK_HEIGHT = 64, 48
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
-# Who does not say its matrix means BT.709 in high definition, and BT.601 below.
+# A film without a declared matrix uses BT.709 in high definition, and BT.601 below.
 _HIGH_DEFINITION_WIDTH, _STANDARD_HEIGHT = 1280, 576
 
 
 def with_film(source: Source, kind: Format, *, limits: Limits) -> Decoded:
-    """Decode the poster: the first frame that is not black, else the brightest of those looked at.
+    """Decode the poster: the first frame that is not black, else the brightest of the searched ones.
 
-    Raises ImageRejected, PyAV's errors, or whatever reading the source raises.
+    Raises ImageRejected, PyAV's errors, or any error of reading the source.
     """
     import av
     from av.video.stream import VideoStream
 
     file = _File(source)
     try:
-        # Opened by one demuxer, which may open nothing else: neither files that the film names, nor addresses.
+        # Opened by one demuxer, which may not open any file or URL that the film names.
         with av.open(
             file,
             "r",
@@ -78,7 +78,7 @@ def with_film(source: Source, kind: Format, *, limits: Limits) -> Decoded:
             stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
             return _decoded(_poster(_frames(container.decode(stream))), stream.sample_aspect_ratio)
     finally:
-        # FFmpeg takes some failed reads for the end of the film.
+        # FFmpeg treats some failed reads as the end of the film.
         if file.error is not None:
             raise file.error
 
@@ -88,7 +88,7 @@ def _open_nothing(address: str, *_: object) -> object:
 
 
 class _File(io.RawIOBase):
-    """A source as FFmpeg reads it, which ends after MOST_READ bytes; `error` is what kept it from going on."""
+    """A source as a file object for FFmpeg, which ends after MOST_READ bytes; `error` is the error that stopped it."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _File(io.RawIOBase):
 
 
 def _frames(frames: Iterator["VideoFrame"]) -> Iterator["VideoFrame"]:
-    """Frames from the start on, as far as is looked; damage ends them where there was one before."""
+    """Yield the frames to search from the start on; damage after the first frame ends them."""
     import av
 
     ends = time.monotonic() + LOOKED_AT_SECONDS
@@ -159,13 +159,13 @@ def _poster(frames: Iterator["VideoFrame"]) -> "VideoFrame":
 
 
 def _light(frame: "VideoFrame") -> int:
-    """How many samples of a small copy are not dark."""
+    """Return how many samples of a small copy are not dark."""
     small = frame.reformat(width=_LOOK_WIDTH, height=_LOOK_HEIGHT, format="rgb24", threads=1)
     return len(bytes(small.planes[0]).translate(None, _DARK))
 
 
 def _decoded(frame: "VideoFrame", shape: Fraction | None) -> Decoded:
-    """The frame in red, green and blue, of 16 bits where it has more than 8; its turn and the width it is shown with."""
+    """Convert the frame to RGB, with 16 bits if it has more than 8; includes its turn and its displayed width."""
     from av.sidedata.sidedata import Type
 
     deep = any(component.bits > 8 for component in frame.format.components)
@@ -181,7 +181,7 @@ def _decoded(frame: "VideoFrame", shape: Fraction | None) -> Decoded:
     pixels = b"".join(lines)
     image = pyvips.Image.new_from_memory(pixels, frame.width, frame.height, 3, "ushort" if deep else "uchar")
     points = CodePoints(primaries=frame.color_primaries, transfer=frame.color_trc, full_range=True)
-    # PyAV's own types call it something else.
+    # PyAV's type stubs declare another type.
     beside = cast("SideDataContainer", frame.side_data)
     turn = next((bytes(one) for one in beside if one.type is Type.DISPLAYMATRIX), b"")
     return Decoded(
@@ -190,5 +190,5 @@ def _decoded(frame: "VideoFrame", shape: Fraction | None) -> Decoded:
         width=max(1, round(frame.width * shape)) if shape else frame.width,
         height=frame.height,
         exif=NO_EXIF,
-        points=None if says_srgb(points) else points,
+        points=None if means_srgb(points) else points,
     )

@@ -7,14 +7,14 @@ _HALF_FLOATS = "F;16"
 
 
 def decode_jxl(data: Data) -> Pixels | bytes:
-    """The first frame, upright; or the JPEG that the file was made of without loss. Raises ValueError."""
+    """Return the first frame, upright, or the JPEG that the file losslessly contains. Raises ValueError."""
     # Not by Pillow's plugin: that decodes in as many threads as there are processors, and a lossless JPEG twice.
     from pillow_jxl import Decoder
 
     try:
         is_jpeg, info, pixels, profile, _ = Decoder(num_threads=0)(bytes(data))
     except RuntimeError as error:
-        # It says how to build itself.
+        # The file contains the data to rebuild the JPEG.
         raise ValueError("libjxl: corrupt, cut off, or of a kind that it does not know") from error
     if is_jpeg:
         return bytes(pixels)

@@ -1,4 +1,4 @@
-"""Pillow behind a narrow door: sizes before decoding, and pixels that libvips cannot decode."""
+"""Restricted use of Pillow: sizes before decoding, and pixels that libvips cannot decode."""
 
 import threading
 import warnings
@@ -12,10 +12,10 @@ from imgctl.imaging.formats import Format
 from imgctl.imaging.metadata.exif import read_exif
 from imgctl.imaging.source import Data, as_file
 
-# imgctl checks the header's pixel count itself, with a limit the operator sets.
+# imgctl checks the header's pixel count itself, with a configurable limit.
 Image.MAX_IMAGE_PIXELS = None
 
-# All of Pillow that is ever opened: no plugin that starts another program (EPS, WMF), none that no test has damaged.
+# The only Pillow plugins in use: none that starts another program (EPS, WMF), none without damage tests.
 PLUGIN: dict[Format, tuple[str, ...]] = {
     Format.JPEG: ("JPEG",),
     Format.MPO: ("MPO",),
@@ -42,7 +42,7 @@ _GLOBALS = threading.RLock()
 
 @contextmanager
 def _quiet(*, lenient: bool = False) -> Iterator[None]:
-    # Pillow's warnings and its tolerance of cut-off files are global to the process: one at a time.
+    # Pillow's warnings and its tolerance of truncated files are global to the process: one thread at a time.
     with _GLOBALS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -58,24 +58,24 @@ def _open(data: Data, kind: Format) -> Image.Image:
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
-    # Only the plugin of the sniffed format: an upload must never choose a decoder by its content alone.
+    # Only the sniffed format's plugin: an upload's content must never choose the decoder alone.
     return Image.open(as_file(data), formats=PLUGIN[kind])
 
 
 def size_of(data: Data, kind: Format) -> tuple[int, int] | None:
-    """The size of what Pillow will decode to, or None when it cannot read the header; never raises."""
+    """Return the size of Pillow's decoded picture, or None if it cannot read the header; never raises."""
     try:
         with _quiet(), _open(data, kind) as image:
             return image.size
-    except Exception:  # Pillow's plugins raise what they like: OSError, SyntaxError, struct.error, KeyError …
+    except Exception:  # Pillow's plugins raise any exception: OSError, SyntaxError, struct.error, KeyError …
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """The first frame in one of the modes L, LA, RGB, RGBA, CMYK, I;16, I, F, with what colours it.
+    """The first frame in one of the modes L, LA, RGB, RGBA, CMYK, I;16, I, F, with its colour information.
 
-    `orientation` is the turn left to do where the plugin knows better than the file's header, else None.
+    `orientation` is the remaining turn if the plugin overrides the file's header, else None.
     """
 
     mode: str
@@ -86,7 +86,7 @@ class Pixels:
 
 
 def decode(data: Data, kind: Format, *, lenient: bool = False) -> Pixels:
-    """Decode the first frame; raises whatever Pillow raises. `lenient` fills what a cut-off file lacks."""
+    """Decode the first frame; raises any of Pillow's errors. `lenient` fills the missing part of a truncated file."""
     with _quiet(lenient=lenient), _open(data, kind) as image:
         orientation = _orientation(image, kind)
         profile = image.info.get("icc_profile")
@@ -102,7 +102,7 @@ def decode(data: Data, kind: Format, *, lenient: bool = False) -> Pixels:
 
 
 def _packed(image: Image.Image) -> bytearray:
-    """The pixels without gaps, some lines at a time: `tobytes` would hold them twice."""
+    """Return the pixels without gaps, copied some lines at a time: `tobytes` would hold them twice."""
     width, height = image.size
     line = len(image.crop((0, 0, width, 1)).tobytes())
     data = bytearray(line * height)
@@ -114,19 +114,19 @@ def _packed(image: Image.Image) -> bytearray:
 
 def _orientation(image: Image.Image, kind: Format) -> int | None:
     if kind is Format.TIFF:
-        # The plugin turns the picture itself, and its size is already the turned one.
+        # The plugin turns the picture itself, and reports the turned size.
         return 1
     if kind is Format.AVIF:
-        # The plugin leaves the container's own turns undone, and hands them on as EXIF.
+        # The plugin doesn't apply the container's turns, and passes them on as EXIF.
         exif = image.info.get("exif")
         return read_exif(exif).orientation if isinstance(exif, bytes) else 1
     return None
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The same picture in a mode that libvips has a layout for."""
+    """Convert the picture to a mode with a libvips layout."""
     if image.mode == "I" and image.format == "PPM":
-        # Grey of 16 bits, whatever its brightest pixel is.
+        # 16-bit grey, whatever its brightest pixel.
         return image.convert("I;16")
     if image.mode.startswith("I;16"):
         return image.convert("I;16") if image.mode != "I;16" else image

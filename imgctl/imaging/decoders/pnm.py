@@ -1,4 +1,4 @@
-"""Netpbm's PAM and PFM for libvips, for Pillow reads neither in colour: a few lines of text, and plain samples behind them."""
+"""Netpbm's PAM and PFM for libvips, as Pillow reads neither in colour: a few lines of text, then plain samples."""
 
 import re
 import sys
@@ -15,12 +15,12 @@ _BYTE_MOST, _SHORT_MOST = 255, 65535
 
 
 def is_pam_or_pfm(data: Data) -> bool:
-    """Whether a PNM is of one of the kinds that this module reads."""
+    """Whether a PNM is a PAM or PFM."""
     return bytes(data[:3]).startswith(_OPENINGS)
 
 
 def load_pnm(data: Data, options: dict[str, str | int]) -> pyvips.Image:
-    """The picture, lazily; of a file that is cut off the rows that are there where `fail_on` is "none", else ValueError."""
+    """Open the picture lazily; a truncated file gives its existing rows if `fail_on` is "none", else ValueError."""
     head = bytes(data[:HEAD_BYTES])
     lenient = options["fail_on"] == "none"
     return _pam(data, head, lenient=lenient) if head.startswith(_OPENINGS[0]) else _pfm(data, head, lenient=lenient)
@@ -38,7 +38,7 @@ def _pam(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
     if wide and sys.byteorder == "little":
         image = image.byteswap()
     colours = 1 if pam.depth < 3 else 3
-    # No more than the file names: whatever else lies behind the colours is dropped.
+    # Only the channels that the file names: others after the colours are dropped.
     shown = min(pam.depth, colours + pam.kind.endswith(b"_ALPHA"))
     image = image.extract_band(0, n=shown)
     if pam.most != white:
@@ -48,9 +48,9 @@ def _pam(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
 
 
 def _pfm(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
-    """Rows from the lowest up (netpbm, pfm(5)), of linear light, or of 0 to 255 as Pillow writes them.
+    """Read rows from the lowest up (netpbm, pfm(5)), of linear light, or of 0 to 255 as Pillow writes them.
 
-    A negative scale says little-endian; how large it is says nothing here.
+    A negative scale means little-endian; its size is ignored.
     """
     sizes = re.match(PNM, head)
     scale = _SCALE.match(head, sizes.end() - 1) if sizes else None
@@ -61,14 +61,14 @@ def _pfm(data: Data, head: bytes, *, lenient: bool) -> pyvips.Image:
     if (scale[1] == b"-") != (sys.byteorder == "little"):
         image = image.byteswap()
     image = finite(image).flipver()
-    # Light is around its middle grey of 0.18 on average, bytes are far above.
+    # Linear light averages around middle grey, 0.18; bytes are far above.
     if image.avg() > 1:
         return image.cast("uchar").copy(interpretation="srgb" if bands > 1 else "b-w")
     return (image if bands > 1 else image.bandjoin([image, image])).copy(interpretation="scrgb")
 
 
 def _rows(data: Data, at: int, size: tuple[int, int, int], sample: str, *, lenient: bool) -> pyvips.Image:
-    """The samples as they lie there, black where the file ends before."""
+    """Return the stored samples, black after the file's end."""
     width, height, bands = size
     line = width * bands * _BYTES[sample]
     if not line or not height:

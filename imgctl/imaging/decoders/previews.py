@@ -1,4 +1,4 @@
-"""The previews within a camera raw: JPEGs that the camera made, turned as the raw says, or searched for where it is damaged."""
+"""The previews in a camera raw: the camera's JPEGs, turned by the raw's orientation, or found by search if damaged."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
 
 Way = tuple[bool, Callable[[], Decoded]]
-"""Whether it overlooks damage, and the decode; that raises whatever its library raises."""
+"""Whether the decoder ignores damage, and the decode, which raises any error of its library."""
 
 SWAPPED = 5
-"""From this EXIF orientation on, width and height are exchanged."""
+"""From this EXIF orientation on, width and height are swapped."""
 _SAME_SHAPE = 0.03
 _JPEG = b"\xff\xd8\xff"
 _MOST_TRIED = 64
@@ -24,7 +24,7 @@ _HEADER_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Developed:
-    """The picture that LibRaw would develop: its size as seen, the orientation it is stored in, and what of that is left to turn."""
+    """LibRaw's developed picture: its size as seen, its stored orientation, and the remaining turn."""
 
     width: int
     height: int
@@ -38,7 +38,7 @@ class Developed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A JPEG as the camera wrote it, or pixels; its size as it is stored."""
+    """The camera's JPEG, or pixels; with the stored size."""
 
     jpeg: bytes
     image: pyvips.Image | None
@@ -51,13 +51,13 @@ class Preview:
 
 
 def same_shape(preview: Preview, size: Developed) -> bool:
-    """Whether the preview shows what the sensor saw, upright or not; a camera may cut it to another shape."""
+    """Whether the preview has the sensor's shape, upright or not; a camera may crop it."""
     seen, whole = (max(one.width, one.height) / min(one.width, one.height) for one in (preview, size))
     return abs(seen / whole - 1) < _SAME_SHAPE
 
 
 def of_preview(preview: Preview, exif: Exif, size: Developed | None, edge: int, limits: Limits) -> Decoded:
-    """A preview turned as the raw says, unless its edges say that the camera has turned it already."""
+    """Decode a preview, turned by the raw's orientation unless its edges show that the camera already turned it."""
     if preview.image is None:
         decoded = with_libvips(preview.jpeg, Format.JPEG, max_edge_px=edge, limits=limits, lenient=False)
     else:
@@ -75,7 +75,7 @@ def of_preview(preview: Preview, exif: Exif, size: Developed | None, edge: int, 
 def found_previews(
     data: Data, exif: Exif, edge: int, limits: Limits, *, size: Developed | None = None
 ) -> Iterator[Way]:
-    """The largest JPEGs in a file whose lists of parts cannot be followed."""
+    """Yield the largest JPEGs in a file whose directories are damaged."""
 
     def shown(at: int, width: int, height: int) -> Callable[[], Decoded]:
         def decode() -> Decoded:
@@ -89,7 +89,7 @@ def found_previews(
 
 
 def _jpegs_in(data: Data) -> list[tuple[int, int, int]]:
-    """Area, place and width of the largest few."""
+    """Return area, position and width of the largest few JPEGs."""
     places: list[tuple[int, int, int]] = []
     at = data.find(_JPEG)
     for _ in range(_MOST_TRIED):

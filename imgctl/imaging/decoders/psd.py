@@ -1,4 +1,4 @@
-"""Photoshop's flattened composite for libvips: its planes are those of a TIFF, and only the list of them differs."""
+"""Photoshop's flattened composite for libvips: its planes are stored as in a TIFF, only the directory differs."""
 
 import struct
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _HEADER = 26
 _BIG = 2
 _PACKED = 1
 _STRIP_LINES = 64
-# Photoshop's colour mode to TIFF's photometric and its count of colours; the modes that are missing show grey.
+# Photoshop's colour mode to TIFF's photometric and number of colours; missing modes show grey.
 _BITMAP, _INDEXED, _INK, _LAB = 0, 2, 4, 9
 _MODES = {_BITMAP: (0, 1), _INDEXED: (3, 1), 3: (2, 3), _INK: (5, 4), _LAB: (2, 3)}
 _GREY = (1, 1)
@@ -26,7 +26,7 @@ _MOST_BLOCKS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
-    """The header, and where each section of the file begins; a PSB's lengths take twice the bytes."""
+    """The header, and the start of each section; a PSB's lengths have twice the bytes."""
 
     wide: bool
     channels: int
@@ -41,17 +41,17 @@ class _Document:
 
 
 def load_psd(data: Data, options: dict[str, str | int]) -> pyvips.Image:
-    """The composite, lazily; raises pyvips.Error, or ValueError and struct.error where there is none."""
+    """Open the composite lazily; raises pyvips.Error, or ValueError and struct.error if there is none."""
     document = _document(data)
     image = load("tiffload_source", _as_tiff(data, document), options)
     profile = resources(in_memory(data), document.resources_at, document.layers_at, wanted=frozenset((ICC,))).get(ICC)
     if document.bits == 32:
-        # Linear light; the profile says no more than that.
+        # Linear light; the profile holds no more information than that.
         return _linear(image)
     if document.mode == _LAB:
         return _lab(image)
     if document.mode == _INK:
-        # 0 is all of an ink.
+        # 0 is full ink.
         image = image.invert().copy(interpretation="cmyk")
     if profile:
         image = image.copy()
@@ -60,19 +60,19 @@ def load_psd(data: Data, options: dict[str, str | int]) -> pyvips.Image:
 
 
 def has_transparency(data: Data) -> bool:
-    """Whether the channel behind the colours is transparency and no saved selection.
+    """Whether the channel after the colours is transparency and not a saved selection.
 
-    It is where the count of layers is negative, or where a block of 16 or 32 bits says so (Adobe Photoshop File Formats,
+    It is if the layer count is negative, or if a block for 16 or 32 bits declares it (Adobe Photoshop File Formats,
     "Layer info" and "Additional Layer Information").
     """
     try:
         document = _document(data)
-        return _says_transparency(data, document)
+        return _declares_transparency(data, document)
     except struct.error:
         return False
 
 
-def _says_transparency(data: Data, document: _Document) -> bool:
+def _declares_transparency(data: Data, document: _Document) -> bool:
     length = ">Q" if document.wide else ">I"
     step = struct.calcsize(length)
     at = document.layers_at + step
@@ -116,7 +116,7 @@ def _document(data: Data) -> _Document:
 
 
 def _as_tiff(data: Data, document: _Document) -> bytes:
-    """A BigTIFF of the composite alone: its planes as they are, in strips."""
+    """Return a BigTIFF's header for the composite alone: its planes unchanged, in strips."""
     photometric, colours = _MODES.get(document.mode, _GREY)
     alpha = document.channels > colours and has_transparency(data)
     planes = colours + alpha
@@ -133,7 +133,7 @@ def _as_tiff(data: Data, document: _Document) -> bytes:
         (SAMPLES, "H", [planes]),
         (_ROWS, "I", [_STRIP_LINES]),
         (_LENGTHS, "Q", lengths),
-        # libvips reads planes apart as bytes: a bitmap's has bits.
+        # libvips reads separate planes as bytes, but a bitmap's plane has bits.
         (PLANAR, "H", [_APART if planes > 1 else _TOGETHER]),
     ]
     if document.mode == _INDEXED:
@@ -148,7 +148,7 @@ def _as_tiff(data: Data, document: _Document) -> bytes:
 
 
 def _strips(data: Data, document: _Document, planes: int) -> tuple[bool, list[int], int]:
-    """Whether rows are packed, the bytes of each strip plane by plane, and what lies before the first."""
+    """Return whether rows are packed, the bytes of each strip plane by plane, and the offset of the first."""
     at = document.pixels_at
     (compression,) = struct.unpack_from(">H", data, at)
     if compression > _PACKED:
@@ -170,7 +170,7 @@ def _strips(data: Data, document: _Document, planes: int) -> tuple[bool, list[in
 
 
 def _header(fields: list[tuple[int, str, list[int]]], lengths: list[int]) -> bytes:
-    """BigTIFF's header and directory for strips that follow it one behind the other."""
+    """Return BigTIFF's header and directory for consecutive strips after it."""
     fields = sorted((*fields, (_STRIPS, "Q", lengths)))
     kinds = {"H": 3, "I": 4, "Q": 16}
     at = 16 + 8 + 20 * len(fields) + 8
@@ -200,7 +200,7 @@ def _linear(image: pyvips.Image) -> pyvips.Image:
 
 
 def _lab(image: pyvips.Image) -> pyvips.Image:
-    """Lightness and two axes around the middle, as unsigned numbers, to sRGB; transparency is left out. Its white is ICC's, D50."""
+    """Convert Lab (unsigned, axes centred; white is ICC's D50) to sRGB, without transparency."""
     whole = 65535 if image.format == "ushort" else 255
     middle = 32768 if image.format == "ushort" else 128
     step = 256 if image.format == "ushort" else 1

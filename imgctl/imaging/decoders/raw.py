@@ -18,29 +18,29 @@ from imgctl.imaging.source import Data, in_memory
 from imgctl.imaging.vips import pyvips
 from imgctl.units import count_of
 
-# One thread each: the worker has a process for every processor. Both are read once, when the libraries are loaded.
+# One thread each: workers run one process per core. Both are read once, when the libraries are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     import rawpy
 
-# EXIF's orientation by LibRaw's flip: its bits are mirrored columns, mirrored rows, edges exchanged.
+# EXIF's orientation by LibRaw's flip: its bits are mirrored columns, mirrored rows, swapped edges.
 _ORIENTATION = (1, 2, 4, 3, 5, 8, 6, 7)
 # sRGB's power and the slope of its straight part (IEC 61966-2-1).
 _GAMMA = (2.4, 12.92)
-# Bytes a pixel of the sensor at the peak, measured with VmData; a test holds them to be enough.
+# Peak bytes per sensor pixel, measured with VmData; a test checks that they suffice.
 HALF_BYTES, FULL_BYTES = 12, 26
 _SENSOR_BANDS = 3
 _STDERR = 2
 
 
 class RawUnreadable(Exception):
-    """What LibRaw says of a file that it cannot read, in words."""
+    """LibRaw cannot read the file; the message is LibRaw's."""
 
 
 def is_raw(data: Data) -> bool:
-    """Whether LibRaw knows it as a camera's raw. Takes what decoders take, so for child processes only."""
+    """Whether LibRaw recognises a camera raw. As expensive as decoding, so for child processes only."""
     try:
         with closing(_opened(data)):
             return True
@@ -49,9 +49,9 @@ def is_raw(data: Data) -> bool:
 
 
 def raw_decodes(data: Data, kind: Format, edge: int, limits: Limits) -> Iterator[Way]:
-    """The preview where it is as large as the largest variant, else the sensor's pixels, else any preview that is whole.
+    """Yield the ways to decode, in order: a preview as large as the largest variant, the sensor, any complete preview.
 
-    Of a file that is cut off its preview comes first: then it is worth more than the part of the sensor that is left.
+    For a truncated file the preview comes first: it is better than the remaining part of the sensor's pixels.
     """
     exif = read_header(in_memory(data), kind).exif
     try:
@@ -91,7 +91,7 @@ def _marked(decoded: Decoded, damage: str | None) -> Decoded:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """LibRaw's errors as RawUnreadable; what it writes to the standard error output is left out."""
+    """Convert LibRaw's errors to RawUnreadable, and suppress its output on stderr."""
     import rawpy
 
     shown = os.dup(_STDERR)
@@ -104,8 +104,8 @@ def _in_words() -> Iterator[None]:
     except rawpy.LibRawIOError as error:
         raise RawUnreadable("unexpected end of file") from error
     except rawpy.LibRawError as error:
-        said = error.args[0] if error.args else b""
-        raise RawUnreadable(said.decode("latin-1") if isinstance(said, bytes) else str(error)) from error
+        reason = error.args[0] if error.args else b""
+        raise RawUnreadable(reason.decode("latin-1") if isinstance(reason, bytes) else str(error)) from error
     finally:
         os.dup2(shown, _STDERR)
         os.close(shown)
@@ -118,7 +118,7 @@ def _opened(data: Data) -> "rawpy.RawPy":
     raw = rawpy.RawPy()
     try:
         with _in_words():
-            # rawpy reads the whole file into memory where it is mapped.
+            # rawpy reads a mapped file completely into memory.
             raw.open_buffer(BytesIO(bytes(data)))
     except BaseException:
         raw.close()
@@ -129,10 +129,10 @@ def _opened(data: Data) -> "rawpy.RawPy":
 def _developed(raw: "rawpy.RawPy", kind: Format, exif: Exif) -> Developed:
     sizes = raw.sizes
     flip = sizes.flip & 7
-    # LibRaw overlooks how a Minolta was held.
+    # LibRaw ignores a Minolta's orientation.
     left = exif.orientation if kind is Format.MRW and not flip else 1
     orientation = max(left, _ORIENTATION[flip])
-    # Pixels that are not square are stretched: narrow ones in their width, others in their height.
+    # Non-square pixels are stretched: narrow ones in width, others in height.
     width = round(sizes.width * max(1.0, sizes.pixel_aspect))
     height = round(sizes.height / min(1.0, sizes.pixel_aspect or 1.0))
     if orientation >= SWAPPED:
@@ -141,7 +141,7 @@ def _developed(raw: "rawpy.RawPy", kind: Format, exif: Exif) -> Developed:
 
 
 def _preview(raw: "rawpy.RawPy") -> Preview | None:
-    """The largest that LibRaw finds, None where there is none that it can take out."""
+    """Return the largest preview that LibRaw can extract, or None."""
     import rawpy
 
     try:
@@ -160,10 +160,10 @@ def _preview(raw: "rawpy.RawPy") -> Preview | None:
 
 
 def _of_sensor(raw: "rawpy.RawPy", data: Data, exif: Exif, size: Developed, edge: int, limits: Limits) -> Decoded:
-    """The sensor's pixels: white as the camera saw it, sRGB, upright; half the size where that is enough.
+    """Decode the sensor's pixels: the camera's white balance, sRGB, upright; half the size if that is enough.
 
-    White is what the sensor calls full, or its brightest pixel where that is at most a quarter darker (LibRaw's remedy
-    for pink lights); there is no other brightening, so that a series stays one. Raises RawUnreadable.
+    White is the sensor's saturation level, or its brightest pixel if that is at most a quarter darker (LibRaw's remedy
+    for pink lights); there is no other brightening, so that a series looks consistent. Raises RawUnreadable.
     """
     import rawpy
 
@@ -176,10 +176,10 @@ def _of_sensor(raw: "rawpy.RawPy", data: Data, exif: Exif, size: Developed, edge
     with _in_words():
         raw.unpack()
         if half and raw.raw_type is rawpy.RawType.Stack:
-            # Three colours a pixel are never halved.
+            # LibRaw never halves sensors with three colours a pixel.
             check_memory(pixels * FULL_BYTES + copied, limits.memory_bytes)
         developed = raw.postprocess(
-            # Pictures that are wanted whole are small; PPG costs much less than AHD, the choice of LibRaw.
+            # Pictures needed at full size are small; PPG costs much less than AHD, LibRaw's default.
             demosaic_algorithm=rawpy.DemosaicAlgorithm.PPG,
             half_size=half,
             use_camera_wb=True,

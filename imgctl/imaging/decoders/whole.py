@@ -1,4 +1,4 @@
-"""Whether a raw has all its bytes, by what its directories and boxes say of their contents; no pixel is decoded."""
+"""Checks whether a raw is complete, by the lengths in its directories and boxes; no pixel is decoded."""
 
 import struct
 
@@ -6,14 +6,14 @@ from imgctl.imaging.metadata.tiff import SUB_IMAGES, Directories, Entries, direc
 from imgctl.imaging.source import Data
 
 _PLACES = ((273, 279), (324, 325), (513, 514))
-"""Where pixels lie and how many bytes they are: strips, tiles, a JPEG of TIFF 6.0."""
+"""The tags of the offsets and byte counts of pixels: strips, tiles, a JPEG of TIFF 6.0."""
 _MOST_DIRECTORIES = 16
 _RAF, _RAF_PARTS = b"FUJIFILMCCD-RAW", (84, 92, 100)
 _LAYOUT = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 
 def missing_bytes(data: Data) -> int:
-    """How many bytes the file lacks at least; 0 where it is whole, or of a kind that does not say."""
+    """Return how many bytes the file lacks at least; 0 if it is complete, or of a format without lengths."""
     return max(0, _end(data) - len(data))
 
 
@@ -59,13 +59,13 @@ def _pieces_end(found: Directories, entries: Entries, places: int, sizes: int) -
 
 
 def _all(found: Directories, entries: Entries, tag: int) -> tuple[int, ...]:
-    """Every number of a field, where `Directories.numbers` would take a few."""
+    """Return every number of a field, where `Directories.numbers` would return only a few."""
     field = entries.get(tag)
     layout = _LAYOUT.get(field[1]) if field else None
     if field is None or layout is None:
         return ()
     value = found.value(field)
     size = struct.calcsize(layout)
-    # A list that the file's end cuts off ends with a part of a number.
+    # A list truncated by the file's end ends with part of a number.
     count = len(value) // size
     return struct.unpack(f"{found.order}{count}{layout}", value[: count * size])

@@ -1,1 +1,1 @@
-"""What a file says of its picture: containers are taken apart by seeking, and their blocks read by one parser each."""
+"""The metadata of image files: containers are parsed by seeking, and each kind of block has one parser."""

@@ -1,4 +1,4 @@
-"""What imgctl takes from EXIF: how to turn the picture, when it was taken, its caption, copyright and artist."""
+"""The EXIF fields that imgctl reads: orientation, capture times, caption, copyright and artist."""
 
 import struct
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ MODIFIED, TAKEN_AT, DIGITISED = 0x0132, 0x9003, 0x9004
 MODIFIED_OFFSET, TAKEN_OFFSET, DIGITISED_OFFSET = 0x9010, 0x9011, 0x9012
 HEADER = b"Exif\0\0"
 _TEXT = 2
-# Apple's maker note: a directory of its own behind a mark, places counted from the mark's start (ExifTool, Apple.pm).
+# Apple's maker note: a directory after a marker, with offsets from the marker's start (ExifTool, Apple.pm).
 _APPLE = b"Apple iOS\0"
 _APPLE_HEADER_BYTES, _APPLE_CONTENT_IDENTIFIER = 14, 0x0011
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exif:
-    """What an EXIF block says: orientation 1-8 (1 unless valid), aware UTC times, the caption, and who owns it.
+    """The fields of an EXIF block: orientation 1-8 (1 unless valid), aware UTC times, caption, copyright and artist.
 
-    `content_identifier` is what the two files of an iPhone's Live Photo share.
+    `content_identifier` is shared by the two files of an iPhone's Live Photo.
 
-    `taken_at` is when the shutter fell, `digitised_at` when a scanner or camera made the file's pixels, and
-    `modified_at`, the weakest, when some program last wrote the file.
+    `taken_at` is the time of the shutter, `digitised_at` when a scanner or camera created the pixels, and
+    `modified_at`, the least reliable, when a program last wrote the file.
     """
 
     orientation: int = 1
@@ -44,9 +44,9 @@ NO_EXIF = Exif()
 
 
 def read_exif(block: Data | Source, apart: Source | None = None) -> Exif:
-    """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damage reads as absence.
+    """Read a TIFF-structured block (an EXIF payload, or a whole TIFF file); damaged fields count as missing.
 
-    `apart` is the directory of EXIF where it is a block by itself, as in Canon's CR3.
+    `apart` is the EXIF directory if it is a separate block, as in Canon's CR3.
     """
     found = directories(block if isinstance(block, Source) else in_memory(block))
     if found is None:
@@ -58,7 +58,7 @@ def read_exif(block: Data | Source, apart: Source | None = None) -> Exif:
         within, exif = other, other.at(other.first)
     orientation = found.number(primary.get(ORIENTATION))
     offsets = {tag: within.text(exif.get(tag)) for tag in (TAKEN_OFFSET, DIGITISED_OFFSET, MODIFIED_OFFSET)}
-    # Some writers name the offset once, for whichever of the three times.
+    # Some writers store the offset only once, for any of the three times.
     any_offset = next(filter(None, offsets.values()), b"")
 
     def time_of(text: bytes, tag: int) -> datetime | None:
@@ -104,7 +104,7 @@ def _zone(offset: bytes) -> timezone:
 
 
 def ownership_block(exif: Exif) -> bytes:
-    """A new EXIF payload that holds the copyright and the artist and nothing else; empty when both are."""
+    """Build an EXIF payload with only copyright and artist; empty if both are."""
     kept = [(tag, text + b"\0") for tag, text in ((ARTIST, exif.artist), (COPYRIGHT, exif.copyright)) if text]
     if not kept:
         return b""

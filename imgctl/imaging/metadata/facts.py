@@ -1,4 +1,4 @@
-"""What one source says of a photo: a block within it, or a file beside it."""
+"""The metadata of a photo from one source: a block in the file, or a file beside it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Aware UTC capture times, the best first; the caption; and where the photo lay in the library it comes from.
+    """Aware UTC capture times, the best first; the caption; and the photo's state in its source library.
 
-    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple). `title` is the name that its owner
-    gave it.
+    `trashed`: it was in the bin. `hidden`: it was archived (Google) or hidden (Apple). `title` is the owner's name for
+    it.
     """
 
     dates: tuple[datetime, ...] = ()
@@ -23,5 +23,5 @@ NO_FACTS = Facts()
 
 
 def dates_of(*moments: datetime | None) -> tuple[datetime, ...]:
-    """Those of these moments that there are."""
+    """Return the moments that are not None."""
     return tuple(moment for moment in moments if moment is not None)

@@ -1,4 +1,4 @@
-"""Films: who reads which, and those that are not made of boxes: AVI, Matroska, MPEG transport and program streams."""
+"""Films: the reader of each format, and formats without boxes: AVI, Matroska, MPEG transport and program streams."""
 
 import re
 import struct
@@ -28,7 +28,7 @@ def read_avi(source: Source) -> Contents:
 
 
 def _avi_chunks(source: Source, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk before the pictures and behind them; a list of headers or texts is entered, any other passed over."""
+    """Yield each chunk before and after the pictures; enters lists of headers or texts and skips other lists."""
     for _ in range(MOST_PARTS):
         here = source.read(at, 12)
         if at >= end or len(here) < 8:
@@ -60,7 +60,7 @@ _SINCE = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 def read_matroska(source: Source) -> Contents:
-    """Size as shown, and the date, from what stands before the first cluster of pictures."""
+    """Size as shown, and the date, from the elements before the first cluster of pictures."""
     found: dict[int, bytes] = {}
     for element, at, length in _elements(source):
         if element == _CLUSTER:
@@ -80,7 +80,7 @@ def read_matroska(source: Source) -> Contents:
 
 
 def _elements(source: Source) -> Iterator[tuple[int, int, int]]:
-    """Each element that holds a value, where that begins, and its length; the wanted parents are entered."""
+    """Yield each element that holds a value, with the value's start and length; enters the listed parents."""
     at = 0
     for _ in range(MOST_PARTS):
         here = source.read(at, 12)
@@ -101,20 +101,20 @@ def _elements(source: Source) -> Iterator[tuple[int, int, int]]:
 
 
 _PACKETS = ((0, 188), (4, 192))
-# AVCHD's cameras put a block of their own among the pictures' headers (SEI, unregistered): its mark, and in it tags of
+# AVCHD cameras write their own block among the pictures' headers (SEI, unregistered): a marker, then tags of
 # four bytes, decimal digits in half bytes (ExifTool, H264.pm).
 _MDPM = bytes.fromhex("17ee8c60f84d11d98cd60800200c9a66") + b"MDPM"
 _MDPM_YEAR, _MDPM_DAY = 0x18, 0x19
 
 
 def read_transport(source: Source) -> Contents:
-    """The date that a camcorder writes beside each picture; the size is in the stream, for a decoder to tell."""
+    """The date that a camcorder writes beside each picture; only decoding the stream gives the size."""
     head = source.read(0, _SEARCHED)
     return Contents(taken_at=_camcorder_date(b"".join(_payloads(head))))
 
 
 def _payloads(head: bytes) -> Iterator[bytes]:
-    """What the packets carry (ISO/IEC 13818-1, 2.4.3.2), all streams after one another."""
+    """Yield the packets' payloads (ISO/IEC 13818-1, 2.4.3.2), of all streams in file order."""
     before, size = next((one for one in _PACKETS if head[one[0] : one[0] + 1] == b"G"), (0, 188))
     for at in range(before, len(head) - 187, size):
         packet = head[at : at + 188]
@@ -125,14 +125,14 @@ def _payloads(head: bytes) -> Iterator[bytes]:
 
 def _camcorder_date(stream: bytes) -> datetime | None:
     at = stream.find(_MDPM)
-    # Three zeros in a row would be a mark of the stream: a 3 is put among them.
+    # Three zeros in a row would be a start code: the stream has a 3 inserted between them.
     block = stream[at + len(_MDPM) :][:_LONGEST_TEXT].replace(b"\0\0\3", b"\0\0") if at >= 0 else b""
     places = range(1, min(len(block) - 4, 1 + 5 * block[0]), 5) if block else ()
     tags = {block[place]: block[place + 1 : place + 5] for place in places}
     year, day = tags.get(_MDPM_YEAR, b""), tags.get(_MDPM_DAY, b"")
     if not year or not day:
         return None
-    # Half hours, and a bit for west of Greenwich.
+    # Half hours, and a sign bit for west of Greenwich.
     offset = timedelta(minutes=30 * (year[0] & 0x1F)) * (-1 if year[0] & 0x20 else 1)
     try:
         return datetime.strptime((year[1:] + day).hex(), "%Y%m%d%H%M%S").replace(tzinfo=UTC) - offset

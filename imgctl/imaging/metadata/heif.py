@@ -10,16 +10,16 @@ _TURNS = frozenset((b"irot", b"imir"))
 _IN_FILE, _IN_META = 0, 1
 
 Extent = tuple[int, int]
-# Each of the first two has a second spelling, which Photoshop's plug-in wrote (ExifTool's Jpeg2000.pm lists both).
+# The first two have a second spelling, written by Photoshop's plug-in (ExifTool's Jpeg2000.pm lists both).
 _JP2_EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
 _JP2_IPTC = (bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"), bytes.fromhex("09a14e97c0b442e0bebf36df6f0ce36f"))
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-"""What marks a packet of XMP in any file made of boxes (XMP Specification, part 3)."""
+"""The UUID of an XMP packet in any file made of boxes (XMP Specification, part 3)."""
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def boxes(source: Source, at: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """Each box's type with where its content begins and ends; one that claims more than there is ends the walk after it."""
+    """Yield each box's type, and the start and end of its content; a box longer than its parent is the last one."""
     end = source.size if end is None else min(end, source.size)
     for _ in range(MOST_PARTS):
         here = source.read(at, 16)
@@ -67,14 +67,14 @@ def _ihdr(data: bytes) -> tuple[int, int]:
 
 
 def _difference(far: bytes, near: bytes) -> tuple[int, int]:
-    """The image area of a reference grid: where it ends less where it begins."""
+    """The image area of a reference grid: its end minus its start."""
     width, height = (int.from_bytes(far[at : at + 4]) - int.from_bytes(near[at : at + 4]) for at in (0, 4))
     return width, height
 
 
 @dataclass(slots=True)
 class _Meta:
-    """The item tables of one file, as far as they are needed."""
+    """The needed item tables of one file."""
 
     primary: int = 0
     kinds: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -90,13 +90,13 @@ class _Meta:
         return [self.properties[index - 1] for index in wanted if 0 < index <= len(self.properties)]
 
     def item(self, kind: bytes, content: bytes = b"") -> int | None:
-        """The item of a kind that describes the primary picture, else the first of that kind."""
+        """Return the item of a kind that describes the primary picture, else the first of that kind."""
         found = [one for one, what in self.kinds.items() if what == (kind, content)]
         return next((one for one in found if self.primary in self.describes.get(one, ())), next(iter(found), None))
 
 
 def read_heif(source: Source) -> Contents:
-    """Read the `meta` box, then only the items that say something of the picture."""
+    """Read the `meta` box, then only the items with metadata of the picture."""
     block = _meta_box(source)
     meta = _tables(block)
     properties = meta.of_primary()
@@ -109,19 +109,19 @@ def read_heif(source: Source) -> Contents:
 
 
 def primary_properties(source: Source) -> list[tuple[bytes, bytes]]:
-    """Name and first 32 bytes of each property of the primary picture; none where the boxes are damaged."""
+    """Return name and first 32 bytes of each property of the primary picture; none if the boxes are damaged."""
     return _tables(_meta_box(source)).of_primary()
 
 
 def _meta_box(source: Source) -> Source:
-    """The content of the `meta` box; empty where there is none, or a longer one than is made."""
+    """Return the content of the `meta` box; empty if it is missing or implausibly long."""
     place = next(((start, end) for kind, start, end in boxes(source) if kind == b"meta"), (0, 0))
     length = place[1] - place[0]
     return in_memory(source.read(place[0], length)) if length <= MOST_BLOCK else in_memory(b"")
 
 
 def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int] | None:
-    """As the container's own crop and turns leave it."""
+    """Return the size after the container's own crop and turns."""
     size: tuple[int, int] | None = None
     for kind, data in properties:
         if kind == b"ispe" and len(data) >= 12 and size is None:
@@ -134,14 +134,14 @@ def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int] | None:
 
 
 def _ratio(data: bytes, most: int) -> int:
-    """A clean aperture's edge, which is a fraction; what cannot be is left as it was."""
+    """Return a clean aperture's edge, which is a fraction; an invalid one keeps the original edge."""
     above, below = int.from_bytes(data[:4]), int.from_bytes(data[4:])
     edge = round(above / below) if below else 0
     return edge if 0 < edge <= most else most
 
 
 def _tiff(data: bytes) -> bytes:
-    """An EXIF item without the offset it opens with."""
+    """Return an EXIF item without its leading offset."""
     return data[4 + int.from_bytes(data[:4]) :] if len(data) > 8 else b""
 
 
@@ -160,7 +160,7 @@ def _bytes(source: Source, block: Source, meta: _Meta, item: int | None) -> byte
 
 
 def _tables(block: Source) -> _Meta:
-    """What the box says; nothing where it is damaged."""
+    """Read the tables of the box; incomplete if it is damaged."""
     meta = _Meta()
     try:
         _fill(meta, block)
@@ -180,7 +180,7 @@ def _fill(meta: _Meta, block: Source) -> None:
 
 
 class _Fields:
-    """Whole numbers one behind the other in a full box; IndexError where it ends too early."""
+    """Reads consecutive integers of a full box; IndexError if it ends too early."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -244,7 +244,7 @@ def _references(box: _Fields, meta: _Meta) -> None:
     wide = 4 if box.version else 2
     for kind, start, end in boxes(entries := in_memory(box.rest())):
         if kind == b"cdsc":
-            # A plain box: the four bytes that a full box has before its fields are put before it.
+            # A plain box: prepend the four bytes that a full box has before its fields.
             entry = _Fields(bytes(4) + entries.read(start, end - start))
             item = entry.take(wide)
             meta.describes[item] = {entry.take(wide) for _ in entry.repeated(entry.take(2))}
@@ -254,7 +254,7 @@ def _properties(block: Source, start: int, end: int, meta: _Meta) -> None:
     for kind, at, after in boxes(block, start, end):
         if kind == b"ipco":
             found = boxes(block, at, after)
-            # What is longer than these are is a colour profile or a decoder's set-up.
+            # A longer property is a colour profile or a decoder's configuration.
             meta.properties = [(name, block.read(begin, min(stop - begin, 32))) for name, begin, stop in found]
         elif kind == b"ipma":
             meta.of_items |= dict(_associations(_Fields(block.read(at, after - at))))

@@ -13,7 +13,7 @@ _EXIF, _MPF = b"Exif\0\0", b"MPF\0"
 _XMP, _PHOTOSHOP = b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
 _LONGEST_SIGNATURE = 32
 _MOST_RESOURCES = 2**20
-# Damage is searched for the next marker that far.
+# How far to search for the next marker after damage.
 _SEARCHED = 2**16
 _PICTURE_COUNT = 0xB001
 _MPF_ENTRIES = 16
@@ -33,7 +33,7 @@ def read_jpeg(source: Source) -> Contents:
         elif marker == 0xE2 and start.startswith(_MPF):
             pictures = _picture_count(source.read(at, end - at)[len(_MPF) :])
         elif marker == 0xED and len(photoshop) < _MOST_RESOURCES and start.startswith(_PHOTOSHOP):
-            # One segment holds 64 KiB; what is longer goes on in the next.
+            # A segment holds 64 KiB; longer blocks continue in the next.
             photoshop += source.read(at, end - at)[len(_PHOTOSHOP) :]
         elif 0xC0 <= marker <= 0xCF:
             size = _frame(source.read(at, 5))
@@ -78,7 +78,7 @@ def _frame(data: bytes) -> tuple[int, int] | None:
 
 
 def _picture_count(block: bytes) -> int:
-    """The number of pictures in an MPF index (CIPA DC-007, 5.2.3), 1 when it cannot be read."""
+    """Return the number of pictures in an MPF index (CIPA DC-007, 5.2.3), 1 if it cannot be read."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None or len(block) < 8:
         return 1

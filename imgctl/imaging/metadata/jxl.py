@@ -5,7 +5,7 @@ from imgctl.imaging.source import MOST_BLOCK, Contents, Source, in_memory
 
 _BARE = b"\xff\x0a"
 _HEAD_BYTES = 32
-# Width over height by the three bits that stand for a ratio.
+# Width over height, by the three bits of the ratio code.
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _LENGTHS = (9, 13, 18, 30)
 
@@ -27,7 +27,7 @@ def read_jxl(source: Source) -> Contents:
 
 
 def _unpacked(source: Source, kind: bytes, start: int, end: int) -> tuple[bytes, bytes]:
-    """A box's kind, and its content where that is metadata; a `brob` box holds another's, compressed by Brotli."""
+    """Return a box's kind, and its content if it is metadata; a `brob` box holds another box, compressed by Brotli."""
     content = source.block(start, end) if kind in (b"Exif", b"xml ", b"brob") else b""
     if kind != b"brob" or content[:4] not in (b"Exif", b"xml "):
         return kind, content
@@ -42,7 +42,7 @@ def _unpacked(source: Source, kind: bytes, start: int, end: int) -> tuple[bytes,
 
 
 class _Bits:
-    """Bits from the lowest of the first byte on; zeros behind the last."""
+    """Reads bits, lowest first from the first byte on; zeros after the end."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = int.from_bytes(data, "little")

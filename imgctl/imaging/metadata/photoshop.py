@@ -1,4 +1,4 @@
-"""Photoshop's image resources, which JPEG, TIFF and PSD hold alike, the PSD around them, and the IPTC in them."""
+"""Photoshop's image resources (in JPEG, TIFF and PSD), the PSD container, and the IPTC data in them."""
 
 import re
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _WHOLE_TIME = r"(\d{6})([+-]\d{4})?"
 def resources(
     source: Source, at: int = 0, end: int | None = None, *, wanted: frozenset[int] = _WANTED
 ) -> dict[int, bytes]:
-    """The `wanted` among the resources from `at` on, by number; each is `8BIM`, a number, a padded name, a size, padded data."""
+    """Return the `wanted` resources from `at` on, by number: each is `8BIM`, a number, padded name, size, padded data."""
     found: dict[int, bytes] = {}
     end = source.size if end is None else min(end, source.size)
     for _ in range(MOST_PARTS):
@@ -55,9 +55,9 @@ def read_psd(source: Source) -> Contents:
 
 
 def read_iptc(block: bytes) -> Facts:
-    """Read a run of data sets: aware UTC time (UTC unless it has an offset) and caption; damage reads as absence.
+    """Read consecutive data sets: aware UTC time (UTC unless it has an offset) and caption; damage counts as missing.
 
-    Text is UTF-8 where the block says so or it reads as such, else Windows' Latin letters.
+    Text is UTF-8 if the block declares it or the bytes are valid UTF-8, else Windows-1252.
     """
     if not block:
         return NO_FACTS
@@ -67,13 +67,13 @@ def read_iptc(block: bytes) -> Facts:
 
 
 def _data_sets(block: bytes) -> dict[tuple[int, int], bytes]:
-    """The first of each wanted kind: a mark, record, number, two bytes of length, then the value."""
+    """Return the first data set of each wanted kind: a marker, record, number, two bytes of length, then the value."""
     found: dict[tuple[int, int], bytes] = {}
     at = 0
     while at + 5 <= len(block) and block[at] == _MARK:
         name, size = (block[at + 1], block[at + 2]), int.from_bytes(block[at + 3 : at + 5])
         if size > 0x7FFF:
-            # An extended length, which no caption needs.
+            # An extended length, which captions don't need.
             break
         if name in _WANTED_SETS:
             found.setdefault(name, block[at + 5 : at + 5 + size])
@@ -82,7 +82,7 @@ def _data_sets(block: bytes) -> dict[tuple[int, int], bytes]:
 
 
 def _moment(date: bytes, time: bytes) -> datetime | None:
-    """`20230714` and `173012+0200`; a date without a time of day says too little."""
+    """Parse `20230714` and `173012+0200`; None for a date without a time of day."""
     whole = re.fullmatch(_WHOLE_TIME, time.decode("ascii", "replace"))
     if whole is None:
         return None
@@ -96,7 +96,7 @@ def _moment(date: bytes, time: bytes) -> datetime | None:
 
 
 def decoded(value: bytes, *, utf8: bool = False) -> str:
-    """Bytes of a metadata field as text: UTF-8 if they read as such, else Windows' Latin letters."""
+    """Decode a metadata field: UTF-8 if valid, else Windows-1252."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Formats that say their size in their first bytes and nothing else: PNM, TGA, PCX, ICO, SGI, DDS and QOI."""
+"""Formats whose first bytes hold the size and no other metadata: PNM, TGA, PCX, ICO, SGI, DDS and QOI."""
 
 import re
 import struct
@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 def _sized(measure: Callable[[bytes], Size | None]) -> Callable[[Source], Contents]:
-    """A reader of the size alone; a header that is cut off has none."""
+    """Return a reader of the size alone; a truncated header has no size."""
 
     def read(source: Source) -> Contents:
         try:
@@ -31,7 +31,7 @@ def _sized(measure: Callable[[bytes], Size | None]) -> Callable[[Source], Conten
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pam:
-    """The header of Netpbm's PAM: `depth` samples a pixel of 0 to `most`, which begin at `pixels_at`."""
+    """The header of Netpbm's PAM: `depth` samples a pixel from 0 to `most`; pixels begin at `pixels_at`."""
 
     width: int
     height: int
@@ -42,16 +42,16 @@ class Pam:
 
 
 def pam_of(head: bytes) -> Pam | None:
-    """What the first bytes of a file say of a PAM; None where they say none, or not all that is needed."""
+    """Read a PAM's header from the first bytes of a file; None if it is another format or incomplete."""
     end = head.find(_PAM_END)
     if head[:3] != b"P7\n" or end < 0:
         return None
-    said = dict(re.findall(_PAM_LINE, head[: end + 1]))
-    values = [said.get(name, b"").strip() for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")]
+    header = dict(re.findall(_PAM_LINE, head[: end + 1]))
+    values = [header.get(name, b"").strip() for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")]
     if not all(value.isdigit() and len(value) <= _MOST_DIGITS for value in values):
         return None
     width, height, depth, most = map(int, values)
-    kind = said.get(b"TUPLTYPE", b"").strip()
+    kind = header.get(b"TUPLTYPE", b"").strip()
     return Pam(width=width, height=height, depth=depth, most=most, kind=kind, pixels_at=end + len(_PAM_END))
 
 
@@ -76,7 +76,7 @@ def _pcx(head: bytes) -> Size:
 
 
 def _icon(head: bytes) -> Size | None:
-    """The largest picture, which is the one that shows; 0 is 256."""
+    """Return the size of the largest picture, which viewers show; 0 means 256."""
     (count,) = struct.unpack_from("<H", head, 4)
     places = range(6, min(6 + _ICON_ENTRY * count, len(head) - _ICON_ENTRY + 1), _ICON_ENTRY)
     sizes = [(head[at] or 256, head[at + 1] or 256) for at in places]

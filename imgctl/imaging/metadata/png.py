@@ -1,4 +1,4 @@
-"""A PNG by its chunks, those behind the pixels too: eXIf, texts, XMP, and what ImageMagick writes in texts."""
+"""A PNG's chunks, also those after the pixels: eXIf, texts, XMP, and ImageMagick's blocks in texts."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ _PROFILE = "Raw profile type "
 _SHORT = ("Description", "Creation Time")
 # With pixels in chunks of 8 KiB, as libpng writes them, these are 8 GiB.
 _MOST_CHUNKS = 2**20
-# What lies behind the pixels in a store is looked for in the last mebibyte: to get there from one chunk of pixels to
-# the next would read all of them.
+# In a store, chunks after the pixels are searched in the last mebibyte: walking from one pixel chunk to the next would
+# read all of them.
 _TAIL = 2**20
 
 
@@ -59,7 +59,7 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _behind(tail: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks in the last part of a file, found by their names and proved by their checksums."""
+    """Yield the chunks in the last part of a file, found by name and verified by checksum."""
     for kind in (b"eXIf", *_TEXTS):
         at = tail.find(kind, 4)
         while at >= 4:
@@ -86,7 +86,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _plain(text: bytes) -> str:
-    """Latin-1 by the standard, UTF-8 by many writers."""
+    """Decode text: the standard prescribes Latin-1, many programs write UTF-8."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _plain(text: bytes) -> str:
 
 
 def _profile(texts: dict[str, bytes], name: str) -> bytes:
-    """A block as ImageMagick writes it into a text: its name, its length, and hexadecimal digits in lines."""
+    """Decode a block that ImageMagick wrote into a text: its name, its length, and lines of hexadecimal digits."""
     _, _, rest = texts.get(_PROFILE + name, b"").lstrip().partition(b"\n")
     with suppress(ValueError):
         return bytes.fromhex(rest.strip().partition(b"\n")[2].decode("ascii"))
@@ -102,5 +102,5 @@ def _profile(texts: dict[str, bytes], name: str) -> bytes:
 
 
 def _data_sets(profile: bytes) -> bytes:
-    """IPTC, which ImageMagick wraps into Photoshop's resources."""
+    """Return the IPTC data, which ImageMagick wraps into Photoshop's resources."""
     return resources(in_memory(profile)).get(IPTC, b"") if profile.startswith(b"8BIM") else profile

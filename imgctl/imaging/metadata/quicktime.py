@@ -9,7 +9,7 @@ from imgctl.dates import w3c_moment
 from imgctl.imaging.metadata.heif import XMP_UUID, boxes
 from imgctl.imaging.source import Contents, Source
 
-# ISO/IEC 14496-12, 8.2.2 and 8.3.2: seconds since 1904, UTC; zero is what writes who has no clock.
+# ISO/IEC 14496-12, 8.2.2 and 8.3.2: seconds since 1904, UTC; a device without a clock writes zero.
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
 # QuickTime File Format, "Metadata": keys of Apple's own, and the user data of older cameras.
 _KEY = "com.apple.quicktime."
@@ -27,7 +27,7 @@ class _Track:
 
 
 def read_quicktime(source: Source) -> Contents:
-    """Walk the boxes, wherever the `moov` lies; damage reads as absence."""
+    """Walk the boxes, wherever the `moov` lies; damaged boxes count as missing."""
     track: _Track | None = None
     texts: dict[str, str] = {}
     created_at: datetime | None = None
@@ -61,10 +61,10 @@ def read_quicktime(source: Source) -> Contents:
 
 
 def orientation_of(matrix: bytes, *, native: bool = False) -> int:
-    """The turn (1-8, as EXIF counts) that a display matrix stands for: its first four numbers say where the axes go.
+    """Return the EXIF orientation (1-8) of a display matrix: its first four numbers are the directions of the axes.
 
-    `matrix` is 36 bytes, big-endian (ISO/IEC 14496-12, 6.2.2), or as this machine has numbers (`native`). One of no
-    quarter turn turns nothing.
+    `matrix` is 36 bytes, big-endian (ISO/IEC 14496-12, 6.2.2), or in this machine's byte order (`native`). One that is
+    not a quarter turn gives 1.
     """
     form = "=9i" if native else ">9i"
     a, b, _, c, d = struct.unpack(form, matrix)[:5] if len(matrix) == _MATRIX_BYTES else (1, 0, 0, 0, 1)
@@ -93,7 +93,7 @@ def _created_at(head: bytes) -> datetime | None:
 
 
 def _track(source: Source, start: int, end: int) -> _Track | None:
-    """The track, if it is one of pictures that are shown."""
+    """Return the track, if it holds visible pictures."""
     found = {kind: (at, after) for kind, at, after in boxes(source, start, end)}
     header = source.read(found[b"tkhd"][0], 96) if b"tkhd" in found else b""
     media = {kind: at for kind, at, _ in boxes(source, *found[b"mdia"])} if b"mdia" in found else {}
@@ -101,7 +101,7 @@ def _track(source: Source, start: int, end: int) -> _Track | None:
         return None
     at = 52 if header[:1] == b"\1" else 40
     matrix, edges = header[at : at + _MATRIX_BYTES], header[at + _MATRIX_BYTES : at + _MATRIX_BYTES + 8]
-    # 16.16 fixed point, as shown: what is squeezed in the stream is stretched here.
+    # 16.16 fixed point, the size as shown: anamorphic streams are stretched here.
     width, height = (round(int.from_bytes(edges[at : at + 4]) / 65536) for at in (0, 4))
     return _Track((width, height), orientation_of(matrix)) if width and height else None
 
@@ -113,7 +113,7 @@ def _seen(track: _Track) -> tuple[int, int]:
 
 def _metadata(source: Source, start: int, end: int) -> Mapping[str, str]:
     """Texts by key: QuickTime's `keys` with an `ilst` of their numbers, or iTunes' `ilst` of names."""
-    # MPEG-4 made it a full box, with a version before its content.
+    # In MPEG-4 it is a full box, with a version before its content.
     start += 0 if source.read(start + 4, 4) == b"hdlr" else 4
     names: list[str] = []
     texts: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Readers of the formats that most archives hold few of: imported when the first such file is met, not by every run."""
+"""Readers of rare formats: imported at the first such file, not in every run."""
 
 from collections.abc import Callable
 

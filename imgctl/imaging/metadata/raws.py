@@ -1,6 +1,6 @@
-"""Camera raws: EXIF and XMP in a TIFF's first directory, CR3's boxes, a RAF's JPEG, an MRW's block; CRW's and X3F's own dates.
+"""Camera raws: EXIF and XMP in a TIFF's directory, CR3's boxes, a RAF's JPEG, an MRW's block; CRW's and X3F's dates.
 
-The size is LibRaw's to tell: what a directory calls width and height is a preview's, or a sensor's with its borders.
+LibRaw determines the size: width and height in a directory are a preview's, or a sensor's with its borders.
 """
 
 import struct
@@ -14,20 +14,20 @@ from imgctl.imaging.metadata.tiff import read_tiff
 from imgctl.imaging.source import MOST_PARTS, Contents, Source, in_memory
 
 _CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
-# Of a RAF: where its JPEG lies, and how long that is (LibRaw, src/metadata/fuji.cpp).
+# The fields of a RAF with the position and length of its JPEG (LibRaw, src/metadata/fuji.cpp).
 _RAF, _RAF_JPEG = b"FUJIFILMCCD-RAW", 84
 _MRW, _MRW_TIFF = b"\0MRM", b"\0TTW"
-# Canon's CIFF: heaps within heaps, of which some hold values in their lists (ExifTool, CanonRaw.pm).
+# Canon's CIFF: nested heaps; some lists hold values directly (ExifTool, CanonRaw.pm).
 _CRW = b"HEAPCCDR"
 _CRW_TIME, _CRW_HEAPS, _CRW_KIND, _CRW_IN_LIST, _CRW_ZONE_KNOWN = 0x180E, (0x2800, 0x3000), 0x3800, 0xC000, 1 << 31
-# Sigma's sections: a JPEG as large as the sensor where there is one, and properties by name (ExifTool, SigmaRaw.pm).
+# Sigma's sections: in some files a JPEG of the sensor's size, and properties by name (ExifTool, SigmaRaw.pm).
 _X3F, _X3F_HEAD, _X3F_JPEG = b"FOVb", 28, (2, 18)
 _X3F_NAMED, _X3F_NAMES = int.from_bytes(b"PROP", "little"), 24
 _MOST_LISTED, _MOST_DIGITS = 512, 10
 
 
 def read_raw(source: Source) -> Contents:
-    """Metadata alone; damage reads as absence."""
+    """Read the metadata, without the size; damaged parts count as missing."""
     head = source.read(0, 16)
     if head[4:8] == b"ftyp":
         contents = _cr3(source)
@@ -80,7 +80,7 @@ def _mrw(source: Source) -> Contents:
 
 
 def _crw_taken(source: Source, start: int) -> datetime | None:
-    """The camera's local time, made UTC's where it knows its zone; the list of a heap lies at its end."""
+    """Return the camera's local time, converted to UTC if the file has its zone; a heap's list lies at its end."""
     heaps = [(start, source.size)]
     for _ in range(_MOST_LISTED):
         if not heaps:
@@ -132,7 +132,7 @@ def _little(data: bytes) -> int:
 
 
 def _since_1970(seconds: int) -> datetime | None:
-    # Zero is what a camera without a clock writes.
+    # A camera without a clock writes zero.
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds) if 0 < seconds < 1 << 32 else None
 
 

@@ -10,7 +10,7 @@ _BMP_HEADERS = frozenset((_OLDEST_BMP, 16, 40, 52, 56, 64, 108, 124))
 _WEBP_WANTED = frozenset((b"EXIF", b"XMP "))
 _WEBP_START = 12
 _GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
-# The packet is not cut into blocks: 258 bytes of falling value behind it lead a reader of blocks out of it.
+# The packet is not split into blocks: 258 bytes of descending value after it lead a block reader to its end.
 _END = b"\x01\xff\xfe\xfd"
 _PIECE = 2**20
 _LONGEST = 2**20
@@ -19,7 +19,7 @@ _LONGEST = 2**20
 def read_gif(source: Source) -> Contents:
     """Size, and the XMP packet in an application extension (XMP part 3, 1.1.2).
 
-    Search the file for the packet: to step through a GIF's blocks of 255 bytes would take longer than to hash it."""
+    Searches the file for the packet: stepping through a GIF's blocks of 255 bytes would take longer than hashing it."""
     head = source.read(0, 10)
     if len(head) < 10:
         return Contents()
@@ -30,7 +30,7 @@ def read_gif(source: Source) -> Contents:
 
 
 def _found(source: Source) -> int:
-    """Where the extension begins, 0 when there is none; in a store only the first and the last mebibyte are searched."""
+    """Return the extension's position, 0 if there is none; in a store only the first and last mebibyte are searched."""
     last = max(0, source.size - _PIECE)
     starts = dict.fromkeys((0, last)) if source.remote else range(0, source.size, _PIECE)
     for start in starts:
@@ -80,13 +80,13 @@ def _size(blocks: dict[bytes, bytes]) -> tuple[int, int] | None:
 
 
 def read_bmp(source: Source) -> Contents:
-    """The size; a header is told by its length."""
+    """The size; the header's length identifies its version."""
     head = source.read(14, 12)
     length = int.from_bytes(head[:4], "little")
     if len(head) < 12 or length not in _BMP_HEADERS:
         return Contents()
     if length == _OLDEST_BMP:
         return Contents(size=(int.from_bytes(head[4:6], "little"), int.from_bytes(head[6:8], "little")))
-    # Lines that come from the top down have a negative height.
+    # A negative height means rows from top to bottom.
     width, height = (int.from_bytes(head[at : at + 4], "little", signed=True) for at in (4, 8))
     return Contents(size=(width, abs(height)))

@@ -16,7 +16,7 @@ _MAX_ENTRIES, _MAX_NUMBERS = 512, 64
 _BIG = 43
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8, 18: 8, 129: 1}
 _WHOLE = frozenset((1, 3, 4, 13, 16, 18))
-# Text, and text in UTF-8 as Exif 3.0 has it.
+# Text, and Exif 3.0's UTF-8 text.
 _TEXTS = frozenset((2, 129))
 
 Field = tuple[int, int, int, bytes]
@@ -26,7 +26,7 @@ Entries = Mapping[int, Field]
 
 @dataclass(frozen=True, slots=True)
 class Directories:
-    """The directories of one block or file: `start` is where its TIFF header lies, `first` where its first directory does."""
+    """The directories of a block or file: `start` is the position of its TIFF header, `first` of the first directory."""
 
     source: Source
     start: int
@@ -48,13 +48,13 @@ class Directories:
         return {one[0]: one for one in struct.iter_unpack(f"{self.order}{'HHQ8s' if self.big else 'HHI4s'}", data)}
 
     def number(self, field: Field | None, default: int = 0) -> int:
-        """The first of a field's whole numbers, `default` where it has none."""
+        """Return the first integer of a field, `default` if it has none."""
         if field is None or field[1] not in _WHOLE or field[2] < 1:
             return default
         return self.whole(self.value(field)[: _SIZES[field[1]]])
 
     def numbers(self, field: Field | None) -> tuple[int, ...]:
-        """All of a field's whole numbers; none where it is cut off or has very many."""
+        """Return all integers of a field; none if it is truncated or has very many."""
         if field is None or field[1] not in _WHOLE or field[2] > _MAX_NUMBERS:
             return ()
         data, size = self.value(field), _SIZES[field[1]]
@@ -62,7 +62,7 @@ class Directories:
         return tuple(self.whole(data[at : at + size]) for at in range(0, len(data), size)) if whole else ()
 
     def place(self, field: Field) -> int:
-        """Where in the source the value of a field of the first directory lies."""
+        """Return the position in the source of the value of a field of the first directory."""
         if _SIZES[field[1]] * field[2] > len(field[3]):
             return self.start + self.whole(field[3])
         head, entry = (8, 20) if self.big else (2, 12)
@@ -72,7 +72,7 @@ class Directories:
         return at + entry - len(field[3])
 
     def text(self, field: Field | None) -> bytes:
-        """A text up to its first NUL, stripped, or nothing."""
+        """Return a text up to its first NUL, stripped; empty for other types."""
         return self.value(field).split(b"\0", 1)[0].strip() if field is not None and field[1] in _TEXTS else b""
 
     def value(self, field: Field | None) -> bytes:
@@ -90,7 +90,7 @@ class Directories:
 
 
 def directories(what: Data | Source) -> Directories | None:
-    """The directories of a TIFF file, or of an EXIF block with or without its signature; None for what is neither."""
+    """Return the directories of a TIFF file, or of an EXIF block with or without its signature; None for other data."""
     source = source_of(what)
     head = source.read(0, 22)
     start = len(_HEADER) if head.startswith(_HEADER) else 0
@@ -104,7 +104,7 @@ def directories(what: Data | Source) -> Directories | None:
 
 
 def read_tiff(source: Source) -> Contents:
-    """The first picture of a TIFF file: the file itself is its EXIF block."""
+    """Read the first picture of a TIFF file; the file itself is its EXIF block."""
     found = directories(source)
     if found is None:
         return Contents()

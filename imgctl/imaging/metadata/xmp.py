@@ -11,7 +11,7 @@ _UTF16 = b"\xff\xfe"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DESCRIPTION = "http://purl.org/dc/elements/1.1/ description"
 _ITEM, _RESOURCE, _LANGUAGE = f"{_RDF} li", f"{_RDF} Description", "http://www.w3.org/XML/1998/namespace lang"
-# By rank: when the shutter fell, when the picture was made, when the file was (XMP part 2, tables 8, 9 and 12).
+# By rank: time of the shutter, of the picture's creation, of the file's creation (XMP part 2, tables 8, 9 and 12).
 _DATES = (
     "http://ns.adobe.com/exif/1.0/ DateTimeOriginal",
     "http://ns.adobe.com/photoshop/1.0/ DateCreated",
@@ -20,12 +20,12 @@ _DATES = (
 
 
 def read_xmp(packet: bytes) -> Facts:
-    """Read a packet; one that is damaged, longer than 1 MiB or brings a document type reads as absence."""
+    """Read a packet; one that is damaged, longer than 1 MiB or has a document type gives empty facts."""
     if not packet or len(packet) > LONGEST:
         return NO_FACTS
     reader = _Reader()
     try:
-        # The packet's padding may hold NULs, which no XML parser takes; in UTF-16 they are half of a character.
+        # The packet's padding may contain NULs, which XML parsers reject; in UTF-16 they are half of a character.
         reader.parse(packet if packet.startswith(_UTF16) else packet.rstrip(b"\0"))
     except (expat.ExpatError, ValueError, LookupError):
         return NO_FACTS
@@ -34,12 +34,12 @@ def read_xmp(packet: bytes) -> Facts:
 
 
 class _DoctypeRefused(ValueError):
-    """A document type brings entities, and entities bring harm."""
+    """The packet has a document type, which may define harmful entities."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Collects dates by name and descriptions by language while the parser passes over the packet."""
+    """Collects dates by name and descriptions by language while parsing the packet."""
 
     dates: dict[str, str] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)
