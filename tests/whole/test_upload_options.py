@@ -200,6 +200,31 @@ def test_the_store_itself_is_never_uploaded(embedded: Deployment, album: dict[Pa
     assert len(embedded.images()) == 20
 
 
+def test_blobs_of_the_store_are_not_uploaded_however_they_are_named(
+    embedded: Deployment, album: dict[Path, bytes]
+) -> None:
+    embedded.run(*UPLOAD, place_of(album))
+    blobs = Path(embedded.store.url.removeprefix("file://"))
+    one = blobs / str(embedded.images()[0].original_key)
+    listed, manifest = embedded.directory / "list", embedded.directory / "manifest.csv"
+    listed.write_text(f"{one}\n{one.parent}\n")
+    manifest.write_text(f"path,user_id\n{one},{USER}\n")
+    (inside := embedded.directory / "link").symlink_to(one.parent)
+
+    runs = [
+        embedded.run(*UPLOAD, blobs, one, inside, "--json"),
+        embedded.run(*UPLOAD, "--files-from", listed, "--json"),
+        embedded.run("upload", "--manifest", manifest, "--json"),
+    ]
+    watched = embedded.run("watch", blobs, "--user", str(USER))
+
+    assert [{file["reason"] for file in run.of("file")} for run in runs] == [{"own_store"}] * 3
+    assert [(run.code, run.summary["uploaded"]) for run in runs] == [(0, 0)] * 3
+    assert watched.code == 2
+    assert "lies in the store itself" in watched.err
+    assert len(embedded.images()) == 20
+
+
 def test_a_run_under_a_low_rate_stops_at_once_and_keeps_its_promises(
     servers: Deployment, album: dict[Path, bytes]
 ) -> None:

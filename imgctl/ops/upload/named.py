@@ -90,12 +90,13 @@ def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
             if stat.S_ISDIR(info.st_mode):
                 yield from _listed_directory(path, place, rules, sources.local)
             else:
-                yield rules.listed_away(path, place) or classified(path, place, info, rules, sources.local)
+                away = rules.own_store(path) or rules.listed_away(path, place)
+                yield away or classified(path, place, info, rules, sources.local)
 
 
 def _listed_directory(path: str, place: str, rules: SelectionRules, source: Source) -> Chosen:
     below = f"{place.rstrip('/')}/" if place else ""
-    away = rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
+    away = rules.own_store(path) or rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
     away = away or rules.excluded(path, below, directory=True)
     if away is not None:
         yield away
@@ -134,7 +135,7 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources
         return refused(path, error)
     if stat.S_ISDIR(info.st_mode):
         return _bad(where, f"{entry.path} is a directory; name its files")
-    if (away := rules.listed_away(path, place)) is not None:
+    if (away := rules.own_store(path) or rules.listed_away(path, place)) is not None:
         return away
     if not stat.S_ISREG(info.st_mode):
         return classified(path, place, info, rules, sources.local)

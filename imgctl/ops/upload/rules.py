@@ -72,8 +72,8 @@ class SelectionRules:
 
     def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
         """The outcome of what is junk or excluded by name, a whole directory at once; None for the rest."""
-        if directory and self._leave_out and os.path.realpath(path) in self._leave_out:
-            return _skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
+        if directory and (own := self.own_store(path)) is not None:
+            return own
         if self._junk_filter:
             name = place[:-1] if directory else place
             if why := junk(name[name.rfind("/") + 1 :], directory=directory):
@@ -82,8 +82,17 @@ class SelectionRules:
 
     def named_away(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
         """What is left out though a user names it: what a system made for itself, and a file that `exclude` fits."""
-        away = self.junk(path, system_junk(name, directory=directory), directory=directory)
+        away = self.own_store(path) or self.junk(path, system_junk(name, directory=directory), directory=directory)
         return away if directory else away or self.excluded(path, name)
+
+    def own_store(self, path: str) -> FileOutcome | None:
+        """The outcome of a path in one of the directories to `leave_out`, or None."""
+        if not self._leave_out:
+            return None
+        real = os.path.realpath(path)
+        if not any(real == own or real.startswith(f"{own}/") for own in self._leave_out):
+            return None
+        return _skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
 
     def listed_away(self, path: str, place: str) -> FileOutcome | None:
         """Like `turned_away` for a file that no walk came to: the directories above it count as well."""

@@ -28,6 +28,7 @@ from imgctl.ops.upload.prepare import Preparing, prepared
 from imgctl.run.limits import collect_from_here, reuse_large_buffers
 from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.open import local_roots
 
 if TYPE_CHECKING:
     # Opened while files are being read: to import it takes longer than all else at the start.
@@ -144,9 +145,9 @@ def taking(
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:
-    """The real path of a store that is a directory: nobody means to upload what was uploaded."""
+    """The real paths of a store of directories, blobs and archive: its own blobs are not uploaded again."""
     scheme, _, path = store.url.partition("://")
-    return (os.path.realpath(Path(path).expanduser()),) if scheme == "file" else ()
+    return tuple(map(os.path.realpath, local_roots(store, path))) if scheme == "file" else ()
 
 
 def journal_file(setting: str) -> Path | None:

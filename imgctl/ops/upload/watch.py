@@ -55,6 +55,8 @@ def watching(
     with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         apart = own_directories(settings.store)
         rules = SelectionRules(replace(selection, leave_out=apart))
+        if rules.own_store(directory) is not None:
+            raise UsageError(f"{directory} lies in the store itself", hint="watch another directory")
         found = WatchedDirectory(directory, rules, sources, watch, apart=apart, stop=stop)
         how = Taking(order=order, journal=journal, tell=tell)
         with taking(settings, found.files(), how, store=store, stop=stop) as outcomes:

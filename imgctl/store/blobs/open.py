@@ -20,7 +20,7 @@ def open_store(settings: StoreSettings) -> BlobStore:
     if separator and scheme == "file" and rest:
         from imgctl.store.blobs.local import LocalStore
 
-        root, archive = _local_roots(settings, rest)
+        root, archive = local_roots(settings, rest)
         return LocalStore(root, archive)
     if separator and scheme == "s3":
         from imgctl.store.blobs.address import bucket_and_prefix
@@ -50,7 +50,7 @@ def _provider(settings: StoreSettings, scheme: str, bucket: str) -> "Provider":
     return Azure(settings, bucket)
 
 
-def _local_roots(settings: StoreSettings, path: str) -> tuple[Path, Path]:
+def local_roots(settings: StoreSettings, path: str) -> tuple[Path, Path]:
     """The directory of a `file://` store and the one of its archived originals; ConfigError if one contains the other."""
     root = Path(path).expanduser().absolute()
     archive = Path(settings.archive).expanduser().absolute() if settings.archive else beside(root)
