@@ -105,7 +105,7 @@ def test_a_lifecycle_rule_of_azure_is_printed_for_the_owner_of_the_account(azure
     [rule] = json.loads(str(shown.of("lifecycle")[0]["policy"]))["rules"]
     assert rule["definition"]["actions"] == {"baseBlob": {"tierToCool": {"daysAfterModificationGreaterThan": 90}}}
     assert (refused.code, "--dry-run prints it" in refused.err) == (2, True)
-    assert (sized.code, "choose by no size" in sized.err) == (2, True)
+    assert (sized.code, "cannot filter by size" in sized.err) == (2, True)
 
 
 def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_come_back(
