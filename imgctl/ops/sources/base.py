@@ -1,14 +1,14 @@
 """What every source of files does, and a file as its source lists it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from imgctl.imaging.probe import Header
-from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import Spool
@@ -38,10 +38,21 @@ class Stat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
+class Described:
+    """What a line of a manifest may say of a file. `sha256` is what its content must be."""
+
+    caption: str | None = None
+    name: str | None = None
+    uploaded_at: datetime | None = None
+    taken_at: datetime | None = None
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile(Described):
     """A file as its source listed it, and whatever is said of it beside the file.
 
-    `sha256` is what its content must be. `alone`: what the list says of it is all, nothing is looked for in or beside it.
+    `alone`: what the list says of it is all, nothing is looked for in or beside it.
     `path` is what reports and lists call it. `place` is its path within the source, where that is not `path`; `member`
     is the number of its archive, and where that finds it.
     """
@@ -55,12 +66,11 @@ class SourceFile:
     member: "tuple[int, Member] | None" = None
     pinned: bool = False
     user_id: UUID | None = None
-    caption: str | None = None
-    name: str | None = None
-    uploaded_at: datetime | None = None
-    taken_at: datetime | None = None
-    sha256: bytes | None = None
     alone: bool = False
+
+    def described_by(self, line: Described) -> "SourceFile":
+        """Return the file with all that this line says of it."""
+        return replace(self, **{one.name: getattr(line, one.name) for one in fields(Described)})
 
     @property
     def beside(self) -> str:
@@ -128,3 +138,9 @@ class Source(Protocol):
 
     def identity(self, found: SourceFile) -> bytes:
         """What tells this file from every other on earth, by name: the journal's key."""
+
+
+def own_store(path: str) -> FileOutcome:
+    """Return the outcome of imgctl's own store, or of a blob in it, among the files of an upload."""
+    detail = "imgctl's own store, with all that is in it"
+    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.OWN_STORE, detail=detail)

@@ -16,7 +16,7 @@ from imgctl.ops.ingest.recognise import SIDECAR_NAMES, Recogniser
 from imgctl.ops.ingest.sidecar import Listing, SidecarFiles
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.retry import Failures
-from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
+from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat, own_store
 from imgctl.ops.sources.beside import BesideKeys, BesideOne, NameWindow
 from imgctl.ops.sources.branches import Branches
 from imgctl.ops.sources.members import stamp_of
@@ -72,7 +72,7 @@ class BucketFiles:
                     if self._own is not None and key.startswith(self._own):
                         if not own_told:
                             own_told = True
-                            yield _own_store(self.root + self._own)
+                            yield own_store(self.root + self._own)
                     elif not (key.endswith("/") and not page.sizes[at]):
                         # But for the marks that consoles make of folders.
                         yield from self._entry(page, at, branches, rules)
@@ -101,7 +101,7 @@ class BucketFiles:
             return failed(path, error)
         self._failures.hear(None)
         if self._own is not None and key.startswith(self._own):
-            return _own_store(path)
+            return own_store(path)
         if blob is None:
             detail = "there is no such key; check it"
             return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=detail)
@@ -216,8 +216,3 @@ def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutc
 def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
     detail = f"lies in {storage_class}; restore it there, then run the same again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.ARCHIVED, detail=detail, bytes=size)
-
-
-def _own_store(path: str) -> FileOutcome:
-    detail = "imgctl's own store, with all that is in it"
-    return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.OWN_STORE, detail=detail)

@@ -1,7 +1,6 @@
 """Files that a list or a manifest names by a url: looked at one by one, by the readers, when their turn comes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.recognise import Recogniser
@@ -38,14 +37,7 @@ class Unseen:
         judged = self._rules.judge(found.path, found.place, stat, user_id=found.user_id)
         if isinstance(judged, FileOutcome):
             return judged
-        return replace(
-            judged,
-            caption=found.caption,
-            name=found.name,
-            uploaded_at=found.uploaded_at,
-            taken_at=found.taken_at,
-            sha256=found.sha256,
-        )
+        return judged.described_by(found)
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         looked = self.look(found)

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
 from imgctl.errors import UsageError
 from imgctl.ops.ingest.manifest import BadLine, Row, moment_of, owner_and_date, rows
+from imgctl.ops.sources.base import Described
 from imgctl.ops.upload.order import STDIN
 from imgctl.units import count_of
 from imgctl.users import Users
@@ -80,16 +80,11 @@ def _pieces(file: BinaryIO, first: bytes, separator: bytes) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Described):
     """One line of a manifest: a path as written, aware UTC time to the millisecond."""
 
     path: str
     user_id: UUID | None = None
-    caption: str | None = None
-    name: str | None = None
-    uploaded_at: datetime | None = None
-    taken_at: datetime | None = None
-    sha256: bytes | None = None
 
 
 def entries(file: BinaryIO, *, owned: bool, users: Users) -> Iterator[tuple[int, Entry | BadLine]]:

@@ -65,7 +65,7 @@ def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
                     found = _entered(mine, bag.path, where, rules, sources)
                 else:
                     found = bag.members.named(bag.root + mine.path, rules, user_id=mine.user_id)
-                yield found if isinstance(found, FileOutcome) else replace(_said(found, mine), alone=True)
+                yield found if isinstance(found, FileOutcome) else replace(found.described_by(mine), alone=True)
 
 
 def from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
@@ -122,7 +122,7 @@ def _from_manifest(name: str, rules: SelectionRules, sources: Sources, selection
                 yield _bad(where, entry.detail)
             else:
                 found = _entered(entry, base, where, rules, sources)
-                yield found if isinstance(found, FileOutcome) else _said(found, entry)
+                yield found if isinstance(found, FileOutcome) else found.described_by(entry)
 
 
 def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources: Sources) -> SourceFile | FileOutcome:
@@ -140,17 +140,6 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources
     if not stat.S_ISREG(info.st_mode):
         return classified(path, place, info, rules, sources.local)
     return rules.judge(path, place, stat_of(info, sources.local), user_id=entry.user_id)
-
-
-def _said(found: SourceFile, entry: Entry) -> SourceFile:
-    return replace(
-        found,
-        caption=entry.caption,
-        name=entry.name,
-        uploaded_at=entry.uploaded_at,
-        taken_at=entry.taken_at,
-        sha256=entry.sha256,
-    )
 
 
 def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:

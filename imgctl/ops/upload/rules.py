@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.sources.base import SourceFile, Stat
+from imgctl.ops.sources.base import SourceFile, Stat, own_store
 from imgctl.ops.upload.globs import Globs, owner_by
 from imgctl.ops.upload.order import Selection
 from imgctl.units import format_bytes
@@ -92,7 +92,7 @@ class SelectionRules:
         real = os.path.realpath(path)
         if not any(real == own or real.startswith(f"{own}/") for own in self._leave_out):
             return None
-        return _skipped(path, Reason.OWN_STORE, "imgctl's own store, with all that is in it")
+        return own_store(path)
 
     def listed_away(self, path: str, place: str) -> FileOutcome | None:
         """Like `turned_away` for a file that no walk came to: the directories above it count as well."""
