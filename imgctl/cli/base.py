@@ -155,6 +155,10 @@ class Running:
         if always or self.session.verbosity >= 0:
             self.progress.say(printable(line))
 
+    def say_unwritten(self, plan: Path) -> None:
+        """Print that a run that was stopped leaves no plan."""
+        self.say(f"stopped before everything was checked: {plan} was not written", always=True)
+
     def say_bad(self, bad: "Iterable[BadId]") -> None:
         """Print the lines of --ids-from that name no image."""
         for one in bad:

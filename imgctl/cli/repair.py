@@ -168,7 +168,7 @@ def _conclude(run: Running, tally: Tally[Fate], *, apply: bool, planned: Path | 
     sentence = counts_of(tally.fates, named=named, none="nothing to repair")
     run.session.summary(tally.fates, sentence, applied=apply)
     if planned and run.stop.is_set():
-        run.say(f"stopped before everything was checked: {planned} was not written", always=True)
+        run.say_unwritten(planned)
     elif planned:
         run.session.note(f"imgctl apply {planned} --yes does it")
     elif tally.of(Fate.PLANNED):

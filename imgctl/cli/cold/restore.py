@@ -139,7 +139,7 @@ def _restore(run: Running, job: RestoreJob, args: Args) -> ExitCode:
         )
         run.session.note(f"{count_of(job.restoring, 'original')} restoring; {then}, --wait waits for it")
     if args.plan and run.stop.is_set():
-        run.say(f"stopped before everything was checked: {args.plan} was not written", always=True)
+        run.say_unwritten(args.plan)
     undone = tally.of(Fate.FAILED, Fate.MISSING, Fate.CHANGED, Fate.LEFT) > 0
     return run.exit_code(partly=undone or bool(job.found.bad))
 

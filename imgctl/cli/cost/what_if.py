@@ -22,7 +22,7 @@ from imgctl.pricing.whatif import Change, WhatIf
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(BillOptions):
     transition: str | None = option(None, "Move originals: older-than=90d,to=GLACIER.", metavar="POLICY")
-    drop_variant: tuple[Variant, ...] = option((), "Drop this variant; repeatable.")
+    drop_variant: tuple[Variant, ...] = option((), "Neither build nor keep it; repeatable.")
     format: str | None = option(
         None, "Render all variants as webp or avif, with RATIO of today's bytes.", metavar="NAME[=RATIO]"
     )

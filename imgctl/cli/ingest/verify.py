@@ -20,7 +20,7 @@ from imgctl.units import count_of, counts_of, format_bytes
 class Args(SelectionOptions):
     against: Against = option(Against.STORE, "Check the original in the store and the row, or only the row.")
     trust_journal: bool = flag("Do not read files that are unchanged since their upload.")
-    list_safe: Path | None = option(None, "Write the files that are safe to delete.")
+    list_safe: Path | None = option(None, "Write the files that are safe to delete, one per line.")
     null: bool = flag("End each path of --list-safe with a NUL, for xargs -0.")
     failed_out: Path | None = option(None, "Write the unsafe files, for upload --files-from.")
     report: Path | None = option(None, "Write a signed report: each file that is not safe, and the counts (JSONL).")
