@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.model import Sized
@@ -102,7 +102,7 @@ def test_months_beyond_a_year_and_a_late_archive_come_to_the_same_cents() -> Non
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4)
 @given(st.lists(st.tuples(plans, st.sampled_from(Profile)), min_size=5, max_size=15))
 def test_any_plan_comes_to_the_same_cents(asked: list[tuple[Plan, Profile]]) -> None:
     assert computed(asked) == [expected(model(CARD, plan, profile=profile)) for plan, profile in asked]
