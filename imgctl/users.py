@@ -12,11 +12,11 @@ _UUID = re.compile(rf"(?:urn:uuid:)?(?:{UUID_PATTERN}|\{{{UUID_PATTERN}\}})")
 
 
 class Users:
-    """Parses users from options and lists by [users] namespace; calls `tell` for the first name that it maps."""
+    """Parses users from options and lists by [users] namespace; calls `report` for the first name that it maps."""
 
-    def __init__(self, namespace: str = "", *, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, namespace: str = "", *, report: Callable[[str], None] | None = None) -> None:
         self.namespace = UUID(namespace) if namespace else None
-        self._tell = tell
+        self._report = report
 
     def id_of(self, text: str) -> UUID:
         """Return a UUID as it is, and for any other text its UUIDv5 in the namespace; UsageError for invalid text.
@@ -24,9 +24,9 @@ class Users:
         Names are stripped, normalized to Unicode NFC and encoded in UTF-8 (RFC 9562, section 5.5); case matters.
         """
         found = _id_of(text, self.namespace)
-        if self._tell is not None and not _UUID.fullmatch(text.strip()):
-            tell, self._tell = self._tell, None
-            tell(f"user {text.strip()} is {found} ([users] namespace)")
+        if self._report is not None and not _UUID.fullmatch(text.strip()):
+            report, self._report = self._report, None
+            report(f"user {text.strip()} is {found} ([users] namespace)")
         return found
 
 

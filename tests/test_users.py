@@ -64,7 +64,7 @@ def test_without_a_namespace_a_name_is_refused_and_the_setting_named() -> None:
 
 def test_a_mapping_is_shown_once() -> None:
     told: list[str] = []
-    users = Users(str(NAMESPACE), tell=told.append)
+    users = Users(str(NAMESPACE), report=told.append)
 
     for name in (str(NAMESPACE), "alice", "bob"):
         users.id_of(name)

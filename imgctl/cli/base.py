@@ -261,7 +261,7 @@ def _session(typed: Mapping[str, object], settings: Mapping[str, str]) -> Sessio
     from imgctl.run.logs import configure
 
     configure(loaded.log, verbosity=verbosity)
-    users = Users(loaded.users.namespace, tell=_on_stderr if verbosity >= 0 else None)
+    users = Users(loaded.users.namespace, report=_on_stderr if verbosity >= 0 else None)
     return Session(settings=loaded, json=bool(typed["as_json"]), verbosity=verbosity, progress=progress, users=users)
 
 

@@ -84,8 +84,8 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     # Nothing is ever opened under a client's name.
     name = file_name(sent.name)
-    said = describe(header, path=name or "", caption=sent.caption)
-    content = Content(sha256=spool.sha256, size=spool.size, probe=seen, said=said, name=name)
+    description = describe(header, path=name or "", caption=sent.caption)
+    content = Content(sha256=spool.sha256, size=spool.size, probe=seen, description=description, name=name)
     row = new_row(new_id(datetime.now(UTC)), sent.user_id, content, prefix=parts.settings.store.originals_prefix)
     with budget.hold(COPIES * held_bytes(spool.size)):
         body = _body(spool)
@@ -146,8 +146,10 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     if seen.content_type != image.content_type:
         raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
-    said = describe(header, path=image.name or "")
-    known = Seen(id=image.id, width=seen.width, height=seen.height, taken_at=said.taken_at, caption=said.caption)
+    description = describe(header, path=image.name or "")
+    known = Seen(
+        id=image.id, width=seen.width, height=seen.height, taken_at=description.taken_at, caption=description.caption
+    )
     return _confirmed(parts, image.id, known)
 
 

@@ -44,8 +44,8 @@ class Failures:
         self._in_a_row = 0
         self._lock = Lock()
 
-    def hear(self, error: StoreError | None) -> None:
-        """How one more request ended."""
+    def record(self, error: StoreError | None) -> None:
+        """Record how one more request ended: its error, or None for success."""
         with self._lock:
             self._in_a_row = self._in_a_row + 1 if isinstance(error, StoreUnavailable | StoreDenied) else 0
             if isinstance(error, BucketMissing | StoreFull) or self._in_a_row >= self._most:

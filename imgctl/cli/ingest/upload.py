@@ -91,7 +91,7 @@ def command(session: Session, args: Args) -> ExitCode:
         try:
             with (
                 uploading(
-                    settings, selection, order, store=store, journal=journal, stop=run.stop, tell=run.say
+                    settings, selection, order, store=store, journal=journal, stop=run.stop, report=run.say
                 ) as outcomes,
                 Reports(args.report, args.failed_out, inputs=lists(selection)) as reports,
             ):

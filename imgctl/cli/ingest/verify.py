@@ -59,7 +59,7 @@ def command(session: Session, args: Args) -> ExitCode:
     order = order_of(VerifyOrder, args, upload=order_of(UploadOrder, args))
     started_at = datetime.now(UTC)
     with running(session, unit="files") as run, ExitStack() as stack:
-        found = stack.enter_context(verifying(settings, selection, order, stop=run.stop, tell=run.say))
+        found = stack.enter_context(verifying(settings, selection, order, stop=run.stop, report=run.say))
         failed = stack.enter_context(Reports(None, args.failed_out, inputs=lists(selection)))
         archives = tuple(filter(is_archive, args.paths))
         listing = args.list_safe and safe_list(args.list_safe, null=args.null, archives=archives)

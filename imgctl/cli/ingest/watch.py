@@ -68,7 +68,7 @@ def command(session: Session, args: Args) -> ExitCode:
     with (
         running(session, unit="files", max_seconds=args.max_duration) as run,
         watching(
-            settings, selection, order, watch, store=store, journal=journal, stop=run.stop, tell=run.say
+            settings, selection, order, watch, store=store, journal=journal, stop=run.stop, report=run.say
         ) as outcomes,
         Reports(args.report, args.failed_out) as reports,
     ):

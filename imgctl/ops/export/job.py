@@ -164,7 +164,7 @@ class ExportJob:
         if known is not None and sink.holds(wanted.path, size=known.size):
             return wanted.outcome(Fate.PRESENT, size=known.size), known
         outcome, found = deliver(self.parts.store, wanted, sink)
-        failures.hear(found if isinstance(found, StoreError) else None)
+        failures.record(found if isinstance(found, StoreError) else None)
         return outcome, found if isinstance(found, Written) else None
 
     def _note(self, state: State, wanted: Wanted, outcome: Outcome, written: Written | None) -> None:

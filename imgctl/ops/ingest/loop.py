@@ -211,7 +211,7 @@ class Ingest(Generic[S]):
         with catalog.write() as connection:
             erased = keep(connection, [one.row for one in work.arrived]) if work.arrived else set()
             promised = promise(connection, rows) if rows else []
-            _tell(connection, work.prepared, promised)
+            _write_descriptions(connection, work.prepared, promised)
             return promised, erased
 
     def _promised(
@@ -274,17 +274,24 @@ class Ingest(Generic[S]):
             self._budget.release(prepared.held)
 
 
-def _tell(connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]) -> None:
+def _write_descriptions(
+    connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]
+) -> None:
     """Write what lies beside a copy of an image that has a row already: an album's may, and the first copy may lie alone."""
     pairs = zip(prepared, promised, strict=True)
-    copies = [(row.id, one.said) for one, row in pairs if one.said is not None and not row.created]
+    copies = [(row.id, one.description) for one, row in pairs if one.description is not None and not row.created]
     if copies:
         from imgctl.store.catalog.details import Told, tell
 
         tell(
             connection,
             (
-                Told(id=image, caption=said.caption, taken_at=said.taken_at, taken_alone=said.taken_alone)
-                for image, said in copies
+                Told(
+                    id=image,
+                    caption=description.caption,
+                    taken_at=description.taken_at,
+                    taken_alone=description.taken_alone,
+                )
+                for image, description in copies
             ),
         )

@@ -28,7 +28,7 @@ class Content:
     sha256: bytes
     size: int
     probe: Probe
-    said: Description
+    description: Description
     name: str | None = None
 
 
@@ -53,8 +53,8 @@ Body: TypeAlias = bytes | Path | StoredBlob
 class Prepared(Generic[S]):
     """An original that is ready to be promised and put: `row` is its promise, `body` its bytes or where they lie.
 
-    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began; `said` is
-    what its row says, where that comes from beside the picture.
+    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began; `description`
+    is set where a part of it comes from a sidecar or a list.
     """
 
     source: S
@@ -64,7 +64,7 @@ class Prepared(Generic[S]):
     held: int = 0
     started: float
     date_unlikely: bool = False
-    said: Description | None = None
+    description: Description | None = None
     spool: Spool | None = None
     stages: tuple[trace.Stage, ...] = ()
 
@@ -129,8 +129,8 @@ def new_row(image_id: UUID, user_id: UUID, content: Content, *, prefix: str) -> 
         content_type=content.probe.content_type,
         width=content.probe.width,
         height=content.probe.height,
-        caption=content.said.caption,
-        taken_at=content.said.taken_at,
+        caption=content.description.caption,
+        taken_at=content.description.taken_at,
         name=content.name,
     )
 

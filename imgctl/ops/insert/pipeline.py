@@ -152,13 +152,13 @@ class Sources:
         try:
             result = act(item)
         except StoreError as error:
-            self.failures.hear(error)
+            self.failures.record(error)
             if self.failures.over is not None:
                 raise
             reason, detail = why(error, changed=True)
             size = item.blob.size if isinstance(item, Source) else None
             return FileOutcome(path=item.key, fate=Fate.FAILED, reason=reason, detail=detail, bytes=size)
-        self.failures.hear(None)
+        self.failures.record(None)
         return result
 
     def _look(self, entry: Entry) -> Source | FileOutcome:
@@ -188,12 +188,14 @@ class Sources:
             return unfit(error, source.key, size=source.blob.size)
         if header is None:
             return self._empty(source)
-        said = describe(header, path=source.key, caption=source.entry.caption)
+        description = describe(header, path=source.key, caption=source.entry.caption)
         name = file_name(source.entry.name or source.key)
         probe = probe_of(header)
-        content = Content(sha256=digest.digest(), size=source.blob.size, probe=probe, said=said, name=name)
+        content = Content(
+            sha256=digest.digest(), size=source.blob.size, probe=probe, description=description, name=name
+        )
         row = new_row(source.id, source.entry.user_id, content, prefix=self.parts.settings.store.originals_prefix)
-        return source.prepared(row, date_unlikely=said.date_unlikely)
+        return source.prepared(row, date_unlikely=description.date_unlikely)
 
     def _peek(self, source: Source) -> FileOutcome:
         """What `_inspect` and a copy would come to, told from the header: nothing is changed."""

@@ -94,7 +94,7 @@ class _Run:
         """Settle a page of rows."""
         outcomes = []
         for outcome, error in self._pool.map(self._safely, map(seen, self._looker.look(images))):
-            self.failures.hear(error)
+            self.failures.record(error)
             outcomes.append(outcome)
         return outcomes
 

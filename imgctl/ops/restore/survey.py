@@ -116,7 +116,7 @@ def _look(
             if updates:
                 note(parts.catalog, looked, stop=stop)
             for one in looked:
-                failures.hear(one.error)
+                failures.record(one.error)
                 yield one
             if failures.over is not None:
                 raise failures.over

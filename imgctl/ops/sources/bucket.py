@@ -88,7 +88,7 @@ class BucketFiles:
         except OSError as error:
             detail = f"no room to spool it: {(error.strerror or str(error)).lower()}; free some in TMPDIR and run again"
             return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
-        self._failures.hear(None)
+        self._failures.record(None)
         return read
 
     def look(self, key: str) -> Stat | FileOutcome:
@@ -99,7 +99,7 @@ class BucketFiles:
         except StoreError as error:
             self._hear(error)
             return failed(path, error)
-        self._failures.hear(None)
+        self._failures.record(None)
         if self._own is not None and key.startswith(self._own):
             return own_store(path)
         if blob is None:
@@ -136,7 +136,7 @@ class BucketFiles:
 
     def _hear(self, error: StoreError) -> None:
         """Count a failure; raises the error where it ends the run."""
-        self._failures.hear(error)
+        self._failures.record(error)
         if self._failures.over is not None:
             raise error
 

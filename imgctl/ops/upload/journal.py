@@ -61,9 +61,9 @@ class Journal:
     that cannot be opened, locked, read or written is left alone, and nothing more is remembered. Each is told once.
     """
 
-    def __init__(self, file: Path, *, tell: Callable[[str], None] = log.warning) -> None:
+    def __init__(self, file: Path, *, report: Callable[[str], None] = log.warning) -> None:
         self._file = file
-        self._tell = tell
+        self._report = report
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._renewed = False
@@ -144,7 +144,7 @@ class Journal:
             self._drop()
             damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
             if not damaged or self._renewed:
-                self._tell(
+                self._report(
                     f"the journal {self._file} cannot be used: {error}; files are hashed again ({_way_out(error)})"
                 )
                 return
@@ -159,7 +159,7 @@ class Journal:
         for name in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 Path(f"{self._file}{name}").unlink()
-        self._tell(f"the journal {self._file} was not usable ({why}): moved to {aside}, files are hashed again")
+        self._report(f"the journal {self._file} was not usable ({why}): moved to {aside}, files are hashed again")
         self._open()
 
 

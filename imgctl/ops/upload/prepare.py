@@ -59,17 +59,17 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         return unfit(error, found.path, size=found.size)
     if isinstance(read, FileOutcome):
         return read
-    said = _other_content(found, read) or _described(found, read, how.order)
-    if isinstance(said, FileOutcome):
+    description = _other_content(found, read) or _described(found, read, how.order)
+    if isinstance(description, FileOutcome):
         if read.spool is not None:
             read.spool.close()
-        return said
-    at, date_unlikely = date_of(found, said, how.order.uploaded_at)
+        return description
+    at, date_unlikely = date_of(found, description, how.order.uploaded_at)
     content = Content(
         sha256=read.sha256,
         size=read.size,
         probe=probe_of(read.header),
-        said=said,
+        description=description,
         name=file_name(found.name or ("" if found.alone else found.beside)),
     )
     assert found.user_id is not None
@@ -83,7 +83,7 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         spool=read.spool,
         started=started,
         date_unlikely=date_unlikely,
-        said=said if said.beside else None,
+        description=description if description.beside else None,
     )
 
 
@@ -100,7 +100,7 @@ def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description
     if found.alone:
         return told(found.caption, found.taken_at)
     try:
-        said = describe(
+        description = describe(
             read.header,
             path=found.beside,
             caption=found.caption,
@@ -110,14 +110,14 @@ def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description
     except StoreError as error:
         detail = f"what lies beside it cannot be read: {error.message}; run the same again"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=read.size)
-    return _left_there(found, said, order) or said
+    return _left_there(found, description, order) or description
 
 
-def _left_there(found: SourceFile, said: Description, order: UploadOrder) -> FileOutcome | None:
+def _left_there(found: SourceFile, description: Description, order: UploadOrder) -> FileOutcome | None:
     """The outcome of what an export says was in the bin, or archived or hidden, where that is not wanted."""
-    if said.trashed and not order.takeout_trashed:
+    if description.trashed and not order.takeout_trashed:
         reason, detail = Reason.TRASHED, "it was in the bin of Google or Apple Photos; --takeout-trashed takes it"
-    elif said.hidden and not order.takeout_archived:
+    elif description.hidden and not order.takeout_archived:
         reason, detail = Reason.HIDDEN, "--no-takeout-archived"
     else:
         return None
@@ -129,7 +129,7 @@ def held_bytes(size: int) -> int:
     return size if size <= STREAM_ABOVE else STREAM_HELD
 
 
-def date_of(found: SourceFile, said: Description, choice: UploadedAt) -> tuple[datetime, bool]:
+def date_of(found: SourceFile, description: Description, choice: UploadedAt) -> tuple[datetime, bool]:
     """The date a file is filed under, and whether one that it was given cannot be and was not believed.
 
     The manifest's, else the one chosen; a picture without a capture time was taken when its file was made. Where none of
@@ -137,8 +137,8 @@ def date_of(found: SourceFile, said: Description, choice: UploadedAt) -> tuple[d
     """
     # Some file systems keep times that no calendar has.
     mtime = EPOCH + timedelta(microseconds=max(EARLIEST, min(found.mtime_ns // 1000, LATEST)))
-    chosen = {UploadedAt.NOW: (), UploadedAt.MTIME: (mtime,), UploadedAt.TAKEN: (said.taken_at, mtime)}[choice]
-    unlikely = said.date_unlikely
+    chosen = {UploadedAt.NOW: (), UploadedAt.MTIME: (mtime,), UploadedAt.TAKEN: (description.taken_at, mtime)}[choice]
+    unlikely = description.date_unlikely
     for moment in filter(None, (found.uploaded_at, *chosen)):
         if is_likely(moment):
             return filed_at(moment), unlikely

@@ -49,7 +49,7 @@ def uploading(
     store: BlobStore,
     journal: Path | None,
     stop: StopSignal,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
     """The upload of a selection of files, which goes on as its outcomes are taken; see `ingest.loop`.
 
@@ -58,7 +58,7 @@ def uploading(
     with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
         readers, chunk = sources.reading(readers=0, chunk=LOCAL_CHUNK)
-        how = Taking(order=order, readers=readers, chunk=chunk, journal=journal, tell=tell)
+        how = Taking(order=order, readers=readers, chunk=chunk, journal=journal, report=report)
         with taking(settings, files, how, store=store, stop=stop) as outcomes:
             yield outcomes
 
@@ -74,7 +74,7 @@ class Taking:
     readers: int = 0
     chunk: int = LOCAL_CHUNK
     journal: Path | None = None
-    tell: Callable[[str], None] = log.warning
+    report: Callable[[str], None] = log.warning
     catalog: "Catalog | None" = None
 
 
@@ -90,7 +90,7 @@ def taking(
     """Takes in files as they come, however they were found; None among them says that there are no more for now."""
     with ExitStack() as stack:
         reuse_large_buffers()
-        remembered = Journal(how.journal, tell=how.tell) if how.journal is not None else None
+        remembered = Journal(how.journal, report=how.report) if how.journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
         opened: Future[Catalog] = Future()

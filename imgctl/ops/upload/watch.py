@@ -45,7 +45,7 @@ def watching(
     store: BlobStore,
     journal: Path | None,
     stop: StopSignal,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
     """The upload of the one directory of a selection, and of what comes there, until stopped; one outcome a file."""
     check(selection)
@@ -58,7 +58,7 @@ def watching(
         if rules.own_store(directory) is not None:
             raise UsageError(f"{directory} lies in the store itself", hint="watch another directory")
         found = WatchedDirectory(directory, rules, sources, watch, apart=apart, stop=stop)
-        how = Taking(order=order, journal=journal, tell=tell)
+        how = Taking(order=order, journal=journal, report=report)
         with taking(settings, found.files(), how, store=store, stop=stop) as outcomes:
             yield outcomes
 

@@ -58,7 +58,7 @@ class Verification:
 
 @contextmanager
 def verifying(
-    settings: Settings, selection: Selection, order: VerifyOrder, *, stop: StopSignal, tell: Callable[[str], None]
+    settings: Settings, selection: Selection, order: VerifyOrder, *, stop: StopSignal, report: Callable[[str], None]
 ) -> Iterator[Verification]:
     """The fate of every file of a selection: see Checker; what an upload would leave out is SKIPPED, or FAILED.
 
@@ -71,7 +71,7 @@ def verifying(
         parts = stack.enter_context(open_parts(settings))
         journal = journal_file(settings.upload.journal)
         is_kept = journal is not None and journal.exists()
-        remembered = stack.enter_context(closing(Journal(journal, tell=tell))) if journal and is_kept else None
+        remembered = stack.enter_context(closing(Journal(journal, report=report))) if journal and is_kept else None
         opened: Future[Catalog] = Future()
         opened.set_result(parts.catalog)
         reading = _Reading(

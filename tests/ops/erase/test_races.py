@@ -74,7 +74,7 @@ def upload(parts: Parts, place: Path, *, user: UUID = MINE) -> list[str]:
     (file := place / "album" / f"{user}.jpg").write_bytes(photo(1))
     files = Files(paths=(str(file),), user_id=user)
     how = uploading(
-        parts.settings, files, UploadOrder(), store=parts.store, journal=None, stop=Event(), tell=pytest.fail
+        parts.settings, files, UploadOrder(), store=parts.store, journal=None, stop=Event(), report=pytest.fail
     )
     with how as outcomes:
         return [str(one.reason or one.fate) for one in outcomes]

@@ -87,7 +87,7 @@ def given_back(settings: Settings, source: Path) -> list[FileOutcome]:
         store=store,
         journal=None,
         stop=Event(),
-        tell=told.append,
+        report=told.append,
     ) as outcomes:
         return list(outcomes)
 

@@ -47,7 +47,7 @@ class Reading:
                 sha256=sha256(str(item).encode()).digest(),
                 size=self.size,
                 probe=SEEN,
-                said=Description(caption=None, taken_at=None),
+                description=Description(caption=None, taken_at=None),
             )
             row = new_row(new_id(NOW), USER, content, prefix="")
             yield Prepared(source=item, path=str(item), row=row, body=bytes(self.size), held=self.size, started=0.0)

@@ -90,7 +90,7 @@ def test_a_journal_that_cannot_be_one_is_moved_aside_and_told_once(
     damage(file)
     before = file.read_bytes()
 
-    journal = Journal(file, tell=told.append)
+    journal = Journal(file, report=told.append)
     journal.is_empty()
     assert journal.known(SCOPE, [entry().found]) == {}
     journal.record(SCOPE, [entry()])
@@ -98,7 +98,7 @@ def test_a_journal_that_cannot_be_one_is_moved_aside_and_told_once(
 
     assert len(told) == 1 and f"moved to {file}.damaged" in told[0]
     assert Path(f"{file}.damaged").read_bytes()[4096:] == before[4096:]
-    again = Journal(file, tell=told.append)
+    again = Journal(file, report=told.append)
     assert again.known(SCOPE, [entry().found])
     again.close()
     assert len(told) == 1
@@ -108,7 +108,7 @@ def test_what_was_moved_aside_before_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     for _ in range(3):
         random_bytes(file)
-        Journal(file, tell=list[str]().append).close()
+        Journal(file, report=list[str]().append).close()
 
     assert len(list(tmp_path.glob("journal.db.damaged*"))) == 3
 
@@ -118,7 +118,7 @@ def test_a_journal_where_none_can_be_is_told_once_and_stops_nothing(tmp_path: Pa
     (tmp_path / "file").touch()
     for place in (tmp_path / "directory", tmp_path / "file" / "journal.db", Path("/proc/journal/journal.db")):
         told: list[str] = []
-        journal = Journal(place, tell=told.append)
+        journal = Journal(place, report=told.append)
         journal.record(SCOPE, [entry()])
 
         assert journal.is_empty()
@@ -133,7 +133,7 @@ def test_a_locked_journal_is_told_once_and_stops_nothing(tmp_path: Path, monkeyp
     whole_journal(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        journal = Journal(file, tell=told.append)
+        journal = Journal(file, report=told.append)
         journal.record(SCOPE, [entry()])
         journal.record(SCOPE, [entry()])
         journal.close()

@@ -67,9 +67,9 @@ def found_at(mtime_ns: int) -> SourceFile:
 
 
 def row_of(found: SourceFile, choice: UploadedAt, taken_at: datetime | None = None) -> NewImage:
-    said = Description(caption=None, taken_at=taken_at)
-    content = Content(sha256=b"s" * 32, size=1, probe=PNG, said=said)
-    return new_row(new_id(date_of(found, said, choice)[0]), USER, content, prefix="")
+    description = Description(caption=None, taken_at=taken_at)
+    content = Content(sha256=b"s" * 32, size=1, probe=PNG, description=description)
+    return new_row(new_id(date_of(found, description, choice)[0]), USER, content, prefix="")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (place.source / "notes.txt").write_text("no picture")
     store = open_store(place.settings.store)
     with uploading(
-        place.settings, place.selection, UploadOrder(), store=store, journal=None, stop=Event(), tell=print
+        place.settings, place.selection, UploadOrder(), store=store, journal=None, stop=Event(), report=print
     ) as outcomes:
         assert {outcome.fate for outcome in outcomes} == {Fate.UPLOADED, Fate.PRESENT, Fate.SKIPPED}
     return place
@@ -165,7 +165,7 @@ def test_exactly_what_is_not_safe_is_named(uploaded: Place, damages: list[Damage
             damage(place, where, how, one, other)
 
         order = VerifyOrder(against=against)
-        with verifying(place.settings, place.selection, order, stop=Event(), tell=print) as found:
+        with verifying(place.settings, place.selection, order, stop=Event(), report=print) as found:
             fates = {
                 one.path: SAFE if one.fate is Fate.PRESENT else one.reason.value
                 for one in found.outcomes
@@ -179,5 +179,5 @@ def test_nothing_is_begun_once_it_is_stopped(uploaded: Place) -> None:
     stop = Event()
     stop.set()
 
-    with verifying(uploaded.settings, uploaded.selection, VerifyOrder(), stop=stop, tell=print) as found:
+    with verifying(uploaded.settings, uploaded.selection, VerifyOrder(), stop=stop, report=print) as found:
         assert list(found.outcomes) == []
