@@ -71,16 +71,16 @@ def render(
     recipe: Recipe,
     *,
     limits: Limits = NO_LIMITS,
-    said: Format | None = None,
+    named: Format | None = None,
     looks: bool = False,
 ) -> Rendered:
     """Build every variant of the recipe; NotAnImage, FormatUnsupported or ImageRejected if it can never be rendered.
 
-    With `looks` the result has a fingerprint. `said` is the format that the original is named by, for raws that content
+    With `looks` the result has a fingerprint. `named` is the format that the original is named by, for raws that content
     alone does not tell from a TIFF.
     """
     began = time.monotonic()
-    master = _master(data, recipe, limits, said)
+    master = _master(data, recipe, limits, named)
     seconds = time.monotonic() - began
     exif = ownership_block(master.exif) if "copyright" in recipe.keep else b""
     try:
@@ -103,13 +103,13 @@ def render(
     )
 
 
-def _master(what: Data | Source, recipe: Recipe, limits: Limits, said: Format | None) -> Master:
-    kind = sniff_named(what, said)
+def _master(what: Data | Source, recipe: Recipe, limits: Limits, named: Format | None) -> Master:
+    kind = sniff_named(what, named)
     if kind is not None and KNOWN[kind].kind is Kind.FILM and KNOWN[kind].taken:
         return master_of_film(source_of(what), kind, recipe, limits)
     # Only films are read in pieces.
     data = what.read(0, what.size) if isinstance(what, Source) else what
-    kind = recognised(data, kind, said)
+    kind = recognised(data, kind, named)
     if kind is None or (kind is Format.BMP and pillow.size_of(data, kind) is None):
         raise stranger(data[:NAMED_BY_BYTES])
     if not KNOWN[kind].taken:

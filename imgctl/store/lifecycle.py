@@ -40,7 +40,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecyclePlan:
-    """A configuration as it is and as it would be; `diff` is for people, empty where nothing changes.
+    """A configuration as it is and as it would be; `diff` is for display, empty if nothing changes.
 
     `notes` state the rule's limits. `by_hand` is the configuration as text if imgctl cannot write it itself.
     """
@@ -52,21 +52,21 @@ class LifecyclePlan:
 
     @property
     def diff(self) -> str:
-        """What changes, in lines of a unified diff."""
+        """The changes as a unified diff."""
         lines = difflib.unified_diff(_lines(self.before), _lines(self.after), "bucket", "planned", lineterm="")
         return "\n".join(lines)
 
     @property
     def changes(self) -> str:
-        """The changed lines alone, in one line."""
+        """Only the changed lines, joined into one line."""
         return "; ".join(line for line in self.diff.splitlines()[2:] if line[:1] in ("-", "+"))
 
 
 def originals_prefix(settings: StoreSettings) -> str:
     """The prefix of the keys of originals; ConfigError if there is none."""
     if not settings.originals_prefix:
-        hint = "set [store] originals_prefix before the first upload: a rule chooses objects by how their keys begin"
-        raise ConfigError("originals have no prefix of their own, so that no lifecycle rule can mean them", hint=hint)
+        hint = "set [store] originals_prefix before the first upload: a rule selects objects by the beginning of their keys"
+        raise ConfigError("originals have no prefix of their own, so no lifecycle rule can select them", hint=hint)
     return settings.originals_prefix
 
 

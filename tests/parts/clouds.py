@@ -51,7 +51,7 @@ class CloudServer:
         """Make a bucket or container."""
         if self.scheme == "az":
             auth = azure_auth(self.settings(name), self.environment)
-            Http(self.settings(name), auth.sign).ask("PUT", f"{self.endpoint_url}/{name}", {"restype": "container"})
+            Http(self.settings(name), auth.sign).request("PUT", f"{self.endpoint_url}/{name}", {"restype": "container"})
         else:
             post(f"{self.endpoint_url}/storage/v1/b?project=test", {"name": name})
 

@@ -376,7 +376,7 @@ def test_a_bucket_that_refuses_ends_the_run_with_nothing_promised(on_moto: Deplo
     again = on_moto.run(*GLACIER, "--yes", "--json")
 
     assert refused.code == 1
-    assert "refuses" in refused.err
+    assert "denies access" in refused.err
     assert (between, leases) == ([(None, "STANDARD")] * 6, {None})
     assert (again.code, again.summary["moved"]) == (0, 6)
 

@@ -191,7 +191,7 @@ def open_source(parts: Parts, *, classes: bool, tally: Tally) -> Source:
         if root is not None and not root.is_dir() and _has_rows(parts.catalog):
             hint = "mount it, or correct [store] url; a missing directory is not an empty store"
             raise BucketMissing(f"there is no directory {root}", hint=hint)
-        for page in store.pages(after, until, asked=lambda: tally.add_work(lists=1)):
+        for page in store.pages(after, until, on_request=lambda: tally.add_work(lists=1)):
             yield page if classes else page._replace(classes=None)
 
     return Source(pages=pages, head=store.details if classes else store.head)

@@ -281,12 +281,12 @@ def _write_descriptions(
     pairs = zip(prepared, promised, strict=True)
     copies = [(row.id, one.description) for one, row in pairs if one.description is not None and not row.created]
     if copies:
-        from imgctl.store.catalog.details import Told, tell
+        from imgctl.store.catalog.details import SidecarMetadata, fill
 
-        tell(
+        fill(
             connection,
             (
-                Told(
+                SidecarMetadata(
                     id=image,
                     caption=description.caption,
                     taken_at=description.taken_at,

@@ -163,10 +163,10 @@ def _render(order: WorkOrder, job: Job, original: "Future[tuple[Original, Stage]
         with closing(fetched) as read:
             seconds = time_allowed(read.data, order.timeout_seconds, order.limits)
             with time_limit(seconds) if seconds else nullcontext():
-                said = format_by_name(job.original_key)
+                named = format_by_name(job.original_key)
                 began = time.time_ns()
                 rendered = render(
-                    read.data, _recipe(order.recipe, job), limits=order.limits, said=said, looks=order.looks
+                    read.data, _recipe(order.recipe, job), limits=order.limits, named=named, looks=order.looks
                 )
         decoded = began + int(rendered.decode_seconds * 1e9)
         stages += Stage("decode", began, decoded), Stage("encode", decoded, time.time_ns())

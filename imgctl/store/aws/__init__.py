@@ -1,1 +1,1 @@
-"""What only AWS has around a bucket: lifecycle rules, batch jobs, inventory reports."""
+"""AWS-only services around a bucket: lifecycle rules, batch jobs, inventory reports, queues."""

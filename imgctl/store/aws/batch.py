@@ -1,4 +1,4 @@
-"""S3 Batch Operations: for archives beyond what one machine should loop over, a manifest and a job that AWS runs."""
+"""S3 Batch Operations: a manifest and a job that AWS runs, for archives too large for one machine."""
 
 import hashlib
 import re
@@ -27,7 +27,7 @@ _REPORT_FORMAT = "Report_CSV_20180820"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A list of objects that lies in the bucket as CSV; `name` is the object's whole name."""
+    """A CSV list of objects, stored in the bucket; `name` is its full object name."""
 
     name: str
     etag: str
@@ -35,7 +35,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """How a job runs: whose rights it has, and where its report goes; somebody confirms it at AWS before it begins."""
+    """The job's role and the prefix of its report; an operator must confirm the job at AWS before it starts."""
 
     role_arn: str
     report_prefix: str
@@ -43,9 +43,9 @@ class Job:
 
 
 def write_manifest(settings: StoreSettings, key: str, keys: Iterable[str]) -> Manifest:
-    """Put the CSV of these blobs' keys under a key that must be free, in parts as it is read.
+    """Put a CSV of these blobs' keys under a key that must be free, streamed in parts.
 
-    UsageError when there are none; BlobExists when the key is taken.
+    UsageError if there are no keys; BlobExists if the key exists.
     """
     bucket = bucket_of(settings)
     checked(key)
@@ -53,18 +53,18 @@ def write_manifest(settings: StoreSettings, key: str, keys: Iterable[str]) -> Ma
     lines = (f"{bucket.name},{quote(bucket.prefix + checked(one), safe='/')}\n".encode() for one in keys)
     first = next(lines, None)
     if first is None:
-        raise UsageError("there is nothing to put into a batch job", hint="choose more with other options")
+        raise UsageError("no objects for a batch job", hint="select more with other options")
     etag = put_chunks(bucket, key, _chunks(first, lines), "text/csv")
     return Manifest(name=bucket.prefix + key, etag=etag)
 
 
 def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to: StorageClass) -> str:
-    """Create a job that copies the manifest's objects (each up to 5 GB) onto themselves in that class; its id."""
+    """Create a job that copies the manifest's objects (each up to 5 GB) onto themselves in class `to`; returns its id."""
     bucket = bucket_of(settings)
     arguments = job_arguments(bucket.name, manifest, job, to=to)
     if not bucket.is_aws:
         raise ConfigError(
-            f"{bucket.where.endpoint} runs no batch jobs", hint="S3 Batch Operations are AWS's own; leave --via out"
+            f"{bucket.where.endpoint} has no batch jobs", hint="only AWS has S3 Batch Operations; leave --via out"
         )
     sts = cast("STSClient", open_boto3(bucket.where, "sts"))
     control = cast("S3ControlClient", open_boto3(bucket.where, "s3control"))
@@ -73,7 +73,7 @@ def create_copy_job(settings: StoreSettings, manifest: Manifest, job: Job, *, to
 
 
 def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass) -> dict[str, object]:
-    """The arguments of CreateJob; the same manifest, class and role twice is one job, by its request token.
+    """Return the arguments of CreateJob; its request token makes the same manifest, class and role one job.
 
     Metadata and tags are kept.
     """
@@ -101,7 +101,7 @@ def job_arguments(bucket: str, manifest: Manifest, job: Job, *, to: StorageClass
 
 
 def _arn(job: Job, bucket: str) -> str:
-    """The bucket's ARN, in the role's partition: `aws`, but in China and for governments."""
+    """The bucket's ARN, in the role's partition: `aws` except in China and GovCloud."""
     found = _ROLE.fullmatch(job.role_arn)
     if found is None:
         raise UsageError(f"invalid role ARN: {job.role_arn!r}", hint="arn:aws:iam::123456789012:role/NAME")

@@ -1,4 +1,4 @@
-"""An S3 Inventory report as a listing: its files (CSV, or Parquet and ORC by pyarrow), in no order, sorted on disk once."""
+"""An S3 Inventory report as a listing: its files (CSV, or Parquet and ORC by pyarrow) are unordered, and sorted once on disk."""
 
 import csv
 import gzip
@@ -21,12 +21,12 @@ from imgctl.errors import StoreError, UsageError
 from imgctl.store.blobs.address import bucket_and_prefix
 from imgctl.store.blobs.pages import PAGE_KEYS, Page
 
-_HINT = "give the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
+_HINT = "use the manifest.json of an S3 Inventory report, a path or s3://BUCKET/KEY"
 _RANGE = "SELECT key, size, modified, class FROM blobs WHERE key > ?1 AND (?2 = '' OR key <= ?2) ORDER BY key"
 _TABLE = "CREATE TABLE blobs (key TEXT PRIMARY KEY, size INTEGER, modified REAL, class TEXT) WITHOUT ROWID, STRICT"
 # The number of rows that are Python objects at one time.
 _ROWS = 10_000
-# The fields that are read: as CSV names them, and as Parquet and ORC do.
+# The fields to read: their names in CSV, and in Parquet and ORC.
 _SNAKE = {"Key": "key", "Size": "size", "LastModifiedDate": "last_modified_date", "StorageClass": "storage_class",
           "IsLatest": "is_latest", "IsDeleteMarker": "is_delete_marker"}  # fmt: skip
 _MODULES = {"Parquet": "pyarrow.parquet", "ORC": "pyarrow.orc"}
@@ -86,7 +86,7 @@ class Inventory:
 
 
 def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> Inventory:
-    """The report behind a manifest, sorted into a file below `directory`.
+    """Open a manifest's report, sorted into a file below `directory`.
 
     UsageError if it is not a manifest, or is for another bucket.
     """
@@ -94,7 +94,7 @@ def open_inventory(where: str, settings: StoreSettings, *, directory: Path) -> I
     manifest = read_manifest(reports.read(name), where)
     scheme, _, rest = settings.url.partition("://")
     if scheme != "s3":
-        raise UsageError("an inventory is of a bucket, and the store is a directory", hint="leave --inventory out")
+        raise UsageError("the store is a directory, and an inventory lists a bucket", hint="leave --inventory out")
     bucket, prefix = bucket_and_prefix(rest)
     if manifest.bucket != bucket:
         raise UsageError(f"{where} is an inventory of bucket {manifest.bucket}, not of {bucket}", hint="check --store")
@@ -121,7 +121,7 @@ def _blobs(rows: Iterable[Mapping[str, object]], prefix: str) -> Iterator[tuple[
     for row in rows:
         key = str(row["Key"])
         gone = _is(row.get("IsDeleteMarker"), "true") or _is(row.get("IsLatest"), "false")
-        # The prefix itself may be there as a folder marker: it is not a blob below it.
+        # The prefix itself may be listed as a folder marker: it is not a blob.
         if gone or not key.startswith(prefix) or key == prefix:
             continue
         modified = row.get("LastModifiedDate")
@@ -143,7 +143,7 @@ def _insert(connection: sqlite3.Connection, blobs: Iterator[tuple[str, int, floa
 
 
 class _Local:
-    """A report copied to this machine: its files lie beside the manifest or below a directory of it, by their keys."""
+    """A report copied to this machine: its files are beside the manifest, or below one of its parents by their keys."""
 
     def __init__(self, manifest: Path) -> None:
         self._manifest = manifest
@@ -153,11 +153,11 @@ class _Local:
             for path in (place / name, place / Path(name).name, place / "data" / Path(name).name):
                 if path.is_file():
                     return path.read_bytes()
-        raise UsageError(f"{name} is nowhere near {self._manifest}", hint="copy the report's data files beside it")
+        raise UsageError(f"{name} was not found near {self._manifest}", hint="copy the report's data files beside it")
 
 
 class _InBucket:
-    """A report where S3 wrote it."""
+    """A report in the bucket where S3 wrote it."""
 
     def __init__(self, settings: StoreSettings, bucket: str) -> None:
         from imgctl.store.blobs.s3.store import S3Store
@@ -180,19 +180,19 @@ def _reports(where: str, settings: StoreSettings) -> tuple[Reports, str]:
 
 
 def _columns_of(kind: str, schema: str) -> tuple[str, ...]:
-    """The columns of a manifest's fileSchema, by CSV's names; of Parquet and ORC those that are read.
+    """Return the columns of a manifest's fileSchema, by CSV's names; for Parquet and ORC only those to read.
 
-    UsageError for a fileFormat that is none of S3's.
+    UsageError for an unknown fileFormat.
     """
     if kind == "CSV":
         return tuple(part.strip() for part in schema.split(","))
     if kind not in _MODULES:
-        raise UsageError(f"the inventory's format {kind!r} is none of S3's", hint="CSV, Parquet and ORC are")
+        raise UsageError(f"unknown format of the inventory: {kind!r}", hint="S3 writes CSV, Parquet and ORC")
     return tuple(ours for ours, theirs in _SNAKE.items() if re.search(rf"\b{theirs}\b", schema))
 
 
 def _rows_of(body: bytes, *, kind: str, columns: Sequence[str], name: str) -> Iterator[Mapping[str, object]]:
-    """A data file's rows, their fields by CSV's names; UsageError, which names the file, where pyarrow is lacking."""
+    """Yield a data file's rows, fields by CSV's names; UsageError with the file's name if pyarrow is missing."""
     return _csv_rows(body, columns) if kind == "CSV" else _arrow_rows(body, kind, name)
 
 

@@ -1,4 +1,4 @@
-"""Lifecycle rules of a bucket: ours merged into what is there by rule id, shown as a diff, put, and looked at again."""
+"""Lifecycle rules of a bucket: imgctl's are merged by rule id, shown as a diff, written, and read back."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _ABORT_DAYS = 7
 
 
 def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: int = 0) -> LifecyclePlan:
-    """What writing the rule would change; ConfigError unless originals have a prefix of their own in a bucket."""
+    """Plan the rule; ConfigError unless originals have a prefix of their own in a bucket."""
     below = originals_prefix(settings)
     bucket = bucket_of(settings)
     before = read(bucket)
@@ -29,9 +29,9 @@ def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: i
 
 
 def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
-    """Write a plan whole; StoreError when the bucket's rules changed since, or are not as written when read again.
+    """Write the whole plan; StoreError if the bucket's rules changed since, or differ when they are read back.
 
-    S3 has no conditional put for it: a concurrent change by another program is lost.
+    S3 has no conditional put for rules: a concurrent change by another program is lost.
     """
     if not plan.diff:
         return
@@ -40,28 +40,28 @@ def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
         raise StoreError(f"the lifecycle rules of {bucket.name} changed since they were planned", hint="plan again")
     _write(bucket, plan.after)
     if changed := LifecyclePlan(before=plan.after, after=read(bucket)).changes:
-        hint = f"look at them: aws s3api get-bucket-lifecycle-configuration --bucket {bucket.name}"
-        raise StoreError(f"the lifecycle rules of {bucket.name} are not what was written: {changed}", hint=hint)
+        hint = f"check them: aws s3api get-bucket-lifecycle-configuration --bucket {bucket.name}"
+        raise StoreError(f"the lifecycle rules of {bucket.name} differ from the written ones: {changed}", hint=hint)
 
 
 def merged(before: Lifecycle, wanted: Transition) -> Lifecycle:
-    """The configuration with our two rules for this prefix and class in place; all others as they were."""
+    """Return the configuration with imgctl's two rules for this prefix and class; other rules are unchanged."""
     if not wanted.prefix:
         raise ConfigError("a lifecycle rule without a prefix would move the whole bucket", hint="set originals_prefix")
     ours = {str(rule["ID"]): rule for rule in (_transition(wanted), _abort(wanted.prefix))}
     kept = tuple(ours.pop(str(rule.get("ID")), rule) for rule in before.rules)
     rules = kept + tuple(ours.values())
     if len(rules) > MOST_RULES:
-        hint = "take rules away that nobody needs"
-        raise StoreError(f"the bucket allows {MOST_RULES} lifecycle rules, and would have {len(rules)}", hint=hint)
+        hint = "remove unused rules"
+        raise StoreError(f"a bucket can have {MOST_RULES} lifecycle rules; this one would have {len(rules)}", hint=hint)
     return Lifecycle(rules=rules, smallest=before.smallest)
 
 
 def read(bucket: Bucket) -> Lifecycle:
-    """The bucket's configuration; none is an empty one."""
-    answer = bucket.call("", partial(_read, bucket))
-    rules = cast("Sequence[Rule]", answer.get("Rules", ()))
-    return Lifecycle(rules=tuple(rules), smallest=str(answer.get(SMALLEST, "")))
+    """Read the bucket's configuration; empty if there is none."""
+    response = bucket.call("", partial(_read, bucket))
+    rules = cast("Sequence[Rule]", response.get("Rules", ()))
+    return Lifecycle(rules=tuple(rules), smallest=str(response.get(SMALLEST, "")))
 
 
 def _transition(wanted: Transition) -> Rule:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What one request of SQS takes, and the longest that one waits for a message (SQS API Reference).
+# The maxima for one SQS request: messages, and seconds to wait for one (SQS API Reference).
 MOST_MESSAGES, LONGEST_WAIT_SECONDS = 10, 20
 _LONGEST_REASON = 1000
 _REASON = "imgctl_reason"
@@ -33,7 +33,7 @@ _RIGHTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One delivery of a message: `handle` stands for it until it is delivered again; `deliveries` counts them."""
+    """One delivery of a message: `handle` is valid until the next delivery; `deliveries` counts them."""
 
     id: str
     body: str
@@ -42,7 +42,7 @@ class Message:
 
 
 class Queue:
-    """The queue at `url`, with its region and server; thread-safe.
+    """The queue at `url`, which determines region and server; thread-safe.
 
     Received messages stay hidden for `hold_seconds`; `hold` extends that. `requests` counts the requests that SQS bills.
     """
@@ -72,11 +72,11 @@ class Queue:
         return self._opened
 
     def dead_letters(self) -> str | None:
-        """The url of the queue's own dead-letter queue; None where it has no redrive policy."""
-        answer = self._call(
+        """Return the URL of the queue's dead-letter queue; None if it has no redrive policy."""
+        response = self._call(
             self._client.get_queue_attributes, QueueUrl=self.url, AttributeNames=["RedrivePolicy", "QueueArn"]
         )
-        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
+        policy = json.loads(response.get("Attributes", {}).get("RedrivePolicy") or "{}")
         target = policy.get("deadLetterTargetArn")
         if not target:
             return None
@@ -84,8 +84,8 @@ class Queue:
         return self._call(self._client.get_queue_url, QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
 
     def receive(self, *, wait_seconds: int | None = None) -> list[Message]:
-        """Up to ten messages; waits for a first one, at most twenty seconds."""
-        answer = self._call(
+        """Receive up to ten messages; waits for the first one, at most twenty seconds."""
+        response = self._call(
             self._client.receive_message,
             QueueUrl=self.url,
             MaxNumberOfMessages=MOST_MESSAGES,
@@ -93,19 +93,19 @@ class Queue:
             VisibilityTimeout=self.hold_seconds,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-        return [_message(one) for one in answer.get("Messages", ())]
+        return [_message(one) for one in response.get("Messages", ())]
 
     def delete(self, messages: Iterable[Message]) -> int:
         """Delete messages, ten a request; returns the number of failures, which are delivered again."""
-        refused = 0
+        failed = 0
         for some in _tens(messages):
             entries = [{"Id": str(at), "ReceiptHandle": one.handle} for at, one in enumerate(some)]
-            answer = self._call(self._client.delete_message_batch, QueueUrl=self.url, Entries=entries)
-            refused += len(answer.get("Failed", ()))
-        return refused
+            response = self._call(self._client.delete_message_batch, QueueUrl=self.url, Entries=entries)
+            failed += len(response.get("Failed", ()))
+        return failed
 
     def hold(self, messages: Iterable[Message], *, seconds: int | None = None) -> None:
-        """Keep messages hidden for as many seconds from now on, 0 to return them; one that is gone meanwhile is ignored."""
+        """Keep messages hidden for `seconds` from now, 0 to return them; a message that is already gone is ignored."""
         seconds = self.hold_seconds if seconds is None else seconds
         for some in _tens(messages):
             entries = [
@@ -115,7 +115,7 @@ class Queue:
             self._call(self._client.change_message_visibility_batch, QueueUrl=self.url, Entries=entries)
 
     def dead_letter(self, message: Message, reason: str, *, url: str) -> None:
-        """Send a message on to the dead-letter queue, with the reason as an attribute; it is still to be deleted here."""
+        """Send a message to the dead-letter queue, with the reason as an attribute; the caller must delete it here."""
         attribute = {"DataType": "String", "StringValue": _plain(reason)}
         self._call(
             self._client.send_message, QueueUrl=url, MessageBody=message.body, MessageAttributes={_REASON: attribute}
@@ -147,6 +147,6 @@ def _tens(messages: Iterable[Message]) -> Iterator[list[Message]]:
 
 
 def _plain(reason: str) -> str:
-    """A text as SQS takes it: no control characters, no lone surrogates."""
+    """Return a text that SQS accepts: no control characters, no lone surrogates."""
     printable = "".join(one if one.isprintable() else " " for one in reason)
     return printable.encode(errors="replace").decode()[:_LONGEST_REASON] or "unknown"

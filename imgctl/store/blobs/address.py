@@ -5,14 +5,16 @@ import re
 
 from imgctl.errors import ConfigError
 
-_CA_HINT = "[store] ca_bundle, AWS_CA_BUNDLE, ca_bundle in the AWS config and SSL_CERT_FILE are looked at in this order"
+_CA_HINT = "[store] ca_bundle, AWS_CA_BUNDLE, ca_bundle in the AWS config and SSL_CERT_FILE are checked in this order"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
 def bucket_and_prefix(rest: str) -> tuple[str, str]:
     """Split the part after `s3://` into bucket and prefix; the prefix is empty or ends with a slash."""
     if "@" in rest:
-        raise ConfigError("the store's url carries credentials", hint="they come from the AWS chain, never from a url")
+        raise ConfigError(
+            "the store's url contains credentials", hint="imgctl reads them from the AWS chain, never from a url"
+        )
     bucket, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
     if not _BUCKET.fullmatch(bucket):
@@ -28,7 +30,7 @@ def certificates(file: str) -> bytes:
     except OSError as error:
         raise ConfigError(f"the CA bundle {file} cannot be read: {error.strerror}", hint=_CA_HINT) from None
     if b"-----BEGIN CERTIFICATE-----" not in found:
-        raise ConfigError(f"the CA bundle {file} holds no certificate in PEM", hint=_CA_HINT)
+        raise ConfigError(f"the CA bundle {file} contains no PEM certificate", hint=_CA_HINT)
     return found
 
 

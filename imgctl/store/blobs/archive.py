@@ -30,7 +30,7 @@ _LOCKS = ".locks"
 _MOST_LOCKS = 64
 _TRIES = 3
 _CHUNK = 4 * 2**20
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Archive:
@@ -62,21 +62,21 @@ class Archive:
         return found
 
     def places(self, key: str) -> Iterator[Blob]:
-        """Every copy of it: one, except during or after an interrupted move."""
+        """Every copy of the blob: one, except during or after an interrupted move."""
         for storage_class in self._classes():
             found = _stat(self.place(key, storage_class))
             if found is not None and S_ISREG(found.st_mode):
                 yield self._blob(key, storage_class, found)
 
     def is_archived(self, key: str) -> bool:
-        """Whether it is under the archive root."""
+        """Whether the blob is under the archive root."""
         return any(blob.storage_class != StorageClass.STANDARD for blob in self.places(key))
 
     def open(self, key: str) -> FileIO:
         """Open for reading; FileNotFoundError if it does not exist, BlobArchived if it must be restored first."""
         for _ in range(_TRIES):
             blob = self.get(key)
-            refuse_archived(blob)
+            require_readable(blob)
             # Moved since it was found.
             with suppress(FileNotFoundError):
                 return self.place(key, blob.storage_class).open("rb", buffering=0)
@@ -92,9 +92,9 @@ class Archive:
                 yield blob
 
     def everywhere(self, stems: Sequence[str]) -> Iterator[tuple[str, str, os.stat_result]]:
-        """Each file below both roots whose key begins with one of `stems`, notes of restores too: key, class, state.
+        """Yield key, class and stat of files below both roots whose keys begin with one of `stems`, restore sidecars too.
 
-        A directory is read once for all stems in it.
+        Each directory is read once for all stems in it.
         """
         below: dict[str, list[str]] = {}
         for stem in stems:
@@ -112,7 +112,7 @@ class Archive:
                             yield key, storage_class, os.stat(path)  # noqa: PTH116 (as in _walk)
 
     def delete(self, key: str, *, but: StorageClass | None = None) -> None:
-        """Delete it in all classes except `but`; a missing blob is ignored."""
+        """Delete the blob in all classes except `but`; a missing one is ignored."""
         with self.locked(key) if self.archive.is_dir() else nullcontext():
             for storage_class in self._classes():
                 if storage_class is not but:
@@ -121,11 +121,11 @@ class Archive:
             self.forget_restore(key)
 
     def note_restore(self, key: str, until: datetime) -> None:
-        """Make an archived blob readable until then."""
+        """Make an archived blob readable until `until`."""
         self._sidecars.replace(self._sidecar(key), (until.isoformat().encode(),))
 
     def forget_restore(self, key: str) -> None:
-        """End its restore, if there is one."""
+        """End the blob's restore, if there is one."""
         with suppress(FileNotFoundError, NotADirectoryError):
             self._sidecar(key).unlink()
 
@@ -172,16 +172,16 @@ def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except OSError as error:
-        if error.errno in _NOTHING_THERE:
+        if error.errno in _NOT_FOUND:
             return None
         raise
 
 
-def refuse_archived(blob: Blob) -> None:
-    """BlobArchived unless it may be read now."""
+def require_readable(blob: Blob) -> None:
+    """Raise BlobArchived unless the blob can be read now."""
     if not blob.readable:
         hint = f"restore it first: imgctl restore {blob.key}"
-        raise BlobArchived(f"{blob.key} lies in an archive storage class ({blob.storage_class})", hint=hint)
+        raise BlobArchived(f"{blob.key} is in an archive storage class ({blob.storage_class})", hint=hint)
 
 
 def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Blob:
@@ -193,7 +193,7 @@ def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Blob:
     with archive.locked(key):
         blob = archive.get(key)
         if blob.storage_class != to:
-            refuse_archived(blob)
+            require_readable(blob)
             if blob.etag != etag:
                 raise replaced(key)
             _take(archive, blob, to)
@@ -201,7 +201,7 @@ def move(archive: Archive, key: str, *, to: StorageClass, etag: str) -> Blob:
         for left in list(archive.places(key)):
             if left.storage_class != to:
                 path = archive.place(key, left.storage_class)
-                _refuse_different(path, archive.place(key, to))
+                _require_equal(path, archive.place(key, to))
                 path.unlink(missing_ok=True)
                 sync_directory(path.parent)
         return archive.get(key)
@@ -215,7 +215,7 @@ def _take(archive: Archive, blob: Blob, to: StorageClass) -> None:
     except FileExistsError:
         # Left by an interrupted move, perhaps before its directory entry was on disk.
         directory.settle(path.parent)
-    _refuse_different(source, path)
+    _require_equal(source, path)
 
 
 def _link_or_copy(directory: DurableDirectory, source: Path, path: Path, blob: Blob) -> None:
@@ -231,12 +231,12 @@ def _link_or_copy(directory: DurableDirectory, source: Path, path: Path, blob: B
         directory.create(path, chunks, modified_ns=source.stat().st_mtime_ns)
 
 
-def _refuse_different(one: Path, other: Path) -> None:
-    """BlobCorrupt unless both are one file, or have the same bytes."""
+def _require_equal(one: Path, other: Path) -> None:
+    """Raise BlobCorrupt unless both are one file or have the same bytes."""
     if one.samefile(other) or _digest(one) == _digest(other):
         return
-    hint = "compare them, and take the wrong one away by hand"
-    raise BlobCorrupt(f"{one} and {other} should be one blob, and differ", hint=hint)
+    hint = "compare them, and delete the wrong one by hand"
+    raise BlobCorrupt(f"{one} and {other} should be one blob, but differ", hint=hint)
 
 
 def _digest(path: Path) -> bytes:

@@ -21,7 +21,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 # Keys that some store would alter, strip or reject silently: empty, `.` and `..` segments, control characters, and
 # bytes that are not UTF-8 (lone surrogates in Python's file names).
-_REFUSED = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f\ud800-\udfff]|^\Z")
+_NOT_PORTABLE = re.compile(r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f\ud800-\udfff]|^\Z")
 _NO_PATH = r"^/|//|/\Z|(?:^|/)\.{1,2}(?:/|\Z)|\x00|^\Z"
 
 
@@ -87,7 +87,7 @@ class BlobStore(Protocol):
 
     @property
     def pushbacks(self) -> int:
-        """How many requests were throttled or failed in passing so far: 5xx, 429, resets and timeouts, retried or not."""
+        """The number of transient failures so far, retried or not: 5xx, 429, resets and timeouts."""
 
     @property
     def put_if_absent(self) -> Kept | None:
@@ -109,7 +109,7 @@ class BlobStore(Protocol):
         """Put a blob, over an older one if there is one."""
 
     def get(self, key: str) -> bytes:
-        """The whole blob; BlobMissing, or BlobArchived where it must be restored first."""
+        """The whole blob; BlobMissing, or BlobArchived if it must be restored first."""
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
         """Up to `length` bytes, 1 at least, from `start` on; BlobCorrupt when the blob no longer has this ETag."""
@@ -124,7 +124,7 @@ class BlobStore(Protocol):
         """The blob's size, time and ETag, or None when there is none; its class may be UNKNOWN."""
 
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
-        """Like `head`, with its class, restore and version; with `checksum` also the SHA-256 that the store keeps.
+        """Like `head`, with its class, restore and version; with `checksum` also the SHA-256 stored with it.
 
         Slower than `head`: it uses boto3 for S3. The checksum of an encrypted object may need kms:Decrypt.
         """
@@ -135,8 +135,8 @@ class BlobStore(Protocol):
         Restores are included if the store lists them (AWS does).
         """
 
-    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        """The same blobs as `scan` in columns, up to a thousand a page; `asked` is called for each request."""
+    def pages(self, after: str, until: str, *, on_request: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        """The same blobs as `scan` in columns, up to a thousand a page; `on_request` is called for each request."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs; one that is already gone is ignored."""
@@ -161,10 +161,10 @@ class BlobStore(Protocol):
         """Delete one old version of a blob for good; StoreError for the current one."""
 
     def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
-        """All that is kept under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
+        """All that the store keeps under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""
 
     def uploads(self) -> Iterator["Remnant"]:
-        """The uploads in parts that were begun and neither completed nor aborted."""
+        """The multipart uploads that were neither completed nor aborted."""
 
     def purge(self, remnants: Iterable["Remnant"]) -> Iterator[tuple["Remnant", StoreError]]:
         """Delete these permanently and durably, in batches; yields the remnants that were not deleted, with the reason.
@@ -227,7 +227,7 @@ def known_class(name: str, known: tuple[StorageClass, ...] = S3_CLASSES) -> Stor
 
 def checked(key: str) -> str:
     """Return the key; KeyShapeError unless every store can hold a blob under exactly this name."""
-    if _REFUSED.search(key):
+    if _NOT_PORTABLE.search(key):
         raise KeyShapeError(
             f"{key!r} cannot be a key: absolute, or with an empty, '.' or '..' part, a control character or no UTF-8"
         )
@@ -236,7 +236,7 @@ def checked(key: str) -> str:
 
 def is_portable(key: str) -> bool:
     """Whether every store can hold a blob under exactly this name; `checked` requires it for writes."""
-    return not _REFUSED.search(key)
+    return not _NOT_PORTABLE.search(key)
 
 
 def is_path(key: str) -> bool:

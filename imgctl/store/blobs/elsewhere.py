@@ -1,4 +1,4 @@
-"""Buckets that are only read: S3, Google Cloud Storage and Azure, each listed page by page and read an object a request."""
+"""Read-only access to buckets of S3, Google Cloud Storage and Azure: listed page by page, one request for each object."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -29,7 +29,7 @@ _PROVIDERS = {"gs": "Google Cloud Storage", "az": "Azure"}
 
 
 class Got(Protocol):
-    """An object while it is being read: its size in bytes, its bare ETag, and its bytes, which come once."""
+    """An object while it is being read: its size in bytes, its ETag without quotes, and its bytes, readable once."""
 
     size: int
     etag: str
@@ -42,7 +42,7 @@ class Got(Protocol):
 
 
 class Elsewhere(Protocol):
-    """A bucket below one prefix, to be read; keys count from the prefix. Every method raises the StoreError that fits."""
+    """A bucket below one prefix, to be read; keys count from the prefix. Every method raises the matching StoreError."""
 
     bucket: str
     prefix: str
@@ -52,7 +52,7 @@ class Elsewhere(Protocol):
         """The endpoint's URL, or the provider's name."""
 
     def pages(self, beginning: str = "") -> Iterator[Page]:
-        """All objects with their classes, or those whose keys begin so, up to a thousand a page and a request."""
+        """Objects with their classes whose keys begin with `beginning`, up to a thousand a page and a request."""
 
     def head(self, key: str) -> Blob | None:
         """One object with its class, or None."""
@@ -62,7 +62,7 @@ class Elsewhere(Protocol):
 
 
 def open_elsewhere(settings: SourceSettings) -> Elsewhere:
-    """The bucket of `settings.url`, which connects on first use; ConfigError for a url that names none."""
+    """The bucket of `settings.url`, which connects on first use; ConfigError for an invalid URL."""
     scheme, _, rest = settings.url.partition("://")
     if scheme not in SCHEMES:
         # The URL is not shown: it may contain a password.
@@ -186,23 +186,23 @@ class CloudElsewhere:
 
 
 class _ByObstore:
-    def __init__(self, answer: "GetResult", etag_of: Callable[[str | None, str | None], str]) -> None:
-        self._answer = answer
-        self.size = answer.meta["size"]
-        self.etag = etag_of(answer.meta["e_tag"], answer.meta["version"])
+    def __init__(self, response: "GetResult", etag_of: Callable[[str | None, str | None], str]) -> None:
+        self._response = response
+        self.size = response.meta["size"]
+        self.etag = etag_of(response.meta["e_tag"], response.meta["version"])
 
     def whole(self) -> bytes:
-        return self._answer.bytes().to_bytes()
+        return self._response.bytes().to_bytes()
 
     def pieces(self) -> Iterator[bytes]:
-        return map(bytes, self._answer.stream(min_chunk_size=PIECE))
+        return map(bytes, self._response.stream(min_chunk_size=PIECE))
 
 
 class _ByBoto3:
-    def __init__(self, answer: "GetObjectOutputTypeDef") -> None:
-        self._body = answer["Body"]
-        self.size = answer["ContentLength"]
-        self.etag = bare(answer.get("ETag", ""))
+    def __init__(self, response: "GetObjectOutputTypeDef") -> None:
+        self._body = response["Body"]
+        self.size = response["ContentLength"]
+        self.etag = bare(response.get("ETag", ""))
 
     def whole(self) -> bytes:
         body: bytes = self._body.read()

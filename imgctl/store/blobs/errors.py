@@ -36,12 +36,12 @@ _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "
                 "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidSecurity"}  # fmt: skip
 # The last two are Azure's (Blob service error codes).
 _ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError", "BlobArchived", "BlobBeingRehydrated"}
-_OF_ARCHIVES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetrievalNotAvailable",
+_ARCHIVE_CODES = {*_ARCHIVED, "RestoreAlreadyInProgress", "GlacierExpeditedRetrievalNotAvailable",
                 "ObjectAlreadyInActiveTierError"}  # fmt: skip
-_TAKEN = {"BlobAlreadyExists"}
+_EXISTS = {"BlobAlreadyExists"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 # Permanent conflicts (409).
-_FIXED = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
+_PERMANENT = {"BlobImmutableDueToPolicy", "SnapshotsPresent", "InvalidBlobType", "BlobNotArchived", "NoPendingCopyOperation",
           "PublicAccessNotPermitted", "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"}  # fmt: skip
 _DAMAGED = {
     "Md5Mismatch",
@@ -56,7 +56,7 @@ _NO_SPACE = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The subject of a request, for error texts; the key may be empty. `cloud` is the provider of the credentials."""
+    """The bucket, key (may be empty) and endpoint of a request, for error texts; `cloud` names the provider in hints."""
 
     bucket: str
     key: str
@@ -64,8 +64,8 @@ class Target:
     cloud: str = "AWS"
 
 
-class Refused(Exception):
-    """An error response to a request made without a client library: status, and the server's code and message."""
+class ErrorResponse(Exception):
+    """An error response to a request made without a client library: status, code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -81,26 +81,26 @@ class Failure:
 
 
 def failure_of(error: Exception, target: Target) -> Failure | None:
-    """Classify an error of obstore, boto3 or urllib3, or a Refused; None for any other."""
+    """Classify an error of obstore, boto3 or urllib3, or an ErrorResponse; None for any other."""
     text = str(error)
-    if isinstance(error, Refused):
-        return _answered(error.status, error.code, error.message, target)
+    if isinstance(error, ErrorResponse):
+        return _from_response(error.status, error.code, error.message, target)
     if type(error).__module__ == "urllib3.exceptions":
-        return _unanswered(error, text, type(error).__name__, target)
+        return _without_response(error, text, type(error).__name__, target)
     # By the module's name: importing botocore takes a quarter of a second, and few runs need it.
     if type(error).__module__.startswith("botocore."):
         response = getattr(error, "response", None)
         if response:
             message = response["Error"].get("Message", "")
             status = response["ResponseMetadata"]["HTTPStatusCode"]
-            return _answered(status, response["Error"].get("Code", ""), message, target)
-        return _unanswered(error, text, type(error).__name__, target)
+            return _from_response(status, response["Error"].get("Code", ""), message, target)
+        return _without_response(error, text, type(error).__name__, target)
     if not isinstance(error, _OBSTORE):
         return None
     status, code = _found(_STATUS, text), _found(_CODE, text)
     if status or code:
-        return _answered(int(status or 0), code, _found(_MESSAGE, text), target)
-    return _unanswered(error, text, _found(_KIND, text), target)
+        return _from_response(int(status or 0), code, _found(_MESSAGE, text), target)
+    return _without_response(error, text, _found(_KIND, text), target)
 
 
 def code_of(error: Exception) -> str:
@@ -109,80 +109,80 @@ def code_of(error: Exception) -> str:
     return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
 
 
-def _answered(status: int, code: str, message: str, target: Target) -> Failure:
+def _from_response(status: int, code: str, message: str, target: Target) -> Failure:
     """Map an HTTP status and an error code to a failure (API error responses, S3 API Reference)."""
     what, message = target.key or f"bucket {target.bucket}", message.rstrip(".")
     detail = f"{code or status}: {message}" if message else f"{code or status}"
-    if code in _OF_ARCHIVES:
-        return Failure(error=_of_archives(what, code, detail))
-    if code in _TAKEN:
+    if code in _ARCHIVE_CODES:
+        return Failure(error=_archive_error(what, code, detail))
+    if code in _EXISTS:
         return Failure(error=BlobExists(f"{what} is already in the store"))
     if code in _NO_BUCKET or "bucket does not exist" in message:
-        hint = f"create it, or correct [store] url; asked {target.endpoint}"
+        hint = f"create it, or correct [store] url; the endpoint is {target.endpoint}"
         return Failure(error=BucketMissing(f"there is no bucket {target.bucket}", hint=hint))
-    if code not in _FIXED and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
+    if code not in _PERMANENT and (code in _TRANSIENT or status in (408, 409, 429, 500, 502, 503, 504)):
         hint = "run the same again later, or with less concurrency"
         busy = StoreUnavailable(f"{what}: {target.endpoint} is throttling or failing ({detail})", hint=hint)
         return Failure(error=busy, transient=True)
-    return Failure(error=_refused(what, status, code, detail, target))
+    return Failure(error=_permanent_error(what, status, code, detail, target))
 
 
-def _unanswered(error: Exception, text: str, kind: str, target: Target) -> Failure:
+def _without_response(error: Exception, text: str, kind: str, target: Target) -> Failure:
     """Map a failure without a response: the connection failed, broke or timed out; `kind` is the client's name for it."""
-    about, endpoint = target.key or target.bucket, target.endpoint
+    what, endpoint = target.key or target.bucket, target.endpoint
     if reason := _found(_CERTIFICATE, text):
-        detail = f"{endpoint} shows a certificate that is not trusted ({reason.strip()})"
+        detail = f"the certificate of {endpoint} is not trusted ({reason.strip()})"
         hint = "for a private CA set [store] ca_bundle to its PEM file; else check the endpoint's name and certificate"
-        return Failure(error=StoreUnavailable(f"{about}: {detail}", hint=hint))
+        return Failure(error=StoreUnavailable(f"{what}: {detail}", hint=hint))
     if kind:
         if "Timeout" in kind:
-            detail = "does not answer in time"
+            detail = f"{endpoint} did not respond in time"
         else:
-            detail = "cannot be reached" if "Connect" in kind else "broke the connection off"
+            detail = f"{endpoint} cannot be reached" if "Connect" in kind else f"the connection to {endpoint} broke"
         hint = "check the endpoint and the network, then run the same again"
-        return Failure(error=StoreUnavailable(f"{about}: {endpoint} {detail}", hint=hint), transient=True)
+        return Failure(error=StoreUnavailable(f"{what}: {detail}", hint=hint), transient=True)
     if "without LOCATION" in text:
-        return Failure(error=_elsewhere("a redirect", target))
+        return Failure(error=_wrong_region("a redirect", target))
     if isinstance(error, FileNotFoundError):
-        return _answered(404, "", "", target)
+        return _from_response(404, "", "", target)
     first = text.partition("\n")[0][:300]
-    return Failure(error=StoreError(f"{about}: {first}", hint=f"asked {endpoint}"))
+    return Failure(error=StoreError(f"{what}: {first}", hint=f"the endpoint is {endpoint}"))
 
 
-def _of_archives(what: str, code: str, detail: str) -> StoreError:
+def _archive_error(what: str, code: str, detail: str) -> StoreError:
     """Map errors of archive classes: all permanent, although some have a retryable status (S3 API, RestoreObject)."""
     if code in _ARCHIVED:
         hint = f"restore it first: imgctl restore {what}"
-        return BlobArchived(f"{what} lies in an archive storage class", hint=hint)
+        return BlobArchived(f"{what} is in an archive storage class", hint=hint)
     if code == "RestoreAlreadyInProgress":
         return StoreError(f"{what} is being restored already", hint="wait for it: imgctl restore --status")
     if code == "GlacierExpeditedRetrievalNotAvailable":
-        hint = "take another tier: --tier standard or --tier bulk"
-        return StoreUnavailable(f"{what}: there is no capacity for expedited restores now ({detail})", hint=hint)
+        hint = "use another tier: --tier standard or --tier bulk"
+        return StoreUnavailable(f"{what}: no capacity for expedited restores now ({detail})", hint=hint)
     return nothing_to_restore(what)
 
 
 def nothing_to_restore(what: str) -> StoreError:
     """The error for a restore of a blob that is readable without one."""
-    return StoreError(f"{what} is in no archive class: there is nothing to restore", hint="read it as it is")
+    return StoreError(f"{what} is not in an archive class: there is nothing to restore", hint="read it as it is")
 
 
-def _refused(what: str, status: int, code: str, detail: str, target: Target) -> StoreError:
+def _permanent_error(what: str, status: int, code: str, detail: str, target: Target) -> StoreError:
     bucket, endpoint = target.bucket, target.endpoint
     # Google reports it only in the message.
     if code in _DAMAGED or "match calculated" in detail:
-        return BlobCorrupt(f"{what} arrived damaged, and was refused ({detail})", hint="run the same again")
+        return BlobCorrupt(f"{what} arrived damaged and was rejected ({detail})", hint="run the same again")
     if code in _NO_SPACE or status == 507:
-        return StoreFull(f"no space is left in bucket {bucket} ({detail})", hint="free some")
+        return StoreFull(f"no space is left in bucket {bucket} ({detail})", hint="free space there")
     if status in (301, 307) or code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
-        return _elsewhere(detail, target)
+        return _wrong_region(detail, target)
     if code == "RequestTimeTooSkewed":
         return StoreDenied(f"{what}: {detail}", hint="set this machine's clock")
     if code in _CREDENTIALS or status in (401, 403):
         hint = (
             f"check the {target.cloud} credentials, and their rights to read, write, list and delete in bucket {bucket}"
         )
-        return StoreDenied(f"{what}: {endpoint} refuses ({detail})", hint=hint)
+        return StoreDenied(f"{what}: {endpoint} denies access ({detail})", hint=hint)
     if status in (304, 412):
         return BlobExists(f"{what} is already in the store")
     if status == 404:
@@ -191,14 +191,14 @@ def _refused(what: str, status: int, code: str, detail: str, target: Target) -> 
         hint = "imgctl doctor shows what the server lacks"
         return StoreUnsupported(f"{what}: {endpoint} does not implement it ({detail})", hint=hint)
     if "checksum" in detail.lower():
-        hint = 'if this server knows no checksum headers: [store] checksum = "none"'
-        return StoreError(f"{what}: {endpoint} refuses the checksum ({detail})", hint=hint)
-    return StoreError(f"{what}: the store answers {detail}", hint=f"asked {endpoint}")
+        hint = 'if this server does not support checksum headers, set [store] checksum = "none"'
+        return StoreError(f"{what}: {endpoint} rejects the checksum ({detail})", hint=hint)
+    return StoreError(f"{what}: the store returned {detail}", hint=f"the endpoint is {endpoint}")
 
 
-def _elsewhere(detail: str, target: Target) -> StoreError:
+def _wrong_region(detail: str, target: Target) -> StoreError:
     hint = "set [store] region to the bucket's region"
-    return StoreError(f"bucket {target.bucket} lies in another region ({detail})", hint=hint)
+    return StoreError(f"bucket {target.bucket} is in another region ({detail})", hint=hint)
 
 
 def _found(pattern: "re.Pattern[str]", text: str) -> str:

@@ -102,11 +102,11 @@ class DurableDirectory:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
     def settle(self, directory: Path) -> None:
-        """Fsync the directory, and once in this process those above it, up to the root and what `_make` made."""
+        """Fsync the directory and, once in this process, its parents up to the root."""
         self._syncs.sync(directory)
         if directory in self._durable:
             return
-        # Another process may have made them and not yet come to its own fsync.
+        # Another process may have made them, without an fsync so far.
         above = directory
         while above != self.root and above != above.parent:
             above = above.parent
@@ -191,11 +191,11 @@ def unchanged(
 
 def replaced(key: str) -> BlobCorrupt:
     """The error for a blob that changed since it was read."""
-    return BlobCorrupt(f"{key} changed meanwhile", hint="run the same again once nobody writes to it")
+    return BlobCorrupt(f"{key} changed meanwhile", hint="run the same again once no program writes to it")
 
 
 def _changed(path: object) -> BlobCorrupt:
-    return BlobCorrupt(f"{path} changed while reading", hint="upload it again once nobody writes to it")
+    return BlobCorrupt(f"{path} changed while reading", hint="upload it again once no program writes to it")
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def writing(key: str, path: Path) -> Iterator[None]:
             yield
     except BlobMissing as error:
         raise StoreError(
-            f"{path} cannot be written", hint="a file lies where a directory must be, or the reverse"
+            f"{path} cannot be written", hint="there is a file where a directory must be, or the reverse"
         ) from error
 
 
@@ -225,7 +225,7 @@ def _store_error(error: OSError, key: str, path: Path) -> StoreError:
     if error.errno in _MISSING:
         return BlobMissing(f"there is no blob {key}", hint=f"looked for {path}")
     if error.errno in _FULL:
-        return StoreFull(f"no space is left for {path}", hint="free some, or raise the quota, and run the same again")
+        return StoreFull(f"no space is left for {path}", hint="free space or raise the quota, then run the same again")
     if error.errno in _DENIED:
         return StoreDenied(f"{path}: {error.strerror}", hint="give this user the right to read and write there")
     return StoreError(f"{path}: {error.strerror or error}", hint="the store needs a file system with hard links")

@@ -59,15 +59,15 @@ class LocalStore:
         return Traits(put_if_absent=Kept.IGNORED)
 
     def create(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Write and fsync a new file, link it to its name, fsync the directory; BlobExists when the name is taken."""
+        """Write and fsync a new file, link it to its name, fsync the directory; BlobExists if the name exists."""
         path = self._path(key)
         with writing(key, path), self._free(key, path):
             self._files.create(path, (body,))
 
     def create_file(self, key: str, path: Path, *, size: int, content_type: str, sha256: bytes) -> None:
-        """Copy a file in chunks; BlobCorrupt when what was read is not `size` bytes with that sha256."""
+        """Copy a file in chunks; BlobCorrupt unless it has `size` bytes and that sha256."""
         target = self._path(key)
-        # The source is opened outside: its errors are not the store's.
+        # The source is opened outside `writing`: its errors are not the store's.
         with path.open("rb", buffering=0) as source, writing(key, target), self._free(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
@@ -79,12 +79,12 @@ class LocalStore:
             self._archive.delete(key, but=StorageClass.STANDARD)
 
     def get(self, key: str) -> bytes:
-        """The whole blob; BlobMissing when there is none, BlobArchived when it must be restored first."""
+        """The whole blob; BlobMissing if it does not exist, BlobArchived if it must be restored first."""
         with self._open(key) as source:
             return source.readall()
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
-        """Up to `length` bytes from `start` on; BlobCorrupt when the file is no longer the one with this ETag."""
+        """Up to `length` bytes from `start` on; BlobCorrupt if the file no longer has this ETag."""
         with self._open(key) as source, translated(key, self._path(key)):
             return b"".join(unchanged(source, key, etag=etag, start=start, length=length, chunk_size=_CHUNK))
 
@@ -104,12 +104,12 @@ class LocalStore:
         return self.head(key)
 
     def scan(self, *, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
-        """Blobs in UTF-8 byte order of their keys, archived ones too; an absent root holds none."""
+        """Blobs in UTF-8 byte order of their keys, archived ones too; none if the root is missing."""
         with translated("", self._root):
             yield from self._archive.scan(Range(prefix=prefix, after=after, until=until))
 
-    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        """See BlobStore; `asked` is never called, because reading a directory costs nothing."""
+    def pages(self, after: str, until: str, *, on_request: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        """See BlobStore; `on_request` is never called, because reading a directory costs nothing."""
         blobs = self.scan(after=after, until=until)
         while some := list(islice(blobs, PAGE_KEYS)):
             yield Page(
@@ -126,16 +126,16 @@ class LocalStore:
                 self._archive.delete(key)
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
-        """Move the file to the class's directory; its ETag stays where the file system keeps times as exactly."""
+        """Move the file to the class's directory; it keeps its ETag if that file system stores times with the same precision."""
         wanted = known_class(to)
         with translated(key, self._path(key)):
             moved = move(self._archive, key, to=wanted, etag=etag)
         if moved.storage_class != to:
-            raise BlobCorrupt(f"{key} did not arrive in {to}", hint="run the same again")
+            raise BlobCorrupt(f"{key} is not in {to} after the move", hint="run the same again")
         return moved
 
     def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:
-        """Make it readable at once, until midnight (UTC) after that many days, rounded like AWS."""
+        """Make the blob readable at once, until midnight (UTC) after `days` days, rounded like AWS."""
         path = self._path(key)
         with translated(key, path), self._archive.locked(key):
             blob = self._archive.get(key)
@@ -153,7 +153,7 @@ class LocalStore:
         raise StoreError(f"{key} has no versions: a directory keeps none", hint="leave --delete-noncurrent out")
 
     def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
-        """Files of both roots, and notes of restores."""
+        """Files of both roots, and restore sidecars."""
         from imgctl.store.blobs.remnant import Remnant
 
         with translated("", self._root):
@@ -180,7 +180,7 @@ class LocalStore:
                 sync_directory(parent)
 
     def multipart(self, key: str) -> Kept:
-        """Not applicable: a file is written under another name, and appears whole."""
+        """Not applicable: a file is written under a temporary name, and appears whole."""
         return Kept.NOT_APPLICABLE
 
     def object_lock(self) -> None:
@@ -188,7 +188,7 @@ class LocalStore:
 
     def set_legal_hold(self, remnant: "Remnant", *, on: bool) -> None:
         """Always StoreUnsupported: a directory has no Object Lock."""
-        raise StoreUnsupported("a directory knows no legal hold", hint="leave --object-lock out")
+        raise StoreUnsupported("a directory has no legal holds", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         """The file's URL in its current class; file permissions decide about access."""
@@ -198,17 +198,17 @@ class LocalStore:
         return (self._archive.place(key, blob.storage_class) if blob is not None else path).as_uri()
 
     def file(self, key: str) -> Path:
-        """The file of a blob of the standard class; BlobMissing where there is none."""
+        """The file of a blob of the standard class; BlobMissing if it does not exist."""
         path = self._path(key)
         with translated(key, path):
             path.stat()
         return path
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> None:
-        """None: nobody can PUT to a file's URL."""
+        """None: a file's URL accepts no PUT."""
 
     def reach(self) -> None:
-        """Nothing: the directory is made on first use."""
+        """Do nothing: the directory is made on first use."""
 
     def check(self) -> None:
         """Write, read and delete a probe."""
@@ -216,7 +216,7 @@ class LocalStore:
             body = b"imgctl"
             self.create(key, body, content_type="text/plain")
             if self.get(key) != body:
-                raise BlobCorrupt(f"{self._root} does not give back what was written", hint="check the disk")
+                raise BlobCorrupt(f"{self._root} returned other bytes than were written", hint="check the disk")
 
     @contextmanager
     def _probe(self) -> Iterator[str]:

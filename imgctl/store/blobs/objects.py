@@ -50,7 +50,7 @@ class Objects:
             raise replaced(key) from None
 
     def head(self, key: str) -> Blob | None:
-        """The object, or None when there is none (or no bucket: HEAD does not say which); its class is UNKNOWN."""
+        """The object, or None if it or the bucket is missing (HEAD cannot distinguish them); its class is UNKNOWN."""
         try:
             found = self.calls.call(key, lambda: obstore.head(self.client(), self.prefix + key))
         except BlobMissing:
@@ -63,7 +63,7 @@ class Objects:
         return self.calls.call(key, lambda: obstore.sign(self.client(), "GET", name, lasts))
 
     def reach(self) -> None:
-        """One small listing."""
+        """Make one small listing."""
 
         def first_page() -> None:
             # For a name that obstore cannot represent: the listing itself succeeded.
@@ -84,7 +84,7 @@ def check(store: BlobStore, bucket: str) -> None:
     try:
         store.replace(key, body, content_type="text/plain")
         if store.get(key) != body:
-            raise BlobCorrupt(f"bucket {bucket} does not give back what was put", hint="check the endpoint")
+            raise BlobCorrupt(f"bucket {bucket} returned other bytes than were put", hint="check the endpoint")
     except BaseException:
         with suppress(StoreError):
             store.delete([key])
@@ -93,5 +93,5 @@ def check(store: BlobStore, bucket: str) -> None:
 
 
 def taken(key: str) -> BlobExists:
-    """The error for a key that is taken."""
+    """The error for an existing key."""
     return BlobExists(f"{key} is already in the store")

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def open_store(settings: StoreSettings) -> BlobStore:
-    """The store behind `settings.url`, which connects on first use; ConfigError for a URL that names none.
+    """Return the store of `settings.url`, which connects on first use; ConfigError for an unknown kind of URL.
 
-    A relative `file://` path counts from the working directory of this moment.
+    A relative `file://` path is relative to the current working directory.
     """
     scheme, separator, rest = settings.url.partition("://")
     if separator and scheme == "file" and rest:
@@ -40,7 +40,7 @@ def open_store(settings: StoreSettings) -> BlobStore:
 
 
 def _provider(settings: StoreSettings, scheme: str, bucket: str) -> "Provider":
-    """The cloud behind `gs` or `az`."""
+    """Return the provider for `gs` or `az`."""
     if scheme == "gs":
         from imgctl.store.blobs.clouds.google import Google
 
@@ -56,6 +56,6 @@ def local_roots(settings: StoreSettings, path: str) -> tuple[Path, Path]:
     archive = Path(settings.archive).expanduser().absolute() if settings.archive else beside(root)
     one, other = root.resolve(), archive.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
-        hint = f"a directory beside it: {beside(root)}"
-        raise ConfigError(f"[store] archive {archive} and the store {root} lie one in the other", hint=hint)
+        hint = f"use a directory beside it: {beside(root)}"
+        raise ConfigError(f"[store] archive {archive} and the store {root} must not contain each other", hint=hint)
     return root, archive

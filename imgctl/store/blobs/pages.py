@@ -72,13 +72,13 @@ def within(pages: Iterator[Page], *, after: str = "", until: str = "") -> Iterat
 
 
 def check_order(keys: tuple[str, ...], last: str) -> None:
-    """StoreError unless each key sorts behind the one before: a page that repeats, or a server of another order."""
+    """Raise StoreError unless each key sorts after the one before: the server repeats keys, or sorts in another order."""
     if keys[0] > last and all(map(lt, keys, islice(keys, 1, None))):
         return
     for key in keys:
         if key <= last:
             what = f"lists {key} again" if key == last else f"lists {key} behind {last}, out of byte order"
-            hint = "nothing beyond this place was compared; the server repeats itself or does not sort as S3 does"
+            hint = "later keys were not compared; the server repeats a page or does not sort like S3"
             raise StoreError(f"the store {what}", hint=hint)
         last = key
 
@@ -93,7 +93,7 @@ def columns_of(body: bytes) -> Page | None:
     sizes = [len(column) for column in columns]
     if sizes[:3] != [count] * 3 or not {*sizes[3:]} <= {0, count} or not count:
         return None
-    # Decoded all at once: no text of XML holds the separator.
+    # Decoded all at once: XML text cannot contain the separator.
     keys, lengths, times, classes, etags = (b"\0".join(column).decode() for column in columns)
     if b"<RestoreStatus" in body or b"<CommonPrefixes>" in body or "&" in keys:
         return None
@@ -110,5 +110,5 @@ def columns_of(body: bytes) -> Page | None:
 
 
 def bare(etag: str) -> str:
-    """An ETag without its quotes, for some servers send none."""
+    """An ETag without its quotes, which some servers omit."""
     return etag.replace("&quot;", "").replace("&#34;", "").replace('"', "")

@@ -38,7 +38,7 @@ def note(connection: Connection, seen: Seen) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class SidecarMetadata:
     """Metadata from files beside another copy of an image; `taken_alone` is the capture time of a copy without such files."""
 
     id: UUID
@@ -47,12 +47,12 @@ class Told:
     taken_alone: datetime | None
 
 
-def tell(connection: Connection, told: Iterable[Told]) -> None:
+def fill(connection: Connection, found: Iterable[SidecarMetadata]) -> None:
     """Write captions and capture times that rows lack, or have from a copy without such files; never over other values."""
-    batch.run(connection, _tell, Told, {one.id: one for one in told}.values())
+    batch.run(connection, _fill, SidecarMetadata, {one.id: one for one in found}.values())
 
 
-def _tell(rows: FromClause) -> Update:
+def _fill(rows: FromClause) -> Update:
     caption = and_(images.c.caption.is_(None), rows.c.caption.is_not(None))
     alone = or_(images.c.taken_at.is_(None), images.c.taken_at == rows.c.taken_alone)
     taken = and_(alone, rows.c.taken_at.is_distinct_from(images.c.taken_at), rows.c.taken_at.is_not(None))

@@ -118,7 +118,7 @@ def ddl(url_or_dialect: str, *, since: str = "", to: str = HEAD) -> str:
     known = [number for number, _ in _revisions()]
     if since and since not in known:
         raise ConfigError(
-            f"unknown revision: {since!r}", hint=f"one of {', '.join(known)}; imgctl init --check says which"
+            f"unknown revision: {since!r}", hint=f"one of {', '.join(known)}; imgctl init --check shows the current one"
         )
     written = StringIO()
     config = _config(written)

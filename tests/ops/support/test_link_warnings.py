@@ -35,11 +35,11 @@ def _session(environ: pytest.MonkeyPatch, ends_in: timedelta | None) -> None:
         environ.setenv("AWS_CREDENTIAL_EXPIRATION", (datetime.now(UTC) + ends_in).isoformat())
 
 
-def test_the_keys_of_a_user_cut_nothing_short(environ: pytest.MonkeyPatch) -> None:
+def test_links_of_an_access_key_have_no_warning(environ: pytest.MonkeyPatch) -> None:
     assert link_warning(BUCKET, 7 * 86400) == ""
 
 
-def test_a_directory_signs_nothing(environ: pytest.MonkeyPatch) -> None:
+def test_links_of_a_directory_have_no_warning(environ: pytest.MonkeyPatch) -> None:
     _session(environ, timedelta(hours=1))
 
     assert link_warning(Settings(), 7 * 86400) == ""
@@ -51,20 +51,20 @@ def test_a_link_that_outlives_the_session_is_warned_of(
 ) -> None:
     _session(environ, timedelta(hours=6))
 
-    assert ("end sooner than the link" in link_warning(BUCKET, hours * 3600)) is warned
+    assert ("expire sooner than the link" in link_warning(BUCKET, hours * 3600)) is warned
 
 
-def test_a_session_that_does_not_say_its_end_is_warned_of(environ: pytest.MonkeyPatch) -> None:
+def test_a_session_without_an_end_is_warned_of(environ: pytest.MonkeyPatch) -> None:
     _session(environ, None)
 
-    assert "do not say when" in link_warning(BUCKET, 60)
+    assert "whose end is unknown" in link_warning(BUCKET, 60)
 
 
-def test_credentials_of_a_profile_are_asked_as_well(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_credentials_of_a_profile_are_checked_too(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environ.delenv(name)
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id=key\naws_secret_access_key=secret\naws_session_token=token\n")
     environ.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
 
-    assert "do not say when" in link_warning(BUCKET, 60)
+    assert "whose end is unknown" in link_warning(BUCKET, 60)

@@ -233,5 +233,5 @@ def test_without_pyarrow_a_columnar_report_says_what_to_install(
 def test_a_format_that_s3_does_not_write_is_refused(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [], kind="Avro", schema="")
 
-    with pytest.raises(UsageError, match="'Avro' is none of S3's"):
+    with pytest.raises(UsageError, match="unknown format of the inventory: 'Avro'"):
         open_inventory(str(manifest), STORE, directory=tmp_path)

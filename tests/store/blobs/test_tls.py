@@ -73,7 +73,7 @@ def test_the_setting_wins_over_the_environment(
 def test_an_unknown_ca_is_said_to_be_a_matter_of_certificates(client: str, secure: StoreSettings) -> None:
     store = open_store(secure)
 
-    with pytest.raises(StoreUnavailable, match="certificate that is not trusted") as caught:
+    with pytest.raises(StoreUnavailable, match=r"certificate of .* is not trusted") as caught:
         store.details(KEY) if client == "boto3" else store.create(KEY, b"photo", content_type=JPEG)
     assert "[store] ca_bundle" in caught.value.hint
     assert "reached" not in caught.value.line
@@ -88,7 +88,7 @@ def test_a_certificate_of_another_host_is_named(
     with middlebox(moto_s3.endpoint_url, tls=context) as box:
         store = open_store(replace(secure, endpoint_url=box.url, ca_bundle=str(tmp_path / "ca.pem")))
 
-        with pytest.raises(StoreUnavailable, match="certificate that is not trusted"):
+        with pytest.raises(StoreUnavailable, match=r"certificate of .* is not trusted"):
             store.details(KEY) if client == "boto3" else store.create(KEY, b"photo", content_type=JPEG)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from imgctl.errors import CatalogError
 from imgctl.model import NewImage, Promised, Status
-from imgctl.store.catalog.details import Told, tell
+from imgctl.store.catalog.details import SidecarMetadata, fill
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.repairs import SeenRow, drop_promises
@@ -212,9 +212,9 @@ def test_what_lies_beside_another_copy_fills_in_what_a_row_lacks_or_guessed(
     with catalog.write() as connection:
         promise(connection, [row, other])
 
-    one = Told(id=row.id, caption=told[0], taken_at=told[1], taken_alone=GUESSED)
+    one = SidecarMetadata(id=row.id, caption=told[0], taken_at=told[1], taken_alone=GUESSED)
     with catalog.write() as connection:
-        tell(connection, [one, one])
+        fill(connection, [one, one])
 
     with catalog.read() as connection:
         found, untold = by_id(connection, row.id), by_id(connection, other.id)

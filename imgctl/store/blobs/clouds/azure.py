@@ -14,14 +14,14 @@ from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
-from imgctl.store.blobs.clouds.azure_answers import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
+from imgctl.store.blobs.clouds.azure_responses import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.kept import NOT_FOUND
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
-from imgctl.store.blobs.clouds.signed import Wanted, azure_put
-from imgctl.store.blobs.errors import Refused
+from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put
+from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
 from imgctl.store.blobs.remnant import Remnant
@@ -38,10 +38,10 @@ T = TypeVar("T")
 _BLOCK = {"x-ms-blob-type": "BlockBlob"}
 _IF_ABSENT = {"If-None-Match": "*"}
 # An account with a hierarchical namespace has no versions, and snapshots in preview (Blob Storage feature support in Azure
-# Storage accounts). What List Blobs answers there is not documented. On record are 409 with the first code, of an append
-# (Azure/azure-storage-node issue 632), and 400 with the second, of a query for tags (Azure/azure-sdk-for-net issue 39388).
-# Any other refusal is raised: a listing of less would hide what is kept.
-_NOT_HAD = {"FeatureNotYetSupportedForHierarchicalNamespaceAccounts", "InvalidQueryParameterValue"}
+# Storage accounts). What List Blobs returns there is not documented. Users reported 409 with the first code for an append
+# (Azure/azure-storage-node issue 632), and 400 with the second for a query of tags (Azure/azure-sdk-for-net issue 39388).
+# Any other error is raised: a shorter listing would hide objects that are kept.
+_UNSUPPORTED = {"FeatureNotYetSupportedForHierarchicalNamespaceAccounts", "InvalidQueryParameterValue"}
 _INCLUDES = ("snapshots,versions,deleted", "snapshots,deleted", "")
 _BLOCK_BYTES, _MOST_BLOCKS = 16 * 2**20, 50_000
 _POLL_SECONDS = 1.0
@@ -96,12 +96,12 @@ class Azure:
 
     def put(self, name: str, put: Put, *, absent: bool) -> None:
         headers = _described(put) | {"Content-MD5": base64.b64encode(put.md5).decode(), **_BLOCK}
-        self._ask("PUT", name, headers=headers | (_IF_ABSENT if absent else {}), body=put.body)
+        self._request("PUT", name, headers=headers | (_IF_ABSENT if absent else {}), body=put.body)
 
     def put_file(
         self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
     ) -> None:
-        """In blocks, one in memory, each checked by its MD5; what is not committed is dropped after a week."""
+        """Put the file in blocks, one in memory, each checked by its MD5; Azure drops uncommitted blocks after a week."""
         step = max(_BLOCK_BYTES, -(-size // _MOST_BLOCKS))
         blocks: list[str] = []
         with path.open("rb", buffering=0) as source:
@@ -109,77 +109,79 @@ class Azure:
                 blocks.append(base64.b64encode(b"%08d" % number).decode())
                 md5 = base64.b64encode(hashlib.md5(chunk, usedforsecurity=False).digest()).decode()
                 query = {"comp": "block", "blockid": blocks[-1]}
-                call(self._ask, method="PUT", name=name, query=query, headers={"Content-MD5": md5}, body=bytes(chunk))
+                call(
+                    self._request, method="PUT", name=name, query=query, headers={"Content-MD5": md5}, body=bytes(chunk)
+                )
         listed = "".join(f"<Uncommitted>{one}</Uncommitted>" for one in blocks)
         body = f"<BlockList>{listed}</BlockList>".encode()
         headers = {"x-ms-blob-content-type": content_type, **_IF_ABSENT}
-        call(self._ask, method="PUT", name=name, query={"comp": "blocklist"}, headers=headers, body=body)
+        call(self._request, method="PUT", name=name, query={"comp": "blocklist"}, headers=headers, body=body)
 
     def details(self, name: str) -> Blob:
-        return blob_of(name, self._ask("HEAD", name))
+        return blob_of(name, self._request("HEAD", name))
 
     def page(self, prefix: str, after: str, token: str) -> Listed:
         query = {"restype": "container", "comp": "list", "prefix": prefix, "maxresults": str(PAGE_KEYS)}
-        # `startFrom` counts the key itself in; servers that do not know it list from the beginning.
+        # `startFrom` includes the key itself; servers without it list from the beginning.
         query |= {"marker": token} if token else {"startFrom": after} if after else {}
-        answer = self._http.ask("GET", self._url(), {name: value for name, value in query.items() if value})
-        root = fromstring(answer.data)  # noqa: S314
+        response = self._http.request("GET", self._url(), {name: value for name, value in query.items() if value})
+        root = fromstring(response.data)  # noqa: S314
         rows = sorted(
             row for blob in root.iterfind("Blobs/Blob") if (row := row_of(blob)) is not None and row[0] > after
         )
         return Listed(page_of(rows), root.findtext("NextMarker") or "")
 
-    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+    def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         return self._delete(names, [(name, {}) for name in names], {})
 
     def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
-        """With all that the account can have; Refused where soft delete is on and the listing cannot tell what it keeps."""
+        """List all that the account supports; ErrorResponse if soft delete is on but the listing cannot include deleted blobs."""
         query = {"restype": "container", "comp": "list", "prefix": prefix} | ({"marker": token} if token else {})
         for include in _INCLUDES:
             try:
-                answer = self._http.ask("GET", self._url(), query | ({"include": include} if include else {}))
-            except Refused as error:
-                if error.code not in _NOT_HAD or not include or self.soft().stays:
+                response = self._http.request("GET", self._url(), query | ({"include": include} if include else {}))
+            except ErrorResponse as error:
+                if error.code not in _UNSUPPORTED or not include or self.soft().retention:
                     raise
             else:
                 break
-        root = fromstring(answer.data)  # noqa: S314
+        root = fromstring(response.data)  # noqa: S314
         found = [remnant_of(blob) for blob in root.iterfind("Blobs/Blob") if row_of(blob) is not None]
         return found, root.findtext("NextMarker") or ""
 
-    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
-        """A blob first, whose last version becomes an old one; then each version and snapshot (Delete Blob)."""
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, ErrorResponse]]:
+        """Delete blobs first, which turns their last version into an old one; then each version and snapshot (Delete Blob)."""
         blobs = [] if permanent else [one for one in remnants if one.is_current]
-        refused = self._delete(blobs, [(one.key, {}) for one in blobs], {"x-ms-delete-snapshots": "include"})
-        left = {one for one, error in refused if error.status != NOT_FOUND}
+        rejected = self._delete(blobs, [(one.key, {}) for one in blobs], {"x-ms-delete-snapshots": "include"})
+        left = {one for one, error in rejected if error.status != NOT_FOUND}
         old = [one for one in remnants if one.version_id is not None and one not in left]
         wanted = [(one.key, version_query(one) | ({"deletetype": "permanent"} if permanent else {})) for one in old]
-        return refused + self._delete(old, wanted, {})
+        return rejected + self._delete(old, wanted, {})
 
     def soft(self) -> Soft:
         policy = self._soft_delete()
         if policy is None or policy.findtext("Enabled") != "true":
             return Soft()
         days = timedelta(days=int(policy.findtext("Days") or "0"))
-        return Soft(stays=days, permanent=policy.findtext("AllowPermanentDelete") == "true")
+        return Soft(retention=days, permanent=policy.findtext("AllowPermanentDelete") == "true")
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
-        """Copy Blob, whose response may come before the copy ends; the content type is set after it."""
-        found = self._ask("HEAD", source)
+        """Copy Blob, which may return before the copy ends; the content type is set afterwards."""
+        found = self._request("HEAD", source)
         place = self._url(source)
         if self._auth.sas:
             place = f"{place}?{self._auth.sas.lstrip('?')}"
         headers = {"x-ms-copy-source": place, "x-ms-source-if-match": f'"{copied.etag}"', "x-ms-access-tier": "Hot"}
-        answer = self._ask("PUT", name, headers={**headers, **_IF_ABSENT})
-        while answer.headers.get("x-ms-copy-status") == "pending":
+        response = self._request("PUT", name, headers={**headers, **_IF_ABSENT})
+        while response.headers.get("x-ms-copy-status") == "pending":
             time.sleep(_POLL_SECONDS)
-            answer = self._ask("HEAD", name)
-        if (status := answer.headers.get("x-ms-copy-status", "success")) != "success":
+            response = self._request("HEAD", name)
+        if (status := response.headers.get("x-ms-copy-status", "success")) != "success":
             raise StoreError(f"{source} was not copied: {status}", hint="run the same again")
         if found.headers.get("Content-Type") != copied.content_type:
             kept = {ours: found.headers[theirs] for theirs, ours in _HEADERS.items() if found.headers.get(theirs)}
             kept["x-ms-blob-content-type"] = copied.content_type
-            self._ask("PUT", name, query={"comp": "properties"}, headers=kept)
+            self._request("PUT", name, query={"comp": "properties"}, headers=kept)
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """Set the tier in place; ETag, bytes and metadata stay as they are."""
@@ -190,7 +192,7 @@ class Azure:
             raise replaced(name)
         if not found.readable or found.restoring:
             raise BlobArchived(
-                f"{name} lies in an archive storage class", hint=f"restore it first: imgctl restore {name}"
+                f"{name} is in an archive storage class", hint=f"restore it first: imgctl restore {name}"
             )
         self._tier(name, TIER_OF[to])
         now = self.details(name)
@@ -198,7 +200,7 @@ class Azure:
             raise BlobCorrupt(
                 f"{name} was {count_of(found.size, 'byte')} of {found.storage_class}, and is now "
                 f"{count_of(now.size, 'byte')} of {now.storage_class}",
-                hint="look at the blob before anything else",
+                hint="check the blob before anything else",
             )
         return now
 
@@ -212,43 +214,43 @@ class Azure:
         return Restore.IN_PROGRESS if found.restoring else Restore.STARTED
 
     def keeps_versions(self) -> bool:
-        """Whether the account deletes softly or keeps versions: then an overwritten blob stays."""
-        return bool(self.soft().stays)
+        """Whether the account keeps overwritten blobs: by soft delete or versions."""
+        return bool(self.soft().retention)
 
     def delete_version(self, name: str, version_id: str) -> None:
-        self._ask("DELETE", name, query={"versionid": version_id})
+        self._request("DELETE", name, query={"versionid": version_id})
 
     def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         url = self._url(name)
-        wanted = Wanted(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        wanted = AllowedPut(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
         return azure_put(self._auth, self._http, wanted)
 
     def _soft_delete(self) -> Element | None:
         query = {"restype": "service", "comp": "properties"}
-        answer = self._http.ask("GET", f"{self._auth.endpoint}/", query)
-        return fromstring(answer.data).find("DeleteRetentionPolicy")  # noqa: S314
+        response = self._http.request("GET", f"{self._auth.endpoint}/", query)
+        return fromstring(response.data).find("DeleteRetentionPolicy")  # noqa: S314
 
     def _delete(
         self, ones: list[T], wanted: list[tuple[str, dict[str, str]]], headers: dict[str, str]
-    ) -> list[tuple[T, Refused]]:
-        """Delete many in one request, each by its name and query."""
+    ) -> list[tuple[T, ErrorResponse]]:
+        """Delete many blobs in one request, each by its name and query."""
         if not ones:
             return []
         parts = []
         for name, query in wanted:
-            # Each is signed by itself.
+            # Each part has its own signature.
             whole, signed = self._auth.sign("DELETE", self._url(name), query, {"Content-Length": "0", **headers})
             parts.append(Part("DELETE", whole.removeprefix(self._origin), signed))
         kind, body = batch_body(parts)
         query = {"restype": "container", "comp": "batch"}
-        answer = self._http.ask("POST", self._url(), query, {"Content-Type": kind}, body)
-        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, ones)
+        response = self._http.request("POST", self._url(), query, {"Content-Type": kind}, body)
+        return batch_errors(response.headers.get("Content-Type", ""), response.data, ones)
 
     def _tier(self, name: str, tier: str, *, priority: str = "") -> None:
         headers = {"x-ms-access-tier": tier} | ({"x-ms-rehydrate-priority": priority} if priority else {})
-        self._ask("PUT", name, query={"comp": "tier"}, headers=headers)
+        self._request("PUT", name, query={"comp": "tier"}, headers=headers)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         name: str,
@@ -257,7 +259,7 @@ class Azure:
         headers: dict[str, str] | None = None,
         body: bytes = b"",
     ) -> "BaseHTTPResponse":
-        return self._http.ask(method, self._url(name), query, headers, body)
+        return self._http.request(method, self._url(name), query, headers, body)
 
     def _url(self, name: str = "") -> str:
         return "/".join(filter(None, (self._auth.endpoint, self._container, quoted(name))))

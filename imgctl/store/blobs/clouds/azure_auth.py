@@ -1,4 +1,4 @@
-"""Signs requests to Azure with the account's key, a SAS or a token of Microsoft Entra; configures obstore alike."""
+"""Signs requests to Azure with the account's key, a SAS or a token of Microsoft Entra; configures obstore the same way."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from imgctl.store.blobs.clouds.http import Headers, Query, with_query
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, AzureCredential
 
-# The first version that has the tier Cold.
+# The first API version with the tier Cold.
 VERSION = "2023-11-03"
 _SCOPE = "https://storage.azure.com/.default"
 _EARLY_SECONDS = 120
@@ -45,7 +45,7 @@ class _Identity(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class AzureAuth:
-    """The account, and one of its key, a SAS and an identity; `endpoint` is the account's url."""
+    """The account with its key, a SAS or an identity; `endpoint` is the account's URL."""
 
     account: str
     endpoint: str
@@ -75,7 +75,7 @@ class AzureAuth:
         return found
 
     def credential(self) -> "AzureCredential":
-        """The identity's token as obstore takes it."""
+        """The identity's token in obstore's format."""
         token = self._fresh()
         return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
 
@@ -87,7 +87,7 @@ class AzureAuth:
         return token
 
     def _signature(self, method: str, url: str, query: Query, headers: Headers) -> str:
-        """By Shared Key (Authorize with Shared Key, Azure Storage REST API)."""
+        """Sign with the account's key (Authorize with Shared Key, Azure Storage REST API)."""
         low = {name.lower(): value for name, value in headers.items()}
         if low.get("content-length") == "0":
             del low["content-length"]
@@ -99,14 +99,14 @@ class AzureAuth:
 
 
 def azure_auth(settings: StoreSettings, environ: Mapping[str, str] = os.environ) -> AzureAuth:
-    """The account's credentials: those of the environment, else azure-identity's chain; StoreDenied without any."""
+    """Return the account's credentials, from the environment or else azure-identity's chain; StoreDenied without any."""
     account = settings.account or environ.get("AZURE_STORAGE_ACCOUNT_NAME", "").strip()
     endpoint = settings.endpoint_url.rstrip("/")
     if not account and not endpoint:
         raise ConfigError(
-            "the store is az://, and no account is set", hint="[store] account, or AZURE_STORAGE_ACCOUNT_NAME"
+            "no account is set for the az:// store", hint="[store] account, or AZURE_STORAGE_ACCOUNT_NAME"
         )
-    # The path of an emulator's url is the account; the host of a private one begins with it.
+    # An emulator has the account as the path of its URL, a private endpoint at the beginning of its host name.
     account = account or urlsplit(endpoint).path.strip("/") or (urlsplit(endpoint).hostname or "").partition(".")[0]
     found = AzureAuth(account=account, endpoint=endpoint or f"https://{account}.blob.core.windows.net")
     if key := variable(*_KEY):
@@ -136,4 +136,4 @@ def _token_of(identity: _Identity) -> _Token:
         return identity.get_token(_SCOPE)
     except AzureError as error:
         first = str(error).partition("\n")[0]
-        raise StoreDenied(f"Azure gives no token: {first}", hint=_NO_CREDENTIALS) from None
+        raise StoreDenied(f"Azure returned no token: {first}", hint=_NO_CREDENTIALS) from None

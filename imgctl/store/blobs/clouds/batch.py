@@ -1,4 +1,4 @@
-"""Many deletions in one request of multipart/mixed, as both Azure and Google take them, with an answer for each."""
+"""Many deletions in one multipart/mixed request, the same for Azure and Google, with a response for each."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from imgctl.errors import StoreError
-from imgctl.store.blobs.clouds.http import Headers, refused
-from imgctl.store.blobs.errors import Refused
+from imgctl.store.blobs.clouds.http import Headers, error_response
+from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.units import count_of
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def batch_body(parts: Iterable[Part]) -> tuple[str, bytes]:
-    """The content type and the body of a batch."""
+    """Return the content type and the body of a batch."""
     boundary = f"batch_{uuid4()}"
     lines: list[str] = []
     for number, part in enumerate(parts):
@@ -36,24 +36,24 @@ def batch_body(parts: Iterable[Part]) -> tuple[str, bytes]:
     return f"multipart/mixed; boundary={boundary}", "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
 
 
-def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tuple[T, Refused]]:
-    """Those of `keys` whose deletion was rejected, with the error; StoreError if a response is missing."""
+def batch_errors(content_type: str, body: bytes, keys: Sequence[T]) -> list[tuple[T, ErrorResponse]]:
+    """Return the keys whose deletion was rejected, with the error; StoreError if a response is missing."""
     message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
-    answers = message.get_payload() if message.is_multipart() else []
-    found: list[tuple[T, Refused]] = []
-    for position, answer in enumerate(answers):
-        raw = answer.get_payload(decode=True) if not isinstance(answer, str) else b""
-        assert isinstance(raw, bytes) and not isinstance(answer, str)
+    responses = message.get_payload() if message.is_multipart() else []
+    found: list[tuple[T, ErrorResponse]] = []
+    for position, response in enumerate(responses):
+        raw = response.get_payload(decode=True) if not isinstance(response, str) else b""
+        assert isinstance(raw, bytes) and not isinstance(response, str)
         status = _STATUS.search(raw)
-        named = _ID.search(answer.get("Content-ID", ""))
+        named = _ID.search(response.get("Content-ID", ""))
         number = int(named[1]) if named and int(named[1]) < len(keys) else position
         if status is not None and int(status[1]) >= 400:
             head, _, content = raw.partition(b"\r\n\r\n")
             headers = dict(line.split(": ", 1) for line in head.decode(errors="replace").split("\r\n") if ": " in line)
-            found.append((keys[number], refused(int(status[1]), headers, content.strip())))
-    if len(answers) != len(keys):
-        hint = "run the same again; if it stays, list what is left with another tool"
+            found.append((keys[number], error_response(int(status[1]), headers, content.strip())))
+    if len(responses) != len(keys):
+        hint = "run the same again; if this repeats, list the remaining objects with another tool"
         raise StoreError(
-            f"{count_of(len(answers), 'answer')} to {count_of(len(keys), 'deletion')} of one request", hint=hint
+            f"{count_of(len(responses), 'response')} for {count_of(len(keys), 'deletion')} in one request", hint=hint
         )
     return found

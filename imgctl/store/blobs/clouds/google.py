@@ -16,12 +16,12 @@ from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
-from imgctl.store.blobs.clouds.google_answers import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
+from imgctl.store.blobs.clouds.google_responses import FIELDS, Resource, blob_of, kept_metadata, page_of, remnant_of
 from imgctl.store.blobs.clouds.http import Http, quoted
 from imgctl.store.blobs.clouds.provider import Copied, Listed, Put, Soft, bytes_options
-from imgctl.store.blobs.clouds.signed import Wanted, google_put
-from imgctl.store.blobs.errors import Refused
+from imgctl.store.blobs.clouds.signed import AllowedPut, google_put
+from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.files import checked_chunks, replaced
 from imgctl.store.blobs.pages import PAGE_KEYS, bare
 from imgctl.store.blobs.remnant import Remnant
@@ -62,7 +62,7 @@ class Google:
         options, retries = bytes_options(self._settings, self.endpoint)
         config: GCSConfig = {"base_url": self.endpoint}
         if file := self._auth.service_account:
-            # It signs links with this key; else the machine's own account does, by a request.
+            # obstore signs links with this key; without it, by a request to the machine's own account.
             config["service_account"] = file
         return GCSStore(
             self._bucket,
@@ -88,7 +88,7 @@ class Google:
     def put_file(
         self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
     ) -> None:
-        """In one request: the file is read twice, first for the MD5, which is sent before the bytes."""
+        """Put the file in one request; it is read twice, first for the MD5, which is sent before the bytes."""
         digest = hashlib.md5(usedforsecurity=False)
         for chunk in _chunks(path, size, sha256):
             digest.update(chunk)
@@ -108,35 +108,35 @@ class Google:
     def page(self, prefix: str, after: str, token: str) -> Listed:
         query = {"prefix": prefix, "startOffset": after, "maxResults": str(PAGE_KEYS), "pageToken": token}
         query["fields"] = f"items({FIELDS}),nextPageToken"
-        answer = self._ask("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
-        items = cast("list[Mapping[str, str]]", answer.get("items", []))
-        # `startOffset` counts the key itself in.
-        return Listed(page_of([one for one in items if one["name"] > after]), str(answer.get("nextPageToken", "")))
+        response = self._request("GET", f"b/{self._bucket}/o", {name: value for name, value in query.items() if value})
+        items = cast("list[Mapping[str, str]]", response.get("items", []))
+        # `startOffset` includes the key itself.
+        return Listed(page_of([one for one in items if one["name"] > after]), str(response.get("nextPageToken", "")))
 
-    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+    def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         return self._delete(names, [self._path(name) for name in names])
 
     def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
-        """Every generation first, then what was deleted softly: no one listing has both (Objects: list)."""
+        """List every generation first, then soft-deleted objects: no listing has both (Objects: list)."""
         softly, _, token = token.rpartition(":")
         which = {"softDeleted": "true"} if softly else {"versions": "true"}
         query = {"prefix": prefix, **which, **({"pageToken": token} if token else {})}
         query["fields"] = f"items({FIELDS},timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
-        answer = self._ask("GET", f"b/{self._bucket}/o", query)
-        items = cast("list[Resource]", answer.get("items", []))
-        # A server that knows no soft delete lists what is there.
+        response = self._request("GET", f"b/{self._bucket}/o", query)
+        items = cast("list[Resource]", response.get("items", []))
+        # A server without soft delete lists existing objects instead.
         found = [remnant_of(one) for one in items if bool(softly) == ("softDeleteTime" in one)]
-        onward = str(answer.get("nextPageToken", ""))
+        onward = str(response.get("nextPageToken", ""))
         return found, f"{softly}:{onward}" if onward else "" if softly else "softly:"
 
-    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
-        """Each generation by itself: then it is gone at once, but for soft delete."""
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, ErrorResponse]]:
+        """Delete each generation by its number: it is gone at once, unless soft delete is on."""
         return self._delete(remnants, [f"{self._path(one.key)}?generation={one.version_id}" for one in remnants])
 
     def soft(self) -> Soft:
-        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "softDeletePolicy"})
-        policy = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
-        return Soft(stays=timedelta(seconds=int(policy.get("retentionDurationSeconds", "0"))))
+        response = self._request("GET", f"b/{self._bucket}", {"fields": "softDeletePolicy"})
+        policy = cast("Mapping[str, str]", response.get("softDeletePolicy", {}))
+        return Soft(retention=timedelta(seconds=int(policy.get("retentionDurationSeconds", "0"))))
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
         found = self._object(source)
@@ -144,7 +144,7 @@ class Google:
         self._rewrite(source, name, metadata, {"ifSourceGenerationMatch": copied.etag, "ifGenerationMatch": "0"})
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
-        """Rewrite the object in place: a new generation; the old one stays where the bucket keeps versions."""
+        """Rewrite the object in place as a new generation; the old one stays if the bucket keeps versions."""
         found = self._object(name)
         before = blob_of(found)
         if before.storage_class == to:
@@ -157,8 +157,8 @@ class Google:
         same = all(now.get(one) == found.get(one) for one in ("size", "crc32c"))
         if now.get("storageClass") != to or not same:
             raise BlobCorrupt(
-                f"{name} is not after the rewrite what it was: {count_of(int(str(now['size'])), 'byte')} of {now.get('storageClass')}",
-                hint="look at the object before anything else",
+                f"{name} changed in the rewrite: it is now {count_of(int(str(now['size'])), 'byte')} of {now.get('storageClass')}",
+                hint="check the object before anything else",
             )
         return blob_of(now)
 
@@ -168,60 +168,60 @@ class Google:
         raise nothing_to_restore(name)
 
     def keeps_versions(self) -> bool:
-        """Whether the bucket keeps versions or deletes softly (for 7 days by default)."""
-        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "versioning,softDeletePolicy"})
-        versioning = cast("Mapping[str, object]", answer.get("versioning", {}))
-        soft = cast("Mapping[str, str]", answer.get("softDeletePolicy", {}))
+        """Whether the bucket keeps versions or has soft delete (7 days by default)."""
+        response = self._request("GET", f"b/{self._bucket}", {"fields": "versioning,softDeletePolicy"})
+        versioning = cast("Mapping[str, object]", response.get("versioning", {}))
+        soft = cast("Mapping[str, str]", response.get("softDeletePolicy", {}))
         return bool(versioning.get("enabled")) or soft.get("retentionDurationSeconds", "0") != "0"
 
     def delete_version(self, name: str, version_id: str) -> None:
-        self._ask("DELETE", self._path(name), {"generation": version_id})
+        self._request("DELETE", self._path(name), {"generation": version_id})
 
     def sign_create(self, name: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
         url = f"{self.endpoint}/{self._bucket}/{quoted(name)}"
-        wanted = Wanted(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
+        wanted = AllowedPut(url=url, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
         return google_put(self._auth, wanted)
 
     def lifecycle(self) -> tuple[list[Resource], str]:
-        """The bucket's lifecycle rules, and the metageneration that they belong to."""
-        answer = self._ask("GET", f"b/{self._bucket}", {"fields": "lifecycle,metageneration"})
-        rules = cast("Mapping[str, list[Resource]]", answer.get("lifecycle", {})).get("rule", [])
-        return rules, str(answer.get("metageneration", ""))
+        """Return the bucket's lifecycle rules and their metageneration."""
+        response = self._request("GET", f"b/{self._bucket}", {"fields": "lifecycle,metageneration"})
+        rules = cast("Mapping[str, list[Resource]]", response.get("lifecycle", {})).get("rule", [])
+        return rules, str(response.get("metageneration", ""))
 
     def set_lifecycle(self, rules: Sequence[Mapping[str, object]], metageneration: str) -> None:
-        """Write the bucket's lifecycle rules, if the bucket is as it was."""
+        """Write the bucket's lifecycle rules if its metageneration is unchanged."""
         body = json.dumps({"lifecycle": {"rule": list(rules)}}).encode()
-        self._ask("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, body)
+        self._request("PATCH", f"b/{self._bucket}", {"ifMetagenerationMatch": metageneration}, body)
 
-    def _delete(self, ones: list[T], paths: list[str]) -> list[tuple[T, Refused]]:
+    def _delete(self, ones: list[T], paths: list[str]) -> list[tuple[T, ErrorResponse]]:
         kind, body = batch_body([Part("DELETE", f"/storage/v1/{path}", {}) for path in paths])
-        answer = self._http.ask("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
-        return batch_errors(answer.headers.get("Content-Type", ""), answer.data, ones)
+        response = self._http.request("POST", f"{self.endpoint}/batch/storage/v1", {}, {"Content-Type": kind}, body)
+        return batch_errors(response.headers.get("Content-Type", ""), response.data, ones)
 
     def _object(self, name: str, *, fields: str = "") -> Resource:
-        return self._ask("GET", self._path(name), {"fields": fields} if fields else {})
+        return self._request("GET", self._path(name), {"fields": fields} if fields else {})
 
     def _rewrite(self, source: str, name: str, metadata: Resource, conditions: dict[str, str]) -> None:
-        """Rewrite, in as many requests as the server takes for it."""
+        """Rewrite, with as many requests as the server needs."""
         token: dict[str, str] = {}
         while True:
             path = f"{self._path(source)}/rewriteTo/{self._path(name)}"
-            answer = self._ask("POST", path, {**conditions, **token}, json.dumps(metadata).encode())
-            if answer.get("done", True):
+            response = self._request("POST", path, {**conditions, **token}, json.dumps(metadata).encode())
+            if response.get("done", True):
                 return
-            token = {"rewriteToken": str(answer["rewriteToken"])}
+            token = {"rewriteToken": str(response["rewriteToken"])}
 
     def _upload(self, boundary: str, body: bytes | Iterator[bytes], *, absent: bool, length: int | None = None) -> None:
         query = {"uploadType": "multipart", **({"ifGenerationMatch": "0"} if absent else {})}
         headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
         if length is not None:
             headers["Content-Length"] = str(length)
-        self._http.ask("POST", f"{self.endpoint}/upload/storage/v1/b/{self._bucket}/o", query, headers, body)
+        self._http.request("POST", f"{self.endpoint}/upload/storage/v1/b/{self._bucket}/o", query, headers, body)
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> Resource:
+    def _request(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> Resource:
         headers = {"Content-Type": "application/json"} if body else {}
-        answer = self._http.ask(method, f"{self.endpoint}/storage/v1/{path}", query, headers, body)
-        found: Resource = json.loads(answer.data) if answer.data else {}
+        response = self._http.request(method, f"{self.endpoint}/storage/v1/{path}", query, headers, body)
+        found: Resource = json.loads(response.data) if response.data else {}
         return found
 
     def _path(self, name: str) -> str:
@@ -237,7 +237,7 @@ class Google:
 
 
 def _multipart(metadata: Mapping[str, str], md5: bytes, content_type: str) -> tuple[str, bytes, bytes]:
-    """The boundary, and what stands before and behind the bytes of an upload that says its MD5."""
+    """Return the boundary, and the text before and after the bytes, of an upload with its MD5."""
     boundary = f"imgctl-{uuid4()}"
     whole = json.dumps({**metadata, "md5Hash": base64.b64encode(md5).decode(), "storageClass": "STANDARD"})
     head = f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{whole}\r\n"

@@ -39,7 +39,7 @@ _Request = Callable[[object], object]
 
 
 class GoogleAuth:
-    """One chain of credentials for obstore and for imgctl's own requests; for many threads."""
+    """One chain of credentials for obstore and imgctl's own requests; thread-safe."""
 
     def __init__(self, settings: StoreSettings) -> None:
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "").strip().rstrip("/")
@@ -55,7 +55,7 @@ class GoogleAuth:
         return with_query(url, query), {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
     def credential(self) -> "GCSCredential":
-        """The token as obstore takes it; an emulator gets an empty one."""
+        """The token in obstore's format; empty for an emulator."""
         if self._emulated:
             return {"token": "", "expires_at": None}
         from google.auth.exceptions import GoogleAuthError
@@ -67,7 +67,7 @@ class GoogleAuth:
                 try:
                     self._found.refresh(cast("_Request", Request)(PoolManager()))
                 except GoogleAuthError as error:
-                    raise StoreDenied(f"Google gives no token: {error}", hint=_NO_CREDENTIALS) from None
+                    raise StoreDenied(f"Google returned no token: {error}", hint=_NO_CREDENTIALS) from None
             expires = self._found.expiry
             # google-auth returns naive times in UTC.
             return {"token": str(self._found.token), "expires_at": expires.replace(tzinfo=UTC) if expires else None}
@@ -92,7 +92,7 @@ class GoogleAuth:
 
     @property
     def service_account(self) -> str:
-        """The file of a service account's key, where the environment names one."""
+        """The key file of a service account if the environment names one, else empty."""
         file = variable("GOOGLE_APPLICATION_CREDENTIALS")
         try:
             found = json.loads(Path(file).read_bytes()) if file else {}

@@ -14,9 +14,9 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 
 from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.address import certificates
-from imgctl.store.blobs.errors import Refused
+from imgctl.store.blobs.errors import ErrorResponse
 
-# Of one host: a copy is one request of one thread.
+# For one host: each copying thread has one request at a time.
 _MOST_CONNECTIONS = 128
 _CONNECT_SECONDS = 10.0
 _FIRST_ERROR = 400
@@ -27,7 +27,7 @@ Headers = Mapping[str, str]
 Body = bytes | Iterable[bytes]
 Query = Mapping[str, str]
 Signer = Callable[[str, str, Query, Headers], tuple[str, Headers]]
-"""From a method, a url without query, the query and the headers to the whole url and all headers."""
+"""Signs a method, a URL without query, the query and the headers; returns the whole URL and all headers."""
 
 
 class Http:
@@ -38,23 +38,23 @@ class Http:
         self._sign = sign
         self._pools: dict[str, PoolManager] = {}
 
-    def ask(
+    def request(
         self, method: str, url: str, query: Query | None = None, headers: Headers | None = None, body: Body = b""
     ) -> BaseHTTPResponse:
-        """Return the complete response; Refused for an error status. A `body` in pieces requires a Content-Length."""
+        """Return the complete response; ErrorResponse for an error status. A `body` in pieces requires a Content-Length."""
         size = (
             {"Content-Length": str(len(body))} if isinstance(body, bytes) and method in ("PUT", "POST", "PATCH") else {}
         )
         whole, signed = self._sign(method, url, query or {}, {**size, **(headers or {})})
-        answer = self._pool(url).request(
+        response = self._pool(url).request(
             method, whole, headers=dict(signed), body=None if body == b"" else body, redirect=False, retries=False
         )
-        if answer.status >= _FIRST_ERROR:
-            raise refused(answer.status, answer.headers, answer.data)
-        return answer
+        if response.status >= _FIRST_ERROR:
+            raise error_response(response.status, response.headers, response.data)
+        return response
 
     def _pool(self, url: str) -> PoolManager:
-        """Straight to the server or through the environment's proxy, looked up once: it costs a tenth of a put's CPU."""
+        """Return the pool for the server, or for the environment's proxy; looked up once, as this costs a tenth of a put's CPU."""
         origin = url[: url.index("/", 8)]
         if origin not in self._pools:
             parts = urlsplit(url)
@@ -74,13 +74,13 @@ class Http:
 
     @property
     def _trusted(self) -> ssl.SSLContext | None:
-        """A private CA's; else the client's own choice."""
+        """The context of a private CA; None for the client's default."""
         bundle = self._settings.ca_bundle
         return ssl.create_default_context(cadata=certificates(bundle).decode()) if bundle else None
 
 
-def refused(status: int, headers: Headers, body: bytes) -> Refused:
-    """An answer's code and message: Azure's in a header and XML, Google's in JSON."""
+def error_response(status: int, headers: Headers, body: bytes) -> ErrorResponse:
+    """Read code and message of an error response: Azure's are in a header and XML, Google's in JSON."""
     found, text = _CODE.search(body), _MESSAGE.search(body)
     code = headers.get("x-ms-error-code", "") or (found[1].decode() if found else "")
     message = text[1].decode(errors="replace") if text else ""
@@ -88,15 +88,15 @@ def refused(status: int, headers: Headers, body: bytes) -> Refused:
         error = json.loads(body).get("error", {})
         # Google's reasons add nothing to the status.
         message = str(error.get("message", "")) if isinstance(error, dict) else str(error)
-    return Refused(status, code, message)
+    return ErrorResponse(status, code, message)
 
 
 def quoted(name: str) -> str:
-    """An object's name as a path of a url, its slashes kept."""
+    """Quote an object's name as the path of a URL; slashes are kept."""
     return quote(name, safe="/-_.~")
 
 
 def with_query(url: str, query: Query) -> str:
-    """The url with its query."""
+    """Return the URL with the query appended."""
     parts = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items()]
     return f"{url}{'&' if '?' in url else '?'}{'&'.join(parts)}" if parts else url

@@ -1,6 +1,6 @@
-"""Lifecycle rules of Google's buckets, merged into what is there; and Azure's management policy, which imgctl only prints.
+"""Lifecycle rules: merged into those of a Google bucket; for Azure a management policy, which imgctl only prints.
 
-A rule of Google has no name: ours is the one that moves this prefix to this class. Neither cloud chooses by size.
+Google's rules have no names: imgctl's is the one that moves this prefix to this class. Neither cloud filters by size.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 # Object Lifecycle Management, Cloud Storage documentation: the most rules of one bucket.
 MOST_RULES = 100
-# How long a blob that was brought back is left alone: else the policy archives it again within a day.
+# How long a rehydrated blob stays: without this the policy archives it again within a day.
 _BACK_DAYS = 7
 _TIERS = {
     StorageClass.COOL: "tierToCool",
@@ -31,12 +31,12 @@ _TIERS = {
 }
 _BY_HAND = (
     "to set it: az storage account management-policy create --policy @FILE; it replaces the account's whole policy: "
-    "where one exists, add this rule to the rules that management-policy show prints"
+    "if there is one, add this rule to the output of management-policy show"
 )
 
 
 def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: int = 0) -> LifecyclePlan:
-    """What writing the rule would change; ConfigError unless originals have a prefix of their own. Azure's is to be put by hand."""
+    """Plan the rule; ConfigError unless originals have a prefix of their own. An operator must write Azure's by hand."""
     if settings.url.startswith("az://"):
         return _policy(settings, to=to, days=days, min_size=min_size)
     bucket, prefix = _place(settings)
@@ -46,7 +46,7 @@ def planned(settings: StoreSettings, *, to: StorageClass, days: int, min_size: i
 
 
 def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
-    """Write a plan whole; StoreError when the bucket's rules changed since, or are not as written when read again."""
+    """Write the whole plan; StoreError if the bucket's rules changed since, or differ when they are read back."""
     if not plan.diff:
         return
     bucket = _place(settings)[0]
@@ -61,12 +61,12 @@ def put(settings: StoreSettings, plan: LifecyclePlan) -> None:
         # The condition failed: another program wrote in between.
         raise changed from None
     if difference := LifecyclePlan(before=plan.after, after=_read(settings, bucket)[0]).changes:
-        hint = f"look at them: gcloud storage buckets describe gs://{bucket}"
-        raise StoreError(f"the lifecycle rules of {bucket} are not what was written: {difference}", hint=hint)
+        hint = f"check them: gcloud storage buckets describe gs://{bucket}"
+        raise StoreError(f"the lifecycle rules of {bucket} differ from the written ones: {difference}", hint=hint)
 
 
 def merged(before: Lifecycle, wanted: Transition) -> Lifecycle:
-    """The configuration with our rule for this prefix and class in place; all others as they were."""
+    """Return the configuration with imgctl's rule for this prefix and class; other rules are unchanged."""
     action = {"type": "SetStorageClass", "storageClass": str(wanted.to)}
     ours = {"action": action, "condition": {"age": wanted.days, "matchesPrefix": [wanted.prefix]}}
     places = [at for at, rule in enumerate(before.rules) if _is_ours(rule, action, wanted.prefix)]
@@ -74,13 +74,13 @@ def merged(before: Lifecycle, wanted: Transition) -> Lifecycle:
     rules = [rule for at, rule in enumerate(before.rules) if at not in places]
     rules.insert(first, ours)
     if len(rules) > MOST_RULES:
-        hint = "take rules away that nobody needs"
-        raise StoreError(f"the bucket allows {MOST_RULES} lifecycle rules, and would have {len(rules)}", hint=hint)
+        hint = "remove unused rules"
+        raise StoreError(f"a bucket can have {MOST_RULES} lifecycle rules; this one would have {len(rules)}", hint=hint)
     return Lifecycle(rules=tuple(rules))
 
 
 def _policy(settings: StoreSettings, *, to: StorageClass, days: int, min_size: int) -> LifecyclePlan:
-    """The rule as a management policy, which is the account's: Azure Resource Manager takes it, not the Blob service."""
+    """Return the rule as a management policy of the account, set by Azure Resource Manager and not the Blob service."""
     container, prefix = _place(settings)
     below = f"{container}/{prefix}{originals_prefix(settings)}"
     after = {"daysAfterModificationGreaterThan": days}
@@ -109,12 +109,14 @@ def _is_ours(rule: Rule, action: Rule, prefix: str) -> bool:
 
 
 def _all_sizes(least: int) -> tuple[str, ...]:
-    note = f"rules of this cloud choose by no size: originals below {format_bytes(least)} move too, which does not pay"
+    note = (
+        f"this cloud's rules cannot filter by size: originals below {format_bytes(least)} move too, which does not pay"
+    )
     return (note,) if least else ()
 
 
 def _read(settings: StoreSettings, bucket: str) -> tuple[Lifecycle, str]:
-    """The bucket's rules, and the metageneration that they belong to."""
+    """Return the bucket's rules and their metageneration."""
     found, generation = _call(settings, bucket, Google(settings, bucket).lifecycle)
     return Lifecycle(rules=tuple(found)), generation
 

@@ -1,4 +1,4 @@
-"""A listing of a cloud's bucket, page by page, between two keys of the store that lies below a prefix."""
+"""Lists a cloud's bucket page by page, between two keys of a store below a prefix."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,28 +9,30 @@ from imgctl.store.blobs.pages import Page
 
 
 class Span(NamedTuple):
-    """What is wanted of a listing: keys that begin with `prefix`, behind `after`, up to `until`; empty for no limit."""
+    """The range of a listing: keys that begin with `prefix`, `after` < key <= `until`; empty for no limit."""
 
     prefix: str
     after: str
     until: str
 
 
-def listed(provider: Provider, calls: Calls, below: str, span: Span, *, asked: Callable[[], None]) -> Iterator[Page]:
-    """Pages with keys of the store below a prefix, which may hold keys outside the span; none is empty."""
+def listed(
+    provider: Provider, calls: Calls, below: str, span: Span, *, on_request: Callable[[], None]
+) -> Iterator[Page]:
+    """Yield pages with keys of the store below a prefix; they may contain keys outside the span, and none is empty."""
     start = below + span.after if span.after else ""
     shared = below + max(span.prefix, _shared(span.after, span.until), key=len)
     skip, token = len(below), ""
 
     while True:
 
-        def ask(token: str = token) -> Listed:
-            asked()
+        def fetch(token: str = token) -> Listed:
+            on_request()
             return provider.page(shared, start, token)
 
-        page, token = calls.call("", ask)
+        page, token = calls.call("", fetch)
         page = page._replace(keys=tuple([key[skip:] for key in page.keys]))
-        # The mark that a console makes of a folder.
+        # A folder marker, as consoles create them.
         page = page.cut(1, len(page.keys)) if page.keys[:1] == ("",) else page
         if page.keys:
             yield page
@@ -39,7 +41,7 @@ def listed(provider: Provider, calls: Calls, below: str, span: Span, *, asked: C
 
 
 def _shared(after: str, until: str) -> str:
-    """What all keys between two keys begin with."""
+    """Return the common prefix of all keys between two keys."""
     if not after or not until:
         return ""
     length = next((at for at, (one, other) in enumerate(zip(after, until, strict=False)) if one != other), None)

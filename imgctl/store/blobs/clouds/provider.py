@@ -10,7 +10,7 @@ from imgctl.config.places import StoreSettings
 from imgctl.model import StorageClass
 from imgctl.store.blobs.address import certificates
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
-from imgctl.store.blobs.errors import Refused
+from imgctl.store.blobs.errors import ErrorResponse
 from imgctl.store.blobs.pages import Page
 from imgctl.store.blobs.remnant import Remnant
 
@@ -47,14 +47,14 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soft:
-    """Soft delete: how long deleted objects are kept, zero if off; `permanent`: old versions may be deleted before."""
+    """Soft delete: how long deleted objects are kept, zero if off; `permanent`: old versions may be deleted sooner."""
 
-    stays: timedelta = timedelta(0)
+    retention: timedelta = timedelta(0)
     permanent: bool = False
 
 
 class Provider(Protocol):
-    """One bucket of a cloud. Nothing is retried; errors are those of the clients, or Refused."""
+    """One bucket of a cloud. Nothing is retried; raises the clients' errors, or ErrorResponse."""
 
     cloud: str
     batch: int
@@ -62,7 +62,7 @@ class Provider(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """Where requests go."""
+        """The URL for requests."""
 
     @property
     def is_own(self) -> bool:
@@ -75,45 +75,45 @@ class Provider(Protocol):
         """The value that changes with an object, from obstore's response."""
 
     def pinned(self, etag: str) -> "GetOptions":
-        """The options of a read that must not see another object."""
+        """The options of a read that fails if the object changed."""
 
     def put(self, name: str, put: Put, *, absent: bool) -> None:
-        """Put an object; `absent`: only if there is none of that name. The server refuses bytes of another MD5."""
+        """Put an object; `absent`: only if the name is free. The server rejects bytes with another MD5."""
 
     def put_file(
         self, name: str, path: Path, *, size: int, content_type: str, sha256: bytes, call: Callable[..., object]
     ) -> None:
-        """Put a file that need not fit into memory, if there is none of that name, each piece checked by the server.
+        """Put a file of any size in bounded memory, if the name is free; the server checks each piece.
 
-        Each request is made by `call`, which tries it again.
+        `call` makes each request, and retries it.
         """
 
     def details(self, name: str) -> Blob:
         """The object with its class; the key is its name."""
 
     def page(self, prefix: str, after: str, token: str) -> Listed:
-        """A page of the objects whose names begin with `prefix`, behind `after`, in byte order; or the page of a token."""
+        """A page of the objects whose names begin with `prefix` and sort after `after`, in byte order; or the page of a token."""
 
-    def delete(self, names: list[str]) -> list[tuple[str, Refused]]:
+    def delete(self, names: list[str]) -> list[tuple[str, ErrorResponse]]:
         """Delete up to `batch` objects; returns those that were rejected, including missing ones."""
 
     def everything(self, prefix: str, token: str) -> tuple[list[Remnant], str]:
-        """A page of all that is kept under names that begin with `prefix`, deleted or not, and the token of the next."""
+        """A page of all objects and versions whose names begin with `prefix`, deleted or not, and the token of the next."""
 
-    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, Refused]]:
+    def purge(self, remnants: list[Remnant], *, permanent: bool) -> list[tuple[Remnant, ErrorResponse]]:
         """Delete up to `batch` of these, each version by itself; `permanent`: also soft-deleted ones, if allowed."""
 
     def soft(self) -> Soft:
         """The bucket's soft-delete settings."""
 
     def copy(self, source: str, name: str, copied: Copied) -> None:
-        """Copy an object under a name that must be free, into the standard class, its metadata kept."""
+        """Copy an object with its metadata to a name that must be free, in the standard class."""
 
     def move(self, name: str, *, to: str, etag: str) -> Blob:
         """See BlobStore."""
 
     def restore(self, name: str, *, tier: Tier) -> Restore:
-        """See BlobStore; what comes back stays in the standard class."""
+        """See BlobStore; a restored object stays in the standard class."""
 
     def keeps_versions(self) -> bool:
         """See BlobStore."""

@@ -1,6 +1,6 @@
-"""Links by which others put one new object: V4 signatures of Google, shared access signatures of Azure.
+"""Signs links that create one object: V4 signatures of Google, shared access signatures of Azure.
 
-obstore signs PUTs too, but its links may overwrite.
+obstore signs PUTs too, but its links allow overwrites.
 """
 
 import base64
@@ -16,9 +16,9 @@ from imgctl.store.blobs.clouds.azure_auth import VERSION, AzureAuth
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.http import Http, with_query
 
-# A clock that runs ahead of Azure's would sign links that are not valid yet.
+# For clocks ahead of Azure's, whose links would not be valid yet.
 _EARLY = timedelta(minutes=5)
-# The fields of a user delegation key, in the order in which they are signed, with their names in a link.
+# The fields of a user delegation key in the order of signing, by their names in a link.
 _DELEGATED = {
     "skoid": "SignedOid",
     "sktid": "SignedTid",
@@ -30,8 +30,8 @@ _DELEGATED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What may be put where: the url, for how long, the size in bytes, the type and the SHA-256."""
+class AllowedPut:
+    """The put that a link allows: its URL, validity in seconds, size in bytes, type and SHA-256."""
 
     url: str
     seconds: int
@@ -40,10 +40,10 @@ class Wanted:
     sha256: bytes
 
 
-def google_put(auth: GoogleAuth, wanted: Wanted) -> SignedPut | None:
+def google_put(auth: GoogleAuth, wanted: AllowedPut) -> SignedPut | None:
     """Sign the type, the size, the SHA-256 and generation 0 (V4 signing process, Cloud Storage documentation).
 
-    None where the credentials cannot sign: those of a person (gcloud's login).
+    None for credentials that cannot sign: a user's (gcloud's login).
     """
     if (signer := auth.signer()) is None:
         return None
@@ -73,10 +73,10 @@ def google_put(auth: GoogleAuth, wanted: Wanted) -> SignedPut | None:
     return SignedPut(url=with_query(wanted.url, query), headers=headers)
 
 
-def azure_put(auth: AzureAuth, http: Http, wanted: Wanted) -> SignedPut | None:
-    """Sign the right to create, which may not overwrite (Create a service SAS, a user delegation SAS: Azure Storage).
+def azure_put(auth: AzureAuth, http: Http, wanted: AllowedPut) -> SignedPut | None:
+    """Sign a permission to create, which does not allow overwrites (Create a service SAS, a user delegation SAS: Azure Storage).
 
-    It holds neither size nor digest. None for credentials that are a SAS themselves: they cannot sign another.
+    It covers neither size nor digest. None if the credentials are a SAS: it cannot sign another.
     """
     if auth.sas:
         return None
@@ -84,7 +84,7 @@ def azure_put(auth: AzureAuth, http: Http, wanted: Wanted) -> SignedPut | None:
     query = {"sp": "c", "se": _second(until)}
     path = urlsplit(wanted.url).path.removeprefix(urlsplit(auth.endpoint).path)
     place = f"/blob/{auth.account}{unquote(path)}"
-    # Empty: an identifier or the ids of other users, an address, a protocol; and a snapshot, a scope, five headers.
+    # Empty fields: an identifier or ids of other users, an address, a protocol; a snapshot, a scope, five headers.
     if auth.key:
         key = auth.key
         text = [query["sp"], "", query["se"], place, "", "", "", VERSION, "b", *[""] * 7]
@@ -104,11 +104,11 @@ def azure_put(auth: AzureAuth, http: Http, wanted: Wanted) -> SignedPut | None:
 
 
 def _delegation(auth: AzureAuth, http: Http, until: datetime) -> tuple[bytes, dict[str, str]]:
-    """The key by which an identity signs, and what a link says of it (Get User Delegation Key)."""
+    """Return the key with which an identity signs, and its fields in a link (Get User Delegation Key)."""
     start = _second(datetime.now(UTC) - _EARLY)
     body = f"<KeyInfo><Start>{start}</Start><Expiry>{_second(until)}</Expiry></KeyInfo>".encode()
-    answer = http.ask("POST", f"{auth.endpoint}/", {"restype": "service", "comp": "userdelegationkey"}, {}, body)
-    found = fromstring(answer.data)  # noqa: S314
+    response = http.request("POST", f"{auth.endpoint}/", {"restype": "service", "comp": "userdelegationkey"}, {}, body)
+    found = fromstring(response.data)  # noqa: S314
     fields = {short: found.findtext(name) or "" for short, name in _DELEGATED.items()}
     return base64.b64decode(found.findtext("Value") or ""), fields
 

@@ -49,7 +49,7 @@ _ONE_PUT_BYTES = 64 * 2**20
 class CloudStore:
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
-    Reads go through obstore, which cannot send checksums; the rest are requests of `provider`.
+    obstore makes the reads; it cannot send checksums, so `provider` makes all other requests.
     """
 
     def __init__(self, settings: StoreSettings, provider: Provider, *, bucket: str, prefix: str = "") -> None:
@@ -112,10 +112,10 @@ class CloudStore:
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         copied, place = Copied(etag, content_type), self.prefix + checked(source_key)
         name = self.prefix + checked(key)
-        known = self._provider.is_own and self._tested_absent(key) is not Kept.IGNORED
+        conditional = self._provider.is_own and self._tested_absent(key) is not Kept.IGNORED
 
         def copy() -> None:
-            if not known:
+            if not conditional:
                 self._check_free(key)
             self._provider.copy(place, name, copied)
 
@@ -130,7 +130,7 @@ class CloudStore:
         # The bucket may contain names that obstore would alter, put there by other programs.
         return self._objects.head(key) if is_portable(key) else self.details(key)
 
-    def details(self, key: str, *, checksum: bool = False) -> Blob | None:  # neither keeps a SHA-256
+    def details(self, key: str, *, checksum: bool = False) -> Blob | None:  # neither cloud stores a SHA-256
         try:
             return self._blob(self._call(key, lambda: self._provider.details(self.prefix + key)))
         except BlobMissing:
@@ -140,30 +140,30 @@ class CloudStore:
         """See BlobStore; a failed page is requested again."""
         return blobs_of(self._pages(prefix, after, until, lambda: None))
 
-    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        return self._pages("", after, until, asked)
+    def pages(self, after: str, until: str, *, on_request: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        return self._pages("", after, until, on_request)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete blobs, many a request; missing ones are ignored, other errors are raised."""
+        """Delete blobs in batches; missing ones are ignored, other errors are raised."""
         names = (self.prefix + checked(key) for key in keys)
         while batch := list(islice(names, self._provider.batch)):
             left: list[str] = batch
 
-            def ask() -> None:
+            def attempt() -> None:
                 nonlocal left
-                refused = [(name, error) for name, error in self._provider.delete(left) if error.status != NOT_FOUND]
-                left = [name for name, _ in refused]
-                if refused:
-                    raise refused[0][1]
+                rejected = [(name, error) for name, error in self._provider.delete(left) if error.status != NOT_FOUND]
+                left = [name for name, _ in rejected]
+                if rejected:
+                    raise rejected[0][1]
 
-            self._call(batch[0] if len(batch) == 1 else "", ask)
+            self._call(batch[0] if len(batch) == 1 else "", attempt)
 
     def move(self, key: str, *, to: str, etag: str) -> Blob:
         """See BlobStore; a blob that has the class already is returned as it is, with any ETag."""
         wanted = known_class(to, self._provider.classes)
         return self._blob(self._call(key, lambda: self._provider.move(self.prefix + key, to=wanted, etag=etag)))
 
-    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:  # it comes back for good
+    def restore(self, key: str, *, tier: Tier, days: int | None) -> Restore:  # restores are permanent
         return self._call(key, lambda: self._provider.restore(self.prefix + key, tier=tier))
 
     def keeps_versions(self) -> bool:
@@ -185,7 +185,7 @@ class CloudStore:
                 yield replace(one, key=one.key[len(self.prefix) :])
 
     def uploads(self) -> Iterator[Remnant]:
-        """None: neither cloud lists them; they end by themselves after a week."""
+        """None: neither cloud lists them; both drop them after a week."""
         return iter(())
 
     def purge(self, remnants: Iterable[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
@@ -195,14 +195,14 @@ class CloudStore:
                 yield replace(one, key=one.key[len(self.prefix) :]), error
 
     def multipart(self, key: str) -> Kept:
-        """Not applicable: these clouds take a large file in ways of their own."""
+        """Not applicable: these clouds have other requests for large files."""
         return Kept.NOT_APPLICABLE
 
     def object_lock(self) -> None:
-        """None: imgctl sets no holds in these clouds."""
+        """None: imgctl cannot set holds in these clouds."""
 
     def set_legal_hold(self, remnant: Remnant, *, on: bool) -> None:
-        raise StoreUnsupported("imgctl sets no holds on objects of this cloud", hint="leave --object-lock out")
+        raise StoreUnsupported("imgctl cannot set holds on objects of this cloud", hint="leave --object-lock out")
 
     def sign(self, key: str, *, seconds: int) -> str:
         return self._objects.sign(key, seconds=seconds)
@@ -258,8 +258,8 @@ class CloudStore:
         if self.head(key) is not None:
             raise taken(key)
 
-    def _pages(self, prefix: str, after: str, until: str, asked: Callable[[], None]) -> Iterator[Page]:
-        found = listed(self._provider, self._calls, self.prefix, Span(prefix, after, until), asked=asked)
+    def _pages(self, prefix: str, after: str, until: str, on_request: Callable[[], None]) -> Iterator[Page]:
+        found = listed(self._provider, self._calls, self.prefix, Span(prefix, after, until), on_request=on_request)
         return within(found, after=after, until=until)
 
     def _call(self, key: str, request: Callable[[], T]) -> T:

@@ -18,7 +18,7 @@ _ORDERED = ("B", "a", "a-b", "a/b", "a1", "b", "é")
 
 
 def all_traits(store: BlobStore, prefix: str, provider: Provider, calls: Calls, traits: Traits) -> Traits:
-    """The traits beside put-if-absent, each tried; the store lies below `prefix`."""
+    """Test all traits but put-if-absent; the store is below `prefix`."""
     name = f"{PROBES}{uuid4()}/"
     ordered = [f"{name}order/{one}" for one in _ORDERED]
     try:
@@ -45,25 +45,25 @@ def put_if_absent(store: BlobStore, prefix: str, provider: Provider, calls: Call
 
 
 def _checksum(provider: Provider, calls: Calls, name: str) -> Kept:
-    """Whether a body that differs from its MD5 is refused."""
+    """Whether a body that differs from its MD5 is rejected."""
     wrong = Put(body=_OTHER, md5=hashlib.md5(_BODY, usedforsecurity=False).digest(), content_type="text/plain")
     return (
-        Kept.YES if _refuses(lambda: calls.call("", lambda: provider.put(name, wrong, absent=False))) else Kept.IGNORED
+        Kept.YES if _rejects(lambda: calls.call("", lambda: provider.put(name, wrong, absent=False))) else Kept.IGNORED
     )
 
 
 def _if_match(store: BlobStore, key: str) -> Kept:
-    """Whether a ranged GET is answered with its range, and refused once the object is another."""
+    """Whether a ranged GET returns its range, and is rejected after the object was replaced."""
     store.replace(key, _BODY, content_type="text/plain")
     found = store.head(key)
     if found is None or store.read(key, start=2, length=3, etag=found.etag) != _BODY[2:5]:
         return Kept.NOT_IMPLEMENTED
     store.replace(key, _OTHER, content_type="text/plain")
-    return Kept.YES if _refuses(lambda: store.read(key, start=2, length=3, etag=found.etag)) else Kept.IGNORED
+    return Kept.YES if _rejects(lambda: store.read(key, start=2, length=3, etag=found.etag)) else Kept.IGNORED
 
 
-def _refuses(request: Callable[[], object]) -> bool:
-    """Whether the server answers with an error that is about this request, not about its rights or its load."""
+def _rejects(request: Callable[[], object]) -> bool:
+    """Whether the server rejects this request, for a reason other than permissions or load."""
     try:
         request()
     except (StoreDenied, StoreUnavailable):

@@ -1,4 +1,4 @@
-"""A bucket and its clients: obstore for bytes, boto3 for the rest; both opened on first use, every request retried here."""
+"""A bucket and its clients: obstore for bytes, boto3 for the rest; both open on first use, and requests are retried here."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ from imgctl.store.blobs.traits import Traits
 if TYPE_CHECKING:
     from botocore.model import OperationModel
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListAnswer
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListResponse
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 T = TypeVar("T")
 
-# Of boto3 alone, whose default is 10: a copy is one request of one thread.
+# boto3's default is 10: each copying thread has one request at a time.
 _MOST_CONNECTIONS = 128
 
 
 class Bucket:
-    """A bucket, and the prefix below which the store lies (empty, or ending with a slash); for many threads."""
+    """A bucket, and the prefix of the store in it (empty, or ending with a slash); thread-safe."""
 
     def __init__(self, settings: StoreSettings, *, name: str, prefix: str = "") -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Bucket:
 
     @property
     def where(self) -> Connection:
-        """Where requests go."""
+        """The connection settings."""
         if self._where is None:
             self._where = connection(self._settings, self.name)
         return self._where
@@ -81,9 +81,9 @@ class Bucket:
             raise BlobMissing(f"there is no blob {key}", hint=f"looked in bucket {self.name}") from None
         return {"Bucket": self.name, "Key": self.prefix + key}
 
-    def ask(self, request: Callable[..., T], key: str, **arguments: object) -> T:
-        """Make one of boto3's requests about a key's object."""
-        return self.call(key, request, **self.place(key), **arguments)
+    def request(self, operation: Callable[..., T], key: str, **arguments: object) -> T:
+        """Call one of boto3's operations on a key's object, with retries."""
+        return self.call(key, operation, **self.place(key), **arguments)
 
     def call(self, key: str, request: Callable[..., T], **arguments: object) -> T:
         """Make a request with retries (see Calls); `key` is for the error's text, empty for the bucket."""
@@ -224,7 +224,7 @@ def _add_options(where: Connection, params: dict[str, object], model: "Operation
 
 
 def leave_out_checksums(params: dict[str, object]) -> None:
-    """Take checksums out of a request of boto3's, and out of the list of parts that completes an upload."""
+    """Remove checksums from the parameters of a boto3 request, and from the list of parts that completes an upload."""
     for name in [name for name in params if name.startswith("Checksum") and name != "ChecksumMode"]:
         del params[name]
     done = params.get("MultipartUpload")
@@ -233,9 +233,9 @@ def leave_out_checksums(params: dict[str, object]) -> None:
             part.pop("ChecksumSHA256", None)
 
 
-def columns_in(answer: "ListAnswer") -> Page | None:
-    """The objects of a listing if `_read_columns` could read them, else None: they are in its `Contents`."""
-    return cast("Mapping[str, Page]", answer).get("Columns")
+def columns_in(response: "ListResponse") -> Page | None:
+    """Return the objects of a listing if `_read_columns` could read them; else None, and they are in its `Contents`."""
+    return cast("Mapping[str, Page]", response).get("Columns")
 
 
 def _read_columns(response_dict: dict[str, bytes], customized_response_dict: dict[str, Page], **_: object) -> None:

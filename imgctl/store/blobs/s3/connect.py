@@ -132,9 +132,9 @@ def in_environment() -> bool:
 
 
 def session(profile: str = "", *, anonymous: bool = False) -> "Session":
-    """A session of boto3 that has credentials, a profile's where one is named; StoreDenied where it finds none.
+    """Return a boto3 session with credentials, from `profile` if given; StoreDenied if there are none.
 
-    An `anonymous` one needs none.
+    An `anonymous` session needs none.
     """
     from boto3.session import Session
     from botocore.session import Session as Core
@@ -150,9 +150,9 @@ def session(profile: str = "", *, anonymous: bool = False) -> "Session":
 
 
 def link_limit(seconds: float) -> str:
-    """Why a link signed now may end before `seconds` have passed, with the way out; empty when nothing cuts it short.
+    """Return why a link signed now may expire before `seconds` have passed, and the remedy; empty if it does not.
 
-    A link dies with the session credentials that signed it (S3 User Guide, "Sharing objects with presigned URLs").
+    A link expires with the session credentials that signed it (S3 User Guide, "Sharing objects with presigned URLs").
     """
     if in_environment() and not variable("AWS_SESSION_TOKEN"):
         return ""
@@ -161,11 +161,11 @@ def link_limit(seconds: float) -> str:
         frozen = credentials.get_frozen_credentials()
     if not frozen.token:
         return ""
-    way_out = "sign it with the keys of a user for a longer one"
+    remedy = "for a longer one, sign it with the keys of an IAM user"
     if not hasattr(credentials, "refresh_needed"):
-        return f"the link ends when its session credentials do, which do not say when; {way_out}"
+        return f"the link expires with its session credentials, whose end is unknown; {remedy}"
     if credentials.refresh_needed(refresh_in=math.ceil(seconds)):
-        return f"the session credentials end sooner than the link, and the link with them; {way_out}"
+        return f"the session credentials expire sooner than the link, and the link with them; {remedy}"
     return ""
 
 
@@ -184,5 +184,5 @@ def _read() -> Iterator[None]:
     try:
         yield
     except BotoCoreError as error:
-        # A missing profile, half a pair of keys, a renewal refused: botocore's text names which, never a value.
+        # A missing profile, half a pair of keys, a failed renewal: botocore's text names the cause, never a value.
         raise StoreDenied(f"the AWS credentials cannot be read: {error}", hint=_NO_CREDENTIALS) from None

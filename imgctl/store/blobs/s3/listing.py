@@ -1,4 +1,4 @@
-"""Blobs as a bucket describes them: by HEAD, and by listings that no server's odd page sends round in circles."""
+"""Reads blobs of a bucket by HEAD and by listings, which end even if a server repeats a page."""
 
 import base64
 import binascii
@@ -21,8 +21,8 @@ from imgctl.store.blobs.s3.bucket import Bucket, columns_in, once
 from imgctl.store.blobs.walk import Range, walk
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef as HeadAnswer
-    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListAnswer
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef as HeadResponse
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef as ListResponse
     from mypy_boto3_s3.type_defs import ObjectTypeDef as Listed
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
@@ -31,46 +31,46 @@ _RESTORES = {"OptionalObjectAttributes": ["RestoreStatus"]}
 
 
 def pages_of(
-    bucket: Bucket, *, prefix: str = "", after: str = "", until: str = "", asked: Callable[[], None] = lambda: None
+    bucket: Bucket, *, prefix: str = "", after: str = "", until: str = "", on_request: Callable[[], None] = lambda: None
 ) -> Iterator[Page]:
-    """The objects whose keys begin with `prefix`, `after` < key <= `until`, in byte order; calls `asked` for each request.
+    """The objects whose keys begin with `prefix`, `after` < key <= `until`, in byte order; calls `on_request` for each.
 
-    StoreError where the server's order is neither that of bytes nor that of path segments (see `_sorts_segments`).
+    StoreError if the server sorts neither by bytes nor by path segments (see `_sorts_segments`).
     """
-    pages = _flat(bucket, prefix, after, asked)
+    pages = _flat(bucket, prefix, after, on_request)
     first = next(pages, None)
     if first is None:
         return
-    if not bucket.is_aws and _sorts_segments(bucket, first, asked):
-        pages = _walked(bucket, Range(prefix=prefix, after=after, until=until), asked)
+    if not bucket.is_aws and _sorts_segments(bucket, first, on_request):
+        pages = _walked(bucket, Range(prefix=prefix, after=after, until=until), on_request)
     else:
         pages = chain((first,), pages)
     yield from within(pages, after=after, until=until)
 
 
-def _walked(bucket: Bucket, wanted: Range, asked: Callable[[], None]) -> Iterator[Page]:
+def _walked(bucket: Bucket, wanted: Range, on_request: Callable[[], None]) -> Iterator[Page]:
     """Pages of a server that sorts path segments, directory by directory."""
-    rows = walk(partial(_entries, bucket, wanted, asked), wanted, wanted.prefix[: wanted.prefix.rfind("/") + 1])
+    rows = walk(partial(_entries, bucket, wanted, on_request), wanted, wanted.prefix[: wanted.prefix.rfind("/") + 1])
     while some := tuple(islice(rows, PAGE_KEYS)):
         yield Page(tuple([key for key, _ in some]), *zip(*[row for _, row in some], strict=True))
 
 
-def _flat(bucket: Bucket, prefix: str, after: str, asked: Callable[[], None]) -> Iterator[Page]:
+def _flat(bucket: Bucket, prefix: str, after: str, on_request: Callable[[], None]) -> Iterator[Page]:
     """Pages in the server's own order; none is empty."""
     last, token = after, ""
     while True:
-        # From the last key, not the token: the same start gives the same page, at any time.
+        # From the last key, not the token: the same start key gives the same page at any time.
         start: dict[str, object] = {"ContinuationToken": token} if token else _behind(bucket, last)
-        answer, page = _page(bucket, prefix, start, asked)
+        response, page = _page(bucket, prefix, start, on_request)
         if page.keys:
             last = page.keys[-1]
             yield page
-        if not answer.get("IsTruncated"):
+        if not response.get("IsTruncated"):
             return
-        token = "" if page.keys else _onward(answer, token, last)
+        token = "" if page.keys else _onward(response, token, last)
 
 
-def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bool:
+def _sorts_segments(bucket: Bucket, page: Page, on_request: Callable[[], None]) -> bool:
     """Whether the server sorts `a/b` before `a-b`, as SeaweedFS does: it compares keys segment by segment.
 
     For keys of one shape (`YYYY/MM/DD/…`) both orders are the same; for others a merge with the catalog would report
@@ -80,17 +80,17 @@ def _sorts_segments(bucket: Bucket, page: Page, asked: Callable[[], None]) -> bo
     if bucket.traits.sorts_segments is None and any(map(gt, page.keys, islice(page.keys, 1, None))):
         bucket.traits.sorts_segments = True
     if bucket.traits.sorts_segments is None:
-        # Not every server takes a control character in a query.
+        # Not every server accepts a control character in a query.
         keys = (key for key in page.keys if "/" in key and key.partition("/")[0].isprintable())
         if (key := next(keys, None)) is not None:
             start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
-            _, behind = _page(bucket, "", start, asked)
+            _, behind = _page(bucket, "", start, on_request)
             bucket.traits.sorts_segments = not (behind.keys and behind.keys[0] <= key)
     return bool(bucket.traits.sorts_segments)
 
 
 def _entries(
-    bucket: Bucket, wanted: Range, asked: Callable[[], None], under: str
+    bucket: Bucket, wanted: Range, on_request: Callable[[], None], under: str
 ) -> Iterator[tuple[str, tuple[object, ...] | None]]:
     """The direct children of `under` in byte order, from a server that sorts names without their slash.
 
@@ -99,23 +99,23 @@ def _entries(
     held: list[tuple[str, int, tuple[object, ...] | None]] = []
     start, token = _behind(bucket, _start(wanted.after, under)), ""
     for number in count():
-        answer, page = _page(bucket, under, start, asked, Delimiter="/")
-        # An empty directory of SeaweedFS lists itself; only where it is an object is it one without delimiter too.
-        if page.keys[:1] == (under,) and _page(bucket, under, {"MaxKeys": 1}, asked)[1].keys[:1] != (under,):
+        response, page = _page(bucket, under, start, on_request, Delimiter="/")
+        # An empty directory of SeaweedFS lists itself; it is an object only if a listing without delimiter has it too.
+        if page.keys[:1] == (under,) and _page(bucket, under, {"MaxKeys": 1}, on_request)[1].keys[:1] != (under,):
             page = page.cut(1, len(page.keys))
         restored = page.restored or (Restored(),) * len(page.keys)
         rows = zip(page.sizes, page.times, page.classes or (), page.etags, restored, strict=True)
         found: list[tuple[str, str, tuple[object, ...] | None]]
         found = [(key, key, row) for key, row in zip(page.keys, rows, strict=True)]
         skip = len(bucket.prefix)
-        found += [(one["Prefix"][skip:-1], one["Prefix"][skip:], None) for one in answer.get("CommonPrefixes", ())]
+        found += [(one["Prefix"][skip:-1], one["Prefix"][skip:], None) for one in response.get("CommonPrefixes", ())]
         for name, key, row in sorted(found, key=itemgetter(0, 1)):
             while held and held[0][0] < name:
                 yield held[0][0], heappop(held)[2]
             heappush(held, (key, number, row))
-        if not answer.get("IsTruncated"):
+        if not response.get("IsTruncated"):
             break
-        token = _onward(answer, token, under)
+        token = _onward(response, token, under)
         start = {"ContinuationToken": token}
     while held:
         yield held[0][0], heappop(held)[2]
@@ -136,16 +136,16 @@ def _behind(bucket: Bucket, key: str) -> dict[str, object]:
 
 
 def _page(
-    bucket: Bucket, prefix: str, start: dict[str, object], asked: Callable[[], None], **more: object
-) -> tuple["ListAnswer", Page]:
+    bucket: Bucket, prefix: str, start: dict[str, object], on_request: Callable[[], None], **more: object
+) -> tuple["ListResponse", Page]:
     """One response of the server, and its objects as a page."""
     wanted = {"Bucket": bucket.name, "Prefix": bucket.prefix + prefix, "MaxKeys": PAGE_KEYS, **more, **start}
-    answer = bucket.call("", _list, bucket=bucket, wanted=wanted, asked=asked)
-    return answer, _below(bucket.prefix, columns_in(answer) or _columns(answer.get("Contents", [])))
+    response = bucket.call("", _list, bucket=bucket, wanted=wanted, on_request=on_request)
+    return response, _below(bucket.prefix, columns_in(response) or _columns(response.get("Contents", [])))
 
 
-def _list(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) -> "ListAnswer":
-    asked()
+def _list(bucket: Bucket, wanted: dict[str, object], on_request: Callable[[], None]) -> "ListResponse":
+    on_request()
     if bucket.traits.lists_restores:
         try:
             return once(bucket.client.list_objects_v2, **wanted, **_RESTORES)
@@ -153,9 +153,9 @@ def _list(bucket: Bucket, wanted: dict[str, object], asked: Callable[[], None]) 
             # A server without optional attributes rejects the request as bad or not implemented.
             if type(bucket.judged(error)) not in (StoreError, StoreUnsupported):
                 raise
-    answer = once(bucket.client.list_objects_v2, **wanted)
+    response = once(bucket.client.list_objects_v2, **wanted)
     bucket.traits.lists_restores = False
-    return answer
+    return response
 
 
 def _columns(found: list["Listed"]) -> Page:
@@ -185,34 +185,34 @@ def _below(prefix: str, page: Page) -> Page:
     return below if all(below.keys[:1]) else below.cut(1, len(below.keys))
 
 
-def _onward(answer: "ListAnswer", token: str, last: str) -> str:
+def _onward(response: "ListResponse", token: str, last: str) -> str:
     """The token of the next page, for a page without keys, where there is no last key to continue from."""
-    onward = answer.get("NextContinuationToken", "")
+    onward = response.get("NextContinuationToken", "")
     if not onward or onward == token:
-        hint = "the server's listing does not move on; list with another tool to see whether it ends"
-        raise StoreError(f"the store lists nothing behind {last or 'its beginning'}, and says there is more", hint=hint)
+        hint = "the server's listing does not advance; list with another tool to see whether it ends"
+        raise StoreError(f"the store lists nothing after {last or 'its beginning'}, but reports more pages", hint=hint)
     return onward
 
 
-def blob_of(key: str, answer: "HeadAnswer") -> Blob:
+def blob_of(key: str, response: "HeadResponse") -> Blob:
     """The blob of a HEAD response."""
-    header = answer.get("Restore", "")
+    header = response.get("Restore", "")
     return Blob(
         key=key,
-        size=answer["ContentLength"],
-        modified_at=answer["LastModified"],
-        etag=bare(answer.get("ETag", "")),
-        storage_class=class_of(answer),
+        size=response["ContentLength"],
+        modified_at=response["LastModified"],
+        etag=bare(response.get("ETag", "")),
+        storage_class=class_of(response),
         restoring='ongoing-request="true"' in header,
         restored_until=_expiry(header),
-        version_id=answer.get("VersionId"),
-        sha256=_sha256(answer),
+        version_id=response.get("VersionId"),
+        sha256=_sha256(response),
     )
 
 
-def class_of(answer: "HeadAnswer") -> str:
+def class_of(response: "HeadResponse") -> str:
     """The class in a HEAD response; for Intelligent-Tiering the archive tier, if the object is in one."""
-    classes = (answer.get("ArchiveStatus"), answer.get("StorageClass"))
+    classes = (response.get("ArchiveStatus"), response.get("StorageClass"))
     return next(filter(None, classes), StorageClass.STANDARD)
 
 
@@ -226,10 +226,10 @@ def _expiry(header: str) -> datetime | None:
     return None
 
 
-def _sha256(answer: "HeadAnswer") -> bytes | None:
+def _sha256(response: "HeadResponse") -> bytes | None:
     """The checksum of a whole object; None for one put without, or in parts (`…-3`: a checksum of checksums)."""
     with suppress(binascii.Error):
-        digest = base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True)
-        if len(digest) == _SHA256_BYTES and answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+        digest = base64.b64decode(response.get("ChecksumSHA256", ""), validate=True)
+        if len(digest) == _SHA256_BYTES and response.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
             return digest
     return None

@@ -1,4 +1,4 @@
-"""What boto3 puts into a bucket: objects in parts, each checked and all put-if-absent, and signed puts of known bytes."""
+"""Puts by boto3: objects in parts, each part checksummed and the whole put-if-absent; and signed puts of known bytes."""
 
 import base64
 import hashlib
@@ -44,10 +44,10 @@ def put_chunks(
     def parts(upload: Mapping[str, str]) -> Iterator[Part]:
         for number, chunk in enumerate(chunks, start=1):
             checksum = base64.b64encode(hashlib.sha256(chunk).digest()).decode()
-            # The client leaves checksums out where the settings say so.
+            # The client removes checksums if the settings disable them.
             body = {"Body": bytes(chunk), "ContentLength": len(chunk), "ChecksumSHA256": checksum}
-            answer = bucket.ask(bucket.client.upload_part, key, **upload, PartNumber=number, **body)
-            yield {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+            response = bucket.request(bucket.client.upload_part, key, **upload, PartNumber=number, **body)
+            yield {"PartNumber": number, "ETag": response["ETag"], "ChecksumSHA256": checksum}
 
     described = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
     return in_parts(bucket, key, parts, described=described, condition=condition)
@@ -61,23 +61,23 @@ def in_parts(
     described: Mapping[str, object],
     condition: Mapping[str, object],
 ) -> str:
-    """One multipart upload, completed under `condition` or aborted; returns the ETag. `parts` puts the parts for an UploadId."""
+    """One multipart upload, completed under `condition` or aborted; returns the ETag. `parts` puts the parts of an UploadId."""
     client = bucket.client
-    upload = {"UploadId": bucket.ask(client.create_multipart_upload, key, **described)["UploadId"]}
+    upload = {"UploadId": bucket.request(client.create_multipart_upload, key, **described)["UploadId"]}
     try:
         put = {"Parts": list(parts(upload))}
         # AWS returns 409 if the key is deleted meanwhile, and requires a new upload: a failure here.
-        done = bucket.ask(client.complete_multipart_upload, key, **upload, MultipartUpload=put, **condition)
+        done = bucket.request(client.complete_multipart_upload, key, **upload, MultipartUpload=put, **condition)
         return done.get("ETag", "").strip('"')
     except BaseException:
-        # What isn't aborted is billed until a lifecycle rule ends it.
+        # An upload that is not aborted is billed until a lifecycle rule ends it.
         with suppress(StoreError):
-            bucket.ask(client.abort_multipart_upload, key, **upload)
+            bucket.request(client.abort_multipart_upload, key, **upload)
         raise
 
 
 def sign_put(bucket: Bucket, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut:
-    """Sign (SigV4, in the query) a PUT that the server refuses for other bytes and for a name that is taken."""
+    """Sign (SigV4, in the query) a PUT that the server rejects for other bytes and for an existing name."""
     checksum = base64.b64encode(sha256).decode()
     wanted = {"ContentType": content_type, "ContentLength": size, "ChecksumSHA256": checksum, **IF_ABSENT}
     parameters = bucket.place(key) | wanted
@@ -86,7 +86,7 @@ def sign_put(bucket: Bucket, key: str, *, seconds: int, size: int, content_type:
     )
     headers = {"Content-Type": content_type, "Content-Length": str(size), "If-None-Match": "*"}
     signed = parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
-    # The client adds the settings' own by itself; the bearer must send them.
+    # Headers that the client adds because of the settings: the bearer must send them.
     possible = {"x-amz-checksum-sha256": checksum, **bucket.where.headers}
     headers |= {header: value for header, value in possible.items() if header in signed}
     return SignedPut(url=url, headers=headers)

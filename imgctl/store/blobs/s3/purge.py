@@ -1,4 +1,4 @@
-"""All that a bucket keeps under a key (versions, delete markers, parts of uploads), and deleting it for good."""
+"""Lists all that a bucket keeps under a key (versions, delete markers, parts of uploads), and deletes it permanently."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +15,7 @@ from imgctl.store.blobs.s3.listing import pages_of
 BATCH = 1000
 _LOCKED = ("AccessDenied", "InvalidRequest", "MethodNotAllowed")
 
-Answer = Mapping[str, object]
+Response = Mapping[str, object]
 Listed = list[dict[str, object]]
 
 
@@ -30,9 +30,9 @@ def blobs_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
 def versions_below(bucket: Bucket, stem: str) -> Iterator[Remnant]:
     """Every version and delete marker, current or not."""
     marks = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
-    for answer in _paged(bucket, bucket.client.list_object_versions, marks, Prefix=bucket.prefix + stem):
+    for response in _paged(bucket, bucket.client.list_object_versions, marks, Prefix=bucket.prefix + stem):
         for name in ("Versions", "DeleteMarkers"):
-            for one in cast("Listed", answer.get(name, [])):
+            for one in cast("Listed", response.get(name, [])):
                 yield Remnant(
                     key=_below(bucket, one),
                     size=cast("int", one.get("Size", 0)),
@@ -49,8 +49,8 @@ def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
     marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
     # rclone's server returns 404 NoSuchUpload until the first upload has begun.
     with suppress(BlobMissing):
-        for answer in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
-            for one in cast("Listed", answer.get("Uploads", [])):
+        for response in _paged(bucket, bucket.client.list_multipart_uploads, marks, Prefix=bucket.prefix):
+            for one in cast("Listed", response.get("Uploads", [])):
                 yield Remnant(
                     key=_below(bucket, one),
                     size=0,
@@ -61,7 +61,7 @@ def uploads_below(bucket: Bucket) -> Iterator[Remnant]:
 
 
 def purge(bucket: Bucket, remnants: Iterable[Remnant], *, at_once: bool) -> Iterator[tuple[Remnant, StoreError]]:
-    """Delete versions (a thousand a request, or one where a server takes no lists) and abort uploads; yields refusals."""
+    """Delete versions (a thousand a request, or one, if the server supports no bulk deletion) and abort uploads; yields the rejected ones."""
     left = iter(remnants)
     while some := list(islice(left, BATCH)):
         for one in some:
@@ -78,12 +78,12 @@ def purge(bucket: Bucket, remnants: Iterable[Remnant], *, at_once: bool) -> Iter
 def _together(bucket: Bucket, some: list[Remnant]) -> Iterator[tuple[Remnant, StoreError]]:
     wanted = [{"Key": bucket.prefix + one.key, **_version(one)} for one in some]
     delete = {"Objects": wanted, "Quiet": True}
-    answer = cast("Answer", bucket.call("", bucket.client.delete_objects, Bucket=bucket.name, Delete=delete))
-    errors = cast("Listed", answer.get("Errors", []))
-    refused = {(error.get("Key"), error.get("VersionId")): error for error in errors}
-    for one in some if refused else ():
+    response = cast("Response", bucket.call("", bucket.client.delete_objects, Bucket=bucket.name, Delete=delete))
+    errors = cast("Listed", response.get("Errors", []))
+    rejected = {(error.get("Key"), error.get("VersionId")): error for error in errors}
+    for one in some if rejected else ():
         name = bucket.prefix + one.key
-        error = refused.get((name, one.version_id)) or refused.get((name, None))
+        error = rejected.get((name, one.version_id)) or rejected.get((name, None))
         if error is not None and error.get("Code") not in ("NoSuchKey", "NoSuchVersion"):
             yield one, _refusal(bucket, one, f"{error.get('Code')}: {error.get('Message')}")
 
@@ -92,9 +92,9 @@ def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]
     client = bucket.client
     try:
         if one.upload_id is not None:
-            bucket.ask(client.abort_multipart_upload, one.key, UploadId=one.upload_id)
+            bucket.request(client.abort_multipart_upload, one.key, UploadId=one.upload_id)
         else:
-            bucket.ask(client.delete_object, one.key, **_version(one))
+            bucket.request(client.delete_object, one.key, **_version(one))
     except BlobMissing:
         return
     except StoreDenied as error:
@@ -104,14 +104,14 @@ def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]
 def _refusal(bucket: Bucket, one: Remnant, why: str) -> StoreError:
     """Return why a version cannot be deleted, from HEAD: a legal hold, a retention, or else the server's message."""
     try:
-        found = cast("Answer", bucket.ask(bucket.client.head_object, one.key, **_version(one)))
+        found = cast("Response", bucket.request(bucket.client.head_object, one.key, **_version(one)))
     except StoreError:
         found = {}
     until, mode = found.get("ObjectLockRetainUntilDate"), found.get("ObjectLockMode")
     if found.get("ObjectLockLegalHoldStatus") == "ON":
         return StoreDenied(f"{one.name} is under legal hold", hint="aws s3api put-object-legal-hold lifts it")
     if until is not None:
-        hint = "it can be deleted then; GOVERNANCE may be bypassed by whoever has that right"
+        hint = "it can be deleted then; with GOVERNANCE a user with s3:BypassGovernanceRetention can do so now"
         return StoreDenied(f"{one.name} is locked until {until:%Y-%m-%d %H:%M} ({mode})", hint=hint)
     return StoreDenied(f"{one.name} was not deleted: {why}", hint="check the bucket's policy and its Object Lock")
 
@@ -119,7 +119,7 @@ def _refusal(bucket: Bucket, one: Remnant, why: str) -> StoreError:
 def legal_hold(bucket: Bucket, one: Remnant, *, on: bool) -> None:
     """Put a version under legal hold, or lift it."""
     hold = {"Status": "ON" if on else "OFF"}
-    bucket.ask(bucket.client.put_object_legal_hold, one.key, LegalHold=hold, **_version(one))
+    bucket.request(bucket.client.put_object_legal_hold, one.key, LegalHold=hold, **_version(one))
 
 
 def _version(one: Remnant) -> dict[str, object]:
@@ -132,17 +132,17 @@ def _below(bucket: Bucket, one: Mapping[str, object]) -> str:
 
 def _paged(
     bucket: Bucket, request: Callable[..., object], marks: Mapping[str, str], **wanted: object
-) -> Iterator[Answer]:
+) -> Iterator[Response]:
     """The pages of a listing that continues with two markers; StoreError if the markers don't advance."""
     start: dict[str, object] = {}
     while True:
-        answer = cast("Answer", bucket.call("", request, Bucket=bucket.name, **wanted, **start))
-        yield answer
-        if not answer.get("IsTruncated"):
+        response = cast("Response", bucket.call("", request, Bucket=bucket.name, **wanted, **start))
+        yield response
+        if not response.get("IsTruncated"):
             return
-        onward: dict[str, object] = {mark: answer[name] for mark, name in marks.items() if answer.get(name)}
+        onward: dict[str, object] = {mark: response[name] for mark, name in marks.items() if response.get(name)}
         if not onward or onward == start:
             raise StoreError(
-                "the store's listing says there is more, and does not go on", hint="list with another tool to see why"
+                "the store's listing reports more pages, but does not advance", hint="list with another tool to see why"
             )
         start = onward

@@ -45,8 +45,8 @@ _RESTORED_ALREADY = 200
 class S3Store:
     """Blobs as objects of one bucket, all under one prefix (empty, or ending with a slash); see BlobStore.
 
-    Bytes go through obstore: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. Listings and all that only AWS has go
-    through boto3, which returns storage classes and all names exactly. `limits` are S3's, except in tests.
+    obstore transfers bytes: 0.07 ms of CPU a put of 50 KB, a quarter of boto3's. boto3 makes listings and requests that only
+    AWS has; it returns storage classes and all names exactly. `limits` are S3's, except in tests.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class S3Store:
             raise taken(key) from None
 
     def head(self, key: str) -> Blob | None:
-        """The blob, or None when there is none (or no bucket: HEAD does not say which); its class is UNKNOWN."""
+        """The blob, or None if it or the bucket is missing (HEAD cannot distinguish them); its class is UNKNOWN."""
         # The bucket may contain names that obstore would alter, put there by other programs.
         if not is_portable(key):
             return self.details(key)
@@ -135,7 +135,7 @@ class S3Store:
     def details(self, key: str, *, checksum: bool = False) -> Blob | None:
         mode = {"ChecksumMode": "ENABLED"} if checksum else {}
         try:
-            return blob_of(key, self.bucket.ask(self.bucket.client.head_object, key, **mode))
+            return blob_of(key, self.bucket.request(self.bucket.client.head_object, key, **mode))
         except BlobMissing:
             return None
 
@@ -143,8 +143,8 @@ class S3Store:
         """See BlobStore; a failed page is requested again, from the last key on."""
         return blobs_of(pages_of(self.bucket, prefix=prefix, after=after, until=until))
 
-    def pages(self, after: str, until: str, *, asked: Callable[[], None] = lambda: None) -> Iterator[Page]:
-        return pages_of(self.bucket, after=after, until=until, asked=asked)
+    def pages(self, after: str, until: str, *, on_request: Callable[[], None] = lambda: None) -> Iterator[Page]:
+        return pages_of(self.bucket, after=after, until=until, on_request=on_request)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, a thousand a request; one that is already gone is ignored."""
@@ -174,8 +174,8 @@ class S3Store:
         """Whether versioning is or was enabled: then overwritten objects may be kept."""
         traits, name = self.bucket.traits, self.bucket.name
         if traits.versions is None:
-            answer = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=name)
-            traits.versions = bool(answer.get("Status"))
+            response = self.bucket.call("", self.bucket.client.get_bucket_versioning, Bucket=name)
+            traits.versions = bool(response.get("Status"))
         return traits.versions
 
     def delete_version(self, key: str, version_id: str) -> None:
@@ -184,7 +184,7 @@ class S3Store:
             raise StoreError(
                 f"{key}: version {version_id} is not an old one of a blob that exists", hint="it was left as it is"
             )
-        self.bucket.ask(self.bucket.client.delete_object, key, VersionId=version_id)
+        self.bucket.request(self.bucket.client.delete_object, key, VersionId=version_id)
 
     def remnants(self, stems: Sequence[str]) -> Iterator[Remnant]:
         below = versions_below if self.keeps_versions() else blobs_below
@@ -212,7 +212,7 @@ class S3Store:
         return self._objects.sign(key, seconds=seconds)
 
     def sign_create(self, key: str, *, seconds: int, size: int, content_type: str, sha256: bytes) -> SignedPut | None:
-        """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None where it could overwrite."""
+        """A PUT whose size, type, SHA-256 and put-if-absent are part of the signature; None if it could overwrite."""
         if put_if_absent(self.bucket, checked(key)) in LACKING:
             return None
         return sign_put(self.bucket, key, seconds=seconds, size=size, content_type=content_type, sha256=sha256)
@@ -245,11 +245,11 @@ class S3Store:
             raise taken(key)
 
     def _restore(self, key: str, wanted: dict[str, object]) -> object:
-        """The HTTP status; None where it is being restored already."""
+        """Return the HTTP status; None if the object is being restored already."""
         try:
-            answer = once(self.bucket.client.restore_object, **self.bucket.place(key), RestoreRequest=wanted)
+            response = once(self.bucket.client.restore_object, **self.bucket.place(key), RestoreRequest=wanted)
         except Exception as error:
             if code_of(error) == "RestoreAlreadyInProgress":
                 return None
             raise
-        return answer["ResponseMetadata"].get("HTTPStatusCode")
+        return response["ResponseMetadata"].get("HTTPStatusCode")

@@ -65,7 +65,7 @@ def _put_twice(bucket: Bucket, key: str) -> Kept:
 
 
 def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:
-    """The bucket's traits, each tried that was not yet; `checksum` says whether puts carry one."""
+    """Test the bucket's traits that are not yet known; `checksum`: whether puts have one."""
     put_if_absent(bucket, "")
     traits, prober = bucket.traits, _Prober(bucket)
     try:
@@ -78,10 +78,10 @@ def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:
 
 
 def multipart(bucket: Bucket, key: str) -> Kept:
-    """Whether the completion of a put in parts is refused for a key that is taken; what was put first stays there."""
+    """Whether completing a multipart put under an existing key is rejected; the first object stays there."""
     body = memoryview(bytes(_PART_BYTES) + _BODY)
     put_chunks(bucket, key, iter((body[:_PART_BYTES], body[_PART_BYTES:])), _TYPE, condition={})
-    if (size := bucket.ask(bucket.client.head_object, key)["ContentLength"]) != len(body):
+    if (size := bucket.request(bucket.client.head_object, key)["ContentLength"]) != len(body):
         message = f"{key} has {count_of(size, 'byte')}, its two parts had {len(body):,}"
         raise BlobCorrupt(message, hint="use another server")
     try:
@@ -94,15 +94,15 @@ def multipart(bucket: Bucket, key: str) -> Kept:
 
 
 def object_lock(bucket: Bucket) -> str | None:
-    """The default retention of a bucket with Object Lock, empty where it has none; None without Object Lock."""
+    """The default retention of a bucket with Object Lock, empty if it has none; None without Object Lock."""
     try:
-        answer = bucket.call("", bucket.client.get_object_lock_configuration, Bucket=bucket.name)
+        response = bucket.call("", bucket.client.get_object_lock_configuration, Bucket=bucket.name)
     except (BucketMissing, StoreDenied, StoreUnavailable):
         raise
     except StoreError:
         # 404 if it was never enabled; other servers don't implement the request.
         return None
-    configuration = answer.get("ObjectLockConfiguration", {})
+    configuration = response.get("ObjectLockConfiguration", {})
     if configuration.get("ObjectLockEnabled") != "Enabled":
         return None
     kept = configuration.get("Rule", {}).get("DefaultRetention", {})
@@ -119,13 +119,13 @@ class _Prober:
         self.put: list[str] = []
 
     def etag(self) -> Kept:
-        """Whether an answer to PUT names the object's ETag."""
+        """Whether PUT returns the object's ETag."""
         return Kept.YES if self._put("etag") else Kept.IGNORED
 
     def checksum(self) -> Kept:
-        """Whether a body that differs from its CRC64NVME is refused."""
+        """Whether a body that differs from its CRC64NVME is rejected."""
         wrong = {**self._object("wrong"), "Body": _OTHER, "ChecksumCRC64NVME": _CRC64NVME}
-        return Kept.YES if self._refuses(partial(once, self._bucket.client.put_object, **wrong)) else Kept.IGNORED
+        return Kept.YES if self._rejects(partial(once, self._bucket.client.put_object, **wrong)) else Kept.IGNORED
 
     def order(self) -> Kept:
         """Whether a listing is in byte order, and begins after start-after."""
@@ -136,7 +136,7 @@ class _Prober:
         return Kept.YES if (whole, behind) == (wanted, wanted[2:]) else Kept.IGNORED
 
     def if_match(self) -> Kept:
-        """Whether a ranged GET is answered with its range, and refused under another ETag."""
+        """Whether a ranged GET returns its range, and is rejected with another ETag."""
         self._put("range")
         get, ranged = self._bucket.client.get_object, {**self._object("range"), "Range": "bytes=2-4"}
 
@@ -146,7 +146,7 @@ class _Prober:
         if not self._bucket.call("", is_part):
             return Kept.NOT_IMPLEMENTED
         other = '"00000000000000000000000000000000"'
-        return Kept.YES if self._refuses(partial(once, get, **ranged, IfMatch=other)) else Kept.IGNORED
+        return Kept.YES if self._rejects(partial(once, get, **ranged, IfMatch=other)) else Kept.IGNORED
 
     def _object(self, name: str) -> dict[str, object]:
         if (whole := self._name + name) not in self.put:
@@ -154,19 +154,19 @@ class _Prober:
         return {"Bucket": self._bucket.name, "Key": whole}
 
     def _put(self, name: str) -> str:
-        """The ETag that the answer names, or nothing."""
-        answer = self._bucket.call("", self._bucket.client.put_object, **self._object(name), Body=_BODY)
-        return answer.get("ETag", "")
+        """Put a probe; returns its ETag, empty if the response has none."""
+        response = self._bucket.call("", self._bucket.client.put_object, **self._object(name), Body=_BODY)
+        return response.get("ETag", "")
 
     def _listed(self, after: str) -> list[str]:
         wanted = {"Bucket": self._bucket.name, "Prefix": f"{self._name}order/", "StartAfter": after}
-        answer = self._bucket.call("", self._bucket.client.list_objects_v2, **wanted)
-        if (columns := columns_in(answer)) is not None:
+        response = self._bucket.call("", self._bucket.client.list_objects_v2, **wanted)
+        if (columns := columns_in(response)) is not None:
             return list(columns.keys)
-        return [found["Key"] for found in answer.get("Contents", ())]
+        return [found["Key"] for found in response.get("Contents", ())]
 
-    def _refuses(self, request: Callable[[], object]) -> bool:
-        """Whether the server answers with an error that is about this request, not about its rights or its load."""
+    def _rejects(self, request: Callable[[], object]) -> bool:
+        """Whether the server rejects this request, for a reason other than permissions or load."""
         try:
             self._bucket.call("", request)
         except (StoreDenied, StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection it is handed, or writes them out as SQL when there is none."""
+"""Runs migrations on the given connection, or without one writes them as SQL."""
 
 from collections.abc import Collection, Mapping
 
@@ -15,10 +15,10 @@ _connection: Connection | None = _attributes.get("connection")
 def _note_oldest_program(
     ctx: MigrationContext, step: MigrationInfo, heads: Collection[object], run_args: Mapping[str, object]
 ) -> None:
-    """Write which programs may go on beside the revision, in the transaction that writes the revision itself."""
+    """Write the oldest program that may use the revision, in the transaction that writes the revision."""
     oldest = getattr(getattr(step.up_revision, "module", None), "oldest_program", None)
     if oldest:
-        ctx.impl.execute(text(f"UPDATE alembic_version SET oldest_program = '{oldest}'"))  # noqa: S608 - our own word
+        ctx.impl.execute(text(f"UPDATE alembic_version SET oldest_program = '{oldest}'"))  # noqa: S608 - a constant of the revision
 
 
 def _applied(
@@ -42,7 +42,7 @@ else:
         connection=_connection,
         target_metadata=whole_metadata(),
         transactional_ddl=True,
-        # On Postgres no migration may hold another's locks; SQLite is handed one transaction for all of them.
+        # On Postgres no migration may keep the locks of an earlier one; SQLite runs all in one transaction.
         transaction_per_migration=True,
         on_version_apply=_applied,
     )

@@ -1,19 +1,19 @@
-"""Steps of a migration that a running archive of 10^8 rows does not notice. Every revision from 0003 on is made of these.
+"""Migration steps that don't block a running archive of 10^8 rows. Every revision from 0003 on uses only these.
 
 How to write a migration
-    1. `versions/NNNN_what.py` with a docstring of one line, `revision`, `down_revision` and `oldest_program`: the oldest
-       schema whose programs may go on beside this one, "0005" where it only adds what old programs need not know.
-       `HEAD` in `upgrade.py` and the tables in `schema.py` follow.
-    2. `upgrade()` calls the steps below and nothing else. Each commits by itself and is harmless when it is repeated,
-       so a killed `imgctl init` goes on with the next one. New tables with their indexes are `brief(make)`, where `make`
-       calls `op.create_table(…, if_not_exists=True)` and `op.create_index(…, if_not_exists=True)`; an index of a table that
-       has rows is `create_index`.
-    3. A new column is nullable or has a constant default: Postgres then rewrites no row. What all rows must hold is filled
-       in batches of their own transactions (0002 shows it), before anything relies on it.
-    4. Nothing is renamed, dropped or narrowed in the release that stops using it, but in the one after: two releases run
-       side by side while workers are replaced.
+    1. Add `versions/NNNN_what.py` with a docstring of one line, `revision`, `down_revision` and `oldest_program`: the
+       oldest schema whose programs can still run with this one; "0005" if old programs can ignore all additions.
+       Update `HEAD` in `upgrade.py` and the tables in `schema.py`.
+    2. `upgrade()` calls only the steps below. Each step commits by itself and can be repeated, so that `imgctl init`
+       continues after a kill. Create new tables with their indexes by `brief(make)`, where `make` calls
+       `op.create_table(…, if_not_exists=True)` and `op.create_index(…, if_not_exists=True)`; create an index of a table
+       with rows by `create_index`.
+    3. A new column is nullable or has a constant default: then Postgres rewrites no row. Values that all rows need are
+       filled in batches, each its own transaction (see 0002), before any code relies on them.
+    4. Rename, drop or narrow nothing in the release that stops using it, but in the next one: two releases run side by
+       side while workers are replaced.
 
-tests/store/catalog/test_online.py holds each revision to this.
+tests/store/catalog/test_online.py checks these rules for each revision.
 """
 
 import time
@@ -30,21 +30,21 @@ from imgctl.store.catalog.schema import SQLITE
 T = TypeVar("T")
 
 LOCK_TIMEOUT_SECONDS = 1.0
-"""How long a step waits for a table: who comes later waits behind it, so this is the longest stall of a reader or writer."""
+"""How long a step waits for a table lock: later queries queue behind it, so a reader or writer stalls at most this long."""
 TRIES = 60
-"""How often it asks for the table before it gives up to a dump or a long query; some two minutes."""
+"""The number of attempts to lock a table that a dump or a long query uses; about two minutes."""
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def brief(step: Callable[[], None]) -> None:
-    """Do what holds a table's lock for a moment: in a transaction of its own, given up and tried again while others hold it.
+    """Run a step that locks a table briefly, in its own transaction; retried while other transactions lock the table.
 
-    OperationalError when the table was never free.
+    OperationalError if the table was never free.
     """
     context = op.get_context()
     if context.dialect.name == SQLITE:
-        # One writer at a time, who was given one transaction for all migrations.
+        # SQLite has one writer at a time, and one transaction for all migrations.
         step()
         return
     with context.autocommit_block():
@@ -76,7 +76,7 @@ def create_index(
     where: sa.TextClause | None = None,
     using: str | None = None,
 ) -> None:
-    """Build an index while the table is read and written; a build that was killed is thrown away and begun again."""
+    """Build an index without blocking reads and writes; an interrupted build is dropped and repeated."""
     build = partial(
         op.create_index,
         name,
@@ -98,7 +98,7 @@ def create_index(
 
 
 def add_check(name: str, table: str, condition: str) -> None:
-    """Demand something of all rows to come under a lock of a moment, then of those that exist without one; Postgres only."""
+    """Add a check for new rows under a brief lock, then validate existing rows without one; Postgres only."""
     brief(lambda: op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"))
     brief(lambda: op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"))
     with op.get_context().autocommit_block():

@@ -1,4 +1,4 @@
-"""All tables with each dialect's own options: for migrations alone, as each dialect is slow to import."""
+"""All tables with the options of each dialect, for migrations only: importing a dialect is slow."""
 
 from sqlalchemy import Index, MetaData, text
 
@@ -9,13 +9,13 @@ from imgctl.store.catalog.operations import operations
 from imgctl.store.catalog.schema import POSTGRES, SQLITE, erased, images, metadata
 
 TABLES = (images, erased, holds, operations, fingerprints)
-# The rows that an index is made of, where not of all.
+# The rows of partial indexes.
 _PARTIAL = {
     "idx_claimable": f"status = '{Status.PROCESSING}'",
     "idx_erasing": "erased_at IS NULL",
     "idx_held": "released_at IS NULL",
 }
-# Every image is updated three times and then hardly ever again: vacuum after that many rows, not after a fifth of them.
+# Every image is updated three times, then rarely: vacuum after a number of rows, not after a fifth of the table.
 STORAGE = {
     "autovacuum_vacuum_scale_factor": 0.01,
     "autovacuum_vacuum_threshold": 20000,
@@ -24,7 +24,7 @@ STORAGE = {
 
 
 def whole_metadata() -> MetaData:
-    """The metadata that every table belongs to."""
+    """Return the metadata of all tables, with the options set."""
     indexes: dict[str | None, Index] = {index.name: index for table in TABLES for index in table.indexes}
     for name, rows in _PARTIAL.items():
         for dialect in (POSTGRES, SQLITE):

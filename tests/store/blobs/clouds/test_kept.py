@@ -77,7 +77,7 @@ def test_what_google_keeps_softly_is_named_with_its_end(google: BlobStore, stub:
     now, then = refused
     assert now[0].until is not None and abs(now[0].until - datetime.now(UTC) - timedelta(days=7)) < timedelta(hours=1)
     assert then[0].until == datetime(2026, 12, 5, tzinfo=UTC)
-    assert then[1].line.startswith(f"{KEY} 1 is deleted softly, and stays until about 2026-12-05 00:00")
+    assert then[1].line.startswith(f"{KEY} 1 is soft-deleted, and stays until about 2026-12-05 00:00")
 
 
 def test_what_a_hold_keeps_is_refused_and_what_fails_in_passing_is_tried_again(

@@ -81,7 +81,7 @@ def test_a_rule_is_merged_into_those_of_a_bucket_that_nobody_else_changed(
     assert patch[2] == {"ifMetagenerationMatch": "7"}
     assert json.loads(patch[4]) == {"lifecycle": {"rule": [FOREIGN, OURS]}}
     assert not [line for line in plan.diff.splitlines()[2:] if line.startswith("-")]
-    assert "choose by no size: originals below 137 KiB move too" in plan.notes[0]
+    assert "cannot filter by size: originals below 137 KiB move too" in plan.notes[0]
     assert planned(settings, to=StorageClass.COLDLINE, days=90).diff == ""
 
 
@@ -106,7 +106,7 @@ def test_a_server_that_forgets_the_rule_is_found_out(gcs: CloudServer) -> None:
     name = gcs.new_bucket()
     settings = StoreSettings(url=f"gs://{name}", endpoint_url=gcs.endpoint_url, originals_prefix="originals/")
 
-    with pytest.raises(StoreError, match="are not what was written"):
+    with pytest.raises(StoreError, match="differ from the written ones"):
         put(settings, planned(settings, to=StorageClass.ARCHIVE, days=90))
 
 

@@ -20,7 +20,7 @@ from imgctl.store.blobs.clouds import signed
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
 from imgctl.store.blobs.clouds.http import Http
-from imgctl.store.blobs.clouds.signed import Wanted, azure_put, google_put
+from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put, google_put
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY, CloudServer
 from tests.parts.recorded import Answer, Stub
@@ -43,8 +43,8 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signed, "datetime", Clock)
 
 
-def wanted(url: str) -> Wanted:
-    return Wanted(url=f"{url}/{PATH}", seconds=900, size=5, content_type=JPEG, sha256=bytes(32))
+def wanted(url: str) -> AllowedPut:
+    return AllowedPut(url=f"{url}/{PATH}", seconds=900, size=5, content_type=JPEG, sha256=bytes(32))
 
 
 def query_of(found: SignedPut | None) -> dict[str, str]:

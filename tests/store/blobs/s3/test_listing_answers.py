@@ -73,7 +73,7 @@ def test_a_listing_that_stands_still_is_an_error() -> None:
     page(stubber, start={"StartAfter": ""}, IsTruncated=True, NextContinuationToken="t")
     page(stubber, start={"ContinuationToken": "t"}, IsTruncated=True, NextContinuationToken="t")
 
-    with pytest.raises(StoreError, match="says there is more"):
+    with pytest.raises(StoreError, match="reports more pages"):
         list(store.scan())
 
 

@@ -17,7 +17,7 @@ _PROCESSING = sa.text("status = 'processing'")
 
 
 def columns() -> list[sa.Column[object]]:
-    """The columns of this revision, which later ones begin with."""
+    """The columns of this revision; 0002 reuses them."""
     return [
         sa.Column("id", Id, primary_key=True),
         sa.Column("user_id", Id, nullable=False),
@@ -45,18 +45,18 @@ def columns() -> list[sa.Column[object]]:
 
 
 def is_a_status() -> sa.CheckConstraint:
-    """Whether a row is in one of the four states."""
+    """The check that a row is in one of the four states."""
     return sa.CheckConstraint("status IN ('uploading', 'processing', 'ready', 'failed')", name="ck_status")
 
 
 def index() -> None:
-    """Make the indexes."""
+    """Create the indexes."""
     op.create_index("idx_user_recent", "images", ["user_id", sa.text("uploaded_at DESC")])
     op.create_index("uq_user_digest", "images", ["user_id", sa.text("substr(sha256, 1, 16)")], unique=True)
     op.create_index("idx_claimable", "images", ["id"], postgresql_where=_PROCESSING, sqlite_where=_PROCESSING)
 
 
 def upgrade() -> None:
-    """Make what was not there."""
+    """Create the table and its indexes."""
     op.create_table("images", *columns(), is_a_status(), postgresql_with=_STORAGE)
     index()

@@ -1,8 +1,8 @@
-"""Add `promised_at`: when a row was written, by the database's clock; rows that exist get their date, at most now.
+"""Add `promised_at`: when a row was written, by the database's clock; existing rows get their date, at most now.
 
-Postgres adds the column without rewriting the table, under a lock of a moment, and then sets it in batches of 10,000
-rows by the primary key, each its own transaction: no lock is held, old programs go on, and an upgrade that was killed
-starts again where nothing is lost. SQLite has one writer at a time and copies the table in one transaction.
+Postgres adds the column without rewriting the table, under a brief lock, then fills it in batches of 10,000 rows by
+primary key, each its own transaction: no lock is kept, old programs continue, and after a kill the upgrade can be
+repeated. SQLite has one writer at a time and copies the table in one transaction.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ down_revision = "0001"
 
 _BATCH_ROWS = 10_000
 _EARLIER = "UPDATE images SET promised_at = uploaded_at WHERE uploaded_at < promised_at"
-# Rows that are written meanwhile have their own time already, later than the one all old rows got with the column.
+# Rows written meanwhile already have their own time, later than the default that all old rows got with the column.
 _ADDED = """
 SELECT coalesce((CAST(CAST(attmissingval AS text) AS timestamptz[]))[1], statement_timestamp())
 FROM pg_attribute WHERE attrelid = CAST('images' AS regclass) AND attname = 'promised_at'
@@ -36,12 +36,12 @@ SELECT id FROM page ORDER BY id DESC LIMIT 1
 
 
 def upgrade() -> None:
-    """Add the column, and say of each row when it was promised."""
+    """Add the column, and fill it in each row."""
     context = op.get_context()
     if context.dialect.name == SQLITE:
         _rebuild()
         return
-    # Not volatile: Postgres asks the clock once and keeps the answer for all rows that exist.
+    # The default is not volatile: Postgres evaluates it once for all existing rows.
     add_column("images", _promised_at())
     if context.as_sql:
         op.execute(_EARLIER)
@@ -60,7 +60,7 @@ def _fill() -> None:
 
 
 def _rebuild() -> None:
-    """SQLite adds no column whose default is a clock's: a new table takes the old one's rows and name."""
+    """Copy the rows into a new table: SQLite cannot add a column with a non-constant default."""
     earlier = import_module("imgctl.store.catalog.migrations.versions.0001_images")
     names = ", ".join(column.name for column in earlier.columns())
     for index in ("idx_user_recent", "uq_user_digest", "idx_claimable"):

@@ -1,4 +1,4 @@
-"""Add `name`: the file name an image came with; no row is rewritten, rows that exist have none."""
+"""Add `name`: the file name of an image; no row is rewritten, existing rows have none."""
 
 import sqlalchemy as sa
 
@@ -9,5 +9,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the column, under a lock of a moment."""
+    """Add the column, under a brief lock."""
     add_column("images", sa.Column("name", sa.Text))

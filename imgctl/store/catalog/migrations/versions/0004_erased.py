@@ -1,4 +1,4 @@
-"""Add `erased`, what is left of images that were erased, and `holds`, users whose images nobody may delete."""
+"""Add `erased`, the records of erased images, and `holds`, the users whose images must not be deleted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ _HELD = sa.text("released_at IS NULL")
 
 
 def upgrade() -> None:
-    """Make both tables with their indexes."""
+    """Create both tables with their indexes."""
     brief(_make)
 
 

@@ -1,4 +1,4 @@
-"""Note which programs may go on beside a newer schema, so that two releases run side by side."""
+"""Record the oldest program that can use a newer schema, so that two releases run side by side."""
 
 import sqlalchemy as sa
 
@@ -10,5 +10,5 @@ oldest_program = "0005"
 
 
 def upgrade() -> None:
-    """Add the column, which every later revision writes its `oldest_program` into."""
+    """Add the column; every later revision writes its `oldest_program` there."""
     add_column("alembic_version", sa.Column("oldest_program", sa.String(32)))

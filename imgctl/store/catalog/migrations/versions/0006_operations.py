@@ -1,4 +1,4 @@
-"""Add `operations`: who ran what that changed something. The database itself refuses to forget or rewrite a row."""
+"""Add `operations`: commands that changed something, with their user. Triggers prevent deletes and rewrites of rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ revision = "0006"
 down_revision = "0005"
 oldest_program = "0005"
 
-# What may follow later is the end, once. The scope stays open: an erased user's id is taken out of it.
+# The end may be written once. The scope may change: it loses the id of an erased user.
 _FIXED = ("id", "started_at", "command", "who", "host", "pid")
 _ENDED = ("ended_at", "exit_code", "counts", "report", "error")
 _REFUSAL = "operations is append-only"
@@ -21,7 +21,7 @@ $$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$
 
 
 def upgrade() -> None:
-    """Make the table, its index, and the triggers that keep it append-only."""
+    """Create the table, its index, and the triggers that keep it append-only."""
     brief(_make)
 
 
@@ -69,7 +69,7 @@ def _keep_on_sqlite() -> None:
 
 
 def _rewritten(differs: str) -> str:
-    """Whether an update changes what was written, in SQL."""
+    """Return the SQL condition for an update that changes written values."""
     fixed = " OR ".join(f"OLD.{name} {differs} NEW.{name}" for name in _FIXED)
     ended = " OR ".join(f"OLD.{name} {differs} NEW.{name}" for name in _ENDED)
     return f"{fixed} OR OLD.ended_at IS NOT NULL AND ({ended})"

@@ -1,4 +1,4 @@
-"""Add `fingerprints`: what images look like, for those who look for near-duplicates. It goes with the image's row."""
+"""Add `fingerprints`: perceptual hashes to find near-duplicates, deleted with the image's row."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,8 @@ revision = "0007"
 down_revision = "0006"
 oldest_program = "0005"
 
-# By the database itself, so that no program forgets it, an older one beside this neither. As the table's owner: who may
-# delete an image need not be granted anything more.
+# A trigger, so that every program, also an older one, deletes the fingerprint. It runs as the table's owner: a user who
+# may delete images needs no other grant.
 _POSTGRES = """
 CREATE OR REPLACE FUNCTION imgctl_forget_fingerprint() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS
@@ -27,7 +27,7 @@ BEGIN DELETE FROM fingerprints WHERE user_id = OLD.user_id AND id = OLD.id; END
 
 
 def upgrade() -> None:
-    """Make the table, and the trigger that empties it."""
+    """Create the table, and the trigger that deletes its rows."""
     brief(_make)
 
 

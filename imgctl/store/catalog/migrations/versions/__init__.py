@@ -1,1 +1,1 @@
-"""One file a revision, each only ever added to."""
+"""The revisions, one file each; a released one never changes."""

@@ -16,7 +16,7 @@ from imgctl.store.blobs.remnant import Remnant
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-# Names of the tiers as requests and answers say them, and as rows do.
+# Azure's names of the tiers, and the names in rows.
 _TIERS = {
     "Hot": StorageClass.STANDARD.value,
     "Cool": StorageClass.COOL.value,
@@ -27,13 +27,13 @@ TIER_OF = {name: tier for tier, name in _TIERS.items()}
 
 
 def _class(tier: str | None) -> str:
-    # An account of another kind names no tier; what a server adds is named as it names it.
+    # Accounts of other kinds return no tier; an unknown tier keeps the server's name.
     return _TIERS.get(tier or "Hot", (tier or "").upper())
 
 
-def blob_of(name: str, answer: "BaseHTTPResponse") -> Blob:
-    """A blob of what a request about it answers in headers."""
-    headers = answer.headers
+def blob_of(name: str, response: "BaseHTTPResponse") -> Blob:
+    """The blob of a response's headers."""
+    headers = response.headers
     return Blob(
         key=name,
         size=int(headers.get("Content-Length", "0")),
@@ -42,7 +42,7 @@ def blob_of(name: str, answer: "BaseHTTPResponse") -> Blob:
         storage_class=_class(headers.get("x-ms-access-tier")),
         restoring=headers.get("x-ms-archive-status", "").startswith("rehydrate-pending"),
         version_id=headers.get("x-ms-version-id"),
-        # One put in blocks has none.
+        # A blob put in blocks has none.
         md5=b64decode(headers["Content-MD5"]) if headers.get("Content-MD5") else None,
     )
 
@@ -52,7 +52,7 @@ Row = tuple[str, int, datetime, str, str, bool, str]
 
 
 def row_of(blob: Element) -> Row | None:
-    """A listed blob; None for what a hierarchical account lists as a directory."""
+    """A listed blob; None for a directory of a hierarchical account."""
     properties = {one.tag: one.text or "" for one in blob.find("Properties") or ()}
     if properties.get("ResourceType") == "directory":
         return None
@@ -68,7 +68,7 @@ def row_of(blob: Element) -> Row | None:
 
 
 def remnant_of(blob: Element) -> Remnant:
-    """A listed blob, version or snapshot, deleted softly or not."""
+    """A listed blob, version or snapshot, soft-deleted or not."""
     row = row_of(blob)
     assert row is not None
     name, size, modified_at, storage_class, *_ = row
@@ -88,7 +88,7 @@ def remnant_of(blob: Element) -> Remnant:
 
 
 def version_query(one: Remnant) -> dict[str, str]:
-    """The query that names a version or a snapshot."""
+    """The query parameter of a version or a snapshot."""
     version = one.version_id or ""
     return {"snapshot": version.removeprefix(SNAPSHOT)} if version.startswith(SNAPSHOT) else {"versionid": version}
 
@@ -108,7 +108,7 @@ def _day(text: str) -> datetime:
 
 
 def _time(text: str) -> datetime:
-    """`Sat, 28 Nov 2026 09:48:16 GMT`: its day parsed once."""
+    """Parse `Sat, 28 Nov 2026 09:48:16 GMT`; each day is parsed once."""
     day, clock = text[:16], text[17:25]
     return _day(f"{day} 00:00:00 GMT") + timedelta(
         hours=int(clock[:2]), minutes=int(clock[3:5]), seconds=int(clock[6:8])

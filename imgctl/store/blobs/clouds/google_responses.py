@@ -47,7 +47,7 @@ def blob_of(found: Resource) -> Blob:
 
 
 def remnant_of(found: Resource) -> Remnant:
-    """A generation that is there, is an old one, or was deleted softly."""
+    """A current, old or soft-deleted generation."""
     softly = found.get("hardDeleteTime")
     return Remnant(
         key=str(found["name"]),
@@ -61,5 +61,5 @@ def remnant_of(found: Resource) -> Remnant:
 
 
 def _time(text: str) -> datetime:
-    """To the second, as HEAD tells it."""
+    """Parse a time, cut to whole seconds like those of HEAD."""
     return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0)
