@@ -1,1 +1,1 @@
-"""The HTTP API: the same operations for applications and browsers; the only place that knows the framework."""
+"""The HTTP API: the same operations for applications and browsers; the only package that uses the web framework."""

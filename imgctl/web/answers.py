@@ -154,16 +154,16 @@ _HEADERS: dict[int, dict[str, object]] = {429: {**_WAIT}, 503: {**_WAIT}}
 _MEANINGS = {
     400: "The body is malformed.",
     401: "A token is needed, or this one is unknown.",
-    403: "This token may not.",
-    404: "There is no such image, or it is somebody else's.",
-    408: "The body came too slowly.",
-    409: "Not in this state.",
+    403: "The token lacks the scope, or is limited to another user.",
+    404: "The image does not exist, or belongs to another user.",
+    408: "The body arrived too slowly.",
+    409: "The state of the image or the kind of store does not allow it.",
     410: "The image is erased, or being erased.",
     413: "The body is too large.",
-    415: "This is not a picture imgctl keeps.",
-    422: "A parameter or the picture itself is beyond what is allowed.",
+    415: "The body is not a picture, or is of a format that imgctl does not keep.",
+    422: "A parameter is invalid, or the picture exceeds a limit.",
     429: "Too many requests.",
-    501: "This server is not set up for it.",
+    501: "This server is not configured for it.",
     503: "The catalog or the store is down; the same request later finishes the work.",
 }
 
@@ -185,7 +185,7 @@ def gone(state: AppState, caller: Caller, image_id: UUID) -> Refusal | ImageMiss
         erasure = erasures(connection, [image_id]).get(image_id)
     if erasure is None or not was_owned(state, caller, erasure):
         return missing(image_id)
-    return Refusal(410, erasure.line, hint="nothing of it can be had back")
+    return Refusal(410, erasure.line, hint="an erased image cannot be restored")
 
 
 def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
@@ -197,7 +197,7 @@ def was_owned(state: AppState, caller: Caller, erasure: Erasure) -> bool:
 
 
 def hold_of(hold: LegalHold | None, caller: Caller) -> dict[str, Json] | None:
-    """Return a hold for a response; a token of one user gets neither who placed it nor the reason."""
+    """Return a hold for a response; `by` and `reason` are null for a token of one user."""
     if hold is None:
         return None
     by, reason = (hold.held_by, hold.reason) if caller.user_id is None else (None, None)
@@ -210,8 +210,8 @@ def shown(seen: Seen, caller: Caller) -> dict[str, Json]:
     links: dict[str, Json] = {"self": f"/images/{image.id}", "user": f"/users/{image.user_id}/images"}
     if image.status not in ENDED:
         links["events"] = f"/images/{image.id}/events"
-    beside = {"archived": is_archived(image.storage_class), "hold": hold_of(seen.hold, caller)}
-    return {**record(image), **beside, "variants": seen.variants, "links": links}
+    more = {"archived": is_archived(image.storage_class), "hold": hold_of(seen.hold, caller)}
+    return {**record(image), **more, "variants": seen.variants, "links": links}
 
 
 def version(state: AppState, seen: Seen) -> str:
@@ -248,7 +248,7 @@ def _is_since(modified: str | None, since: str | None) -> bool:
 
 
 Moment = Annotated[
-    str | None, Query(max_length=40, description="2026-11-22, 2026-11-22T10:00Z, or 24h: that long ago.")
+    str | None, Query(max_length=40, description="2026-11-22, 2026-11-22T10:00Z, or 24h for 24 hours ago.")
 ]
 
 

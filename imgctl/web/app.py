@@ -16,15 +16,15 @@ from imgctl.errors import ImgctlError
 from imgctl.run.prometheus import CONTENT_TYPE
 from imgctl.web import erasing, events, exports, images, uploads, webhook
 from imgctl.web.answers import HealthAnswer, Problem, refusals
-from imgctl.web.auth import Reader, Scope, check_everybody
+from imgctl.web.auth import Reader, Scope, check_all_users
 from imgctl.web.gallery import routes as gallery
 from imgctl.web.middleware import Middleware
 from imgctl.web.problem import RETRY_SECONDS, Refusal, on_error
 from imgctl.web.state import AppState, State
 
 DESCRIPTION = """\
-Send a picture, and it is safe once this server has answered. Workers build its variants; poll, listen to its events
-or have a webhook called to learn when. Whatever is refused says what to do next, as `application/problem+json`.
+A picture is safe once `POST /images` has returned. Workers then build its variants: poll the image, stream its events
+or configure a webhook. Errors are `application/problem+json` (RFC 9457), with the next step in `hint`.
 """
 
 router = APIRouter(tags=["operations"])
@@ -57,7 +57,7 @@ def make_app(state: AppState) -> ASGIApp:
         routers.append(images.blobs)
     for route in (route for one in routers for route in one.routes if isinstance(route, APIRoute)):
         route.operation_id = route.operation_id or f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
-        # Not include_router, which looks for the route of a request twice.
+        # Not include_router: with it each request would be matched against the routes twice.
         app.router.routes.append(route)
     for kind in (Refusal, ImgctlError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
@@ -75,7 +75,7 @@ async def alive() -> Response:
     "/readyz",
     operation_id="operations_ready",
     response_model=HealthAnswer,
-    responses={503: {"model": HealthAnswer, "description": "The catalog or the store does not answer."}},
+    responses={503: {"model": HealthAnswer, "description": "The catalog or the store does not respond."}},
 )
 def ready(state: State) -> Response:
     """Report whether the catalog and the store respond."""
@@ -88,8 +88,8 @@ def ready(state: State) -> Response:
 
 @router.get("/metrics", operation_id="operations_metrics", response_class=Response, responses={**_PLAIN, **refusals()})
 def metrics(state: State, caller: Reader) -> Response:
-    """Return metrics for Prometheus: requests, uploads, the backlog. A token of one user is refused."""
-    check_everybody(caller, Scope.READ)
+    """Return metrics for Prometheus: requests, uploads, the backlog. Tokens of one user are rejected."""
+    check_all_users(caller, Scope.READ)
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)
 
 
@@ -104,14 +104,14 @@ def _without_tokens(document: "dict[str, dict[str, dict[str, dict[str, object]]]
 def _document(app: FastAPI, *, tokens: bool) -> "Callable[[], dict[str, object]]":
     def openapi() -> dict[str, object]:
         if not app.openapi_schema:
-            found = get_openapi(
+            document = get_openapi(
                 title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
             )
-            schemas = found.setdefault("components", {}).setdefault("schemas", {})
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas["Problem"] = Problem.model_json_schema()
             if not tokens:
-                _without_tokens(found)
-            app.openapi_schema = found
+                _without_tokens(document)
+            app.openapi_schema = document
         return app.openapi_schema
 
     return openapi

@@ -1,4 +1,4 @@
-"""Authentication: bearer tokens with their scopes and rate limits, and refusal of cross-site requests."""
+"""Authentication: bearer tokens with their scopes and rate limits, and the rejection of cross-site requests."""
 
 import hashlib
 import secrets
@@ -22,11 +22,11 @@ from imgctl.config.service import ServeSettings
 from imgctl.web.problem import Refusal
 
 TOKEN_BYTES = 32
-EVERYBODY = "*"
+ALL_USERS = "*"
 MOST_CALLERS = 10_000
 MINUTE = 60.0
 COOKIE = "imgctl_token"
-_HOW = "Authorization: Bearer TOKEN; `imgctl serve --make-token NAME` makes one"
+_HOW_TO_SIGN_IN = "Authorization: Bearer TOKEN; `imgctl serve --make-token NAME` makes one"
 _SAME_SITE = {"same-origin", "none"}
 
 
@@ -41,19 +41,19 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sends a request: a token's name, what it allows, and the only user whose images it is about (None: all users)."""
+    """The sender of a request: the name and scopes of its token, and the user it is limited to (None: all users)."""
 
     name: str
     scopes: frozenset[Scope]
     user_id: UUID | None = None
 
     def owns(self, user_id: UUID) -> bool:
-        """Whether it may see the images of this user."""
+        """Whether the caller may see the images of this user."""
         return self.user_id is None or self.user_id == user_id
 
 
-# Without tokens everybody on the loopback interface may do everything but erase.
-ANYBODY = Caller(name="-", scopes=frozenset(Scope) - {Scope.ERASE})
+# The caller if no tokens are configured: any client on the loopback interface, with every scope except erase.
+ANONYMOUS = Caller(name="-", scopes=frozenset(Scope) - {Scope.ERASE})
 
 
 class Tokens:
@@ -71,7 +71,7 @@ class Tokens:
 
 
 class Rates:
-    """Counts requests by caller; `limit` a minute, 0 for no bound. For one thread."""
+    """Counts requests by caller and allows `limit` a minute (0: unlimited). For one thread."""
 
     def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -79,7 +79,7 @@ class Rates:
         self._free_at: OrderedDict[str, float] = OrderedDict()
 
     def wait_seconds(self, caller: str) -> float:
-        """Count a request; 0 when it may pass, else in how many seconds the caller should try again."""
+        """Count a request; return 0 if it is admitted, else the seconds after which the caller may retry."""
         if not self._limit:
             return 0.0
         now, step = self._clock(), MINUTE / self._limit
@@ -94,34 +94,37 @@ class Rates:
 
 
 class Auth:
-    """Admits callers by the tokens of the configuration, and a bounded number of requests a minute from each."""
+    """Admits callers by the configured tokens, and a limited number of requests a minute from each."""
 
     def __init__(self, serve: ServeSettings) -> None:
         self.tokens = Tokens(serve.tokens)
         self._rates = Rates(serve.rate)
 
     def admit(self, request: Request, token: str | None, scope: Scope) -> Caller:
-        """Who sends a request; Refusal for too many, for an unknown token, and for one without this scope."""
-        anybody = not self.tokens and scope in ANYBODY.scopes
-        caller = ANYBODY if anybody else self.tokens.caller(token) if token is not None else None
-        # Without a token a caller is known by the address alone, so that guessing is slow as well.
+        """Return the caller of a request; Refusal for too many of them, an unknown token, or one without this scope."""
+        is_anonymous = not self.tokens and scope in ANONYMOUS.scopes
+        caller = ANONYMOUS if is_anonymous else self.tokens.caller(token) if token is not None else None
+        # Requests without a valid token are counted by address, which slows the guessing of tokens.
         address = request.client.host if request.client else ""
-        name = f"@{address}" if caller in (None, ANYBODY) else caller.name
+        name = f"@{address}" if caller in (None, ANONYMOUS) else caller.name
         if seconds := self._rates.wait_seconds(name):
             wait = str(ceil(seconds))
             raise Refusal(429, "too many requests", hint=f"wait {wait} s", headers={"Retry-After": wait})
         if caller is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="imgctl"'}
             why = "a token is needed" if token is None else "unknown token"
-            raise Refusal(401, why, hint=_HOW, headers=challenge)
+            raise Refusal(401, why, hint=_HOW_TO_SIGN_IN, headers=challenge)
         if scope not in caller.scopes:
-            raise Refusal(403, f"this token may not {scope}", hint=f"use one with the scope {scope}")
+            raise Refusal(403, f"this token lacks the scope {scope}", hint=f"use a token with the scope {scope}")
         request.state.caller = caller.name
         return caller
 
 
 class _Admission(SecurityBase):
-    """The dependency that admits requests of one scope. One, not a chain: each costs a tenth of GET /images/ID."""
+    """The dependency that admits requests of one scope.
+
+    One dependency and not a chain: each takes a tenth of the time of GET /images/ID.
+    """
 
     def __init__(self, scope: Scope) -> None:
         self.model = HTTPBearer(description="A token of [serve] tokens.")
@@ -129,36 +132,40 @@ class _Admission(SecurityBase):
         self._scope = scope
 
     async def __call__(self, request: Request) -> Caller:
-        """Who sends a request: by its header; to read, browsers may send a cookie, which they also send unasked."""
+        """Return the caller of a request by its Authorization header, for the scope READ also by its cookie.
+
+        Other scopes accept no cookie: browsers also send it with requests that other pages cause.
+        """
         auth: Auth = request.app.state.shared.auth
         scheme, given = get_authorization_scheme_param(request.headers.get("authorization"))
         token = given if given and scheme.lower() == "bearer" else None
         if self._scope is Scope.READ:
             return auth.admit(request, token or request.cookies.get(COOKIE), self._scope)
-        if auth.tokens or not from_elsewhere(request):
+        if auth.tokens or not is_cross_site(request):
             return auth.admit(request, token, self._scope)
-        raise Refusal(403, "a page of another site sent this", hint="send it from an application, or from this server")
+        hint = "send it from an application, or from a page of this server"
+        raise Refusal(403, "a page of another site sent this request", hint=hint)
 
 
 Reader = Annotated[Caller, Depends(_Admission(Scope.READ))]
 Writer = Annotated[Caller, Depends(_Admission(Scope.WRITE))]
 Eraser = Annotated[Caller, Depends(_Admission(Scope.ERASE))]
-Teller = Annotated[Caller, Depends(_Admission(Scope.EVENTS))]
+EventSender = Annotated[Caller, Depends(_Admission(Scope.EVENTS))]
 
 
 def check_user(caller: Caller, user_id: UUID) -> None:
     """Raise Refusal if a token of one user is used for another user's images."""
     if not caller.owns(user_id):
-        raise Refusal(403, f"this token is about the images of {caller.user_id} only", hint="use a token of that user")
+        raise Refusal(403, f"this token is limited to images of user {caller.user_id}", hint="use a token of that user")
 
 
-def check_everybody(caller: Caller, scope: Scope) -> None:
+def check_all_users(caller: Caller, scope: Scope) -> None:
     """Raise Refusal if a token of one user is used for a request about all users."""
     if caller.user_id is not None:
-        raise Refusal(403, "this token is about one user only", hint=f"use one for all users: NAME:{scope}:*:HASH")
+        raise Refusal(403, "this token is limited to one user", hint=f"use one for all users: NAME:{scope}:*:HASH")
 
 
-def from_elsewhere(request: Request) -> bool:
+def is_cross_site(request: Request) -> bool:
     """Whether a page of another site caused a browser to send this request."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -177,7 +184,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _split(url: str) -> SplitResult:
-    """What a client sent as a URL, taken apart; nothing where it is none, as with one bracket only."""
+    """Split a URL that a client sent; its parts are empty if it is invalid, as with a single bracket."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -185,18 +192,18 @@ def _split(url: str) -> SplitResult:
 
 
 def new_token(name: str, *, scopes: Iterable[Scope], user_id: UUID | None) -> tuple[str, str]:
-    """A new token and the line for `[serve] tokens` that admits it."""
-    token, wanted = secrets.token_urlsafe(TOKEN_BYTES), set(scopes)
-    allowed = "+".join(scope for scope in Scope if scope in wanted)
-    return token, f"{name}:{allowed}:{user_id or EVERYBODY}:{hash_of(token)}"
+    """Return a new token and the line for `[serve] tokens` that admits it."""
+    token, chosen = secrets.token_urlsafe(TOKEN_BYTES), set(scopes)
+    allowed = "+".join(scope for scope in Scope if scope in chosen)
+    return token, f"{name}:{allowed}:{user_id or ALL_USERS}:{hash_of(token)}"
 
 
 def hash_of(token: str) -> str:
-    """SHA-256 in hex; a token has 256 random bits, so that no slower hash would protect it better."""
+    """Return the SHA-256 in hex; a token has 256 random bits, which no slower hash would protect better."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _parsed(line: str) -> tuple[str, Caller]:
     name, scopes, user, digest = line.split(":")
-    user_id = None if user == EVERYBODY else UUID(user)
+    user_id = None if user == ALL_USERS else UUID(user)
     return digest, Caller(name=name, scopes=frozenset(map(Scope, scopes.split("+"))), user_id=user_id)

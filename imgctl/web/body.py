@@ -1,4 +1,4 @@
-"""Bodies streamed into spools, with bounds on their size, on what is held, and on the time a client may take."""
+"""Streams request bodies into spools, with limits on their size, on memory, and on the time that a client may take."""
 
 import asyncio
 import time
@@ -20,9 +20,9 @@ from imgctl.web.state import AppState
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# Slower than an old modem is an attack, or a connection that would not make it anyway.
+# Slower than an old modem: an attack, or a connection on which the upload would fail anyway.
 LEAST_BYTES_A_SECOND = 4096
-# A body up to here never touches the disk while there is room.
+# Bodies up to this size stay in memory while there is room.
 WHOLE_BYTES = 16 * PIECE_BYTES
 FORM_OVERHEAD_BYTES = 64 * 2**10
 MOST_FIELD_BYTES = 32 * 2**10
@@ -32,16 +32,16 @@ FILE_FIELD = "file"
 
 @dataclass(slots=True)
 class Form:
-    """What came beside the bytes: the fields of a multipart form, and the file's own name."""
+    """The metadata sent with the bytes: the fields of a multipart form, and the file's name."""
 
     fields: dict[str, str] = field(default_factory=dict)
     name: str = ""
 
 
 async def receive(request: Request, state: AppState, spool: Spool, held: ExitStack) -> Form:
-    """Stream the body into the spool, from a form its field `file`; Refusal for one too large, too slow or malformed.
+    """Stream the body (of a form: its field `file`) into the spool; Refusal if it is too large, too slow or malformed.
 
-    What it takes of `state.receiving` it gives back when `held` is closed.
+    Slots taken from `state.receiving` are given back when `held` is closed.
     """
     form = is_form(request)
     _check_head(request, state, form=form)
@@ -64,7 +64,7 @@ def is_form(request: Request) -> bool:
 def _check_head(request: Request, state: AppState, *, form: bool) -> None:
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
-        raise Refusal(415, f"a body encoded as {encoding}", hint="send the picture's own bytes")
+        raise Refusal(415, f"unsupported Content-Encoding: {encoding}", hint="send the picture's bytes unencoded")
     length = request.headers.get("content-length", "")
     slack = FORM_OVERHEAD_BYTES if form else 0
     if length.isascii() and length.isdigit() and int(length) > state.settings.max_bytes + slack:
@@ -72,7 +72,7 @@ def _check_head(request: Request, state: AppState, *, form: bool) -> None:
 
 
 def _too_large(limit: int) -> Refusal:
-    # The rest of the body is not read: this connection can carry no further request.
+    # The rest of the body is not read, so the connection cannot carry another request.
     return Refusal(
         413,
         f"more than {format_bytes(limit)}",
@@ -82,7 +82,7 @@ def _too_large(limit: int) -> Refusal:
 
 
 async def _pieces(request: Request, limit: int, settings: ServeSettings) -> AsyncIterator[bytes]:
-    """The body as it comes; Refusal for more than `limit` bytes, and for a client that is too slow."""
+    """Yield the body as it arrives; Refusal for more than `limit` bytes, and for a client that is too slow."""
     began, size, timeout_seconds = time.monotonic(), 0, settings.timeout
     pieces = request.stream()
     while True:
@@ -93,8 +93,8 @@ async def _pieces(request: Request, limit: int, settings: ServeSettings) -> Asyn
         except StopAsyncIteration:
             return
         except TimeoutError:
-            hint = "send it again over a better connection"
-            raise Refusal(408, "the body came too slowly", hint=hint, headers={"Connection": "close"}) from None
+            hint = "send it again over a faster connection"
+            raise Refusal(408, "the body arrived too slowly", hint=hint, headers={"Connection": "close"}) from None
         size += len(piece)
         if size > limit:
             raise _too_large(settings.max_bytes)
@@ -102,7 +102,7 @@ async def _pieces(request: Request, limit: int, settings: ServeSettings) -> Asyn
 
 
 class _Writer:
-    """Gathers what arrives: a photo whole while half the server's room is free, else pieces worth a thread."""
+    """Buffers the body: up to WHOLE_BYTES while half of `receiving` is free, else pieces large enough for a thread."""
 
     def __init__(self, state: AppState, spool: Spool, held: ExitStack) -> None:
         self._state = state
@@ -148,10 +148,10 @@ async def _receive_form(request: Request, state: AppState, pieces: AsyncIterator
                 await writer.write(chunk)
         parser.finalize()
     except FormParserError:
-        raise Refusal(400, "the form is malformed", hint="curl -F file=@photo.jpg sends a sound one") from None
+        raise Refusal(400, "the form is malformed", hint="curl -F file=@photo.jpg sends a valid one") from None
     await writer.finish()
     if not parts.ended:
-        raise Refusal(400, "the form ends in the middle", hint="send it again")
+        raise Refusal(400, "the form is cut short", hint="send it again")
     if file_bytes > state.settings.max_bytes:
         raise _too_large(state.settings.max_bytes)
     if not parts.found:
@@ -160,7 +160,7 @@ async def _receive_form(request: Request, state: AppState, pieces: AsyncIterator
 
 
 class _Parts:
-    """A form taken apart as it comes: small fields are kept, the file's bytes passed on."""
+    """Splits a form as it arrives: keeps its small fields and passes on the file's bytes."""
 
     def __init__(self) -> None:
         self.fields: dict[str, bytearray] = {}
@@ -173,7 +173,7 @@ class _Parts:
         self._field: str | None = None
 
     def callbacks(self) -> "MultipartCallbacks":
-        """What the parser is to call."""
+        """Return the callbacks for the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
@@ -185,11 +185,11 @@ class _Parts:
         }
 
     def texts(self) -> dict[str, str]:
-        """The fields that are no files."""
+        """Return the fields other than the file, decoded."""
         return {name: value.decode(errors="replace") for name, value in self.fields.items()}
 
     def take(self) -> list[bytes]:
-        """The file's bytes that have come since."""
+        """Return the file's bytes that arrived since the last call."""
         taken, self._chunks = self._chunks, []
         return taken
 

@@ -1,4 +1,4 @@
-"""Erasing one image for good, by a token that may: what `imgctl erase ID --yes` does."""
+"""DELETE /images/ID: erases one image as `imgctl erase ID --yes` does, for tokens with the scope `erase`."""
 
 from threading import Event
 from typing import Literal
@@ -25,7 +25,7 @@ router = APIRouter(tags=["images"])
 
 
 class ErasureAnswer(BaseModel):
-    """How far the erasure of an image is: nothing is left of it, or somebody may still put to it."""
+    """The state of an erasure: `erased` once nothing is left, `erasing` while a writer may still put a blob of it."""
 
     id: UUID
     state: Literal["erased", "erasing"]
@@ -38,15 +38,15 @@ class ErasureAnswer(BaseModel):
     "/images/{image_id}",
     response_model=ErasureAnswer,
     responses={
-        200: {"description": "Nothing of it is left, by this request or before."},
-        202: {"model": ErasureAnswer, "description": "It is gone for everybody; the same request again finishes it."},
+        200: {"description": "The image is erased, by this request or an earlier one."},
+        202: {"model": ErasureAnswer, "description": "The image is gone; repeat the request to erase what is left."},
         **refusals(404, 409, 501),
     },
 )
 async def erase_image(image_id: ImageId, request: Request, caller: Eraser) -> Response:
-    """Erase an image for good: its row, and every blob and version of it. The same request again is harmless.
+    """Erase an image for good: its row, and every blob and version of it. Repeating the request is harmless.
 
-    A receipt is `imgctl erase ID --receipt FILE`, also afterwards.
+    `imgctl erase ID --receipt FILE` writes a receipt, also afterwards.
     """
     state = state_of(request)
     return await state.write(lambda: _erased(state, caller, image_id))
@@ -57,8 +57,8 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     if not order.secret:
         raise Refusal(501, "this server has no secret to sign receipts with", hint="set [serve] secret, and keep it")
     owner = _owner(state, caller, image_id)
-    asked = {"images": [str(image_id)], "by": "HTTP"}
-    recording = Recording("erase", asked, user_id=owner, report=None, who=f"token {caller.name}")
+    scope = {"images": [str(image_id)], "by": "HTTP"}
+    recording = Recording("erase", scope, user_id=owner, report=None, who=f"token {caller.name}")
     recording.begin(state.parts.catalog)
     try:
         outcomes = {one.fate: one for one in erase(state.parts, order, stop=Event())}
@@ -69,16 +69,16 @@ def _erased(state: AppState, caller: Caller, image_id: UUID) -> Response:
     refused = next((one for fate, one in outcomes.items() if fate in (Fate.HELD, Fate.LOCKED, Fate.FOREIGN)), None)
     recording.end(ExitCode.DONE if refused is None else ExitCode.PARTLY, counts)
     if refused is not None:
-        told = refused.fate is not Fate.HELD or caller.user_id is None
-        why = refused.detail if told else "its owner's images are held"
-        raise Refusal(409, f"image {image_id} is not erased: {why}", hint="an operator looks: imgctl erase ID")
+        may_know = refused.fate is not Fate.HELD or caller.user_id is None
+        why = refused.detail if may_know else "its owner's images are held"
+        raise Refusal(409, f"image {image_id} is not erased: {why}", hint="imgctl erase ID shows an operator why")
     if (waiting := outcomes.get(Fate.WAITING)) is not None:
         return _answer(waiting, "erasing", 202)
     return _answer(outcomes.get(Fate.ERASED) or outcomes[Fate.ALREADY], "erased", 200)
 
 
 def _owner(state: AppState, caller: Caller, image_id: UUID) -> UUID | None:
-    """Whose it is, as far as a row still says; ImageMissing where there is none that the caller may erase."""
+    """Return the owner by the image's row, None once it is erased; ImageMissing if the caller may not erase it."""
     with state.parts.catalog.read() as connection:
         row, before = by_id(connection, image_id), erasures(connection, [image_id]).get(image_id)
     allowed = caller.owns(row.user_id) if row else before is not None and was_owned(state, caller, before)

@@ -20,7 +20,7 @@ from imgctl.web.images import ImageId, UserId
 from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, State
 
-# Proxies close what says nothing for a minute.
+# Proxies close connections that are idle for a minute.
 ALIVE_SECONDS = 15.0
 LONGEST_SECONDS = 600.0
 MOST_WATCHED = 200
@@ -43,7 +43,7 @@ States = dict[UUID, Status]
 
 @router.get("/images/{image_id}/events", response_class=StreamingResponse, responses={**_STREAM, **refusals(404, 410)})
 async def of_image(image_id: ImageId, state: State, caller: Reader) -> Response:
-    """Hear of an image's states until it is `ready` or `failed`: events named `image` with its id and status."""
+    """Stream an image's states until it is `ready` or `failed`: events named `image` with its id and status."""
     image = await run_in_threadpool(seen_by, state, caller, image_id)
     return _stream(state, {image.id: image.status})
 
@@ -53,9 +53,9 @@ async def of_user(
     user_id: UserId,
     state: State,
     caller: Reader,
-    image: Annotated[list[UUID], Query(max_length=MOST_WATCHED, description="Which images to hear of.")],
+    image: Annotated[list[UUID], Query(max_length=MOST_WATCHED, description="The images to watch.")],
 ) -> Response:
-    """Hear of the states of some of a user's images, until all have ended."""
+    """Stream the states of some of a user's images, until all have ended."""
     check_user(caller, user_id)
     return _stream(state, await run_in_threadpool(_states, state, user_id, image))
 
@@ -68,13 +68,13 @@ def _states(state: AppState, user_id: UUID | None, ids: Iterable[UUID]) -> State
 
 def _stream(state: AppState, states: States) -> Response:
     if not state.streams.take():
-        raise Refusal(503, "too many listeners", hint="ask GET /images/{id} now and then", headers={"Retry-After": "5"})
+        raise Refusal(503, "too many event streams", hint="poll GET /images/{id}", headers={"Retry-After": "5"})
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return _Stream(state, _events(state, states), media_type="text/event-stream", headers=headers)
 
 
 class _Stream(StreamingResponse):
-    """Gives its place back also where nobody ever read from it."""
+    """A streamed response that frees its slot even if it is never read."""
 
     def __init__(
         self, state: AppState, events: AsyncIterator[str], *, media_type: str, headers: dict[str, str]
@@ -90,10 +90,10 @@ class _Stream(StreamingResponse):
 
 
 async def _events(state: AppState, states: States) -> AsyncIterator[str]:
-    loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[UUID, Status]]()
+    loop, changes = asyncio.get_running_loop(), asyncio.Queue[tuple[UUID, Status]]()
 
-    def tell(image: UUID, status: Status) -> None:
-        loop.call_soon_threadsafe(heard.put_nowait, (image, status))
+    def notify(image: UUID, status: Status) -> None:
+        loop.call_soon_threadsafe(changes.put_nowait, (image, status))
 
     yield "retry: 2000\n\n"
     for image, status in states.items():
@@ -101,13 +101,13 @@ async def _events(state: AppState, states: States) -> AsyncIterator[str]:
     left = {image: status for image, status in states.items() if status not in ENDED}
     if not left:
         return
-    watcher, ends = state.watch.add(left, tell), time.monotonic() + LONGEST_SECONDS
+    watcher, ends = state.watch.add(left, notify), time.monotonic() + LONGEST_SECONDS
     try:
-        # Once more, now that nothing can be missed.
+        # Read again: a change before the watcher was added is not reported.
         for image, status in (await run_in_threadpool(_states, state, None, tuple(left))).items():
-            tell(image, status)
+            notify(image, status)
         while left and time.monotonic() < ends and not state.stopping.is_set():
-            async for image, status in _next(heard, state.stopping):
+            async for image, status in _next(changes, state.stopping):
                 if left.get(image, status) != status:
                     yield _event(image, status)
                     left[image] = status
@@ -119,10 +119,10 @@ async def _events(state: AppState, states: States) -> AsyncIterator[str]:
 
 
 async def _next(
-    heard: "asyncio.Queue[tuple[UUID, Status]]", stopping: asyncio.Event
+    changes: "asyncio.Queue[tuple[UUID, Status]]", stopping: asyncio.Event
 ) -> AsyncIterator[tuple[UUID, Status]]:
-    """What is heard next, and what came with it; nothing after a while, or when the server stops."""
-    waits = {asyncio.ensure_future(heard.get()), asyncio.ensure_future(stopping.wait())}
+    """Yield the next change and those queued behind it; none after ALIVE_SECONDS, or when the server stops."""
+    waits = {asyncio.ensure_future(changes.get()), asyncio.ensure_future(stopping.wait())}
     done, pending = await asyncio.wait(waits, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     for one in pending:
         one.cancel()
@@ -130,8 +130,8 @@ async def _next(
         found = one.result()
         if isinstance(found, tuple):
             yield found
-    while not heard.empty():
-        yield heard.get_nowait()
+    while not changes.empty():
+        yield changes.get_nowait()
 
 
 def _event(image: UUID, status: Status) -> str:

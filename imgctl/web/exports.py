@@ -1,4 +1,4 @@
-"""Everything of one user as a download: a link that lives for days is made here, and whoever has it needs no token."""
+"""Downloads of everything of one user: creates links that are valid for days, and serves them without a token."""
 
 import asyncio
 import logging
@@ -35,14 +35,14 @@ _READ_BYTES = 2**18
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["exports"])
 
-Days = Annotated[int, Query(ge=1, le=MOST_DAYS, description="How many days the link lives.")]
+Days = Annotated[int, Query(ge=1, le=MOST_DAYS, description="Days for which the link is valid.")]
 Also = Annotated[list[Variant] | None, Query(description="These variants as well.")]
 
 
 class ExportAnswer(BaseModel):
-    """A link to everything of a user, and until when it lives; what it holds now, and what a download costs.
+    """A link to everything of a user, and its expiry; what a download contains now, and its cost.
 
-    `archived` originals are not in it until they are restored; the others are listed in its `left-out.csv`.
+    `archived` originals are left out until they are restored, and listed in its `left-out.csv`.
     """
 
     url: str
@@ -58,12 +58,12 @@ class ExportAnswer(BaseModel):
     "/users/{user_id}/export",
     status_code=201,
     response_model=ExportAnswer,
-    responses={201: {"description": "The link is made."}, **refusals(404, 501)},
+    responses={201: {"description": "The link is created."}, **refusals(404, 501)},
 )
 def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, variants: Also = None) -> Response:
-    """Make a link at which everything of a user can be downloaded for some days, by whoever has it.
+    """Create a link to download everything of a user; it is valid for some days and needs no token.
 
-    A ZIP file: originals under their names, variants as asked, metadata and checksums, as `imgctl export` writes it.
+    The download is a ZIP file as `imgctl export` writes it: originals by name, chosen variants, metadata, checksums.
     """
     check_user(caller, user_id)
     if not state.settings.secret:
@@ -73,8 +73,8 @@ def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, varia
     found = survey(state.parts, order)
     url, expires = state.links.export(user_id, order.variants, seconds=days * DAY_SECONDS)
     until = datetime.fromtimestamp(expires, UTC)
-    asked = {"user": str(user_id), "link until": f"{until:%Y-%m-%dT%H:%MZ}", "by": "HTTP"}
-    recording = Recording("export", asked, user_id=user_id, report=None, who=f"token {caller.name}")
+    scope = {"user": str(user_id), "link until": f"{until:%Y-%m-%dT%H:%MZ}", "by": "HTTP"}
+    recording = Recording("export", scope, user_id=user_id, report=None, who=f"token {caller.name}")
     recording.begin(state.parts.catalog)
     recording.end(ExitCode.DONE, {"links": 1})
     archived = count_of(found.archived, "original")
@@ -107,7 +107,7 @@ async def download(
 ) -> Response:
     """Download everything of a user by a link from this server. Only the signature counts: no token is needed.
 
-    What cannot be had now is listed in `left-out.csv`. A download that breaks off is not whole: begin it anew.
+    Files that are unavailable now are listed in `left-out.csv`. An interrupted download is incomplete: start it again.
     """
     chosen = tuple(variants or ())
     state.links.check_export(user_id, chosen, expires=expires, signature=signature)
@@ -119,7 +119,7 @@ async def download(
     name = f"attachment; filename={user_id}.zip"
     headers = {"Cache-Control": "no-store", "Content-Disposition": name, "X-Accel-Buffering": "no"}
     pieces = _pieces(state, order)
-    # Begun before the answer: of a reader who has left already, no piece would be asked for, and the place never given back.
+    # Started before the response: for a client that is gone, the response would never read it, nor free the slot.
     first = await anext(pieces)
     return StreamingResponse(_chained(first, pieces), media_type="application/zip", headers=headers)
 
@@ -131,14 +131,14 @@ async def _chained(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[
 
 
 async def _pieces(state: AppState, order: ExportOrder) -> AsyncIterator[bytes]:
-    """The ZIP file through a pipe: the kernel holds the writer back, and tells it when the reader has left."""
+    """Yield the ZIP file through a pipe: it blocks a writer that is ahead, and fails one whose client is gone."""
     reading, writing = os.pipe()
     stop, reader = Event(), asyncio.StreamReader(_READ_BYTES)
     loop = asyncio.get_running_loop()
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(reading, "rb"))
     written = asyncio.ensure_future(state.export(partial(_write, state, order, writing, stop)))
-    # It outlives a reader who left, if only for a moment.
+    # A callback: the writer ends a moment after a client that disconnects.
     written.add_done_callback(partial(_ended, state))
     stopping = asyncio.ensure_future(state.stopping.wait())
     stopping.add_done_callback(lambda _: stop.set())
@@ -154,20 +154,20 @@ async def _pieces(state: AppState, order: ExportOrder) -> AsyncIterator[bytes]:
 
 
 class _Unfinished(Exception):
-    """The download ends before its end, so that the client sees that it is not whole."""
+    """Breaks the download off, so that the client sees that it is incomplete."""
 
 
 def _ended(state: AppState, written: "asyncio.Future[bool]") -> None:
     state.exports.give_back()
-    # Or nobody asks where the reader left.
+    # After a disconnect nothing else reads the error.
     if not written.cancelled() and (error := written.exception()) is not None:
         log.warning("a download of an export ended early: %s", error)
 
 
 def _write(state: AppState, order: ExportOrder, writing: int, stop: Event) -> bool:
-    """Write an export into a pipe; whether it is whole, as the operations tell too."""
-    asked = {"user": str(order.user), "variants": ",".join(order.variants), "by": "HTTP link"}
-    recording = Recording("export", asked, user_id=order.user, report=None, who="export link")
+    """Write an export into a pipe and record the operation; returns whether the export is complete."""
+    scope = {"user": str(order.user), "variants": ",".join(order.variants), "by": "HTTP link"}
+    recording = Recording("export", scope, user_id=order.user, report=None, who="export link")
     recording.begin(state.parts.catalog)
     try:
         job = stream(state.parts, order, os.fdopen(writing, "wb"), state.spools, stop=stop)

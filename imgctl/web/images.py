@@ -1,4 +1,4 @@
-"""Images: send one, look at one, list them; and the variants of a store that is a directory, by signed links."""
+"""Sending, reading and listing images; and, for a store that is a directory, variants by signed links."""
 
 import hashlib
 import logging
@@ -53,16 +53,16 @@ async def _user_id(user_id: Annotated[str, Path(description="The owner.")], requ
 
 
 UserId = Annotated[UUID, Depends(_user_id)]
-Before = Annotated[UUID | None, Query(description="The last image of the page before.")]
+Before = Annotated[UUID | None, Query(description="The last image of the previous page.")]
 FileName = Annotated[
     str | None,
     Query(
         max_length=255,
         pattern=r"^[^\x00-\x1f]*$",
-        description="Files whose name begins so, in any case; * and ? stand for others.",
+        description="Beginning of the file name, or a pattern with * and ?; case is ignored.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="How many images a page has at most.")]
+Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Maximum number of images on a page.")]
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
@@ -77,7 +77,7 @@ _FORM = {
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "The picture's bytes as they are, or a form with the field `file`.",
+        "description": "The picture's bytes, or a form with the field `file`.",
         "content": {"application/octet-stream": _BYTES, "image/*": _BYTES, "multipart/form-data": {"schema": _FORM}},
     }
 }
@@ -98,10 +98,10 @@ _LOCATION = {"headers": {"Location": {"schema": {"type": "string"}, "description
 async def send(
     request: Request,
     caller: Writer,
-    user_id: Annotated[str | None, Query(description="Whose it is; left out, the token's own user.")] = None,
+    user_id: Annotated[str | None, Query(description="The owner; default: the token's user.")] = None,
     caption: Annotated[Caption, Query()] = None,
 ) -> Response:
-    """Take in a picture. Answers once its bytes are safe; the same bytes again answer with the same image."""
+    """Store a picture. Returns once its bytes are safe; sending the same bytes again returns the same image."""
     state = state_of(request)
     if not state.receiving.take():
         raise Refusal(503, "too many uploads at once", hint="send it again in a moment", headers={"Retry-After": "1"})
@@ -114,7 +114,7 @@ async def send(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListQuery:
     """The parameters of a list of images."""
 
     since: Moment = None
@@ -127,23 +127,23 @@ class Asked:
     limit: Limit = PAGE_ROWS
 
 
-Which = Annotated[Asked, Depends()]
+ListParameters = Annotated[ListQuery, Depends()]
 
 
 @router.get("/images", response_model=PageAnswer, responses=refusals())
-def list_all(request: Request, state: State, caller: Reader, asked: Which) -> Response:
-    """List or find images, newest first: everybody's, or those of the token's own user.
+def list_all(request: Request, state: State, caller: Reader, query: ListParameters) -> Response:
+    """List or find images, newest first: of all users, or of the token's user.
 
-    Everybody's are found by name or capture time where the catalog has an index of it, or within `since` and `until`.
+    Finding images of all users by name or capture time needs an index in the catalog, or `since` or `until`.
     """
-    return _page(state, request, caller, caller.user_id, asked)
+    return _page(state, request, caller, caller.user_id, query)
 
 
 @router.get("/users/{user_id}/images", response_model=PageAnswer, responses=refusals())
-def list_user(user_id: UserId, request: Request, state: State, caller: Reader, asked: Which) -> Response:
+def list_user(user_id: UserId, request: Request, state: State, caller: Reader, query: ListParameters) -> Response:
     """List or find one user's images, newest first."""
     check_user(caller, user_id)
-    return _page(state, request, caller, user_id, asked)
+    return _page(state, request, caller, user_id, query)
 
 
 @router.get(
@@ -152,7 +152,7 @@ def list_user(user_id: UserId, request: Request, state: State, caller: Reader, a
     responses={
         200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "The version, for If-None-Match."}}},
         304: {"description": "The client has this version."},
-        307: {"description": "With `width`: where the variant is.", **_LOCATION},
+        307: {"description": "With `width`: a redirect to the variant.", **_LOCATION},
         **refusals(404, 409, 410),
     },
 )
@@ -160,9 +160,12 @@ async def get(
     image_id: ImageId,
     request: Request,
     caller: Reader,
-    width: Annotated[int | None, Query(ge=1, le=100_000, description="Go to the smallest variant so wide.")] = None,
+    width: Annotated[int | None, Query(ge=1, le=100_000, description="Redirect to the smallest such variant.")] = None,
 ) -> Response:
-    """Look at an image: its row and a link for each variant; with `width` go to the smallest variant that serves."""
+    """Return an image: its row and a link for each variant.
+
+    With `width`, redirect to the smallest variant at least that wide, else to the widest.
+    """
     state = state_of(request)
     found = await state.lookups.get(image_id)
     if found is None:
@@ -176,13 +179,13 @@ async def get(
     try:
         url = str(found.variants[serving(image, state.links.recipe, width=width)]["url"])
     except ImgctlError as error:
-        raise Refusal(409, error.message, hint=f"GET /images/{image.id}/events tells when it is ready") from None
+        raise Refusal(409, error.message, hint=f"GET /images/{image.id}/events reports when it is ready") from None
     headers = {"Cache-Control": f"private, max-age={state.links.seconds // 2}"}
     return RedirectResponse(url, status_code=307, headers=headers)
 
 
 def owner(state: AppState, caller: Caller, user: str | None) -> UUID:
-    """Whose an upload is: as said, else the token's own user; Refusal when nobody says or the token may not."""
+    """Return the owner of an upload: `user`, else the token's user; Refusal for neither, or one the token excludes."""
     chosen = state.users.id_of(user) if user else caller.user_id
     if chosen is None:
         raise Refusal(422, "no owner given", hint="POST /images?user_id=UUID")
@@ -191,11 +194,11 @@ def owner(state: AppState, caller: Caller, user: str | None) -> UUID:
 
 
 def _sent(state: AppState, caller: Caller, form: Form, user: str | None, caption: str | None) -> Sent:
-    said = caption or form.fields.get("caption")
-    if said and len(said) > CAPTION_LENGTH:
-        raise Refusal(422, "the caption is too long", hint=f"{CAPTION_LENGTH} characters are kept")
+    text = caption or form.fields.get("caption")
+    if text and len(text) > CAPTION_LENGTH:
+        raise Refusal(422, "the caption is too long", hint=f"at most {CAPTION_LENGTH} characters")
     user_id = owner(state, caller, user or form.fields.get("user_id"))
-    return Sent(user_id=user_id, caption=said, name=form.name)
+    return Sent(user_id=user_id, caption=text, name=form.name)
 
 
 def _taken(request: Request, caller: Caller, spool: Spool, sent: Sent) -> Response:
@@ -207,7 +210,7 @@ def _taken(request: Request, caller: Caller, spool: Spool, sent: Sent) -> Respon
 
 
 def image_answer(request: Request, caller: Caller, taken: Taken) -> Response:
-    """The answer to a request that made or found an image; the access log says which, beside the token's name."""
+    """Return the response for an image that was created or found; the access log names it with the token."""
     state = state_of(request)
     request.state.image = str(taken.image.id)
     (seen,) = state.see([taken.image])
@@ -215,22 +218,22 @@ def image_answer(request: Request, caller: Caller, taken: Taken) -> Response:
     return JSONResponse(shown(seen, caller), status_code=201 if taken.created else 200, headers=headers)
 
 
-def _page(state: AppState, request: Request, caller: Caller, user_id: UUID | None, asked: Asked) -> Response:
-    scope = Scope(user_id=user_id, since=moment(asked.since), until=moment(asked.until))
+def _page(state: AppState, request: Request, caller: Caller, user_id: UUID | None, query: ListQuery) -> Response:
+    scope = Scope(user_id=user_id, since=moment(query.since), until=moment(query.until))
     sought = Sought(
-        status=asked.status,
-        name=pattern(asked.name) if asked.name else None,
-        taken_since=moment(asked.taken_since),
-        taken_until=moment(asked.taken_until),
+        status=query.status,
+        name=pattern(query.name) if query.name else None,
+        taken_since=moment(query.taken_since),
+        taken_until=moment(query.taken_until),
     )
     check_indexed(state.parts.catalog, sought, scope, agreed=False)
-    wanted = Listed(scope=scope, sought=sought, before=asked.before, limit=asked.limit)
-    images = state.see(listed(state.parts.catalog, wanted))
+    page = Listed(scope=scope, sought=sought, before=query.before, limit=query.limit)
+    images = state.see(listed(state.parts.catalog, page))
     following = None
-    if len(images) == wanted.limit:
-        query = asdict(asked) | {"before": str(images[-1].image.id)}
-        given = {name: value for name, value in query.items() if value and name != "limit"}
-        following = f"{request.url.path}?{urlencode(given | {'limit': str(wanted.limit)})}"
+    if len(images) == query.limit:
+        parameters = asdict(query) | {"before": str(images[-1].image.id)}
+        given = {name: value for name, value in parameters.items() if value and name != "limit"}
+        following = f"{request.url.path}?{urlencode(given | {'limit': str(query.limit)})}"
     tag = hashlib.sha256("".join((*(version(state, one) for one in images), following or "")).encode())
     headers = {"ETag": f'W/"{tag.hexdigest()[:32]}"', "Cache-Control": "private, no-cache"}
     if (known := unchanged(request, headers)) is not None:
@@ -248,9 +251,9 @@ _TYPES = {one.extension: one.content_type for one in VariantFormat}
     response_class=Response,
     responses={
         200: {"content": {kind: {} for kind in _TYPES.values()}, "description": "The variant's bytes."},
-        206: {"description": "The bytes that Range asks for."},
-        304: {"description": "The client has it."},
-        416: {"description": "Range asks for bytes behind the end."},
+        206: {"description": "The requested range."},
+        304: {"description": "The client has this version."},
+        416: {"description": "The range lies beyond the end."},
         **refusals(404),
     },
 )
@@ -267,13 +270,13 @@ def get_blob(
     image = owned(state.parts, image_id)
     key = image.key(variant)
     if key is None:
-        raise ImageMissing(f"image {image_id} has no {variant}", hint="GET /images/{id} says what there is")
+        raise ImageMissing(f"image {image_id} has no {variant}", hint="GET /images/{id} lists its variants")
     store = state.parts.store
     assert isinstance(store, LocalStore)
     try:
         file = store.file(key)
     except BlobMissing as error:
-        # The error names the path, which is for the log: whoever has a link may be anybody.
+        # Logged and not returned: the error contains the path, and anyone may have got the link.
         log.warning("%s", error.line)
         raise ImageMissing(
             f"the {variant} of image {image_id} is lost", hint="imgctl audit, then imgctl repair"

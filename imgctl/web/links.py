@@ -23,7 +23,7 @@ SECRET_BYTES = 32
 
 
 class Links:
-    """Makes URLs that live for `[serve] links`, and checks those that this server signed."""
+    """Creates URLs that are valid for `[serve] links`, and checks those that this server signed."""
 
     def __init__(self, settings: Settings, store: BlobStore) -> None:
         self.seconds = int(settings.serve.links)
@@ -34,7 +34,7 @@ class Links:
         self._store = store
 
     def variant(self, image: Image, variant: Variant) -> str | None:
-        """Where a variant can be fetched, None while it is not there."""
+        """Return the URL of a variant, None if the image does not have it."""
         key = image.key(variant)
         if key is None:
             return None
@@ -43,7 +43,7 @@ class Links:
         return cdn_url(self._cdn, key, image.recipe) if self._cdn else self._store.sign(key, seconds=self.seconds)
 
     def variants(self, image: Image) -> Variants:
-        """Where each variant that is there can be fetched, and its width and height where they are known."""
+        """Return the URL of each existing variant, with its width and height if known."""
         return {
             one.variant.value: {
                 "url": self.variant(image, one.variant),
@@ -54,44 +54,44 @@ class Links:
         }
 
     def window(self) -> int:
-        """A number that changes before any link handed out under it dies: part of the version of what holds links."""
+        """Return a number that changes before links issued under it expire; part of ETags of responses with links."""
         return int(time.time()) // (self.seconds // 2)
 
     def origin(self) -> str:
-        """Where pictures come from when not from here, for a Content-Security-Policy; empty when from here."""
+        """Return the origin of picture URLs for a Content-Security-Policy; empty if this server serves them."""
         if self.own:
             return ""
         parts = urlsplit(self._cdn or self._store.sign(_PROBE_KEY, seconds=1))
         return f"{parts.scheme}://{parts.netloc}"
 
     def check(self, image_id: UUID, variant: Variant, *, expires: int, signature: str) -> int:
-        """Seconds that a link of this server still lives; Refusal for one that it did not sign or that has expired."""
+        """Return the seconds until a link expires; Refusal for a link that has expired or has another signature."""
         return self._check(
             f"{image_id}/{variant}/{expires}", expires, signature, hint="GET /images/{id} gives a new one"
         )
 
     def export(self, user_id: UUID, variants: Sequence[Variant], *, seconds: int) -> tuple[str, int]:
-        """Where everything of a user can be downloaded, and until when: seconds since 1970."""
+        """Return the URL of an export of a user, and its expiry in seconds since 1970."""
         expires = int(time.time()) + seconds
         also = "".join(f"variants={one}&" for one in variants)
         signature = self._signature(f"export/{user_id}/{','.join(variants)}/{expires}")
         return f"/exports/{user_id}?{also}expires={expires}&signature={signature}", expires
 
     def check_export(self, user_id: UUID, variants: Sequence[Variant], *, expires: int, signature: str) -> None:
-        """Refusal for a link to an export that this server did not sign, or that has expired."""
-        hint = "ask whoever gave you the link for a new one"
+        """Raise Refusal for a link to an export that this server did not sign, or that has expired."""
+        hint = "ask the sender of the link for a new one"
         self._check(f"export/{user_id}/{','.join(variants)}/{expires}", expires, signature, hint=hint)
 
     def _check(self, text: str, expires: int, signature: str, *, hint: str) -> int:
         if not hmac.compare_digest(self._signature(text).encode(), signature.encode(errors="replace")):
-            raise Refusal(403, "this link was not signed here", hint=hint)
+            raise Refusal(403, "this server did not sign this link", hint=hint)
         left = expires - int(time.time())
         if left <= 0:
             raise Refusal(403, "this link has expired", hint=hint)
         return left
 
     def _signed(self, image: Image, variant: Variant) -> str:
-        # The same URL for half of its life: browsers need not fetch a picture again with each page.
+        # The same URL for half of its lifetime, so that browsers can cache the picture.
         expires = (self.window() + 2) * (self.seconds // 2)
         signature = self._signature(f"{image.id}/{variant}/{expires}")
         version = f"&v={image.recipe}" if image.recipe else ""

@@ -1,4 +1,4 @@
-"""A server's own numbers: requests, uploads, what is under way, and the backlog."""
+"""Metrics of a server: requests, uploads, requests under way, and the backlog."""
 
 from functools import partial
 
@@ -9,26 +9,26 @@ from imgctl.store.catalog.engine import Catalog
 
 
 class Metrics:
-    """What a server counts, in a registry of its own."""
+    """The metrics of one server, in a separate registry."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._sink = Prometheus(OF_THE_SERVER)
         self._sink.watch(OF_THE_CATALOG, partial(backlog_now, catalog))
 
     def begun(self) -> None:
-        """A request is being answered."""
+        """Count a request that begins."""
         self._sink.add(UNDER_WAY, 1, ())
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request is done; `route` is the pattern, not the path, so that ids make no series of their own."""
+        """Count a finished request; `route` is the pattern, not the path, so that ids create no series."""
         self._sink.add(UNDER_WAY, -1, ())
         self._sink.add(REQUESTS, 1, (method, route, str(status)))
         self._sink.observe(REQUEST_SECONDS, seconds, (method, route))
 
     def received(self, size: int) -> None:
-        """An upload's bytes are safe."""
+        """Count an upload whose bytes are safe."""
         self._sink.add(RECEIVED, size, ())
 
     def text(self) -> bytes:
-        """All of it in the text format of Prometheus; asks the catalog for the backlog."""
+        """Return all metrics in the text format of Prometheus; reads the backlog from the catalog."""
         return self._sink.text()

@@ -1,4 +1,4 @@
-"""What surrounds every request: its name, the headers of every answer, the access log and the numbers."""
+"""Middleware around every request: request id, response headers, access log, metrics and traces."""
 
 import asyncio
 import logging
@@ -41,34 +41,34 @@ class Middleware:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Answering(scope, send)
+        exchange = _Exchange(scope, send)
         is_head = scope["method"] == "HEAD"
-        asked = {**scope, "method": "GET"} if is_head else scope
+        handled = {**scope, "method": "GET"} if is_head else scope
         self._state.metrics.begun()
-        with _traced(asked, request):
+        with _traced(handled, exchange):
             try:
-                await self._guarded(asked, request.ended if is_head else receive, request)
+                await self._guarded(handled, exchange.ended if is_head else receive, exchange)
             finally:
-                self._log({**asked, "method": scope["method"]}, request)
+                self._log({**handled, "method": scope["method"]}, exchange)
 
-    async def _guarded(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+    async def _guarded(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         host = Request(scope).headers.get("host", "")
         if not self._state.auth.tokens and host and not is_loopback(host):
-            # A page elsewhere whose name was made to lead to this machine (DNS rebinding).
+            # DNS rebinding: the page of another site has a host name that resolves to this machine.
             refusal = Refusal(403, "without tokens only this machine is served", hint="[serve] tokens, or localhost")
-            await problem(refusal)(scope, receive, answering.send)
+            await problem(refusal)(scope, receive, exchange.send)
             return
-        await self._app(scope, receive, answering.send)
+        await self._app(scope, receive, exchange.send)
 
-    def _log(self, scope: Scope, answering: "_Answering") -> None:
-        seconds = time.monotonic() - answering.began
+    def _log(self, scope: Scope, exchange: "_Exchange") -> None:
+        seconds = time.monotonic() - exchange.began
         route = getattr(scope.get("route"), "path", "") or "-"
         method = scope["method"] if route != "-" else "-"
-        self._state.metrics.answered(method, route, answering.status, seconds)
+        self._state.metrics.answered(method, route, exchange.status, seconds)
         level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
         if ACCESS.isEnabledFor(level):
             ACCESS.log(
@@ -76,67 +76,67 @@ class Middleware:
                 "%s %s %d",
                 scope["method"],
                 scope["path"],
-                answering.status,
+                exchange.status,
                 extra={
                     "method": scope["method"],
                     "path": scope["path"],
-                    "status": answering.status,
+                    "status": exchange.status,
                     "seconds": round(seconds, 4),
-                    "bytes_sent": answering.sent,
+                    "bytes_sent": exchange.sent,
                     "client": (scope.get("client") or ("-",))[0],
                     "caller": scope.get("state", {}).get("caller", "-"),
                     "image": scope.get("state", {}).get("image", "-"),
-                    "request": answering.name,
+                    "request": exchange.request_id,
                 },
             )
 
 
 @contextmanager
-def _traced(scope: Scope, answering: "_Answering") -> Iterator[None]:
-    """The span of a request, with the steps noted below it; its trace is the caller's, where that sends one."""
+def _traced(scope: Scope, exchange: "_Exchange") -> Iterator[None]:
+    """Record the span of a request with the steps noted in it; the trace is the caller's if it sends one."""
     began = trace.clock() if scope["path"] not in QUIET else 0
     if not began:
         yield
         return
     parent = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
     of_caller = _TRACEPARENT.fullmatch(parent)
-    name = UUID(of_caller[1] if of_caller else os.urandom(16).hex())
-    with trace.within(name.hex) as noted:
+    trace_id = UUID(of_caller[1] if of_caller else os.urandom(16).hex())
+    with trace.within(trace_id.hex) as noted:
         try:
             yield
         finally:
-            # Its pattern, which the router found, not its path with ids.
-            route, status = getattr(scope.get("route"), "path", "") or "-", answering.status
+            # The route's pattern, not the path with its ids.
+            route, status = getattr(scope.get("route"), "path", "") or "-", exchange.status
             about = {"http.request.method": scope["method"], "http.route": route, "http.response.status_code": status}
             trace.record(
                 trace.Span(
                     name=f"{scope['method']} {route}",
-                    trace=name,
+                    trace=trace_id,
                     began=began,
                     ended=trace.clock(),
                     parent=parent if of_caller else "",
                     stages=tuple(noted.stages),
-                    about={**about, "imgctl.request": answering.name},
+                    about={**about, "imgctl.request": exchange.request_id},
                     error=f"answered {status}" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "",
                     server=True,
                 )
             )
 
 
-class _Answering:
-    """One request on its way: what it is called, and what was answered so far."""
+class _Exchange:
+    """One request and its response: the request id, and the status and bytes sent so far."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.began = time.monotonic()
         self.status = 499
         self.sent = 0
-        self.name = _name(scope["headers"])
+        self.request_id = _request_id(scope["headers"])
         self._send = send
         self._is_head = scope["method"] == "HEAD"
         self._started = asyncio.Event()
 
     async def ended(self) -> Message:
-        """What is received of a HEAD request: its client is gone once it has the headers, which ends streams, too."""
+        """Receive for a HEAD request: a disconnect once the headers are sent, which ends streams, too."""
         await self._started.wait()
         return {"type": "http.disconnect"}
 
@@ -145,7 +145,7 @@ class _Answering:
             return
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            _complete(message, self.name)
+            _complete(message, self.request_id)
             self._started.set()
         else:
             self.sent += len(message.get("body", b""))
@@ -154,16 +154,16 @@ class _Answering:
             await self._send({"type": "http.response.body"})
 
 
-def _name(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     given = dict(headers).get(b"x-request-id", b"").decode("latin-1")
     if given.isascii() and given.replace("-", "").isalnum() and len(given) <= _REQUEST_ID_LENGTH:
         return given
     return os.urandom(8).hex()
 
 
-def _complete(message: MutableMapping[str, object], name: str) -> None:
+def _complete(message: MutableMapping[str, object], request_id: str) -> None:
     given = message["headers"]
     assert isinstance(given, list)
     present = {one for one, _ in given}
     given += [(key, value) for key, value in _HEADERS.items() if key not in present]
-    given.append((b"x-request-id", name.encode()))
+    given.append((b"x-request-id", request_id.encode()))

@@ -1,4 +1,4 @@
-"""Refusals as the standards mean them: problem+json (RFC 9457) with the next step."""
+"""Error responses: problem+json (RFC 9457) with the next step, or a page for browsers."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from imgctl.errors import (
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = 5
 
-# The first that fits; what is left of catalog and store is down, or cannot do its work: the same request later can.
+# The first match counts. Other errors of catalog and store are outages: the same request may succeed later.
 _STATUSES: tuple[tuple[type[ImgctlError], int], ...] = (
     (ImageMissing, 404),
     (NotAnImage, 415),
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
-    """A request that is answered with a problem; `hint` is the next step."""
+    """The error response to a request; `hint` is the next step."""
 
     def __init__(self, status: int, detail: str, *, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -64,7 +64,7 @@ class Refusal(Exception):
 
 
 def problem(refusal: Refusal) -> JSONResponse:
-    """The answer to a refused request."""
+    """Return the response to a refused request."""
     body = {"title": HTTPStatus(refusal.status).phrase, "status": refusal.status, "detail": refusal.detail}
     if refusal.hint:
         body["hint"] = refusal.hint
@@ -75,17 +75,17 @@ def problem(refusal: Refusal) -> JSONResponse:
 
 
 def refusal_of(error: ImgctlError) -> Refusal:
-    """What an error of imgctl means to a client."""
+    """Return the refusal for an error of imgctl."""
     status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        # What exactly is down, and where, is for the log.
+        # The details go to the log: clients need not know hosts.
         what = "catalog" if isinstance(error, CatalogError) else "store"
-        return Refusal(status, f"the {what} cannot be reached or refuses", hint=_LATER)
+        return Refusal(status, f"the {what} is unreachable or refuses the request", hint=_LATER)
     return Refusal(status, error.message, hint=error.hint)
 
 
 def on_page(_request: Request, refusal: Refusal) -> HTMLResponse:
-    """A refusal as a small page."""
+    """Return a refusal as a small page."""
     title = HTTPStatus(refusal.status).phrase
     text = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
@@ -97,7 +97,7 @@ def on_page(_request: Request, refusal: Refusal) -> HTMLResponse:
 
 
 def answered(request: Request, refusal: Refusal) -> Response:
-    """The answer to a refused request, for a browser a page: where it may sign in, or what is wrong."""
+    """Return the response to a refused request; a browser gets a page: to sign in, or with the error."""
     if "text/html" not in request.headers.get("accept", ""):
         return problem(refusal)
     if refusal.status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
@@ -107,7 +107,7 @@ def answered(request: Request, refusal: Refusal) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Answer a refusal, an error of the operations, what the framework refuses, and what nobody expected."""
+    """Return the response for an exception: a refusal, an error of imgctl or of the framework, or an unexpected one."""
     match error:
         case Refusal():
             refusal = error
@@ -125,9 +125,9 @@ async def on_error(request: Request, error: Exception) -> Response:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             status = 400 if first["type"] == "json_invalid" else 422
-            refusal = Refusal(status, f"{where}: {first['msg']}", hint="GET /openapi.json says what is expected")
+            refusal = Refusal(status, f"{where}: {first['msg']}", hint="see GET /openapi.json")
         case _:
-            refusal = Refusal(500, "something is wrong with this server", hint="its log says more; please report it")
+            refusal = Refusal(500, "internal server error", hint="see the server's log, and please report it")
     return answered(request, refusal)
 
 

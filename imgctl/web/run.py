@@ -34,20 +34,20 @@ from imgctl.web.auth import is_loopback
 from imgctl.web.links import SECRET_BYTES
 from imgctl.web.state import AppState
 
-_Says: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
+_AddressPipe: TypeAlias = "Connection[str | ImgctlError, str | ImgctlError]"
 
 log = logging.getLogger(__name__)
 
-# A client waits for each try: better it hears soon that it should come again.
+# The client waits during retries: an early 503 with Retry-After serves it better.
 MOST_RETRIES = 2
 GRACE_SECONDS = 30
 BACKLOG = 1024
-# Kept to the catalog: fewer than threads, who then wait a moment for each other.
+# Connections to the catalog: fewer than threads, which then wait for a free one.
 CONNECTIONS = 16
 
 
 def serving(settings: Settings) -> Settings:
-    """The settings as a server uses them; ConfigError where it would listen to strangers without tokens."""
+    """Return the settings as a server uses them; ConfigError for an address other than loopback without tokens."""
     serve = settings.serve
     if not serve.tokens and not is_loopback(_bracketed(serve.host)):
         raise ConfigError(
@@ -58,7 +58,7 @@ def serving(settings: Settings) -> Settings:
 
 
 def serve(parts: Parts, *, stop: Stop, endpoint_url: str, ready: Callable[[str], None]) -> None:
-    """Serve until `stop` is set, then finish what is under way; `ready` hears the address once it listens."""
+    """Serve until `stop` is set, then finish requests under way; calls `ready` with the address once it listens."""
     processes = parts.settings.serve.processes or cores()
     with _listening(parts.settings) as listener:
         if processes == 1:
@@ -79,7 +79,7 @@ def _serve_on(
 
 
 def _share(settings: Settings, processes: int) -> Settings:
-    """What each of several processes is given: its part of the memory, and one secret for all, who check each other's links."""
+    """Return the settings for each of several processes: a share of the memory, and one secret to check links by."""
     known = settings.serve
     memory, secret = max(2**20, known.memory // processes), known.secret or token_hex(SECRET_BYTES)
     return replace(settings, serve=replace(known, memory=memory, secret=secret))
@@ -91,11 +91,11 @@ class _Processes:
     def __init__(self, settings: Settings, listener: socket.socket, endpoint_url: str) -> None:
         self._arguments = (settings, listener, endpoint_url, os.getpid())
         self._listener = listener
-        # With the pipe on which a process says that it listens, until that was read.
-        self._running: dict[int, tuple[SpawnProcess, _Says | None]] = {}
+        # By sentinel; with the pipe on which a process sends its address, until that is read.
+        self._running: dict[int, tuple[SpawnProcess, _AddressPipe | None]] = {}
 
     def run(self, processes: int, *, stop: Stop, ready: Callable[[str], None]) -> None:
-        """Serve until `stop` is set; raises what keeps a process from listening, WorkerError when it ends before."""
+        """Serve until `stop` is set; raises the error of a process that cannot listen, WorkerError if it just ends."""
         try:
             started = [self._start() for _ in range(processes)]
             addresses = [self._address(*one, stop=stop) for one in started]
@@ -113,7 +113,7 @@ class _Processes:
             for process, _ in self._running.values():
                 process.join()
 
-    def _start(self) -> "tuple[SpawnProcess, _Says]":
+    def _start(self) -> "tuple[SpawnProcess, _AddressPipe]":
         spawn = multiprocessing.get_context("spawn")
         here, there = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_serve_child, args=(*self._arguments, there))
@@ -122,34 +122,32 @@ class _Processes:
         self._running[process.sentinel] = process, here
         return process, here
 
-    def _address(self, process: SpawnProcess, listening: "_Says", *, stop: Stop) -> str:
+    def _address(self, process: SpawnProcess, listening: "_AddressPipe", *, stop: Stop) -> str:
         if listening not in wait([listening, stop.requested.fileno()]):
             return ""
         try:
-            said = listening.recv()
-            if isinstance(said, ImgctlError):
-                raise said
+            message = listening.recv()
+            if isinstance(message, ImgctlError):
+                raise message
             if process.sentinel in self._running:
                 self._running[process.sentinel] = process, None
-            return said
+            return message
         except EOFError:
             process.join()
-            raise WorkerError(
-                f"a process of the server {reason_of(process.exitcode)}", hint="its log says more"
-            ) from None
+            raise WorkerError(f"a process of the server {reason_of(process.exitcode)}", hint="see its log") from None
 
-    def _replace(self, process: SpawnProcess, listening: "_Says | None", *, stop: Stop) -> None:
+    def _replace(self, process: SpawnProcess, listening: "_AddressPipe | None", *, stop: Stop) -> None:
         process.join()
         if listening is not None:
             self._address(process, listening, stop=stop)
         log.warning("process %d of the server %s; another one starts", process.pid, reason_of(process.exitcode))
         process_died(process.pid or 0)
-        # Nobody waits for it: the others serve meanwhile.
+        # Its address is not awaited: the others serve meanwhile.
         self._start()
 
 
 def _serve_child(
-    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "_Says"
+    settings: Settings, listener: socket.socket, endpoint_url: str, parent: int, listening: "_AddressPipe"
 ) -> None:
     die_with(parent)
     configure(settings.log, verbosity=-1)
@@ -159,7 +157,7 @@ def _serve_child(
         with ExitStack() as stack:
             try:
                 stack.enter_context(_tracing(settings))
-                # One that replaces another may come while the catalog is unreachable.
+                # A replacement may start while the catalog is unreachable.
                 opened = partial(open_parts, settings, connections=CONNECTIONS)
                 parts = retry(lambda: stack.enter_context(opened()), stop=stop, seconds=math.inf)
             except ImgctlError as error:
@@ -170,7 +168,7 @@ def _serve_child(
 
 @contextmanager
 def _tracing(settings: Settings) -> Iterator[None]:
-    """Trace this process's requests, where the settings ask for it."""
+    """Trace this process's requests if [otel] is enabled."""
     if not settings.otel.enabled:
         yield
         return
@@ -199,7 +197,7 @@ async def _run(
 
 
 async def _stay_alive() -> None:
-    """Say that the loop turns, for as long as a watchdog listens."""
+    """Notify the service manager's watchdog, if there is one, for as long as the event loop runs."""
     while seconds := service.watchdog_seconds():
         service.alive()
         await asyncio.sleep(seconds)
@@ -215,12 +213,12 @@ class _Server(uvicorn.Server):
 def _config(state: AppState) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(state),
-        # Of its two parsers the one that bounds a request's head.
+        # The one of uvicorn's two parsers that limits the size of a request's head.
         http="h11",
         log_config=None,
         access_log=False,
         server_header=False,
-        # Whoever is in front would have to be trusted, and nobody said whom.
+        # X-Forwarded-For needs a list of trusted proxies, and there is no setting for it.
         proxy_headers=False,
         ws="none",
         lifespan="on",
@@ -234,7 +232,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     host, port = settings.serve.host, settings.serve.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With its protocol named: only then asyncio sends each piece at once (TCP_NODELAY), and an answer has two.
+        # asyncio sets TCP_NODELAY only if the protocol is named; without it the body waits for the headers' ACK.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

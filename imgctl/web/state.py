@@ -1,4 +1,4 @@
-"""The app state, which every handler has: the parts, links, auth, readiness, and the bounds on what is held at once."""
+"""The app state that handlers share: the parts, links, auth, readiness, and limits on what is held at once."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,14 +28,14 @@ from imgctl.web.metrics import Metrics
 
 T = TypeVar("T")
 
-# Threads that wait for the store; those that read the catalog are others, so that a slow store holds up no GET.
+# Threads that wait for the store; others read the catalog, so that a slow store delays no GET.
 WRITERS = 32
 SPOOLERS = 8
 LEAST_RECEIVING = 16
 MOST_STREAMS = 512
-# Requests with events of a bucket: each holds what it reads of one object at a time.
-MOST_TELLING = 8
-# Downloads of all that a user has: each holds some 32 MiB.
+# POST /events at once: each holds one object that it reads.
+MOST_EVENT_POSTS = 8
+# Downloads of exports at once: each holds some 32 MiB.
 MOST_EXPORTS = 4
 # A key that no image has; a HEAD is the cheapest request there is.
 _PROBE_KEY = f"{PROBES}ready"
@@ -44,7 +44,7 @@ READY_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An image with what is said of it beside its row: where its variants are, and the oldest hold on its owner."""
+    """An image with the URLs of its variants, and the oldest hold on its owner."""
 
     image: Image
     variants: Variants
@@ -68,12 +68,12 @@ class AppState:
         self.lookups = Lookups(self._look)
         self.readiness = Readiness(parts)
         self.recogniser = Recogniser(parts.settings.work)
-        # A quarter for pieces on their way into spools, the rest for what is on its way to the store.
+        # A quarter of the memory for pieces to be spooled, the rest for bodies to be put.
         self.receiving = Slots(max(LEAST_RECEIVING, serve.memory // 4 // PIECE_BYTES))
         self.budget = ByteBudget(serve.memory * 3 // 4)
         self.stopping = asyncio.Event()
         self.streams = Slots(MOST_STREAMS)
-        self.telling = Slots(MOST_TELLING)
+        self.event_posts = Slots(MOST_EVENT_POSTS)
         self.exports = Slots(MOST_EXPORTS)
         self._origin: str | None = None
         self._writers = anyio.CapacityLimiter(WRITERS)
@@ -81,7 +81,7 @@ class AppState:
         self._spoolers = anyio.CapacityLimiter(SPOOLERS)
 
     def origin(self) -> str:
-        """Where pictures come from if not from this server; asked once, empty while the store is unreachable."""
+        """Return the origin of picture URLs of other servers; cached, empty while the store is unreachable."""
         if self._origin is None:
             try:
                 self._origin = self.links.origin()
@@ -90,19 +90,19 @@ class AppState:
         return self._origin
 
     async def spool(self, work: Callable[[], T]) -> T:
-        """Do what waits for the spool's disk in a thread."""
+        """Run work that waits for the spool's disk in a thread."""
         return await anyio.to_thread.run_sync(work, limiter=self._spoolers)
 
     async def write(self, work: Callable[[], T]) -> T:
-        """Do what waits for the store in a thread of its own kind; a client that leaves does not interrupt it."""
+        """Run work that waits for the store in a writer thread; a client that disconnects does not interrupt it."""
         return await anyio.to_thread.run_sync(work, limiter=self._writers)
 
     async def export(self, work: Callable[[], T]) -> T:
-        """Write what a client reads for minutes in a thread of its own kind."""
+        """Write an export, which a client reads for minutes, in an exporter thread."""
         return await anyio.to_thread.run_sync(work, limiter=self._exporters)
 
     def see(self, images: Iterable[Image]) -> list[Seen]:
-        """These images as they are answered; one question to the catalog for all."""
+        """Return the images as responses show them; one query reads the holds of all."""
         shown = list(images)
         with self.parts.catalog.read() as connection:
             holds = held_among(connection, {image.user_id for image in shown})
@@ -112,7 +112,7 @@ class AppState:
         with self.parts.catalog.read() as connection:
             found = by_ids(connection, ids)
             holds = held_among(connection, {image.user_id for image in found.values()})
-        # Signed here: a store whose credentials have expired asks for new ones first.
+        # Signed in this thread: expired credentials are renewed first.
         return {image_id: self._seen(image, holds) for image_id, image in found.items()}
 
     def _seen(self, image: Image, holds: Mapping[UUID, LegalHold]) -> Seen:
@@ -127,63 +127,63 @@ class AppState:
 
 
 class Lookups(Generic[T]):
-    """Looks up images for the event loop's thread: ids that come while one look-up runs share the next one.
+    """Looks up images for the event loop's thread: ids requested while a look-up runs share the next one.
 
-    A statement and a thread's turn cost as much as all else that a request needs (measured: 2 of 4 ms).
+    A query and the switch to a thread take half of a request's time (measured: 2 of 4 ms).
     """
 
     def __init__(self, look: Callable[[Collection[UUID]], Mapping[UUID, T]]) -> None:
         self._look = look
-        self._asked: list[tuple[UUID, asyncio.Future[T | None]]] = []
+        self._waiting: list[tuple[UUID, asyncio.Future[T | None]]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def get(self, image_id: UUID) -> T | None:
-        """What is found of an image, None where there is none; raises what the look-up raises."""
-        answer: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-        self._asked.append((image_id, answer))
+        """Return the result for an image, None if it does not exist; raises the error of the look-up."""
+        result: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((image_id, result))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await answer
+        return await result
 
     async def _run(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, []
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
             found: Mapping[UUID, T] | Exception
             try:
-                found = await anyio.to_thread.run_sync(self._look, {image_id for image_id, _ in asked})
+                found = await anyio.to_thread.run_sync(self._look, {image_id for image_id, _ in batch})
             except Exception as error:
                 found = error
-            for image_id, answer in asked:
-                if answer.done():
+            for image_id, result in batch:
+                if result.done():
                     # Its request was cancelled.
                     continue
                 if isinstance(found, Exception):
-                    answer.set_exception(found)
+                    result.set_exception(found)
                 else:
-                    answer.set_result(found.get(image_id))
+                    result.set_result(found.get(image_id))
         self._running = None
 
 
 class Slots:
-    """A bounded number of places, for the event loop's thread alone; who finds none is told so instead of queued."""
+    """A bounded number of slots, for the event loop's thread alone; `take` fails if none is free, without waiting."""
 
     def __init__(self, limit: int) -> None:
         self._limit = self._free = limit
 
     def take(self, *, least_left: float = 0.0) -> bool:
-        """Whether a place was free, and more than the share `least_left` of all; give it back after."""
+        """Take a slot if more than the share `least_left` is free; return whether it did. Give it back afterwards."""
         if self._free <= self._limit * least_left:
             return False
         self._free -= 1
         return True
 
     def give_back(self) -> None:
-        """Free a place."""
+        """Free a slot."""
         self._free += 1
 
 
 class Readiness:
-    """Whether catalog and store answer within three seconds; at most one check of each runs at a time."""
+    """Checks whether catalog and store respond within three seconds; at most one check of each runs at a time."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -192,17 +192,17 @@ class Readiness:
         self._lock = Lock()
 
     def wrong(self) -> dict[str, str]:
-        """What does not answer, and why, without names of hosts; empty when all is well."""
+        """Return the parts that fail, with the reason, without names of hosts; empty if both respond."""
         with self._lock:
-            asked = {"catalog": self._ask("catalog"), "store": self._ask("store")}
-        wait(asked.values(), timeout=READY_SECONDS)
-        return {name: text for name, future in asked.items() if (text := self._judge(future))}
+            checks = {"catalog": self._check("catalog"), "store": self._check("store")}
+        wait(checks.values(), timeout=READY_SECONDS)
+        return {name: text for name, future in checks.items() if (text := self._judge(future))}
 
     def close(self) -> None:
         """End the checks."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, name: str) -> "Future[None]":
+    def _check(self, name: str) -> "Future[None]":
         known = self._open.get(name)
         if known is None or known.done():
             known = self._threads.submit(self._catalog if name == "catalog" else self._store)
@@ -211,11 +211,11 @@ class Readiness:
 
     def _judge(self, future: "Future[None]") -> str:
         if not future.done():
-            return f"no answer within {READY_SECONDS:.0f} s"
+            return f"no response within {READY_SECONDS:.0f} s"
         error = future.exception()
         if error is None:
             return ""
-        # Its class and no more: the text names hosts, which are nobody's business here; the log has it.
+        # Only the class: the text contains names of hosts.
         return type(error).__name__ if isinstance(error, ImgctlError) else "broken"
 
     def _catalog(self) -> None:
@@ -227,13 +227,13 @@ class Readiness:
 
 
 def state_of(request: Request) -> AppState:
-    """The state of the server that a request came to."""
+    """Return the state of the server that handles a request."""
     state: AppState = request.app.state.shared
     return state
 
 
 async def _state_of(request: Request) -> AppState:
-    # FastAPI would call another than a coroutine in a thread.
+    # A coroutine: FastAPI calls other functions in a thread.
     return state_of(request)
 
 

@@ -1,4 +1,4 @@
-"""Direct uploads: the bytes go from the client to the store, this server only promises and confirms."""
+"""Direct uploads: the client puts the bytes into the store; this server only promises and confirms the row."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,20 +27,23 @@ router = APIRouter(tags=["direct uploads"])
         **refusals(400, 409, 413, 415),
     },
 )
-def announce(wanted: UploadRequest, request: Request, state: State, caller: Writer) -> Response:
-    """Promise an image and get a signed PUT for its bytes. The store refuses a second PUT, and but for Azure other bytes."""
+def announce(upload: UploadRequest, request: Request, state: State, caller: Writer) -> Response:
+    """Promise an image and get a signed PUT for its bytes.
+
+    The store rejects a second PUT and, except for Azure, other bytes.
+    """
     if state.parts.settings.store.url.startswith("file://"):
-        raise Refusal(409, "this store takes no uploads from outside", hint="send the bytes to POST /images")
-    if wanted.bytes > state.settings.max_bytes:
+        raise Refusal(409, "this store takes no direct uploads", hint="send the bytes to POST /images")
+    if upload.bytes > state.settings.max_bytes:
         limit = format_bytes(state.settings.max_bytes)
         raise Refusal(413, f"more than {limit}", hint="send a smaller picture, or raise [serve] max_bytes")
     announced = Announced(
-        user_id=owner(state, caller, wanted.user_id),
-        sha256=bytes.fromhex(wanted.sha256),
-        bytes=wanted.bytes,
-        content_type=wanted.content_type,
-        caption=wanted.caption,
-        name=wanted.name,
+        user_id=owner(state, caller, upload.user_id),
+        sha256=bytes.fromhex(upload.sha256),
+        bytes=upload.bytes,
+        content_type=upload.content_type,
+        caption=upload.caption,
+        name=upload.name,
     )
     granted = grant(state.parts, announced, seconds=state.links.seconds)
     request.state.image = str(granted.id)
@@ -58,7 +61,7 @@ def announce(wanted: UploadRequest, request: Request, state: State, caller: Writ
     },
 )
 async def finish(image_id: ImageId, request: Request, state: State, caller: Writer) -> Response:
-    """Say that the bytes were put. What arrived is checked: its size, its SHA-256, and that it is a picture."""
+    """Complete an upload after its PUT: check the size, the SHA-256 and that it is a picture, and confirm the row."""
 
     def work() -> Response:
         taken = complete(state.parts, seen_by(state, caller, image_id), state.recogniser)

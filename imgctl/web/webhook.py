@@ -1,4 +1,4 @@
-"""Events of a bucket, posted by its server: MinIO, Ceph, SeaweedFS, or whatever forwards S3's."""
+"""POST /events: bucket events from MinIO, Ceph or SeaweedFS, or S3's from a forwarder."""
 
 import logging
 from threading import Event
@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from imgctl.errors import ConfigError
 from imgctl.ops.events.shapes import BadEvent, events_in
-from imgctl.ops.events.webhook import Told, take_in
+from imgctl.ops.events.webhook import EventOutcomes, take_in
 from imgctl.web.answers import refusals
-from imgctl.web.auth import Scope, Teller, check_everybody
+from imgctl.web.auth import EventSender, Scope, check_all_users
 from imgctl.web.problem import Refusal
 from imgctl.web.state import AppState, state_of
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["events"])
 
 
-class ToldAnswer(BaseModel):
-    """How many objects ended how, and how many events were of none of ours."""
+class EventsAnswer(BaseModel):
+    """Counts of objects by outcome; `foreign` counts events that do not concern this archive."""
 
     uploaded: int
     present: int
@@ -35,28 +35,29 @@ class ToldAnswer(BaseModel):
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
-@router.post("/events", response_model=ToldAnswer, openapi_extra=_BODY, responses=refusals(400, 413, 501))
-async def tell(request: Request, caller: Teller) -> Response:
+@router.post("/events", response_model=EventsAnswer, openapi_extra=_BODY, responses=refusals(400, 413, 501))
+async def receive(request: Request, caller: EventSender) -> Response:
     """Take in the objects that a bucket's events report: photos of `[listen] inbox`, and originals put by signed URLs.
 
-    Answers once their rows are confirmed. 503 asks for the same again; what can never succeed is logged and answered with 200.
+    Returns once their rows are confirmed. 503 means: send the same events again. Objects that can never succeed are
+    logged, and don't fail the request.
     """
-    # An event names its owner by its key, or by nothing.
-    check_everybody(caller, Scope.EVENTS)
+    # The owner of an object is known by its key at most: a token of one user cannot be checked.
+    check_all_users(caller, Scope.EVENTS)
     state = state_of(request)
     body = await _body(request)
-    if not state.telling.take():
+    if not state.event_posts.take():
         raise Refusal(503, "too many events at once", hint="send them again in a moment", headers={"Retry-After": "1"})
     try:
-        told = await state.write(lambda: _taken(state, body))
+        taken = await state.write(lambda: _taken(state, body))
     finally:
-        state.telling.give_back()
-    if told.may_yet_succeed:
-        one = next(iter(told.failed))
-        raise Refusal(503, f"{one.path}: {one.detail}", hint="send the same again later")
-    fates = [one.fate.value for one in told.outcomes]
+        state.event_posts.give_back()
+    if taken.may_yet_succeed:
+        one = next(iter(taken.failed))
+        raise Refusal(503, f"{one.path}: {one.detail}", hint="send the same events again later")
+    fates = [one.fate.value for one in taken.outcomes]
     counts = {name: fates.count(name) for name in ("uploaded", "present", "skipped", "failed")}
-    return JSONResponse(counts | {"foreign": told.foreign.total()}, headers={"Cache-Control": "no-store"})
+    return JSONResponse(counts | {"foreign": taken.foreign.total()}, headers={"Cache-Control": "no-store"})
 
 
 async def _body(request: Request) -> bytes:
@@ -68,13 +69,13 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _taken(state: AppState, body: bytes) -> Told:
+def _taken(state: AppState, body: bytes) -> EventOutcomes:
     try:
-        told = take_in(state.parts, events_in(body), stop=Event())
+        taken = take_in(state.parts, events_in(body), stop=Event())
     except BadEvent as error:
-        raise Refusal(400, f"no events can be read: {error}", hint="post S3's event notifications") from None
+        raise Refusal(400, f"invalid events: {error}", hint="post S3's event notifications") from None
     except ConfigError as error:
         raise Refusal(501, error.message, hint=error.hint) from None
-    for one in told.failed:
-        log.warning("%s was reported and not taken in: %s", one.path, one.detail)
-    return told
+    for one in taken.failed:
+        log.warning("%s was reported but not taken in: %s", one.path, one.detail)
+    return taken

@@ -1,1 +1,1 @@
-"""The HTTP API, asked by real clients over real servers."""
+"""The HTTP API: real clients against real servers."""

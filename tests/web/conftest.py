@@ -1,4 +1,4 @@
-"""Servers to ask, over Postgres and SeaweedFS or over SQLite and a directory."""
+"""Servers for the tests, over Postgres and SeaweedFS or over SQLite and a directory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def local_server(local: Settings) -> Iterator[Served]:
 
 @pytest.fixture(params=["server", "local_server"])
 def either(request: pytest.FixtureRequest) -> Served:
-    """Each of the two."""
+    """Each of the two servers."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Served)
     return found
@@ -48,7 +48,7 @@ def either(request: pytest.FixtureRequest) -> Served:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that a whole module asks what changes nothing; its uploads are small."""
+    """A server for all tests of a module that only read; its limit for uploads is small."""
     place = tmp_path_factory.mktemp("shared")
     store = StoreSettings(url=f"file://{place}/blobs")
     settings = settings_for(f"sqlite:///{place}/catalog.db", store, spool=str(place / "spool"), max_bytes=2**18)

@@ -33,7 +33,7 @@ WINDOWS_MEDIA = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A running server, a client of it, and what lies behind it."""
+    """A running server, a client of it, and its catalog and store."""
 
     url: str
     client: httpx.Client
@@ -53,7 +53,7 @@ class Served:
         return found
 
     def work(self) -> None:
-        """What a worker does once: claim, render, put, record."""
+        """Work as a worker does, once: claim, render, put, record."""
         settings, catalog = self.parts.settings, self.parts.catalog
         with catalog.write() as connection:
             claims = claim(connection, limit=100, lease_seconds=60, max_attempts=5)
@@ -74,7 +74,7 @@ def settings_for(catalog_url: str, store: StoreSettings, **serve: object) -> Set
 
 @contextmanager
 def served(settings: Settings) -> Iterator[Served]:
-    """A server for as long as the block runs; it ends as a first signal would end it."""
+    """A server that runs during the block, and ends as on a first signal."""
     stop, addresses = Stop(), SimpleQueue[str]()
     with open_parts(serving(settings)) as parts:
         thread = threading.Thread(
@@ -92,7 +92,7 @@ def served(settings: Settings) -> Iterator[Served]:
 
 
 def token(*scopes: Scope, user: UUID | None = None, name: str = "app") -> tuple[dict[str, str], str]:
-    """The header that a new token is shown by, and the line that admits it."""
+    """The header of a new token, and the line of the configuration that admits it."""
     secret, line = new_token(name, scopes=scopes, user_id=user)
     return {"Authorization": f"Bearer {secret}"}, line
 

@@ -1,4 +1,4 @@
-"""Whatever a client may send by the project's own OpenAPI document is answered as the document says."""
+"""Requests generated from the OpenAPI document get the responses that the document describes."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,7 +48,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_answer_is_one_that_the_document_names(asked: Served, mode: GenerationMode) -> None:
+def test_every_response_is_one_of_the_documents(asked: Served, mode: GenerationMode) -> None:
     document = schemathesis.openapi.from_url(f"{asked.url}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     for operation in operations:
@@ -70,5 +70,5 @@ def _examine(operation: Operation, mode: GenerationMode) -> None:
         case.call_and_validate(checks=CHECKS)
 
     with suppress(Unsatisfiable):
-        # There is nothing wrong that could be asked of an operation without parameters.
+        # An operation without parameters has no invalid requests.
         ask()

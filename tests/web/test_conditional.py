@@ -1,4 +1,4 @@
-"""HEAD, conditional and Range requests, wherever something is served."""
+"""HEAD, conditional and Range requests to every kind of path."""
 
 import socket
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from tests.whole.conftest import photo
 
 @pytest.fixture
 def paths(local_server: Served) -> list[str]:
-    """A path of each kind that GET answers with something to keep."""
+    """One path of each kind that GET serves."""
     image = local_server.send(photo(1))
     local_server.work()
     blob = local_server.client.get(f"/images/{image}").json()["variants"]["thumb"]["url"]
@@ -22,7 +22,7 @@ def paths(local_server: Served) -> list[str]:
 
 
 def _raw(server: Served, request: str) -> bytes:
-    """All that a server sends on a connection of its own."""
+    """All bytes that the server sends on a new connection."""
     place = urlsplit(server.url)
     assert place.hostname
     assert place.port
@@ -34,14 +34,14 @@ def _raw(server: Served, request: str) -> bytes:
     return received
 
 
-def test_head_answers_as_get_does_without_the_body(local_server: Served, paths: list[str]) -> None:
+def test_head_responds_as_get_without_the_body(local_server: Served, paths: list[str]) -> None:
     for path in paths:
         got, headed = local_server.client.get(path), local_server.client.head(path)
 
         assert (headed.status_code, headed.content) == (got.status_code, b""), path
         for name in ("content-type", "etag", "cache-control", "last-modified"):
             assert headed.headers.get(name) == got.headers.get(name), (path, name)
-        # What tells ages or counts requests may have another length a moment later.
+        # Responses with ages or counts of requests may change in length.
         assert (headed.headers.get("content-length") == got.headers.get("content-length")) or path in paths[5:], path
 
 
@@ -56,7 +56,7 @@ def test_head_sends_no_byte_behind_the_headers_and_ends_a_stream(local_server: S
         assert received.count(b"\r\n\r\n") == 1, path
 
 
-def test_head_of_what_is_not_there_says_so(local_server: Served) -> None:
+def test_head_of_a_missing_image_is_404(local_server: Served) -> None:
     assert local_server.client.head("/images/0190b2b4-0000-7000-8000-000000000009").status_code == 404
     assert local_server.client.head("/nowhere").status_code == 404
 
@@ -81,7 +81,7 @@ def test_a_list_has_another_version_when_an_image_changes(local_server: Served, 
     assert len({before, between, local_server.client.get("/images").headers["etag"]}) == 3
 
 
-def test_if_modified_since_counts_where_no_etag_is_given(local_server: Served, paths: list[str]) -> None:
+def test_if_modified_since_counts_if_no_etag_is_given(local_server: Served, paths: list[str]) -> None:
     blob = paths[0]
     modified = local_server.client.get(blob).headers["last-modified"]
 

@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard: each expression parses and asks for series, labels and values that imgctl serves."""
+"""Alert rules and dashboard: each expression parses, and queries only series, labels and values that imgctl serves."""
 
 import json
 import re
@@ -70,7 +70,7 @@ def served() -> dict[str, dict[str, set[str]]]:
 def selected(expression: str) -> Iterator[tuple[VectorSelector, set[str]]]:
     """The selectors of an expression, each with the labels that it is aggregated by."""
     nodes: list[Expr] = []
-    # What Grafana puts in.
+    # Variables that Grafana replaces.
     promql_parser.walk(promql_parser.parse(expression.replace("$__rate_interval", "5m")), nodes.append)
     by = {
         label for node in nodes if isinstance(node, AggregateExpr) and node.modifier for label in node.modifier.labels
@@ -94,7 +94,7 @@ def faults(expression: str, served: dict[str, dict[str, set[str]]]) -> list[str]
 
 
 @pytest.mark.parametrize("rule", ALERTS)
-def test_alert_asks_for_what_is_served(rule: dict[str, object], served: dict[str, dict[str, set[str]]]) -> None:
+def test_alert_queries_only_served_series(rule: dict[str, object], served: dict[str, dict[str, set[str]]]) -> None:
     assert faults(str(rule["expr"]), served) == []
     assert (
         {"alert", "expr", "labels", "annotations"} <= rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
@@ -104,7 +104,7 @@ def test_alert_asks_for_what_is_served(rule: dict[str, object], served: dict[str
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_panel_asks_for_what_is_served(
+def test_panel_queries_only_served_series(
     panel: dict[str, list[dict[str, str]]], served: dict[str, dict[str, set[str]]]
 ) -> None:
     assert panel["targets"]
@@ -123,7 +123,7 @@ def test_every_metric_is_shown_or_alerted_on(served: dict[str, dict[str, set[str
     assert {metric.name for metric in ALL} - used == NOT_SHOWN
 
 
-def test_panels_lie_beside_one_another_and_have_what_grafana_wants() -> None:
+def test_panels_do_not_overlap_and_have_grafanas_required_fields() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]

@@ -1,4 +1,4 @@
-"""DELETE /images/ID: who may, what is left, and what is written down of it."""
+"""DELETE /images/ID: the required rights, the complete erasure, and its record in the operations."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,7 +40,7 @@ def blobs(server: Served) -> set[str]:
     return {blob.key for blob in server.parts.store.scan()}
 
 
-def test_nothing_of_an_image_is_left_and_everything_of_another_is(guarded: Served) -> None:
+def test_erasing_an_image_leaves_nothing_of_it_and_all_of_another(guarded: Served) -> None:
     kept, gone = guarded.send(photo(1), user=OTHER), guarded.send(photo(2))
     guarded.work()
     others = {key for key in blobs(guarded) if str(kept) in key}
@@ -55,13 +55,13 @@ def test_nothing_of_an_image_is_left_and_everything_of_another_is(guarded: Serve
     assert {name: one.status_code for name, one in asked.items()} == {"all": 410, "mine": 410, "theirs": 404}
     assert "was erased at" in asked["mine"].json()["detail"]
     assert guarded.client.get(f"/view/{gone}").status_code == 410
-    told = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
-    assert {one.who for one in told} == {"token eraser"}
-    assert [counts_in(one) for one in told] == [{"already": 1}, {"erased": 1}]
-    assert [*history(guarded.parts.catalog, Wanted(image=str(gone)))] == told
+    recorded = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
+    assert {one.who for one in recorded} == {"token eraser"}
+    assert [counts_in(one) for one in recorded] == [{"already": 1}, {"erased": 1}]
+    assert [*history(guarded.parts.catalog, Wanted(image=str(gone)))] == recorded
 
 
-def test_who_may_not_erase_erases_nothing(guarded: Served) -> None:
+def test_callers_without_the_right_erase_nothing(guarded: Served) -> None:
     image, others = guarded.send(photo(1)), guarded.send(photo(1), user=OTHER)
     before = blobs(guarded)
 
@@ -74,11 +74,11 @@ def test_who_may_not_erase_erases_nothing(guarded: Served) -> None:
     assert blobs(guarded) == before
     assert guarded.row(image).user_id == USER
     assert guarded.client.delete(f"/images/{image}", headers=MINE).status_code == 200
-    # Erased, it is still nobody else's.
+    # Erased images stay hidden from other users.
     assert guarded.client.delete(f"/images/{image}", headers=MINE).status_code == 200
 
 
-def test_what_is_held_stays_and_says_why(guarded: Served) -> None:
+def test_a_held_image_stays_and_the_response_gives_the_reason(guarded: Served) -> None:
     image, held = guarded.send(photo(1)), new_id(datetime.now(UTC))
     with guarded.parts.catalog.write() as connection:
         hold(connection, held, USER, reason="case 4711", by="court")
@@ -94,7 +94,7 @@ def test_what_is_held_stays_and_says_why(guarded: Served) -> None:
     assert guarded.client.delete(f"/images/{image}").json()["state"] == "erased"
 
 
-def test_while_a_worker_may_put_to_it_it_is_gone_and_not_said_erased(guarded: Served) -> None:
+def test_an_image_that_a_worker_may_still_put_is_gone_but_not_reported_erased(guarded: Served) -> None:
     image = guarded.send(photo(1))
     with guarded.parts.catalog.write() as connection:
         assert [one.id for one in claim(connection, limit=1, lease_seconds=60, max_attempts=5)] == [image]
@@ -108,7 +108,7 @@ def test_while_a_worker_may_put_to_it_it_is_gone_and_not_said_erased(guarded: Se
     assert not [key for key in blobs(guarded) if str(image) in key]
 
 
-def test_a_hold_is_seen_by_all_and_its_reason_by_those_who_answer_for_all(guarded: Served) -> None:
+def test_every_token_sees_a_hold_and_only_those_of_all_users_its_reason(guarded: Served) -> None:
     image, other, held = guarded.send(photo(1)), guarded.send(photo(2), user=OTHER), new_id(datetime.now(UTC))
     before = guarded.client.get(f"/images/{image}")
     with guarded.parts.catalog.write() as connection:

@@ -1,4 +1,4 @@
-"""Events: an image's states as they change, heard by whoever listens."""
+"""Event streams: every listener gets an image's states as they change."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from tests.web.server import OTHER, USER, Served
 from tests.whole.conftest import photo
 
 
-def states(server: Served, path: str, heard: SimpleQueue[str] | None = None) -> list[tuple[str, str]]:
+def states(server: Served, path: str, received: SimpleQueue[str] | None = None) -> list[tuple[str, str]]:
     """Every event of a stream, to its end."""
     found = []
     with httpx.stream("GET", f"{server.url}{path}", timeout=60) as answer:
@@ -20,36 +20,36 @@ def states(server: Served, path: str, heard: SimpleQueue[str] | None = None) -> 
             if line.startswith("data: "):
                 event = json.loads(line.removeprefix("data: "))
                 found.append((event["id"], event["status"]))
-                if heard is not None:
-                    heard.put(event["status"])
+                if received is not None:
+                    received.put(event["status"])
     return found
 
 
-def test_whoever_listens_hears_that_an_image_is_ready(either: Served) -> None:
-    image, heard = either.send(photo(1)), SimpleQueue[str]()
+def test_a_stream_reports_that_an_image_is_ready(either: Served) -> None:
+    image, received = either.send(photo(1)), SimpleQueue[str]()
     with ThreadPoolExecutor(3) as threads:
-        listeners = [threads.submit(states, either, f"/images/{image}/events", heard) for _ in range(2)]
-        everybody = threads.submit(states, either, f"/users/{USER}/events?image={image}", heard)
+        listeners = [threads.submit(states, either, f"/images/{image}/events", received) for _ in range(2)]
+        of_user = threads.submit(states, either, f"/users/{USER}/events?image={image}", received)
         for _ in range(3):
-            heard.get(timeout=30)
+            received.get(timeout=30)
         either.work()
 
     wanted = [(str(image), "processing"), (str(image), "ready")]
     assert [one.result() for one in listeners] == [wanted, wanted]
-    assert everybody.result() == wanted
+    assert of_user.result() == wanted
 
 
-def test_an_image_that_has_ended_is_told_once(either: Served) -> None:
+def test_an_image_that_has_ended_is_reported_once(either: Served) -> None:
     image, broken = either.send(photo(1)), either.send(photo(2)[:-400])
     either.work()
 
     assert states(either, f"/images/{image}/events") == [(str(image), "ready")]
-    told = dict(states(either, f"/users/{USER}/events?image={image}&image={broken}"))
-    assert told[str(image)] == "ready"
-    assert told[str(broken)] in ("ready", "failed")
+    events = dict(states(either, f"/users/{USER}/events?image={image}&image={broken}"))
+    assert events[str(image)] == "ready"
+    assert events[str(broken)] in ("ready", "failed")
 
 
-def test_images_of_others_and_of_nobody_are_not_told(either: Served) -> None:
+def test_images_of_other_users_and_unknown_ones_are_not_reported(either: Served) -> None:
     theirs = either.send(photo(1), user=OTHER)
 
     assert states(either, f"/users/{USER}/events?image={theirs}&image={UUID(int=7)}") == []

@@ -1,4 +1,4 @@
-"""Everything of a user as a download: who gets a link, what is in it, and what a broken one says."""
+"""Downloads of everything of a user: links, their contents, and how a broken download ends."""
 
 import csv
 import io
@@ -46,7 +46,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 
 def download(server: Served, url: str, place: Path) -> dict[str, bytes]:
-    """What a client without a token has in the end."""
+    """Download an export without a token and return its files."""
     file = place / "bag.zip"
     with httpx.stream("GET", f"{server.url}{url}", timeout=60) as answer, file.open("wb") as out:
         assert answer.status_code == 200
@@ -60,12 +60,12 @@ def download(server: Served, url: str, place: Path) -> dict[str, bytes]:
 
 
 def downloads(server: Served) -> list[Operation]:
-    """What is written down of downloads, the newest first."""
+    """The recorded operations of downloads, newest first."""
     return [one for one in history(server.parts.catalog, Wanted()) if one.who == "export link"]
 
 
-def test_who_has_the_link_gets_a_whole_bag_also_of_a_held_user(guarded: Served, tmp_path: Path) -> None:
-    # One above what is held in memory, and a name twice.
+def test_a_link_downloads_a_whole_bag_also_of_a_held_user(guarded: Served, tmp_path: Path) -> None:
+    # One larger than is held in memory, and a name twice.
     large = photo(1) + bytes(9 * 2**20)
     contents = [photo(1), photo(2), large]
     for data in contents:
@@ -84,11 +84,11 @@ def test_who_has_the_link_gets_a_whole_bag_also_of_a_held_user(guarded: Served, 
     assert sorted(map(len, originals.values())) == sorted(map(len, contents))
     assert {sha256(one).digest() for one in originals.values()} == {sha256(one).digest() for one in contents}
     assert len([path for path in found if "/thumb/" in path]) == 3
-    told = [(one.who, one.exit_code, one.user_id) for one in history(guarded.parts.catalog, Wanted())]
-    assert told == [("export link", 0, USER), ("token mine", 0, USER)]
+    recorded = [(one.who, one.exit_code, one.user_id) for one in history(guarded.parts.catalog, Wanted())]
+    assert recorded == [("export link", 0, USER), ("token mine", 0, USER)]
 
 
-def test_what_is_archived_is_named_and_left_out(guarded: Served, tmp_path: Path) -> None:
+def test_archived_originals_are_left_out_and_listed(guarded: Served, tmp_path: Path) -> None:
     kept, cold = guarded.send(photo(1)), guarded.send(photo(2))
     with guarded.parts.catalog.write() as connection:
         connection.execute(update(images).where(images.c.id == cold).values(storage_class="DEEP_ARCHIVE"))
@@ -105,7 +105,7 @@ def test_what_is_archived_is_named_and_left_out(guarded: Served, tmp_path: Path)
     assert str(kept) not in lacks
 
 
-def test_links_are_for_those_who_may_see_the_user_and_for_a_time(guarded: Served) -> None:
+def test_links_need_a_token_of_the_user_and_expire(guarded: Served) -> None:
     guarded.send(photo(1))
     made = guarded.client.post(f"/users/{USER}/export", params={"days": 1}, headers=MINE).json()
     links = Links(guarded.parts.settings, guarded.parts.store)
@@ -135,7 +135,7 @@ def test_links_are_for_those_who_may_see_the_user_and_for_a_time(guarded: Served
     assert asked == [403, 401, 404, 422]
 
 
-def test_a_reader_who_leaves_leaves_nothing_behind(local: Settings) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(local: Settings) -> None:
     serve = replace(local.serve, tokens=(ALL_LINE,), secret="what signs links")
     with served(replace(local, serve=serve)) as server:
         server.client.headers.update(ALL)
@@ -146,17 +146,17 @@ def test_a_reader_who_leaves_leaves_nothing_behind(local: Settings) -> None:
             with httpx.stream("GET", f"{server.url}{url}", timeout=60) as answer:
                 assert answer.status_code == 200
                 next(answer.iter_bytes())
-            # The place is free again once the writer has heard of it.
+            # The slot is free again once the writer has ended.
             while not downloads(server)[0].ended_at:
                 pass
 
-        told = downloads(server)
-        assert len(told) == 6
-        assert all(one.exit_code and "disconnected" in (one.error or "") for one in told)
+        recorded = downloads(server)
+        assert len(recorded) == 6
+        assert all(one.exit_code and "disconnected" in (one.error or "") for one in recorded)
         assert not [*Path(local.serve.spool).glob("*/*")]
 
 
-def test_a_reader_who_leaves_before_the_answer_takes_no_place(local: Settings) -> None:
+def test_a_client_that_disconnects_before_the_response_keeps_no_slot(local: Settings) -> None:
     serve = replace(local.serve, tokens=(ALL_LINE,), secret="what signs links")
     with served(replace(local, serve=serve)) as server:
         server.client.headers.update(ALL)
@@ -168,12 +168,12 @@ def test_a_reader_who_leaves_before_the_answer_takes_no_place(local: Settings) -
                 client.sendall(f"GET {url} HTTP/1.1\r\nHost: {where.netloc.decode()}\r\n\r\n".encode())
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-        # Those under way may end first.
+        # Downloads under way end first.
         answers = (httpx.get(f"{server.url}{url}", timeout=60) for _ in range(100))
         assert any(one.status_code == 200 for one in answers)
 
 
-def test_a_server_that_stops_breaks_the_download_off_so_that_it_shows(local: Settings) -> None:
+def test_a_stopping_server_breaks_the_download_off_visibly(local: Settings) -> None:
     with ExitStack() as running:
         server = running.enter_context(served(replace(local, serve=replace(local.serve, secret="what signs links"))))
         for number in range(8):

@@ -1,4 +1,4 @@
-"""The gallery in a real browser, over many images: scrolling, filtering, looking closer, and pictures that turn ready."""
+"""The gallery in a real browser, over many images: scrolling, filtering, details, and images that turn ready."""
 
 import json
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def fill(server: Served, count: int) -> None:
 
 @pytest.fixture
 def gallery(server: Served, tab: Tab) -> Iterator[tuple[Served, Tab]]:
-    """A gallery with an image still processing, in a browser; whatever that complains of fails the test."""
+    """A gallery with an image still processing, in a browser; any error in its console fails the test."""
     server.send(photo(2))
     fill(server, MANY)
     tab.open(f"{server.url}/users/{USER}")
@@ -88,7 +88,7 @@ def test_a_gallery_scrolls_on_to_its_very_end(gallery: tuple[Served, Tab]) -> No
     assert tab.evaluate("[...document.querySelectorAll('.tile img')].every(one => one.alt)")
 
 
-def test_a_picture_turns_ready_before_the_eyes_of_who_looks(gallery: tuple[Served, Tab]) -> None:
+def test_a_picture_turns_ready_on_an_open_page(gallery: tuple[Served, Tab]) -> None:
     server, tab = gallery
     tab.evaluate("window.untouched = true")
     assert tab.evaluate("document.querySelector('.tile').dataset.status") == "processing"
@@ -130,11 +130,11 @@ def test_one_image_opens_in_place_by_keyboard_and_closes_again(gallery: tuple[Se
     tab.until("document.querySelector('dialog h2').textContent === 'Number 1'")
     assert "imgctl repair" in str(tab.evaluate("document.querySelector('.repair').textContent"))
     for kind in ("keyDown", "keyUp"):
-        # Dialogs are closed by the key's number.
+        # The browser closes dialogs by the key's code, not its name.
         tab.send("Input.dispatchKeyEvent", type=kind, key="Escape", code="Escape", windowsVirtualKeyCode=27)
     tab.until("!document.querySelector('dialog[open]')")
 
-    # The event that puts the focus back comes after the dialog is gone.
+    # The event that restores the focus is dispatched after the dialog closes.
     tab.until("document.activeElement.closest('.tile')?.querySelector('a').title === 'Number 1'")
     tab.press("ArrowRight")
     assert tab.evaluate("document.activeElement.title") == "Number 2"

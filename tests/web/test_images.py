@@ -1,4 +1,4 @@
-"""Sending pictures, looking at them, listing them: every answer, over real parts and a real client."""
+"""Sending, reading and listing images: every response, over a real catalog, store and client."""
 
 import shutil
 import socket
@@ -27,7 +27,7 @@ OWNER = {"user_id": str(USER)}
 PROBLEM = "application/problem+json"
 
 
-def test_a_picture_is_safe_once_it_is_answered_and_the_same_again_is_the_same(either: Served) -> None:
+def test_a_picture_is_safe_once_sent_and_the_same_again_is_the_same_image(either: Served) -> None:
     first = either.client.post("/images", params=OWNER | {"caption": "Ferry & <b>sea</b>"}, content=photo(1))
     again = either.client.post("/images", params=OWNER, files={"file": ("2.jpg", photo(1))})
 
@@ -42,7 +42,7 @@ def test_a_picture_is_safe_once_it_is_answered_and_the_same_again_is_the_same(ei
     assert either.client.get(first.headers["location"]).json()["id"] == body["id"]
 
 
-def test_a_form_brings_its_owner_its_caption_and_the_date_in_its_name(either: Served) -> None:
+def test_a_form_sets_the_owner_the_caption_and_the_date_from_its_name(either: Served) -> None:
     data = {"user_id": str(OTHER), "caption": "from a phone"}
     answer = either.client.post("/images", data=data, files={"file": ("../IMG_20240229_120000.jpg", photo(2))})
 
@@ -68,7 +68,7 @@ def test_a_film_is_taken_and_shown_by_its_poster(either: Served) -> None:
     assert (poster.headers["content-type"], probe(poster.content).width) == ("image/jpeg", 64)
 
 
-def test_what_a_large_picture_says_behind_its_pixels_is_noted(either: Served) -> None:
+def test_metadata_behind_the_pixels_of_a_large_picture_is_recorded(either: Served) -> None:
     scan = Says(
         primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**20
     )
@@ -122,7 +122,7 @@ def test_a_photo_never_touches_the_disk_while_there_is_room(local_server: Served
         ({"data": {f"field{n}": "x" for n in range(30)}, "files": {"file": ("a.jpg", photo(1))}}, 413),
     ],
 )
-def test_what_cannot_be_taken_is_refused_with_the_next_step(
+def test_invalid_uploads_are_refused_with_the_next_step(
     shared: Served, arguments: dict[str, object], status: int
 ) -> None:
     answer = shared.client.post("/images", **arguments)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_a_body_beyond_the_limit_is_refused(shared: Served, announced: bool, for
     assert "max_bytes" in answer.json()["hint"]
 
 
-def test_a_picture_of_too_many_pixels_is_refused_unseen(local: Settings) -> None:
+def test_a_picture_of_too_many_pixels_is_refused_undecoded(local: Settings) -> None:
     with served(replace(local, work=replace(local.work, max_pixels=96 * 64 - 1))) as server:
         answer = server.client.post("/images", params=OWNER, content=photo(1))
 
@@ -158,7 +158,7 @@ def test_a_picture_of_too_many_pixels_is_refused_unseen(local: Settings) -> None
         assert "pixels" in answer.json()["detail"]
 
 
-def test_a_client_that_dawdles_is_let_go(local: Settings) -> None:
+def test_a_slow_client_is_disconnected(local: Settings) -> None:
     with served(replace(local, serve=replace(local.serve, timeout=0.2))) as server:
         place = urlsplit(server.url)
         with socket.create_connection((place.hostname or "", place.port or 0)) as slow:
@@ -171,7 +171,7 @@ def test_a_client_that_dawdles_is_let_go(local: Settings) -> None:
         assert server.client.get("/images").json()["images"] == []
 
 
-def test_slow_clients_hold_no_more_than_their_places(local: Settings) -> None:
+def test_slow_clients_hold_only_their_slots(local: Settings) -> None:
     small = replace(local, serve=replace(local.serve, memory=2**20))
     with served(small) as server:
         place = urlsplit(server.url)
@@ -194,7 +194,7 @@ def test_slow_clients_hold_no_more_than_their_places(local: Settings) -> None:
         assert again.status_code in (200, 201)
 
 
-def test_an_image_is_answered_anew_only_when_it_changed(either: Served) -> None:
+def test_an_image_is_sent_again_only_if_it_changed(either: Served) -> None:
     image = either.send(photo(1))
     first = either.client.get(f"/images/{image}")
     tag = {"If-None-Match": first.headers["etag"]}
@@ -208,7 +208,7 @@ def test_an_image_is_answered_anew_only_when_it_changed(either: Served) -> None:
     assert changed.json()["links"].keys() == {"self", "user"}
 
 
-def test_a_width_leads_to_the_smallest_variant_that_serves(either: Served) -> None:
+def test_a_width_redirects_to_the_smallest_variant_that_wide(either: Served) -> None:
     image = either.send(photo(1))
     before = either.client.get(f"/images/{image}", params={"width": 40})
     either.work()
@@ -265,7 +265,7 @@ def test_pages_hold_every_image_once_newest_first(either: Served) -> None:
         ("/images/../../etc/passwd", 404),
     ],
 )
-def test_what_is_not_there_or_makes_no_sense_says_so(shared: Served, path: str, status: int) -> None:
+def test_missing_images_and_invalid_parameters_are_errors(shared: Served, path: str, status: int) -> None:
     answer = shared.client.get(path)
 
     assert answer.status_code == status, answer.text
@@ -282,7 +282,7 @@ def test_what_is_not_there_or_makes_no_sense_says_so(shared: Served, path: str, 
         ("/login", "GET, POST"),
     ],
 )
-def test_another_method_is_refused_with_those_that_are_not(shared: Served, path: str, allowed: str) -> None:
+def test_a_wrong_method_is_refused_with_the_allowed_ones(shared: Served, path: str, allowed: str) -> None:
     answer = shared.client.put(path)
 
     assert answer.status_code == 405
@@ -290,7 +290,7 @@ def test_another_method_is_refused_with_those_that_are_not(shared: Served, path:
     assert answer.headers["content-type"] == PROBLEM
 
 
-def test_a_store_that_is_away_is_said_and_the_same_later_finishes(remote: Settings) -> None:
+def test_a_store_outage_is_reported_and_the_same_request_later_finishes(remote: Settings) -> None:
     away = threading.Event()
     away.set()
 
@@ -315,7 +315,7 @@ def test_a_store_that_is_away_is_said_and_the_same_later_finishes(remote: Settin
     assert later.json()["id"] == promised[0]["id"]
 
 
-def test_a_database_that_is_away_is_said_and_the_same_later_finishes(remote: Settings) -> None:
+def test_a_database_outage_is_reported_and_the_same_request_later_finishes(remote: Settings) -> None:
     url = make_url(remote.catalog.url)
     engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
 

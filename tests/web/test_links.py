@@ -1,4 +1,4 @@
-"""Links that this server signs itself: what they open, for how long, and nothing else."""
+"""Links that the server signs itself: each opens one variant, for a limited time."""
 
 import time
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_a_link_opens_one_variant_until_it_is_changed(link: tuple[Served, str]) 
     assert server.client.get(url.replace("thumb", "original")).status_code == 422
 
 
-def test_a_link_to_a_lost_variant_tells_no_path(link: tuple[Served, str]) -> None:
+def test_a_link_to_a_lost_variant_shows_no_path(link: tuple[Served, str]) -> None:
     server, url = link
     image = server.row(UUID(urlsplit(url).path.split("/")[2]))
     server.parts.store.delete([image.thumb_key or ""])
@@ -53,7 +53,7 @@ def test_a_link_to_a_lost_variant_tells_no_path(link: tuple[Served, str]) -> Non
     assert server.parts.settings.store.url.removeprefix("file://") not in answer.text
 
 
-def test_a_link_dies(local: Settings) -> None:
+def test_a_link_expires(local: Settings) -> None:
     with served(replace(local, serve=replace(local.serve, secret="a secret"))) as server:
         image = server.row(server.send(photo(1)))
         server.work()

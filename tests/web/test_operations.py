@@ -1,4 +1,4 @@
-"""What operators ask of a server, and what every answer carries."""
+"""Health, metrics, logs and pages of a server, and the headers of every response."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ PAGES = ("/", "/docs", "/login", f"/users/{USER}", "/nothing")
 
 @pytest.fixture
 def access_log(tmp_path: Path) -> Iterator[Path]:
-    """Where this process logs, as JSON."""
+    """The log file of this process, as JSON lines."""
     file = tmp_path / "log"
     configure(LogSettings(file=str(file), format="json"), verbosity=-1)
     yield file
@@ -31,14 +31,14 @@ def access_log(tmp_path: Path) -> Iterator[Path]:
     logging.captureWarnings(capture=False)
 
 
-def test_it_says_that_it_lives_and_that_it_is_ready(either: Served) -> None:
+def test_health_and_readiness_are_reported(either: Served) -> None:
     alive, ready = either.client.get("/healthz"), either.client.get("/readyz")
 
     assert (alive.status_code, ready.status_code) == (200, 200)
     assert ready.json() == {"ok": True, "why": {}}
 
 
-def test_numbers_tell_of_requests_uploads_and_the_backlog(either: Served) -> None:
+def test_metrics_count_requests_uploads_and_the_backlog(either: Served) -> None:
     either.send(photo(1))
     either.client.get("/images/nothing")
     text = either.client.get("/metrics").text
@@ -50,7 +50,7 @@ def test_numbers_tell_of_requests_uploads_and_the_backlog(either: Served) -> Non
     assert "imgctl_catalog_up 1.0" in text
 
 
-def test_every_answer_has_a_name_and_strict_headers(shared: Served) -> None:
+def test_every_response_has_a_request_id_and_strict_headers(shared: Served) -> None:
     named = shared.client.get("/healthz", headers={"X-Request-Id": "abc-1"})
     renamed = shared.client.get("/healthz", headers={"X-Request-Id": "no\tname"})
     for path in (*PAGES, "/images", "/openapi.json", "/assets/gallery.js"):
@@ -65,7 +65,7 @@ def test_every_answer_has_a_name_and_strict_headers(shared: Served) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_need_nothing_from_elsewhere_and_hold_no_script(shared: Served, path: str) -> None:
+def test_pages_load_nothing_from_other_sites_and_have_no_inline_script(shared: Served, path: str) -> None:
     text = shared.client.get(path, headers={"Accept": "text/html"}).text
 
     assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", text)
@@ -82,7 +82,7 @@ def test_the_reference_shows_every_operation(shared: Served) -> None:
         assert f"<code>{path}</code>" in page
 
 
-def test_the_log_has_a_line_for_each_request_without_what_is_secret(local: Settings, access_log: Path) -> None:
+def test_the_log_has_a_line_for_each_request_without_secrets(local: Settings, access_log: Path) -> None:
     with served(local) as server:
         server.client.get(f"/users/{USER}/images?limit=3", headers={"Authorization": "Bearer sesame"})
     lines = [json.loads(line) for line in access_log.read_text().splitlines()]
@@ -94,7 +94,7 @@ def test_the_log_has_a_line_for_each_request_without_what_is_secret(local: Setti
     assert "sesame" not in access_log.read_text()
 
 
-def test_the_log_says_which_token_uploaded_which_image_and_no_operation_does(local: Settings, access_log: Path) -> None:
+def test_the_log_names_token_and_image_of_an_upload_and_no_operation_does(local: Settings, access_log: Path) -> None:
     headers, line = token(Scope.READ, Scope.WRITE, name="phone")
     with served(replace(local, serve=replace(local.serve, tokens=(line,)))) as server:
         server.client.headers.update(headers)
@@ -108,7 +108,7 @@ def test_the_log_says_which_token_uploaded_which_image_and_no_operation_does(loc
     assert {(line["caller"], line["path"], line["image"]) for line in sent} == {
         ("phone", "/images", one) for one in images
     }
-    # A row each would outgrow the images themselves.
+    # A row for each upload would be more rows than images.
     assert not told
 
 

@@ -1,4 +1,4 @@
-"""Spools: a small beginning in memory, the rest in a file, and nothing left of either."""
+"""Spools: the first bytes in memory, the rest in a file that is deleted."""
 
 from hashlib import sha256
 
@@ -9,7 +9,7 @@ from imgctl.ops.ingest.spool import SpoolDirectory
 
 
 @given(pieces=st.lists(st.binary(min_size=1, max_size=50), max_size=8))
-def test_what_went_in_can_be_read_whole(pieces: list[bytes]) -> None:
+def test_a_spool_returns_all_its_bytes(pieces: list[bytes]) -> None:
     directory = SpoolDirectory("")
     spool = directory.open()
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, their scopes and users, pages of other sites, and how many requests a minute."""
+"""Authentication: tokens, their scopes and users, cross-site requests, and rate limits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,7 +64,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, 
         ("GET", "/openapi.json", (200, 200, 200, 200, 200, 200)),
     ],
 )
-def test_each_token_may_what_it_says_and_no_more(
+def test_a_token_allows_exactly_its_scopes_and_users(
     guarded: tuple[Served, UUID, UUID], method: str, path: str, statuses: tuple[int, ...]
 ) -> None:
     server, mine, theirs = guarded
@@ -95,7 +95,7 @@ def test_a_token_of_one_user_lists_that_user_and_names_no_other(guarded: tuple[S
     assert direct.status_code in (403, 409)
 
 
-def test_a_browser_signs_in_and_may_then_only_look(guarded: tuple[Served, UUID, UUID]) -> None:
+def test_a_browser_that_signed_in_may_only_read(guarded: tuple[Served, UUID, UUID]) -> None:
     server, mine, _ = guarded
     secret = MINE["Authorization"].removeprefix("Bearer ")
     led = server.client.get(f"/view/{mine}", headers=PAGE)
@@ -116,7 +116,7 @@ def test_a_browser_signs_in_and_may_then_only_look(guarded: tuple[Served, UUID, 
 
 
 @pytest.mark.parametrize("place", ["https://example.org", "//example.org", "/\\example.org", "javascript:alert(1)", ""])
-def test_signing_in_leads_nowhere_else(guarded: tuple[Served, UUID, UUID], place: str) -> None:
+def test_signing_in_redirects_to_no_other_site(guarded: tuple[Served, UUID, UUID], place: str) -> None:
     server, _, _ = guarded
     secret = MINE["Authorization"].removeprefix("Bearer ")
     answer = server.client.post("/login", data={"token": secret, "next": place})
@@ -125,7 +125,7 @@ def test_signing_in_leads_nowhere_else(guarded: tuple[Served, UUID, UUID], place
     assert answer.headers["location"] == "/"
 
 
-def test_pages_of_other_sites_can_neither_send_nor_pretend_to_be_this_one(shared: Served) -> None:
+def test_cross_site_requests_and_dns_rebinding_are_refused(shared: Served) -> None:
     arguments = {"params": {"user_id": str(USER)}, "content": photo(1)}
     cross = shared.client.post("/images", **arguments, headers={"Origin": "https://example.org"})  # type: ignore[arg-type]
     marked = shared.client.post("/images", **arguments, headers={"Sec-Fetch-Site": "cross-site"})  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def test_headers_that_name_no_host_are_refused_and_break_nothing(shared: Served)
     assert {one.headers["content-type"] for one in (cross, strange)} == {PROBLEM}
 
 
-def test_without_tokens_strangers_are_not_listened_to() -> None:
+def test_without_tokens_only_loopback_is_served() -> None:
     with pytest.raises(ConfigError, match="this machine only"):
         serving(Settings(serve=ServeSettings(host="0.0.0.0")))
     tokened = ServeSettings(host="0.0.0.0", tokens=(ALL_LINE,))
@@ -160,11 +160,11 @@ def test_without_tokens_strangers_are_not_listened_to() -> None:
         ("[::1", False), ("::1]", False),
     ],
 )  # fmt: skip
-def test_loopback_is_told_from_other_hosts(host: str, loopback: bool) -> None:
+def test_loopback_is_distinguished_from_other_hosts(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def test_who_asks_too_often_must_wait(local: Settings) -> None:
+def test_requests_over_the_rate_must_wait(local: Settings) -> None:
     limited = replace(local, serve=replace(local.serve, rate=3, tokens=(ALL_LINE, READ_LINE)))
     with served(limited) as server:
         answers = [server.client.get("/images", headers=ALL) for _ in range(5)]
@@ -178,7 +178,7 @@ def test_who_asks_too_often_must_wait(local: Settings) -> None:
 
 
 @given(limit=st.integers(1, 100), gaps=st.lists(st.floats(0, 30), max_size=200))
-def test_no_minute_passes_more_than_the_limit(limit: int, gaps: list[float]) -> None:
+def test_no_minute_admits_more_than_the_limit(limit: int, gaps: list[float]) -> None:
     now, passed = 1000.0, []
     rates = Rates(limit, clock=lambda: now)
     for gap in gaps:
@@ -212,12 +212,12 @@ def test_a_new_token_is_admitted_by_its_line_which_does_not_hold_it() -> None:
         f"a:read:{USER}0:{'0' * 64}",
     ],
 )
-def test_a_line_that_is_no_token_is_an_error(line: str) -> None:
+def test_an_invalid_token_line_is_an_error(line: str) -> None:
     with pytest.raises(ConfigError):
         load_settings(environ={"IMGCTL_SERVE_TOKENS": line})
 
 
-def test_a_new_token_has_every_scope_that_was_asked_for() -> None:
+def test_a_new_token_has_every_requested_scope() -> None:
     _, line = new_token("phone", scopes=iter((Scope.READ, Scope.WRITE)), user_id=None)
 
     assert line.startswith("phone:read+write:*:")

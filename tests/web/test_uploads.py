@@ -1,4 +1,4 @@
-"""Direct uploads: the bytes go to the store itself, which takes these and no others."""
+"""Direct uploads: the client puts the bytes into the store, which takes only the announced ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ def announce(server: Served, data: bytes, **changes: object) -> httpx.Response:
 
 
 def put(granted: httpx.Response, data: bytes, **headers: str) -> httpx.Response:
-    """Put some bytes where they were granted."""
+    """Put some bytes by the granted URL."""
     upload = granted.json()["upload"]
     sent = {name: value for name, value in (upload["headers"] | headers).items() if name != "Content-Length"}
     return httpx.put(upload["url"], content=data, headers=sent)
@@ -32,7 +32,7 @@ def complete(server: Served, granted: httpx.Response) -> httpx.Response:
     return server.client.post(granted.json()["links"]["complete"])
 
 
-def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> None:
+def test_a_direct_upload_ends_as_an_image_like_any_other(server: Served) -> None:
     granted = announce(server, photo(1), caption="passed by", name="IMG_4711.jpg")
     early = complete(server, granted)
     stored = put(granted, photo(1))
@@ -50,7 +50,7 @@ def test_bytes_that_pass_by_end_as_an_image_like_any_other(server: Served) -> No
     assert server.client.post("/images", params={"user_id": str(USER)}, content=photo(1)).json()["id"] == body["id"]
 
 
-def test_what_lies_behind_the_pixels_of_bytes_that_pass_by_is_noted(server: Served) -> None:
+def test_metadata_behind_the_pixels_of_a_direct_upload_is_recorded(server: Served) -> None:
     scan = tiff_file(
         Says(
             primary=(text_entry(0x010E, b"Print 17"),), exif=(text_entry(0x9003, b"1987:06:05 12:00:00"),), pixels=2**21
@@ -96,7 +96,9 @@ def test_the_same_announcement_keeps_the_same_promise(server: Served) -> None:
         (photo(1), "image/png", 422),
     ],
 )
-def test_what_arrived_is_looked_at(server: Served, data: bytes, declared: str, status: int) -> None:
+def test_a_blob_other_than_the_announced_picture_is_refused(
+    server: Served, data: bytes, declared: str, status: int
+) -> None:
     granted = announce(server, data, content_type=declared)
     put(granted, data)
     done = complete(server, granted)
@@ -115,13 +117,13 @@ def test_bytes_of_another_size_or_digest_are_not_confirmed(server: Served) -> No
     assert complete(server, digests).status_code == 422
 
 
-def test_bytes_pass_by_into_azure_once_and_others_are_found_out(azurite: CloudServer, tmp_path: Path) -> None:
+def test_azure_takes_a_direct_upload_once_and_other_bytes_are_refused(azurite: CloudServer, tmp_path: Path) -> None:
     store = azurite.settings(azurite.new_bucket(), retries=1)
     settings = settings_for(f"sqlite:///{tmp_path}/catalog.db", store, spool=str(tmp_path / "spool"))
     with served(settings) as server:
         granted, other = announce(server, photo(1)), announce(server, photo(2))
         first, second = put(granted, photo(1)), put(granted, photo(1))
-        # The right to create holds no digest.
+        # A SAS contains no digest.
         wrong = put(other, bytes(len(photo(2))))
         done, refused = complete(server, granted), complete(server, other)
 
@@ -141,7 +143,7 @@ def test_bytes_pass_by_into_azure_once_and_others_are_found_out(azurite: CloudSe
         ({"key": "2026/11/22/x"}, 422),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_promised(
+def test_invalid_announcements_are_refused_before_a_row_is_promised(
     server: Served, changes: dict[str, object], status: int
 ) -> None:
     answer = announce(server, photo(1), **changes)
@@ -156,11 +158,11 @@ def test_bodies_that_are_not_json_are_refused(server: Served) -> None:
     assert answer.status_code == 400
 
 
-def test_nobody_completes_what_nobody_announced(server: Served) -> None:
+def test_an_upload_that_was_not_announced_cannot_be_completed(server: Served) -> None:
     assert server.client.post(f"/uploads/{OTHER}/complete").status_code == 404
 
 
-def test_a_directory_takes_no_uploads_from_outside(local: Settings) -> None:
+def test_a_directory_takes_no_direct_uploads(local: Settings) -> None:
     with served(replace(local)) as server:
         answer = announce(server, photo(1))
 

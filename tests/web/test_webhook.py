@@ -1,4 +1,4 @@
-"""POST /events: what a bucket's server reports is taken in once, before it is answered."""
+"""POST /events: the reported objects are taken in once, before the response."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,19 +14,19 @@ from tests.parts.seaweed import S3Server
 from tests.web.server import USER, Served, served, token
 from tests.whole.conftest import photo
 
-TELLS, TELLS_LINE = token(Scope.EVENTS, name="bucket")
+EVENTS, EVENTS_LINE = token(Scope.EVENTS, name="bucket")
 MINE, MINE_LINE = token(Scope.EVENTS, user=USER, name="mine")
 READS, READS_LINE = token(Scope.READ, Scope.WRITE, name="reader")
 INBOX = "inbox/"
 
 
 @pytest.fixture
-def hearing(remote: Settings) -> Iterator[Served]:
+def listening(remote: Settings) -> Iterator[Served]:
     """A server over Postgres and a bucket with an inbox, and a client that may post events."""
     listen = ListenSettings(inbox=INBOX, user_from=("{user}/**",))
-    serve = replace(remote.serve, tokens=(TELLS_LINE, READS_LINE, MINE_LINE))
+    serve = replace(remote.serve, tokens=(EVENTS_LINE, READS_LINE, MINE_LINE))
     with served(replace(remote, listen=listen, serve=serve)) as found:
-        found.client.headers.update(TELLS)
+        found.client.headers.update(EVENTS)
         yield found
 
 
@@ -35,7 +35,7 @@ def record(server: Served, key: str, name: str = "s3:ObjectCreated:Put") -> dict
     return {"eventName": name, "s3": {"bucket": {"name": bucket}, "object": {"key": key, "sequencer": "00A1"}}}
 
 
-def tell(server: Served, *records: dict[str, object]) -> httpx.Response:
+def post(server: Served, *records: dict[str, object]) -> httpx.Response:
     return server.client.post("/events", json={"Records": records})
 
 
@@ -44,36 +44,36 @@ def put(seaweed: S3Server, server: Served, key: str, data: bytes) -> None:
     seaweed.client().put_object(Bucket=bucket, Key=key, Body=data)
 
 
-def test_what_is_reported_is_safe_once_it_is_answered(hearing: Served, seaweed: S3Server) -> None:
+def test_reported_objects_are_safe_once_the_request_returns(listening: Served, seaweed: S3Server) -> None:
     keys = [f"{INBOX}{USER}/{number}.jpg" for number in range(2)]
     for number, key in enumerate(keys):
-        put(seaweed, hearing, key, photo(number))
+        put(seaweed, listening, key, photo(number))
 
-    first = tell(hearing, *(record(hearing, key) for key in keys), record(hearing, "elsewhere/1.jpg"))
-    again = tell(hearing, record(hearing, keys[0]))
+    first = post(listening, *(record(listening, key) for key in keys), record(listening, "elsewhere/1.jpg"))
+    again = post(listening, record(listening, keys[0]))
 
     assert first.status_code == again.status_code == 200, first.text
     assert first.json() == {"uploaded": 2, "present": 0, "skipped": 0, "failed": 0, "foreign": 1}
     assert again.json() == {"uploaded": 0, "present": 1, "skipped": 0, "failed": 0, "foreign": 0}
-    images = hearing.client.get(f"/users/{USER}/images", headers=READS).json()["images"]
+    images = listening.client.get(f"/users/{USER}/images", headers=READS).json()["images"]
     assert {(one["status"], one["name"]) for one in images} == {
         (Status.PROCESSING, "0.jpg"),
         (Status.PROCESSING, "1.jpg"),
     }
-    stored = sorted(hearing.parts.store.get(one["original_key"]) for one in images)
+    stored = sorted(listening.parts.store.get(one["original_key"]) for one in images)
     assert stored == sorted(photo(number) for number in range(2))
     # The inbox is the application's.
-    assert hearing.parts.store.get(keys[0]) == photo(0)
+    assert listening.parts.store.get(keys[0]) == photo(0)
 
 
-def test_what_never_succeeds_is_not_asked_for_again(hearing: Served, seaweed: S3Server) -> None:
-    put(seaweed, hearing, f"{INBOX}nobody/1.jpg", photo(1))
-    put(seaweed, hearing, f"{INBOX}{USER}/notes.txt", b"no picture")
+def test_objects_that_never_succeed_are_not_requested_again(listening: Served, seaweed: S3Server) -> None:
+    put(seaweed, listening, f"{INBOX}nobody/1.jpg", photo(1))
+    put(seaweed, listening, f"{INBOX}{USER}/notes.txt", b"no picture")
 
-    ownerless = tell(hearing, record(hearing, f"{INBOX}nobody/1.jpg"))
-    gone = tell(hearing, record(hearing, f"{INBOX}{USER}/gone.jpg"))
-    stray = tell(hearing, record(hearing, f"{INBOX}{USER}/notes.txt"))
-    removed = tell(hearing, record(hearing, f"{INBOX}{USER}/1.jpg", name="s3:ObjectRemoved:Delete"))
+    ownerless = post(listening, record(listening, f"{INBOX}nobody/1.jpg"))
+    gone = post(listening, record(listening, f"{INBOX}{USER}/gone.jpg"))
+    stray = post(listening, record(listening, f"{INBOX}{USER}/notes.txt"))
+    removed = post(listening, record(listening, f"{INBOX}{USER}/1.jpg", name="s3:ObjectRemoved:Delete"))
 
     assert [one.status_code for one in (ownerless, gone, stray, removed)] == [200] * 4
     assert [one.json()["failed"] for one in (ownerless, gone)] == [1, 1]
@@ -86,14 +86,14 @@ def test_what_never_succeeds_is_not_asked_for_again(hearing: Served, seaweed: S3
     [(b"{", 400), (b'{"hello": 1}', 400), (b"[]", 400), (b" " * (2**20 + 1), 413), (b'{"Event": "s3:TestEvent"}', 200)],
     ids=["cut", "other", "list", "large", "test"],
 )
-def test_what_is_no_event_is_refused(hearing: Served, body: bytes, status: int) -> None:
-    assert hearing.client.post("/events", content=body).status_code == status
+def test_invalid_events_are_refused(listening: Served, body: bytes, status: int) -> None:
+    assert listening.client.post("/events", content=body).status_code == status
 
 
 @pytest.mark.parametrize("headers", [READS, MINE], ids=["another scope", "one user"])
-def test_who_may_not_tell_is_refused(hearing: Served, headers: dict[str, str]) -> None:
-    assert hearing.client.post("/events", json={"Records": []}, headers=headers).status_code == 403
+def test_callers_without_the_events_scope_are_refused(listening: Served, headers: dict[str, str]) -> None:
+    assert listening.client.post("/events", json={"Records": []}, headers=headers).status_code == 403
 
 
-def test_a_directory_has_no_events(local_server: Served) -> None:
-    assert tell(local_server, record(local_server, "inbox/1.jpg")).status_code == 501
+def test_a_directory_takes_no_events(local_server: Served) -> None:
+    assert post(local_server, record(local_server, "inbox/1.jpg")).status_code == 501

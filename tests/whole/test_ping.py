@@ -101,7 +101,8 @@ def test_a_monitor_that_fails_is_tried_again_and_named_without_its_secret(
     # me:p@ss
     assert {one.authorization for one in monitor.told} == {"Basic bWU6cEBzcw=="}
     assert warnings(deployment) == [
-        f"the monitor was not told that imgctl find {verb}: 127.0.0.1 answered {status}" for verb in ("began", "ended")
+        f"the monitor was not pinged when imgctl find {verb}: 127.0.0.1 responded with {status}"
+        for verb in ("began", "ended")
     ]
     for text in (done.out, done.err, (deployment.directory / "log").read_text()):
         assert SECRET not in text

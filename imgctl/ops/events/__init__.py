@@ -1,1 +1,1 @@
-"""Photos that a bucket reports: S3 events by SQS or HTTP, taken in by the one ingest."""
+"""Photos that a bucket's events report: S3 events from SQS or over HTTP, taken in as an upload takes files."""

@@ -1,4 +1,4 @@
-"""What a store's events report, as files for the ingest: photos in the inbox, and originals put by signed URLs."""
+"""The objects of a store's events as files for the ingest: photos in the inbox, and originals put by signed URLs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -34,7 +34,7 @@ from imgctl.users import Users
 
 
 class Foreign(StrEnum):
-    """Why an event is none of ours; such events are counted, and no request is made for them."""
+    """Why an event does not concern this archive; such events are only counted, and cause no request."""
 
     OTHER_EVENT = "other_event"
     OTHER_BUCKET = "other_bucket"
@@ -46,20 +46,20 @@ Arrival: TypeAlias = SourceFile | FileOutcome | Foreign
 
 
 class Arrivals:
-    """Makes files of the events of one store. `sources` reads the inbox; ConfigError where no events can be of it."""
+    """Turns the events of one store into files. `sources` reads the inbox; ConfigError for a store without events."""
 
     def __init__(self, parts: Parts, sources: Sources, *, stop: StopSignal) -> None:
         settings = parts.settings
         scheme, _, rest = settings.store.url.partition("://")
         if scheme != "s3":
             raise ConfigError(
-                f"nothing reports the objects of {settings.store.url}", hint="[store] url is s3://BUCKET[/PREFIX]"
+                f"{settings.store.url} sends no events", hint="use a [store] url of the form s3://BUCKET[/PREFIX]"
             )
         self.bucket, self._prefix = bucket_and_prefix(rest)
         self._inbox = settings.listen.inbox
         self._originals_prefix, self._variants_prefix = settings.store.originals_prefix, settings.store.variants_prefix
         _check_apart(self._inbox, self._originals_prefix, self._variants_prefix)
-        # It chooses no files: the events do.
+        # Selects every file: the events choose.
         self._rules: Rules = SelectionRules(Selection())
         self._sources = sources
         self._owners: list[Callable[[str], UUID | None]] = [
@@ -69,7 +69,7 @@ class Arrivals:
         self._originals = _Originals(parts, stop=stop)
 
     def of(self, event: Event) -> Arrival:
-        """What an event reports: a file to be taken in, why it cannot be, or why it is none of ours."""
+        """Return the file to take in for an event, the failure of one that cannot be, or why the event is foreign."""
         if not event.created:
             return Foreign.OTHER_EVENT
         if event.bucket != self.bucket:
@@ -85,23 +85,23 @@ class Arrivals:
         return self._originals.named(self.path(event), key) if own.role == ORIGINAL else Foreign.VARIANT
 
     def path(self, event: Event) -> str:
-        """The object's name in reports."""
+        """Return the object's name in reports."""
         return f"s3://{event.bucket}/{event.key}"
 
     def _of_inbox(self, event: Event, place: str) -> Arrival:
         if not place or place.endswith("/"):
-            # Marks that consoles make of folders.
+            # Empty objects that consoles create as folders.
             return Foreign.OTHER_KEY
         found = (owner(place) for owner in self._owners)
         user_id = next((user for user in found if user is not None), self._user)
         if user_id is None:
-            detail = "no [listen] user_from fits its key, and there is no [listen] user; set one, or move it"
+            detail = "no [listen] user_from matches its key, and [listen] user is not set; set one, or move the object"
             return FileOutcome(path=self.path(event), fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail)
         return self._sources.one(self.path(event), self._rules, user_id=user_id)
 
 
 class _Originals:
-    """Originals that were put by signed URLs, as a source: to read one is to look at it and to confirm its row."""
+    """Originals put by signed URLs, as a source: `read` checks an original in the store and confirms its row."""
 
     spools = False
 
@@ -111,11 +111,11 @@ class _Originals:
         self._stop = stop
 
     def named(self, path: str, key: str) -> SourceFile:
-        """The original of that key of the store."""
+        """Return the file of the original with this key."""
         return SourceFile(path=path, size=0, mtime_ns=0, stamp=0, source=self, place=key)
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """None: they are named one by one."""
+        """Yield nothing: events name the originals one by one."""
         return iter(())
 
     def identity(self, found: SourceFile) -> bytes:
@@ -132,16 +132,16 @@ class _Originals:
         except UNFIT as error:
             return unfit(error, found.path, size=image.bytes or 0)
         except (StoreError, ImageRejected) as error:
-            return self._refused(found.path, image, error)
+            return self._failed(found.path, image, error)
         if taken.created:
             return _outcome(found.path, taken.image, Fate.UPLOADED)
-        return _there(found.path, taken.image)
+        return _present(found.path, taken.image)
 
-    def _refused(self, path: str, image: Image, error: StoreError | ImageRejected) -> FileOutcome:
-        # Its application may have completed it meanwhile, or `repair` dropped it.
+    def _failed(self, path: str, image: Image, error: StoreError | ImageRejected) -> FileOutcome:
+        # The application may have completed it meanwhile, or `repair` dropped it.
         now = self._row(image.id)
         if now is not None and now.status is not Status.UPLOADING:
-            return _there(path, now)
+            return _present(path, now)
         reason = next((one for kind, one in _REASONS.items() if isinstance(error, kind)), Reason.STORE)
         return _outcome(path, image, Fate.FAILED, reason, error.line)
 
@@ -157,7 +157,7 @@ _REASONS: Mapping[type[ImgctlError], Reason] = {
 }
 
 
-def _there(path: str, image: Image) -> FileOutcome:
+def _present(path: str, image: Image) -> FileOutcome:
     return _outcome(path, image, Fate.PRESENT, Reason.ALREADY_THERE, f"{image.status} as {image.id}")
 
 
@@ -168,7 +168,7 @@ def _outcome(path: str, image: Image, fate: Fate, reason: Reason = Reason.NONE, 
 
 
 def _check_apart(inbox: str, *prefixes: str) -> None:
-    """ConfigError for an inbox among imgctl's own keys: what is written there would be an event again."""
+    """Raise ConfigError for an inbox that overlaps imgctl's own keys: originals written there would be events again."""
     for prefix in filter(None, prefixes):
         if inbox and (prefix.startswith(inbox) or inbox.startswith(prefix)):
             raise ConfigError(f"[listen] inbox {inbox} and the prefix {prefix} overlap", hint="choose another inbox")

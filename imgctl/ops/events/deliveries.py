@@ -1,4 +1,4 @@
-"""Messages in flight: what each still waits for, and what becomes of it once all its objects have ended."""
+"""Messages in flight: the objects that each still waits for, and its end once all of them have ended."""
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from imgctl.ops.events.shapes import Event
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.store.aws.queue import Message
 
-# What may yet succeed: the same message later.
+# Failures after which the same message may succeed later.
 PASSING = frozenset((Reason.STORE, Reason.SOURCE, Reason.CHANGED, Reason.UNREADABLE, Reason.NOT_TRIED))
-# Of how many keys the newest event that was settled is remembered.
+# The number of keys whose newest settled event is remembered.
 _MOST_SETTLED = 10_000
 _FIRST_RETURN_SECONDS, _LONGEST_RETURN_SECONDS = 30, 900
 
 
 class End(StrEnum):
-    """What becomes of a message: deleted, tried again later, or moved to the dead-letter queue."""
+    """The end of a message: deleted, tried again later, or moved to the dead-letter queue."""
 
     DONE = "done"
     AGAIN = "again"
@@ -35,25 +35,25 @@ class Delivery:
 
     @property
     def end(self) -> End:
-        """What becomes of it now that all its objects have ended; one that may yet succeed keeps the others waiting."""
+        """Its end once all its objects have ended; if any failure may pass, the whole message is tried again."""
         if not self.failures:
             return End.DONE
         return End.AGAIN if any(one.reason in PASSING for one in self.failures) else End.POISON
 
     @property
     def reason(self) -> str:
-        """Why it failed, as a text for the dead-letter queue."""
+        """The failures as a text for the dead-letter queue."""
         return "; ".join(f"{one.reason}: {one.path}: {one.detail}" for one in self.failures)
 
     @property
     def pause_seconds(self) -> int:
-        """How long to wait before it is tried again: twice as long each time."""
+        """Seconds to wait before it is tried again: twice as long each time."""
         return int(min(_FIRST_RETURN_SECONDS * 2 ** min(self.message.deliveries - 1, 10), _LONGEST_RETURN_SECONDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Object:
-    """An object that is being taken in for an event, and the deliveries that wait for it."""
+    """An object of an event that is being taken in, and the deliveries that wait for it."""
 
     event: Event | None
     deliveries: list[Delivery]
@@ -62,8 +62,8 @@ class _Object:
 class Deliveries:
     """The deliveries in flight, found by the paths of their objects; safe in many threads.
 
-    Two events of one object may be in flight at once. Their outcomes are told apart by nothing, and need not be: both
-    say what became of that object, and one that failed is read again whichever message brings it.
+    Two events of one object may be in flight at once. Their outcomes cannot be told apart and need not be: both are
+    outcomes of that object, and if one failed, either message causes the object to be read again.
     """
 
     def __init__(self) -> None:
@@ -76,20 +76,20 @@ class Deliveries:
         return len(self._in_flight)
 
     def begin(self, message: Message) -> Delivery:
-        """A message has come; it waits for nothing yet but for its own end."""
+        """Begin the delivery of a message; it waits until `all_added` is called."""
         with self._lock:
             self._in_flight[message.handle] = message
         return Delivery(message=message, left=1)
 
     def add(self, delivery: Delivery, path: str, event: Event | None) -> bool:
-        """Let a delivery wait for an object; False where it need not be read: its event, or a later one, was or is."""
+        """Let a delivery wait for an object; False if another read, for this or a later event, covers it."""
         with self._lock:
             if event is not None and event.sequencer:
                 if event.order <= self._settled.get(path, ""):
                     return False
                 for one in self._waiting.get(path, ()):
                     if one.event is not None and event.order <= one.event.order:
-                        # Its read begins, or began, behind this very write.
+                        # The read under way is for a write at least as new: it covers this one.
                         one.deliveries.append(delivery)
                         delivery.left += 1
                         return False
@@ -98,12 +98,12 @@ class Deliveries:
             return True
 
     def all_added(self, delivery: Delivery) -> Delivery | None:
-        """All objects of a delivery are known; the delivery, where it has none to wait for."""
+        """Note that all objects of a delivery are added; return the delivery if it waits for none, else None."""
         with self._lock:
             return _counted_down(delivery)
 
     def ended(self, outcome: FileOutcome) -> list[Delivery]:
-        """How one object ended; the deliveries for which it was the last."""
+        """Record the outcome of an object; return the deliveries for which it was the last."""
         with self._lock:
             waiting = self._waiting[outcome.path]
             found = waiting.popleft()
@@ -119,13 +119,13 @@ class Deliveries:
             return [one for one in found.deliveries if _counted_down(one) is not None]
 
     def forget(self, messages: Iterable[Message]) -> None:
-        """These were deleted or returned: nothing is to be kept hidden any more."""
+        """Drop messages that were deleted or returned: they need not be kept hidden in the queue any more."""
         with self._lock:
             for one in messages:
                 self._in_flight.pop(one.handle, None)
 
     def held(self) -> list[Message]:
-        """Everything that is in flight, or waits to be deleted."""
+        """Return the messages that are in flight or wait to be deleted."""
         with self._lock:
             return list(self._in_flight.values())
 

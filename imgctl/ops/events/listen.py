@@ -1,4 +1,4 @@
-"""Listening to a queue: messages become files for the ingest, and are deleted once the rows of these are confirmed."""
+"""Listening to a queue: turns messages into files for the ingest, and deletes them once their rows are confirmed."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ from imgctl.store.aws.queue import MOST_MESSAGES, Message, Queue
 
 log = logging.getLogger(__name__)
 
-# What is to be deleted waits so long for others to share its request.
+# Messages to delete wait this long, to share one request.
 _FLUSH_SECONDS = 1.0
 _HOLDS = 3
 _DRAIN_WAIT_SECONDS = 1
@@ -33,9 +33,9 @@ _POISON_PAUSE_SECONDS = 900
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What came of messages; `foreign` counts events that are none of ours, `repeated` those that were settled before.
+    """Counts of messages and events; `foreign` events do not concern this archive, `repeated` ones were settled before.
 
-    `refused` are deletions that the queue did not make: these messages come again.
+    `refused` counts failed deletions: the queue delivers these messages again.
     """
 
     messages: int = 0
@@ -52,9 +52,10 @@ class Counts:
 def listening(
     parts: Parts, queue: Queue, order: UploadOrder, *, counts: Counts, stop: StopSignal, drain: bool
 ) -> Iterator[Iterator[FileOutcome]]:
-    """Takes in what the queue reports, until stopped; with `drain` until a look finds no message and none is in flight.
+    """Take in the objects that the queue reports, until stopped; yields one outcome an object.
 
-    Yields one outcome an object. What is in flight when it ends is given back to the queue.
+    With `drain` it ends once a request returns no message and none is in flight. At the end, messages in flight are
+    given back to the queue.
     """
     with ExitStack() as stack:
         sources = stack.enter_context(closing(Sources(parts.settings)))
@@ -63,7 +64,7 @@ def listening(
         run = stack.enter_context(
             closing(_Listening(queue, arrivals, counts=counts, stop=stop, drain=drain, dead_letter=dead_letter))
         )
-        # One message may be a film: the others need not wait for its reader.
+        # Chunks of one: one object may be a large film, and others need not wait for its reader.
         how = Taking(order=order, readers=DISTANT_READERS, chunk=1, catalog=parts.catalog)
         outcomes = stack.enter_context(taking(parts.settings, run.files(), how, store=parts.store, stop=stop))
         yield run.settled(outcomes)
@@ -94,7 +95,7 @@ class _Listening:
         self._tending.start()
 
     def files(self) -> Iterator[SourceFile | FileOutcome | None]:
-        """The objects that messages report, as they come."""
+        """Yield the objects that messages report, as they arrive; None if a request returned no message."""
         wait_seconds = _DRAIN_WAIT_SECONDS if self._drain else None
         while not self._stop.is_set():
             messages = retry(
@@ -108,14 +109,14 @@ class _Listening:
                 yield None
 
     def settled(self, outcomes: Iterator[FileOutcome]) -> Iterator[FileOutcome]:
-        """The outcomes, each after its message has heard of it."""
+        """Yield the outcomes, each after it was recorded for its message."""
         for outcome in outcomes:
             for delivery in self._deliveries.ended(outcome):
                 self._end(delivery)
             yield outcome
 
     def close(self) -> None:
-        """Delete what is done, and give back what is not."""
+        """Delete the messages that are done, and give back the others."""
         self._closed.set()
         self._tending.join()
         self._flush()
@@ -124,7 +125,7 @@ class _Listening:
             self._give_back(left, seconds=0)
 
     def _opened(self, message: Message) -> Iterator[SourceFile | FileOutcome]:
-        """The files of one message that are to be taken in."""
+        """Yield the files of one message that are to be taken in."""
         self._counts.messages += 1
         delivery = self._deliveries.begin(message)
         try:
@@ -138,7 +139,7 @@ class _Listening:
         yield from files
 
     def _arrived(self, delivery: Delivery, event: Event) -> SourceFile | FileOutcome | None:
-        """The file of one event; None where there is none to be read."""
+        """Return the file of one event, None if there is none to read."""
         self._counts.events += 1
         arrival = self._arrivals.of(event)
         if isinstance(arrival, Foreign):
@@ -192,7 +193,7 @@ class _Listening:
         try:
             refused = self._queue.delete(done)
         except StoreError as error:
-            # They come again, which costs a look.
+            # They are delivered again, and cost a query then.
             log.warning("%d messages could not be deleted: %s", len(done), error.line)
             refused = len(done)
         with self._lock:
@@ -203,11 +204,11 @@ class _Listening:
     def _give_back(self, messages: list[Message], *, seconds: int) -> None:
         self._deliveries.forget(messages)
         with suppress(StoreError):
-            # Where that fails they come back by themselves.
+            # If this fails, they return when their visibility timeout ends.
             self._queue.hold(messages, seconds=seconds)
 
     def _tend(self) -> None:
-        """Delete what is done, and keep hidden what is in flight."""
+        """Delete messages that are done, and keep those in flight hidden, until closed."""
         holds_every = self._queue.hold_seconds / _HOLDS
         due = time.monotonic() + holds_every
         while not self._closed.wait(_FLUSH_SECONDS):
@@ -218,4 +219,4 @@ class _Listening:
             try:
                 self._queue.hold(self._deliveries.held())
             except StoreError as error:
-                log.warning("messages in flight could not be kept hidden, and may come again: %s", error.line)
+                log.warning("messages in flight could not be kept hidden, and may be delivered again: %s", error.line)

@@ -1,4 +1,4 @@
-"""The shapes in which servers report objects: S3's records, the same within SNS, EventBridge's, and SeaweedFS's filer."""
+"""The formats of events: S3's records (also within SNS), EventBridge's, and those of SeaweedFS's filer."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,21 +8,21 @@ from urllib.parse import unquote_plus
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
-# SNS within SNS is no more than once.
+# Levels of nesting: SNS messages are nested once at most.
 _DEEPEST = 3
 _CREATED = "ObjectCreated:"
 _BUCKETS = "/buckets/"
 
 
 class BadEvent(Exception):
-    """A message in which no event can be read; its text says why."""
+    """A message that is not a valid event; its text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One object that a server reports; the key is decoded, and `created` where it was put, copied or completed.
+    """An event about one object; the key is decoded, and `created` is true if the object was put, copied or completed.
 
-    Events of one key sort by `sequencer` (see `order`); it and the version are empty where the server tells none.
+    Events of one key sort by `sequencer` (see `order`); it and `version_id` are empty if the server sends none.
     """
 
     bucket: str
@@ -33,41 +33,41 @@ class Event:
 
     @property
     def order(self) -> str:
-        """What sorts the events of one key: hexadecimal digits, the shorter text filled up on the right (S3 User Guide)."""
+        """The sort key among events of one key: hexadecimal digits, padded on the right (S3 User Guide)."""
         return self.sequencer.ljust(64, "0")
 
 
 def events_in(body: str | bytes) -> list[Event]:
-    """The events of one message, none in S3's test message; raises BadEvent."""
+    """Return the events of one message, none for S3's test message; raises BadEvent."""
     try:
         return list(_read(json.loads(body), depth=0))
     except (ValueError, RecursionError):
         raise BadEvent("not JSON") from None
 
 
-def _read(said: Json, *, depth: int) -> Iterator[Event]:
-    if not isinstance(said, dict) or depth > _DEEPEST:
-        raise BadEvent("no S3 event")
-    match said:
+def _read(message: Json, *, depth: int) -> Iterator[Event]:
+    if not isinstance(message, dict) or depth > _DEEPEST:
+        raise BadEvent("not an S3 event")
+    match message:
         case {"Records": list(records)}:
             for record in records:
                 yield _record(record)
         case {"Event": "s3:TestEvent"}:
             return
-        case {"Type": "Notification", "Message": str(message)}:
-            yield from _read(json.loads(message), depth=depth + 1)
+        case {"Type": "Notification", "Message": str(inner)}:
+            yield from _read(json.loads(inner), depth=depth + 1)
         case {"detail-type": str(kind), "detail": dict(detail)}:
             yield _of_eventbridge(kind, detail)
         case {"event_type": str(kind), "key": str(path)} if path.startswith(_BUCKETS):
             bucket, _, key = path.removeprefix(_BUCKETS).partition("/")
-            # An overwrite is an update there, and so is a change of an object's attributes.
+            # SeaweedFS reports overwrites as updates, and changes of an object's attributes, too.
             yield Event(bucket=bucket, key=key, created=kind != "delete")
         case _:
-            raise BadEvent(f"no S3 event: it has {', '.join(sorted(said))[:200] or 'nothing'}")
+            raise BadEvent(f"not an S3 event: it has {', '.join(sorted(message))[:200] or 'no fields'}")
 
 
 def _record(record: Json) -> Event:
-    """S3's notification, which MinIO and Ceph send too (S3 User Guide, "Event message structure")."""
+    """Parse S3's notification, which MinIO and Ceph send, too (S3 User Guide, "Event message structure")."""
     match record:
         case {"eventName": str(name), "s3": {"bucket": {"name": str(bucket)}, "object": dict(found)}, **rest}:
             # Only Ceph writes keys as they are.
@@ -85,7 +85,7 @@ def _record(record: Json) -> Event:
 
 
 def _of_eventbridge(kind: str, detail: Mapping[str, Json]) -> Event:
-    """EventBridge's, whose keys are not encoded (S3 User Guide, "EventBridge event message structure")."""
+    """Parse EventBridge's event; its keys are not encoded (S3 User Guide, "EventBridge event message structure")."""
     match detail:
         case {"bucket": {"name": str(bucket)}, "object": dict(found)}:
             return Event(

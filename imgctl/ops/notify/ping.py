@@ -53,7 +53,7 @@ class Ping:
         self._waiting.put(None)
         self._thread.join(LONGEST_SECONDS)
         if self._thread.is_alive():
-            log.warning("the monitor at %s was not told in %.0f s", self._url.hostname, LONGEST_SECONDS)
+            log.warning("the monitor at %s was not pinged within %.0f s", self._url.hostname, LONGEST_SECONDS)
 
     def _send(self) -> None:
         while (one := self._waiting.get()) is not None:
@@ -65,7 +65,7 @@ class Ping:
                     break
                 time.sleep(PAUSE_SECONDS)
             if why:
-                log.warning("the monitor was not told that imgctl %s %s: %s", self._command, _verb(suffix), why)
+                log.warning("the monitor was not pinged when imgctl %s %s: %s", self._command, _verb(suffix), why)
 
     def _post(self, suffix: str, body: str) -> tuple[str, str]:
         """Post once; return the error, twice if a retry may help. It names only the host: the path is a secret."""
@@ -84,7 +84,7 @@ class Ping:
                 return "", ""
         except urllib.error.HTTPError as error:
             error.close()
-            why = f"{self._url.hostname} answered {error.code}"
+            why = f"{self._url.hostname} responded with {error.code}"
             return why, why if error.code >= 500 or error.code == 429 else ""
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None)

@@ -21,14 +21,14 @@ SHORTEST_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[UUID, Status], None]
+Notify = Callable[[UUID, Status], None]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Watcher:
     """A caller's callback, its images, and the last status sent for each."""
 
-    tell: Tell
+    notify: Notify
     sent: dict[UUID, Status | None] = field(default_factory=dict)
 
 
@@ -42,9 +42,9 @@ class Watch:
         self._closed = Flag()
         self._thread: threading.Thread | None = None
 
-    def add(self, ids: Iterable[UUID], tell: Tell) -> Watcher:
-        """Begin to watch; `tell` is called by another thread and must not block."""
-        watcher = Watcher(tell=tell, sent=dict.fromkeys(ids))
+    def add(self, ids: Iterable[UUID], notify: Notify) -> Watcher:
+        """Begin to watch; `notify` is called by another thread and must not block."""
+        watcher = Watcher(notify=notify, sent=dict.fromkeys(ids))
         with self._changed:
             self._watchers.add(watcher)
             if self._thread is None:
@@ -96,4 +96,4 @@ class Watch:
                 status = found[image][1] if image in found else before
                 if status is not None and status != before:
                     watcher.sent[image] = status
-                    watcher.tell(image, status)
+                    watcher.notify(image, status)

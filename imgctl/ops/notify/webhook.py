@@ -64,7 +64,7 @@ class Webhook:
         self._ends = float("inf")
         self._thread = threading.Thread(target=self._run, name="imgctl webhook", daemon=True)
 
-    def tell(self, image_id: UUID, status: str, error: str | None) -> None:
+    def add(self, image_id: UUID, status: str, error: str | None) -> None:
         """Queue an image that is ready or failed (others are ignored); returns at once, even when the queue is full."""
         if not self._settings.webhook_url or status not in _ENDED:
             return
@@ -162,7 +162,7 @@ def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
             return "", False
     except urllib.error.HTTPError as error:
         error.close()
-        return f"{host} answered {error.code}", error.code not in _NOT_RETRIED
+        return f"{host} responded with {error.code}", error.code not in _NOT_RETRIED
     except (OSError, HTTPException) as error:
         return f"{host} is unreachable: {error}", True
 

@@ -43,7 +43,7 @@ def work_here(parts: Parts, *, stop: Stop, drain: bool, limit: int | None = None
         wanted = replace(order, drain=drain, limit=limit)
         with Webhook(parts.settings.notify, parts.catalog) as hook:
             for outcome in work(wanted, catalog=parts.catalog, pool=pool, stop=stop):
-                hook.tell(outcome.id, outcome.fate, outcome.error)
+                hook.add(outcome.id, outcome.fate, outcome.error)
                 yield outcome
 
 

@@ -1,1 +1,1 @@
-"""The gallery: pages rendered here, with a little plain script on top."""
+"""The gallery: pages rendered on the server, with a small script."""

@@ -1,9 +1,9 @@
-// What a gallery does beyond its links and forms: it scrolls on, opens images in place, and hears of those unfinished.
+// The gallery's script: endless scroll, images opened in place, arrow keys, and updates of unfinished images.
 "use strict";
 
-const MOST_HEARD = 100;
+const MOST_WATCHED = 100;
 const gallery = document.getElementById("gallery");
-const said = document.getElementById("said");
+const live = document.getElementById("live");
 const dialog = document.getElementById("detail");
 
 document.documentElement.classList.add("scripted");
@@ -60,10 +60,10 @@ async function older() {
     const count = more.querySelectorAll(".tile").length;
     near.disconnect();
     link.closest(".older").replaceWith(...more.childNodes);
-    said.textContent = `${count} more images`;
+    live.textContent = `${count} more images`;
     listen();
   } catch {
-    said.textContent = "Older images could not be loaded; follow the link at the end to try again.";
+    live.textContent = "Older images could not be loaded; follow the link at the end to try again.";
     near.disconnect();
     loading = false;
     return;
@@ -75,16 +75,16 @@ async function older() {
 // --- images that are not ready yet
 
 let source = null;
-let heard = "";
+let watched = "";
 
 function unfinished() {
   return tiles().filter((one) => ["uploading", "processing"].includes(one.dataset.status)).map((one) => one.dataset.id);
 }
 
 function listen() {
-  const ids = unfinished().slice(0, MOST_HEARD);
-  if (ids.join() === heard) return;
-  heard = ids.join();
+  const ids = unfinished().slice(0, MOST_WATCHED);
+  if (ids.join() === watched) return;
+  watched = ids.join();
   if (source) source.close();
   source = null;
   if (!ids.length) return;
@@ -103,7 +103,7 @@ async function changed({ id, status }) {
     fresh.classList.add("fresh");
     old.replaceWith(fresh);
     if (focused) fresh.querySelector("a").focus();
-    said.textContent = `An image is ${status}`;
+    live.textContent = `An image is ${status}`;
     if (dialog.open && dialog.dataset.id === id) show(id);
   } finally {
     listen();

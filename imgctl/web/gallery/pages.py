@@ -1,4 +1,4 @@
-"""The HTML of galleries and of one image: the frame of every page, tiles, and what support sees of an image."""
+"""The HTML of galleries and of one image: the frame of every page, tiles, and the details of an image for support."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ASSETS = "/assets"
 
 
 def page(state: AppState, title: str, body: str, *, status: int = 200) -> HTMLResponse:
-    """A whole page; `body` is HTML, `title` is text."""
+    """Return a whole page; `body` is HTML, `title` is text."""
     text = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -40,17 +40,17 @@ def page(state: AppState, title: str, body: str, *, status: int = 200) -> HTMLRe
 
 
 def part(state: AppState, body: str) -> HTMLResponse:
-    """A part of a page, for the script that fetches it."""
+    """Return a part of a page, for the script that fetches it."""
     return HTMLResponse(body, headers=_headers(state))
 
 
 def badge(status: str) -> str:
-    """A state as a coloured word."""
+    """Return a state as a coloured word."""
     return f'<span class="badge {escape(status)}">{escape(status)}</span>'
 
 
 def notice(holds: Iterable[LegalHold], caller: Caller, *, erasing: int = 0) -> str:
-    """That a user's images are held (why is nothing for that user), and how many of them are being erased."""
+    """Return notices of the holds on a user's images (without reasons for a token of one user) and of erasures."""
     lines = [one.line if caller.user_id is None else one.brief for one in holds]
     words = [f"{badge('held')} {escape(line.removeprefix('held '))}" for line in dict.fromkeys(lines)]
     words += [f"{badge('erasing')} {count_of(erasing, 'image')} of this user"] if erasing else []
@@ -58,13 +58,13 @@ def notice(holds: Iterable[LegalHold], caller: Caller, *, erasing: int = 0) -> s
 
 
 def marks(image: Image) -> str:
-    """What of an image's state is worth a word: that it is not ready, or that its original is archived."""
+    """Return the badges of an image: that it is not ready, or that its original is archived."""
     found = [] if image.status is Status.READY else [badge(image.status)]
     return "".join([*found, badge("archived")] if is_archived(image.storage_class) else found)
 
 
 def bar(*items: str) -> str:
-    """The line at the top of a page."""
+    """Return the line at the top of a page."""
     return f'<header class="bar"><a class="brand" href="/">imgctl</a>{"".join(items)}</header>'
 
 
@@ -78,7 +78,7 @@ def _headers(state: AppState) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a gallery is narrowed to, as it stands in the address."""
+    """The filter of a gallery, as in the query of its URL."""
 
     status: Status | None = None
     since: str = ""
@@ -87,30 +87,30 @@ class Filter:
 
     @property
     def query(self) -> dict[str, str]:
-        """The filter as parameters."""
+        """The filter as query parameters."""
         found = {"status": self.status or "", "name": self.name, "since": self.since, "until": self.until}
         return {name: str(value) for name, value in found.items() if value}
 
 
-def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool, said: str) -> str:
-    """The gallery of one user as HTML; `said` is a notice about all of them, HTML too."""
+def gallery(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool, above: str) -> str:
+    """Return the gallery of one user as HTML; `above` is the notice above it, as HTML."""
     title = f'<h1 class="who" title="{user_id}"><span class="soft">user</span> {user_id}</h1>'
-    # A new one with each page: it need not outlive it for long.
+    # Each page gets a new link, so it may expire early.
     all_of_it, _ = state.links.export(user_id, (), seconds=state.links.seconds)
     title += f'<a class="back" href="{escape(all_of_it)}" title="Originals, metadata and checksums as a ZIP file">Download all</a>'
     shown = tiles(state, user_id, chosen, images, more=more)
     empty = "" if images else f'<p class="nothing">{_nothing(chosen)}</p>'
-    return f"""{bar(title)}{said}
+    return f"""{bar(title)}{above}
 {_form(user_id, chosen)}
 <main id="gallery" data-user="{user_id}">
 <ul class="tiles" aria-label="Images, newest first">{shown}</ul>{empty}
-<p id="said" class="hidden" role="status" aria-live="polite"></p>
+<p id="live" class="hidden" role="status" aria-live="polite"></p>
 </main>
 <dialog id="detail" tabindex="-1" aria-label="Image"></dialog>"""
 
 
 def tiles(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image], *, more: bool) -> str:
-    """Some tiles, and where the next ones are."""
+    """Return some tiles, and a link to the next ones."""
     shown = "".join(tile(state, image) for image in images)
     if not more:
         return shown
@@ -119,7 +119,7 @@ def tiles(state: AppState, user_id: UUID, chosen: Filter, images: Sequence[Image
 
 
 def tile(state: AppState, image: Image) -> str:
-    """One image: its thumbnail where there is one, its state where that is worth a word."""
+    """Return the tile of one image: its thumbnail if there is one, and its badges."""
     words = image.caption or f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
     mark = marks(image)
     return (
@@ -158,14 +158,14 @@ def _form(user_id: UUID, chosen: Filter) -> str:
 
 
 def detail_page(state: AppState, seen: Overview, caller: Caller) -> str:
-    """A page about one image."""
+    """Return the page of one image."""
     image = seen.image
     back = f'<a class="back" href="/users/{image.user_id}">All images of this user</a>'
     return f'{bar(back)}<main class="single">{article(state, seen, caller)}</main>'
 
 
 def article(state: AppState, seen: Overview, caller: Caller) -> str:
-    """Everything about one image; `data-status` is for the script that waits for it to change."""
+    """Return everything about one image as HTML; the script watches `data-status`."""
     image = seen.image
     name = escape(image.caption) if image.caption else f"Photo of {(image.taken_at or image.uploaded_at):%d %B %Y}"
     return f"""<article class="detail" data-id="{image.id}" data-status="{image.status}">
@@ -215,7 +215,7 @@ def _facts(image: Image) -> str:
         "SHA-256": f"<code>{image.sha256.hex()}</code>" if image.sha256 else None,
         "Class": escape(image.storage_class or "STANDARD"),
         "Attempts": str(image.attempts) if image.attempts else None,
-        # What made it fail is said above.
+        # The error of a failed image is shown above, in the advice.
         "Damage": escape(image.error) if image.error and image.status is not Status.FAILED else None,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)

@@ -1,4 +1,4 @@
-"""The API's reference as a page of our own: everything in it comes from the OpenAPI document, nothing from elsewhere."""
+"""The API reference as a page: rendered from the OpenAPI document, without scripts or styles of other sites."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ Document = Mapping[str, object]
 
 
 def reference(document: Document) -> str:
-    """The document as HTML."""
+    """Return the document as HTML."""
     info = _map(document, "info")
     operations = "".join(_operation(path, method, one) for path, method, one in _operations(document))
     intro = "".join(f"<p>{escape(text)}</p>" for text in str(info.get("description", "")).split("\n\n"))
@@ -33,7 +33,7 @@ def _operation(path: str, method: str, one: Document) -> str:
     return f"""<section id="{name}">
 <h2><a href="#{name}"><span class="method {method}">{method.upper()}</span> <code>{escape(path)}</code></a></h2>
 <p>{_prose(str(one.get("description") or one.get("summary") or ""))}</p>
-{_parameters(one)}{_body(one)}{_answers(one)}
+{_parameters(one)}{_body(one)}{_responses(one)}
 </section>"""
 
 
@@ -56,17 +56,17 @@ def _body(one: Document) -> str:
     return f"<p>Body: {kinds}. {_prose(str(body.get('description', '')))}</p>"
 
 
-def _answers(one: Document) -> str:
-    answers = _map(one, "responses")
+def _responses(one: Document) -> str:
+    listed = _map(one, "responses")
     rows = "".join(
-        f"<tr><td><code>{escape(status)}</code></td><td>{escape(str(_map(answers, status).get('description', '')))}</td></tr>"
-        for status in sorted(answers)
+        f"<tr><td><code>{escape(status)}</code></td><td>{escape(str(_map(listed, status).get('description', '')))}</td></tr>"
+        for status in sorted(listed)
     )
-    return f"<details><summary>Answers</summary><table><tbody>{rows}</tbody></table></details>"
+    return f"<details><summary>Responses</summary><table><tbody>{rows}</tbody></table></details>"
 
 
 def _prose(text: str) -> str:
-    """Text with `code` in it."""
+    """Return text as HTML, with `code` in backquotes."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

@@ -1,4 +1,4 @@
-"""Pages for people: galleries, one image, the reference, signing in."""
+"""Pages for browsers: galleries, one image, the API reference, signing in."""
 
 import hashlib
 from datetime import date, timedelta
@@ -18,7 +18,7 @@ from imgctl.store.catalog.find import Sought
 from imgctl.store.catalog.holds import in_force
 from imgctl.store.catalog.lookups import Scope
 from imgctl.web.answers import moment, seen_by, unchanged
-from imgctl.web.auth import COOKIE, Caller, Reader, check_user, from_elsewhere
+from imgctl.web.auth import COOKIE, Caller, Reader, check_user, is_cross_site
 from imgctl.web.gallery.pages import Filter, article, bar, detail_page, gallery, notice, page, part, tile, tiles
 from imgctl.web.gallery.reference import reference
 from imgctl.web.images import Before, ImageId, UserId
@@ -51,26 +51,26 @@ def of_user(
     *,
     parts: bool = False,
 ) -> Response:
-    """The gallery of one user; `parts` asks for further tiles only."""
+    """Return the gallery of one user; with `parts` only further tiles."""
     check_user(caller, user_id)
     chosen = Filter(status=Status(status) if status in tuple(Status) else None, since=since, until=until, name=name)
     images = _listed(state, user_id, chosen, before)
     shown, more = images[:PAGE_TILES], len(images) > PAGE_TILES
     if parts:
         return part(state, tiles(state, user_id, chosen, shown, more=more))
-    said = _notice(state, user_id, caller)
-    return page(state, "Images", gallery(state, user_id, chosen, shown, more=more, said=said))
+    above = _notice(state, user_id, caller)
+    return page(state, "Images", gallery(state, user_id, chosen, shown, more=more, above=above))
 
 
 @router.get("/tiles/{image_id}")
 def one_tile(image_id: ImageId, state: State, caller: Reader) -> Response:
-    """One tile, for the script that hears of its image."""
+    """Return one tile, for the script when its image changes."""
     return part(state, tile(state, seen_by(state, caller, image_id)))
 
 
 @router.get("/view/{image_id}")
 def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False) -> Response:
-    """One image from all sides."""
+    """Return the page of one image; with `parts` only its article."""
     image = seen_by(state, caller, image_id)
     seen = overview(state.parts, image, endpoint_url=state.endpoint_url)
     if parts:
@@ -80,16 +80,16 @@ def view(image_id: ImageId, state: State, caller: Reader, *, parts: bool = False
 
 @router.get("/docs")
 def docs(request: Request, state: State) -> Response:
-    """The API's reference."""
-    return page(state, "The HTTP state of imgctl", reference(request.app.openapi()))
+    """Return the API reference."""
+    return page(state, "The HTTP API of imgctl", reference(request.app.openapi()))
 
 
 @router.get("/")
 def home(state: State, user: str = "") -> Response:
-    """Where to begin: whose images?"""
+    """Return the home page, which leads to a user's gallery."""
     if user:
         return RedirectResponse(f"/users/{state.users.id_of(user)}", status_code=303)
-    body = f"""{bar()}<main class="home"><h1>Whose images?</h1>
+    body = f"""{bar()}<main class="home"><h1>Images of a user</h1>
 <form method="get" action="/"><label for="user">The user's id</label>
 <input id="user" name="user" required autofocus spellcheck="false" autocomplete="off"
  placeholder="0190b2b4-0000-7000-8000-000000000001"><button type="submit">Show</button></form>
@@ -99,7 +99,7 @@ def home(state: State, user: str = "") -> Response:
 
 @router.get("/login")
 def login(state: State, next: str = "/") -> Response:  # noqa: A002  # the name of the parameter in every such form
-    """Ask for a token."""
+    """Return the form to sign in with a token."""
     from html import escape
 
     body = f"""{bar()}<main class="home"><h1>Sign in</h1>
@@ -119,8 +119,8 @@ async def signed_in(
     next: Annotated[str, Form()] = "/",  # noqa: A002
 ) -> Response:
     """Keep a token in a cookie that scripts cannot read and other sites cannot send; it allows reading only."""
-    if from_elsewhere(request):
-        raise Refusal(403, "a page of another site sent this", hint="sign in from this server's own page")
+    if is_cross_site(request):
+        raise Refusal(403, "a page of another site sent this request", hint="sign in from this server's own page")
     caller = state.auth.tokens.caller(token)
     if caller is None:
         raise Refusal(401, "unknown token", hint="`imgctl serve --make-token NAME` makes one")
@@ -132,9 +132,9 @@ async def signed_in(
 
 @router.get("/assets/{name}")
 def asset(name: str, request: Request) -> Response:
-    """One of the few files that pages need."""
+    """Return a file that pages use."""
     if name not in _ASSETS:
-        raise Refusal(404, "there is no such file")
+        raise Refusal(404, "no such file")
     data = (files("imgctl.web.gallery") / name).read_bytes()
     headers = {"Cache-Control": "public, max-age=300", "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"'}
     return unchanged(request, headers) or Response(data, media_type=_ASSETS[name], headers=headers)
@@ -144,7 +144,7 @@ def _notice(state: AppState, user_id: UUID, caller: Caller) -> str:
     secret = state.settings.secret
     with state.parts.catalog.read() as connection:
         holds = in_force(connection, user_id)
-        # Whose an erased image was is known by the secret alone.
+        # Of an erased image's owner the catalog keeps only a digest, keyed by the secret.
         owner = owner_digest(user_id, secret) if secret else b""
         erasing = count_of_owner(connection, owner, erasing=True) if secret else 0
     return notice(holds, caller, erasing=erasing)
@@ -176,5 +176,5 @@ def _iso(day: date | None) -> str:
 
 
 def _local(path: str) -> str:
-    """The path itself where it leads to this server, else the home page."""
+    """Return the path if it stays on this server, else the home page's."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"

@@ -1,4 +1,4 @@
-"""What is read of each shape in which servers tell of objects."""
+"""The events parsed from each format in which servers report objects."""
 
 import json
 from contextlib import suppress
@@ -24,8 +24,8 @@ def eventbridge(kind: str = "Object Created") -> dict[str, Any]:
     return {"source": "aws.s3", "detail-type": kind, "detail": {"bucket": {"name": "photos"}, "object": found}}
 
 
-def by_sns(said: object) -> dict[str, Any]:
-    return {"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:::t", "Message": json.dumps(said)}
+def by_sns(message: object) -> dict[str, Any]:
+    return {"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:::t", "Message": json.dumps(message)}
 
 
 WANTED = Event(bucket="photos", key=KEY, sequencer="00A1", version_id="v")
@@ -34,34 +34,34 @@ MINIO = {"EventName": "s3:ObjectCreated:Put", "Key": "photos/x", "Records": [rec
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [{"Records": [record()]}, by_sns({"Records": [record()]}), eventbridge(), by_sns(eventbridge()), MINIO, {"Records": [CEPH]}],
     ids=["s3", "sns", "eventbridge", "eventbridge by sns", "minio", "ceph"],
 )  # fmt: skip
-def test_every_shape_tells_the_same(said: object) -> None:
-    assert events_in(json.dumps(said)) == [WANTED]
+def test_every_shape_is_parsed_to_the_same_event(message: object) -> None:
+    assert events_in(json.dumps(message)) == [WANTED]
 
 
-def test_the_filer_of_seaweedfs_tells_a_path_below_its_buckets() -> None:
-    said = {"key": f"/buckets/photos/{KEY}", "event_type": "create", "message": {"new_entry": {}}}
+def test_the_filer_of_seaweedfs_sends_paths_below_its_buckets() -> None:
+    message = {"key": f"/buckets/photos/{KEY}", "event_type": "create", "message": {"new_entry": {}}}
 
-    assert events_in(json.dumps(said)) == [Event(bucket="photos", key=KEY)]
-    assert not events_in(json.dumps(said | {"event_type": "delete"}))[0].created
+    assert events_in(json.dumps(message)) == [Event(bucket="photos", key=KEY)]
+    assert not events_in(json.dumps(message | {"event_type": "delete"}))[0].created
 
 
 @pytest.mark.parametrize("name", ["ObjectRemoved:Delete", "s3:ObjectRestore:Completed", "LifecycleTransition"])
-def test_what_is_no_creation_is_told_as_such(name: str) -> None:
+def test_events_other_than_creations_are_marked(name: str) -> None:
     assert [one.created for one in events_in(json.dumps({"Records": [record(name=name)]}))] == [False]
     assert [one.created for one in events_in(json.dumps(eventbridge("Object Deleted")))] == [False]
 
 
 def test_the_test_message_of_s3_has_no_event() -> None:
-    said = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "photos"}
+    message = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "photos"}
 
-    assert events_in(json.dumps(said)) == events_in(json.dumps(by_sns(said))) == []
+    assert events_in(json.dumps(message)) == events_in(json.dumps(by_sns(message))) == []
 
 
-def test_a_message_of_several_records_tells_of_each() -> None:
+def test_a_message_of_several_records_has_an_event_for_each() -> None:
     assert len(events_in(json.dumps({"Records": [record(), record("a"), record("b")]}))) == 3
 
 
@@ -71,7 +71,7 @@ def test_a_message_of_several_records_tells_of_each() -> None:
      json.dumps({"Records": [record("")]}), json.dumps(by_sns(by_sns(by_sns(by_sns(by_sns({})))))),
      '{"Type": "Notification", "Message": "no json"}', '{"detail-type": "Object Created", "detail": {}}'],
 )  # fmt: skip
-def test_what_is_no_event_is_said_to_be_none(body: str) -> None:
+def test_a_message_without_an_event_raises_bad_event(body: str) -> None:
     with pytest.raises(BadEvent):
         events_in(body)
 
@@ -83,12 +83,12 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_json_raises_anything_else(said: object) -> None:
+def test_any_json_raises_bad_event_or_nothing(message: object) -> None:
     with suppress(BadEvent):
-        events_in(json.dumps(said))
+        events_in(json.dumps(message))
 
 
-def test_sequencers_of_other_lengths_sort_as_if_filled_up_on_the_right() -> None:
+def test_sequencers_of_different_lengths_sort_as_if_padded_on_the_right() -> None:
     def order(text: str) -> str:
         return Event(bucket="b", key="k", sequencer=text).order
 

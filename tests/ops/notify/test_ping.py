@@ -1,4 +1,4 @@
-"""Where a ping is posted, and how long one may take."""
+"""The URL that a ping is posted to, and how long a ping may take."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ def test_address_keeps_the_query_and_leaves_out_credentials(url: str, suffix: st
     assert address(urlsplit(url), suffix, run="7") == wanted
 
 
-def test_a_monitor_that_never_answers_is_given_up(
+def test_a_monitor_that_never_responds_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(ping, "TIMEOUT_SECONDS", 0.05)
@@ -47,4 +47,4 @@ def test_a_command_does_not_wait_longer_than_it_says(
         one.start()
         one.end(0, "")
 
-    assert caplog.messages == ["the monitor at 127.0.0.1 was not told in 0 s"]
+    assert caplog.messages == ["the monitor at 127.0.0.1 was not pinged within 0 s"]
