@@ -73,7 +73,7 @@ def _check(session: Session, catalog: Catalog) -> ExitCode:
     can_run = "current" if there.is_current else "imgctl init upgrades it"
     if there.is_newer:
         can_run = "made by a newer imgctl, compatible with this one" if there.is_current else "upgrade this imgctl"
-    session.text(f"catalog {catalog.place}: {has}, this imgctl wants {HEAD}: {can_run}")
+    session.text(f"catalog {catalog.place}: {has}, this imgctl needs {HEAD}: {can_run}")
     for revision, what in missing(catalog):
         session.text(f"  {revision}  {what}")
         session.data({"type": "migration", "revision": revision, "what": what})

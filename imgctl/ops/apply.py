@@ -18,7 +18,7 @@ def apply(plan: Plan, site: Site) -> Iterator[Applied]:
 
 
 def check(plan: Plan) -> None:
-    """UsageError, before anything is done, where the plan asks for what this version cannot do."""
+    """Raise UsageError, before anything is done, if the plan has an action that this version cannot perform."""
     known: set[str] = set()
     for action in plan.stream():
         if action.do not in known:
@@ -27,7 +27,7 @@ def check(plan: Plan) -> None:
 
 
 def performer_of(do: str) -> Performer:
-    """Who performs actions of this kind; UsageError for a kind that is not known."""
+    """Return the performer of actions of this kind; UsageError for an unknown kind."""
     if do == "transition":
         from imgctl.ops.transition.planned import perform
 
@@ -40,4 +40,4 @@ def performer_of(do: str) -> Performer:
         from imgctl.ops.repair.start import perform_repairs
 
         return perform_repairs
-    raise UsageError(f"a plan asks to {do}, which this imgctl cannot", hint="upgrade imgctl, or write the plan anew")
+    raise UsageError(f"unknown action in the plan: {do}", hint="upgrade imgctl, or write the plan anew")

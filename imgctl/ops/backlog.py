@@ -1,4 +1,4 @@
-"""The backlog as metrics: asked of the catalog whenever somebody reads them."""
+"""The backlog as metrics, read from the catalog at each scrape."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from imgctl.store.catalog.engine import Catalog
 
 
 def backlog_now(catalog: Catalog) -> Mapping[Metric, float]:
-    """How many images wait and how many are leased; only that the catalog is down where it does not answer."""
+    """Return how many images wait and how many are leased; only CATALOG_UP = 0 if the catalog is unreachable."""
     try:
         with catalog.read() as connection:
             found = backlog(connection)

@@ -1,4 +1,4 @@
-"""Files in which a run notes how far it came, so that the next one continues there: JSON, replaced atomically."""
+"""Files with the progress of a run, so that the next run continues there: JSON, replaced atomically."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ T = TypeVar("T")
 
 
 def state_directory() -> Path:
-    """The user's state directory for imgctl (XDG), or one beside the embedded data for a user without a home."""
+    """Return the user's state directory for imgctl (XDG), or one beside the embedded data for a user without a home."""
     state = os.environ.get("XDG_STATE_HOME") or (f"{os.environ['HOME']}/.local/state" if os.environ.get("HOME") else "")
     return Path(state or "imgctl-data") / "imgctl"
 
 
 def state_file(kind: str, texts: Iterable[str]) -> Path:
-    """The file in the state directory of the runs of a kind that all of these texts are true of."""
+    """Return the state file for runs of this kind with the same `texts`, such as their scope and store."""
     digest = hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()
     return state_directory() / f"{kind}-{digest[:16]}.json"
 
 
 def load_state(file: Path, parse: Callable[..., T]) -> T | None:
-    """What `parse` makes of the fields of the file's JSON, None without a file; StateError where that is not possible."""
+    """Return `parse(**fields)` of the file's JSON, None without a file; StateError for an unreadable one."""
     try:
         return parse(**json.loads(file.read_text("utf-8")))
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def load_state(file: Path, parse: Callable[..., T]) -> T | None:
 
 
 def save_state(file: Path, state: Mapping[str, object], *, hint: str = "check the rights and the space there") -> None:
-    """Replace the file by this state; StateError where that is not possible."""
+    """Replace the file by this state; StateError if that fails."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a store does of what imgctl asks of stores, each tried on small blobs under one prefix, which are purged after."""
+"""Conformance tests of a store: each feature that imgctl uses, tried on small blobs under a prefix, which is purged."""
 
 import time
 import urllib.error
@@ -29,13 +29,13 @@ _BODY, _TYPE = b"123456789", "text/plain"
 _LINK_SECONDS, _TIMEOUT_SECONDS = 60, 30.0
 _SKEW_SECONDS = 5.0
 _NO, _YES = "no", "yes"
-# How many requests of each kind the suite makes at most (counted over every store of the tests, and rounded up).
+# The most requests of each kind that the suite makes (counted over every store of the tests, and rounded up).
 _PUTS, _GETS, _HEADS, _LISTS = 60, 20, 40, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trait:
-    """What was found of one thing: `yes`, `no`, or a word of its own, with what the store answered."""
+    """The result for one feature: `yes`, `no` or another word, and details from the store's response."""
 
     name: str
     answer: str
@@ -43,9 +43,9 @@ class Trait:
 
 
 def price(card: Card) -> Estimate:
-    """What the suite costs at most where its requests are billed; its blobs are of nine bytes."""
-    asked = ((Operation.PUT, _PUTS), (Operation.GET, _GETS), (Operation.HEAD, _HEADS), (Operation.LIST, _LISTS))
-    standard = tuple(request_cost(card, StorageClass.STANDARD, kind, count) for kind, count in asked)
+    """Return the highest price of the suite; its blobs have nine bytes."""
+    requests = ((Operation.PUT, _PUTS), (Operation.GET, _GETS), (Operation.HEAD, _HEADS), (Operation.LIST, _LISTS))
+    standard = tuple(request_cost(card, StorageClass.STANDARD, kind, count) for kind, count in requests)
     moved = tuple(
         request_cost(card, one, Operation.COPY, 1) for one in (StorageClass.STANDARD_IA, StorageClass.GLACIER)
     )
@@ -57,13 +57,13 @@ def price(card: Card) -> Estimate:
 
 
 def conformance(store: BlobStore, *, stop: StopSignal) -> Iterator[Trait]:
-    """Try one thing after the other; a thing that cannot be tried says why. What an earlier run left is purged first.
+    """Test one feature after the other; the error of a failed test is its detail. Purges an earlier run's blobs first.
 
-    Everything is purged at the end, also after an error or a stop. Raises StoreError where the store does not answer.
+    Purges everything at the end, also after an error or a stop. Raises StoreError for an unreachable store.
     """
     if kept := _default_lock(store):
-        hint = "take a bucket without default retention"
-        raise StoreUnsupported(f"the bucket locks what is put ({kept}): the suite could not remove its own", hint=hint)
+        hint = "use a bucket without default retention"
+        raise StoreUnsupported(f"the bucket locks new blobs ({kept}): the suite could not delete its own", hint=hint)
     sweep(store)
     try:
         store.check()
@@ -83,7 +83,7 @@ def conformance(store: BlobStore, *, stop: StopSignal) -> Iterator[Trait]:
 def sweep(store: BlobStore) -> None:
     """Purge whatever lies below the suite's prefix: versions, delete markers and unfinished uploads too."""
     found = store.purge(chain(store.remnants([BELOW]), _uploads(store)))
-    # What is deleted softly ends by itself.
+    # Soft-deleted blobs expire by themselves.
     left = [one for one, _ in found if one.until is None]
     for one in left:
         # A run that was killed may have left a legal hold.
@@ -102,7 +102,7 @@ def _default_lock(store: BlobStore) -> str | None:
     try:
         return store.object_lock()
     except StoreDenied:
-        # Said in the table.
+        # Reported as the result of "object lock".
         return None
 
 
@@ -114,9 +114,9 @@ class _Suite:
         self._parts: Kept | None = None
 
     def probes(self) -> dict[str, Callable[[], tuple[str, str]]]:
-        """Each by the name of its trait."""
+        """Return the tests by the names of their features."""
         traits = self._store.traits()
-        # A directory lists nothing that begins with a dot.
+        # A directory's listings leave out names that begin with a dot.
         self._hidden = traits.order is Kept.NOT_APPLICABLE
         known: dict[str, Kept | None] = {
             "put if absent": traits.put_if_absent,
@@ -157,19 +157,19 @@ class _Suite:
     def _ranges(self) -> tuple[str, str]:
         key = self._put("range")
         got = self._store.read(key, start=2, length=3, etag=self._etag(key))
-        return _said(got == _BODY[2:5], f"{count_of(len(got), 'byte')} of 3")
+        return _yes_if(got == _BODY[2:5], f"{count_of(len(got), 'byte')} of 3")
 
     def _replaced(self) -> tuple[str, str]:
         key = self._put("replaced")
         before = self._etag(key)
-        # Directories tell a change by the time of the file.
+        # In a directory only the file's time shows a change.
         time.sleep(0.01)
         self._store.replace(key, _BODY[::-1], content_type=_TYPE)
         try:
             self._store.read(key, start=0, length=3, etag=before)
         except BlobCorrupt:
             return "noticed", ""
-        return _NO, "a blob that was replaced is read under its old ETag"
+        return _NO, "a replaced blob is still read under its old ETag"
 
     def _keys(self, below: str) -> list[str]:
         return [one.key for one in self._store.scan(prefix=below)]
@@ -178,41 +178,41 @@ class _Suite:
         if self._hidden:
             return str(Kept.NOT_APPLICABLE), ""
         key = self._put("listed")
-        return _said(key in self._keys(self._below), "at once")
+        return _yes_if(key in self._keys(self._below), "at once")
 
     def _unlisted(self) -> tuple[str, str]:
         if self._hidden:
             return str(Kept.NOT_APPLICABLE), ""
         key = self._put("unlisted")
         self._store.delete([key])
-        return _said(key not in self._keys(self._below), "at once")
+        return _yes_if(key not in self._keys(self._below), "at once")
 
     def _batch_delete(self) -> tuple[str, str]:
         keys = [self._put(f"batch/{number}") for number in range(3)]
         self._store.delete([*keys, f"{self._below}batch/never"])
-        return _said(all(self._store.head(key) is None for key in keys), "3 keys and one that was never there")
+        return _yes_if(all(self._store.head(key) is None for key in keys), "3 keys and one that was never there")
 
     def _copy(self) -> tuple[str, str]:
         key, copied = self._put("copy"), f"{self._below}copied"
         self._store.copy(key, copied, etag=self._etag(key), content_type=_TYPE)
-        return _said(self._store.get(copied) == _BODY, "")
+        return _yes_if(self._store.get(copied) == _BODY, "")
 
     def _signed_get(self) -> tuple[str, str]:
         url = self._store.sign(self._put("signed"), seconds=_LINK_SECONDS)
         if not url.startswith("http"):
             return str(Kept.NOT_APPLICABLE), ""
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            return _said(answer.read() == _BODY, "")
+            return _yes_if(answer.read() == _BODY, "")
 
     def _signed_put(self) -> tuple[str, str]:
         key = f"{self._below}put"
         digest = sha256(_BODY).digest()
         signed = self._store.sign_create(key, seconds=_LINK_SECONDS, size=len(_BODY), content_type=_TYPE, sha256=digest)
         if signed is None:
-            return _NO, "none is given: it could overwrite, or no url can put"
+            return _NO, "none is issued: it could overwrite, or the store has no signed PUTs"
         first, again = (_status(signed.url, signed.headers) for _ in range(2))
         refused = again >= 400 and self._store.get(key) == _BODY
-        return _said(first < 300 and refused, f"HTTP {first}, a second one {again}")
+        return _yes_if(first < 300 and refused, f"HTTP {first}, a second one {again}")
 
     def _versions(self) -> tuple[str, str]:
         return ("kept", "overwritten blobs stay, and are billed") if self._store.keeps_versions() else (_NO, "")
@@ -238,7 +238,7 @@ class _Suite:
         key = self._put(f"class-{wanted}")
         self._store.move(key, to=wanted, etag=self._etag(key))
         found = self._store.details(key)
-        return _said(found is not None and found.storage_class == wanted, found.storage_class if found else "gone")
+        return _yes_if(found is not None and found.storage_class == wanted, found.storage_class if found else "gone")
 
     def _restore(self) -> tuple[str, str]:
         key = f"{self._below}class-{StorageClass.GLACIER}"
@@ -257,7 +257,7 @@ def _known(kept: Kept | None) -> tuple[str, str]:
     return str(kept or Kept.NOT_APPLICABLE), ""
 
 
-def _said(holds: bool, detail: str) -> tuple[str, str]:  # noqa: FBT001
+def _yes_if(holds: bool, detail: str) -> tuple[str, str]:  # noqa: FBT001
     return (_YES if holds else _NO), detail
 
 

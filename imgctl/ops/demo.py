@@ -7,7 +7,7 @@ from random import Random
 from PIL import Image, ImageDraw
 
 ORIENTATION = 0x0112
-# How a camera that was held otherwise stores an upright picture: what undoes the turn that the tag asks for.
+# How a turned camera stores an upright picture: the inverse of the transformation that the tag stands for.
 _STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,7 +38,7 @@ def write_samples(directory: Path) -> int:
 
 def _photo(number: int, format_: str, *, mode: str = "RGB", orientation: int = 0) -> bytes:
     sky = Image.linear_gradient("L").resize((1600, 1200))
-    # Drawn from a seed: the same bytes in every run, so that sizes and prices in the guides stay true.
+    # From a seed: the same bytes in every run, so that sizes and prices in the guides stay true.
     grain = Image.frombytes("L", (1600, 1200), Random(number).randbytes(1600 * 1200))
     noise = grain.point(lambda value: 128 + (value - 128) * 42 // 128)
     picture = Image.merge("RGB", (sky, Image.blend(sky, noise, 0.3), noise.point(lambda value: 255 - value // 2)))

@@ -1,4 +1,4 @@
-"""Whether everything imgctl needs is there: configuration, database, schema, store, codecs, clock, limits."""
+"""Checks of everything that imgctl needs: configuration, database, schema, store, codecs, clock, limits."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ FILES_WANTED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing looked at; `hint` says what to do about it when its level is not ok."""
+    """The result of one check; `hint` is the next step if its level is not ok."""
 
     name: str
     level: Level
@@ -28,12 +28,12 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether imgctl works, be it by other means."""
+        """Whether imgctl works, if need be by other means."""
         return self.level is not Level.FAIL
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Look at each part in turn; a part that is broken ends only its own checks."""
+    """Check each part in turn; a broken part ends only its own checks."""
     yield Check(name="config", level=Level.OK, detail=str(settings.file or "defaults (no file)"))
     yield from _catalog(settings)
     yield from _store(settings)
@@ -58,9 +58,9 @@ def _catalog(settings: Settings) -> Iterator[Check]:
         yield Check(name="database", level=Level.FAIL, detail=error.message, hint=error.hint)
         return
     try:
-        answer = _checked("database", lambda: _answers(catalog))
-        yield answer
-        if answer.ok:
+        database = _checked("database", lambda: _response_time(catalog))
+        yield database
+        if database.ok:
             yield _checked("schema", lambda: _schema(catalog))
             yield _checked("clock", lambda: _clock(catalog))
             yield from _pooler(catalog)
@@ -68,11 +68,11 @@ def _catalog(settings: Settings) -> Iterator[Check]:
         catalog.close()
 
 
-def _answers(catalog: Catalog) -> str:
+def _response_time(catalog: Catalog) -> str:
     started = time.monotonic()
     with catalog.read() as connection:
         connection.exec_driver_sql("SELECT 1")
-    return f"{catalog.place} answers in {(time.monotonic() - started) * 1000:.0f} ms"
+    return f"{catalog.place} responds in {(time.monotonic() - started) * 1000:.0f} ms"
 
 
 def _schema(catalog: Catalog) -> str:
@@ -101,7 +101,7 @@ def _pooler(catalog: Catalog) -> Iterator[Check]:
     if not pooled.ok:
         yield pooled
     elif pooled.detail == str(True):
-        detail = "a pooler (PgBouncer or its like) is between: nothing is kept in a session, and idle workers poll"
+        detail = "connections pass a pooler (such as PgBouncer): no session state is used, and idle workers poll"
         yield Check(name="pooler", level=Level.OK, detail=detail)
 
 
@@ -115,7 +115,7 @@ def _store(settings: Settings) -> Iterator[Check]:
 
 
 def examine_store(store: BlobStore, url: str) -> Iterator[Check]:
-    """Read and write, then each trait that a law rests on; raises StoreError where the store does not answer."""
+    """Check reading and writing, then each trait that imgctl relies on; raises StoreError for an unreachable store."""
     store.check()
     yield Check(name="store", level=Level.OK, detail=f"{url} can be read and written")
     for found in verdicts(store.traits()):

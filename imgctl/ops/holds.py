@@ -1,4 +1,4 @@
-"""Legal holds: a user's images that nobody may delete, in the catalog and, where asked for, in the bucket itself."""
+"""Legal holds: forbid deleting a user's images, in the catalog and optionally in the bucket (Object Lock)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from imgctl.units import count_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """One version of a blob that the store was asked to hold, or to let go of; `error` is why it did not."""
+    """The result of setting or lifting the legal hold of one version of a blob; `error` if it failed."""
 
     remnant: Remnant
     error: StoreError | None = None
 
 
 def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: StopSignal) -> LegalHold:
-    """Hold a user's images; the same reason again is the same hold."""
+    """Hold a user's images; a hold with the same reason is returned, not repeated."""
     known = _known(parts, user_id, reason, stop)
     if known is None:
         made = new_id(datetime.now(UTC))
@@ -40,13 +40,13 @@ def place(parts: Parts, user_id: UUID, *, reason: str, object_lock: bool, stop: 
         known = _known(parts, user_id, reason, stop)
         assert known is not None
     if object_lock and not known.object_lock:
-        # Before the first blob is locked: a release then knows of it, whenever this run is killed.
+        # Before the first blob is locked: a release then unlocks the blobs even if this run is killed.
         write(parts.catalog, partial(sql.note_object_lock, hold_id=known.id), stop=stop)
     return known
 
 
 def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopSignal) -> LegalHold | None:
-    """The hold that a release is about, None where the user is not held; UsageError where it must be named."""
+    """Return the hold to release, None if the user is not held; UsageError if there are several and none is given."""
     found = read(parts.catalog, partial(sql.in_force, user_id=user_id), stop=stop)
     if hold_id is not None:
         found = [one for one in found if one.id == hold_id]
@@ -57,41 +57,39 @@ def to_release(parts: Parts, user_id: UUID, hold_id: UUID | None, *, stop: StopS
 
 
 def lifts_locks(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> bool:
-    """Whether no other hold on the same user wants the bucket's locks kept."""
+    """Whether a release lifts the bucket's locks: the hold set them, and no other hold on the user needs them."""
     others = read(parts.catalog, partial(sql.in_force, user_id=hold.user_id), stop=stop)
     return hold.object_lock and not any(one.object_lock for one in others if one.id != hold.id)
 
 
 def end(parts: Parts, hold: LegalHold, *, stop: StopSignal) -> None:
-    """End a hold, once the bucket has let go of the blobs."""
+    """End a hold, once the bucket's locks are lifted."""
     write(parts.catalog, partial(sql.release, hold_id=hold.id, by=who()), stop=stop)
 
 
 def lock_blobs(parts: Parts, user_id: UUID, *, on: bool, stop: StopSignal) -> Iterator[Locked]:
-    """Set or lift the legal hold of every version of every blob of a user, also where prefixes were others once; yields
-    each, as it ended.
-    """
+    """Set or lift the legal hold of every version of every blob of a user, also under former prefixes."""
     chosen, store = Chosen(scope=Scope(user_id=user_id)), parts.settings.store
 
-    def ask(remnant: Remnant) -> Locked:
+    def lock(remnant: Remnant) -> Locked:
         try:
             parts.store.set_legal_hold(remnant, on=on)
         except StoreError as error:
-            # What cannot lock has locked nothing that a release would have to lift.
-            nothing = not on and isinstance(error, StoreUnsupported)
-            return Locked(remnant=remnant, error=None if nothing else error)
+            # A store without locks has none to lift.
+            is_unlocked = not on and isinstance(error, StoreUnsupported)
+            return Locked(remnant=remnant, error=None if is_unlocked else error)
         return Locked(remnant=remnant)
 
-    def look(image: Image) -> Sequence[Remnant]:
+    def remnants_of(image: Image) -> Sequence[Remnant]:
         notes = Notes(named=tuple(keys_of(image)))
-        begins = notes.stems(image.id, (store.originals_prefix, store.variants_prefix)).union(notes.foreign(image.id))
-        found = (one for one in parts.store.remnants(sorted(begins)) if not one.is_marker)
+        prefixes = notes.stems(image.id, (store.originals_prefix, store.variants_prefix)).union(notes.foreign(image.id))
+        found = (one for one in parts.store.remnants(sorted(prefixes)) if not one.is_marker)
         return [one for one in found if one.key in notes.named or named_image(one.key) == image.id]
 
     with thread_pool(parts.requests, name="lock") as threads:
         for images in pages(parts.catalog, chosen, stop=stop):
-            for remnants in threads.map(look, images):
-                yield from threads.map(ask, remnants)
+            for remnants in threads.map(remnants_of, images):
+                yield from threads.map(lock, remnants)
 
 
 def _known(parts: Parts, user_id: UUID, reason: str, stop: StopSignal) -> LegalHold | None:

@@ -1,4 +1,4 @@
-"""Look-ups for support: the newest images page by page, one image however it is named, and an image as a record."""
+"""Look-ups for support: the newest images page by page, one image by id, key or URL, and an image as a record."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from imgctl.store.catalog.lookups import PAGE_ROWS, Scope, find, newest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Which images to list, newest first: a scope, what is sought, those behind an image (`before`), at most `limit`."""
+    """Which images to list, newest first: a scope, a search, those older than the image `before`, at most `limit`."""
 
     scope: Scope = field(default_factory=Scope)
     sought: Sought = EVERYTHING
@@ -27,7 +27,7 @@ class Listed:
 
 
 def listed(catalog: Catalog, wanted: Listed) -> Iterator[Image]:
-    """The images, newest first; read page by page, so that no transaction stays open while they are looked at."""
+    """Yield the images, newest first; read page by page, so that no transaction stays open meanwhile."""
     left, before = wanted.limit, wanted.before
     while left is None or left > 0:
         size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
@@ -41,9 +41,9 @@ def listed(catalog: Catalog, wanted: Listed) -> Iterator[Image]:
 
 
 def sought_by(catalog: Catalog, text: str) -> Sought:
-    """What a text names: a content by its SHA-256, an image by its id, a key or a URL, else a file by its name.
+    """Return the search that a text stands for: a SHA-256, an id, key or URL of an image, else a file name.
 
-    A name without wildcards stands for all that begin with it.
+    A name without wildcards matches all names that begin with it.
     """
     if re.fullmatch("[0-9a-fA-F]{64}", text):
         return Sought(sha256=bytes.fromhex(text))
@@ -57,12 +57,12 @@ def sought_by(catalog: Catalog, text: str) -> Sought:
 
 
 def pattern(name: str) -> str:
-    """The pattern of file names that a text stands for: as it is where it has wildcards, else all that begin with it."""
+    """Return the pattern for file names: a text with wildcards as it is, else every name that begins with it."""
     return name if set("*?") & set(name) else f"{name}*"
 
 
 def check_indexed(catalog: Catalog, sought: Sought, scope: Scope, *, agreed: bool) -> str:
-    """What no index answers, to be said; UsageError where everybody's rows would be read and nobody `agreed` to that."""
+    """Return the criteria without an index; UsageError if all users' rows would be read, unless `agreed`."""
     with catalog.read() as connection:
         what = unindexed(connection, sought, scope.user_id)
     if what and not agreed and (scope.user_id, scope.since, scope.until) == (None, None, None):
@@ -74,7 +74,7 @@ def check_indexed(catalog: Catalog, sought: Sought, scope: Scope, *, agreed: boo
 
 
 def page_mark(catalog: Catalog, text: str) -> UUID:
-    """The id that a text names; a whole one need not be in the catalog any more, of others an erased image's will do."""
+    """Return the id that a text stands for; a whole id need not be in the catalog, others may be of an erased image."""
     try:
         return UUID(id_in(text))
     except ValueError:
@@ -88,9 +88,9 @@ def page_mark(catalog: Catalog, text: str) -> UUID:
 
 
 def find_image(catalog: Catalog, text: str) -> Image:
-    """The image with this id, an unambiguous beginning of one, one of its keys, or a URL of one of its blobs.
+    """Return the image by its id, an unambiguous beginning of it, one of its keys, or a URL of one of its blobs.
 
-    ImageMissing when there is none, UsageError when there are several.
+    ImageMissing if there is none, UsageError if there are several.
     """
     with catalog.read() as connection:
         found = find(connection, id_in(text))
@@ -102,7 +102,7 @@ def find_image(catalog: Catalog, text: str) -> Image:
 
 
 def _missing(catalog: Catalog, text: str) -> ImageMissing:
-    """Why there is no such image: that it was erased, where it was."""
+    """Return the error for an image that is not found; its text reports an erasure."""
     gone = _erased(catalog, text)
     if gone is None:
         return ImageMissing(f"no image {text}", hint="imgctl find --user UUID lists a user's images")
@@ -116,7 +116,7 @@ def _erased(catalog: Catalog, text: str) -> Erasure | None:
 
 
 def id_in(text: str) -> str:
-    """The id that a key or the URL of a blob (CDN, signed, s3://, file://) names, or the text itself."""
+    """Return the id in a key or in the URL of a blob (CDN, signed, s3://, file://), else the text itself."""
     parts = unquote(re.split("[?#]", text)[0]).split("/")
     for start in range(len(parts)):
         try:
@@ -127,12 +127,12 @@ def id_in(text: str) -> str:
 
 
 def record(image: Image) -> dict[str, str | int | None]:
-    """Every column under its name: times in ISO 8601, ids and digests as text."""
+    """Return every column by name: times in ISO 8601, ids and digests as text."""
     return {name: plain(getattr(image, name)) for name in IMAGE_COLUMNS}
 
 
 def plain(value: object) -> str | int | None:
-    """A value as JSON knows it: a time in ISO 8601, bytes in hex, an id as text."""
+    """Return a value for JSON: a time in ISO 8601, bytes in hex, an id as text."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, bytes):

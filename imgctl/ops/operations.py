@@ -1,4 +1,4 @@
-"""The operation that this process runs: written into `operations` when the catalog is open, and again when it ends."""
+"""Records the operation that this process runs in the table `operations`: once the catalog is open, and at the end."""
 
 import json
 import logging
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
 
 MOST_TYPED = 1000
-"""How many values of one option are written down."""
+"""How many values of one option are recorded."""
 MORE = "…"
-"""Stands behind them where there were more."""
+"""Follows them if there were more."""
 
 log = logging.getLogger(__name__)
 
 current: "ContextVar[Recording | None]" = ContextVar("operation", default=None)
-"""What `ops.parts` begins when it has opened the catalog; None where nothing will be changed."""
+"""The recording that `ops.parts` begins once the catalog is open; None for a command that changes nothing."""
 
 
 class Recording:
-    """A run to be written down: what was typed, whose images alone it is about, and `who` asked (else this process's user).
+    """The record of a run: its options, the one user it is limited to, and who ran it (default: this process's user).
 
-    That it cannot be written is a warning and no more: the work counts.
+    A record that cannot be written is only a warning: it must not stop the work.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Recording:
         self._catalog: Catalog | None = None
 
     def begin(self, catalog: "Catalog") -> None:
-        """Write down that it begins; what it is the second time."""
+        """Record that the run begins; does nothing the second time."""
         from imgctl.store.catalog.operations import begin
 
         if self._id is not None:
@@ -62,11 +62,11 @@ class Recording:
             user_id=self._user_id,
         )
 
-        if _tried(catalog, write_it, "this run is not written into the operations"):
+        if _tried(catalog, write_it, "this run is not recorded in the operations"):
             self._catalog = catalog
 
     def end(self, code: int, summary: Mapping[str, object], error: str = "", *, receipt: str = "") -> None:
-        """Write down how it ended, where its beginning is written; of the summary the numbers that are not 0."""
+        """Record how the run ended, with the numbers of the summary that are not 0; only if its begin is recorded."""
         if self._id is None or self._catalog is None:
             return
         from imgctl.store.catalog.operations import end
@@ -74,30 +74,30 @@ class Recording:
         counts = {
             name: value for name, value in summary.items() if isinstance(value, int) and value and value is not True
         }
-        told = json.dumps(counts) if counts else None
+        recorded = json.dumps(counts) if counts else None
         report = receipt or self._report
-        write_it = partial(end, operation=self._id, exit_code=code, counts=told, report=report, error=error or None)
-        _tried(self._catalog, write_it, "the end of this run is not written into the operations")
+        write_it = partial(end, operation=self._id, exit_code=code, counts=recorded, report=report, error=error or None)
+        _tried(self._catalog, write_it, "the end of this run is not recorded in the operations")
 
     def close(self) -> None:
-        """Close the catalog once more: where it was closed before the end, that has opened a connection again."""
+        """Close the catalog again: `end` reopens a connection if the catalog was closed before."""
         if self._catalog is not None:
             self._catalog.close()
 
 
 def who() -> str:
-    """The user of the operating system that runs this process, and who became that user by sudo."""
+    """Return the operating system's user of this process, and the user who ran sudo, if any."""
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        # A container need not know the user it runs as.
+        # In a container the user may have no name.
         name = f"uid {os.geteuid()}"
     before = os.environ.get("SUDO_USER")
     return f"{before} as {name}" if before and before != name else name
 
 
 def begin_current(catalog: "Catalog") -> None:
-    """Write down that the operation of this process begins, if it has one."""
+    """Record that the operation of this process begins, if it has one."""
     if (one := current.get()) is not None:
         one.begin(catalog)
 

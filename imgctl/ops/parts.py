@@ -1,4 +1,4 @@
-"""The two parts every command works on, opened from the settings: the catalog and the store."""
+"""The two parts that every command works on, opened from the settings: the catalog and the store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ class Parts:
 def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
     """Open both; an empty database gets its tables, one of another version raises SchemaNotCurrent.
 
-    Who asks from many threads at once keeps more `connections`: opening one costs more than what it is asked.
+    A caller with many threads keeps more `connections` open: opening one costs more than a query.
     """
     from imgctl.store.blobs.open import open_store
 
@@ -45,7 +45,7 @@ def open_parts(settings: Settings, *, connections: int = 4) -> Iterator[Parts]:
 
 
 def open_current(url: str, *, connections: int = 4) -> Catalog:
-    """A catalog whose schema is current; an empty database gets its tables, another version raises SchemaNotCurrent."""
+    """Open a catalog; an empty database gets its tables, one of another version raises SchemaNotCurrent."""
     from imgctl.store.catalog.engine import open_catalog
     from imgctl.store.catalog.upgrade import ABSENT, check_current, state
 
@@ -65,7 +65,7 @@ def open_current(url: str, *, connections: int = 4) -> Catalog:
 
 @contextmanager
 def catalog_of(settings: Settings) -> Iterator[Catalog]:
-    """The catalog alone, for bills, which ask no store; SchemaNotCurrent where its tables are missing or others."""
+    """Open the catalog alone, for bills, which need no store; SchemaNotCurrent for missing or outdated tables."""
     from imgctl.store.catalog.engine import open_catalog
     from imgctl.store.catalog.upgrade import check_current
 

@@ -1,4 +1,4 @@
-"""Plans: what a command would do, written down with what it saw, read back whole, and performed action by action."""
+"""Plan files: the actions of a command with the state they depend on, read back whole, and performed one by one."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _OWN = ("type", "do", "id", "key", "etag", "row")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do to one original, if its ETag and its row (`row_version`) are still these."""
+    """One action on one original; it is performed only if the ETag and the row (`row_version`) are unchanged."""
 
     do: str
     id: UUID
@@ -37,14 +37,14 @@ class Action:
     parameters: Mapping[str, Json] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """A parameter that must be a text; UsageError where it is none."""
+        """Return a parameter that must be a text; UsageError if it is not."""
         value = self.parameters.get(name)
         if not isinstance(value, str):
             raise UsageError(f"plan: {self.do} {self.id} has no {name}", hint="write the plan anew")
         return value
 
     def count(self, name: str) -> int:
-        """A parameter that must be a whole number; UsageError where it is none."""
+        """Return a parameter that must be a whole number; UsageError if it is not."""
         value = self.parameters.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
             raise UsageError(f"plan: {self.do} {self.id} has no {name}", hint="write the plan anew")
@@ -53,7 +53,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A plan that was read to its end and found whole: `actions` of it, its `summary` as the command wrote it."""
+    """A plan that was read to its end and is whole: its number of `actions`, its `summary` as the command wrote it."""
 
     file: Path
     command: str
@@ -62,14 +62,14 @@ class Plan:
     summary: Mapping[str, Json]
 
     def stream(self) -> Iterator[Action]:
-        """Its actions in their order, one in memory at a time."""
+        """Yield its actions in order, one in memory at a time."""
         for number, record in _records(self.file):
             if record["type"] == "action":
                 yield _action(self.file, number, record)
 
 
 class Fate(StrEnum):
-    """What became of an action: done, done before, refused because something drifted, failed, or (dry) only looked at."""
+    """The end of an action: done, done before, refused because something drifted, failed, or (dry run) only checked."""
 
     DONE = "done"
     ALREADY = "already"
@@ -80,7 +80,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """An action's fate, and why in words."""
+    """An action's fate, and the reason."""
 
     action: Action
     fate: Fate
@@ -89,7 +89,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where actions are performed: requests in flight, requests a second (None: unbounded); a dry run only looks."""
+    """How actions are performed: requests in flight, requests a second (None: unlimited); a dry run only checks."""
 
     parts: Parts
     stop: StopSignal
@@ -99,16 +99,16 @@ class Site:
 
 
 class Performer(Protocol):
-    """Performs some actions of one kind, in any order; raises only what ends the whole run."""
+    """Performs some actions of one kind, in any order; raises only errors that end the whole run."""
 
     def __call__(self, actions: Sequence[Action], site: Site) -> Iterator[Applied]: ...
 
 
 class PlanWriter:
-    """Inside `with PlanWriter(file, command=…, stop=…) as plan:` actions are added; the file appears whole, or not at all.
+    """Writes a plan in `with PlanWriter(file, command=…, stop=…) as plan:`; the file appears whole, or not at all.
 
-    A run that `stop` ended has not seen everything, and leaves no file. UsageError for a file that exists: a plan that
-    somebody approved must not change.
+    A run that `stop` ended is incomplete and leaves no file. UsageError for an existing file: an approved plan must not
+    change.
     """
 
     def __init__(self, file: Path, *, command: str, stop: StopSignal) -> None:
@@ -134,7 +134,7 @@ class PlanWriter:
         self.actions += 1
 
     def conclude(self, summary: Mapping[str, Json]) -> None:
-        """What the summary shall say beside the number of actions: bytes, an estimate."""
+        """Set the contents of the summary beside the number of actions: bytes, an estimate."""
         self._summary = summary
 
     def __enter__(self) -> Self:
@@ -161,7 +161,7 @@ def _exists(file: Path) -> UsageError:
 
 
 def read_plan(file: Path) -> Plan:
-    """Read a plan through and check every line; UsageError names the line that is wrong, or says it is cut short."""
+    """Read a whole plan and check every line; UsageError names the wrong line, or reports a plan that is cut short."""
     head: Mapping[str, Json] | None = None
     summary: Mapping[str, Json] | None = None
     actions = 0
@@ -231,9 +231,9 @@ def _wrong(file: Path, number: int, what: str) -> UsageError:
 
 
 def row_version(image: Image) -> str:
-    """A digest of the columns that decide what may be done to an image, in 16 hex digits.
+    """Return a digest of the columns that decide which actions an image allows, in 16 hex digits.
 
-    Leases and attempts are not among them: they say who works on a row and not what it is.
+    Leases and attempts are not among them: they describe the work on a row, not the image.
     """
     columns = (
         image.status,

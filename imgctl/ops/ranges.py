@@ -12,9 +12,9 @@ CHUNK_BYTES = 8 * 2**20
 
 
 def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = b"", step: int = 0) -> Source:
-    """A source of one blob, whose first bytes are read now unless they are at hand; reading raises StoreError.
+    """Return a source of one blob; its first bytes are read now unless given as `head`; reading raises StoreError.
 
-    BlobCorrupt when the blob no longer has this ETag. With a `step`, bytes a request, it may be read on and on.
+    BlobCorrupt if the blob no longer has this ETag. With a `step`, the bytes a request, it may be read to the end.
     """
     if not head and size:
         head = store.read(key, start=0, length=step or REMOTE_BYTES, etag=etag)
@@ -27,7 +27,7 @@ def in_store(store: BlobStore, key: str, *, size: int, etag: str, head: bytes = 
 
 
 def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
-    """All bytes of a blob, 8 MiB a request, or at once where the store names no ETag; BlobCorrupt if it changed meanwhile."""
+    """Yield a blob's bytes, 8 MiB a request, or all at once without an ETag; BlobCorrupt if it changed meanwhile."""
     if not blob.etag:
         yield store.get(blob.key)
         return
@@ -41,7 +41,7 @@ def chunks(store: BlobStore, blob: Blob) -> Iterator[bytes]:
 
 
 def sha256_of(store: BlobStore, blob: Blob) -> bytes:
-    """The SHA-256 of a blob's bytes."""
+    """Return the SHA-256 of a blob's bytes."""
     digest = hashlib.sha256()
     for chunk in chunks(store, blob):
         digest.update(chunk)

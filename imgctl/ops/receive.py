@@ -1,4 +1,4 @@
-"""Taking in one image over HTTP: its bytes come with the request, or are put by the client through a signed URL."""
+"""Taking in one image over HTTP: its bytes come with the request, or the client puts them through a signed URL."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,14 +30,14 @@ from imgctl.store.catalog.lookups import by_id
 from imgctl.store.catalog.reservations import confirm, promise
 from imgctl.units import count_of
 
-# The store's client works on a copy of what it puts (measured: 50 MB cost about 100 MB for the length of a put).
+# The store's client copies the bytes that it puts (measured: 50 MB take about 100 MB during a put).
 COPIES = 2
 EXTENSIONS = {known.content_type: known.extension for known in SUPPORTED if known.taken}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What came with the bytes: their owner, the caption, and the name of the file they were."""
+    """The metadata sent with the bytes: their owner, the caption, and the file's name."""
 
     user_id: UUID
     caption: str | None = None
@@ -46,7 +46,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The image that stands for the bytes; `created` when they became safe just now, not when they were already."""
+    """The image of the bytes; `created` if this request made them safe, not if they were safe before."""
 
     image: Image
     created: bool
@@ -66,23 +66,23 @@ class Announced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The image that stands for the announced bytes; `put` is None when they are safe already."""
+    """The image of the announced bytes; `put` is None if they are safe already."""
 
     id: UUID
     put: SignedPut | None
 
 
 def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recogniser: Recogniser) -> Taken:
-    """Promise, put and confirm what a spool holds; blocks until the bytes are safe.
+    """Promise, put and confirm the contents of a spool; blocks until the bytes are safe.
 
-    NotAnImage, FormatUnsupported or ImageRejected for what is not a picture, not taken or too large;
-    CatalogUnavailable and StoreUnavailable leave a promise that the same bytes later keep. `budget` bounds what all
-    callers hold in memory at once.
+    NotAnImage, FormatUnsupported or ImageRejected if it is not a picture, of a format not taken, or too large. After
+    CatalogUnavailable and StoreUnavailable the same bytes later reuse the promised row. `budget` limits the memory of
+    all callers together.
     """
     header = _header(spool, sent, recogniser)
     seen = probe_of(header)
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
-    # Nothing is ever opened under a client's name.
+    # Only recorded: no file is opened under a client's name.
     name = file_name(sent.name)
     description = describe(header, path=name or "", caption=sent.caption)
     content = Content(sha256=spool.sha256, size=spool.size, probe=seen, description=description, name=name)
@@ -104,17 +104,17 @@ def take(parts: Parts, spool: Spool, sent: Sent, *, budget: ByteBudget, recognis
 
 
 def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
-    """Promise the image and sign a PUT for it, good for `seconds`.
+    """Promise the image and sign a PUT for it, valid for `seconds`.
 
-    NotAnImage for a content type imgctl does not keep, UsageError where the store takes no PUTs from outside.
+    NotAnImage for a content type that imgctl does not keep, UsageError for a store without signed PUTs.
     """
     if announced.content_type not in EXTENSIONS:
         known = ", ".join(sorted(EXTENSIONS))
         raise NotAnImage(f"{announced.content_type} is not a content type imgctl keeps", hint=known)
     row = _row(announced, prefix=parts.settings.store.originals_prefix)
-    # Signed before anything is promised: a store that cannot leaves no row behind.
+    # Signed before the promise: a store that cannot sign leaves no row behind.
     if _sign(parts, row, seconds=seconds) is None:
-        raise UsageError("this store takes no uploads from outside", hint="send the bytes to POST /images")
+        raise UsageError("this store takes no direct uploads", hint="send the bytes to POST /images")
     promised = _promise(parts, row)
     if promised.status is not Status.UPLOADING:
         return Granted(id=promised.id, put=None)
@@ -122,10 +122,10 @@ def grant(parts: Parts, announced: Announced, *, seconds: int) -> Granted:
 
 
 def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
-    """Look at what arrived for a promise, and confirm it.
+    """Check the blob that arrived for a promise, and confirm its row.
 
-    BlobMissing while nothing is there, BlobCorrupt when it is not what was promised, NotAnImage, FormatUnsupported or
-    ImageRejected when it is not a picture, not taken or too large: the promise stays, for `repair` to keep or drop.
+    BlobMissing if there is no blob, BlobCorrupt if it differs from the promise, NotAnImage, FormatUnsupported or
+    ImageRejected if it is not a picture, of a format not taken, or too large: the row stays, for `repair` to decide.
     """
     if image.status is not Status.UPLOADING:
         return Taken(image=image, created=False)
@@ -135,17 +135,18 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
         raise BlobMissing("its bytes have not arrived", hint="PUT them to the signed URL first, then complete again")
     if blob.size != image.bytes:
         arrived = count_of(blob.size, "byte")
-        raise BlobCorrupt(f"{arrived} arrived, promised were {image.bytes or 0:,}", hint="imgctl repair")
+        raise BlobCorrupt(f"{arrived} arrived instead of {image.bytes or 0:,}", hint="imgctl repair")
     if not blob.etag:
-        raise StoreError(f"{blob.key} has no ETag", hint="this store does not say whether a blob changed meanwhile")
+        raise StoreError(f"{blob.key} has no ETag", hint="without ETags a blob that changes meanwhile is not noticed")
     kept = parts.store.details(key, checksum=True)
     if image.sha256 != ((kept and kept.sha256) or sha256_of(parts.store, blob)):
-        raise BlobCorrupt("what arrived has another SHA-256 than was promised", hint="imgctl repair")
+        raise BlobCorrupt("the bytes that arrived have another SHA-256 than promised", hint="imgctl repair")
     header = recogniser.recognise(in_store(parts.store, key, size=blob.size, etag=blob.etag), None)
     seen = probe_of(header)
     check_pixels(seen, max_pixels=parts.settings.work.max_pixels)
     if seen.content_type != image.content_type:
-        raise BlobCorrupt(f"promised was {image.content_type}, it is {seen.content_type}", hint="announce it as that")
+        detail = f"the picture is {seen.content_type}, promised was {image.content_type}"
+        raise BlobCorrupt(detail, hint=f"announce it as {seen.content_type}")
     description = describe(header, path=image.name or "")
     known = Seen(
         id=image.id, width=seen.width, height=seen.height, taken_at=description.taken_at, caption=description.caption
@@ -154,13 +155,13 @@ def complete(parts: Parts, image: Image, recogniser: Recogniser) -> Taken:
 
 
 def owned(parts: Parts, image_id: UUID) -> Image:
-    """The row of an image; ImageMissing when there is none."""
+    """Return the row of an image; ImageMissing if there is none."""
     with parts.catalog.read() as connection:
         return _row_of(connection, image_id)
 
 
 def missing(image_id: UUID) -> ImageMissing:
-    """The error of an id that no image has."""
+    """Return the error for an id that no image has."""
     return ImageMissing(f"no image {image_id}", hint="check the id")
 
 
@@ -174,7 +175,7 @@ def check_pixels(seen: Probe, *, max_pixels: int) -> None:
 
 
 def _confirmed(parts: Parts, image_id: UUID, known: Seen | None = None) -> Taken:
-    """The image, its bytes safe; ImageMissing, and the bytes deleted again, where it was erased meanwhile."""
+    """Confirm the row and return the image; if it was erased meanwhile, delete the bytes and raise ImageMissing."""
     try:
         with parts.catalog.write() as connection:
             if known is not None:
@@ -202,7 +203,7 @@ def _header(spool: Spool, sent: Sent, recogniser: Recogniser) -> Header:
 
 
 def _body(spool: Spool) -> Body:
-    """All the bytes, or where they lie when they are too many to be held."""
+    """Return all the bytes, or the spool's path if they are too large for memory."""
     if spool.whole_in_memory:
         return spool.head
     return spool.path.read_bytes() if spool.size <= STREAM_ABOVE else spool.path

@@ -1,4 +1,4 @@
-"""Retrying while the database or the store is unreachable, so that a long run outlives a restart of either."""
+"""Retrying while the database or the store is unreachable, so that a long run survives a restart of either."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class StopSignal(Protocol):
-    """Asks a run to end: `threading.Event` and `run.stop.Stop` both fit."""
+    """The signal to end a run: `threading.Event` and `run.stop.Stop` both fit."""
 
     def is_set(self) -> bool:
-        """Whether to begin nothing new."""
+        """Whether the run must begin nothing new."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until set or timed out; True when set."""
@@ -59,9 +59,9 @@ def retry(
     seconds: float = RETRY_SECONDS,
     on: type[CatalogUnavailable] | type[StoreUnavailable] = CatalogUnavailable,
 ) -> T:
-    """The result of `attempt`, tried again after each error of type `on` for `seconds` or until `stop`; then raises it.
+    """Return the result of `attempt`, repeated after errors of type `on` for `seconds` or until `stop`, then raise.
 
-    `attempt` must be safe to repeat: its commit may have happened though its answer was lost.
+    `attempt` must be safe to repeat: a commit may have happened although its response was lost.
     """
     deadline = time.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
@@ -77,7 +77,7 @@ def retry(
 
 
 def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSignal) -> T:
-    """The result of a query in a transaction of its own, retried while the database is unreachable."""
+    """Return the result of a query in its own transaction, retried while the database is unreachable."""
 
     def attempt() -> T:
         with catalog.read() as connection:
@@ -89,9 +89,9 @@ def read(catalog: "Catalog", query: "Callable[[Connection], T]", *, stop: StopSi
 def write(
     catalog: "Catalog", statements: "Callable[[Connection], T]", *, stop: StopSignal, lease_seconds: float | None = None
 ) -> T:
-    """The result of statements in one transaction, retried while the database is unreachable.
+    """Return the result of statements in one transaction, retried while the database is unreachable.
 
-    With `lease_seconds` the server ends the transaction when this process is frozen for so long: see `end_if_frozen`.
+    With `lease_seconds` the server ends the transaction if this process is frozen for that long: see `end_if_frozen`.
     """
 
     def attempt() -> T:

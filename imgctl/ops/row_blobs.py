@@ -1,4 +1,4 @@
-"""Rows with the blobs that the store holds of them: from a listing where they lie together, or by a request for each."""
+"""Rows with their blobs in the store: from a listing if their keys lie close together, else by a request for each."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -25,9 +25,9 @@ FEW = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBlobs:
-    """A row and those blobs that it names and the store holds, by their keys; `fresh` when each was asked for by itself.
+    """A row and its blobs in the store, by their keys; `fresh` if each was read by its own request.
 
-    `error` is why one could not be looked at.
+    `error` is the first error of a request for one of them.
     """
 
     image: Image
@@ -41,12 +41,12 @@ class RowBlobs:
 
 
 class BlobLooker:
-    """Looks at the blobs of rows, those of `roles`; not thread-safe but for `look_at`.
+    """Looks up the blobs of rows, those of `roles`; not thread-safe except for `look_at`.
 
-    A listing from the first to the last key goes as far as it is cheaper; what it leaves open gets a HEAD, limited to
-    `rate`: a key that it lacks, a tier or (not `lists_restores`) a restore that it does not tell. `list_requests` and
-    `heads` count the requests. Errors are raised, outages once they last too long; but an error of a HEAD that is one of
-    `keeps` is kept with its row, at once.
+    Lists from the first to the last key as far as that is cheaper. Keys that the listing lacks, or whose tier or
+    (without `lists_restores`) restore it does not contain, get a HEAD, limited to `rate`. `list_requests` and `heads`
+    count the requests. Errors are raised, outages once they last too long; an error of a HEAD that is one of `keeps` is
+    stored with its row instead, without a retry.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class BlobLooker:
         self._together = ((ORIGINAL,), variants) if apart else (roles,)
 
     def look(self, images: Sequence[Image]) -> list[RowBlobs]:
-        """Each of the rows with its blobs; StoreUnavailable once an outage lasted too long."""
+        """Return each of the rows with its blobs; StoreUnavailable once an outage lasted too long."""
         found: dict[str, Blob | StoreError | None] = {}
         for roles in self._together:
             found |= self._retried(partial(self._listed, [key for one in images for key in keys_of(one, roles)]))
@@ -85,7 +85,7 @@ class BlobLooker:
         return [self._row(image, found, fresh=set(left)) for image in images]
 
     def look_at(self, image: Image) -> RowBlobs:
-        """One row with its blobs as they are at this moment."""
+        """Return one row with its blobs as they are now."""
         keys = keys_of(image, self._roles)
         return self._row(image, {key: self._head(key) for key in keys}, fresh=set(keys))
 
@@ -108,26 +108,27 @@ class BlobLooker:
             return error
 
     def _listed(self, keys: Sequence[str]) -> dict[str, Blob]:
-        """What a listing settles of these keys."""
+        """Return those blobs of these keys for which a listing is enough."""
         if len(keys) <= FEW or not self._may_list:
             return {}
         first, last = min(keys, key=str.encode), max(keys, key=str.encode)
         wanted, found, listed = set(keys), dict[str, Blob](), 0
         try:
-            # A key without its last character sorts before it, and next to nothing lies between the two.
+            # A key without its last character sorts before it, with hardly any key between the two.
             for blob in islice(self._store.scan(after=first[:-1], until=last), LISTED_FOR_A_HEAD * len(keys)):
                 listed += 1
                 if blob.key in wanted and self._settles(blob):
                     found[blob.key] = blob
         except StoreDenied:
-            # Who may look at a blob need not be allowed to list.
+            # Credentials may allow HeadObject without ListBucket.
             self._may_list = False
         self.list_requests += 1 + listed // LISTED_A_REQUEST
         return found
 
     def _settles(self, blob: Blob) -> bool:
-        untold = not blob.restoring and blob.restored_until is None
-        return not (blob.tier_unknown or (is_archived(blob.storage_class) and untold and not self._lists_restores))
+        lacks_restore = not blob.restoring and blob.restored_until is None
+        may_be_restored = is_archived(blob.storage_class) and lacks_restore and not self._lists_restores
+        return not (blob.tier_unknown or may_be_restored)
 
     def _retried(self, attempt: Callable[[], T]) -> T:
         seconds = 0.0 if issubclass(StoreUnavailable, self._keeps) else RETRY_SECONDS
@@ -135,5 +136,5 @@ class BlobLooker:
 
 
 def keys_of(image: Image, roles: Iterable[str] = ROLES) -> list[str]:
-    """The keys that a row names of these roles."""
+    """Return the row's keys of these roles."""
     return [key for role in roles if (key := image.key(role)) is not None]

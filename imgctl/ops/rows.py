@@ -1,4 +1,4 @@
-"""The rows a command works through: a scope of the catalog or a list of ids, page by page; outages are retried."""
+"""The rows that a command processes: a scope of the catalog or a list of ids, page by page; outages are retried."""
 
 import json
 import re
@@ -23,22 +23,22 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What to work through: a scope, and within it only the rows that `ids` or a file name, where there are such."""
+    """Which rows to process: those of a scope, and if `ids` or a file of ids is given, only these of them."""
 
     scope: Scope = field(default_factory=Scope)
     ids_from: Path | None = None
-    # Not in the text that names the state file of an unfinished run.
+    # Left out of the repr, which determines the state file of an unfinished run.
     ids: tuple[UUID, ...] = field(default=(), repr=False)
 
     @property
     def is_few(self) -> bool:
-        """Whether it is about named rows or one user's: their blobs lie apart."""
+        """Whether only given ids or one user's rows are chosen, whose blobs lie far apart in a listing."""
         return bool(self.ids) or self.ids_from is not None or self.scope.user_id is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadId:
-    """A line of an ids file that names no row, and why."""
+    """A line of an ids file that matches no row, and why."""
 
     where: str
     detail: str
@@ -53,10 +53,10 @@ def pages(
     where: ColumnElement[bool] | None = None,
     bad: list[BadId] | None = None,
 ) -> Iterator[list[Image]]:
-    """Rows in the order of ids (in that of the file, where ids come from one), a page at a time; none is empty.
+    """Yield rows in the order of ids (with an ids file in its order), a page at a time; no page is empty.
 
-    `where` chooses among a scope's rows in the database; all rows of an ids file come. Lines of an ids file that name
-    no row of the scope are added to `bad`.
+    `where` filters a scope's rows in the database, but not those of an ids file. Lines of an ids file that match no row
+    of the scope are added to `bad`.
     """
     if chosen.ids:
         if found := read(catalog, partial(named, ids=chosen.ids, scope=chosen.scope), stop=stop):
@@ -74,7 +74,7 @@ def pages(
 
 
 def read_ids(file: Path, bad: list[BadId]) -> Iterator[tuple[int, UUID]]:
-    """Line numbers and ids of a file that has one a line: an id, a key, a URL, or a JSON object with an `id`."""
+    """Yield line numbers and ids of a file with one a line: an id, a key, a URL, or a JSON object with an `id`."""
     try:
         lines = file.open(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -97,7 +97,7 @@ def _id_in(text: str) -> UUID | str | None:
             record = json.loads(text)
         except ValueError:
             return "is not JSON"
-        # What `--json` prints ends in a summary, which is about no image.
+        # The output of `--json` ends in a summary, which has no image.
         if record.get("type") == "summary":
             return None
         text = str(record.get("id", ""))

@@ -1,4 +1,4 @@
-"""Signed reports: JSON lines that prove what was found or done, written whole, and read back only if nothing changed."""
+"""Signed reports: JSON lines that prove findings or actions, written whole, and read back only if unchanged."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ SIGNATURE = "signature"
 class SignedReport:
     """JSON lines, the last of which signs all bytes before it: by HMAC-SHA256 with a secret, else by SHA-256 alone.
 
-    `head -n -1 FILE | sha256sum` gives the digest again, `openssl dgst -sha256 -hmac SECRET` the signature.
+    `head -n -1 FILE | sha256sum` prints the digest, `openssl dgst -sha256 -hmac SECRET` the signature.
     """
 
     def __init__(self, out: TextIO, secret: str) -> None:
@@ -29,7 +29,7 @@ class SignedReport:
         self._signature = hmac.new(secret.encode(), digestmod=hashlib.sha256) if secret else None
 
     def add(self, record: Mapping[str, object]) -> None:
-        """One line more."""
+        """Add a line."""
         line = json.dumps(record, default=as_json) + "\n"
         self._digest.update(line.encode())
         if self._signature:
@@ -46,13 +46,13 @@ class SignedReport:
 
 @contextmanager
 def signed_report(file: Path, secret: str) -> Iterator[SignedReport]:
-    """A report that appears under its name when the block ends well; StateError where it cannot be written."""
+    """Write a report that appears under its name once the block ends without error; StateError if that fails."""
     with whole_file(file) as out:
         yield SignedReport(out, secret)
 
 
 def places_of(parts: Parts) -> dict[str, str]:
-    """Which catalog and which store a report is about, without their passwords."""
+    """Return the catalog and the store of a report as URLs without passwords."""
     store = parts.settings.store
     urls = {"store": store.url, "endpoint_url": store.endpoint_url}
     return {"catalog": parts.catalog.place, **{name: _without_password(url) for name, url in urls.items()}}
@@ -64,7 +64,7 @@ def _without_password(url: str) -> str:
 
 
 def read_signed(file: Path, secret: str) -> Iterator[Mapping[str, Json]]:
-    """The lines of a signed report but for the signature; UsageError, before the first, unless it is whole and signed so."""
+    """Yield the lines of a signed report without the signature; UsageError, before the first, if that is invalid."""
     _check(file, secret)
     for line in _lines(file):
         record = json.loads(line)
@@ -73,23 +73,23 @@ def read_signed(file: Path, secret: str) -> Iterator[Mapping[str, Json]]:
 
 
 def _check(file: Path, secret: str) -> None:
-    wanted = hmac.new(secret.encode(), digestmod=hashlib.sha256)
+    expected = hmac.new(secret.encode(), digestmod=hashlib.sha256)
     last = b""
     for line in _lines(file):
-        wanted.update(last)
+        expected.update(last)
         last = line
     try:
         found = json.loads(last)
         signed = (
             bool(secret)
             and found["type"] == SIGNATURE
-            and hmac.compare_digest(found["hmac_sha256"], wanted.hexdigest())
+            and hmac.compare_digest(found["hmac_sha256"], expected.hexdigest())
         )
     except (ValueError, KeyError, TypeError):
         signed = False
     if not signed:
         hint = "it was changed, cut short, or signed with another [serve] secret"
-        raise UsageError(f"{file} bears no signature that fits", hint=hint)
+        raise UsageError(f"{file} has no valid signature", hint=hint)
 
 
 def _lines(file: Path) -> Iterator[bytes]:

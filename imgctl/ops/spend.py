@@ -1,4 +1,4 @@
-"""Money: who bills the store, by which price card, and whether the user agreed to an estimate."""
+"""Money: the provider that bills the store, its price card, and the user's agreement to an estimate."""
 
 import os
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from imgctl.pricing.prices import Card
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Who bills, by which card."""
+    """The provider that bills, and the price card in force."""
 
     bill: Billing
     card: Card
 
 
 def terms(settings: Settings, *, endpoint_url: str) -> Terms:
-    """Who bills the store behind this endpoint, and the price card in force; ConfigError for a wrong card."""
+    """Return the billing terms of the store at this endpoint; ConfigError for an invalid price card."""
     return Terms(bill=billing(settings.store.url, endpoint_url), card=card_in_force(settings))
 
 
 def card_in_force(settings: Settings) -> Card:
-    """The card that `[cost] card` names, or the one of who bills the store; ConfigError for a wrong one."""
+    """Return the card of `[cost] card`, else the card of the store's provider; ConfigError for an invalid one."""
     if named := settings.cost.card:
         return load_card(named if named in card_names() else Path(named).expanduser())
     store = settings.store
-    # Another endpoint of the same API has the same classes; AWS's card stands for all that speak S3.
+    # Other endpoints of the S3 API have the same classes, so AWS's card is used for them.
     endpoint = store.endpoint(os.environ) if store.url.startswith("s3://") else ""
     return load_card(billing(store.url, endpoint).card)
 
 
 def cards_offered(settings: Settings) -> dict[str, Card]:
-    """The card in force and then each that comes with imgctl, by what --card calls them; ConfigError for a wrong one."""
+    """Return the card in force and then those of imgctl, by their names for --card; ConfigError for an invalid one."""
     ours, packaged = card_in_force(settings), {name: load_card(name) for name in card_names()}
     named = next((name for name, card in packaged.items() if card == ours), settings.cost.card)
     return {named: ours, **packaged}
@@ -52,9 +52,9 @@ def agree(
     max_usd: Decimal | None = None,
     dry_run: bool = False,
 ) -> None:
-    """UsageError where `what` is billed, and neither --yes nor a --max-usd of at least `usd` agreed to it.
+    """Raise UsageError if `what` is billed, and neither --yes nor a --max-usd of at least `usd` is given.
 
-    `usd` is None where the price is not known yet. Looking needs no agreement, nor does a store that bills nothing.
+    `usd` is None if the price is not known yet. Dry runs need no agreement, nor do stores that bill nothing.
     """
     if dry_run or who.bill is Billing.NONE:
         return

@@ -1,4 +1,4 @@
-"""Counts of a run: how many items ended how, and how many bytes that were."""
+"""Counts of a run: items and their bytes by outcome."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ F = TypeVar("F", bound=StrEnum)
 
 
 class Totals(dict[K, Sized]):
-    """Items and their bytes by a key; only keys that came up are in it."""
+    """Items and their bytes by a key; contains only keys that occurred."""
 
     def add(self, key: K, size: int = 0) -> None:
         """Count one more."""
@@ -19,17 +19,17 @@ class Totals(dict[K, Sized]):
 
     @property
     def whole(self) -> Sized:
-        """All of them together."""
+        """The total of all keys."""
         return sum(self.values(), NONE)
 
     @property
     def counts(self) -> dict[K, int]:
-        """How many items there are of each key."""
+        """The number of items of each key."""
         return {key: one.objects for key, one in self.items()}
 
 
 class Tally(Generic[F]):
-    """How many items ended how: `fates` has every fate of a kind, `sizes` and `reasons` those that came up."""
+    """Counts of items by outcome: `fates` has every fate of a kind, `sizes` and `reasons` only those that occurred."""
 
     def __init__(self, kind: type[F], fates: Mapping[F, int] | None = None) -> None:
         self.fates = {fate: (fates or {}).get(fate, 0) for fate in kind}
@@ -37,14 +37,14 @@ class Tally(Generic[F]):
         self.reasons: Totals[str] = Totals()
 
     def count(self, fate: F, *, size: int = 0, reason: str | None = None) -> None:
-        """Count one more item of `size` bytes; `reason` says why it ended so."""
+        """Count one more item of `size` bytes; `reason` is the reason for its fate."""
         self.fates[fate] += 1
         self.sizes.add(fate, size)
         if reason:
             self.reasons.add(reason, size)
 
     def of(self, *fates: F) -> int:
-        """How many items ended in one of these ways."""
+        """The number of items with one of these fates."""
         return sum(self.fates[fate] for fate in fates)
 
     def bytes_of(self, *fates: F) -> int:
@@ -53,5 +53,5 @@ class Tally(Generic[F]):
 
     @property
     def total(self) -> int:
-        """How many items there are."""
+        """The number of all items."""
         return sum(self.fates.values())

@@ -1,4 +1,4 @@
-"""How runs that do again what is done note how far they came."""
+"""Checkpoints: an interrupted run continues where it stopped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_without_a_file_nothing_is_kept(tmp_path: Path) -> None:
     assert (nothing.resumed, list(tmp_path.iterdir())) == (Reached(), [])
 
 
-def test_a_state_that_cannot_be_read_or_written_is_an_error_with_the_next_step(tmp_path: Path) -> None:
+def test_an_unreadable_or_unwritable_state_is_an_error_with_the_next_step(tmp_path: Path) -> None:
     damaged, under_a_file = tmp_path / "damaged.json", tmp_path / "file" / "state.json"
     damaged.write_text("{")
     (tmp_path / "file").touch()

@@ -79,7 +79,7 @@ def test_a_plan_whose_run_was_stopped_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_is_not_written_over(tmp_path: Path) -> None:
+def test_a_plan_is_not_overwritten(tmp_path: Path) -> None:
     written(tmp_path / "plan.jsonl", 1)
 
     with pytest.raises(UsageError, match="exists"):
@@ -109,7 +109,7 @@ def test_a_plan_that_lost_lines_is_refused(tmp_path_factory: pytest.TempPathFact
         ('{"type":"plan"}', ":2 is out of place"),
     ],
 )
-def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     file = tmp_path / "plan.jsonl"
     lines = written(file, 1)
     file.write_text("\n".join([lines[0], line, lines[2]]))
@@ -118,14 +118,14 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: str, complaint: str
         read_plan(file)
 
 
-def test_a_file_that_is_no_text_is_no_plan(tmp_path: Path) -> None:
+def test_a_binary_file_is_not_a_plan(tmp_path: Path) -> None:
     (file := tmp_path / "plan.jsonl").write_bytes(b"\x1f\x8b\xff\n")
 
     with pytest.raises(UsageError, match=":1 is not JSON"):
         read_plan(file)
 
 
-def test_a_row_version_changes_with_what_decides_about_an_image_and_with_nothing_else() -> None:
+def test_a_row_version_changes_with_the_deciding_columns_only() -> None:
     changes = {
         "status": Status.FAILED,
         "original_key": "b",

@@ -1,4 +1,4 @@
-"""Rows beside their blobs: a listing that runs along finds what a request for each blob finds."""
+"""Rows with their blobs: a listing finds the same blobs as a request for each."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ IDS = [new_id(BEGINNING + timedelta(hours=7 * number)) for number in range(12)]
 
 @contextmanager
 def looker(place: StoreSettings, *, few: int = 0, pays: int = 2) -> Iterator[BlobLooker]:
-    """One that lists for more than `few` keys, `pays` blobs for each of them."""
+    """A looker that lists if there are more than `few` keys, up to `pays` blobs for each."""
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
         patch.setattr(row_blobs, "FEW", few)
         patch.setattr(row_blobs, "LISTED_FOR_A_HEAD", pays)
@@ -79,7 +79,7 @@ def test_a_listing_finds_what_single_requests_find(
     assert [dict(one.blobs) for one in listed] == [dict(one.blobs) for one in single]
 
 
-def test_only_what_a_listing_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
+def test_only_keys_that_a_listing_lacks_get_a_request(tmp_path: Path) -> None:
     place = StoreSettings(url=f"file://{tmp_path}/blobs")
     blobs, rows = open_store(place), [image(one, place) for one in IDS[:3]]
     for key in [key for row in rows for key in row_blobs.keys_of(row)][:-1]:

@@ -1,4 +1,4 @@
-"""One agreement to money: a store that bills nothing needs none, any other needs --yes or a budget that covers it."""
+"""Agreement to costs: a store that bills nothing needs none, any other needs --yes or a sufficient budget."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ WHO = terms(Settings(), endpoint_url="")
 
 
 @pytest.mark.parametrize("bill", [Billing.AWS, Billing.OTHER])
-def test_what_is_billed_needs_yes_or_a_budget_that_covers_it(bill: Billing) -> None:
+def test_a_billed_operation_needs_yes_or_a_budget_that_covers_it(bill: Billing) -> None:
     who = Terms(bill=bill, card=WHO.card)
     agree("moving", Decimal(5), who, yes=True)
     agree("moving", Decimal(5), who, yes=False, max_usd=Decimal(5))

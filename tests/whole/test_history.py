@@ -104,5 +104,5 @@ def test_a_list_that_cannot_be_written_costs_a_warning_and_not_the_work(embedded
     result = embedded.run("upload", album, "--user", str(USER))
 
     assert result.code == 0
-    assert "this run is not written into the operations" in result.err
+    assert "this run is not recorded in the operations" in result.err
     assert len(embedded.images()) == 1

@@ -1,4 +1,4 @@
-"""Whether the content of a file is safe: its owner has a confirmed row of it, and the original that row names is there."""
+"""Checks that a file's content is safe: its owner has a confirmed row of it, and the row's original is in the store."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -28,12 +28,12 @@ UNSAFE = frozenset(
         Reason.CONTENT_DIFFERS,
     )
 )
-"""Why a file that was read is not safe."""
+"""The reasons why a file that was read is not safe."""
 _MD5_DIGITS = 32
 
 
 class Against(StrEnum):
-    """What must have a content for it to be safe: the row alone, or the original, too."""
+    """Where a content must be to be safe: in the catalog alone, or in the store, too."""
 
     STORE = "store"
     CATALOG = "catalog"
@@ -41,7 +41,7 @@ class Against(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed:
-    """A file and its content, which was read or is `from_journal`; `md5` where a bucket's ETag may be compared with it."""
+    """A file and its digests, from reading it or `from_journal`; `md5` only if a bucket's ETag may equal it."""
 
     path: str
     user_id: UUID
@@ -52,14 +52,14 @@ class Hashed:
 
     @property
     def owned(self) -> Owned:
-        """Its content as the catalog looks for it."""
+        """Its owner and content, by which the catalog is queried."""
         return Owned(user_id=self.user_id, sha256=self.sha256)
 
 
 class Checker:
     """Checks files a batch at a time: a query for their rows, and a listing or requests for their originals.
 
-    Raises what ends a whole run: no answer of the database or the store, no permission. Not thread-safe.
+    Raises errors that end a whole run: an outage of the database or the store, a missing permission. Not thread-safe.
     """
 
     def __init__(self, parts: Parts, *, against: Against, pool: Executor, stop: StopSignal) -> None:
@@ -69,11 +69,11 @@ class Checker:
         self._stop = stop
         self._looker = BlobLooker(parts.store, parts.settings.store, pool=pool, stop=stop, roles=(ORIGINAL,))
         self._reads = not is_bucket(parts)
-        # Until one that differs turns out to be of the same content: those of SSE-KMS are no MD5.
+        # False once an ETag differs though the content is the same: with SSE-KMS ETags are not MD5s.
         self._etags_are_md5 = True
 
     def outcomes(self, files: Sequence[Hashed]) -> Iterator[FileOutcome]:
-        """Each file's fate, in their order: PRESENT with the proof as its reason, or FAILED with one of UNSAFE."""
+        """Yield each file's fate, in order: PRESENT with the proof as its reason, or FAILED with one of UNSAFE."""
         wanted = {one.owned for one in files}
         rows = read(self._parts.catalog, partial(by_content, owned=wanted), stop=self._stop)
         blobs = dict[UUID, RowBlobs]()
@@ -102,19 +102,19 @@ class Checker:
         return _safe(file, row, Reason.BY_JOURNAL if file.from_journal else proof)
 
     def _proof(self, file: Hashed, blob: Blob) -> Reason | None:
-        """What says that the blob has the file's content; None where it has another."""
+        """Return how the blob was found to have the file's content, None if it has another."""
         if not self._reads:
-            told = blob.md5.hex() if blob.md5 else blob.etag.lower() if self._etags_are_md5 else ""
-            if not file.md5 or len(told) != _MD5_DIGITS:
+            md5 = blob.md5.hex() if blob.md5 else blob.etag.lower() if self._etags_are_md5 else ""
+            if not file.md5 or len(md5) != _MD5_DIGITS:
                 return Reason.BY_SIZE
-            if told == file.md5:
+            if md5 == file.md5:
                 return Reason.BY_ETAG
         try:
             same = retry(lambda: self._sha256(blob), stop=self._stop, on=StoreUnavailable) == file.sha256
         except BlobArchived:
             return Reason.BY_SIZE
         except (BlobMissing, BlobCorrupt):
-            # It went or changed since it was listed.
+            # Deleted or changed since it was listed.
             return None
         if same and not self._reads and not blob.md5:
             self._etags_are_md5 = False
@@ -126,7 +126,7 @@ class Checker:
 
 
 def is_bucket(parts: Parts) -> bool:
-    """Whether to read an original takes a request."""
+    """Whether the store is a bucket, where reading an original takes a request."""
     return not parts.settings.store.url.startswith("file://")
 
 

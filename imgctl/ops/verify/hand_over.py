@@ -1,4 +1,4 @@
-"""What readers hand over to the one that checks it, a batch at a time."""
+"""The queue between the readers of files and the checker, which takes a batch at a time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from imgctl.ops.retry import StopSignal
 from imgctl.ops.verify.check import Hashed
 
 BATCH = 64
-# How soon a stop is noticed where nothing else happens.
+# The longest time until an idle thread notices a stop.
 IDLE_SECONDS = 1.0
 
 Item: TypeAlias = Hashed | FileOutcome
 
 
 class HandOver:
-    """A bounded queue: what gathers while one batch is checked is the next."""
+    """A bounded queue: items added while one batch is checked form the next."""
 
     def __init__(self, stop: StopSignal) -> None:
         self._stop = stop
@@ -25,21 +25,21 @@ class HandOver:
         self._closed = False
 
     def offer(self, item: Item) -> bool:
-        """Take what a reader made; blocks while a batch waits. False once nothing is wanted."""
+        """Add an item of a reader; blocks while the queue is full. False once the queue is closed."""
         return self._put(item)
 
     def ended(self, error: Exception | None) -> None:
-        """A reader has ended, by this error if there is one."""
+        """Note that a reader has ended, with its error if there is one."""
         self._put(_Ended(error))
 
     def close(self) -> None:
-        """Let readers that wait for room go."""
+        """Release readers that wait for room."""
         self._closed = True
 
     def batches(self, *, readers: int, stop_reading: Callable[[], None]) -> Iterator[list[Item]]:
-        """What there is, up to BATCH at a time, until all readers have ended; raises the error that ended one.
+        """Yield the queued items, up to BATCH at a time, until all readers have ended; raises a reader's error.
 
-        After a stop no file is begun, and a reader that waits for a slow disk is not waited for.
+        After a stop no file is begun, and readers that wait for a slow disk are not awaited.
         """
         while readers:
             if self._stop.is_set():
@@ -58,7 +58,7 @@ class HandOver:
                 return
 
     def _taken(self) -> Iterator["Item | _Ended"]:
-        """A batch, or what comes within IDLE_SECONDS: a query and a listing for many cost what they cost for one."""
+        """Yield a batch, or the items of IDLE_SECONDS: a query and a listing cost as much for one file as for many."""
         until = time.monotonic() + IDLE_SECONDS
         for _ in range(BATCH):
             try:

@@ -16,9 +16,9 @@ _NO_PHOTO = frozenset((Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE, Reason.
 
 
 class SafeList:
-    """Paths that may go, each ended by a line feed, or by a NUL; `left_out` counts those that hold a line feed.
+    """Paths that are safe to delete, each ended by a line feed, or by a NUL; `left_out` counts those that contain one.
 
-    Of the `archives` of the run one may go if every photo in it is safe and none was left out; what lies in it is not
+    An archive of `archives` is safe to delete if every photo in it is safe and none was left out; its members are not
     listed.
     """
 
@@ -38,7 +38,7 @@ class SafeList:
                 self._write(path)
         elif safe:
             self._archives[archive] = True
-        # Nobody looked into an archive within an archive.
+        # An archive within an archive was not read.
         elif outcome.fate is Fate.FAILED or outcome.reason not in _NO_PHOTO or is_archive(path):
             self._kept.add(archive)
 
@@ -59,7 +59,7 @@ class SafeList:
 
 @contextmanager
 def safe_list(file: Path, *, null: bool, archives: Sequence[str]) -> Iterator[SafeList]:
-    """A list that appears under its name when the block ends well; StateError where it cannot be written."""
+    """Write a list that appears under its name once the block ends without error; StateError if that fails."""
     try:
         with atomic_write(file) as new, new.open("wb") as out:
             yield SafeList(out, null=null, archives=archives)

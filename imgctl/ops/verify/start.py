@@ -1,4 +1,4 @@
-"""A verification put together from the settings: the choice of files, who reads them, and what checks them."""
+"""Sets up a verification from the settings: selects files, reads them in threads, and checks them."""
 
 import hashlib
 import os
@@ -37,10 +37,10 @@ MOST_READERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOrder:
-    """Against what to verify; which files an upload would take is said as for it.
+    """Verify against what, and the options of the upload that would take these files.
 
-    With `trust_journal` a file that is unchanged since it was uploaded is not read. One whose source has an ETag for it
-    never is.
+    With `trust_journal` files that are unchanged since their upload are not read; unchanged objects with an ETag never
+    are.
     """
 
     against: Against = Against.STORE
@@ -50,7 +50,7 @@ class VerifyOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """One under way: every file's fate as it is known, and where the catalog and the store are, without passwords."""
+    """A verification under way: the fates of its files, and the URLs of catalog and store without passwords."""
 
     outcomes: Iterator[FileOutcome]
     places: dict[str, str]
@@ -60,9 +60,9 @@ class Verification:
 def verifying(
     settings: Settings, selection: Selection, order: VerifyOrder, *, stop: StopSignal, report: Callable[[str], None]
 ) -> Iterator[Verification]:
-    """The fate of every file of a selection: see Checker; what an upload would leave out is SKIPPED, or FAILED.
+    """Yield the fate of every file of a selection: see Checker; files an upload would not take are SKIPPED, or FAILED.
 
-    Nothing is changed. After `stop` no file is begun.
+    Changes nothing. After `stop` no file is begun.
     """
     with ExitStack() as stack:
         sources = stack.enter_context(closing(Sources(settings, follow_links=selection.follow_links)))
@@ -123,7 +123,7 @@ class _Reading:
     md5: bool
 
     def read(self, chunk: Sequence[SourceFile], budget: ByteBudget) -> Iterator[Hashed | FileOutcome]:
-        """The content of each file, or why an upload would not take it."""
+        """Yield the digests of each file, or why an upload would not take it."""
         found, refused = looked(chunk)
         yield from refused
         known = self.already.known([one for one in found if self._trusts(one)])
@@ -134,11 +134,11 @@ class _Reading:
             yield made if isinstance(made, FileOutcome) else self._hashed(made, budget)
 
     def _trusts(self, found: SourceFile) -> bool:
-        """Whether the journal is believed: an object with an ETag costs a request, a member of an archive does not."""
+        """Whether to trust the journal: by option, or for an object with an ETag; members of archives are read."""
         return self.trust_journal or (found.pinned and found.member is None)
 
     def _hashed(self, one: Prepared[SourceFile], budget: ByteBudget) -> Hashed:
-        # A larger file was put in parts, whose ETag differs from an MD5.
+        # Larger files are put in parts, whose ETag is not an MD5.
         md5 = (
             hashlib.md5(one.body, usedforsecurity=False).hexdigest() if self.md5 and isinstance(one.body, bytes) else ""
         )

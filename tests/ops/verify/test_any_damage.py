@@ -1,4 +1,4 @@
-"""A verification of any damage to the source, the store or the rows names exactly what is not safe."""
+"""After any damage to the source, the store or the rows, a verification reports exactly the unsafe files."""
 
 import hashlib
 import shutil
@@ -39,7 +39,7 @@ DAMAGE = st.tuples(st.sampled_from(KINDS), st.integers(0, PHOTOS - 1), st.intege
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A source, and what it was uploaded to."""
+    """A source, and the catalog and store it was uploaded to."""
 
     directory: Path
 
@@ -123,7 +123,7 @@ def damage(place: Place, where: str, how: str, one: int, other: int) -> None:
 
 
 def expected(place: Place, against: Against) -> Iterator[tuple[str, str]]:
-    """Each file's fate, by reading everything plainly."""
+    """Each file's expected fate, from reading every file, row and blob."""
     rows = place.rows()
     for file in place.files():
         data = file.read_bytes()
@@ -148,7 +148,7 @@ Test = Callable[[Place, list[Damage], Against], None]
 
 
 def with_each_kind(test: Test) -> Test:
-    """Each kind of damage by itself, and then by chance."""
+    """Each kind of damage by itself, then random combinations."""
     for kind in KINDS:
         test = example(damages=[(kind, 1, 2)], against=Against.STORE)(test)
     return test
@@ -157,7 +157,7 @@ def with_each_kind(test: Test) -> Test:
 @with_each_kind
 @settings(max_examples=rounds(20, 500), deadline=None)
 @given(damages=st.lists(DAMAGE, max_size=5), against=st.sampled_from(Against))
-def test_exactly_what_is_not_safe_is_named(uploaded: Place, damages: list[Damage], against: Against) -> None:
+def test_exactly_the_unsafe_files_are_reported(uploaded: Place, damages: list[Damage], against: Against) -> None:
     with TemporaryDirectory() as directory:
         place = Place(directory=Path(directory) / "copy")
         shutil.copytree(uploaded.directory, place.directory)

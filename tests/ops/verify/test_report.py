@@ -1,4 +1,4 @@
-"""Which files and archives may go."""
+"""The list of files and archives that are safe to delete."""
 
 from pathlib import Path
 
