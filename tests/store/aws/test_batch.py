@@ -78,7 +78,7 @@ def test_a_long_manifest_is_put_in_parts_and_never_over_another(
 
 
 def test_an_empty_manifest_is_no_job(moto_s3: S3Server) -> None:
-    with pytest.raises(UsageError, match="nothing"):
+    with pytest.raises(UsageError, match="no objects"):
         write_manifest(moto_s3.settings(moto_s3.new_bucket()), "1.csv", [])
 
 

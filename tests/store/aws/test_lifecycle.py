@@ -113,7 +113,7 @@ def test_a_server_that_keeps_something_else_is_found_out(moto_s3: S3Server) -> N
     # moto drops size filters: what it keeps would move the small ones too.
     where = settings(moto_s3, moto_s3.new_bucket())
 
-    with pytest.raises(StoreError, match=r"not what was written.*ObjectSizeGreaterThan"):
+    with pytest.raises(StoreError, match=r"differ from the written ones.*ObjectSizeGreaterThan"):
         put(where, planned(where, to=StorageClass.GLACIER, days=90, min_size=2**20))
 
 
