@@ -189,9 +189,7 @@ def setting_option(setting: str, doc: str) -> click.Option:
     """Return the option that overrides a setting: `--max-attempts` for `work.max_attempts`; `doc` replaces its help."""
     found, last = setting_field(setting), setting.rpartition(".")[2]
     text = doc or f"{found.metadata['doc'][:1].upper()}{found.metadata['doc'][1:]}."
-    metavar = _UNITS.get(found.metadata["unit"]) or (
-        "N" if isinstance(found.default, int) else _TEXTS.get(last, "FILE")
-    )
+    metavar = _UNITS.get(found.metadata["unit"]) or ("N" if isinstance(found.default, int) else _TEXTS[last])
     section, name = setting.split(".")
     return click.Option(
         [option_name(setting), setting.replace(".", "_")], metavar=metavar, help=f"{text} [{section}] {name}"
@@ -207,6 +205,11 @@ _UNITS = {"seconds": "DURATION", "bytes": "SIZE"}
 _TEXTS = {
     "url": "URL",
     "endpoint_url": "URL",
+    "ping_url": "URL",
+    "file": "FILE",
+    "card": "FILE",
+    "journal": "FILE",
+    "textfile": "FILE",
     "scheduler": "URL",
     "host": "ADDRESS",
     "sqs": "URL",

@@ -146,13 +146,13 @@ def unsupported(known: Format, *, by_name: bool = False) -> FormatUnsupported:
 def stranger(data: bytes) -> NotAnImage:
     """Return the error that describes a file that is not a picture."""
     if not data:
-        return NotAnImage("no picture: the file is empty", hint="copy it again from its source")
+        return NotAnImage("not an image: the file is empty", hint="copy it again from its source")
     if not data.strip(b"\0"):
-        return NotAnImage("no picture: the file holds only zeros", hint="copy it again from its source")
+        return NotAnImage("not an image: the file contains only zeros", hint="copy it again from its source")
     what = _other(data)
     if what is None:
-        return NotAnImage("no picture: its first bytes belong to no known format", hint="JPEG, PNG, HEIC … are known")
-    return NotAnImage(f"no picture: this is {what}", hint="imgctl keeps photos only")
+        return NotAnImage("not an image: its first bytes match no known format", hint="see imgctl help formats")
+    return NotAnImage(f"not an image: {what}", hint="imgctl stores photos and films only")
 
 
 def is_other(data: bytes) -> bool:

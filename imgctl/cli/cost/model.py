@@ -32,7 +32,7 @@ class PlanOptions(Options):
     archive_after: float = option(0.0, "Originals stay in STANDARD first, for this long: 90d.")
     cdn: bool = switch("--cdn/--no-cdn", "Deliver through a CDN (default) or from the bucket.")
     hit_ratio: Decimal = option(Decimal("0.9"), "Share of views that the CDN serves from its cache.")
-    months: int = option(12, "Number of months.", kind=click.INT)
+    months: int = option(12, "Number of months.", kind=click.INT, metavar="N")
     tags: int = option(0, "Tags per object.", kind=ANY_COUNT)
     audits: int = option(0, "Audits a month; each lists the whole bucket.", kind=ANY_COUNT)
     stock: int = option(0, "Photos that are already stored.", kind=ANY_COUNT)

@@ -219,7 +219,9 @@ class Sources:
         except UNFIT:
             pass
         # A manifest names its blobs one by one: an empty one is missed, whatever its name.
-        return source.outcome(Fate.FAILED, Reason.EMPTY, "no picture: the blob is empty; copy it again from its source")
+        return source.outcome(
+            Fate.FAILED, Reason.EMPTY, "not an image: the blob is empty; copy it again from its source"
+        )
 
 
 def derived_id(at: datetime, *, user_id: UUID, key: str, etag: str) -> UUID:
