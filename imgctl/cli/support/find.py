@@ -72,10 +72,10 @@ imgctl find --status failed --since 24h --json
 def command(session: Session, args: Args) -> ExitCode:
     """Find images by name, content, caption or date, or list them all; newest first.
 
-    A NAME matches files that begin with it, in any case, unless it has wildcards. Names, upload times and one user's
-    contents have an index; for captions, the end of a name and capture times the command reads every row of the user, and
-    prints that. [find] index = true and `imgctl init` build indexes of capture times and of all users' contents. With
-    --limit, the next page is the same command with --before and the last id. `imgctl ls` is an alias.
+    A NAME matches files that begin with it, in any case, unless it has wildcards. Upload times and one user's contents have
+    an index; for names, captions and capture times the command reads every row of the user, and prints that.
+    [find] index = true and `imgctl init` build indexes of names, capture times and all users' contents. With --limit, the
+    next page is the same command with --before and the last id. `imgctl ls` is an alias.
     """
     count = 0
     last: UUID | None = None
