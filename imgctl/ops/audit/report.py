@@ -19,6 +19,7 @@ from imgctl.model import Image, Variant
 from imgctl.ops.audit.cost import cost_of
 from imgctl.ops.audit.findings import FIELDS, Code, Finding
 from imgctl.ops.audit.order import AuditOrder, Tally
+from imgctl.ops.cells import guarded
 from imgctl.ops.parts import Parts
 from imgctl.ops.retry import StopSignal
 from imgctl.ops.support.links import cdn_url
@@ -58,7 +59,7 @@ def csv_file(file: Path) -> Iterator[Sink]:
     with whole_file(file) as out:
         writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
         writer.writeheader()
-        yield lambda finding: writer.writerow({name: _safe(value) for name, value in finding.record().items()})
+        yield lambda finding: writer.writerow({name: guarded(value) for name, value in finding.record().items()})
 
 
 @contextmanager
@@ -68,11 +69,6 @@ def html_file(file: Path, subject: Subject) -> Iterator[Sink]:
         page = _Page(out, subject)
         yield page.add
         page.close()
-
-
-def _safe(value: str | int | None) -> str | int | None:
-    """Return a text that no spreadsheet evaluates as a formula: keys and messages are untrusted."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 class _Page:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from imgctl import __version__
 from imgctl.model import Image, Variant
+from imgctl.ops.cells import guarded
 from imgctl.ops.export.sinks import BAGIT, Member, Sink, Written
 from imgctl.ops.export.state import Exported, State
 from imgctl.ops.lookup import plain
@@ -123,7 +124,7 @@ def _csv(names: tuple[str, ...], records: Iterable[dict[str, Json]]) -> Iterator
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
 
     def line(record: dict[str, Json]) -> str:
-        writer.writerow(record)
+        writer.writerow({name: guarded(value) for name, value in record.items()})
         text = buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()

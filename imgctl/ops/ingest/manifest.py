@@ -11,6 +11,7 @@ from uuid import UUID
 
 from imgctl.dates import in_utc
 from imgctl.errors import UsageError
+from imgctl.ops.cells import unguarded
 from imgctl.units import count_of
 from imgctl.users import Users
 
@@ -18,6 +19,7 @@ LONGEST_LINE = 2**20
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = (",", ";", "\t")
+_TEXTS = frozenset(("caption", "name"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,8 @@ def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | Bad
     if len(fields) != len(names):
         return BadLine(detail=f"{count_of(len(fields), 'field')} where the header has {len(names)}")
     row = {name: field for name, field in zip(names, fields, strict=True) if name in columns.known and field}
+    # As an export writes them, lest a spreadsheet takes them for formulas.
+    row |= {name: unguarded(field) for name, field in row.items() if name in _TEXTS}
     for name, field in row.items():
         if not _is_text(field):
             return BadLine(detail=f"{name} is not UTF-8")

@@ -13,6 +13,7 @@ from typing import Self, TextIO
 from uuid import UUID
 
 from imgctl.errors import StateError, UsageError
+from imgctl.ops.cells import guarded
 from imgctl.ops.tally import Tally
 from imgctl.run.scratch import atomic_write
 from imgctl.units import count_of
@@ -180,7 +181,7 @@ class Reports:
         if report.suffix == ".csv":
             writer = csv.DictWriter(self._open(report), COLUMNS)
             writer.writeheader()
-            return writer.writerow
+            return lambda values: writer.writerow({name: guarded(value) for name, value in values.items()})
         raise UsageError(f"--report {report}: unknown ending", hint="end it in .csv or .jsonl")
 
     def _open(self, file: Path) -> TextIO:

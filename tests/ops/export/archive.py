@@ -75,10 +75,12 @@ def fill(parts: Parts, kept: Iterable[Kept], *, user: UUID = USER, first: int = 
                 confirm(connection, [image_id])
 
 
-def given_back(settings: Settings, source: Path) -> list[FileOutcome]:
-    """Upload what an export wrote."""
+def given_back(settings: Settings, source: Path | None = None, *, manifest: Path | None = None) -> list[FileOutcome]:
+    """Upload what an export wrote, a bag or what one of its tables names."""
     store = open_store(settings.store)
     selection, order = Selection(paths=(str(source),), user_id=USER), UploadOrder()
+    if manifest is not None:
+        selection = Selection(manifest=str(manifest))
     told: list[str] = []
     with uploading(
         settings,

@@ -1,5 +1,6 @@
 """What is exported is a bag by the library's own validator, and uploaded again it is what it was."""
 
+import csv
 import logging
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgctl.model import Status
-from imgctl.ops.export.bag import LEFT_OUT_CSV
+from imgctl.ops.export.bag import LEFT_OUT_CSV, METADATA_CSV
 from imgctl.ops.export.job import ExportJob
 from imgctl.ops.export.names import folded
 from imgctl.ops.export.order import ExportOrder, Fate
@@ -144,6 +145,28 @@ def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, t
 
     assert (outcome.fate, outcome.reason) != (ingest.Fate.UPLOADED, ingest.Reason.NONE)
     assert images_of(there) == []
+
+
+FORMULAS = ("=1+1", "'=1+1", "+1", "-1", "@SUM(A1)", "'tis", "-rf.jpg")
+
+
+def test_no_table_of_a_bag_holds_a_formula_and_all_come_back_by_it(template: Path, tmp_path: Path) -> None:
+    here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
+    with open_parts(here) as parts:
+        fill(parts, [Kept(name=one.strip(), caption=one) for one in FORMULAS])
+        fill(parts, [Kept(name="=2", caption="=2", whole=False)], first=len(FORMULAS))
+        exported(parts, tmp_path / "bag")
+    tables = [
+        list(csv.reader((tmp_path / "bag" / name).read_text().splitlines())) for name in (METADATA_CSV, LEFT_OUT_CSV)
+    ]
+
+    outcomes = given_back(there, manifest=tmp_path / "bag" / METADATA_CSV)
+
+    assert [len(table) for table in tables] == [len(FORMULAS) + 1, 2]
+    assert not [cell for table in tables for line in table for cell in line if cell.startswith(tuple("=+-@\t\r\n"))]
+    assert {one.fate for one in outcomes} == {ingest.Fate.UPLOADED}
+    whole = [one for one in images_of(here) if one.status is not Status.UPLOADING]
+    assert said(images_of(there)) == said(whole)
 
 
 def test_a_line_that_leads_out_of_the_bag_is_refused(template: Path, tmp_path: Path) -> None:

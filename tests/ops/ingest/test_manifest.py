@@ -41,6 +41,18 @@ def test_rows_are_numbered_by_the_line_they_begin_on() -> None:
     assert [number for number, _ in read(b'\n{"key":"a","user_id":"1"}\n\n{"key":"b","user_id":"2"}')] == [2, 4]
 
 
+def test_texts_of_csv_lose_the_mark_that_keeps_a_spreadsheet_from_calculating() -> None:
+    csv = b"user_id,key,caption\nu1,'=a.jpg,'=1+1\nu1,b.jpg,''@x\nu1,c.jpg,'tis\n"
+
+    assert [(row["key"], row["caption"]) for _, row in read(csv) if isinstance(row, dict)] == [
+        ("'=a.jpg", "=1+1"),
+        ("b.jpg", "'@x"),
+        ("c.jpg", "'tis"),
+    ]
+    (json_row,) = read(b'{"key": "a", "user_id": "u", "caption": "\'=1"}')
+    assert json_row == (1, {"key": "a", "user_id": "u", "caption": "'=1"})
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_what_a_spreadsheet_saves_is_read(delimiter: str) -> None:
     data = "\ufeff" + delimiter.join(["key", "user_id"]) + "\r\n" + delimiter.join(["é.jpg", "1"]) + "\r\n"
