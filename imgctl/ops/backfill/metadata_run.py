@@ -32,6 +32,7 @@ from imgctl.ops.tally import Tally
 from imgctl.ops.upload.choose import Selection, chosen
 from imgctl.pricing.estimate import Estimate, Reads, reading_estimate
 from imgctl.pricing.prices import STANDARD, Card
+from imgctl.regular import regular
 from imgctl.run.threads import thread_pool
 from imgctl.store.catalog.aggregates import tally
 from imgctl.store.catalog.backfill import FACT_COLUMNS, Fact, Metadata, incomplete, write_metadata
@@ -175,7 +176,7 @@ class Sidecars:
         self._connection.close()
 
     def _add(self, found: SourceFile) -> None:
-        with open(found.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        with open(found.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
             digest = hashlib.file_digest(file, "sha256").digest()
         values = (digest, os.fsencode(found.path))
         self.photos += self._connection.execute("INSERT OR IGNORE INTO photos VALUES (?, ?)", values).rowcount

@@ -12,6 +12,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile
 from imgctl.ops.sources.walk import classified, name_of, refused, walk
+from imgctl.regular import regular
 
 PIECE = 2**20
 
@@ -67,7 +68,7 @@ def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
     """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
     if found.size > STREAM_ABOVE:
         return None
-    descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = regular(found.path)
     try:
         body = os.read(descriptor, found.size + 1)
         after = os.fstat(descriptor)
@@ -81,7 +82,7 @@ def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
 
 def _as_it_is(found: SourceFile, recogniser: Recogniser) -> Read | None:
     """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
-    with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+    with open(found.path, "rb", buffering=0, opener=regular) as file:  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
         large = before.st_size > STREAM_ABOVE
         head = file.read(PIECE) if large else file.read()

@@ -6,10 +6,12 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Literal, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
+from imgctl.regular import regular
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
@@ -79,20 +81,22 @@ class TarPart:
                 raise
             raise Damaged(f"damaged or cut off in its archive ({said_of(error)}): {COPY_AGAIN}") from None
 
-    def _unpacked(self) -> IO[bytes]:
+    @contextmanager
+    def _unpacked(self) -> Iterator[IO[bytes]]:
         """The file, unpacked by what its first bytes say; bz2 and gzip raise an OSError without a number for damage."""
-        file = open(self.path, "rb")  # noqa: PTH123, SIM115  # a str keeps bytes that are no UTF-8
-        if not self.streams:
-            return file
-        with file:
+        with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
+            if not self.streams:
+                yield file
+                return
             head = file.read(6)
-        if head.startswith(b"BZh"):
-            return bz2.open(self.path)
-        unpack = lzma.open if head.startswith(b"\xfd7zXZ") else gzip.open
-        return cast("IO[bytes]", unpack(self.path))
+            file.seek(0)
+            xz = head.startswith(b"\xfd7zXZ")
+            unpack = bz2.open if head.startswith(b"BZh") else lzma.open if xz else gzip.open
+            with cast("IO[bytes]", unpack(file)) as unpacked:
+                yield unpacked
 
     def _in_place(self, member: Member) -> Iterator[bytes]:
-        with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
             file.seek(member.offset)
             yield from _exactly(file, member.size)
 

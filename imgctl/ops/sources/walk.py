@@ -141,7 +141,8 @@ def refused(path: str, error: OSError | ValueError) -> FileOutcome:
         return _loop(path)
     missing = isinstance(error, FileNotFoundError | ValueError)
     reason = Reason.NOT_FOUND if missing else Reason.UNREADABLE
-    step = "check the path" if missing else "check its permissions"
+    denied = isinstance(error, PermissionError)
+    step = "check the path" if missing else "check its permissions" if denied else "check it"
     said = error.strerror if isinstance(error, OSError) else None
     detail = f"{(said or str(error)).lower()}; {step} and run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)

@@ -12,6 +12,7 @@ from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
+from imgctl.regular import regular
 
 # Deflate packs at most 1,032 to one, and pictures and films hardly at all: a large file so packed is a trap for the disk.
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
@@ -26,7 +27,10 @@ _END64 = struct.Struct("<4s36xQQ4s12xL")
 # How much of a directory is read at a time; the longest record is 192 KiB.
 _SLICE = 2**18
 _UNIX, _DOS = 3, 0
-_ENCRYPTED = 0x1
+_ENCRYPTED, _UTF8 = 0x1, 0x800
+# Where a record has its sizes and its offset: all ones stand for those in an extra field.
+_LARGE = (20, 24, 42)
+_REFUSED = (BadZipFile, NotImplementedError, ValueError, struct.error)
 # Info-ZIP's extended timestamp: its modification time is UTC, where the ZIP's own field knows no zone.
 _TIMES = 0x5455
 
@@ -41,13 +45,13 @@ class ZipPart:
 
     def members(self) -> Iterator[Member]:
         try:
-            with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
-                yield from (_member(info) for info in _listed(file) if not info.is_dir())
+            with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
+                yield from (one for one in _listed(file) if not one.name.endswith("/"))
         except (BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
             raise Damaged(f"damaged, cut off or not a ZIP ({said_of(error)}): {COPY_AGAIN}") from None
 
     def pieces(self, member: Member) -> Iterator[bytes]:
-        with open(self.path, "rb") as file:  # noqa: PTH123  # a str keeps bytes that are no UTF-8
+        with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
             try:
                 file.seek(member.offset)
                 mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
@@ -63,7 +67,7 @@ class ZipPart:
                 raise Damaged(f"damaged in its archive ({said_of(error)}): {COPY_AGAIN}") from None
 
 
-def _listed(file: BinaryIO) -> Iterator[ZipInfo]:
+def _listed(file: BinaryIO) -> Iterator[Member]:
     """The members as the central directory lists them, a slice at a time: zipfile holds all of it, 0.6 KB a member."""
     start, left, shift = _directory(file)
     file.seek(start)
@@ -76,12 +80,63 @@ def _listed(file: BinaryIO) -> Iterator[ZipInfo]:
         count, size = _whole(records)
         if not left and size < len(records):
             raise BadZipFile("truncated central directory")
-        end = _END.pack(b"PK\5\6", min(count, 0xFFFF), min(count, 0xFFFF), size, 0)
-        with ZipFile(BytesIO(records[:size] + end)) as some:
-            for info in some.infolist():
-                info.header_offset += shift
-                yield info
+        yield from _members(records[:size], count, shift)
         records = records[size:]
+
+
+def _members(records: bytes, count: int, shift: int) -> Iterator[Member]:
+    """The members of some whole records; each that zipfile refuses is one to be named, and the others are read."""
+    try:
+        infos = _infos(records, count)
+    except _REFUSED as error:
+        if count == 1:
+            yield _refused(records, shift, error)
+            return
+    else:
+        yield from (_member(info, shift) for info in infos)
+        return
+    while records:
+        _, *lengths = _RECORD.unpack_from(records)
+        size = _RECORD.size + sum(lengths)
+        yield from _members(records[:size], 1, shift)
+        records = records[size:]
+
+
+def _infos(records: bytes, count: int) -> list[ZipInfo]:
+    end = _END.pack(b"PK\5\6", min(count, 0xFFFF), min(count, 0xFFFF), len(records), 0)
+    with ZipFile(BytesIO(records + end)) as some:
+        return some.infolist()
+
+
+def _refused(record: bytes, shift: int, error: Exception) -> Member:
+    """The member of one record that zipfile refuses: read where only its name or an extra field is wrong, else named."""
+    name = _name(record).decode(errors="surrogateescape").partition("\0")[0]
+    try:
+        if isinstance(error, UnicodeDecodeError):
+            (info,) = _infos(_with(record, 8, int.from_bytes(record[8:10], "little") & ~_UTF8), 1)
+            info.filename = name
+            return _member(info, shift)
+        if isinstance(error, BadZipFile) and not any(record[at : at + 4] == b"\xff" * 4 for at in _LARGE):
+            (info,) = _infos(_with(record, 30, 0)[: _RECORD.size] + _name(record) + _comment(record), 1)
+            return _member(info, shift)
+    except _REFUSED:
+        pass
+    detail = f"damaged in the archive's directory ({said_of(error)}): {COPY_AGAIN}"
+    odd = Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
+    return Member(name=name, size=0, offset=0, odd=odd)
+
+
+def _name(record: bytes) -> bytes:
+    return record[_RECORD.size : _RECORD.size + _RECORD.unpack_from(record)[1]]
+
+
+def _comment(record: bytes) -> bytes:
+    return record[len(record) - _RECORD.unpack_from(record)[3] :]
+
+
+def _with(record: bytes, at: int, number: int) -> bytes:
+    """The record with this 16-bit field instead of its own."""
+    return record[:at] + number.to_bytes(2, "little") + record[at + 2 :]
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int]:
@@ -121,20 +176,20 @@ def _whole(records: bytes) -> tuple[int, int]:
     return count, at
 
 
-def _member(info: ZipInfo) -> Member:
-    name = info.filename
+def _member(info: ZipInfo, shift: int) -> Member:
+    name, offset = info.filename, info.header_offset + shift
     if info.create_system == _DOS and "/" not in name:
         # Some programs of Windows write its own separators.
         name = name.replace("\\", "/")
     return Member(
         name=name,
         size=info.file_size,
-        offset=info.header_offset,
+        offset=offset,
         packed=info.compress_size,
         method=info.compress_type,
         crc=info.CRC,
         mtime_ns=_mtime_ns(info),
-        stamp=stamp_of(str(info.CRC), str(info.header_offset), str(info.compress_size)),
+        stamp=stamp_of(str(info.CRC), str(offset), str(info.compress_size)),
         odd=_odd(info),
     )
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from imgctl.ops.sources.open import Sources
+from imgctl.regular import regular
 
 if TYPE_CHECKING:
     from imgctl.ops.sources.archives import ArchiveFiles
@@ -28,7 +29,7 @@ class Bag(NamedTuple):
     def metadata(self) -> Iterator[BinaryIO]:
         """What its images are, one a line."""
         if self.members is None:
-            with open(os.path.join(self.path, METADATA), "rb") as file:  # noqa: PTH118, PTH123  # bytes that are no UTF-8
+            with open(os.path.join(self.path, METADATA), "rb", opener=regular) as file:  # noqa: PTH118
                 yield file
             return
         from imgctl.ops.sources.members import PiecesFile

@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreFull
+from imgctl.regular import regular
 from imgctl.store.blobs.syncs import SharedSyncs, sync_directory
 
 Chunk = bytes | memoryview
@@ -164,7 +165,7 @@ def _fill(source: FileIO, buffer: memoryview) -> int:
 
 def read_checked(path: Path, *, size: int, sha256: bytes) -> bytes:
     """The whole file; BlobCorrupt unless it is `size` bytes with that sha256."""
-    with path.open("rb") as source:
+    with open(path, "rb", opener=regular) as source:
         body = source.read(size + 1)
     if len(body) != size or hashlib.sha256(body).digest() != sha256:
         raise _changed(path)

@@ -12,6 +12,7 @@ from uuid import uuid4
 from imgctl.errors import BlobCorrupt, BlobExists, BlobMissing, StoreDenied, StoreError, StoreUnsupported
 from imgctl.keys import PROBES
 from imgctl.model import S3_CLASSES, StorageClass, is_archived
+from imgctl.regular import regular
 from imgctl.store.blobs.archive import Archive, move
 from imgctl.store.blobs.base import Blob, Restore, Tier, beside, checked, is_path, known_class
 from imgctl.store.blobs.files import DurableDirectory, checked_chunks, translated, unchanged, writing
@@ -68,7 +69,7 @@ class LocalStore:
         """Copy a file in chunks; BlobCorrupt unless it has `size` bytes and that sha256."""
         target = self._path(key)
         # The source is opened outside `writing`: its errors are not the store's.
-        with path.open("rb", buffering=0) as source, writing(key, target), self._free(key, target):
+        with open(path, "rb", buffering=0, opener=regular) as source, writing(key, target), self._free(key, target):
             self._files.create(target, checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK))
 
     def replace(self, key: str, body: bytes, *, content_type: str) -> None:

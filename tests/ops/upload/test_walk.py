@@ -1,6 +1,7 @@
 """The walk names everything it cannot offer, and goes on."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from imgctl.config.settings import WorkSettings
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
-from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.ingest.recognise import Recogniser
+from imgctl.ops.sources.base import STREAM_ABOVE, SourceFile
 from imgctl.ops.upload.choose import Selection
 from tests.ops.upload.trees import USER, every
 
@@ -50,6 +53,51 @@ def test_files_at_every_depth_are_found_with_their_size(tmp_path: Path) -> None:
     assert {path: one.size for path, one in found.items()} == {str(deep / "x"): 3, str(tmp_path / "y"): 0}
     info = (tmp_path / "y").stat()
     assert (found[str(tmp_path / "y")].mtime_ns, found[str(tmp_path / "y")].stamp) == (info.st_mtime_ns, info.st_ino)
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """End what blocks for ever."""
+
+    def ring(*_: object) -> None:
+        raise AssertionError("it blocks")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(20)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("size", [3, STREAM_ABOVE + 1])
+def test_a_pipe_that_took_the_place_of_a_file_blocks_nobody(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.jpg"
+    with path.open("wb") as file:
+        file.truncate(size)
+    (found,) = walked(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    assert isinstance(found, SourceFile)
+
+    with soon():
+        read = found.source.read(found, Recogniser(WorkSettings()))
+
+    assert isinstance(read, FileOutcome)
+    assert (read.fate, read.reason) == (Fate.FAILED, Reason.UNREADABLE)
+    assert read.detail == "not a regular file; check the file and run again"
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
+def test_a_pipe_that_is_named_like_an_archive_blocks_nobody(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+
+    with soon():
+        (found,) = walked(tmp_path / name)
+
+    assert isinstance(found, FileOutcome)
+    assert (found.fate, found.detail) == (Fate.FAILED, "not a regular file; check it and run again")
 
 
 def test_pipes_sockets_and_links_are_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ The gaps of each are named where they show. Of Azure and Google themselves docto
 """
 
 import hashlib
+import os
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -283,6 +284,19 @@ def test_file_that_changed_meanwhile_is_not_created(store: BlobStore, tmp_path: 
         store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=digest)
     assert store.head(KEY) is None
     assert keys_of(store) == []
+
+
+@pytest.mark.parametrize("size", [1000, 70 * 2**20])
+def test_a_pipe_that_took_the_place_of_a_file_is_not_waited_for(store: BlobStore, tmp_path: Path, size: int) -> None:
+    os.mkfifo(tmp_path / "scan.tif")
+    # A reader of the pipe would wait for this writer.
+    writer = os.open(tmp_path / "scan.tif", os.O_RDWR)
+    try:
+        with pytest.raises(OSError, match="not a regular file"):
+            store.create_file(KEY, tmp_path / "scan.tif", size=size, content_type="image/tiff", sha256=b"")
+    finally:
+        os.close(writer)
+    assert store.head(KEY) is None
 
 
 def test_store_is_opened_by_its_url_alone(settings: StoreSettings) -> None:

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, fromstring  # written by the containe
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobArchived, BlobCorrupt, StoreError
 from imgctl.model import CLASSES_OF
+from imgctl.regular import regular
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.azure_auth import AzureAuth, azure_auth
 from imgctl.store.blobs.clouds.azure_responses import TIER_OF, blob_of, page_of, remnant_of, row_of, version_query
@@ -104,7 +105,7 @@ class Azure:
         """Put the file in blocks, one in memory, each checked by its MD5; Azure drops uncommitted blocks after a week."""
         step = max(_BLOCK_BYTES, -(-size // _MOST_BLOCKS))
         blocks: list[str] = []
-        with path.open("rb", buffering=0) as source:
+        with open(path, "rb", buffering=0, opener=regular) as source:
             for number, chunk in enumerate(checked_chunks(source, size=size, sha256=sha256, chunk_size=step)):
                 blocks.append(base64.b64encode(b"%08d" % number).decode())
                 md5 = base64.b64encode(hashlib.md5(chunk, usedforsecurity=False).digest()).decode()

@@ -14,6 +14,7 @@ from uuid import uuid4
 from imgctl.config.places import StoreSettings
 from imgctl.errors import BlobCorrupt
 from imgctl.model import CLASSES_OF
+from imgctl.regular import regular
 from imgctl.store.blobs.base import Blob, Restore, SignedPut, Tier
 from imgctl.store.blobs.clouds.batch import Part, batch_body, batch_errors
 from imgctl.store.blobs.clouds.google_auth import GoogleAuth
@@ -246,6 +247,6 @@ def _multipart(metadata: Mapping[str, str], md5: bytes, content_type: str) -> tu
 
 
 def _chunks(path: Path, size: int, sha256: bytes) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as source:
+    with open(path, "rb", buffering=0, opener=regular) as source:
         for chunk in checked_chunks(source, size=size, sha256=sha256, chunk_size=_CHUNK):
             yield bytes(chunk)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from imgctl.errors import StoreError
+from imgctl.regular import regular
 from imgctl.store.blobs.base import SignedPut
 from imgctl.store.blobs.files import checked_chunks
 from imgctl.store.blobs.s3.bucket import Bucket
@@ -26,7 +27,7 @@ def put_file(
 ) -> None:
     """Put the file in parts under `condition`; BlobCorrupt, and nothing put, unless it has that size and sha256."""
     part_bytes = max(_PART_BYTES, -(-size // MOST_PARTS))
-    with path.open("rb", buffering=0) as source:
+    with open(path, "rb", buffering=0, opener=regular) as source:
         chunks = checked_chunks(source, size=size, sha256=sha256, chunk_size=part_bytes)
         put_chunks(bucket, key, chunks, content_type, condition=condition)
 
