@@ -9,10 +9,15 @@ from typing import BinaryIO
 from imgctl.errors import StateError
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.open import is_archive
+from imgctl.ops.sources.walk import name_of
+from imgctl.ops.upload.rules import system_junk
 from imgctl.run.scratch import atomic_write
 
 # Skipped files that are not photos.
-_NO_PHOTO = frozenset((Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE, Reason.EMPTY))
+_NO_PHOTO = frozenset((Reason.SIDECAR, Reason.NOT_AN_IMAGE, Reason.EMPTY))
+# Junk without photos; other hidden files and directories, and recycle bins, may have some.
+_NO_PHOTO_NAMES = frozenset((".ds_store", ".directory", ".localized", ".nomedia", ".picasa.ini"))
+_NO_PHOTO_DIRECTORIES = frozenset(("__macosx", "@eadir", "@__thumb"))
 
 
 class SafeList:
@@ -38,8 +43,7 @@ class SafeList:
                 self._write(path)
         elif safe:
             self._archives[archive] = True
-        # An archive within an archive was not read.
-        elif outcome.fate is Fate.FAILED or outcome.reason not in _NO_PHOTO or is_archive(path):
+        elif not _is_no_photo(outcome):
             self._kept.add(archive)
 
     def finish(self) -> None:
@@ -55,6 +59,18 @@ class SafeList:
             self.left_out += 1
         else:
             self._out.write(name + self._end)
+
+
+def _is_no_photo(outcome: FileOutcome) -> bool:
+    """Whether a skipped file or directory certainly contains no photo."""
+    if outcome.fate is Fate.FAILED:
+        return False
+    if outcome.reason is Reason.JUNK:
+        name = name_of(outcome.path).lower()
+        known = name in _NO_PHOTO_NAMES or name in _NO_PHOTO_DIRECTORIES or name.startswith("._")
+        return known or system_junk(name, directory=False) is not None
+    # An archive within an archive was not read.
+    return outcome.reason in _NO_PHOTO and not is_archive(outcome.path)
 
 
 @contextmanager

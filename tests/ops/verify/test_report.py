@@ -23,9 +23,19 @@ def away(path: str, reason: Reason, fate: Fate = Fate.SKIPPED) -> FileOutcome:
     return FileOutcome(path=path, fate=fate, reason=reason)
 
 
-@pytest.mark.parametrize("reason", [Reason.SIDECAR, Reason.JUNK, Reason.NOT_AN_IMAGE])
+@pytest.mark.parametrize("reason", [Reason.SIDECAR, Reason.NOT_AN_IMAGE])
 def test_an_archive_of_which_every_photo_is_safe_may_go(tmp_path: Path, reason: Reason) -> None:
     assert listed(tmp_path, SAFE, away("1.zip/other", reason), away("2.zip/other", reason)) == ["1.zip"]
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "a/._b.jpg", "a/.DS_Store", "Thumbs.db", "a/@eaDir"])
+def test_what_systems_leave_in_an_archive_does_not_keep_it(tmp_path: Path, name: str) -> None:
+    assert listed(tmp_path, SAFE, away(f"1.zip/{name}", Reason.JUNK)) == ["1.zip"]
+
+
+@pytest.mark.parametrize("name", [".private", "a/.b.jpg", "#recycle", "lost+found", "$RECYCLE.BIN"])
+def test_what_may_be_a_hidden_photo_keeps_its_archive(tmp_path: Path, name: str) -> None:
+    assert listed(tmp_path, SAFE, away(f"1.zip/{name}", Reason.JUNK)) == []
 
 
 @pytest.mark.parametrize(
