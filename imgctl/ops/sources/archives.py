@@ -1,7 +1,9 @@
 """ZIP and TAR files as a source: all that are given together are one tree, whatever part a file lies in."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 from uuid import UUID
@@ -12,7 +14,7 @@ from imgctl.ops.ingest.sidecar import Listing, SidecarFiles, is_photo_details
 from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources.base import STREAM_ABOVE, Read, Rules, SourceFile, Stat
 from imgctl.ops.sources.branches import Branches
-from imgctl.ops.sources.members import COPY_AGAIN, Damaged, Member, MemberIndex, Part, place_of, stamp_of
+from imgctl.ops.sources.members import COPY_AGAIN, Damaged, Member, MemberIndex, Odd, Part, place_of, stamp_of
 from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.ops.sources.tars import TarPart
 from imgctl.ops.sources.walk import name_of, refused
@@ -49,10 +51,12 @@ class ArchiveFiles:
         self._noting = Lock()
         self._noted = False
         self._listings: dict[str, Listing] = {}
+        self._targets: dict[int, MemberIndex] = {}
 
     def close(self) -> None:
-        """Drop the index."""
-        self._index.close()
+        """Drop what was noted."""
+        for index in (self._index, *self._targets.values()):
+            index.close()
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
         """The members of one archive after the other; one that ends too early is one outcome more."""
@@ -66,6 +70,8 @@ class ArchiveFiles:
                 yield FileOutcome(path=part.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=str(error))
             except (OSError, ValueError) as error:
                 yield refused(part.path, error)
+            if (targets := self._targets.pop(number, None)) is not None:
+                targets.close()
 
     def index(self) -> None:
         """Note every member, so that `named` finds it; Damaged or OSError where the archive cannot be read."""
@@ -169,8 +175,10 @@ class ArchiveFiles:
             if outcome is not None:
                 yield outcome
             elif not away:
-                found = self._entry(number, member, root + place, rules)
-                yield found if member.hard_link is None else self._linked(found, number, member, branches, rules)
+                if member.hard_link is None:
+                    yield self._entry(number, member, root + place, rules)
+                else:
+                    yield self._linked(number, member, root + place, branches, rules)
 
     def _entry(self, number: int, member: Member, path: str, rules: Rules) -> SourceFile | FileOutcome:
         if (odd := member.odd) is not None:
@@ -180,21 +188,42 @@ class ArchiveFiles:
         return rules.judge(path, place, stat)
 
     def _linked(
-        self, outcome: SourceFile | FileOutcome, number: int, member: Member, branches: Branches, rules: Rules
+        self, number: int, member: Member, path: str, branches: Branches, rules: Rules
     ) -> SourceFile | FileOutcome:
         """The outcome of a hard link, which fails where the member that has its content is not taken for its owner."""
-        assert member.hard_link is not None
+        assert member.odd is not None and member.hard_link is not None
         target = place_of(member.hard_link)
+        found = self._linkable(number).find(target)
+        content = found[1] if found else member
+        # It is as large as its target.
         link, read = (
-            self._entry(number, replace(member, name=name, odd=None), outcome.path, rules)
+            self._entry(number, replace(content, name=name, mtime_ns=member.mtime_ns, odd=None), path, rules)
             for name in (member.name, target)
         )
-        if not isinstance(link, SourceFile):
-            return outcome
-        if isinstance(read, SourceFile) and read.user_id == link.user_id and not branches.away(target)[0]:
-            return outcome
-        detail = f"a hard link to {member.hard_link}, which is not taken for its owner: extract it"
-        return FileOutcome(path=link.path, fate=Fate.FAILED, reason=Reason.LINK, detail=detail)
+        odd, detail = member.odd, ""
+        if found is not None and found[2] is not None:
+            fate, reason, said = json.loads(found[2])
+            odd = Odd(fate=Fate(fate), reason=Reason(reason), detail=said)
+        elif found is None and (isinstance(link, SourceFile) or link.reason is Reason.TOO_SMALL):
+            detail = f"is not a file in the archive: {COPY_AGAIN}"
+        elif isinstance(link, FileOutcome):
+            return link
+        elif isinstance(read, FileOutcome) or read.user_id != link.user_id or branches.away(target)[0]:
+            detail = "is not taken for its owner: extract it"
+        if detail:
+            odd = Odd(fate=Fate.FAILED, reason=Reason.LINK, detail=f"a hard link to {member.hard_link}, which {detail}")
+        return FileOutcome(path=path, fate=odd.fate, reason=odd.reason, detail=odd.detail, bytes=member.size)
+
+    def _linkable(self, number: int) -> MemberIndex:
+        """The members of one archive, which its first hard link has noted in a pass of its own."""
+        if number not in self._targets:
+            index = self._targets[number] = MemberIndex()
+            with suppress(Damaged, OSError, ValueError):
+                for one in self._parts[number].members():
+                    if one.hard_link is None:
+                        odd = json.dumps((one.odd.fate, one.odd.reason, one.odd.detail)) if one.odd else None
+                        index.add(place_of(one.name), number, one, odd.encode() if odd else None)
+        return self._targets[number]
 
 
 def _apart(place: str, number: int) -> str:

@@ -21,7 +21,7 @@ from imgctl.ops.ingest.spool import SpoolDirectory
 from imgctl.ops.sources import archives, zips
 from imgctl.ops.sources.archives import ArchiveFiles, part_of
 from imgctl.ops.sources.base import Read, SourceFile
-from imgctl.ops.sources.members import place_of
+from imgctl.ops.sources.members import COPY_AGAIN, place_of
 from imgctl.ops.upload.order import Selection
 from imgctl.ops.upload.rules import SelectionRules
 from tests.imaging.pictures import encoded, quadrants
@@ -121,6 +121,43 @@ def test_names_are_read_in_utf_8_and_in_the_old_code_page(tmp_path: Path, opened
     (tmp_path / "a.zip").write_bytes(data.replace(b"x.jpg", b"\x82.jpg"))
 
     assert ended(opened(tmp_path / "a.zip")) == {"a.zip/été.jpg": "read", "a.zip/é.jpg": "read"}
+
+
+def test_one_damaged_entry_of_a_directory_costs_no_other_member(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("a.jpg", "\u00e9.jpg", "extra.jpg", "large.jpg", "future.jpg", "z.jpg"):
+            info = ZipInfo(name)
+            info.extra = struct.pack("<HH", 0xCAFE, 1) + b"x" if name in ("extra.jpg", "large.jpg") else b""
+            archive.writestr(info, PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes().replace("\u00e9.jpg".encode(), b"\xff\xfe.jpg"))
+    at = data.index(b"PK\1\2")
+    while at >= 0:
+        entry = data[at + 46 : at + 46 + int.from_bytes(data[at + 28 : at + 30], "little")]
+        if bytes(entry) in (b"extra.jpg", b"large.jpg"):
+            # The extra field says that it is longer than it is.
+            data[at + 46 + len(entry) + 2] = 9
+        if entry == b"large.jpg":
+            data[at + 24 : at + 28] = b"\xff" * 4
+        if entry == b"future.jpg":
+            data[at + 6] = 99
+        at = data.find(b"PK\1\2", at + 1)
+    (tmp_path / "a.zip").write_bytes(data)
+
+    found = ended(opened(tmp_path / "a.zip"))
+
+    large, future = found.pop("a.zip/large.jpg"), found.pop("a.zip/future.jpg")
+    assert large == "unreadable: damaged in the archive's directory (corrupt extra field cafe (size=9)): " + COPY_AGAIN
+    assert "unreadable" in future
+    assert found == dict.fromkeys(("a.zip/a.jpg", "a.zip/\udcff\udcfe.jpg", "a.zip/extra.jpg", "a.zip/z.jpg"), "read")
+
+
+def test_a_member_without_a_name_costs_no_other_member(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.jpg", PHOTO)
+        archive.writestr("a.jpg", PHOTO)
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"x.jpg", b"\0.jpg"))
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/": "read", "a.zip/a.jpg": "read"}
 
 
 def test_separators_of_windows_part_directories(tmp_path: Path, opened: Opened) -> None:
@@ -303,6 +340,31 @@ def test_a_hard_link_to_what_is_not_taken_for_its_owner_fails(target: str, tmp_p
     assert isinstance(lost, FileOutcome) and isinstance(kept, FileOutcome)
     assert (lost.fate, kept.fate) == (Fate.FAILED, Fate.SKIPPED)
     assert lost.detail == f"a hard link to {target}, which is not taken for its owner: extract it"
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_a_hard_link_is_judged_by_the_size_of_what_it_links_to(name: str, tmp_path: Path, opened: Opened) -> None:
+    with tarfile.open(tmp_path / name, "w:gz" if name == "a.tgz" else "w") as archive:
+        for owner, size in ((OTHER, len(PHOTO)), (OWNER, 10)):
+            archive.addfile(header(f"{owner}/a.jpg", size=size), BytesIO(PHOTO))
+        soft = header("soft.jpg", tarfile.SYMTYPE, 0)
+        soft.linkname = "elsewhere"
+        archive.addfile(soft)
+        for link, target in (("b", f"{OTHER}/a"), ("c", f"{OWNER}/a"), ("d", "nowhere"), ("e", "soft")):
+            info = header(f"{OWNER}/{link}.jpg", tarfile.LNKTYPE, 0)
+            info.linkname = f"{target}.jpg"
+            archive.addfile(info)
+    rules = SelectionRules(Selection(paths=(name,), user_from="{user}/**", min_size=11))
+
+    outcomes = [one for one in opened(tmp_path / name).entries(rules) if isinstance(one, FileOutcome)]
+
+    assert {one.path.rpartition("/")[2][0]: (one.fate, one.reason) for one in outcomes if OWNER in one.path} == {
+        "a": (Fate.SKIPPED, Reason.TOO_SMALL),
+        "b": (Fate.FAILED, Reason.LINK),
+        "c": (Fate.SKIPPED, Reason.TOO_SMALL),
+        "d": (Fate.FAILED, Reason.LINK),
+        "e": (Fate.SKIPPED, Reason.LINK),
+    }
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
