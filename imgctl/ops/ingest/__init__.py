@@ -1,1 +1,1 @@
-"""Taking images in, wherever they come from: promise, bytes, confirm."""
+"""Ingest of images from any source: promise a row, put the bytes, confirm the row."""

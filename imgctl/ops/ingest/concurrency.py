@@ -1,29 +1,30 @@
-"""How many puts are in flight: found out while they run, a few round trips a step."""
+"""Adaptive concurrency: finds the number of puts in flight while they run, a few round trips a step."""
 
 from dataclasses import dataclass
 
 FIRST_CONCURRENCY, MOST_CONCURRENCY = 16, 256
-# What a put costs beside its bytes, in bytes: a throughput of many small ones and few large ones compares.
+# The fixed cost of a put, in bytes: makes the throughput of many small puts comparable with that of few large ones.
 PUT_WEIGHT = 64 * 2**10
-# A shorter measurement is one of the machine's moods.
+# A shorter measurement is noise.
 SHORTEST_SECONDS = 0.05
-# To double must bring a quarter more throughput, later a raise by half a tenth; a third fewer may cost a twentieth.
+# Minimum gain in throughput: 25 % for doubling, later 10 % for a raise by half. A third fewer may lose 5 %.
 START_GROWTH, START_GAIN = 2.0, 1.25
 GROWTH, GAIN, LOSS, SMOOTHING = 1.5, 1.1, 0.95, 0.3
 SHORTEST_REST, LONGEST_REST = 4, 64
-# Percent of the requests of a step that may be pushed back or lost, beside a few, before there are fewer in flight.
+# Pushbacks and lost requests that a step tolerates before it lowers the limit: a percentage of its requests, and a few.
 PUSHBACKS_PERCENT, FEW_PUSHBACKS = 10, 4
 
 
 @dataclass(slots=True, kw_only=True)
 class AdaptiveConcurrency:
-    """The number of requests in flight: raised while that brings throughput, lowered when the store pushes back.
+    """The limit of requests in flight: raised while throughput grows, lowered when the store pushes back.
 
-    A step takes two round trips: one in which requests of the earlier limit end, one that is measured. The first steps
-    double, as TCP's slow start does. A raise that brings nothing, or pushbacks, is taken back, and the next trial waits,
-    twice as many steps each time. In turn with raises fewer are tried, which stay where they lose nothing: where the
-    client's own CPU sets the pace, whose share of a busy machine varies by half from step to step, chance would else
-    raise it step by step. Pushbacks without a raise halve it. A step that starves for work is not judged.
+    A step takes two round trips: in the first, requests of the earlier limit end; the second is measured. The first
+    steps double the limit, like TCP slow start. A raise without gain, or with pushbacks, is undone, and the next trial
+    waits, twice as many steps each time. Trials alternate between a raise and a reduction; a reduction without loss
+    stays. Without reductions, chance would raise the limit step by step where the client's CPU is the bottleneck,
+    because its share of a busy machine varies by half between steps. Pushbacks outside of a trial halve the limit. A
+    step in which puts lack work is not judged.
     """
 
     limit: int = FIRST_CONCURRENCY
@@ -36,7 +37,7 @@ class AdaptiveConcurrency:
     _resting: int = 0
     _rest: int = SHORTEST_REST
     _count: int = 0
-    # How many were in flight when the step began, under the limit before it.
+    # The limit of the previous step: as many requests were in flight when this step began.
     _earlier: int = 0
     _weight: int = 0
     _starved: int = 0
@@ -44,9 +45,9 @@ class AdaptiveConcurrency:
     _began: float = 0.0
 
     def ended(self, size: int, *, now: float, pushbacks: int, starved: bool = False) -> int:
-        """The limit from now on, after a request of `size` bytes ended at `now` (seconds of any clock that goes on).
+        """Return the new limit after a request of `size` bytes ended at `now` (seconds of any monotonic clock).
 
-        `pushbacks` counts those of all requests so far; `starved` says that none waited for this one's place.
+        `pushbacks` is the total of all requests so far; `starved` means that no request was queued behind this one.
         """
         self._count += 1
         measured = self._count - max(self._earlier, self.limit)
@@ -87,7 +88,7 @@ class AdaptiveConcurrency:
             self._try()
 
     def _try(self) -> None:
-        """Begin a trial of more, or of fewer where more brought nothing; at a bound the other."""
+        """Begin a trial: a raise, or a reduction if the last raise brought nothing; at a bound the opposite."""
         growth = START_GROWTH if self._starting else GROWTH
         more = min(self.most, max(self.limit + 1, int(self.limit * growth)))
         fewer = max(min(self.limit, FIRST_CONCURRENCY), int(self.limit / GROWTH))

@@ -1,4 +1,4 @@
-"""What is said about a photo, in it or beside it: its caption and when it was taken."""
+"""The caption and the capture time of a photo, from its file, sidecars or a list."""
 
 import re
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from imgctl.imaging.name_date import name_moment
 from imgctl.imaging.probe import Header
 from imgctl.ops.ingest.sidecar import SidecarFiles
 
-# What cameras and phones write where a description belongs, in every picture alike: brands as their cameras write them,
-# and the shooting modes that phones of Huawei and Motorola leave.
+# Boilerplate that cameras and phones write into the description of every picture: brand texts, and the shooting modes
+# of Huawei and Motorola phones.
 _BOILERPLATE = frozenset(
     """
     olympus digital camera|sony dsc|minolta dsc|minolta digital camera|konica minolta digital camera|digital camera|
@@ -32,7 +32,7 @@ _CAMERA_TEXT = r"(?is)DCIM[\\/].*|<\s*(KENOX|Samsung|DIGIMAX)\b.*>|\W*"
 
 
 class TakenFrom(StrEnum):
-    """What said when a photo was taken, the most trusted first; the last tells when a program wrote the file, no more."""
+    """Sources of a capture time, the most trusted first; the last is only the time when a program wrote the file."""
 
     LIST = "list"
     EXIF = "exif"
@@ -50,17 +50,17 @@ class TakenFrom(StrEnum):
 
 
 _BESIDE = frozenset((TakenFrom.LIST, TakenFrom.XMP_BESIDE, TakenFrom.TAKEOUT, TakenFrom.PHOTO_DETAILS))
-# The first of the captions that the picture itself has.
+# Index of the first caption that comes from the picture itself.
 _IN_PICTURE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A caption fit for the catalog, and an aware UTC capture time with what said it; None where nothing says.
+    """A caption fit for the catalog, and an aware UTC capture time with its source; None if no source has one.
 
-    `date_unlikely` where a source told a date that cannot be, and was not believed. `beside` where it is not all said in
-    the picture itself: another copy may lack what lies beside this one, and has `taken_alone` for its capture time.
-    `trashed` and `hidden` are what an export says of it.
+    `date_unlikely`: a source had an impossible date, which was ignored. `beside`: a part comes from a sidecar or a
+    list. Another copy may lack these, and then has `taken_alone` as its capture time. `trashed` and `hidden` are flags
+    from an export's sidecar.
     """
 
     caption: str | None
@@ -81,10 +81,10 @@ def describe(
     taken_at: datetime | None = None,
     sidecars: SidecarFiles | None = None,
 ) -> Description:
-    """The caption and the capture time of a photo, each from the first source that is believed; never raises for damage.
+    """Return caption and capture time of a photo, each from the first plausible source; never raises for damage.
 
-    Captions and times: the ones given, first of all. Captions: Takeout, XMP (beside, then within), IPTC, EXIF, the format's own text. Times: as TakenFrom
-    lists them. Nothing is looked for beside a file without `sidecars`.
+    The given `caption` and `taken_at` come first. Then captions: Takeout, XMP (sidecar, then embedded), IPTC, EXIF, the
+    format's own text; times: in the order of TakenFrom. Without `sidecars` no sidecar is looked up.
     """
     sources = _Sources(header, path, caption, taken_at, sidecars)
     date_unlikely, taken_at, taken_from, taken_alone = False, None, None, None
@@ -111,8 +111,8 @@ def describe(
     )
 
 
-def told(caption: str | None, taken_at: datetime | None) -> Description:
-    """What a list says of a photo, where that is all there is to say."""
+def from_list(caption: str | None, taken_at: datetime | None) -> Description:
+    """Return the description of a photo for which a list is the only source."""
     likely = taken_at is not None and is_likely(taken_at)
     return Description(
         caption=_clean(caption),
@@ -124,7 +124,7 @@ def told(caption: str | None, taken_at: datetime | None) -> Description:
 
 
 class _Sources:
-    """Everything that may describe one photo, each looked into when it is asked for, and once."""
+    """All sources that may describe one photo; each is read on first use, and once."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class _Sources:
         yield _written_by_hand(self._header.texts.get("Description", ""))
 
     def times(self) -> Iterator[tuple[TakenFrom, datetime]]:
-        """Every date that anything says, in the order they are trusted."""
+        """Yield the date of every source that has one, the most trusted first."""
         exif = self._header.exif
         yield from _dated(TakenFrom.LIST, self._taken_at)
         yield from _dated(TakenFrom.EXIF, exif.taken_at)
@@ -192,7 +192,7 @@ class _Sources:
 
     @property
     def _xmp(self) -> Facts:
-        """The packet in the picture, parsed only where it may hold what is asked for: most do not."""
+        """The facts of the embedded XMP packet, parsed only if it may hold a date or a caption: most don't."""
         if self._read_xmp is None:
             packet = self._header.xmp
             wanted = b"Date" in packet or b"description" in packet or b"\0" in packet[:64]
@@ -211,14 +211,14 @@ def _dated(source: TakenFrom, *dates: datetime | None) -> Iterator[tuple[TakenFr
 
 
 def _read_xmp(packet: bytes) -> Facts:
-    # Most pictures need no parser of XML.
+    # Imported on demand: most pictures need no XML parser.
     from imgctl.imaging.metadata.xmp import read_xmp
 
     return read_xmp(packet)
 
 
 def _mail_moment(text: str) -> datetime | None:
-    """A PNG's Creation Time: RFC 1123 as its standard suggests, or ISO 8601 as many write it."""
+    """Parse a PNG's Creation Time: RFC 1123 as the PNG standard suggests, or ISO 8601 as many programs write it."""
     if not text:
         return None
     from email.utils import parsedate_to_datetime
@@ -230,17 +230,17 @@ def _mail_moment(text: str) -> datetime | None:
 
 
 def _written_by_hand(text: str) -> str | None:
-    """The text, unless it says nothing that somebody wrote."""
+    """Return the text, or None if it is empty or camera boilerplate."""
     bare = text.strip()
     return None if not bare or bare.lower() in _BOILERPLATE or re.fullmatch(_CAMERA_TEXT, bare) else text
 
 
 def _clean(text: str | None) -> str | None:
-    """Text that every database takes: no NUL, no lone surrogate, no blanks around it; None if nothing is left."""
+    """Return text that every database accepts: no NUL, lone surrogates or outer blanks; None if nothing is left."""
     if text is None:
         return None
     if text.isascii() and "\0" not in text:
         return text.strip() or None
-    # Surrogates in pairs are what JSON makes of one character, and alone what a file name's stray bytes become.
+    # A pair of surrogates is one character in JSON; a lone surrogate is an invalid byte of a file name.
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole.replace("\0", "").strip() or None

@@ -1,4 +1,4 @@
-"""What readers, putters and the loop hand each other, under one lock."""
+"""Queues between readers, putters and the ingest loop, under one lock."""
 
 from collections.abc import Sequence
 from threading import Condition, Lock
@@ -10,18 +10,18 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.ingest.puts import Putters
 
 BATCH = 128
-"""How many images are worth a transaction; one takes all there are."""
+"""Number of images that are worth a transaction; a transaction takes all that are queued."""
 MOST_PREPARED = 4 * BATCH
 MOST_PREPARED_BYTES = 16 * 2**20
 MOST_OUTCOMES = 2 * BATCH
 FEWEST_AHEAD = 8
-# How soon a stop is noticed where nothing else happens.
+# The longest delay until a stop is noticed.
 IDLE_SECONDS = 1.0
 ENDS_THE_RUN = (StoreDenied, BucketMissing, StoreFull)
 
 
 class Work(NamedTuple, Generic[S]):
-    """What one transaction confirms and what it promises; `starved` says that the puts wait for more."""
+    """The images that one transaction confirms (`arrived`) and promises (`prepared`); `starved`: putters lack work."""
 
     arrived: list[Prepared[S]]
     prepared: list[Prepared[S]]
@@ -29,9 +29,10 @@ class Work(NamedTuple, Generic[S]):
 
 
 class Handover(Generic[S]):
-    """The loop waits here for enough of what readers and putters made, readers for room.
+    """Queues on which the loop waits for a batch from readers and putters, and readers wait for room.
 
-    Nothing is due for what is prepared while it is `paused`. `error` is the first that ends the run: it ends the putters.
+    While `paused`, prepared images make no transaction due. `error` is the first error that ends the run; it also stops
+    the putters.
     """
 
     def __init__(self, putters: Putters[S]) -> None:
@@ -49,13 +50,13 @@ class Handover(Generic[S]):
         self._failures_in_a_row = 0
         self._putting = 0
         self._ahead = FEWEST_AHEAD
-        self._reader_news = False
+        self._reader_has_ended = False
         self._closed = False
 
-    # --- what the threads call
+    # --- called by readers and putters
 
     def offer(self, item: Prepared[S] | FileOutcome) -> bool:
-        """Take what a reader made; blocks while a batch waits. False once nothing is wanted."""
+        """Queue an item of a reader; blocks while the queues are full. False once closed."""
         with self._room:
             self._room.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
@@ -65,19 +66,19 @@ class Handover(Generic[S]):
             else:
                 self._prepared.append(item)
                 self._prepared_bytes += item.held
-            self._tell()
+            self._wake_loop()
         return True
 
     def reader_ended(self, error: Exception | None) -> None:
-        """One reader less, which has offered all it had."""
+        """Record that a reader ended, after it offered all its items."""
         with self._enough:
             self.reading -= 1
-            self._reader_news = True
+            self._reader_has_ended = True
             self._give_up(error)
-            self._tell()
+            self._wake_loop()
 
     def put_ended(self, prepared: Prepared[S], error: Exception | None) -> None:
-        """A put arrived or failed; more failures in a row than there are puts at once end the run."""
+        """Record that a put succeeded or failed; more failures in a row than puts run at once end the run."""
         with self._enough:
             self._putting -= 1
             if error is None:
@@ -88,31 +89,31 @@ class Handover(Generic[S]):
                 self._failures_in_a_row += isinstance(error, StoreUnavailable)
                 if isinstance(error, ENDS_THE_RUN) or self._failures_in_a_row > self._putters.limit:
                     self._give_up(error)
-            self._tell()
+            self._wake_loop()
 
-    # --- what the loop calls
+    # --- called by the loop
 
     def reader_begins(self) -> None:
-        """One reader more."""
+        """Record that a reader begins."""
         with self._enough:
             self.reading += 1
 
     def wait(self) -> tuple[list[FileOutcome], list[tuple[Prepared[S], Exception]]]:
-        """Wait until something may be due, or a while; what is settled without a transaction, and the puts that failed."""
+        """Wait up to IDLE_SECONDS until a transaction may be due; return the readers' outcomes and the failed puts."""
         with self._enough:
             self._enough.wait_for(self._has_enough, IDLE_SECONDS)
             outcomes, self._outcomes = self._outcomes, []
             failed, self._failed = self._failed, []
-            self._reader_news = False
+            self._reader_has_ended = False
             self._room.notify_all()
         return outcomes, failed
 
     def is_empty(self) -> bool:
-        """Whether nothing that readers made waits for the loop."""
+        """Whether no item of a reader is queued."""
         return not self._prepared and not self._outcomes
 
     def is_due(self) -> bool:
-        """Whether a transaction is worth its commit now: a batch is full, or somebody would wait for it."""
+        """Whether a transaction is worth its commit now: a batch is full, or putters would idle until it is."""
         limit = self._putters.limit
         if len(self._arrived) >= BATCH or (self._arrived and not self._putting):
             return True
@@ -122,7 +123,7 @@ class Handover(Generic[S]):
         return self._putting < (limit + self._ahead if is_batch else limit / 2)
 
     def take(self, most: int | None) -> Work[S]:
-        """What arrived, and as much of what is prepared as the puts want, at most `most`."""
+        """Return all arrived images, and as many prepared ones as the putters need, at most `most`."""
         with self._room:
             arrived, self._arrived = self._arrived, []
             wanted = max(0, self._putters.limit + self._ahead + BATCH - self._putting)
@@ -141,19 +142,19 @@ class Handover(Generic[S]):
         self._putters.submit(puts)
 
     def drop(self) -> list[Prepared[S]]:
-        """What is prepared and no longer wanted."""
+        """Empty the queue of prepared images and return them."""
         with self._room:
             dropped, self._prepared, self._prepared_bytes = self._prepared, [], 0
         return dropped
 
     def close(self) -> list[Prepared[S]]:
-        """Take nothing more; what is prepared is dropped."""
+        """Accept no further items; drop and return the prepared images."""
         with self._room:
             self._closed = True
             self._room.notify_all()
         return self.drop()
 
-    def _tell(self) -> None:
+    def _wake_loop(self) -> None:
         if self._has_enough():
             self._enough.notify()
 
@@ -165,7 +166,7 @@ class Handover(Generic[S]):
         )
 
     def _has_enough(self) -> bool:
-        return self._reader_news or bool(self._failed) or len(self._outcomes) >= BATCH or self.is_due()
+        return self._reader_has_ended or bool(self._failed) or len(self._outcomes) >= BATCH or self.is_due()
 
     def _give_up(self, error: Exception | None) -> None:
         if error is not None and self.error is None:

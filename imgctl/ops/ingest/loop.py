@@ -1,13 +1,13 @@
-"""The one loop that takes images in: prepare → promise → put → confirm, each stage bounded.
+"""The ingest loop: prepare → promise → put → confirm, each stage bounded.
 
     readers (threads)       this thread                    putters (threads)
     read, hash, probe ────▶ promise a batch ─────────────▶ put
                             confirm a batch ◀───────────── ended
                             yield outcomes
 
-One transaction confirms what has arrived and promises what comes next. Whatever gathers while it runs is the next
-batch, so batches grow with the load and no timer is needed. As many puts as ended while one transaction ran, and as many
-again, are promised ahead: on a slow disk or a distant database too no put waits for a commit.
+One transaction confirms the arrived images and promises the next ones. The images that queue up while it runs are the
+next batch, so batches grow with the load and no timer is needed. Twice as many puts as ended during one transaction are
+promised ahead, so that no put waits for a commit, even with a slow disk or a distant database.
 """
 
 import time
@@ -30,16 +30,16 @@ from imgctl.run.window import ByteBudget
 from imgctl.store.blobs.base import BlobStore
 
 if TYPE_CHECKING:
-    # Imported while files are being read: it takes longer than all else at the start.
+    # Imported while files are being read: this import is the slowest step of the start.
     from sqlalchemy import Connection
 
     from imgctl.store.catalog.engine import Catalog
 
-# Files of a content that is in flight already wait for its fate; no more of them.
+# The most files that wait for a put in flight because they have the same content.
 MOST_DUPLICATES = 8 * BATCH
-# One reader feeds a network from a local disk; where the puts run dry and all wait, as behind a slow NAS, more are started.
+# One reader on a local disk saturates a network. More start where puts lack work and all threads wait: a slow NAS.
 MOST_READERS = 16
-# A larger file takes longer to hash than all else takes, and hashing needs no interpreter lock.
+# For larger files hashing takes longer than all other steps, and hashing releases the interpreter lock.
 LARGE_BYTES = 2**20
 _ERASED = "its image was erased; upload the photo again if it is wanted again"
 
@@ -48,10 +48,10 @@ Safe: TypeAlias = Sequence[tuple[Prepared[S], UUID]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOrder:
-    """How to take images in: puts in flight (0: adaptive), bytes held at once, bytes a second (0: no bound), how many.
+    """Options of an ingest: puts in flight (0: adaptive), bytes in memory, bytes a second (0: no bound), image limit.
 
-    As many `readers` (0: one, and more where the puts run dry), each of which takes up to `chunk` items. After a stop
-    what is promised waits for the next run, unless `finish`. A dry run changes nothing.
+    `readers` is the number of reader threads (0: one, and more if puts lack work); each takes up to `chunk` items at a
+    time. After a stop, promised images are left to the next run, unless `finish`. A dry run changes nothing.
     """
 
     concurrency: int
@@ -65,12 +65,12 @@ class IngestOrder:
 
 
 class Ingest(Generic[S]):
-    """Takes in what `read` makes of the `items`, a chunk of them at a time; outcomes among the items pass through.
+    """Ingests the images that `read` prepares from `items`, a chunk at a time; outcomes among the items pass through.
 
-    An endless source of items gives None where it has no more for now.
+    An endless iterable of items yields None when it has no more for now.
 
-    `read` runs in threads, holds the bytes of what it yields in the budget, and ends the run with what it raises.
-    `safe` is told of each image whose bytes are in the store, with its id.
+    `read` runs in threads, reserves the bytes of its images in the budget, and ends the run if it raises.
+    `safe` is called with each image whose bytes are in the store, and its id.
     """
 
     def __init__(
@@ -105,22 +105,22 @@ class Ingest(Generic[S]):
             ended=self._handover.reader_ended,
             largest_chunk=order.chunk,
         )
-        # Images in flight, with the files of the same content that wait for their fate.
+        # Images in flight, with the files of the same content that wait for the result of the put.
         self._in_flight: dict[UUID, list[Prepared[S]]] = {}
         self._duplicates = 0
         self._left = order.limit
         self._idle = Idleness()
 
     def start(self) -> None:
-        """Begin to read; a batch at most is prepared until the loop takes it."""
+        """Start the readers; they prepare at most MOST_PREPARED images until the loop takes them."""
         for _ in range(self._order.readers or 1):
             self._read_more()
 
     def outcomes(self, catalog: "Catalog") -> Generator[FileOutcome]:
-        """Promise, put and confirm; yields one outcome an item as soon as it is settled.
+        """Promise, put and confirm; yields one outcome per item as soon as it is known.
 
-        When `stop` is set no further image is begun. Raises what ends a whole run (no bucket, no permission, no space,
-        no answer, no database), after what was in flight has been settled.
+        Starts no further image after `stop` is set. Raises the error that ends the run (no bucket, no permission, no
+        space, store or database unreachable) after the puts in flight have ended.
         """
         try:
             while self._is_reading() or not self._handover.is_empty() or self._in_flight:
@@ -136,7 +136,7 @@ class Ingest(Generic[S]):
             raise self._handover.error
 
     def close(self) -> None:
-        """Begin nothing new and end the threads; what arrives after this is confirmed by the next run."""
+        """Start no further image and end the threads; the next run confirms puts that arrive after this."""
         self._readers.stop()
         self._release(*self._handover.close())
         self._putters.close()
@@ -147,12 +147,12 @@ class Ingest(Generic[S]):
         self._readers.start()
 
     def _reader_helps(self, size: int) -> bool:
-        """Whether one reader more reads sooner files of about this size: all wait for a disk, or cores are free for hashing."""
+        """Whether one more reader helps with files of about this size: all wait for a disk, or a core can hash."""
         reading = self._handover.reading
         return reading < MOST_READERS and (self._idle.is_idle() or (size >= LARGE_BYTES and reading < cores()))
 
     def _is_reading(self) -> bool:
-        # Read before what it leaves: who ends has offered all he had.
+        # Checked before the queues: a reader that has ended has already offered everything.
         return self._handover.reading > 0 and not self._readers.stopped
 
     def _offer(self, item: Prepared[S] | FileOutcome) -> bool:
@@ -168,12 +168,12 @@ class Ingest(Generic[S]):
         self._handover.put_ended(prepared, error)
 
     def _gather(self) -> Iterator[FileOutcome]:
-        """Wait until something may be due, or a while; yield what is settled without a transaction."""
+        """Wait until a transaction may be due, or a while; yield the outcomes that need no transaction."""
         outcomes, failed = self._handover.wait()
         yield from outcomes
         for prepared, error in failed:
             image = prepared.row.id
-            yield from (one.failed(error, image=image) for one in (prepared, *self._landed(prepared)))
+            yield from (one.failed(error, image=image) for one in (prepared, *self._pop_duplicates(prepared)))
 
     def _transact(self, catalog: "Catalog") -> Iterator[FileOutcome]:
         work = self._handover.take(self._left)
@@ -201,7 +201,7 @@ class Ingest(Generic[S]):
         yield from filter(None, settled)
 
     def _write(self, catalog: "Catalog", work: Work[S]) -> tuple[list[Promised], set[UUID]]:
-        """The promises of what comes next, and those of the `arrived` that were erased meanwhile."""
+        """Write one transaction; return the new promises, and the ids of arrived images that were erased meanwhile."""
         from imgctl.store.catalog.reservations import contents, keep, promise
 
         rows = [one.row for one in work.prepared]
@@ -221,7 +221,7 @@ class Ingest(Generic[S]):
         safe: list[tuple[Prepared[S], UUID]],
         puts: list[Prepared[S]],
     ) -> FileOutcome | None:
-        """Add a promise to the `puts`; an outcome where there is nothing to put."""
+        """Add a promised image to `puts`, or to the duplicates of one in flight; otherwise return its outcome."""
         if row.erased:
             self._release(prepared)
             return prepared.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=row.id)
@@ -245,21 +245,22 @@ class Ingest(Generic[S]):
         return None
 
     def _confirmed(self, prepared: Prepared[S], safe: list[tuple[Prepared[S], UUID]]) -> Iterator[FileOutcome]:
-        image, duplicates = prepared.row.id, self._landed(prepared)
+        image, duplicates = prepared.row.id, self._pop_duplicates(prepared)
         safe += ((one, image) for one in (prepared, *duplicates))
         yield prepared.outcome(Fate.UPLOADED, image=image)
         detail = f"same content as {prepared.path}"
         yield from (one.outcome(Fate.PRESENT, Reason.SAME_CONTENT, detail, image=image) for one in duplicates)
 
     def _too_late(self, prepared: Prepared[S]) -> Iterator[FileOutcome]:
-        """What was erased while it was put is deleted again."""
+        """Delete the blob of an image that was erased during its put; yield the outcomes."""
         from imgctl.ops.erase.late import delete_late
 
         delete_late(self._store, [prepared.row.original_key])
-        for one in (prepared, *self._landed(prepared)):
+        for one in (prepared, *self._pop_duplicates(prepared)):
             yield one.outcome(Fate.FAILED, Reason.ERASED, _ERASED, image=prepared.row.id)
 
-    def _landed(self, prepared: Prepared[S]) -> list[Prepared[S]]:
+    def _pop_duplicates(self, prepared: Prepared[S]) -> list[Prepared[S]]:
+        """Remove an image from those in flight; return the files of the same content."""
         duplicates = self._in_flight.pop(prepared.row.id)
         self._count_duplicates(-len(duplicates))
         return duplicates
@@ -277,7 +278,7 @@ class Ingest(Generic[S]):
 def _write_descriptions(
     connection: "Connection", prepared: Iterable[Prepared[S]], promised: Iterable[Promised]
 ) -> None:
-    """Write what lies beside a copy of an image that has a row already: an album's may, and the first copy may lie alone."""
+    """Write the sidecar metadata of copies whose image has a row already: the first copy may have had no sidecar."""
     pairs = zip(prepared, promised, strict=True)
     copies = [(row.id, one.description) for one, row in pairs if one.description is not None and not row.created]
     if copies:

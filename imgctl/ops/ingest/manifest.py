@@ -1,4 +1,4 @@
-"""Manifests: CSV with a header or JSON lines, read a row at a time; a bad line is told by its number and passed over."""
+"""Manifests: CSV with a header or JSON lines, read a row at a time; a bad line is reported by number and skipped."""
 
 import csv
 import json
@@ -24,14 +24,14 @@ _TEXTS = frozenset(("caption", "name"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line that cannot be read as a row, and why."""
+    """A line that is not a valid row, and the reason."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The columns a manifest must have in each row, and those it may have; others are left alone."""
+    """The required and the optional columns of a manifest; others are ignored."""
 
     required: frozenset[str]
     optional: frozenset[str] = frozenset()
@@ -47,10 +47,10 @@ Row = dict[str, str]
 def rows(
     file: BinaryIO, *, required: frozenset[str], optional: frozenset[str] = frozenset()
 ) -> Iterator[tuple[int, Row | BadLine]]:
-    """Each row as its line number (from 1) and its known columns that are not empty; required ones are all there.
+    """Yield each row as its line number (from 1) and its known columns that are not empty; all required ones are set.
 
-    JSON lines where the first line opens an object, else CSV by `,`, `;` or tab; UTF-8. A text that came as a JSON
-    escape may hold lone surrogates. Raises UsageError for a header that cannot be meant.
+    JSON lines if the first line opens an object, else CSV with `,`, `;` or tab; UTF-8. A value from a JSON escape may
+    hold lone surrogates. Raises UsageError for an invalid header.
     """
     columns, lines = Columns(required=required, optional=optional), _Lines(file)
     first = lines.first()
@@ -60,7 +60,7 @@ def rows(
 
 
 def owner_and_date(row: Row, users: Users) -> tuple[UUID | None, datetime | None] | BadLine:
-    """The `user_id` and the `uploaded_at` of a row, None where it has none."""
+    """Return the `user_id` and the `uploaded_at` of a row, each None if absent."""
     owner, when = row.get("user_id"), row.get("uploaded_at")
     try:
         user_id = users.id_of(owner) if owner else None
@@ -73,7 +73,7 @@ def owner_and_date(row: Row, users: Users) -> tuple[UUID | None, datetime | None
 
 
 def moment_of(text: str) -> datetime:
-    """The ISO 8601 time a field holds as aware UTC to the millisecond, UTC where it names no offset.
+    """Parse an ISO 8601 time into aware UTC to the millisecond; a time without an offset is UTC.
 
     Raises ValueError for an invalid time, OverflowError for one outside the years 1 to 9999 in UTC.
     """
@@ -82,7 +82,7 @@ def moment_of(text: str) -> datetime:
 
 
 class _Lines:
-    """The lines of a file, none longer than a bound; `number` is that of the line last given."""
+    """The lines of a file, cut at LONGEST_LINE; `number` is that of the line returned last."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.number = 0
@@ -90,7 +90,7 @@ class _Lines:
         self._kept: bytes | None = None
 
     def first(self) -> bytes | None:
-        """The first line that is not blank, which will be given again; None for an empty file."""
+        """Return the first line that is not blank, and keep it for iteration; None for an empty file."""
         for line in self:
             text = line.removeprefix(_BOM) if self.number == 1 else line
             if text.startswith(_UTF16):
@@ -105,7 +105,7 @@ class _Lines:
             yield line
 
     def text(self) -> Iterator[str]:
-        """The lines as text; what is not UTF-8 becomes lone surrogates."""
+        """Yield the lines as text; invalid UTF-8 becomes lone surrogates."""
         for line in self:
             yield line.decode(errors="surrogateescape")
 
@@ -116,7 +116,7 @@ class _Lines:
         line = self._file.readline(LONGEST_LINE)
         self.number += 1
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            # The rest of it is dropped; what is left is longer than any parser below takes.
+            # Drop the rest of the line; the part that is kept is longer than both parsers below accept.
             while (rest := self._file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
         return line
@@ -134,9 +134,9 @@ def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
     try:
         value: object = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return BadLine(detail=f"no JSON in UTF-8: {error}")
+        return BadLine(detail=f"not valid UTF-8 JSON: {error}")
     if not isinstance(value, dict):
-        return BadLine(detail="no JSON object")
+        return BadLine(detail="not a JSON object")
     row: Row = {}
     for name, item in value.items():
         if name not in columns.known or item is None or item == "":
@@ -150,7 +150,7 @@ def _json_row(line: bytes, columns: Columns) -> Row | BadLine:
 def _csv_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | BadLine]]:
     text = lines.text()
     names, delimiter = _header(next(text), columns)
-    # Strict: a quote that is never closed is an error at the latest after 128 KiB, not a field that eats the file.
+    # Strict: an unclosed quote is an error after 128 KiB at the latest, and not a field that swallows the file.
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
         number = lines.number + 1
@@ -158,7 +158,7 @@ def _csv_rows(lines: _Lines, columns: Columns) -> Iterator[tuple[int, Row | BadL
             fields = next(reader, None)
         except csv.Error as error:
             until = f", up to line {lines.number}" if lines.number > number else ""
-            yield number, BadLine(detail=f"no CSV: {error}{until}")
+            yield number, BadLine(detail=f"invalid CSV: {error}{until}")
             continue
         if fields is None:
             return
@@ -179,7 +179,7 @@ def _csv_row(fields: list[str], names: list[str], columns: Columns) -> Row | Bad
 
 
 def _header(line: str, columns: Columns) -> tuple[list[str], str]:
-    """The names in a CSV header and what separates them; UsageError unless the required ones are there, each once."""
+    """Return the names of a CSV header and its delimiter; UsageError unless each required name is there once."""
     split = [([name.strip() for name in next(csv.reader([line], delimiter=one))], one) for one in _DELIMITERS]
     names, delimiter = max(split, key=lambda found: len(columns.required.intersection(found[0])))
     missing = sorted(columns.required.difference(names))
@@ -203,7 +203,7 @@ def _complete(row: Row, columns: Columns, *, given: frozenset[str]) -> Row | Bad
 
 @lru_cache(maxsize=64)
 def _misspelt(given: frozenset[str], columns: Columns) -> str:
-    """An unknown column that is nearly spelt like a missing one; empty when there is none."""
+    """Return a message about an unknown column that is spelt almost like an absent one; empty if there is none."""
     from difflib import get_close_matches
 
     absent = columns.known - given

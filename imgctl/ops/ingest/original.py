@@ -1,4 +1,4 @@
-"""An original on its way in: what it was found to be, the row that promises it, the put that makes its bytes safe."""
+"""An original during ingest: its content, the row that promises it, and the put that stores its bytes."""
 
 import time
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ from imgctl.run import trace
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
 
-# What an original is read from: a file, a line of a manifest.
+# The source of an original: a file, a line of a manifest.
 S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What an original was found to be; its size in bytes; `name` is that of its file, or None."""
+    """The recognised content of an original; `size` in bytes; `name` is its file name, or None."""
 
     sha256: bytes
     size: int
@@ -34,13 +34,13 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBlob:
-    """A blob of the same store, to be copied while it has this ETag."""
+    """A blob of the same store, copied on condition that it still has this ETag."""
 
     key: str
     etag: str
 
 
-# What is there already is looked up, by the million perhaps, and goes through nothing.
+# PRESENT is not traced: such files are only looked up, perhaps by the million, and pass no stages.
 _TRACED = (Fate.UPLOADED, Fate.FAILED)
 _LONGEST_NAME = 255
 _LONGEST_EXTENSION = 16
@@ -51,10 +51,10 @@ Body: TypeAlias = bytes | Path | StoredBlob
 
 @dataclass(slots=True, kw_only=True)
 class Prepared(Generic[S]):
-    """An original that is ready to be promised and put: `row` is its promise, `body` its bytes or where they lie.
+    """An original that is ready to be promised and put: `row` is its promise, `body` its bytes or their location.
 
-    `held` is how many bytes of memory it takes until its put has ended; `started` is when its reading began; `description`
-    is set where a part of it comes from a sidecar or a list.
+    `held` is the memory in bytes it takes until its put has ended; `started` is the monotonic time at which reading
+    began; `description` is set if a part of it comes from a sidecar or a list.
     """
 
     source: S
@@ -69,12 +69,12 @@ class Prepared(Generic[S]):
     stages: tuple[trace.Stage, ...] = ()
 
     def note(self, stage: str, began: int) -> None:
-        """Note a stage that ends now and began then, by `trace.clock`; nothing in a run that is not traced."""
+        """Add a stage from `began` (`trace.clock`) to now; does nothing in a run without tracing."""
         if began:
             self.stages += (trace.Stage(stage, began, trace.clock()),)
 
     def let_go(self) -> None:
-        """Drop its bytes, which are needed no more."""
+        """Free its bytes after its put."""
         if isinstance(self.body, bytes):
             self.body = b""
         if self.spool is not None:
@@ -83,7 +83,7 @@ class Prepared(Generic[S]):
     def outcome(
         self, fate: Fate, reason: Reason = Reason.NONE, detail: str = "", *, image: UUID | None = None
     ) -> FileOutcome:
-        """What became of it."""
+        """Return its outcome, and trace it."""
         if self.stages and fate in _TRACED and reason is not Reason.NOT_TRIED:
             self._trace(fate, reason, detail, image)
         return FileOutcome(
@@ -112,13 +112,13 @@ class Prepared(Generic[S]):
         )
 
     def failed(self, error: Exception, *, image: UUID) -> FileOutcome:
-        """The outcome of an error of the put."""
+        """Return the outcome for an error of the put."""
         reason, detail = why(error, changed=not isinstance(self.body, bytes))
         return self.outcome(Fate.FAILED, reason, detail, image=image)
 
 
 def new_row(image_id: UUID, user_id: UUID, content: Content, *, prefix: str) -> NewImage:
-    """The row that promises a content; its date is that of the id."""
+    """Return the row that promises a content; its `uploaded_at` is the time in the id."""
     return NewImage(
         id=image_id,
         user_id=user_id,
@@ -136,7 +136,7 @@ def new_row(image_id: UUID, user_id: UUID, content: Content, *, prefix: str) -> 
 
 
 def file_name(path: str) -> str | None:
-    """The file name in a path of any system, as every database and file system takes it; None where there is none.
+    """Return the file name of a path of any system, valid in every database and file system; None if there is none.
 
     At most 255 bytes of UTF-8, cut before the extension; no control characters; bytes that are not UTF-8 become U+FFFD.
     """
@@ -156,7 +156,7 @@ def file_name(path: str) -> str | None:
 
 
 def as_promised(row: NewImage, promised: Promised) -> NewImage:
-    """The row under the id and the key that its promise has, which may be an earlier run's."""
+    """Return the row with the id and the key of its promise, which may come from an earlier run."""
     if promised.created:
         return row
     key = promised.original_key or row.original_key
@@ -164,10 +164,9 @@ def as_promised(row: NewImage, promised: Promised) -> NewImage:
 
 
 def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
-    """Make an original's bytes safe under its key; raises StoreError.
+    """Store an original's bytes under its key; raises StoreError.
 
-    A key that is taken can only hold this very content, written by an earlier run or by another one now; a size that
-    differs is refused.
+    An existing blob at the key can only hold the same content, written by another run; another size is an error.
     """
     try:
         if isinstance(body, bytes):
@@ -180,14 +179,14 @@ def put_original(store: BlobStore, row: NewImage, body: Body) -> None:
         there = store.head(row.original_key)
         if there is None or there.size != row.bytes:
             found = "nothing" if there is None else count_of(there.size, "byte")
-            message = f"{row.original_key} was written before, but holds {found} instead of {row.bytes}"
-            raise StoreError(message, hint="imgctl show tells whose it is; ask before anything is deleted") from None
+            message = f"{row.original_key} exists, but holds {found} instead of {row.bytes}"
+            raise StoreError(message, hint="imgctl show prints its owner; check with them before deleting it") from None
 
 
 def why(error: Exception, *, changed: bool) -> tuple[Reason, str]:
-    """The code and the words for an error of a request; `changed`: a damaged blob means that its source was changed."""
+    """Return the reason and the detail for a failed request; `changed`: BlobCorrupt means that the source changed."""
     if isinstance(error, BlobArchived):
-        return Reason.ARCHIVED, "lies in an archive class; restore it there, then run the same again"
+        return Reason.ARCHIVED, "is in an archive class; restore it, then run again"
     line = error.line if isinstance(error, ImgctlError) else f"{type(error).__name__}: {error}"
     if isinstance(error, BlobCorrupt) and changed:
         return Reason.CHANGED, line

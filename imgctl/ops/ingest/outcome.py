@@ -1,4 +1,4 @@
-"""What became of each file: its fate, the sum of all, and the reports that are written beside a run."""
+"""Outcomes of files: the fate of each, their totals, and the reports that a run writes."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ COLUMNS = ("path", "fate", "reason", "detail", "id", "sha256", "bytes", "seconds
 
 
 class Fate(StrEnum):
-    """What can become of a file; `planned` is what a dry run would upload."""
+    """The result for a file; `planned`: a dry run would upload it."""
 
     UPLOADED = "uploaded"
     PLANNED = "planned"
@@ -32,7 +32,7 @@ class Fate(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a file was not uploaded, or is not safe, and what proved that it is; stable codes for reports."""
+    """Why a file was not uploaded or is not safe, or how it was proved safe; stable codes for reports."""
 
     NONE = ""
     ALREADY_THERE = "already_there"
@@ -81,9 +81,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """One file's fate; `path` may hold surrogates for bytes that are not UTF-8, `seconds` is from read to confirm.
+    """The outcome of one file; `path` may hold surrogates for invalid UTF-8, `seconds` is from read to confirm.
 
-    `date_unlikely` where something gave it a date that cannot be, and the next source was taken.
+    `date_unlikely`: a source had an impossible date, and the next source was used.
     """
 
     path: str
@@ -98,7 +98,7 @@ class FileOutcome:
 
 
 class FileTally:
-    """Counts by fate and reason with the bytes, and the dates that were not believed."""
+    """Counts and bytes by fate and reason, and the number of impossible dates."""
 
     def __init__(self) -> None:
         self.tally: Tally[Fate] = Tally(Fate)
@@ -110,7 +110,7 @@ class FileTally:
 
     @property
     def unlikely(self) -> str:
-        """The dates that were not believed, as a sentence; empty without any."""
+        """The number of impossible dates, as a sentence; empty if there are none."""
         if not self.dates_unlikely:
             return ""
         dates = count_of(self.dates_unlikely, "date")
@@ -118,7 +118,7 @@ class FileTally:
 
 
 def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:
-    """An outcome as plain values, digests and ids as text, absent ones None."""
+    """Return an outcome as plain values: digests and ids as text, absent values as None."""
     return {
         "path": outcome.path,
         "fate": outcome.fate.value,
@@ -133,11 +133,11 @@ def record(outcome: FileOutcome) -> dict[str, str | int | float | None]:
 
 
 class Reports:
-    """The files of `--report` (by its ending CSV or JSON lines) and `--failed-out`, written as outcomes come.
+    """The files of `--report` (CSV or JSON lines, by extension) and `--failed-out`, written as outcomes arrive.
 
-    Paths keep their bytes: invalid UTF-8 as it is in CSV and lists, as lone surrogates in JSON. A path that holds a
-    newline makes the list of failed files NUL-separated. Raises UsageError for an unknown ending and for a file
-    that is also among the `inputs` of the run, StateError when a file cannot be written.
+    Paths keep their bytes: CSV and lists hold invalid UTF-8 unchanged, JSON holds lone surrogates. If a path contains a
+    newline, the list of failed files is NUL-separated. Raises UsageError for an unknown extension and for a file that
+    is also among the `inputs` of the run, StateError if a file cannot be written.
     """
 
     def __init__(self, report: Path | None, failed_out: Path | None, *, inputs: Iterable[Path] = ()) -> None:
@@ -152,7 +152,7 @@ class Reports:
             self._failed = self._open(failed_out)
 
     def add(self, outcome: FileOutcome) -> None:
-        """One more file's fate."""
+        """Write one outcome."""
         try:
             if self._write is not None:
                 self._write(record(outcome))
@@ -205,7 +205,7 @@ def _same(file: Path, other: Path) -> bool:
     try:
         return file.samefile(other)
     except OSError:
-        # What is not there yet can only be the same by its name.
+        # A file that doesn't exist yet can only be compared by name.
         return os.path.abspath(file) == os.path.abspath(other)  # noqa: PTH100
 
 
@@ -214,12 +214,12 @@ def _unwritable(error: OSError) -> StateError:
 
 
 def _is_a_failed_file(outcome: FileOutcome) -> bool:
-    # A bad line of a manifest is named by the line, a bad event by its message: there is no file to try again.
+    # The path of a bad line is a line number, that of a bad event a message: there is no file to retry.
     return outcome.fate is Fate.FAILED and outcome.reason not in (Reason.BAD_LINE, Reason.BAD_EVENT)
 
 
 def _newlines_where_possible(file: Path) -> None:
-    """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it holds one.
+    """Rewrite a NUL-separated list with newlines, a piece at a time, unless a path in it contains a newline.
 
     A device or a pipe keeps its NULs.
     """

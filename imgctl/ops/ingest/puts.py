@@ -1,4 +1,4 @@
-"""Threads that put promised originals into the store, as many at once as it takes; obstore waits outside the GIL."""
+"""Threads that put promised originals into the store, with adaptive concurrency; obstore waits outside the GIL."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from imgctl.store.blobs.base import BlobStore
 
 
 class NotTried(Exception):
-    """The run ended before a put's turn came: the promise stands, and the next run keeps it."""
+    """The run ended before a put started: the promise stays, and the next run puts the bytes."""
 
 
 class BucketCheck:
-    """One look whether the bucket is there, in a thread of its own: some servers create what a put misspells."""
+    """Checks once, in its own thread, that the bucket exists: some servers create a misspelt bucket on a put."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
@@ -32,20 +32,20 @@ class BucketCheck:
         self._done: Future[None] = Future()
 
     def begin(self) -> None:
-        """Look, unless that has begun."""
+        """Start the check, unless it has started."""
         with self._lock:
             begun, self._begun = self._begun, True
         if not begun:
-            Thread(target=self._look, name="imgctl bucket", daemon=True).start()
+            Thread(target=self._check, name="imgctl bucket", daemon=True).start()
 
     def result(self) -> None:
-        """Raise BucketMissing where there is none, and what else kept the look from an answer."""
+        """Wait for the check; raise BucketMissing if there is no bucket, or the error of the check."""
         self.begin()
         with suppress(StoreDenied):
-            # Who may put need not be allowed to list.
+            # Credentials may allow puts without listing.
             self._done.result()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             self._store.reach()
         except Exception as error:
@@ -55,10 +55,9 @@ class BucketCheck:
 
 
 class Putters(Generic[S]):
-    """Threads that take originals from a queue and report each to `ended`, with the error that kept it from arriving.
+    """Threads that put originals from a queue and call `ended` for each, with the error of a put that failed.
 
-    `limit` of them work at a time: `concurrency`, or (0) as many as the store is found to take. After a `stop` none is
-    begun.
+    At most `limit` of them run at a time: `concurrency`, or for 0 an adaptive number. No put starts after a `stop`.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Putters(Generic[S]):
         self._threads: set[Thread] = set()
 
     def submit(self, puts: Sequence[Prepared[S]]) -> None:
-        """Queue puts; the caller bounds how many wait."""
+        """Queue puts; the caller bounds the queue."""
         with self._lock:
             for _ in puts[: self.limit - len(self._threads)]:
                 self._add_thread()
@@ -90,11 +89,11 @@ class Putters(Generic[S]):
             self._queue.put(prepared)
 
     def give_up(self) -> None:
-        """Try nothing more: whatever is queued ends as NotTried."""
+        """Start no further put: queued ones end as NotTried."""
         self._given_up = True
 
     def close(self) -> None:
-        """Begin nothing more, and end the threads; one that waits for the store is left to itself after a moment."""
+        """Start no further put and end the threads; a thread that waits for the store is abandoned after a moment."""
         self._given_up = True
         threads = list(self._threads)
         for _ in threads:
@@ -120,7 +119,7 @@ class Putters(Generic[S]):
         except (StoreError, OSError) as error:
             return error
         except Exception as error:
-            # A thread that died silently would lose its file.
+            # Caught, because a thread that dies silently would lose its file.
             return StoreError(f"unexpected {type(error).__name__}: {error}", hint="please report it")
         finally:
             prepared.note("put", began)
@@ -132,9 +131,9 @@ class Putters(Generic[S]):
         thread.start()
 
     def _is_too_many(self, adaptive: AdaptiveConcurrency, size: int) -> bool:
-        """Count a put, which may change the limit; what is queued already gets the threads of a higher one.
+        """Count a put, which may change the limit; a higher limit starts threads for the puts already queued.
 
-        True where the limit is lower than the threads are many: the one that asks is to end.
+        True if more threads run than the limit allows: the calling thread must end.
         """
         with self._lock:
             now, pushbacks, waiting = time.monotonic(), self._store.pushbacks, self._queue.qsize()

@@ -1,4 +1,4 @@
-"""Threads that prepare what is to be taken in, a chunk of a walk or a manifest at a time."""
+"""Threads that prepare images for ingest, a chunk of a walk or a manifest at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock, Thread
@@ -9,21 +9,22 @@ from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.run.threads import join_for_a_moment
 from imgctl.run.window import ByteBudget
 
-# Few at first, so that the puts begin at once.
+# Small at first, so that the puts begin at once.
 FIRST_CHUNK = 8
 
-# What is made of an item that is to be taken in.
+# The result of `read` for an item.
 M = TypeVar("M")
 
 Read: TypeAlias = Callable[[Sequence[S], ByteBudget], Iterator[Prepared[S] | FileOutcome]]
 
 
 class Readers(Generic[S, M]):
-    """Threads that `offer` one by one what `read` makes of the items, until none is left or none is wanted.
+    """Threads that call `read` with chunks of items and `offer` each result, until no item is left or an offer fails.
 
-    An item that is None says that there are no more for now: what there is is read.
+    An item that is None means that there are no more for now: the chunk so far is read.
 
-    `ended` is called once a thread, with the error that ended it, if any. The budget holds the bytes of what is offered.
+    Each thread calls `ended` once, with the error that ended it, if any. `read` reserves the bytes of results in the
+    budget.
     """
 
     def __init__(
@@ -48,17 +49,17 @@ class Readers(Generic[S, M]):
         self._threads: list[Thread] = []
 
     def start(self) -> None:
-        """Read with one thread more."""
+        """Start one more thread."""
         thread = Thread(target=self._serve, name="imgctl read", daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more; a thread that waits for its items (a pipe, a slow disk) goes on waiting."""
+        """Read no further items; a thread that waits for its next item (a pipe, a slow disk) keeps waiting."""
         self.stopped = True
 
     def join(self) -> None:
-        """Wait a moment for stopped threads to let go of the catalog and the store."""
+        """Wait a moment for stopped threads to finish with the catalog and the store."""
         join_for_a_moment(self._threads)
 
     def _serve(self) -> None:
@@ -67,7 +68,7 @@ class Readers(Generic[S, M]):
             while (chunk := self._next_chunk()) and all(map(self._offer, self._made_of(chunk))):
                 pass
         except Exception as found:
-            # Raised again where the run ends.
+            # The loop raises it at the end of the run.
             error = found
         self._ended(error)
 

@@ -1,4 +1,4 @@
-"""Recognising a file before it is taken: by its content, by the decoders where that tells nothing, by its name."""
+"""Format recognition before ingest: by content, by the decoders if the content has no signature, by name."""
 
 import logging
 from threading import Lock
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imgctl.run.pool import Pool
 
 OPEN_SECONDS = 20.0
-# What decoders are given of a file that nothing else tells: a header and more.
+# The part of a file without a signature that the decoders get: a header and more.
 TRIED_BYTES = 32 * 2**20
 SIDECAR_NAMES = (".json", ".xmp", ".aae")
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class LeftOut(Exception):
-    """A file of a format that the user leaves out."""
+    """A file of a format that the user excludes with --leave-out."""
 
 
 Unfit = NotAnImage | FormatUnsupported | LeftOut
@@ -33,7 +33,7 @@ UNFIT = (NotAnImage, FormatUnsupported, LeftOut)
 
 
 class Recogniser:
-    """Tells what files are; safe in many threads. Strangers' bytes are decoded in a child process, never here."""
+    """Recognises the format of files; thread-safe. Untrusted bytes are decoded in a child process, never here."""
 
     def __init__(self, settings: WorkSettings, *, leave_out: frozenset[Format] = frozenset()) -> None:
         self._memory = settings.memory
@@ -42,48 +42,48 @@ class Recogniser:
         self._pool: Pool | None = None
 
     def recognise(self, what: bytes | Source, name: str | None) -> Header:
-        """What a file is by its content and its name (None: unnamed, and said to be a picture).
+        """Return the header of a file, recognised by its content and its name (None: no name, declared as a picture).
 
-        Raises LeftOut, NotAnImage, or FormatUnsupported for a picture, raw or film that is not taken.
+        Raises LeftOut, NotAnImage, or FormatUnsupported for a picture, raw or film of an unsupported format.
         """
-        said = format_by_name(name) if name else None
+        named = format_by_name(name) if name else None
         source = source_of(what)
-        found = sniff_named(source, said)
+        found = sniff_named(source, named)
         head = source.read(0, NAMED_BY_BYTES) if found is None else b""
-        if found is None and not is_other(head) and (name is None or (said and KNOWN[said].taken)):
-            found = self._opened(source.read(0, TRIED_BYTES), found, said)
-        elif found is Format.TIFF and said and KNOWN[said].kind is Kind.RAW:
-            found = self._opened(source.read(0, TRIED_BYTES), found, said) or found
-        if (found or said) in self._leave_out:
-            raise LeftOut(f"--leave-out {found or said}")
+        if found is None and not is_other(head) and (name is None or (named and KNOWN[named].taken)):
+            found = self._opened(source.read(0, TRIED_BYTES), found, named)
+        elif found is Format.TIFF and named and KNOWN[named].kind is Kind.RAW:
+            found = self._opened(source.read(0, TRIED_BYTES), found, named) or found
+        if (found or named) in self._leave_out:
+            raise LeftOut(f"--leave-out {found or named}")
         if found is not None:
             header = recognise(source, found)
-            # Only its header tells an MPO from a JPEG.
+            # Only the header distinguishes an MPO from a JPEG.
             if header.kind in self._leave_out:
                 raise LeftOut(f"--leave-out {header.kind}")
             return header
         if is_other(head):
             raise stranger(head)
-        if said and not KNOWN[said].taken:
-            raise unsupported(said, by_name=True)
-        if said is None and is_iso_media(head):
+        if named and not KNOWN[named].taken:
+            raise unsupported(named, by_name=True)
+        if named is None and is_iso_media(head):
             raise unsupported(Format.MP4)
         raise stranger(head)
 
     def refuse(self, head: bytes, name: str) -> None:
-        """Raise what `recognise` would for a large file that its first mebibyte tells to be none; else return."""
-        said = format_by_name(name)
-        if sniff_named(source_of(head), said) is None and (said is None or is_other(head)):
+        """Raise the error of `recognise` for a large file whose first MiB rules an image out; otherwise return."""
+        named = format_by_name(name)
+        if sniff_named(source_of(head), named) is None and (named is None or is_other(head)):
             self.recognise(head, name)
 
     def close(self) -> None:
-        """End the child, if one was ever needed."""
+        """End the child process, if one was started."""
         with self._lock:
             if self._pool is not None:
                 self._pool.close(now=True)
                 self._pool = None
 
-    def _opened(self, data: bytes, found: Format | None, said: Format | None) -> Format | None:
+    def _opened(self, data: bytes, found: Format | None, named: Format | None) -> Format | None:
         from imgctl.run.open import open_pool
         from imgctl.run.pool import ChildDied, PoolSettings
 
@@ -91,15 +91,15 @@ class Recogniser:
             with self._lock:
                 if self._pool is None:
                     self._pool = open_pool(PoolSettings(jobs=1, memory_bytes=self._memory))
-                future = self._pool.submit(_open, (data, found, said))
+                future = self._pool.submit(_open, (data, found, named))
             return future.result()
         except (ChildDied, WorkerError, MemoryError) as error:
-            log.warning("a file that no signature tells could not be tried: %s", error)
+            log.warning("a file without a known signature could not be decoded: %s", error)
             return None
 
 
 def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
-    """The outcome of a file that this error keeps out: a lost picture fails, a stray file is skipped."""
+    """Return the outcome of a file rejected with this error: FAILED for a lost picture, SKIPPED for a stray file."""
     name = path.rpartition("/")[2]
     fate, detail = Fate.SKIPPED, str(error)
     if isinstance(error, LeftOut):
@@ -115,10 +115,10 @@ def unfit(error: Unfit, path: str, *, size: int) -> FileOutcome:
     return FileOutcome(path=path, fate=fate, reason=reason, detail=detail, bytes=size)
 
 
-def _open(asked: tuple[bytes, Format | None, Format | None]) -> Format | None:
+def _open(arguments: tuple[bytes, Format | None, Format | None]) -> Format | None:
     from imgctl.imaging.decoders.choose import recognised
     from imgctl.imaging.render import configure
 
     configure()
     with time_limit(OPEN_SECONDS):
-        return recognised(*asked)
+        return recognised(*arguments)

@@ -1,6 +1,6 @@
-"""Small files beside a photo that describe it, found by listing each directory once, read without ever hanging on one.
+"""Sidecars: small files beside a photo that describe it. Each directory is listed once, and no read hangs.
 
-What reads each kind is imported where such a file lies beside a photo: beside most there is none.
+The parser of each kind is imported once a photo has such a sidecar: most photos have none.
 """
 
 import os
@@ -12,18 +12,18 @@ from typing import Protocol, Self
 
 from imgctl.imaging.metadata.facts import NO_FACTS, Facts
 
-# Whatever is there instead of a file, a pipe among it, opens at once or not at all.
+# O_NONBLOCK: a pipe or a device in place of a file must not block the open.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _JSON, _XMP = ".json", ".xmp"
-# Of a directory that holds more sidecars, and of all directories together, no more names are kept.
+# The most sidecar names that are cached, of one directory and of all together.
 _MOST_NAMES = 100_000
 _MOST_DIRECTORIES = 256
-# An iCloud export has a directory a part, each with as many rows as photos.
+# An iCloud export has one directory per part, each with as many rows as photos.
 _MOST_TABLES = 4
 
 
 class Names:
-    """The names in a directory that end as one kind of sidecar does: as written, and by how they read to a person."""
+    """The sidecar names of one kind in a directory: exact, and folded (case, Unicode form, `supplemental-metadata`)."""
 
     def __init__(self) -> None:
         self.exact: set[str] = set()
@@ -31,17 +31,17 @@ class Names:
 
     def add(self, name: str) -> None:
         self.exact.add(name)
-        for read_as in _read_as(name):
-            self.folded.setdefault(read_as, name)
+        for folded in _folds(name):
+            self.folded.setdefault(folded, name)
 
     def discard(self, name: str) -> None:
         self.exact.discard(name)
-        for read_as in _read_as(name):
-            if self.folded.get(read_as) == name:
-                del self.folded[read_as]
+        for folded in _folds(name):
+            if self.folded.get(folded) == name:
+                del self.folded[folded]
 
     def there(self, names: Sequence[str]) -> Iterator[str]:
-        """Those of these names that are there, exactly so first, then in other letters: capitals, or accents apart."""
+        """Yield those of `names` that exist: exact matches first, then names that differ in case or Unicode form."""
         if self.exact:
             yield from (name for name in names if name in self.exact)
             for name in names:
@@ -57,14 +57,14 @@ class Listing:
         self.json, self.xmp, self.tables = Names(), Names(), Names()
 
     def of(self, name: str) -> Names | None:
-        """Where a file of this name belongs; None for a file of another kind."""
+        """Return the names of this file's kind; None if it is not a sidecar."""
         ending = name[-5:].lower()
         if is_photo_details(name):
             return self.tables
         return self.json if ending == _JSON else self.xmp if ending.endswith(_XMP) else None
 
     def add(self, name: str) -> bool:
-        """Take the name of a sidecar; False for a file of another kind."""
+        """Add the name of a sidecar; False if the file is not a sidecar."""
         names = self.of(name)
         if names is not None:
             names.add(name)
@@ -75,17 +75,20 @@ class Listing:
 
 
 class Beside(Protocol):
-    """What lies beside the files of one source. Safe in many threads."""
+    """Access to the sidecars of one source; thread-safe."""
 
     def listed(self, directory: str, photo: str) -> Listing | None:
-        """The sidecars in a directory (empty, or ending in a slash), those of one photo at least; None: try each name."""
+        """List a directory's sidecars, at least those of `photo`; None: the caller must try each name.
+
+        `directory` is empty or ends in a slash.
+        """
 
     def content(self, path: str, longest: int) -> bytes | None:
-        """A file's bytes, empty where they are more than `longest`; None where there is none. May raise StoreError."""
+        """Return a file's bytes, empty if more than `longest`; None if there is no file. May raise StoreError."""
 
 
 class SidecarFiles:
-    """What lies beside photos: on this machine's disks, or where `beside` looks."""
+    """Finds and parses the sidecars of photos, on this machine's disks or through `beside`."""
 
     def __init__(self, beside: Beside | None = None, *, follow_links: bool = False) -> None:
         self._beside = _OnDisk(follow_links=follow_links) if beside is None else beside
@@ -93,12 +96,12 @@ class SidecarFiles:
         self._parts: tuple[str, ...] = ()
 
     def unpacked_apart(self, paths: Iterable[str]) -> Self:
-        """The same for directories named at once: those that are parts of one Takeout (`Takeout`, `Takeout 2`) are one tree."""
+        """Treat those of `paths` that are parts of one Takeout (`Takeout`, `Takeout 2`) as one tree; return self."""
         self._parts = tuple(f"{one.rstrip('/')}/" for one in paths if _part_of(one))
         return self
 
     def takeout(self, path: str) -> Facts:
-        """What Google Takeout's JSON file beside the photo says, or at the same place of another part."""
+        """Return the facts of the photo's Google Takeout JSON file, in its directory or that of another part."""
         if (here := self._takeout(path)) is not NO_FACTS or not self._parts:
             return here
         others = map(self._takeout, self._in_other_parts(path))
@@ -122,43 +125,43 @@ class SidecarFiles:
 
         names = sidecar_names(name)
         found = names if listing is None else listing.json.there(names)
-        # An album's own JSON may have the name of a photo's.
-        told = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=LONGEST))
-        first = next((one for one in told if one != NO_FACTS), NO_FACTS)
+        # The JSON of an album may have the same name as that of a photo.
+        facts = map(read_takeout, self._contents(f"{directory}{slash}", found, longest=LONGEST))
+        first = next((one for one in facts if one != NO_FACTS), NO_FACTS)
         if first != NO_FACTS or listing is None:
             return first
         cut = self._contents(f"{directory}{slash}", listing.json.there(cut_names(name)), longest=LONGEST)
         return next((one for one in map(read_takeout, cut) if is_titled(one, name)), NO_FACTS)
 
     def photo_details(self, path: str) -> Facts:
-        """What Apple's `Photo Details.csv` beside the photo says."""
+        """Return the facts of the photo in Apple's `Photo Details.csv` of its directory."""
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is None or not listing.tables.exact:
             return NO_FACTS
         from imgctl.imaging.takeout import still_names
 
-        told = self._told(directory + slash, listing.tables)
-        return next(filter(None, map(told.get, map(_folded, still_names(name)))), NO_FACTS)
+        table = self._table(directory + slash, listing.tables)
+        return next(filter(None, map(table.get, map(_folded, still_names(name)))), NO_FACTS)
 
-    def _told(self, directory: str, tables: Names) -> dict[str, Facts]:
-        """What Apple's tables in a directory say, by how a photo's name reads to a person."""
+    def _table(self, directory: str, tables: Names) -> dict[str, Facts]:
+        """Return the facts of all Apple tables in a directory, by a photo's folded name."""
         if (known := self._tables.get(directory)) is not None:
             return known
         from imgctl.imaging.photo_details import LONGEST, agreed, read_photo_details
 
         found = dict[str, Facts]()
         for data in self._contents(directory, sorted(tables.exact), longest=LONGEST):
-            for name, told in read_photo_details(data):
-                read_as = _folded(name)
-                found[read_as] = agreed(told, found.get(read_as, told))
+            for name, facts in read_photo_details(data):
+                folded = _folded(name)
+                found[folded] = agreed(facts, found.get(folded, facts))
         if len(self._tables) >= _MOST_TABLES:
             self._tables.clear()
         self._tables[directory] = found
         return found
 
     def xmp(self, path: str) -> Facts:
-        """What an XMP file beside the photo says: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
+        """Return the facts of the photo's XMP sidecar: `a.jpg.xmp` (darktable, digiKam), else `a.xmp` (Adobe)."""
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is not None and not listing.xmp.exact:
@@ -171,7 +174,7 @@ class SidecarFiles:
         return read_xmp(data) if data else NO_FACTS
 
     def describes(self, path: str) -> bool:
-        """Whether a file lies beside the photo that by its name may describe it; opens none."""
+        """Whether the photo has a sidecar by name, or a row in Apple's tables; True if the names are unknown."""
         directory, slash, name = path.rpartition("/")
         listing = self._beside.listed(directory + slash, name)
         if listing is None:
@@ -180,7 +183,7 @@ class SidecarFiles:
         return next(found, None) is not None or self.photo_details(path) != NO_FACTS
 
     def _contents(self, directory: str, names: Sequence[str] | Iterator[str], *, longest: int) -> Iterator[bytes]:
-        """The content of each of these that is a file; empty where it is longer."""
+        """Yield the content of each of `names` that is a file; empty if longer than `longest`."""
         for name in names:
             content = self._beside.content(f"{directory}{name}", longest)
             if content is not None:
@@ -188,7 +191,7 @@ class SidecarFiles:
 
 
 class _OnDisk:
-    """The same on this machine's disks: two threads that meet in a directory may both list it."""
+    """`Beside` for this machine's disks; two threads in the same directory may both list it."""
 
     def __init__(self, *, follow_links: bool) -> None:
         self._flags = _FLAGS if follow_links else _FLAGS | os.O_NOFOLLOW
@@ -203,7 +206,7 @@ class _OnDisk:
         return _content(descriptor, longest)
 
     def listed(self, directory: str, photo: str) -> Listing | None:
-        """None where they are too many or cannot be listed."""
+        """List a directory's sidecars; None if there are too many or the directory cannot be listed."""
         try:
             return self._listings[directory]
         except KeyError:
@@ -211,7 +214,7 @@ class _OnDisk:
         listing = _listing(directory)
         count = len(listing) if listing else 0
         if len(self._listings) >= _MOST_DIRECTORIES or self._kept + count > _MOST_NAMES:
-            # An archive may have a directory for every few photos.
+            # The cache is bounded: an archive may have a directory for every few photos.
             self._listings.clear()
             self._kept = 0
         self._listings[directory] = listing
@@ -220,7 +223,7 @@ class _OnDisk:
 
 
 def _part_of(directory: str) -> str:
-    """Where the Takeout lies whose part a directory is by its name; empty for another."""
+    """Return the parent of a directory that is named like a part of a Takeout; empty for another directory."""
     parent, _, name = f"./{directory.rstrip('/')}".rpartition("/")
     return f"{parent}/" if name.lower().startswith("takeout") else ""
 
@@ -250,7 +253,7 @@ def _xmp_names(photo: str) -> list[str]:
 
 
 def is_photo_details(name: str) -> bool:
-    """Whether a file of this name is a table that Apple's export has beside its photos: `Photo Details.csv`, `-1.csv`."""
+    """Whether a file name is that of a table of Apple's export: `Photo Details.csv`, `Photo Details-1.csv`."""
     return name.lower().startswith("photo details") and name.lower().endswith(".csv")
 
 
@@ -261,7 +264,7 @@ def _json_there(listing: Listing, photo: str) -> Iterator[str]:
         yield from listing.json.there(sidecar_names(photo))
 
 
-def _read_as(name: str) -> tuple[str, ...]:
+def _folds(name: str) -> tuple[str, ...]:
     if not name.lower().endswith(_JSON):
         return (_folded(name),)
     from imgctl.imaging.takeout import without_supplement

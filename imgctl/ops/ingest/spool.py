@@ -1,4 +1,4 @@
-"""Bytes on their way in: a small beginning in memory, what is more in a file, hashed as they come."""
+"""A spool for incoming bytes: the first piece in memory, more in a file, hashed as they arrive."""
 
 import hashlib
 import os
@@ -10,26 +10,26 @@ PIECE_BYTES = 512 * 2**10
 
 
 class SpoolDirectory:
-    """A directory of this process for uploads that are not whole yet; what killed processes left is dropped first."""
+    """This process's directory for incomplete uploads; the directories of killed processes are deleted first."""
 
     def __init__(self, parent: str) -> None:
         self._scratch = Scratch("spool", parent=Path(parent) if parent else None)
 
     def open(self) -> "Spool":
-        """A new, empty spool."""
+        """Return a new, empty spool."""
         return Spool(self.place())
 
     def place(self) -> Path:
-        """A path of this directory that nothing has."""
+        """Return an unused path in this directory."""
         return self._scratch.path / os.urandom(8).hex()
 
     def close(self) -> None:
-        """Remove the directory and whatever is in it."""
+        """Remove the directory and its content."""
         self._scratch.close()
 
 
 class Spool:
-    """What one client has sent so far: `size` bytes, of which `head` are the first; one thread at a time."""
+    """The `size` bytes received from one client so far, `head` being the first piece; one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.size = 0
@@ -40,21 +40,21 @@ class Spool:
 
     @property
     def sha256(self) -> bytes:
-        """The SHA-256 of everything so far."""
+        """The SHA-256 of the bytes so far."""
         return self._digest.digest()
 
     @property
     def path(self) -> Path:
-        """Where the bytes are, unless all of them are in `head`."""
+        """The file that holds the bytes, unless all of them are in `head`."""
         return self._path
 
     @property
     def whole_in_memory(self) -> bool:
-        """Whether `head` is all there is."""
+        """Whether `head` holds all bytes."""
         return self._file is None
 
     def add(self, piece: bytes) -> None:
-        """Take the next bytes, at best PIECE_BYTES at a time; the first piece stays in memory."""
+        """Append the next bytes, ideally PIECE_BYTES at a time; the first piece stays in memory."""
         self._digest.update(piece)
         self.size += len(piece)
         if not self.head:
@@ -66,7 +66,7 @@ class Spool:
         self._write(piece)
 
     def close(self) -> None:
-        """Drop the bytes."""
+        """Delete the bytes."""
         if self._file is not None:
             os.close(self._file)
             self._path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from imgctl.dates import EPOCH, filed_at, is_likely
 from imgctl.errors import StoreError
 from imgctl.imaging.probe import probe_of
 from imgctl.keys import new_id
-from imgctl.ops.ingest.describe import Description, describe, told
+from imgctl.ops.ingest.describe import Description, describe, from_list
 from imgctl.ops.ingest.original import Content, Prepared, file_name, new_row
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.ingest.recognise import UNFIT, Recogniser, unfit
@@ -98,7 +98,7 @@ def _other_content(found: SourceFile, read: Read) -> FileOutcome | None:
 def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description | FileOutcome:
     """What is said of a file in it and beside it, or why it is not taken: without what cannot be read it would stay without."""
     if found.alone:
-        return told(found.caption, found.taken_at)
+        return from_list(found.caption, found.taken_at)
     try:
         description = describe(
             read.header,
