@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its debugging pipe: opens pages, evaluates scripts, tells what was requested."""
+"""A headless Chromium, driven through its debugging pipe: opens pages, evaluates scripts, records requests."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ FLAGS = (
 
 
 def chromium_binary() -> str | None:
-    """`$CHROMIUM`, or a Chromium on PATH or where installers put one; None where there is none."""
+    """Return `$CHROMIUM`, or a Chromium on PATH or in an installer's directory; None if there is none."""
     named = [os.environ.get("CHROMIUM") or "", *(shutil.which(name) or "" for name in NAMES)]
     placed = [str(path) for place in PLACES for path in Path("/").glob(str(Path(place).expanduser())[1:])]
     usable = (path for path in (*named, *placed) if path and os.access(path, os.X_OK) and Path(path).is_file())
@@ -36,7 +36,7 @@ def chromium_binary() -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class Tab:
-    """One page: what it asked for, and what it complained of."""
+    """One page, with its requests and its console errors."""
 
     pipe: "Pipe"
     session: str
@@ -52,38 +52,38 @@ class Tab:
         self.until("document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:
-        """The value of a script in the page."""
-        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        """Return the value of a script in the page."""
+        response = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in response, response["exceptionDetails"]
+        return response["result"].get("value")
 
     def until(self, script: str) -> None:
-        """Wait until a script says true."""
+        """Wait until a script returns true."""
         deadline = time.monotonic() + ANSWER_SECONDS
         while not self.evaluate(script):
             assert time.monotonic() < deadline, f"never came true: {script}"
 
     def type(self, text: str) -> None:
-        """Type into whatever has the focus."""
+        """Type into the focused element."""
         self.send("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
-        """Press a key and let it go."""
+        """Press and release a key."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Show the page so large, light or dark."""
+        """Set the size of the page, and a light or dark scheme."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", features=scheme)
 
     def screenshot(self, file: Path) -> None:
-        """What is to be seen, as a PNG."""
+        """Save the visible part of the page as a PNG."""
         file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
 
-    def hear(self, event: Mapping[str, Any]) -> None:
+    def record(self, event: Mapping[str, Any]) -> None:
         parameters = event["params"]
         match event["method"]:
             case "Network.requestWillBeSent":
@@ -106,24 +106,24 @@ class Pipe:
         self._number = 0
 
     def send(self, method: str, parameters: Mapping[str, object], *, tab: Tab | None = None) -> dict[str, Any]:
-        """Ask, and wait for the answer; what the page says meanwhile is heard."""
+        """Send a command and return its result; events that arrive meanwhile are recorded."""
         self._number += 1
         message: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
         if tab is not None:
             message["sessionId"] = tab.session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
-                result: dict[str, Any] = answer["result"]
+            received = self._next()
+            if received.get("id") == self._number:
+                assert "error" not in received, received["error"]
+                result: dict[str, Any] = received["result"]
                 return result
-            if tab is not None and answer.get("sessionId") == tab.session and "method" in answer:
-                tab.hear(answer)
+            if tab is not None and received.get("sessionId") == tab.session and "method" in received:
+                tab.record(received)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
-            assert select([self._read], [], [], ANSWER_SECONDS)[0], "Chromium says nothing"
+            assert select([self._read], [], [], ANSWER_SECONDS)[0], "Chromium does not respond"
             chunk = os.read(self._read, 1 << 20)
             assert chunk, "Chromium is gone"
             self._rest += chunk
@@ -134,15 +134,15 @@ class Pipe:
 
 @contextmanager
 def open_tab(binary: str) -> Iterator[Tab]:
-    """A fresh Chromium with one page, ended with all its processes."""
+    """A new Chromium with one page; all its processes are ended."""
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 
     def wire() -> None:
-        # It listens on descriptor 3 and speaks on 4: both are copied to numbers above those before either is overwritten.
-        heard, said = (fcntl(end, F_DUPFD_CLOEXEC, 5) for end in (to_read, from_write))
-        os.dup2(heard, 3)
-        os.dup2(said, 4)
+        # Chromium reads descriptor 3 and writes 4: both are copied to higher numbers first, before either is overwritten.
+        commands, events = (fcntl(end, F_DUPFD_CLOEXEC, 5) for end in (to_read, from_write))
+        os.dup2(commands, 3)
+        os.dup2(events, 4)
 
     with tempfile.TemporaryDirectory(prefix="imgctl-chromium-", ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
@@ -174,7 +174,7 @@ def open_tab(binary: str) -> Iterator[Tab]:
 
 @pytest.fixture
 def tab() -> Iterator[Tab]:
-    """A page of a headless Chromium; skipped where there is none."""
+    """A page of a headless Chromium; skipped if there is none."""
     binary = chromium_binary()
     if binary is None:
         pytest.skip("there is no Chromium on PATH; $CHROMIUM may name one")

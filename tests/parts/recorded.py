@@ -1,4 +1,4 @@
-"""A server that answers with what a cloud's documentation records, for what no emulator can show."""
+"""A server that returns responses from a cloud's documentation, for cases that no emulator covers."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,20 +9,20 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.parts.loopback import Handler, serving
 
 # The method, a part of the path with its query, the status, the headers and the body.
-Answer: TypeAlias = tuple[str, str, int, Mapping[str, str], bytes]
+RecordedResponse: TypeAlias = tuple[str, str, int, Mapping[str, str], bytes]
 
 
 @dataclass(slots=True)
 class Stub:
-    """Where it listens, and what it was asked: method, path, query, headers and body of each request."""
+    """The server's URL, and the received requests: method, path, query, headers and body."""
 
     url: str = ""
-    asked: list[tuple[str, str, dict[str, str], Mapping[str, str], bytes]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str], Mapping[str, str], bytes]] = field(default_factory=list)
 
 
 @contextmanager
-def recorded(answers: list[Answer]) -> Iterator[Stub]:
-    """A server that answers each request with the first answer left whose method and path part fit it."""
+def recorded(responses: list[RecordedResponse]) -> Iterator[Stub]:
+    """A server that returns, once each, the first of `responses` whose method and path part match the request."""
     stub = Stub()
 
     class Recorded(Handler):
@@ -34,10 +34,12 @@ def recorded(answers: list[Answer]) -> Iterator[Stub]:
                 self.close_connection = True
                 return
             parts = urlsplit(self.path)
-            stub.asked.append((self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), self.body()))
-            number = next(at for at, one in enumerate(answers) if one[0] == self.command and one[1] in self.path)
-            _, _, status, headers, said = answers.pop(number)
-            self.answer(status, said, headers)
+            stub.requests.append(
+                (self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), self.body())
+            )
+            number = next(at for at, one in enumerate(responses) if one[0] == self.command and one[1] in self.path)
+            _, _, status, headers, body = responses.pop(number)
+            self.respond(status, body, headers)
 
     with serving(Recorded) as stub.url:
         yield stub

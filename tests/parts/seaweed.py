@@ -39,7 +39,7 @@ _START_SECONDS = 60
 
 @dataclass(slots=True, kw_only=True)
 class S3Server:
-    """An S3 endpoint of the tests and what its clients need to know."""
+    """An S3 endpoint of the tests, and the settings of its clients."""
 
     endpoint_url: str
     access_key: str = ACCESS_KEY
@@ -60,7 +60,7 @@ class S3Server:
         return StoreSettings(url=url, endpoint_url=self.endpoint_url, timeout=timeout, retries=retries)
 
     def client(self) -> Any:
-        """A boto3 client, to arrange and to look behind the store's back."""
+        """A boto3 client, to arrange tests and to check results without a store."""
         if self._client is None:
             self._client = boto3.client(
                 "s3",
@@ -97,7 +97,7 @@ def seaweed_server(directory: Path) -> Iterator[S3Server]:
 def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", int]:
     for _ in range(3):
         port = _free_ports()
-        # Not the same directory twice: a server on other ports does not come up on the data of an older one.
+        # A new directory each time: a server on other ports does not start on the data of an older one.
         (data := directory / f"weed-{port}").mkdir()
         with (directory / "weed.log").open("ab") as log:
             process = subprocess.Popen(
@@ -115,25 +115,25 @@ def _start(directory: Path) -> tuple["subprocess.Popen[bytes]", int]:
 
 
 def _command(directory: Path, port: int) -> list[str]:
-    # Every bucket gets volumes of its own; by default there are only as many as gigabytes are free on the disk.
+    # Every bucket gets its own volumes; by default there is one for each free gigabyte of the disk.
     return [
         weed_binary(), f"-logdir={directory}", "mini", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false",
         "-webdav=false", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0",
         "-volume.max=10000",
         f"-s3.port={port}", f"-master.port={port + 1}", f"-volume.port={port + 2}", f"-filer.port={port + 3}",
         f"-admin.port={port + 4}",
-        # Its own default is a fixed name in /tmp.
+        # The default is a fixed name in /tmp.
         f"-s3.localSocket={_socket(port)}", f"-filer.localSocket={_socket(port + 3)}",
     ]  # fmt: skip
 
 
 def _socket(port: int) -> Path:
-    # Short: the path of a socket may have 107 bytes.
+    # Short: a socket's path can have 107 bytes.
     return Path(tempfile.gettempdir()) / f"weed-{port}.sock"
 
 
 def _free_ports() -> int:
-    """The first of five free ports whose twins 10,000 above, the gRPC ports, are free too."""
+    """Return the first of five free ports; the gRPC ports, 10,000 above, are free too."""
     while True:
         port = random.randrange(11_000, 22_000)
         with ExitStack() as held:
@@ -166,7 +166,7 @@ def _end(process: "subprocess.Popen[bytes]", port: int) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # No option names these; a server that is killed leaves them, and some that end by themselves do, too.
+    # No option sets these paths; a killed server leaves the files, and some that exit normally do, too.
     for grpc in range(port + 10_000, port + 10_005):
         for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{grpc}.sock"):
             left.unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def _end(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The credentials that both S3 servers of the tests take, and nothing of the machine's own AWS setup."""
+    """Set credentials for both S3 servers of the tests, and hide the machine's own AWS configuration."""
     for name in _UNSET:
         monkeypatch.delenv(name, raising=False)
     for name, value in AWS_ENVIRONMENT.items():

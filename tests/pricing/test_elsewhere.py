@@ -113,7 +113,7 @@ def prices() -> Iterator[str]:
         def do_GET(self) -> None:
             url = f"http://127.0.0.1:{self.headers['Host'].partition(':')[2]}/api"
             page = {"Items": second} if "skip" in self.path else {"Items": first, "NextPageLink": f"{url}?skip=100"}
-            self.answer(200, json.dumps(page).encode())
+            self.respond(200, json.dumps(page).encode())
 
     with serving(Prices) as url:
         yield f"{url}/api"

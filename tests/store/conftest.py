@@ -1,4 +1,4 @@
-"""The stores under test: one directory, a bucket each of SeaweedFS, moto and rclone; and a proxy that sees their requests."""
+"""The stores under test: a directory, and buckets of SeaweedFS, moto and rclone; and a proxy that records requests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
-    """Settings of an empty store of that kind; those in buckets are under a prefix."""
+    """Settings of an empty store of that kind; in buckets it has a prefix."""
     if kind == "file":
         return StoreSettings(url=f"file://{tmp_path}/blobs")
     server = request.getfixturevalue({"moto": "moto_s3", "rclone": "rclone_s3"}.get(kind, kind))
@@ -40,7 +40,7 @@ def store(settings: StoreSettings) -> BlobStore:
 
 @pytest.fixture
 def behind_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Middlebox]]:
-    """Starts a proxy for every host but this one, https:// too; whatever is put through it is said to be stored."""
+    """Starts a proxy for all other hosts, https:// too; it responds to every put as if it were stored."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "proxy-ca.pem")
     with ExitStack() as running:

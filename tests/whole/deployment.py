@@ -197,7 +197,7 @@ def kill_when(run: Run, finished: Callable[[], bool]) -> None:
 
 def kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
     """Kill a run when its n-th request arrives at the store: before it is done, or after and before the answer."""
-    chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
+    chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_RESPONSE])
     running: list[Run] = []
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:

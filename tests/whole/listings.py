@@ -23,7 +23,7 @@ def altered_listings(endpoint_url: str, *, harm: str, page_keys: int) -> Iterato
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             bucket = urlsplit(self.path).path.strip("/")
             body = _page(endpoint_url, bucket, query, harm, page_keys)
-            self.answer(200, body, {"Content-Type": "application/xml"})
+            self.respond(200, body, {"Content-Type": "application/xml"})
 
     with serving(Pages) as url:
         yield url

@@ -17,7 +17,7 @@ from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_req
 
 # 18 photos and what comes before the first and after the last.
 UPLOAD_REQUESTS, WORK_REQUESTS = 20, 78
-FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_ANSWER)
+FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 
 
 @pytest.fixture

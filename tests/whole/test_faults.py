@@ -13,7 +13,7 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, Run, assert_whole
 
-FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_ANSWER)
+FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 UPLOAD = ("upload", "--user", str(USER))
 
 

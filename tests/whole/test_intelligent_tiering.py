@@ -52,7 +52,7 @@ def test_from_the_archive_tier_to_ready(tiered: Deployment, photos: Path, tier: 
     assert [one["storage_class"] for one in status.of("image")] == [tier] * PHOTOS
     assert learned == {tier}
     assert {one["code"] for one in drift.of("finding")} == {"archived_without_variants"}
-    assert (asked.code, asked.summary["requested"], len(box.asked)) == (0, PHOTOS, PHOTOS)
+    assert (asked.code, asked.summary["requested"], len(box.requested)) == (0, PHOTOS, PHOTOS)
     assert (again.code, again.summary["restoring"]) == (0, PHOTOS)
     assert [one["storage_class"] for one in back.of("image")] == ["INTELLIGENT_TIERING"] * PHOTOS
     assert parked.code == 0

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 NESTED = (
     "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready[new_servers]",
     "tests/run/test_scratch.py",
-    "tests/store/blobs/s3/test_bucket_classes.py::test_parts_keep_all_that_is_the_objects_own",
+    "tests/store/blobs/s3/test_bucket_classes.py::test_parts_keep_metadata_tags_and_headers",
 )
 
 

@@ -39,7 +39,7 @@ def test_a_run_is_told_with_its_summary(embedded: Deployment, monitor: Monitor, 
 
     assert done.code == 0
     assert monitor.paths == ["/key/imgctl-upload/start", "/key/imgctl-upload"]
-    begun, ended = monitor.told
+    begun, ended = monitor.pings
     assert begun.run == ended.run
     first, summary = ended.body.splitlines()
     assert "imgctl upload on" in first and "exit code 0" in first
@@ -74,9 +74,9 @@ def test_a_failure_is_told_with_its_exit_code(
     assert done.code == code
     name = "cost-actual" if arguments[0] == "cost" else arguments[0]
     assert monitor.paths == [f"/{name}/start", f"/{name}" + (f"/{code}" if code else "")]
-    assert f"exit code {code} " in monitor.told[1].body
+    assert f"exit code {code} " in monitor.pings[1].body
     if code in (1, 2):
-        assert done.err.strip().splitlines()[-1] in monitor.told[1].body
+        assert done.err.strip().splitlines()[-1] in monitor.pings[1].body
 
 
 def test_a_killed_run_is_told_to_have_begun_and_nothing_else(embedded: Deployment, monitor: Monitor) -> None:
@@ -99,7 +99,7 @@ def test_a_monitor_that_fails_is_tried_again_and_named_without_its_secret(
     assert done.code == 0
     assert monitor.paths == [f"/{SECRET}/start"] * tries + [f"/{SECRET}"] * tries
     # me:p@ss
-    assert {one.authorization for one in monitor.told} == {"Basic bWU6cEBzcw=="}
+    assert {one.authorization for one in monitor.pings} == {"Basic bWU6cEBzcw=="}
     assert warnings(deployment) == [
         f"the monitor was not pinged when imgctl find {verb}: 127.0.0.1 responded with {status}"
         for verb in ("began", "ended")

@@ -72,7 +72,7 @@ def _command(number: int, *options: str) -> list[str]:
 
 def _kill_at_a_request(deployment: Deployment, command: list[str], rng: random.Random) -> None:
     """Kill a run when its n-th request arrives: before it is done, or after and before its answer is heard."""
-    chosen, fault = rng.randrange(REQUESTS), rng.choice([Fault.RESET, Fault.LOST_ANSWER])
+    chosen, fault = rng.randrange(REQUESTS), rng.choice([Fault.RESET, Fault.LOST_RESPONSE])
     running: list[Run] = []
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:

@@ -21,7 +21,7 @@ from tests.parts.proxy import Fault, fault_proxy
 from tests.whole.conftest import photo
 from tests.whole.deployment import FOREVER, USER, Deployment, Run, assert_whole
 
-FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_ANSWER)
+FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 UPLOADS, DISTINCT = 200, 120
 SERVE = ("serve", "--port", "0", "--json")
 
@@ -97,7 +97,7 @@ def test_a_server_killed_at_any_request_to_its_store_leaves_nothing_that_a_retry
 ) -> None:
     contents = [photo(number) for number in range(4)]
     for number, data in enumerate(contents):
-        _killed_at_a_put(servers, data, (Fault.RESET, Fault.LOST_ANSWER)[number % 2])
+        _killed_at_a_put(servers, data, (Fault.RESET, Fault.LOST_RESPONSE)[number % 2])
     again = servers.start(*SERVE)
     url = address(again)
     answers = [send(url, data) for data in contents]

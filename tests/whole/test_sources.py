@@ -321,7 +321,7 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
         )
         found = told(there, "source:old")
         pages, asked = len(requests), Counter(one for one in requests if "list-type=2" not in one)
-        answered = {unquote(one): count for one, count in proxy.answered.items() if "list-type=2" not in one}
+        answered = {unquote(one): count for one, count in proxy.response_bytes.items() if "list-type=2" not in one}
         requests.clear()
         assert told(there, "source:old") == wanted
 

@@ -294,7 +294,7 @@ def test_a_bucket_that_asks_for_patience_gets_it(on_moto: Deployment) -> None:
         if method != "PUT":
             return None
         moves[path] += 1
-        return Fault.SERVICE_UNAVAILABLE if moves[path] == 1 else Fault.LOST_ANSWER if moves[path] == 2 else None
+        return Fault.SERVICE_UNAVAILABLE if moves[path] == 1 else Fault.LOST_RESPONSE if moves[path] == 2 else None
 
     with fault_proxy(on_moto.store.endpoint_url, policy=policy) as proxy:
         near = on_moto.through(proxy.url).with_settings(STORE_RETRIES="0")

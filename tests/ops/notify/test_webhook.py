@@ -43,7 +43,7 @@ def receiving(answer: Answer = lambda _number: 204) -> Iterator[Receiver]:
     class Application(Handler):
         def do_POST(self) -> None:
             receiver.messages.append((self.headers[SIGNATURE], self.body()))
-            self.answer(answer(len(receiver.messages) - 1), headers={"Location": f"{receiver.url}/elsewhere"})
+            self.respond(answer(len(receiver.messages) - 1), headers={"Location": f"{receiver.url}/elsewhere"})
 
     with serving(Application) as receiver.url:
         yield receiver

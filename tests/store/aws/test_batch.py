@@ -1,4 +1,4 @@
-"""Batch jobs: the manifest as it lies in the bucket, and what AWS would be asked."""
+"""Batch jobs: the manifest in the bucket, and the request to AWS."""
 
 import pytest
 from botocore.stub import ANY, Stubber
@@ -38,7 +38,7 @@ ARGUMENTS = {
 
 @pytest.fixture
 def control(monkeypatch: pytest.MonkeyPatch) -> Stubber:
-    """S3 Control, stubbed; STS says whose account it is."""
+    """S3 Control, stubbed; STS returns the account."""
     where = connection(AWS, "photos")
     clients = {"sts": open_boto3(where, "sts"), "s3control": open_boto3(where, "s3control")}
     sts, control = Stubber(clients["sts"]), Stubber(clients["s3control"])
@@ -49,7 +49,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     return control
 
 
-def test_a_manifest_names_each_object_as_aws_reads_it(moto_s3: S3Server) -> None:
+def test_a_manifest_names_each_object_in_aws_format(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     items = ["2026/11/22/1-original.jpg", 'inbox/a b,+é"%.jpg']
 
@@ -61,7 +61,7 @@ def test_a_manifest_names_each_object_as_aws_reads_it(moto_s3: S3Server) -> None
     assert (found.name, found.etag) == ("one/jobs/1.csv", body["ETag"].strip('"'))
 
 
-def test_a_long_manifest_is_put_in_parts_and_never_over_another(
+def test_a_long_manifest_is_put_in_parts_and_overwrites_nothing(
     moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_PART_BYTES", 5 * 2**20)
@@ -77,12 +77,12 @@ def test_a_long_manifest_is_put_in_parts_and_never_over_another(
         write_manifest(where, "1.csv", ["a"])
 
 
-def test_an_empty_manifest_is_no_job(moto_s3: S3Server) -> None:
+def test_an_empty_manifest_is_an_error(moto_s3: S3Server) -> None:
     with pytest.raises(UsageError, match="no objects"):
         write_manifest(moto_s3.settings(moto_s3.new_bucket()), "1.csv", [])
 
 
-def test_a_copy_job_is_asked_for_with_all_it_needs(control: Stubber) -> None:
+def test_a_copy_job_has_all_required_arguments(control: Stubber) -> None:
     copy = {"TargetResource": "arn:aws:s3:::photos", "StorageClass": "DEEP_ARCHIVE", "MetadataDirective": "COPY"}
     control.add_response("create_job", {"JobId": "job-1"}, {**ARGUMENTS, "Operation": {"S3PutObjectCopy": copy}})
 
@@ -90,7 +90,7 @@ def test_a_copy_job_is_asked_for_with_all_it_needs(control: Stubber) -> None:
     control.assert_no_pending_responses()
 
 
-def test_the_same_job_asked_for_twice_is_one_job() -> None:
+def test_the_same_job_requested_twice_is_one_job() -> None:
     def token(etag: str, to: StorageClass) -> object:
         return batch.job_arguments("photos", Manifest(name="1", etag=etag), JOB, to=to)["ClientRequestToken"]
 
@@ -99,7 +99,7 @@ def test_the_same_job_asked_for_twice_is_one_job() -> None:
     assert len({token("e1", cold), token("e2", cold), token("e1", colder)}) == 3
 
 
-def test_arns_follow_the_role_into_its_partition() -> None:
+def test_arns_have_the_partition_of_the_role() -> None:
     china = Job(role_arn="arn:aws-cn:iam::123456789012:role/batch", report_prefix="r")
 
     found = batch.job_arguments("photos", Manifest(name="1", etag="e"), china, to=StorageClass.GLACIER)
@@ -110,7 +110,7 @@ def test_arns_follow_the_role_into_its_partition() -> None:
     }
 
 
-def test_a_role_that_is_none_is_refused_before_anything_is_asked() -> None:
+def test_an_invalid_role_is_rejected_before_any_request() -> None:
     with pytest.raises(UsageError, match="invalid role ARN"):
         create_copy_job(AWS, MANIFEST, Job(role_arn="batch", report_prefix="r"), to=StorageClass.GLACIER)
 

@@ -1,4 +1,4 @@
-"""S3 Inventory reports: read in any order of their files, checked, and refused by name."""
+"""S3 Inventory reports: read in any order of files, checksums verified, errors with file names."""
 
 import csv
 import gzip
@@ -22,7 +22,7 @@ from imgctl.store.aws.inventory import open_inventory
 TAKEN = datetime(2026, 11, 20, tzinfo=UTC)
 SCHEMA = "Bucket, Key, IsLatest, IsDeleteMarker, Size, LastModifiedDate, StorageClass"
 STORE = StoreSettings(url="s3://photos/archive")
-# As manifests spell them (S3 User Guide, Locating your inventory list).
+# The field names of manifests (S3 User Guide, Locating your inventory list).
 SCHEMAS = {
     "Parquet": "message s3.inventory { required binary bucket (UTF8); required binary key (UTF8); "
     "optional boolean is_latest; optional boolean is_delete_marker; optional int64 size; "
@@ -129,7 +129,7 @@ def test_a_damaged_file_of_a_report_is_named(tmp_path: Path) -> None:
         open_inventory(str(manifest), STORE, directory=tmp_path)
 
 
-def test_a_report_of_another_bucket_is_refused(tmp_path: Path) -> None:
+def test_a_report_of_another_bucket_is_rejected(tmp_path: Path) -> None:
     manifest = write_report(tmp_path, [], bucket="films")
 
     with pytest.raises(UsageError, match="films"):
@@ -137,14 +137,14 @@ def test_a_report_of_another_bucket_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", "[]", '{"fileFormat": "CSV"}'])
-def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_manifest_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
 
     with pytest.raises(UsageError, match="is not a manifest"):
         open_inventory(str(tmp_path / "manifest.json"), STORE, directory=tmp_path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     manifest = write_report(tmp_path, [[("archive/a", 1, "STANDARD")]])
     (tmp_path / "0.csv.gz").unlink()
 
@@ -153,8 +153,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_columnar_report_is_read_as_one_in_csv_is(tmp_path: Path, kind: str) -> None:
-    # Nothing is URL-encoded here: what looks so is the key itself.
+def test_a_columnar_report_is_read_like_one_in_csv(tmp_path: Path, kind: str) -> None:
+    # No key is URL-encoded here: `%` and `+` belong to the key.
     plain = [("archive/b c.jpg", 2, "GLACIER"), ("archive/a+b%20c.jpg", 4, "STANDARD"), ("other/x", 9, "STANDARD")]
     manifest = write_columnar(
         tmp_path,
@@ -179,7 +179,7 @@ def test_a_columnar_report_is_read_as_one_in_csv_is(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_columnar_report_is_read_whole_over_many_batches(tmp_path: Path, kind: str) -> None:
+def test_a_columnar_report_is_read_completely_in_many_batches(tmp_path: Path, kind: str) -> None:
     count = 25_000
     table = table_of([(f"archive/{number:06}", number, "STANDARD") for number in range(count)])
     manifest = write_columnar(tmp_path, kind, [table])
@@ -191,7 +191,7 @@ def test_a_columnar_report_is_read_whole_over_many_batches(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_columnar_report_without_classes_tells_none(tmp_path: Path, kind: str) -> None:
+def test_a_columnar_report_without_classes_has_none(tmp_path: Path, kind: str) -> None:
     table = table_of([("archive/a", 1, None)]).drop_columns(["storage_class"])
     manifest = write_columnar(tmp_path, kind, [table], schema=SCHEMAS[kind].replace("storage_class", "e_tag"))
 
@@ -202,7 +202,7 @@ def test_a_columnar_report_without_classes_tells_none(tmp_path: Path, kind: str)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_columnar_file_that_is_none_or_lacks_sizes_is_named(tmp_path: Path, kind: str) -> None:
+def test_a_columnar_file_that_is_invalid_or_lacks_sizes_is_named(tmp_path: Path, kind: str) -> None:
     manifest = write_columnar(tmp_path, kind, [table_of([("archive/a", 1, None)]).drop_columns(["size"])])
     name = f"0.{kind.lower()}"
 
@@ -218,7 +218,7 @@ def test_a_columnar_file_that_is_none_or_lacks_sizes_is_named(tmp_path: Path, ki
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_without_pyarrow_a_columnar_report_says_what_to_install(
+def test_without_pyarrow_the_error_of_a_columnar_report_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     manifest = write_columnar(tmp_path, kind, [table_of([("archive/a", 1, "STANDARD")])])
@@ -230,7 +230,7 @@ def test_without_pyarrow_a_columnar_report_says_what_to_install(
     assert "imgctl[inventory]" in refused.value.hint
 
 
-def test_a_format_that_s3_does_not_write_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_format_is_rejected(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [], kind="Avro", schema="")
 
     with pytest.raises(UsageError, match="unknown format of the inventory: 'Avro'"):

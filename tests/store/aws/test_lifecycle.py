@@ -1,4 +1,4 @@
-"""Lifecycle rules: ours come and go by their ids, nobody else's are touched."""
+"""Lifecycle rules: imgctl changes only its own, by their ids."""
 
 import pytest
 from botocore.stub import Stubber
@@ -25,7 +25,7 @@ def settings(server: S3Server, bucket: str) -> StoreSettings:
 
 
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> Stubber:
-    """AWS's answers for the functions that open a bucket by settings."""
+    """Stub AWS's responses for functions that open a bucket by settings."""
     bucket: Bucket = Bucket(StoreSettings(url="s3://b", retries=0), name="b", prefix="photos/")
     monkeypatch.setattr(lifecycle, "bucket_of", lambda _: bucket)
     stubber = Stubber(bucket.client)
@@ -47,7 +47,7 @@ TRANSITIONS = st.builds(
 
 
 @given(rules=RULES, smallest=st.sampled_from(["", "varies_by_storage_class"]), first=TRANSITIONS, second=TRANSITIONS)
-def test_foreign_rules_stay_as_they_are_and_ours_are_there_once(
+def test_foreign_rules_are_unchanged_and_imgctls_are_not_repeated(
     rules: list[Rule], smallest: str, first: Transition, second: Transition
 ) -> None:
     before = Lifecycle(rules=tuple(rules), smallest=smallest)
@@ -63,7 +63,7 @@ def test_foreign_rules_stay_as_they_are_and_ours_are_there_once(
     assert {str(rule["ID"]) for rule in merged(before, second).rules} <= set(map(str, ids))
 
 
-def test_a_rule_says_what_when_and_whither() -> None:
+def test_a_rule_has_its_filter_age_and_class() -> None:
     found = merged(Lifecycle(), Transition(prefix="originals/", to=StorageClass.DEEP_ARCHIVE, days=90, min_size=2**20))
 
     transition, abort = found.rules
@@ -73,14 +73,14 @@ def test_a_rule_says_what_when_and_whither() -> None:
     assert abort["Filter"] == {"Prefix": "originals/"}
 
 
-def test_more_rules_than_a_bucket_takes_are_refused() -> None:
+def test_more_rules_than_a_bucket_can_have_are_rejected() -> None:
     full = Lifecycle(rules=tuple({"ID": str(number)} for number in range(MOST_RULES - 1)))
 
     with pytest.raises(StoreError, match="would have 1001"):
         merged(full, WANTED)
 
 
-def test_a_plan_is_shown_put_and_then_nothing_is_left_to_do(moto_s3: S3Server) -> None:
+def test_after_a_plan_is_put_the_next_plan_is_empty(moto_s3: S3Server) -> None:
     bucket, client = moto_s3.new_bucket(), moto_s3.client()
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [FOREIGN]})
     where = settings(moto_s3, bucket)
@@ -98,7 +98,7 @@ def test_a_plan_is_shown_put_and_then_nothing_is_left_to_do(moto_s3: S3Server) -
     assert "365" in planned(where, to=StorageClass.GLACIER, days=365).diff
 
 
-def test_a_bucket_whose_rules_changed_since_is_left_alone(moto_s3: S3Server) -> None:
+def test_a_bucket_whose_rules_changed_since_is_not_written(moto_s3: S3Server) -> None:
     bucket, client = moto_s3.new_bucket(), moto_s3.client()
     where = settings(moto_s3, bucket)
     plan = planned(where, to=StorageClass.GLACIER, days=90)
@@ -109,15 +109,15 @@ def test_a_bucket_whose_rules_changed_since_is_left_alone(moto_s3: S3Server) -> 
     assert client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == [FOREIGN]
 
 
-def test_a_server_that_keeps_something_else_is_found_out(moto_s3: S3Server) -> None:
-    # moto drops size filters: what it keeps would move the small ones too.
+def test_a_server_that_stores_another_rule_is_detected(moto_s3: S3Server) -> None:
+    # moto drops size filters: its rule would move small objects, too.
     where = settings(moto_s3, moto_s3.new_bucket())
 
     with pytest.raises(StoreError, match=r"differ from the written ones.*ObjectSizeGreaterThan"):
         put(where, planned(where, to=StorageClass.GLACIER, days=90, min_size=2**20))
 
 
-def test_a_server_without_transitions_says_so(seaweed: S3Server) -> None:
+def test_a_server_without_transitions_is_an_error(seaweed: S3Server) -> None:
     where = settings(seaweed, seaweed.new_bucket())
 
     with pytest.raises(StoreError, match="NotImplemented"):
@@ -132,7 +132,7 @@ def test_the_smallest_size_of_the_bucket_is_sent_again(monkeypatch: pytest.Monke
         stubber.add_response("get_bucket_lifecycle_configuration", {"Rules": [FOREIGN], **smallest}, {"Bucket": "b"})
     sent = {"Bucket": "b", "LifecycleConfiguration": {"Rules": wanted}, **smallest}
     stubber.add_response("put_bucket_lifecycle_configuration", {}, sent)
-    # The order is the server's own.
+    # The server may return rules in any order.
     stubber.add_response("get_bucket_lifecycle_configuration", {"Rules": wanted[::-1], **smallest}, {"Bucket": "b"})
     where = StoreSettings(url="s3://b/photos", originals_prefix="originals/")
 
@@ -141,7 +141,7 @@ def test_the_smallest_size_of_the_bucket_is_sent_again(monkeypatch: pytest.Monke
     stubber.assert_no_pending_responses()
 
 
-def test_the_default_that_aws_adds_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_that_aws_adds_is_not_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     stubber = stubbed(monkeypatch)
     wanted = list(merged(Lifecycle(), WANTED).rules)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What only a directory's archive does: renames that no kill loses, a second file system, restores with an end."""
+"""A directory's archive: moves that survive a kill, a second file system, restores that expire."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ STEPS = ("link", "unlink", "fsync", "open", "utime")
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """A simulated kill of the process."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def files(*roots: Path) -> list[str]:
 
 @contextmanager
 def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> Iterator[list[int]]:
-    """End before, or after, the call of that number to what changes a directory; yields how many there were."""
+    """Raise Killed before or after the `number`-th call that changes a directory; yields the count of calls."""
     seen = [0]
 
     def counted(call: Callable[..., object]) -> Callable[..., object]:
@@ -61,10 +61,10 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> I
             seen[0] += 1
             if seen[0] == number and not after:
                 raise Killed
-            answer = call(*arguments, **more)
+            result = call(*arguments, **more)
             if seen[0] == number and after:
                 raise Killed
-            return answer
+            return result
 
         return calling
 
@@ -75,7 +75,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> I
 
 
 def on_two_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links work within `.tmp` and its tree only, as they do where the archive is another mount."""
+    """Let links fail between the two roots, as if the archive were another mount."""
     link = os.link
 
     def linked(source: Path, target: Path) -> None:
@@ -89,7 +89,7 @@ def on_two_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("start", "to"), [("STANDARD", "GLACIER"), ("GLACIER_IR", "STANDARD")])
-def test_a_kill_at_any_instant_leaves_the_blob_and_the_next_run_ends_it(
+def test_after_a_kill_at_any_step_the_next_run_completes_the_move(
     root: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, far: bool, after: bool, start: str, to: str
 ) -> None:
     if far:
@@ -117,7 +117,7 @@ def test_a_kill_at_any_instant_leaves_the_blob_and_the_next_run_ends_it(
     assert 4 < number < 59
 
 
-def test_a_move_keeps_the_etag_and_lies_where_it_should(root: Path, archive: Path) -> None:
+def test_a_move_keeps_the_etag_and_puts_the_file_below_its_class(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
     store = LocalStore(root, archive)
     before = store.details(KEY)
@@ -154,7 +154,7 @@ def test_two_files_that_should_be_one_blob_are_both_kept(root: Path, archive: Pa
     assert (archive / "GLACIER" / KEY).read_bytes() == b"another"
 
 
-def test_a_restore_ends(root: Path, archive: Path) -> None:
+def test_a_restore_expires(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
     store = LocalStore(root, archive)
     etag = moved(store, "GLACIER")
@@ -195,7 +195,7 @@ def test_restores_end_at_midnight(at: datetime, until: datetime) -> None:
     assert midnight_after(at) == until
 
 
-def test_one_class_counts_while_a_blob_lies_in_two_places(root: Path, archive: Path) -> None:
+def test_one_class_counts_while_a_blob_is_in_two_places(root: Path, archive: Path) -> None:
     LocalStore(root).create(KEY, BODY, content_type="image/jpeg")
     (archive / "GLACIER" / KEY).parent.mkdir(parents=True)
     os.link(root / KEY, archive / "GLACIER" / KEY)
@@ -204,7 +204,7 @@ def test_one_class_counts_while_a_blob_lies_in_two_places(root: Path, archive: P
     assert LocalStore(root, archive).get(KEY) == BODY
 
 
-def test_the_archive_lies_beside_the_store_or_where_it_is_set(tmp_path: Path) -> None:
+def test_the_archive_is_beside_the_store_or_where_the_setting_says(tmp_path: Path) -> None:
     for archive, expected in (("", "blobs.archive"), (f"{tmp_path}/far/cold", "far/cold")):
         settings = StoreSettings(url=f"file://{tmp_path}/blobs", archive=archive)
         store = open_store(settings)
@@ -218,12 +218,12 @@ def test_the_archive_lies_beside_the_store_or_where_it_is_set(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("archive", ["blobs", "blobs/cold", "", "."])
-def test_roots_that_lie_in_one_another_are_refused(tmp_path: Path, archive: str) -> None:
+def test_roots_that_contain_each_other_are_rejected(tmp_path: Path, archive: str) -> None:
     with pytest.raises(ConfigError, match="must not contain each other"):
         open_store(StoreSettings(url=f"file://{tmp_path}/blobs", archive=f"{tmp_path}/{archive}"))
 
 
-def test_nothing_is_made_beside_a_store_that_archives_nothing(root: Path, archive: Path) -> None:
+def test_a_store_without_archived_blobs_has_no_archive_directory(root: Path, archive: Path) -> None:
     store = LocalStore(root, archive)
 
     store.create(KEY, BODY, content_type="image/jpeg")
@@ -239,7 +239,7 @@ ACTIONS = st.lists(st.sampled_from([*StorageClass, "restore", "expire"]), max_si
 
 @given(actions=ACTIONS)
 @hypothesis_settings(max_examples=rounds(12, 100))
-def test_whatever_is_done_the_blob_is_whole_in_one_class(
+def test_after_any_operations_the_blob_is_complete_in_one_class(
     actions: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("store") / "blobs"

@@ -1,4 +1,4 @@
-"""What every store does alike with storage classes: a directory, SeaweedFS where it can, and moto."""
+"""Storage classes in all stores: a directory, SeaweedFS as far as it supports them, and moto."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ restoring_kinds = pytest.mark.parametrize("kind", ["file", "moto"], indirect=Tru
 
 @pytest.fixture(params=["file", "seaweed", "moto"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which implementation is under test: rclone's server knows no storage classes."""
+    """Which implementation is under test: rclone's server has no storage classes."""
     name: str = request.param
     return name
 
@@ -51,27 +51,27 @@ def test_a_new_blob_is_standard(store: BlobStore) -> None:
 
 
 @pytest.mark.parametrize("to", ["GLACIER_IR", "DEEP_ARCHIVE"])
-def test_a_moved_blob_is_of_its_class_wherever_one_looks(store: BlobStore, to: str) -> None:
-    answer = put(store, to=to)
+def test_a_moved_blob_has_its_class_in_every_request(store: BlobStore, to: str) -> None:
+    blob = put(store, to=to)
 
-    assert (answer.key, answer.size, answer.storage_class) == (KEY, len(KEY), to)
-    assert store.details(KEY) == answer
+    assert (blob.key, blob.size, blob.storage_class) == (KEY, len(KEY), to)
+    assert store.details(KEY) == blob
     assert list(store.scan()) == [Blob(
-        key=KEY, size=len(KEY), modified_at=next(store.scan()).modified_at, etag=answer.etag, storage_class=to
+        key=KEY, size=len(KEY), modified_at=next(store.scan()).modified_at, etag=blob.etag, storage_class=to
     )]  # fmt: skip
     assert [blob.key for blob in store.scan()] == [KEY]
     seen = store.head(KEY)
     assert seen is not None and seen.size == len(KEY)
 
 
-def test_moving_to_where_it_lies_changes_nothing(store: BlobStore) -> None:
+def test_a_move_to_the_same_class_changes_nothing(store: BlobStore) -> None:
     once = put(store, to="GLACIER")
 
     assert store.move(KEY, to="GLACIER", etag="of-another-time") == once
 
 
 @pytest.mark.parametrize("to", ["STANDARD_IA", "GLACIER_IR"])
-def test_what_needs_no_restore_is_read_and_moves_back(store: BlobStore, to: str) -> None:
+def test_a_class_without_restores_is_read_and_moved_back(store: BlobStore, to: str) -> None:
     put(store, to=to)
 
     assert store.get(KEY) == KEY.encode()
@@ -122,7 +122,7 @@ def test_a_restored_blob_moves_back_to_standard(store: BlobStore) -> None:
 
 @restoring_kinds
 @pytest.mark.parametrize("to", ["STANDARD", "GLACIER_IR"])
-def test_what_is_in_no_archive_is_not_restored(store: BlobStore, to: str) -> None:
+def test_a_blob_in_no_archive_class_is_not_restored(store: BlobStore, to: str) -> None:
     put(store, to=to)
 
     with pytest.raises(StoreError, match="nothing to restore"):
@@ -148,7 +148,7 @@ def test_a_missing_blob_is_neither_moved_nor_restored(store: BlobStore, kind: st
         store.restore(KEY, tier=Tier.BULK, days=1)
 
 
-def test_an_archived_key_is_taken(store: BlobStore) -> None:
+def test_an_archived_key_cannot_be_created(store: BlobStore) -> None:
     put(store, "inbox/1")
     put(store, to="DEEP_ARCHIVE")
 
@@ -196,7 +196,7 @@ def test_scan_is_in_byte_order_within_bounds_whatever_the_classes(store: BlobSto
     assert classes_of(store) == {key: tuple(StorageClass)[number % 5] for number, key in enumerate(keys)}
 
 
-def test_many_movers_of_one_blob_end_in_one_place(store: BlobStore) -> None:
+def test_concurrent_moves_of_a_blob_leave_one_copy(store: BlobStore) -> None:
     found = put(store)
 
     def move(_: int) -> str:
@@ -217,7 +217,7 @@ def test_unversioned_stores_keep_no_versions(store: BlobStore) -> None:
     assert store.get(KEY) == KEY.encode()
 
 
-def test_a_class_that_is_none_is_refused(store: BlobStore) -> None:
+def test_an_unknown_class_is_rejected(store: BlobStore) -> None:
     found = put(store)
 
     with pytest.raises(StoreError):
@@ -225,6 +225,6 @@ def test_a_class_that_is_none_is_refused(store: BlobStore) -> None:
     assert classes_of(store) == {KEY: "STANDARD"}
 
 
-def test_a_url_of_no_store_is_refused() -> None:
+def test_an_unknown_scheme_is_rejected() -> None:
     with pytest.raises(ConfigError, match="ftp"):
         open_store(StoreSettings(url="ftp://somewhere"))

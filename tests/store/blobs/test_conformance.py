@@ -1,4 +1,4 @@
-"""What every store does alike: a directory, SeaweedFS, moto, rclone's server, Azurite and fake-gcs-server.
+"""Behaviour that all stores share: a directory, SeaweedFS, moto, rclone's server, Azurite and fake-gcs-server.
 
 The gaps of each are named where they show. Of Azure and Google themselves doctor --conformance is the proof.
 """
@@ -41,13 +41,13 @@ def etag_of(store: BlobStore, key: str) -> str:
 
 
 @pytest.mark.parametrize("body", [b"", b"x", bytes(range(256)) * 4096])
-def test_what_is_created_is_read_back(store: BlobStore, body: bytes) -> None:
+def test_a_created_blob_is_read_back(store: BlobStore, body: bytes) -> None:
     store.create(KEY, body, content_type=JPEG)
 
     assert store.get(KEY) == body
 
 
-def test_second_create_is_refused_and_the_first_bytes_stay(store: BlobStore) -> None:
+def test_second_create_is_rejected_and_the_first_bytes_stay(store: BlobStore) -> None:
     store.create(KEY, b"first", content_type=JPEG)
 
     with pytest.raises(BlobExists, match="019aa-original"):
@@ -55,7 +55,7 @@ def test_second_create_is_refused_and_the_first_bytes_stay(store: BlobStore) -> 
     assert store.get(KEY) == b"first"
 
 
-# rclone's server ignores If-None-Match: HEAD before the put cannot tell two puts of one moment apart.
+# rclone's server ignores If-None-Match, and a HEAD before the put does not prevent simultaneous puts.
 @pytest.mark.parametrize("kind", NOT_RCLONE, indirect=True)
 def test_of_many_concurrent_creates_exactly_one_wins(store: BlobStore) -> None:
     def attempt(number: int) -> bool:
@@ -72,9 +72,9 @@ def test_of_many_concurrent_creates_exactly_one_wins(store: BlobStore) -> None:
     assert store.get(KEY) == b"%d" % won.index(True)
 
 
-# rclone's server answers a range that reaches behind the end with the whole object and 200.
+# rclone's server returns the whole object and 200 for a range beyond the end.
 @pytest.mark.parametrize("kind", NOT_RCLONE, indirect=True)
-def test_a_blob_is_read_from_anywhere_to_its_end(store: BlobStore) -> None:
+def test_a_blob_is_read_from_any_offset_to_its_end(store: BlobStore) -> None:
     store.replace("inbox/a b+é.jpg", bytes(range(100)), content_type=JPEG)
     etag = etag_of(store, "inbox/a b+é.jpg")
 
@@ -94,7 +94,7 @@ def test_a_copy_has_the_bytes_and_leaves_its_source(store: BlobStore) -> None:
     assert store.get(KEY) == b"photo"
 
 
-def test_a_copy_is_never_put_over_a_blob(store: BlobStore) -> None:
+def test_a_copy_never_overwrites_a_blob(store: BlobStore) -> None:
     put(store, "inbox/1")
     store.create(KEY, b"first", content_type=JPEG)
 
@@ -123,14 +123,14 @@ def test_a_source_that_changed_is_neither_read_nor_copied(store: BlobStore) -> N
     assert keys_of(store) == ["inbox/1"]
 
 
-def test_replace_puts_over_an_older_blob(store: BlobStore) -> None:
+def test_replace_overwrites_an_older_blob(store: BlobStore) -> None:
     store.replace(KEY, b"old", content_type=JPEG)
     store.replace(KEY, b"new", content_type=JPEG)
 
     assert store.get(KEY) == b"new"
 
 
-def test_missing_blob_is_said_to_be_missing(store: BlobStore) -> None:
+def test_missing_blob_is_reported_as_missing(store: BlobStore) -> None:
     assert store.head(KEY) is None
     with pytest.raises(BlobMissing, match="019aa-original") as caught:
         store.get(KEY)
@@ -149,12 +149,12 @@ def test_head_describes_the_blob(store: BlobStore) -> None:
     assert abs(found.modified_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
-def test_scan_pages_details_and_head_describe_alike(store: BlobStore) -> None:
+def test_scan_pages_details_and_head_return_the_same_blob(store: BlobStore) -> None:
     put(store, KEY)
 
     found, details, head, page = next(store.scan()), store.details(KEY), store.head(KEY), next(store.pages("", ""))
 
-    # A listing may tell times to the millisecond; the generation of an object of Google's is a version where it is kept.
+    # A listing may have times in milliseconds; a Google object's generation is also its version.
     assert details is not None
     details = replace(details, version_id=None)
     assert replace(found, modified_at=details.modified_at) == details
@@ -189,7 +189,7 @@ def test_directories_sort_with_their_slash(store: BlobStore) -> None:
             assert keys_of(store, after=after, until=until) == [key for key in keys if after < key <= until]
 
 
-def test_scan_goes_on_over_many_pages(kind: str, settings: StoreSettings, store: BlobStore) -> None:
+def test_scan_continues_over_many_pages(kind: str, settings: StoreSettings, store: BlobStore) -> None:
     keys = [f"2026/11/{day:02}/{number:04}-thumb.jpg" for day in (1, 2) for number in range(520)]
     if kind == "moto":
         bucket, _, prefix = settings.url.removeprefix("s3://").partition("/")
@@ -207,7 +207,7 @@ def test_empty_store_has_nothing_to_scan(store: BlobStore) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "seaweed", "moto", "azurite", "gcs"], indirect=True)
-def test_directories_of_deleted_blobs_are_no_blobs(store: BlobStore) -> None:
+def test_directories_of_deleted_blobs_are_not_listed(store: BlobStore) -> None:
     put(store, "a/1", "b/c/1", "d/1")
 
     store.delete(["a/1", "b/c/1"])
@@ -215,7 +215,7 @@ def test_directories_of_deleted_blobs_are_no_blobs(store: BlobStore) -> None:
     assert keys_of(store) == ["d/1"]
 
 
-def test_deleted_blobs_are_gone_and_absent_ones_are_no_error(store: BlobStore) -> None:
+def test_deleted_blobs_are_gone_and_missing_ones_are_ignored(store: BlobStore) -> None:
     put(store, "a/1", "a/2", "a/3")
 
     store.delete(iter(["a/1", "a/2", "never/was"]))
@@ -224,7 +224,7 @@ def test_deleted_blobs_are_gone_and_absent_ones_are_no_error(store: BlobStore) -
     assert keys_of(store) == ["a/3"]
 
 
-# rclone's server takes longer than the time limit for 1,000 absent keys in one DeleteObjects.
+# rclone's server exceeds the time limit for 1,000 missing keys in one DeleteObjects.
 @pytest.mark.parametrize("kind", NOT_RCLONE, indirect=True)
 def test_more_blobs_are_deleted_than_fit_one_request(store: BlobStore) -> None:
     put(store, "a/0001", "a/1500")
@@ -234,15 +234,15 @@ def test_more_blobs_are_deleted_than_fit_one_request(store: BlobStore) -> None:
     assert keys_of(store) == []
 
 
-def test_signed_url_lets_its_bearer_read(store: BlobStore) -> None:
+def test_signed_url_allows_reads(store: BlobStore) -> None:
     put(store, KEY)
 
-    with urllib.request.urlopen(store.sign(KEY, seconds=60)) as answer:
-        assert answer.read() == KEY.encode()
+    with urllib.request.urlopen(store.sign(KEY, seconds=60)) as response:
+        assert response.read() == KEY.encode()
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\nb", "a\0b"])
-def test_key_that_not_every_store_can_hold_is_refused(store: BlobStore, key: str) -> None:
+def test_key_that_not_every_store_can_hold_is_rejected(store: BlobStore, key: str) -> None:
     with pytest.raises(KeyShapeError):
         store.create(key, b"x", content_type=JPEG)
 

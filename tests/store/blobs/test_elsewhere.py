@@ -1,4 +1,4 @@
-"""Buckets that are only read, at every provider that a server at hand speaks for."""
+"""Read-only buckets, for each provider that a local server can emulate."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Opener = Callable[[str], Elsewhere]
 
 @pytest.fixture(params=["seaweed", "moto", "gs"])
 def filled(request: pytest.FixtureRequest) -> tuple[Elsewhere, S3Server]:
-    """A bucket with objects below `in/` and beside it. Google's XML API, which obstore speaks, is that of S3: moto's."""
+    """A bucket with objects below and beside `in/`. moto emulates Google's XML API, which obstore uses: it is like S3's."""
     server: S3Server = request.getfixturevalue("seaweed" if request.param == "seaweed" else "moto_s3")
     bucket = server.new_bucket()
     if request.param == "gs":
@@ -36,7 +36,7 @@ def whole(got: Got) -> tuple[int, str, bytes]:
     return got.size, got.etag, got.whole()
 
 
-def test_what_is_listed_is_what_is_read(filled: tuple[Elsewhere, S3Server]) -> None:
+def test_listed_objects_are_read_with_the_same_size_and_etag(filled: tuple[Elsewhere, S3Server]) -> None:
     bucket, _ = filled
 
     pages = list(bucket.pages())
@@ -52,7 +52,7 @@ def test_what_is_listed_is_what_is_read(filled: tuple[Elsewhere, S3Server]) -> N
             assert (head.size, head.etag) == (page.sizes[at], page.etags[at])
 
 
-def test_what_is_not_there_is_missing(filled: tuple[Elsewhere, S3Server]) -> None:
+def test_a_missing_object_is_reported(filled: tuple[Elsewhere, S3Server]) -> None:
     bucket, _ = filled
 
     assert bucket.head("none.jpg") is None
@@ -60,7 +60,7 @@ def test_what_is_not_there_is_missing(filled: tuple[Elsewhere, S3Server]) -> Non
         bucket.read("none.jpg", whole)
 
 
-def test_a_bucket_that_is_not_there_is_missing(seaweed: S3Server) -> None:
+def test_a_missing_bucket_is_reported(seaweed: S3Server) -> None:
     bucket = open_elsewhere(SourceSettings(url="s3://nobody-made-this", endpoint_url=seaweed.endpoint_url))
 
     with pytest.raises(BucketMissing):
@@ -68,16 +68,14 @@ def test_a_bucket_that_is_not_there_is_missing(seaweed: S3Server) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://a/b", "s3://", "s3://user:password@bucket", "bucket", "gs://-"])
-def test_an_url_that_names_no_bucket_is_refused_without_its_password(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_showing_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         open_elsewhere(SourceSettings(url=url))
 
     assert "password" not in raised.value.line
 
 
-def test_a_profile_has_credentials_of_its_own(
-    seaweed: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_profile_has_its_own_credentials(seaweed: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = seaweed.new_bucket()
     seaweed.client().put_object(Bucket=bucket, Key="a.jpg", Body=b"x")
     (tmp_path / "credentials").write_text(

@@ -1,4 +1,4 @@
-"""What only a directory does: it survives power cuts, full disks and refusals."""
+"""Directory stores: power cuts, full disks and missing permissions."""
 
 import errno
 import os
@@ -54,7 +54,7 @@ def test_file_and_every_directory_above_it_are_synced_before_create_returns(
     assert str(root / "2026/11/22") in synced[first:]
 
 
-def test_directories_that_others_made_are_synced_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_made_by_other_processes_are_synced_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "2026/11/22").mkdir(parents=True)
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(path_of(descriptor)))
@@ -85,7 +85,7 @@ def test_forbidden_write_is_denied(root: Path, monkeypatch: pytest.MonkeyPatch, 
         LocalStore(root).create(KEY, b"x", content_type="image/jpeg")
 
 
-def test_write_that_is_cut_short_is_continued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_write_is_continued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, chunk: write(descriptor, chunk[:7]))
     store = LocalStore(root)
@@ -117,7 +117,7 @@ def test_leftovers_of_writers_killed_long_ago_are_swept(root: Path) -> None:
     assert files_in(root) == [".tmp/new", KEY]
 
 
-def test_directories_vanishing_under_concurrent_creates_do_no_harm(root: Path) -> None:
+def test_concurrent_creates_survive_removed_directories(root: Path) -> None:
     store = LocalStore(root)
 
     def put(number: int) -> None:
@@ -135,7 +135,7 @@ def test_directories_vanishing_under_concurrent_creates_do_no_harm(root: Path) -
     assert files_in(root) == []
 
 
-def test_whatever_is_a_file_is_listed_by_its_name(root: Path) -> None:
+def test_every_file_is_listed_by_its_name(root: Path) -> None:
     store = LocalStore(root)
     store.create(KEY, b"x", content_type="image/jpeg")
     Path(os.fsdecode(os.fsencode(root) + b"/\xff.jpg")).write_bytes(b"x")
@@ -154,6 +154,6 @@ def test_file_where_a_directory_must_be_is_named(root: Path) -> None:
     assert store.head(KEY) is None
 
 
-def test_source_that_is_not_there_is_the_caller_s_error(root: Path, tmp_path: Path) -> None:
+def test_missing_source_is_the_caller_s_error(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         LocalStore(root).create_file(KEY, tmp_path / "none", size=1, content_type="image/jpeg", sha256=b"")

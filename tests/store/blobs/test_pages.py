@@ -1,4 +1,4 @@
-"""Pages read by columns are what boto3's parser reads."""
+"""Pages read by columns equal those of boto3's parser."""
 
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -27,7 +27,7 @@ def body_of(names: list[str], *, url: bool, etag: str, more: str = "") -> bytes:
 
 @pytest.mark.parametrize("etag", ["", "<ETag>&quot;e1&quot;</ETag>", "<ETag>e1</ETag>"])
 @given(names=st.lists(NAMES, min_size=1, max_size=5), url=st.booleans())
-def test_columns_are_what_the_parser_reads(etag: str, names: list[str], url: bool) -> None:
+def test_columns_equal_the_parser_s_result(etag: str, names: list[str], url: bool) -> None:
     body = body_of(names, url=url, etag=etag)
 
     page = columns_of(body)
@@ -44,6 +44,6 @@ def test_columns_are_what_the_parser_reads(etag: str, names: list[str], url: boo
 
 
 @pytest.mark.parametrize("more", ["<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>", "<Contents></Contents>"])
-def test_what_columns_cannot_tell_is_left_to_the_parser(more: str) -> None:
+def test_pages_that_columns_cannot_read_are_left_to_the_parser(more: str) -> None:
     assert columns_of(body_of(["a"], url=True, etag="", more=more)) is None
     assert columns_of(b"<ListBucketResult></ListBucketResult>") is None

@@ -15,7 +15,7 @@ THREADS = 6
 
 
 class Disk:
-    """Counts what is synced. The first fsync lasts until all others wait; those after it may fail."""
+    """Counts fsyncs. The first one lasts until all other threads wait; later ones can fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, broken: bool) -> None:
         self.begun, self.ended = 0, 0
@@ -44,16 +44,16 @@ class Disk:
     def future(self) -> Future[None]:
         disk = self
 
-        class Told(Future[None]):
+        class Counted(Future[None]):
             def result(self, timeout: float | None = None) -> None:
                 disk._waiting.release()
                 return super().result(timeout)
 
-        return Told()
+        return Counted()
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_those_who_come_while_a_directory_is_synced_share_one_more_fsync_and_its_error(
+def test_callers_that_arrive_during_an_fsync_share_the_next_one_and_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool
 ) -> None:
     disk, shared = Disk(monkeypatch, broken=broken), SharedSyncs()
@@ -65,11 +65,13 @@ def test_those_who_come_while_a_directory_is_synced_share_one_more_fsync_and_its
         assert first.exception(SECONDS) is None
         assert [type(one.exception(SECONDS)) for one in others] == [OSError if broken else type(None)] * len(others)
 
-    # The first one counts for nobody who came after it began.
+    # The first fsync does not cover callers that arrived after it began.
     assert disk.begun == 2
 
 
-def test_each_waits_for_an_fsync_that_began_after_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_caller_waits_for_an_fsync_that_began_after_its_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, ended = [0], [0]
 
     def sync(_: Path) -> None:
@@ -81,10 +83,10 @@ def test_each_waits_for_an_fsync_that_began_after_it_came(tmp_path: Path, monkey
     monkeypatch.setattr(syncs, "sync_directory", sync)
     shared = SharedSyncs()
 
-    def ask(_: int) -> bool:
+    def covered(_: int) -> bool:
         came = begun[0]
         shared.sync(tmp_path)
         return ended[0] > came
 
     with ThreadPoolExecutor(THREADS) as pool:
-        assert all(pool.map(ask, range(300)))
+        assert all(pool.map(covered, range(300)))

@@ -21,7 +21,7 @@ KEY = "2026/11/22/019aa-original.jpg"
 
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
-    """A CA that nobody knows."""
+    """A CA that no client trusts."""
     return trustme.CA()
 
 
@@ -29,7 +29,7 @@ def ca() -> trustme.CA:
 def secure(
     ca: trustme.CA, moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StoreSettings]:
-    """A bucket behind a certificate of that CA, whose PEM file is ca.pem."""
+    """A bucket with a certificate of that CA; ca.pem is the CA's PEM file."""
     for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -70,7 +70,7 @@ def test_the_setting_wins_over_the_environment(
 
 
 @pytest.mark.parametrize("client", ["obstore", "boto3"])
-def test_an_unknown_ca_is_said_to_be_a_matter_of_certificates(client: str, secure: StoreSettings) -> None:
+def test_the_error_of_an_unknown_ca_is_about_the_certificate(client: str, secure: StoreSettings) -> None:
     store = open_store(secure)
 
     with pytest.raises(StoreUnavailable, match=r"certificate of .* is not trusted") as caught:

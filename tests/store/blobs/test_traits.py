@@ -1,4 +1,4 @@
-"""What servers are found to do of what imgctl's laws rest on, and what is done where they do not."""
+"""Tests of server features that imgctl relies on, and the alternatives for servers without them."""
 
 import hashlib
 import logging
@@ -29,12 +29,12 @@ FOUND = {
         put_if_absent=Kept.IGNORED, checksum=Kept.IGNORED, order=Kept.YES, if_match=Kept.IGNORED, etag=Kept.YES
     ),
     "azurite": Traits(put_if_absent=Kept.YES, checksum=Kept.YES, order=Kept.YES, if_match=Kept.YES),
-    # fake-gcs-server 1.54, which the wheel brings, takes any MD5; later ones and Google do not.
+    # fake-gcs-server 1.54, the wheel's version, accepts any MD5; later versions and Google do not.
     "gcs": Traits(put_if_absent=Kept.YES, checksum=Kept.IGNORED, order=Kept.YES, if_match=Kept.YES),
 }
 
 
-def test_traits_are_what_the_server_does_and_nothing_is_left(store: BlobStore, kind: str) -> None:
+def test_traits_match_the_server_and_the_probes_are_deleted(store: BlobStore, kind: str) -> None:
     assert store.traits() == FOUND[kind]
     assert list(store.scan()) == []
 
@@ -76,9 +76,7 @@ def puts_are_forbidden_below_the_probes(seen: Seen) -> Reply | None:
         (etags_are_left_out, "etag", Kept.IGNORED, Level.FAIL),
     ],
 )
-def test_a_server_that_lacks_one_trait_is_found_out(
-    rule: Rule, name: str, kept: Kept, level: Level, moto_s3: S3Server
-) -> None:
+def test_a_missing_trait_is_detected(rule: Rule, name: str, kept: Kept, level: Level, moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
 
     with middlebox(moto_s3.endpoint_url, rule=rule) as box:
@@ -92,7 +90,7 @@ def test_a_server_that_lacks_one_trait_is_found_out(
 
 @pytest.mark.parametrize("size", [10, 70 * 2**20])
 @pytest.mark.parametrize("lack", ["ignored", "not implemented"])
-def test_without_put_if_absent_a_taken_key_is_found_by_head(
+def test_without_put_if_absent_an_existing_key_is_found_by_head(
     lack: str, size: int, tmp_path: Path, rclone_s3: S3Server, seaweed: S3Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = rclone_s3 if lack == "ignored" else seaweed
@@ -118,16 +116,16 @@ def test_without_put_if_absent_a_taken_key_is_found_by_head(
 
 
 @pytest.mark.parametrize("what", ["put", "copy"])
-def test_without_put_if_absent_what_was_done_unheard_is_not_done_again(what: str, rclone_s3: S3Server) -> None:
-    asked: list[str] = []
+def test_without_put_if_absent_a_put_whose_response_was_lost_is_not_repeated(what: str, rclone_s3: S3Server) -> None:
+    methods: list[str] = []
 
-    def loses_the_first_answer(method: str, path: str, _number: int) -> Fault | None:
+    def loses_the_response(method: str, path: str, _number: int) -> Fault | None:
         if KEY not in path:
             return None
-        asked.append(method)
-        return Fault.LOST_ANSWER if method == "PUT" else None
+        methods.append(method)
+        return Fault.LOST_RESPONSE if method == "PUT" else None
 
-    with fault_proxy(rclone_s3.endpoint_url, policy=loses_the_first_answer) as proxy:
+    with fault_proxy(rclone_s3.endpoint_url, policy=loses_the_response) as proxy:
         bucket = rclone_s3.new_bucket()
         store = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url, retries=2))
         store.replace("in/1", b"x", content_type=JPEG)
@@ -139,11 +137,11 @@ def test_without_put_if_absent_what_was_done_unheard_is_not_done_again(what: str
             else:
                 store.copy("in/1", KEY, etag=found.etag, content_type=JPEG)
 
-    assert asked[:3] == ["HEAD", "PUT", "HEAD"]
-    assert asked.count("PUT") == 1
+    assert methods[:3] == ["HEAD", "PUT", "HEAD"]
+    assert methods.count("PUT") == 1
 
 
-def test_put_if_absent_is_asked_once_for_many_puts(moto_s3: S3Server) -> None:
+def test_put_if_absent_is_tested_once_for_many_puts(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     with middlebox(moto_s3.endpoint_url) as box:
         store = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=box.url, retries=0))
@@ -154,7 +152,7 @@ def test_put_if_absent_is_asked_once_for_many_puts(moto_s3: S3Server) -> None:
     assert all("if-none-match" in seen.headers for seen in box.puts())
 
 
-def test_where_the_probe_is_forbidden_puts_carry_the_condition_all_the_same(moto_s3: S3Server) -> None:
+def test_if_the_probe_is_forbidden_puts_still_have_the_condition(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     with middlebox(moto_s3.endpoint_url, rule=puts_are_forbidden_below_the_probes) as box:
         store = open_store(StoreSettings(url=f"s3://{bucket}", endpoint_url=box.url, retries=0))
@@ -165,7 +163,7 @@ def test_where_the_probe_is_forbidden_puts_carry_the_condition_all_the_same(moto
     assert store.put_if_absent is Kept.UNKNOWN
 
 
-def test_what_keeps_the_question_from_being_answered_names_the_key_and_is_asked_again(moto_s3: S3Server) -> None:
+def test_a_failed_test_of_put_if_absent_is_repeated(moto_s3: S3Server) -> None:
     store = open_store(StoreSettings(url="s3://not-made-yet", endpoint_url=moto_s3.endpoint_url, retries=0))
 
     with pytest.raises(BucketMissing):
@@ -182,7 +180,7 @@ def test_no_link_is_signed_that_could_overwrite(rclone_s3: S3Server) -> None:
     assert store.sign_create(KEY, seconds=60, size=1, content_type=JPEG, sha256=bytes(32)) is None
 
 
-def test_whether_a_bucket_keeps_versions_is_asked_once() -> None:
+def test_versioning_is_requested_once() -> None:
     store, stubber = stubbed()
     stubber.add_response("get_bucket_versioning", {"Status": "Enabled"})
 

@@ -21,7 +21,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def new_image(number: int, *, user_id: UUID = USER, content: int | None = None) -> NewImage:
-    """An image uploaded `number` seconds past NOON; its content is its own unless said otherwise."""
+    """An image uploaded `number` seconds past NOON; its content is unique unless given."""
     at = NOON + timedelta(seconds=number)
     image_id = new_id(at)
     return NewImage(
@@ -47,7 +47,7 @@ def queued(catalog: Catalog, count: int) -> list[UUID]:
 
 
 def finished(claims: Sequence[Claim]) -> list[Finished]:
-    """What a worker says of claims it rendered."""
+    """The results of a worker that rendered these claims."""
     return [
         Finished(
             id=one.id,
@@ -67,12 +67,12 @@ def walk(connection: Connection) -> list[Image]:
 
 
 def counts(connection: Connection) -> dict[Status, int]:
-    """How many images are in each state."""
+    """Count the images in each state."""
     rows = connection.execute(select(images.c.status, func.count()).group_by(images.c.status))
     return dict.fromkeys(Status, 0) | {row[0]: row[1] for row in rows}
 
 
 def requeue(connection: Connection, ids: Iterable[UUID]) -> None:
-    """Put images back to `processing`, their attempts forgiven."""
+    """Set images back to `processing` and forgive their attempts."""
     fresh = {"status": Status.PROCESSING, "forgiven": images.c.attempts, "error": None}
     connection.execute(update(images).where(images.c.id.in_(tuple(ids))).values(**fresh))

@@ -37,7 +37,7 @@ def test_groups_count_states_and_bytes(catalog: Catalog, rows: list[NewImage]) -
     assert one.backlog_seconds is not None
 
 
-def test_what_is_ready_waits_for_nothing(catalog: Catalog) -> None:
+def test_ready_images_are_not_in_the_backlog(catalog: Catalog) -> None:
     queued(catalog, 3)
     with catalog.write() as connection:
         finish(connection, finished(claim(connection, limit=3, lease_seconds=60, max_attempts=5)))
@@ -64,7 +64,7 @@ def test_images_are_grouped(catalog: Catalog, rows: list[NewImage]) -> None:
     }
 
 
-def test_days_are_those_of_utc_and_come_in_order(catalog: Catalog) -> None:
+def test_days_are_in_utc_and_in_order(catalog: Catalog) -> None:
     midnight = datetime(2026, 3, 2, tzinfo=NOON.tzinfo)
     seconds = [round((midnight - NOON).total_seconds()) + offset for offset in (-1, 0, 86400)]
     with catalog.write() as connection:

@@ -1,4 +1,4 @@
-"""Random rows: each as likely as any other, whatever its age, its neighbours and its past."""
+"""Random rows: all equally likely, whatever their age, neighbours and history."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ ROWS, TIMES = 120, 300
 
 
 def _uneven(catalog: Catalog) -> list[UUID]:
-    """Rows of a table that has holes, rows that moved, and rows that are not ready; returns those that are."""
+    """Rows of a table that has holes, rows that moved, and rows that are not ready; returns the ready ones."""
     ids = queued(catalog, ROWS)
     ready, gone = ids[: ROWS * 3 // 4], ids[10:30]
     with catalog.write() as connection:

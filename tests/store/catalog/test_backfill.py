@@ -1,4 +1,4 @@
-"""Ready rows leased for a while: fenced like claims, never out of service, and none of their tries used up."""
+"""Leases of ready rows: fenced like claims; the rows stay in service and keep their attempts."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -20,7 +20,7 @@ from tests.store.catalog.rows import finished, queued, requeue, walk
 
 @pytest.fixture
 def ready(catalog: Catalog) -> list[Hold]:
-    """Three ready rows as they were seen."""
+    """Three ready rows as they were read."""
     queued(catalog, 3)
     with catalog.write() as connection:
         finish(connection, finished(claim(connection, limit=3, lease_seconds=60, max_attempts=5)))
@@ -37,7 +37,7 @@ def _take(catalog: Catalog, seen: list[Hold], *, lease_seconds: float = 60) -> l
         return take(connection, seen, lease_seconds=lease_seconds)
 
 
-def test_taken_rows_stay_ready_and_keep_their_tries(catalog: Catalog, ready: list[Hold]) -> None:
+def test_taken_rows_stay_ready_and_keep_their_attempts(catalog: Catalog, ready: list[Hold]) -> None:
     before = _rows(catalog)
     taken = _take(catalog, ready)
 
@@ -47,14 +47,14 @@ def test_taken_rows_stay_ready_and_keep_their_tries(catalog: Catalog, ready: lis
     assert [replace(row, leased_until=None) for row in taken] == expected
 
 
-def test_what_somebody_holds_or_took_since_is_not_taken(catalog: Catalog, ready: list[Hold]) -> None:
+def test_rows_that_are_leased_or_changed_since_are_not_taken(catalog: Catalog, ready: list[Hold]) -> None:
     _take(catalog, ready[:1])
     _take(catalog, ready[1:2], lease_seconds=-1)
 
     assert [row.id for row in _take(catalog, ready)] == [ready[2].id]
 
 
-def test_a_lapsed_lease_is_taken_over_by_who_saw_it(catalog: Catalog, ready: list[Hold]) -> None:
+def test_an_expired_lease_is_taken_over_by_a_run_that_read_it(catalog: Catalog, ready: list[Hold]) -> None:
     [first] = _take(catalog, ready[:1], lease_seconds=-1)
 
     [second] = _take(catalog, [Hold(id=first.id, attempts=first.attempts)])
@@ -62,7 +62,7 @@ def test_a_lapsed_lease_is_taken_over_by_who_saw_it(catalog: Catalog, ready: lis
     assert (first.attempts, second.attempts) == (2, 3)
 
 
-def test_only_who_holds_a_row_changes_it(catalog: Catalog, ready: list[Hold]) -> None:
+def test_only_the_holder_of_a_row_changes_it(catalog: Catalog, ready: list[Hold]) -> None:
     [taken] = _take(catalog, ready[:1])
     old, new = ready[0], Hold(id=taken.id, attempts=taken.attempts)
     with catalog.write() as connection:
@@ -77,7 +77,7 @@ def test_only_who_holds_a_row_changes_it(catalog: Catalog, ready: list[Hold]) ->
     assert _rows(catalog)[0].thumb_key == taken.thumb_key
 
 
-def test_only_what_was_built_is_changed(catalog: Catalog, ready: list[Hold]) -> None:
+def test_only_built_variants_are_changed(catalog: Catalog, ready: list[Hold]) -> None:
     [taken] = _take(catalog, ready[:1])
     built = Built(id=taken.id, attempts=taken.attempts, thumb_key="new", width=1, height=1, hold=True)
     with catalog.write() as connection:
@@ -91,7 +91,7 @@ def test_only_what_was_built_is_changed(catalog: Catalog, ready: list[Hold]) -> 
     assert _rows(catalog)[0] == replace(held, leased_until=None)
 
 
-def test_what_was_put_back_into_the_queue_is_no_longer_held(catalog: Catalog, ready: list[Hold]) -> None:
+def test_a_requeued_row_is_no_longer_held(catalog: Catalog, ready: list[Hold]) -> None:
     [taken] = _take(catalog, ready[:1])
     with catalog.write() as connection:
         requeue(connection, [taken.id])
@@ -100,7 +100,7 @@ def test_what_was_put_back_into_the_queue_is_no_longer_held(catalog: Catalog, re
     assert changed == set()
 
 
-def test_both_databases_count_shards_as_python_does(catalog: Catalog, ready: list[Hold]) -> None:
+def test_both_databases_compute_shards_like_python(catalog: Catalog, ready: list[Hold]) -> None:
     with catalog.read() as connection:
         found = connection.execute(select(images.c.id, shard_number(images.c.id) % 7)).all()
 

@@ -35,14 +35,14 @@ def test_the_oldest_are_claimed_first_and_only_once(catalog: Catalog) -> None:
     assert claimed(catalog) == []
 
 
-def test_a_claim_says_what_a_worker_needs(catalog: Catalog) -> None:
+def test_a_claim_has_the_row_s_values(catalog: Catalog) -> None:
     [image_id] = queued(catalog, 1)
 
     [one] = claimed(catalog)
 
     image = row(catalog, image_id)
-    told = {name: getattr(one, name) for name in Claim.__slots__ if name != "forgiven"}
-    assert told == {name: getattr(image, name) for name in told}
+    values = {name: getattr(one, name) for name in Claim.__slots__ if name != "forgiven"}
+    assert values == {name: getattr(image, name) for name in values}
     assert (one.attempts, one.forgiven) == (1, 0)
 
 
@@ -72,7 +72,7 @@ def test_a_stale_token_changes_nothing(catalog: Catalog) -> None:
         assert finish(connection, finished([current])) == {image_id}
 
 
-def test_a_lapsed_lease_that_nobody_took_may_still_finish(catalog: Catalog) -> None:
+def test_an_expired_lease_that_no_worker_took_may_still_finish(catalog: Catalog) -> None:
     [image_id] = queued(catalog, 1)
     late = claimed(catalog, lease_seconds=LAPSED)
 
@@ -119,7 +119,7 @@ def test_fail_keeps_the_reason(catalog: Catalog) -> None:
     assert (image.status, image.error, image.leased_until) == (Status.FAILED, "truncated\ufffd file", None)
 
 
-def test_renew_lengthens_the_lease_of_what_is_held(catalog: Catalog) -> None:
+def test_renew_extends_the_leases_still_held(catalog: Catalog) -> None:
     ids = queued(catalog, 2)
     claims = claimed(catalog, lease_seconds=5)
     before = row(catalog, ids[0]).leased_until
@@ -134,7 +134,7 @@ def test_renew_lengthens_the_lease_of_what_is_held(catalog: Catalog) -> None:
     assert 500 < (after - before).total_seconds() < 1500
 
 
-def test_what_was_given_back_is_free_at_once_or_after_its_delay(catalog: Catalog) -> None:
+def test_a_row_given_back_is_free_at_once_or_after_its_delay(catalog: Catalog) -> None:
     soon, later = queued(catalog, 2)
     claimed(catalog)
 
@@ -146,7 +146,7 @@ def test_what_was_given_back_is_free_at_once_or_after_its_delay(catalog: Catalog
     assert row(catalog, soon).error == "busy"
 
 
-def test_given_back_holds_are_not_held(catalog: Catalog) -> None:
+def test_rows_given_back_are_not_held(catalog: Catalog) -> None:
     [image_id] = queued(catalog, 1)
     claimed(catalog)
     back = [GivenBack(id=image_id, attempts=1)]
@@ -157,21 +157,21 @@ def test_given_back_holds_are_not_held(catalog: Catalog) -> None:
         assert renew(connection, [Hold(id=image_id, attempts=1)], lease_seconds=60) == set()
 
 
-def test_images_out_of_attempts_are_not_claimed_and_are_buried_with_their_reason(catalog: Catalog) -> None:
-    silent, told = queued(catalog, 2)
+def test_images_without_attempts_left_are_not_claimed_and_fail_with_their_reason(catalog: Catalog) -> None:
+    silent, failing = queued(catalog, 2)
     for attempts in (1, 2):
         claimed(catalog, lease_seconds=LAPSED, max_attempts=2)
         with catalog.write() as connection:
-            give_back(connection, [GivenBack(id=told, attempts=attempts, error="timeout")])
+            give_back(connection, [GivenBack(id=failing, attempts=attempts, error="timeout")])
 
     assert claimed(catalog, max_attempts=2) == []
     with catalog.write() as connection:
-        assert fail_spent(connection, max_attempts=2, limit=10) == [silent, told]
+        assert fail_spent(connection, max_attempts=2, limit=10) == [silent, failing]
     assert row(catalog, silent).error == "gave up after 2 attempts: the worker died each time"
-    assert row(catalog, told).error == "gave up after 2 attempts: timeout"
+    assert row(catalog, failing).error == "gave up after 2 attempts: timeout"
 
 
-def test_the_last_attempt_is_not_buried_while_it_runs(catalog: Catalog) -> None:
+def test_an_image_does_not_fail_during_its_last_attempt(catalog: Catalog) -> None:
     [image_id] = queued(catalog, 1)
     last = claimed(catalog, max_attempts=1)
 
@@ -210,7 +210,7 @@ def test_requeue_gives_a_failed_image_all_its_attempts_again(catalog: Catalog) -
         assert finish(connection, finished(claims)) == set()
 
 
-def test_backlog_tells_how_much_is_left_and_when_the_next_is_free(catalog: Catalog) -> None:
+def test_backlog_has_the_unfinished_rows_and_the_time_until_the_next_is_free(catalog: Catalog) -> None:
     with catalog.read() as connection:
         assert backlog(connection).next_free_seconds is None
     queued(catalog, 5)

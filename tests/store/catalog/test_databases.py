@@ -1,4 +1,4 @@
-"""A database that a test has used goes to the next without rows, or not at all where more than rows were changed."""
+"""A test's database is emptied for the next test, or dropped if more than rows changed."""
 
 import psycopg
 import pytest
@@ -42,7 +42,7 @@ def test_rows_and_sessions_of_a_test_are_gone(postgres_base_url: str, postgres_u
         "ANALYZE alembic_version",
     ],
 )
-def test_what_is_more_than_rows_is_not_passed_on(postgres_base_url: str, postgres_url: str, statement: str) -> None:
+def test_a_database_with_other_changes_is_not_reused(postgres_base_url: str, postgres_url: str, statement: str) -> None:
     with _connect(postgres_url) as connection:
         connection.execute(statement)
 

@@ -1,4 +1,4 @@
-"""Opening a catalog, its transactions, and what is said when it does not work."""
+"""Opening a catalog, its transactions, and error messages."""
 
 import sqlite3
 import subprocess
@@ -18,7 +18,7 @@ SECRET = "s3cr3t/word"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_spelling_of_postgres_is_the_same(scheme: str, postgres_url: str) -> None:
+def test_every_scheme_of_postgres_is_the_same(scheme: str, postgres_url: str) -> None:
     catalog = open_catalog(postgres_url.replace("postgresql+psycopg", scheme))
 
     with catalog.read() as connection:
@@ -30,7 +30,7 @@ def test_every_spelling_of_postgres_is_the_same(scheme: str, postgres_url: str) 
     "url",
     ["mysql://u:s3cr3t@h/d", "postgresql+asyncpg://u:s3cr3t@h/d", "s3cr3t", "sqlite://", "sqlite:///:memory:", ""],
 )
-def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
+def test_other_urls_are_rejected_without_showing_them(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         open_catalog(url)
 
@@ -38,7 +38,7 @@ def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
     assert "sqlite:///PATH" in raised.value.line or "sqlite:///imgctl-data" in raised.value.line
 
 
-def test_a_password_with_a_plain_at_sign_is_refused_before_its_end_is_taken_for_the_host() -> None:
+def test_a_password_with_an_unescaped_at_sign_is_rejected_and_not_shown() -> None:
     with pytest.raises(ConfigError) as raised:
         open_catalog("postgresql://me:very@s3cr3t@127.0.0.1/photos")
 
@@ -46,7 +46,7 @@ def test_a_password_with_a_plain_at_sign_is_refused_before_its_end_is_taken_for_
     assert "s3cr3t" not in raised.value.line
 
 
-def test_nobody_listening_is_unavailable_and_the_password_stays_hidden(closed_port: int) -> None:
+def test_a_closed_port_is_unavailable_and_the_password_is_not_shown(closed_port: int) -> None:
     url = make_url("postgresql://me@127.0.0.1/photos").set(password=SECRET, port=closed_port)
     catalog = open_catalog(url.render_as_string(hide_password=False))
 
@@ -58,7 +58,7 @@ def test_nobody_listening_is_unavailable_and_the_password_stays_hidden(closed_po
     assert "\n" not in raised.value.line
 
 
-def test_a_missing_database_is_named_with_the_way_out(postgres_url: str) -> None:
+def test_a_missing_database_is_named_with_a_hint(postgres_url: str) -> None:
     url = make_url(postgres_url).set(database="nowhere", password=SECRET)
     catalog = open_catalog(url.render_as_string(hide_password=False))
 
@@ -70,7 +70,7 @@ def test_a_missing_database_is_named_with_the_way_out(postgres_url: str) -> None
     assert SECRET not in raised.value.line
 
 
-def test_a_missing_role_points_at_the_user(postgres_url: str) -> None:
+def test_the_hint_for_a_missing_role_is_about_the_user(postgres_url: str) -> None:
     catalog = open_catalog(make_url(postgres_url).set(username="nobody_here").render_as_string(hide_password=False))
 
     with pytest.raises(CatalogError, match="nobody_here") as raised, catalog.read():
@@ -79,7 +79,7 @@ def test_a_missing_role_points_at_the_user(postgres_url: str) -> None:
     assert "user" in raised.value.hint
 
 
-def test_a_forbidden_table_points_at_the_rights(postgres_url: str) -> None:
+def test_the_hint_for_a_forbidden_table_is_about_grants(postgres_url: str) -> None:
     catalog = open_catalog(postgres_url)
     with catalog.write() as connection:
         connection.execute(text("CREATE ROLE imgctl_weak_test"))
@@ -92,7 +92,7 @@ def test_a_forbidden_table_points_at_the_rights(postgres_url: str) -> None:
     catalog.close()
 
 
-def test_a_connection_that_died_is_noticed_and_replaced(postgres_url: str) -> None:
+def test_a_broken_connection_is_detected_and_replaced(postgres_url: str) -> None:
     catalog, killer = open_catalog(postgres_url), open_catalog(postgres_url)
     with catalog.read() as connection:
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
@@ -108,7 +108,7 @@ def test_a_connection_that_died_is_noticed_and_replaced(postgres_url: str) -> No
     killer.close()
 
 
-def test_missing_tables_ask_for_init(empty_catalog_url: str) -> None:
+def test_the_hint_for_missing_tables_is_init(empty_catalog_url: str) -> None:
     catalog = open_catalog(empty_catalog_url)
 
     with pytest.raises(SchemaNotCurrent, match="images") as raised, catalog.read() as connection:
@@ -118,7 +118,7 @@ def test_missing_tables_ask_for_init(empty_catalog_url: str) -> None:
     catalog.close()
 
 
-def test_an_error_inside_a_transaction_undoes_it(catalog: Catalog) -> None:
+def test_an_error_inside_a_transaction_rolls_it_back(catalog: Catalog) -> None:
     with pytest.raises(KeyError), catalog.write() as connection:
         promise(connection, [new_image(1)])
         raise KeyError
@@ -135,7 +135,7 @@ def test_a_read_transaction_leaves_nothing_behind(catalog: Catalog) -> None:
         assert walk(connection) == []
 
 
-def test_sqlite_makes_its_directory_and_promises_to_survive_a_power_cut(tmp_path: Path) -> None:
+def test_sqlite_makes_its_directory_and_is_durable(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/a/b/catalog.db")
 
     with catalog.read() as connection:
@@ -175,7 +175,7 @@ def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
     catalog.close()
 
 
-def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"these are not the rows you are looking for" * 100)
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
 
@@ -191,7 +191,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         open_catalog(f"sqlite:///{tmp_path}/file/catalog.db")
 
 
-def test_a_full_sqlite_says_so(tmp_path: Path) -> None:
+def test_a_full_sqlite_is_reported(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
     with pytest.raises(CatalogError, match="full") as raised, catalog.write() as connection:
         connection.execute(text("CREATE TABLE big (b BLOB)"))
@@ -202,7 +202,7 @@ def test_a_full_sqlite_says_so(tmp_path: Path) -> None:
     catalog.close()
 
 
-def test_opening_a_catalog_does_not_cost_the_import_of_alembic() -> None:
+def test_opening_a_catalog_does_not_import_alembic() -> None:
     code = "import sys, imgctl.store.catalog.engine, imgctl.store.catalog.upgrade; print('alembic' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -210,7 +210,7 @@ def test_opening_a_catalog_does_not_cost_the_import_of_alembic() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_sqlite_answers_in_plain_text_to_anybody(tmp_path: Path) -> None:
+def test_sqlite_values_are_readable_in_its_shell(tmp_path: Path) -> None:
     from imgctl.store.catalog.upgrade import upgrade
 
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")

@@ -1,4 +1,4 @@
-"""The fence of law 3 against a model: whatever workers and their ghosts do, only the last claim's token counts."""
+"""The fence of law 3 against a model: whatever current and former holders do, only the last claim's token counts."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ NEW = new_image(1)
 
 @dataclass
 class Model:
-    """What the row should say: its state, its token, and whether its lease is none, live or lapsed."""
+    """The expected row: its state, its token, and whether its lease is absent, current or expired."""
 
     status: Status = Status.PROCESSING
     attempts: int = 0

@@ -1,4 +1,4 @@
-"""Looking for an image: what fits, what an index answers, and what is said where none does."""
+"""Search for images: matches, the indexes used, and the criteria without an index."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ WANTED = sha256(b"234").digest()
 
 @pytest.fixture
 def filled(catalog: Catalog) -> Iterator[Catalog]:
-    """Four hundred rows of two users, each with a name, a content, a caption and a capture time of its own."""
+    """Four hundred rows of two users, each with its own name, content, caption and capture time."""
     rows = [
         replace(
             new_image(number),
@@ -44,7 +44,7 @@ def filled(catalog: Catalog) -> Iterator[Catalog]:
 
 
 def names(connection: Connection, sought: Sought, user_id: UUID | None = None) -> list[str | None]:
-    """The names of what is found, newest first."""
+    """Return the names of the found images, newest first."""
     return [one.name for one in newest(connection, Scope(user_id=user_id), sought=sought)]
 
 
@@ -63,7 +63,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize("with_indexes", [False, True])
-def test_exactly_what_fits_is_found_with_indexes_and_without(filled: Catalog, with_indexes: bool) -> None:
+def test_exactly_the_matches_are_found_with_and_without_indexes(filled: Catalog, with_indexes: bool) -> None:
     if with_indexes:
         assert make_optional(filled) == list(OPTIONAL)
         assert make_optional(filled) == []
@@ -74,7 +74,7 @@ def test_exactly_what_fits_is_found_with_indexes_and_without(filled: Catalog, wi
             assert names(connection, sought, USER) == [one for one in wanted if int(one[4:8]) % 2]
 
 
-ANSWERED = [
+INDEXED = [
     (Sought(name="IMG_0234*"), None, "idx_name"),
     (Sought(name="img_0234.jpg"), USER, "idx_name"),
     (Sought(sha256=WANTED), None, "idx_digest"),
@@ -84,25 +84,25 @@ ANSWERED = [
 ]
 
 
-def test_each_question_uses_its_index(filled: Catalog) -> None:
+def test_each_search_uses_its_index(filled: Catalog) -> None:
     make_optional(filled)
     with filled.write() as connection:
         connection.execute(text("ANALYZE"))
     plans = explained(filled)
 
     with filled.read() as connection:
-        # A few rows are read faster from first to last; a million are not: bench/find.py.
+        # For a few rows the planner prefers a sequential scan; not for a million: bench/find.py.
         if filled.dialect != "sqlite":
             connection.execute(text("SET LOCAL enable_seqscan = off"))
             connection.execute(text("SET LOCAL enable_bitmapscan = off"))
-        for sought, user_id, index in ANSWERED:
+        for sought, user_id, index in INDEXED:
             names(connection, sought, user_id)
             assert index in plans[-1], (sought, plans[-1])
             assert "SCAN images" not in plans[-1], (sought, plans[-1])
 
 
 def explained(catalog: Catalog) -> list[str]:
-    """The plan of each query from now on, as the database tells it."""
+    """Return a list that gets the database's plan of each later query."""
     plans: list[str] = []
     explain = "EXPLAIN QUERY PLAN" if catalog.dialect == "sqlite" else "EXPLAIN"
 
@@ -115,7 +115,7 @@ def explained(catalog: Catalog) -> list[str]:
     return plans
 
 
-def test_what_no_index_answers_is_named(filled: Catalog) -> None:
+def test_criteria_without_an_index_are_named(filled: Catalog) -> None:
     with filled.read() as connection:
         assert unindexed(connection, Sought(), None) == ""
         assert unindexed(connection, Sought(status=Status.FAILED), None) == ""

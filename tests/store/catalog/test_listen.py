@@ -1,4 +1,4 @@
-"""What a catalog asks leaves nothing in a session, so that it does not matter which one a pooler gives it."""
+"""Queries leave nothing in a session, so that a pooler can use any session for them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,14 @@ IMAGES, WORKERS = 60, 4
 
 @pytest.fixture
 def pooled(pooled_url: str) -> Iterator[Catalog]:
-    """A catalog behind a PgBouncer that shares two sessions among all."""
+    """A catalog behind a PgBouncer that shares two sessions between all clients."""
     with closing(open_catalog(pooled_url)) as catalog:
         upgrade(catalog)
         yield catalog
 
 
 def work_off(url: str) -> int:
-    """Claim and finish images one by one, each in a transaction, as long as there are any; returns how many."""
+    """Claim and finish images one by one, each in a transaction, until none is left; returns their number."""
     done = 0
     with closing(open_catalog(url)) as catalog:
         while True:
@@ -38,7 +38,7 @@ def work_off(url: str) -> int:
                 done += len(finish(connection, finished(claims)))
 
 
-def test_nothing_is_prepared_however_often_it_is_asked(postgres_url: str) -> None:
+def test_repeated_queries_leave_no_prepared_statements(postgres_url: str) -> None:
     with closing(open_catalog(postgres_url, connections=1)) as catalog:
         queued(catalog, 20)
         for _ in range(20):
@@ -58,7 +58,7 @@ def test_workers_that_share_two_sessions_finish_everything_once(pooled: Catalog,
     assert sum(done) == IMAGES
 
 
-def test_programs_that_start_at_once_on_an_empty_database_all_begin(pooled_url: str) -> None:
+def test_concurrent_upgrades_of_an_empty_database_all_succeed(pooled_url: str) -> None:
     def start(_number: int) -> str:
         with closing(open_catalog(pooled_url)) as catalog:
             upgrade(catalog)
@@ -68,7 +68,7 @@ def test_programs_that_start_at_once_on_an_empty_database_all_begin(pooled_url: 
         assert set(pool.map(start, range(WORKERS))) == {CURRENT}
 
 
-def test_a_pooler_is_told_from_a_server(pooled: Catalog, postgres_url: str) -> None:
+def test_a_pooler_is_distinguished_from_a_server(pooled: Catalog, postgres_url: str) -> None:
     with ExitStack() as stack:
         direct = stack.enter_context(closing(open_catalog(postgres_url)))
 

@@ -1,4 +1,4 @@
-"""Reading rows back, in the one order."""
+"""Reads of rows, in the order of ids."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,15 +41,15 @@ def numbers(ids: Sequence[UUID], rows: list[NewImage]) -> list[int]:
     return [[row.id for row in rows].index(one) for one in ids]
 
 
-def test_an_unknown_id_is_nobody(catalog: Catalog) -> None:
+def test_an_unknown_id_finds_nothing(catalog: Catalog) -> None:
     with catalog.read() as connection:
         assert by_id(connection, uuid4()) is None
 
 
-def test_contents_are_found_for_their_owner_alone(catalog: Catalog, listed: list[NewImage]) -> None:
+def test_contents_are_found_only_for_their_owner(catalog: Catalog, listed: list[NewImage]) -> None:
     wanted = [Owned(user_id=row.user_id, sha256=row.sha256) for row in listed[:5]]
     others = [Owned(user_id=UUID(int=1), sha256=listed[0].sha256)]
-    # Half a SHA-256 finds it, the whole must fit.
+    # Half of the SHA-256 finds the row; the whole one must match.
     others.append(Owned(user_id=listed[0].user_id, sha256=listed[0].sha256[:16] + bytes(16)))
 
     with catalog.read() as connection:
@@ -61,7 +61,7 @@ def test_contents_are_found_for_their_owner_alone(catalog: Catalog, listed: list
     assert not found.keys() & set(others)
 
 
-def test_an_abbreviated_id_is_found_and_an_ambiguous_one_gives_two(catalog: Catalog, rows: list[NewImage]) -> None:
+def test_an_abbreviated_id_is_found_and_an_ambiguous_one_returns_two(catalog: Catalog, rows: list[NewImage]) -> None:
     whole = str(rows[0].id)
     with catalog.read() as connection:
         assert [image.id for image in find(connection, whole.upper())] == [rows[0].id]
@@ -70,7 +70,7 @@ def test_an_abbreviated_id_is_found_and_an_ambiguous_one_gives_two(catalog: Cata
 
 
 @pytest.mark.parametrize("text", ["", "-", "no id", "0198' OR 1=1 --", "f" * 33])
-def test_text_that_is_no_id_finds_nothing(catalog: Catalog, rows: list[NewImage], text: str) -> None:
+def test_an_invalid_id_finds_nothing(catalog: Catalog, rows: list[NewImage], text: str) -> None:
     assert len(rows) == 9
     with catalog.read() as connection:
         assert find(connection, text) == []
@@ -128,13 +128,13 @@ def test_since_is_included_and_until_is_not(catalog: Catalog, listed: list[NewIm
     assert {image.id for image in found} == {row.id for row in wanted}
 
 
-def test_a_state_is_chosen(catalog: Catalog, listed: list[NewImage]) -> None:
+def test_rows_are_filtered_by_state(catalog: Catalog, listed: list[NewImage]) -> None:
     with catalog.read() as connection:
         assert len(newest(connection, Scope(), sought=Sought(status=Status.UPLOADING))) == len(listed)
         assert newest(connection, Scope(user_id=USER), sought=Sought(status=Status.FAILED)) == []
 
 
-def test_a_row_that_is_gone_still_marks_a_page(catalog: Catalog, listed: list[NewImage]) -> None:
+def test_a_page_can_begin_after_a_deleted_row(catalog: Catalog, listed: list[NewImage]) -> None:
     with catalog.write() as connection:
         connection.execute(images.delete().where(images.c.id == listed[5].id))
 
@@ -172,20 +172,18 @@ def _one_exposure(catalog: Catalog, names: Sequence[str]) -> dict[str, Image]:
         return {image.name or "": image for image in by_ids(connection, [row.id for row in rows]).values()}
 
 
-def test_one_exposure_is_looked_for_among_the_rows_nearest_to_it(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_exposure_is_searched_among_the_nearest_rows(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "NEAR_ROWS", 3)
     rows = _one_exposure(catalog, ["A.mov", "1", "A.cr3", "2", "3", "a.HEIC", "a.jpg", "4", "A.mp4", "A.avi"])
 
     with catalog.read() as connection:
         found = lookups.alike(connection, rows["a.HEIC"], stem="a", seconds=5)
 
-    # Its own row counts among the later ones.
+    # The image's own row counts as one of the later ones.
     assert [one.name for one in found] == ["a.jpg", "A.cr3"]
 
 
-def test_an_owner_of_many_images_costs_a_look_for_one_exposure_no_more(
+def test_a_search_for_one_exposure_reads_as_many_rows_for_any_owner(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookups, "NEAR_ROWS", 20)
@@ -193,7 +191,7 @@ def test_an_owner_of_many_images_costs_a_look_for_one_exposure_no_more(
     rows = _one_exposure(catalog, [f"IMG_{number}.jpg" for number in range(500)])
     read = []
     with catalog.read() as connection:
-        # What the planner does of itself where there are more.
+        # As the planner does by itself for more rows.
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         connection.execute(text("SET LOCAL enable_sort = off"))
         connection.execute(text("SET LOCAL enable_bitmapscan = off"))

@@ -1,4 +1,4 @@
-"""What originals say is written where rows say nothing, and elsewhere only what is to be overwritten."""
+"""Metadata of originals fills empty columns, and overwrites only the requested ones."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,30 +20,30 @@ EDGES = st.sampled_from([None, 1, 2])
 FACTS = st.fixed_dictionaries({"caption": TEXTS, "taken_at": DATES, "width": EDGES, "height": EDGES})
 
 
-@given(before=FACTS, told=FACTS, overwrite=st.frozensets(st.sampled_from(Fact)), status=st.sampled_from(Status))
+@given(before=FACTS, found=FACTS, overwrite=st.frozensets(st.sampled_from(Fact)), status=st.sampled_from(Status))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_fact_is_filled_or_overwritten_and_nothing_else_of_a_row_changes(
     catalog: Catalog,
     before: dict[str, object],
-    told: dict[str, object],
+    found: dict[str, object],
     overwrite: frozenset[Fact],
     status: Status,
 ) -> None:
     first = _row(catalog, status, before)
 
     with catalog.write() as connection:
-        said = write_metadata(connection, [Metadata(id=first.id, **told)], overwrite=overwrite)  # type: ignore[arg-type]
+        written = write_metadata(connection, [Metadata(id=first.id, **found)], overwrite=overwrite)  # type: ignore[arg-type]
 
     [after] = _rows(catalog)
     for fact, names in FACT_COLUMNS.items():
         for name in names:
-            old, new = before[name], told[name]
+            old, new = before[name], found[name]
             wins = new if (fact in overwrite and new is not None) or old is None else old
             assert getattr(after, name) == (old if status is Status.UPLOADING else wins)
     others = {column.name for column in images.c} - {name for names in FACT_COLUMNS.values() for name in names}
     assert {name: getattr(after, name) for name in others} == {name: getattr(first, name) for name in others}
-    assert set(said) == (set() if status is Status.UPLOADING else {first.id})
-    assert all(getattr(said[first.id], name) == getattr(after, name) for name in told if said)
+    assert set(written) == (set() if status is Status.UPLOADING else {first.id})
+    assert all(getattr(written[first.id], name) == getattr(after, name) for name in found if written)
 
 
 @pytest.mark.parametrize("lacks", ["caption", "taken_at", "width", "height", None])

@@ -1,4 +1,4 @@
-"""Migrations of a running archive: no row is rewritten, nobody waits for long, and two releases share a schema."""
+"""Migrations of a running archive: no row is rewritten, no lock is long, and two releases share a schema."""
 
 import re
 import time
@@ -23,7 +23,7 @@ from imgctl.store.catalog.upgrade import HEAD, check_current, ddl, found, missin
 FIRST_ONLINE, FIRST_BESIDE = "0003", "0005"
 SCRIPTS = ScriptDirectory(Path(upgrading.__file__).with_name("migrations"))
 LATER: list[Script] = [one for one in SCRIPTS.walk_revisions() if one.revision >= FIRST_ONLINE][::-1]
-# What takes a moment whatever the table holds, or takes long and locks nobody out.
+# Statements that are brief for any table size, or are long but do not block reads and writes.
 MOMENTARY = (
     r"CREATE TABLE IF NOT EXISTS ",
     r"ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS \w+ (?!.*NOT NULL(?!.*DEFAULT)|.*DEFAULT \S+\(|.*DEFAULT now)",
@@ -39,7 +39,7 @@ UNLOCKED = (
 
 
 def transactions(revision: Script) -> list[list[str]]:
-    """The statements of a migration on Postgres, those of a transaction together."""
+    """Return the statements of a migration on Postgres, grouped by transaction."""
     script = ddl("postgresql", since=str(revision.down_revision), to=revision.revision)
     statements = [" ".join(re.sub(r"^--.*$", "", one, flags=re.MULTILINE).split()) for one in script.split(";\n\n")]
     found: list[list[str]] = []
@@ -57,7 +57,7 @@ def transactions(revision: Script) -> list[list[str]]:
 
 
 def wrong_in(statements: list[str]) -> list[str]:
-    """What of one transaction would be noticed, or would wait without end."""
+    """Return the statements of one transaction that would block others, or could wait without limit."""
     limited = statements[0].startswith("SET LOCAL lock_timeout")
     new = [
         f"CREATE (UNIQUE )?INDEX IF NOT EXISTS \\w+ ON {one.split()[5]} "
@@ -90,7 +90,7 @@ def test_migration_is_made_of_online_steps(revision: Script) -> None:
         "UPDATE images SET name = ''",
     ],
 )
-def test_statement_that_would_be_noticed_is_found(statement: str) -> None:
+def test_blocking_statement_is_found(statement: str) -> None:
     assert wrong_in(["SET LOCAL lock_timeout = '1s'", statement]) == [statement]
 
 
@@ -99,13 +99,13 @@ def test_lock_without_a_limit_is_found() -> None:
 
 
 @pytest.mark.parametrize("revision", LATER, ids=lambda one: one.revision)
-def test_migration_says_which_programs_may_go_on_beside_it(revision: Script) -> None:
+def test_migration_has_its_oldest_program(revision: Script) -> None:
     oldest = str(getattr(revision.module, "oldest_program", ""))
 
     assert revision.revision < FIRST_BESIDE or FIRST_BESIDE <= oldest <= revision.revision
 
 
-def test_printed_ddl_can_begin_where_a_catalog_is() -> None:
+def test_printed_ddl_can_start_at_the_catalog_s_revision() -> None:
     script = ddl("postgresql", since="0004")
 
     assert "CREATE TABLE images" not in script
@@ -116,7 +116,7 @@ def test_printed_ddl_can_begin_where_a_catalog_is() -> None:
 
 @contextmanager
 def filled(url: str, *, revision: str, rows: int) -> Iterator[Catalog]:
-    """A catalog of an earlier revision with rows, which refuses that a table is rewritten."""
+    """A catalog of an earlier revision with rows; it rejects rewrites of tables."""
     catalog = open_catalog(url)
     upgrade(catalog, to=revision)
     with catalog.write() as connection:
@@ -151,13 +151,13 @@ def test_no_table_is_rewritten(empty_postgres_url: str) -> None:
     assert (invalid, unproven) == (0, 0)
 
 
-def test_rewrite_would_have_been_refused(empty_postgres_url: str) -> None:
+def test_rewrite_would_be_rejected(empty_postgres_url: str) -> None:
     rewritten = pytest.raises(CatalogError, match="a table is rewritten")
     with filled(empty_postgres_url, revision="0002", rows=1) as catalog, rewritten, catalog.write() as connection:
         connection.execute(text("ALTER TABLE images ALTER COLUMN bytes TYPE numeric"))
 
 
-def test_upgrade_steps_back_from_a_table_that_is_read_for_long(
+def test_upgrade_lets_others_pass_while_a_long_query_reads_the_table(
     empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(online, "LOCK_TIMEOUT_SECONDS", 0.05)
@@ -171,7 +171,7 @@ def test_upgrade_steps_back_from_a_table_that_is_read_for_long(
             dump.execute(text("SELECT count(*) FROM images"))
             upgraded = pool.submit(upgrade, catalog)
             assert stepped_back.wait(60)
-            # Whoever comes while it waits gets in.
+            # Queries that arrive while it waits can run.
             with catalog.write() as connection:
                 connection.execute(text("UPDATE images SET bytes = 1"))
         applied = upgraded.result(timeout=60)
@@ -180,7 +180,7 @@ def test_upgrade_steps_back_from_a_table_that_is_read_for_long(
     catalog.close()
 
 
-def test_upgrade_gives_up_to_a_table_that_is_never_free_and_goes_on_later(
+def test_upgrade_fails_if_a_table_is_never_free_and_continues_later(
     empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(online, "LOCK_TIMEOUT_SECONDS", 0.01)
@@ -198,7 +198,7 @@ def test_upgrade_gives_up_to_a_table_that_is_never_free_and_goes_on_later(
     catalog.close()
 
 
-def test_index_whose_build_broke_off_is_built_again(catalog: Catalog) -> None:
+def test_index_whose_build_was_interrupted_is_built_again(catalog: Catalog) -> None:
     broken = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_names'::regclass"
     invalid = text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = 'idx_names'::regclass")
 
@@ -219,7 +219,7 @@ def test_index_whose_build_broke_off_is_built_again(catalog: Catalog) -> None:
         assert connection.execute(invalid).scalar_one() is False
 
 
-def test_check_is_demanded_of_every_row(empty_postgres_url: str) -> None:
+def test_check_applies_to_every_row(empty_postgres_url: str) -> None:
     with filled(empty_postgres_url, revision="0002", rows=10) as catalog, catalog.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
         for _ in range(2):
@@ -231,9 +231,9 @@ def test_check_is_demanded_of_every_row(empty_postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("revision", LATER, ids=lambda one: one.revision)
-def test_older_programs_that_a_schema_admits_find_all_they_know(empty_catalog_url: str, revision: Script) -> None:
+def test_older_programs_that_a_schema_supports_find_all_their_columns(empty_catalog_url: str, revision: Script) -> None:
     if getattr(revision.module, "oldest_program", "") == revision.revision:
-        # It admits none.
+        # It supports no older program.
         return
     catalog = open_catalog(empty_catalog_url)
     upgrade(catalog, to=str(revision.down_revision))
@@ -246,12 +246,12 @@ def test_older_programs_that_a_schema_admits_find_all_they_know(empty_catalog_ur
 
     assert {name: after.get(name) for name in before} == before
     tables = {table for table, _ in before}
-    added = {name: told for name, told in after.items() if name not in before and name[0] in tables}
+    added = {name: kind for name, kind in after.items() if name not in before and name[0] in tables}
     assert [name for name, (_, nullable, default) in added.items() if not (nullable or default)] == []
 
 
 def columns(connection: Connection) -> dict[tuple[str, str], tuple[str, bool, str | None]]:
-    """Type, whether it may be null, and default of every column, by table and name."""
+    """Return type, nullability and default of every column, by table and name."""
     inspector = inspect(connection)
     return {
         (table, str(one["name"])): (str(one["type"]), bool(one["nullable"]), one["default"])
@@ -260,7 +260,7 @@ def columns(connection: Connection) -> dict[tuple[str, str], tuple[str, bool, st
     }
 
 
-def test_schema_of_a_newer_imgctl_is_used_by_the_programs_it_admits(catalog: Catalog) -> None:
+def test_schema_of_a_newer_imgctl_is_used_by_the_programs_it_supports(catalog: Catalog) -> None:
     with catalog.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
 

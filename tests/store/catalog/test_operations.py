@@ -1,4 +1,4 @@
-"""The table of operations: a run has one beginning and one end, and the database refuses to forget or rewrite it."""
+"""The table of operations: a run has one start and one end, and the database rejects deletes and rewrites."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def operation(command: str = "upload", *, at: datetime | None = None, user_id: U
 
 
 def begun(catalog: Catalog, *runs: Operation) -> None:
-    """Write the beginnings of runs down."""
+    """Record the starts of runs."""
     with catalog.write() as connection:
         for one in runs:
             begin(
@@ -49,12 +49,12 @@ def begun(catalog: Catalog, *runs: Operation) -> None:
 
 
 def read(catalog: Catalog, scope: Scope | None = None, *, command: str | None = None) -> list[Operation]:
-    """What the catalog says of them."""
+    """Return the recorded operations."""
     with catalog.read() as connection:
         return newest(connection, scope or Scope(), command=command)
 
 
-def test_a_run_is_there_from_its_beginning_and_its_end_completes_it(catalog: Catalog) -> None:
+def test_a_run_is_recorded_at_its_start_and_completed_at_its_end(catalog: Catalog) -> None:
     run = operation(user_id=uuid4())
     begun(catalog, run)
     (running,) = read(catalog)
@@ -96,7 +96,7 @@ def test_the_second_end_of_a_run_changes_nothing(catalog: Catalog) -> None:
         "UPDATE operations SET counts = NULL",
     ],
 )
-def test_the_database_refuses_to_forget_or_rewrite(catalog: Catalog, statement: str) -> None:
+def test_the_database_rejects_deletes_and_rewrites(catalog: Catalog, statement: str) -> None:
     run = operation()
     begun(catalog, run)
     with catalog.write() as connection:
@@ -109,7 +109,7 @@ def test_the_database_refuses_to_forget_or_rewrite(catalog: Catalog, statement: 
     assert read(catalog) == before
 
 
-def test_postgres_refuses_to_truncate(postgres_url: str) -> None:
+def test_postgres_rejects_truncate(postgres_url: str) -> None:
     catalog = open_catalog(postgres_url)
 
     with pytest.raises(CatalogError, match="append-only"), catalog.write() as connection:
@@ -118,7 +118,7 @@ def test_postgres_refuses_to_truncate(postgres_url: str) -> None:
     catalog.close()
 
 
-def test_a_users_operations_are_theirs_and_those_about_everybody_newest_first(catalog: Catalog) -> None:
+def test_a_users_operations_include_those_about_all_users_newest_first(catalog: Catalog) -> None:
     now = datetime.now(UTC)
     alice, bob = uuid4(), uuid4()
     old = operation("upload", at=now - 2 * HOUR, user_id=alice)

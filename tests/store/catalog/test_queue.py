@@ -1,4 +1,4 @@
-"""Many workers at one queue: nobody gets another's image, nobody is left behind."""
+"""Many workers on one queue: each image is claimed once, and none is left out."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -19,7 +19,7 @@ def claimed_on(catalog: Catalog, position: Position, *, limit: int) -> list[UUID
     return [one.id for one in claims]
 
 
-def test_a_worker_goes_on_where_its_last_claim_ended_and_forgets_nothing(catalog: Catalog) -> None:
+def test_a_worker_continues_after_its_last_claim_and_skips_nothing(catalog: Catalog) -> None:
     ids = queued(catalog, 5)
     position = Position(rewind_seconds=3600)
 
@@ -48,7 +48,7 @@ def claimed(catalog: Catalog) -> list[Claim]:
 
 
 @pytest.mark.parametrize("claimers", [2, 6])
-def test_claimers_at_once_never_get_the_same_image(catalog: Catalog, claimers: int) -> None:
+def test_concurrent_claims_never_get_the_same_image(catalog: Catalog, claimers: int) -> None:
     ids = queued(catalog, 120)
     together = Barrier(claimers)
 

@@ -96,7 +96,7 @@ def test_an_empty_batch_does_nothing(catalog: Catalog) -> None:
     assert confirmed(catalog, []) == set()
 
 
-def test_four_that_promise_the_same_contents_at_once_agree_on_the_rows(catalog: Catalog) -> None:
+def test_four_concurrent_promises_of_the_same_contents_get_the_same_rows(catalog: Catalog) -> None:
     together = Barrier(4)
 
     def run(number: int) -> list[Promised]:
@@ -132,7 +132,7 @@ def test_a_transaction_that_fails_leaves_no_promise(catalog: Catalog) -> None:
         assert counts(connection)[Status.UPLOADING] == 0
 
 
-def test_text_that_no_database_keeps_is_mended_and_not_refused(catalog: Catalog) -> None:
+def test_text_that_databases_reject_is_repaired(catalog: Catalog) -> None:
     row = replace(new_image(1), caption="a\0b\udcffc")
 
     promised(catalog, [row])
@@ -145,7 +145,7 @@ def test_text_that_no_database_keeps_is_mended_and_not_refused(catalog: Catalog)
 
 def test_confirmed_work_is_announced_to_listeners(catalog: Catalog) -> None:
     if catalog.dialect == SQLITE:
-        pytest.skip("SQLite tells nobody")
+        pytest.skip("SQLite has no notifications")
     row = new_image(1)
     promised(catalog, [row])
     url = catalog.url.set(drivername=POSTGRES).render_as_string(hide_password=False)
@@ -158,7 +158,7 @@ def test_confirmed_work_is_announced_to_listeners(catalog: Catalog) -> None:
     listener.close()
 
 
-def test_a_promise_that_was_dropped_while_its_bytes_flew_is_made_anew(catalog: Catalog) -> None:
+def test_a_promise_dropped_while_its_bytes_were_in_flight_is_made_again(catalog: Catalog) -> None:
     rows = [new_image(number) for number in range(3)]
     promised(catalog, rows)
     with catalog.write() as connection:
@@ -175,7 +175,7 @@ def test_a_promise_that_was_dropped_while_its_bytes_flew_is_made_anew(catalog: C
     assert set(again) == {row.id for row in rows}
 
 
-def test_what_is_there_is_told_without_writing(catalog: Catalog) -> None:
+def test_existing_rows_are_found_without_writing(catalog: Catalog) -> None:
     there, new = new_image(1), new_image(2)
     promised(catalog, [there])
 
@@ -191,7 +191,7 @@ LATER, GUESSED = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
 
 
 @pytest.mark.parametrize(
-    ("caption", "taken_at", "told", "left"),
+    ("caption", "taken_at", "sidecar", "left"),
     [
         (None, None, ("The pier", LATER), ("The pier", LATER)),
         ("Mine", None, ("The pier", LATER), ("Mine", LATER)),
@@ -201,22 +201,22 @@ LATER, GUESSED = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
         ("Mine", NOON, (None, None), ("Mine", NOON)),
     ],
 )
-def test_what_lies_beside_another_copy_fills_in_what_a_row_lacks_or_guessed(
+def test_sidecars_of_another_copy_fill_in_missing_and_guessed_values(
     catalog: Catalog,
     caption: str | None,
     taken_at: datetime | None,
-    told: tuple[str | None, datetime | None],
+    sidecar: tuple[str | None, datetime | None],
     left: tuple[str, datetime],
 ) -> None:
     row, other = (replace(new_image(number), caption=caption, taken_at=taken_at) for number in (1, 2))
     with catalog.write() as connection:
         promise(connection, [row, other])
 
-    one = SidecarMetadata(id=row.id, caption=told[0], taken_at=told[1], taken_alone=GUESSED)
+    one = SidecarMetadata(id=row.id, caption=sidecar[0], taken_at=sidecar[1], taken_alone=GUESSED)
     with catalog.write() as connection:
         fill(connection, [one, one])
 
     with catalog.read() as connection:
-        found, untold = by_id(connection, row.id), by_id(connection, other.id)
+        found, unchanged = by_id(connection, row.id), by_id(connection, other.id)
     assert found is not None and (found.caption, found.taken_at) == left
-    assert untold is not None and (untold.caption, untold.taken_at) == (caption, taken_at)
+    assert unchanged is not None and (unchanged.caption, unchanged.taken_at) == (caption, taken_at)

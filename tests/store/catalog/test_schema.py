@@ -18,7 +18,7 @@ from imgctl.store.catalog.schema import Id, UtcTime, now, now_plus, seconds_unti
 from tests.soak import rounds
 
 ZONES = st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours)))
-# A day from either end, so that no zone leaves what a datetime holds.
+# A day from either end, so that every zone stays in the range of datetime.
 MICROSECONDS = st.integers(86_400 * 10**6, 253_402_000_000 * 10**6)
 MOMENTS = st.builds(
     lambda microseconds, zone: (EPOCH + timedelta(microseconds=microseconds)).astimezone(zone), MICROSECONDS, ZONES
@@ -45,7 +45,7 @@ def test_ids_come_back(catalog: Catalog, value: UUID) -> None:
         assert connection.execute(select(literal(value, Id()))).scalar_one() == value
 
 
-def test_a_naive_time_is_refused(catalog: Catalog) -> None:
+def test_a_naive_time_is_rejected(catalog: Catalog) -> None:
     with catalog.engine.connect() as connection, pytest.raises(StatementError, match="no time zone"):
         connection.execute(select(literal(datetime(2026, 1, 1), UtcTime())))  # noqa: DTZ001
 

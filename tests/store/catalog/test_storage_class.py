@@ -1,4 +1,4 @@
-"""What rows say of archived originals: the queue passes by what waits for a restore, and rows are kept true."""
+"""Rows of archived originals: the queue skips rows that wait for a restore, and classes are corrected."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -28,7 +28,9 @@ def _claimed(catalog: Catalog) -> list[UUID]:
 
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
-def test_what_waits_for_a_restore_is_neither_claimed_nor_left_to_do(catalog: Catalog, storage_class: str) -> None:
+def test_a_row_that_waits_for_a_restore_is_neither_claimed_nor_in_the_backlog(
+    catalog: Catalog, storage_class: str
+) -> None:
     never, expired, restored, instant, plain = queued(catalog, 5)
     _set(catalog, never, storage_class=storage_class)
     _set(catalog, expired, storage_class=storage_class, restored_until=PAST)
@@ -42,7 +44,7 @@ def test_what_waits_for_a_restore_is_neither_claimed_nor_left_to_do(catalog: Cat
     assert _claimed(catalog) == [restored, instant, plain]
 
 
-def test_what_waits_for_a_restore_is_not_given_up(catalog: Catalog) -> None:
+def test_a_row_that_waits_for_a_restore_does_not_fail(catalog: Catalog) -> None:
     archived, plain = queued(catalog, 2)
     _set(catalog, archived, storage_class="GLACIER", attempts=9)
     _set(catalog, plain, attempts=9)
@@ -64,7 +66,7 @@ def _write(catalog: Catalog, truth: Truth) -> tuple[bool, str | None, datetime |
     return changed, image.storage_class, image.restored_until
 
 
-def test_expiry_and_class_are_written_as_the_store_says(catalog: Catalog) -> None:
+def test_expiry_and_class_of_the_store_are_written(catalog: Catalog) -> None:
     (image,) = queued(catalog, 1)
 
     assert _write(catalog, _truth(image, None, "GLACIER")) == (True, "GLACIER", None)
@@ -73,7 +75,7 @@ def test_expiry_and_class_are_written_as_the_store_says(catalog: Catalog) -> Non
     assert _write(catalog, _truth(image, "GLACIER", "STANDARD")) == (True, "STANDARD", None)
 
 
-def test_a_row_that_says_another_class_by_now_is_left_alone(catalog: Catalog) -> None:
+def test_a_row_whose_class_changed_meanwhile_is_skipped(catalog: Catalog) -> None:
     (image,) = queued(catalog, 1)
     _set(catalog, image, storage_class="DEEP_ARCHIVE")
 

@@ -1,4 +1,4 @@
-"""The migrations make exactly the schema the queries are written for."""
+"""The migrations create exactly the schema of the queries."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +33,8 @@ TABLES = ("images", "erased", "holds", "operations")
 
 
 def described(connection: Connection) -> dict[str, str]:
-    """Everything the database itself says about the tables: columns, constraints, indexes with their expressions."""
-    return {name: told for table in TABLES for name, told in _described(connection, table).items()}
+    """Return the database's own description of the tables: columns, constraints, indexes with their expressions."""
+    return {name: part for table in TABLES for name, part in _described(connection, table).items()}
 
 
 def _described(connection: Connection, table: str) -> dict[str, str]:
@@ -43,15 +43,15 @@ def _described(connection: Connection, table: str) -> dict[str, str]:
         return {str(name): " ".join(str(sql).split()) for name, sql in connection.execute(query, {"table": table})}
     inspector = inspect(connection)
     parts = [*inspector.get_columns(table), *inspector.get_indexes(table)]
-    told = {f"{table}.{part['name']}": str(sorted(part.items(), key=str)) for part in parts}
+    parts_text = {f"{table}.{part['name']}": str(sorted(part.items(), key=str)) for part in parts}
     others = (inspector.get_pk_constraint(table), inspector.get_check_constraints(table))
     options = text("SELECT reloptions FROM pg_class WHERE relname = :table")
-    told[f"{table}.options"] = str(connection.execute(options, {"table": table}).scalar_one())
-    return {**told, table: str(others)}
+    parts_text[f"{table}.options"] = str(connection.execute(options, {"table": table}).scalar_one())
+    return {**parts_text, table: str(others)}
 
 
 def _declared(connection: Connection) -> dict[str, str]:
-    """The same of tables made by the schema's declaration."""
+    """Return the same for tables created from the schema's declaration."""
     for table in TABLES:
         connection.execute(text(f"DROP TABLE {table}"))
     whole_metadata().create_all(connection)
@@ -64,7 +64,7 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory(migrations).get_current_head() == HEAD
 
 
-def test_the_table_has_every_column_of_an_image_and_one_of_its_own() -> None:
+def test_the_table_has_every_column_of_an_image_and_one_more() -> None:
     assert set(images.c.keys()) == {*IMAGE_COLUMNS, "forgiven"}
 
 
@@ -95,7 +95,7 @@ def test_upgrading_twice_at_once_applies_each_revision_once(empty_catalog_url: s
         catalog.close()
 
 
-def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
+def test_migrations_create_the_declared_schema(catalog: Catalog) -> None:
     with catalog.write() as connection:
         migrated = described(connection)
         declared = _declared(connection)
@@ -105,7 +105,7 @@ def test_migrations_make_what_the_schema_says(catalog: Catalog) -> None:
     assert {"idx_user_recent", "uq_user_digest", "idx_claimable"} <= indexes
 
 
-def test_an_unknown_status_is_refused(catalog: Catalog) -> None:
+def test_an_unknown_status_is_rejected(catalog: Catalog) -> None:
     values = (
         "'0198c2a0-0000-7000-8000-000000000000', '0198c2a0-0000-7000-8000-000000000000', '2026-01-01 00:00:00', 'odd'"
     )
@@ -114,7 +114,7 @@ def test_an_unknown_status_is_refused(catalog: Catalog) -> None:
         connection.execute(text(f"INSERT INTO images (id, user_id, uploaded_at, status) VALUES ({values})"))
 
 
-def test_commands_say_what_is_there_and_what_is_wanted(empty_catalog_url: str) -> None:
+def test_the_error_has_the_found_and_the_required_schema(empty_catalog_url: str) -> None:
     catalog = open_catalog(empty_catalog_url)
 
     with pytest.raises(SchemaNotCurrent, match=HEAD) as raised:
@@ -124,7 +124,7 @@ def test_commands_say_what_is_there_and_what_is_wanted(empty_catalog_url: str) -
     catalog.close()
 
 
-def test_a_catalog_of_a_newer_imgctl_is_left_alone(catalog: Catalog) -> None:
+def test_a_catalog_of_a_newer_imgctl_is_not_changed(catalog: Catalog) -> None:
     with catalog.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9000', oldest_program = '8000'"))
 
@@ -136,7 +136,7 @@ def test_a_catalog_of_a_newer_imgctl_is_left_alone(catalog: Catalog) -> None:
     assert "newer imgctl" in raised.value.hint
 
 
-def test_the_printed_ddl_makes_a_current_catalog(empty_catalog_url: str) -> None:
+def test_the_printed_ddl_creates_a_current_catalog(empty_catalog_url: str) -> None:
     script = ddl(empty_catalog_url)
 
     if empty_catalog_url.startswith("sqlite"):
@@ -160,7 +160,7 @@ def test_the_ddl_of_a_dialect_needs_no_database() -> None:
     assert "autovacuum" not in ddl("sqlite")
 
 
-def test_rows_that_exist_were_promised_at_their_date_but_not_in_the_future(empty_catalog_url: str) -> None:
+def test_existing_rows_were_promised_at_their_date_but_not_in_the_future(empty_catalog_url: str) -> None:
     catalog = open_catalog(empty_catalog_url)
     upgrade(catalog, to="0001")
     dates = {
@@ -183,7 +183,7 @@ def test_rows_that_exist_were_promised_at_their_date_but_not_in_the_future(empty
     catalog.close()
 
 
-def test_an_upgrade_that_was_killed_while_it_filled_the_column_goes_on(empty_postgres_url: str) -> None:
+def test_an_upgrade_killed_while_it_filled_the_column_continues(empty_postgres_url: str) -> None:
     catalog = open_catalog(empty_postgres_url)
     upgrade(catalog, to="0001")
     dated, later = new_image(1), new_image(2)
@@ -193,7 +193,7 @@ def test_an_upgrade_that_was_killed_while_it_filled_the_column_goes_on(empty_pos
         connection.execute(
             text("ALTER TABLE images ADD COLUMN promised_at timestamptz NOT NULL DEFAULT statement_timestamp()")
         )
-        # Dated like any other, promised now.
+        # Has an old date like the others, but is promised now.
         connection.execute(old, {"id": later.id, "uploaded_at": later.uploaded_at, "status": "uploading"})
 
     assert upgrade(catalog) == REVISIONS[1:]

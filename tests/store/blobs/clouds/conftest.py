@@ -1,4 +1,4 @@
-"""Stores behind which a stub stands."""
+"""Stores in front of a stub server."""
 
 from collections.abc import Iterator
 
@@ -8,31 +8,31 @@ from imgctl.config.places import StoreSettings
 from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY
-from tests.parts.recorded import Answer, Stub, recorded
+from tests.parts.recorded import RecordedResponse, Stub, recorded
 
 
 @pytest.fixture
-def answers() -> list[Answer]:
-    """What the stub answers, in whatever order it fits."""
+def responses() -> list[RecordedResponse]:
+    """The stub's responses, matched to requests in any order."""
     return []
 
 
 @pytest.fixture
-def stub(answers: list[Answer]) -> Iterator[Stub]:
-    """A server of recorded answers."""
-    with recorded(answers) as running:
+def stub(responses: list[RecordedResponse]) -> Iterator[Stub]:
+    """A server of recorded responses."""
+    with recorded(responses) as running:
         yield running
 
 
 @pytest.fixture
 def google(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
-    """A bucket of Google, of which every answer is recorded."""
+    """A bucket of Google whose responses are all recorded."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", stub.url)
     return open_store(StoreSettings(url="gs://bk", retries=0))
 
 
 @pytest.fixture
 def recorded_azure(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
-    """A container of Azure, of which every answer is recorded."""
+    """A container of Azure whose responses are all recorded."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", KEY)
     return open_store(StoreSettings(url="az://cc", endpoint_url=f"{stub.url}/devstoreaccount1", retries=0))

@@ -1,6 +1,6 @@
-"""Storage classes of the clouds: Azurite's tiers, and answers of Google's and Azure's as their documentation records them.
+"""Storage classes of the clouds: Azurite's tiers, and responses from the documentation of Google and Azure.
 
-Azurite sets tiers and refuses to read Archive, but rehydrates at once; fake-gcs-server keeps no class when it rewrites.
+Azurite sets tiers and rejects reads of Archive, but rehydrates at once; fake-gcs-server loses the class in a rewrite.
 What they cannot show is answered by a stub here; `doctor --conformance` is for who owns an account.
 """
 
@@ -15,7 +15,7 @@ from imgctl.store.blobs.base import BlobStore, Restore, Tier
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY as ACCOUNT_KEY
 from tests.parts.clouds import CloudServer
-from tests.parts.recorded import Answer, Stub
+from tests.parts.recorded import RecordedResponse, Stub
 
 KEY = "2026/11/22/019aa-original.jpg"
 JPEG = "image/jpeg"
@@ -46,7 +46,7 @@ def test_a_tier_that_can_be_read_is_set_in_place(azure: BlobStore, to: str) -> N
     assert azure.move(KEY, to=to, etag="whatever").storage_class == to
 
 
-def test_what_is_archived_is_read_after_a_restore_alone(azure: BlobStore) -> None:
+def test_an_archived_blob_is_read_only_after_a_restore(azure: BlobStore) -> None:
     moved = azure.move(KEY, to="AZURE_ARCHIVE", etag=etag(azure))
     assert (moved.storage_class, moved.readable) == ("AZURE_ARCHIVE", False)
     with pytest.raises(BlobArchived):
@@ -61,7 +61,7 @@ def test_what_is_archived_is_read_after_a_restore_alone(azure: BlobStore) -> Non
     assert azure.get(KEY) == b"photo"
 
 
-def test_another_blob_is_not_moved(azure: BlobStore) -> None:
+def test_a_changed_blob_is_not_moved(azure: BlobStore) -> None:
     with pytest.raises(BlobCorrupt, match="changed meanwhile"):
         azure.move(KEY, to="COOL", etag="0x0")
     with pytest.raises(StoreError, match="unknown storage class to move to: GLACIER"):
@@ -69,7 +69,7 @@ def test_another_blob_is_not_moved(azure: BlobStore) -> None:
 
 
 def resource(generation: int, storage_class: str, crc32c: str = "AAAA") -> bytes:
-    """An object as `Objects: get` answers (JSON API reference)."""
+    """An object in the format of `Objects: get` (JSON API reference)."""
     return json.dumps(
         {
             "kind": "storage#object", "name": KEY, "bucket": "bk", "generation": str(generation), "metageneration": "1",
@@ -80,10 +80,10 @@ def resource(generation: int, storage_class: str, crc32c: str = "AAAA") -> bytes
     ).encode()  # fmt: skip
 
 
-def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
-    google: BlobStore, stub: Stub, answers: list[Answer]
+def test_an_object_of_google_is_rewritten_in_pieces_with_all_metadata(
+    google: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "/o/", 200, {}, resource(1, "STANDARD")),
         ("POST", "rewriteTo", 200, {}, b'{"done": false, "rewriteToken": "t1"}'),
         ("POST", "rewriteTo", 200, {}, b'{"done": true}'),
@@ -94,7 +94,7 @@ def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
 
     assert (moved.storage_class, moved.etag, moved.version_id) == ("COLDLINE", "2", "2")
     assert moved.modified_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    first, second = [one for one in stub.asked if one[0] == "POST"]
+    first, second = [one for one in stub.requests if one[0] == "POST"]
     assert first[2] == {"ifSourceGenerationMatch": "1", "ifGenerationMatch": "1"}
     assert second[2] == {**first[2], "rewriteToken": "t1"}
     assert json.loads(first[4]) == {
@@ -103,17 +103,17 @@ def test_an_object_of_google_is_rewritten_in_pieces_with_all_that_is_said_of_it(
 
 
 def test_an_object_of_google_that_changed_is_not_rewritten(
-    google: BlobStore, stub: Stub, answers: list[Answer]
+    google: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
-    answers += [("GET", "/o/", 200, {}, resource(2, "STANDARD"))]
+    responses += [("GET", "/o/", 200, {}, resource(2, "STANDARD"))]
 
     with pytest.raises(BlobCorrupt, match="changed meanwhile"):
         google.move(KEY, to="ARCHIVE", etag="1")
-    assert [one[0] for one in stub.asked] == ["GET"]
+    assert [one[0] for one in stub.requests] == ["GET"]
 
 
-def test_what_google_archives_is_read_at_once(google: BlobStore, answers: list[Answer]) -> None:
-    answers += [("GET", "/o/", 200, {}, resource(2, "ARCHIVE"))]
+def test_an_archived_object_of_google_is_read_at_once(google: BlobStore, responses: list[RecordedResponse]) -> None:
+    responses += [("GET", "/o/", 200, {}, resource(2, "ARCHIVE"))]
 
     found = google.details(KEY)
 
@@ -122,14 +122,14 @@ def test_what_google_archives_is_read_at_once(google: BlobStore, answers: list[A
         google.restore(KEY, tier=Tier.BULK, days=7)
 
 
-def test_google_keeps_versions_where_it_deletes_softly(google: BlobStore, answers: list[Answer]) -> None:
-    answers += [("GET", "/b/bk", 200, {}, b'{"softDeletePolicy": {"retentionDurationSeconds": "604800"}}')]
+def test_google_keeps_versions_if_soft_delete_is_on(google: BlobStore, responses: list[RecordedResponse]) -> None:
+    responses += [("GET", "/b/bk", 200, {}, b'{"softDeletePolicy": {"retentionDurationSeconds": "604800"}}')]
 
     assert google.keeps_versions()
 
 
-def test_a_rehydration_that_lasts_is_under_way_and_asked_again_for_speed_alone(
-    stub: Stub, answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+def test_a_pending_rehydration_is_requested_again_only_to_speed_it_up(
+    stub: Stub, responses: list[RecordedResponse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Get Blob Properties and Set Blob Tier (Blob service REST API).
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY)
@@ -138,7 +138,7 @@ def test_a_rehydration_that_lasts_is_under_way_and_asked_again_for_speed_alone(
         "Last-Modified": "Sat, 28 Nov 2026 09:48:16 GMT", "ETag": '"0x8D1"', "x-ms-access-tier": "Archive",
         "x-ms-archive-status": "rehydrate-pending-to-hot", "x-ms-rehydrate-priority": "Standard",
     }  # fmt: skip
-    answers += [
+    responses += [
         ("HEAD", KEY, 200, pending, b""),
         ("HEAD", KEY, 200, pending, b""),
         ("HEAD", KEY, 200, pending, b""),
@@ -151,5 +151,5 @@ def test_a_rehydration_that_lasts_is_under_way_and_asked_again_for_speed_alone(
     assert found.modified_at == datetime(2026, 11, 28, 9, 48, 16, tzinfo=UTC)
     assert store.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.IN_PROGRESS
     assert store.restore(KEY, tier=Tier.EXPEDITED, days=None) is Restore.IN_PROGRESS
-    headers = stub.asked[-1][3]
+    headers = stub.requests[-1][3]
     assert (headers["x-ms-access-tier"], headers["x-ms-rehydrate-priority"]) == ("Hot", "High")

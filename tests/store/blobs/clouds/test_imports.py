@@ -1,4 +1,4 @@
-"""Who uses a cloud imports it; nobody else does."""
+"""Only runs that use a cloud import its modules."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ _CLOUDS = {"azure", "google", "urllib3", "imgctl.store.blobs.clouds"}
     [
         ("file:///tmp/blobs", set()),
         ("s3://bucket", set()),
-        # What makes the requests comes before files are read: in the first put it would compete with them.
+        # The HTTP client is imported before files are read: in the first put the import would compete with the reads.
         ("gs://bucket", {"imgctl.store.blobs.clouds", "urllib3"}),
         ("az://container", {"imgctl.store.blobs.clouds", "urllib3"}),
     ],

@@ -1,6 +1,6 @@
-"""What the clouds keep of a blob that was overwritten or deleted: against answers as their documentation records them.
+"""Overwritten and deleted blobs that the clouds keep: with responses from their documentation.
 
-Azurite keeps neither versions nor what is deleted; fake-gcs-server lists generations, deletes none of them, and knows no
+Azurite keeps neither versions nor deleted blobs; fake-gcs-server lists generations, deletes none of them, and has no
 soft delete. JSON API: Objects: list, delete, Buckets: get. Blob service: List Blobs, Delete Blob, Get Blob Service Properties.
 """
 
@@ -15,14 +15,14 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.remnant import Remnant
 from tests.parts.clouds import CloudServer, post
-from tests.parts.recorded import Answer, Stub
+from tests.parts.recorded import RecordedResponse, Stub
 
 KEY = "2026/11/22/019aa-original.jpg"
 BATCH = "multipart/mixed; boundary=b"
 
 
 def batched(*statuses: int) -> bytes:
-    """The answer to a batch, a status each."""
+    """The response to a batch, with one status for each request."""
     parts = [
         f"--b\r\nContent-Type: application/http\r\nContent-ID: {at}\r\n\r\nHTTP/1.1 {status} \r\nContent-Length: 0\r\n\r\n"
         for at, status in enumerate(statuses)
@@ -30,8 +30,8 @@ def batched(*statuses: int) -> bytes:
     return "".join([*parts, "--b--\r\n"]).encode()
 
 
-def generation(number: int, **said: str) -> dict[str, str]:
-    return {"name": KEY, "size": "5", "timeCreated": "2026-01-02T03:04:05Z", "generation": str(number), **said}
+def generation(number: int, **fields: str) -> dict[str, str]:
+    return {"name": KEY, "size": "5", "timeCreated": "2026-01-02T03:04:05Z", "generation": str(number), **fields}
 
 
 def listed(*items: dict[str, str], token: str = "") -> bytes:
@@ -40,13 +40,15 @@ def listed(*items: dict[str, str], token: str = "") -> bytes:
 
 def deletions(stub: Stub, *, since: int = 0) -> list[str]:
     """The deletions of batches, in order, without the names of hosts and accounts."""
-    bodies = [one[4].decode() for one in stub.asked[since:] if one[0] == "POST"]
+    bodies = [one[4].decode() for one in stub.requests[since:] if one[0] == "POST"]
     lines = [line for body in bodies for line in body.splitlines() if line.startswith("DELETE ")]
     return [line.split()[1].rpartition("/")[2] for line in lines]
 
 
-def test_every_generation_of_google_is_found_and_deleted(google: BlobStore, stub: Stub, answers: list[Answer]) -> None:
-    answers += [
+def test_every_generation_of_google_is_found_and_deleted(
+    google: BlobStore, stub: Stub, responses: list[RecordedResponse]
+) -> None:
+    responses += [
         ("GET", "versions=true", 200, {}, listed(generation(1, timeDeleted="2026-02-02T00:00:00Z"), token="t")),
         ("GET", "pageToken=t", 200, {}, listed(generation(2))),
         ("GET", "softDeleted=true", 200, {}, b"{}"),
@@ -62,9 +64,11 @@ def test_every_generation_of_google_is_found_and_deleted(google: BlobStore, stub
     assert [one.rpartition("?")[2] for one in deletions(stub)] == ["generation=1", "generation=2"]
 
 
-def test_what_google_keeps_softly_is_named_with_its_end(google: BlobStore, stub: Stub, answers: list[Answer]) -> None:
+def test_soft_deleted_objects_of_google_are_named_with_their_end(
+    google: BlobStore, stub: Stub, responses: list[RecordedResponse]
+) -> None:
     soft = {"softDeleteTime": "2026-11-28T00:00:00Z", "hardDeleteTime": "2026-12-05T00:00:00Z"}
-    answers += [
+    responses += [
         ("GET", "versions=true", 200, {}, listed(generation(2))),
         ("GET", "softDeleted=true", 200, {}, listed(generation(1, **soft))),
         ("POST", "/batch", 200, {"Content-Type": BATCH}, batched(204)),
@@ -80,13 +84,13 @@ def test_what_google_keeps_softly_is_named_with_its_end(google: BlobStore, stub:
     assert then[1].line.startswith(f"{KEY} 1 is soft-deleted, and stays until about 2026-12-05 00:00")
 
 
-def test_what_a_hold_keeps_is_refused_and_what_fails_in_passing_is_tried_again(
-    stub: Stub, answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+def test_a_held_object_is_reported_and_a_transient_failure_retried(
+    stub: Stub, responses: list[RecordedResponse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", stub.url)
     monkeypatch.setattr("imgctl.store.blobs.calls.time.sleep", lambda _: None)
     store = open_store(StoreSettings(url="gs://bk", retries=1))
-    answers += [
+    responses += [
         ("GET", "versions=true", 200, {}, listed(generation(1), generation(2))),
         ("GET", "softDeleted=true", 200, {}, b"{}"),
         ("POST", "/batch", 200, {"Content-Type": BATCH}, batched(403, 503)),
@@ -101,12 +105,12 @@ def test_what_a_hold_keeps_is_refused_and_what_fails_in_passing_is_tried_again(
     assert [name.rpartition("?")[2] for name in deletions(stub)] == ["generation=1", "generation=2", "generation=2"]
 
 
-def azure_blob(*said: str, properties: str = "") -> str:
+def azure_blob(*elements: str, properties: str = "") -> str:
     about = (
         "<Content-Length>5</Content-Length><Last-Modified>Sat, 28 Nov 2026 09:48:16 GMT</Last-Modified>"
         "<AccessTier>Hot</AccessTier>"
     )
-    return f"<Blob><Name>{KEY}</Name>{''.join(said)}<Properties>{about}{properties}</Properties></Blob>"
+    return f"<Blob><Name>{KEY}</Name>{''.join(elements)}<Properties>{about}{properties}</Properties></Blob>"
 
 
 def azure_list(*blobs: str) -> bytes:
@@ -114,10 +118,10 @@ def azure_list(*blobs: str) -> bytes:
 
 
 def properties(*, days: int, permanent: bool) -> bytes:
-    said = f"<Enabled>{'true' if days else 'false'}</Enabled><Days>{days}</Days>"
-    said += f"<AllowPermanentDelete>{str(permanent).lower()}</AllowPermanentDelete>"
+    policy = f"<Enabled>{'true' if days else 'false'}</Enabled><Days>{days}</Days>"
+    policy += f"<AllowPermanentDelete>{str(permanent).lower()}</AllowPermanentDelete>"
     return (
-        f"<StorageServiceProperties><DeleteRetentionPolicy>{said}</DeleteRetentionPolicy></StorageServiceProperties>"
+        f"<StorageServiceProperties><DeleteRetentionPolicy>{policy}</DeleteRetentionPolicy></StorageServiceProperties>"
     ).encode()
 
 
@@ -130,10 +134,10 @@ SOFT = azure_blob(
 )
 
 
-def test_every_version_and_snapshot_of_azure_is_deleted_the_blob_first(
-    recorded_azure: BlobStore, stub: Stub, answers: list[Answer]
+def test_every_version_and_snapshot_of_azure_is_deleted_after_the_blob(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "include=snapshots%2Cversions%2Cdeleted", 200, {}, azure_list(SNAPSHOT, OLD, CURRENT)),
         ("POST", "comp=batch", 202, {"Content-Type": BATCH}, batched(202)),
         ("POST", "comp=batch", 202, {"Content-Type": BATCH}, batched(404, 202, 202)),
@@ -148,14 +152,14 @@ def test_every_version_and_snapshot_of_azure_is_deleted_the_blob_first(
     ]  # fmt: skip
     assert refused == []
     blob, *old = deletions(stub)
-    assert "?" not in blob and "x-ms-delete-snapshots: include" in stub.asked[1][4].decode()
+    assert "?" not in blob and "x-ms-delete-snapshots: include" in stub.requests[1][4].decode()
     assert [one.rpartition("?")[2] for one in old] == ["snapshot=s1", "versionid=v1", "versionid=v2"]
 
 
-def test_old_versions_that_azure_keeps_softly_are_deleted_for_good_where_that_is_allowed(
-    recorded_azure: BlobStore, stub: Stub, answers: list[Answer]
+def test_soft_deleted_versions_of_azure_are_deleted_permanently_if_allowed(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "include=", 200, {}, azure_list(SOFT, OLD)),
         ("POST", "comp=batch", 202, {"Content-Type": BATCH}, batched(202)),
         ("GET", "comp=properties", 200, {}, properties(days=14, permanent=True)),
@@ -170,10 +174,10 @@ def test_old_versions_that_azure_keeps_softly_are_deleted_for_good_where_that_is
     ]
 
 
-def test_what_azure_keeps_softly_is_named_with_its_end_where_it_must_be_waited_for(
-    recorded_azure: BlobStore, answers: list[Answer]
+def test_soft_deleted_blobs_of_azure_that_must_expire_are_named_with_their_end(
+    recorded_azure: BlobStore, responses: list[RecordedResponse]
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "include=", 200, {}, azure_list(SOFT, azure_blob())),
         ("POST", "comp=batch", 202, {"Content-Type": BATCH}, batched(202)),
         ("GET", "comp=properties", 200, {}, properties(days=14, permanent=False)),
@@ -189,12 +193,12 @@ HIERARCHICAL = "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"
 UNKNOWN_QUERY = "InvalidQueryParameterValue"
 
 
-# What List Blobs answers is not documented: these are on record of other requests to such accounts.
+# The errors of List Blobs are not documented: these were reported for other requests to such accounts.
 @pytest.mark.parametrize(("status", "code"), [(409, HIERARCHICAL), (400, UNKNOWN_QUERY)])
-def test_an_account_that_knows_no_versions_is_listed_with_its_snapshots(
-    recorded_azure: BlobStore, stub: Stub, answers: list[Answer], status: int, code: str
+def test_an_account_without_versions_is_listed_with_its_snapshots(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse], status: int, code: str
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "versions", status, {"x-ms-error-code": code}, b""),
         ("GET", "comp=properties", 200, {}, properties(days=0, permanent=False)),
         ("GET", "include=snapshots%2Cdeleted", 200, {}, azure_list(azure_blob(), SNAPSHOT)),
@@ -205,20 +209,20 @@ def test_an_account_that_knows_no_versions_is_listed_with_its_snapshots(
     assert [(one.version_id, one.is_current) for one in found] == [(None, True), ("snapshot:s1", False)]
 
 
-def test_an_account_that_knows_neither_versions_nor_snapshots_is_listed_without(
-    recorded_azure: BlobStore, stub: Stub, answers: list[Answer]
+def test_an_account_without_versions_and_snapshots_is_listed_without(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
     for _ in range(2):
-        answers += [
+        responses += [
             ("GET", "include=", 409, {"x-ms-error-code": HIERARCHICAL}, b""),
             ("GET", "comp=properties", 200, {}, properties(days=0, permanent=False)),
         ]
-    answers.append(("GET", "comp=list", 200, {}, azure_list(azure_blob())))
+    responses.append(("GET", "comp=list", 200, {}, azure_list(azure_blob())))
 
     found: list[Remnant] = list(recorded_azure.remnants(["2026/"]))
 
     assert [(one.version_id, one.is_current, one.until) for one in found] == [(None, True, None)]
-    assert [one[2].get("include") for one in stub.asked if one[2]["comp"] == "list"] == [
+    assert [one[2].get("include") for one in stub.requests if one[2]["comp"] == "list"] == [
         "snapshots,versions,deleted",
         "snapshots,deleted",
         None,
@@ -228,10 +232,10 @@ def test_an_account_that_knows_neither_versions_nor_snapshots_is_listed_without(
 @pytest.mark.parametrize(
     ("status", "code", "days"), [(400, "InvalidInput", 0), (409, "ContainerBeingDeleted", 0), (409, HIERARCHICAL, 7)]
 )
-def test_a_listing_that_may_hide_what_is_kept_is_refused(
-    recorded_azure: BlobStore, stub: Stub, answers: list[Answer], status: int, code: str, days: int
+def test_a_listing_that_may_hide_kept_blobs_is_an_error(
+    recorded_azure: BlobStore, stub: Stub, responses: list[RecordedResponse], status: int, code: str, days: int
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "include=", status, {"x-ms-error-code": code}, b""),
         ("GET", "comp=properties", 200, {}, properties(days=days, permanent=False)),
         ("GET", "comp=list", 200, {}, azure_list(azure_blob())),

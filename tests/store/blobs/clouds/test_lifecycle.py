@@ -1,6 +1,6 @@
-"""Lifecycle rules of Google and Azure: against answers as the JSON API's reference records them (Buckets: get, patch).
+"""Lifecycle rules of Google and Azure: with responses from the reference of the JSON API (Buckets: get, patch).
 
-fake-gcs-server forgets lifecycle rules, which imgctl notices; Azurite knows no Azure Resource Manager. The shape of the
+fake-gcs-server drops lifecycle rules, which imgctl detects; Azurite has no Azure Resource Manager. The shape of the
 management policy is that of Management Policies - Create Or Update (Azure Storage Resource Provider).
 """
 
@@ -16,7 +16,7 @@ from imgctl.model import StorageClass
 from imgctl.store.blobs.clouds.lifecycle import MOST_RULES, merged, planned, put
 from imgctl.store.lifecycle import Lifecycle, Rule, Transition
 from tests.parts.clouds import CloudServer
-from tests.parts.recorded import Answer, Stub
+from tests.parts.recorded import RecordedResponse, Stub
 
 FOREIGN: Rule = {"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["logs/"]}}
 OURS: Rule = {
@@ -42,7 +42,7 @@ def settings(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> StoreSettings:
 
 
 @given(foreign=st.lists(st.integers(0, 99), max_size=4), first=TRANSITIONS, second=TRANSITIONS)
-def test_foreign_rules_stay_as_they_are_and_ours_are_there_once(
+def test_foreign_rules_are_unchanged_and_imgctls_are_not_repeated(
     foreign: list[int], first: Transition, second: Transition
 ) -> None:
     rules = tuple({**FOREIGN, "condition": {"age": age}} for age in foreign)
@@ -55,21 +55,21 @@ def test_foreign_rules_stay_as_they_are_and_ours_are_there_once(
     assert merged(after, second) == after
 
 
-def test_more_rules_than_a_bucket_takes_are_refused() -> None:
+def test_more_rules_than_a_bucket_can_have_are_rejected() -> None:
     full = Lifecycle(rules=tuple({"condition": {"age": age}} for age in range(MOST_RULES)))
 
     with pytest.raises(StoreError, match="would have 101"):
         merged(full, Transition(prefix="a/", to=StorageClass.ARCHIVE, days=90))
 
 
-def test_a_rule_is_merged_into_those_of_a_bucket_that_nobody_else_changed(
-    settings: StoreSettings, stub: Stub, answers: list[Answer]
+def test_a_rule_is_merged_into_those_of_an_unchanged_bucket(
+    settings: StoreSettings, stub: Stub, responses: list[RecordedResponse]
 ) -> None:
-    answers += [
+    responses += [
         ("GET", "/b/bk", 200, {}, bucket(FOREIGN, generation=7)),
         ("GET", "/b/bk", 200, {}, bucket(FOREIGN, generation=7)),
         ("PATCH", "/b/bk", 200, {}, b"{}"),
-        # The order is the server's own.
+        # The server may return rules in any order.
         ("GET", "/b/bk", 200, {}, bucket(OURS, FOREIGN, generation=8)),
         ("GET", "/b/bk", 200, {}, bucket(OURS, FOREIGN, generation=8)),
     ]
@@ -77,7 +77,7 @@ def test_a_rule_is_merged_into_those_of_a_bucket_that_nobody_else_changed(
     plan = planned(settings, to=StorageClass.COLDLINE, days=90, min_size=140_000)
     put(settings, plan)
 
-    [patch] = [one for one in stub.asked if one[0] == "PATCH"]
+    [patch] = [one for one in stub.requests if one[0] == "PATCH"]
     assert patch[2] == {"ifMetagenerationMatch": "7"}
     assert json.loads(patch[4]) == {"lifecycle": {"rule": [FOREIGN, OURS]}}
     assert not [line for line in plan.diff.splitlines()[2:] if line.startswith("-")]
@@ -86,11 +86,11 @@ def test_a_rule_is_merged_into_those_of_a_bucket_that_nobody_else_changed(
 
 
 @pytest.mark.parametrize("when", ["before it is read again", "before it is written"])
-def test_a_bucket_whose_rules_changed_since_is_left_alone(
-    settings: StoreSettings, stub: Stub, answers: list[Answer], when: str
+def test_a_bucket_whose_rules_changed_since_is_not_written(
+    settings: StoreSettings, stub: Stub, responses: list[RecordedResponse], when: str
 ) -> None:
     changed = (FOREIGN,) if when == "before it is read again" else ()
-    answers += [
+    responses += [
         ("GET", "/b/bk", 200, {}, bucket(generation=7)),
         ("GET", "/b/bk", 200, {}, bucket(*changed, generation=8)),
         ("PATCH", "/b/bk", 412, {}, b'{"error": {"code": 412, "message": "conditionNotMet"}}'),
@@ -99,10 +99,10 @@ def test_a_bucket_whose_rules_changed_since_is_left_alone(
 
     with pytest.raises(StoreError, match="changed since"):
         put(settings, plan)
-    assert len([one for one in stub.asked if one[0] == "PATCH"]) == (0 if changed else 1)
+    assert len([one for one in stub.requests if one[0] == "PATCH"]) == (0 if changed else 1)
 
 
-def test_a_server_that_forgets_the_rule_is_found_out(gcs: CloudServer) -> None:
+def test_a_server_that_drops_the_rule_is_detected(gcs: CloudServer) -> None:
     name = gcs.new_bucket()
     settings = StoreSettings(url=f"gs://{name}", endpoint_url=gcs.endpoint_url, originals_prefix="originals/")
 

@@ -1,4 +1,4 @@
-"""Links that let others create one object: compared with what the clouds' own SDKs sign, and put through the emulators.
+"""Links that create one object: compared with signatures of the clouds' SDKs, and used with the emulators.
 
 fake-gcs-server checks neither signatures nor the headers that they hold; Azurite checks a service SAS and no user delegation.
 The signatures are those of google-cloud-storage 3.17 and azure-storage-blob 12.23 for the same input.
@@ -23,7 +23,7 @@ from imgctl.store.blobs.clouds.http import Http
 from imgctl.store.blobs.clouds.signed import AllowedPut, azure_put, google_put
 from imgctl.store.blobs.open import open_store
 from tests.parts.clouds import KEY, CloudServer
-from tests.parts.recorded import Answer, Stub
+from tests.parts.recorded import RecordedResponse, Stub
 
 BLOB = "2026/11/22/019aa a-é.jpg"
 JPEG = "image/jpeg"
@@ -33,7 +33,7 @@ PATH = "p/2026/11/a%20b-%C3%A9.jpg"
 
 @pytest.fixture
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of the signatures that were recorded."""
+    """The time of the recorded signatures."""
 
     class Clock(datetime):
         @classmethod
@@ -93,12 +93,12 @@ def test_a_put_is_signed_by_an_accounts_key_as_azures_sdk_signs_it() -> None:
 
 
 @pytest.mark.usefixtures("noon")
-def test_a_put_is_signed_by_an_identity_as_azures_sdk_signs_it(stub: Stub, answers: list[Answer]) -> None:
+def test_a_put_is_signed_by_an_identity_as_azures_sdk_signs_it(stub: Stub, responses: list[RecordedResponse]) -> None:
     # Get User Delegation Key (Blob service REST API).
-    said = {"SignedOid": "oid", "SignedTid": "tid", "SignedStart": "2026-11-28T11:55:00Z",
+    key = {"SignedOid": "oid", "SignedTid": "tid", "SignedStart": "2026-11-28T11:55:00Z",
             "SignedExpiry": "2026-11-28T12:15:00Z", "SignedService": "b", "SignedVersion": "2023-11-03", "Value": KEY}  # fmt: skip
-    fields = "".join(f"<{name}>{value}</{name}>" for name, value in said.items())
-    answers += [
+    fields = "".join(f"<{name}>{value}</{name}>" for name, value in key.items())
+    responses += [
         ("POST", "comp=userdelegationkey", 200, {}, f"<UserDelegationKey>{fields}</UserDelegationKey>".encode())
     ]
     token = SimpleNamespace(token="t", expires_on=4_000_000_000)
@@ -108,12 +108,12 @@ def test_a_put_is_signed_by_an_identity_as_azures_sdk_signs_it(stub: Stub, answe
 
     assert query["sig"] == "yI9ypY1XfppOtW2Q6f7NG1X+Ux2s67sau9Am0sWuFS8="
     assert (query["skoid"], query["sktid"], query["skv"]) == ("oid", "tid", "2023-11-03")
-    assert stub.asked[0][4] == (
+    assert stub.requests[0][4] == (
         b"<KeyInfo><Start>2026-11-28T11:55:00Z</Start><Expiry>2026-11-28T12:15:00Z</Expiry></KeyInfo>"
     )
 
 
-def test_credentials_that_cannot_sign_give_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_cannot_sign_make_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
     auth = AzureAuth(account="photos", endpoint=ACCOUNT, sas="sv=1&sig=x")
     person = GoogleAuth(StoreSettings())
     monkeypatch.setattr(GoogleAuth, "_found", SimpleNamespace(valid=True, token="t", expiry=None))
@@ -139,14 +139,14 @@ def test_a_link_to_a_container_creates_and_never_overwrites(azurite: CloudServer
 
     assert put(b"photo") == 201
     assert put(b"other") in (403, 409)
-    # The right itself does not overwrite: what the bearer leaves out changes nothing.
+    # The permission itself excludes overwrites, also if the bearer omits headers.
     assert put(b"other", without="If-None-Match") == 403
     assert store.get(BLOB) == b"photo"
     [blob] = store.scan()
     assert blob.key == BLOB
 
 
-def test_a_link_to_a_container_ends_where_its_name_does(azurite: CloudServer) -> None:
+def test_a_link_to_a_container_allows_only_a_put_of_its_name(azurite: CloudServer) -> None:
     store = open_store(azurite.settings(azurite.new_bucket()))
     found = store.sign_create(BLOB, seconds=60, size=5, content_type=JPEG, sha256=bytes(32))
     assert found is not None

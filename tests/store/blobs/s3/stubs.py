@@ -1,4 +1,4 @@
-"""Answers that no server of the tests gives: boto3's client, stubbed."""
+"""Responses that no server of the tests returns: a stubbed boto3 client."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ NOTHING: Mapping[str, object] = {}
 
 
 def stubbed(*, retries: int = 2, endpoint_url: str = "", limits: CopyLimits | None = None) -> tuple[S3Store, Stubber]:
-    """A store in a bucket of AWS (or of another server) that answers what the stubber is told, and that stubber."""
+    """Return a store in a bucket of AWS (or of another server), and the stubber of its responses."""
     settings = StoreSettings(url=f"s3://{BUCKET}", endpoint_url=endpoint_url, retries=retries)
     store = S3Store(settings, bucket=BUCKET, limits=limits)
     stubber = Stubber(store.bucket.client)
@@ -28,11 +28,11 @@ def stubbed(*, retries: int = 2, endpoint_url: str = "", limits: CopyLimits | No
 def head(
     stubber: Stubber, *, storage_class: str = "", etag: str = "e1", size: int = 5, more: Mapping[str, object] = NOTHING
 ) -> None:
-    """The next HEAD is answered so."""
-    answer = {"ContentLength": size, "LastModified": AT, "ETag": f'"{etag}"', **more}
-    stubber.add_response("head_object", answer | ({"StorageClass": storage_class} if storage_class else {}), PLACE)
+    """Stub the response to the next HEAD."""
+    response = {"ContentLength": size, "LastModified": AT, "ETag": f'"{etag}"', **more}
+    stubber.add_response("head_object", response | ({"StorageClass": storage_class} if storage_class else {}), PLACE)
 
 
 def refuse(stubber: Stubber, method: str, status: int, code: str) -> None:
-    """The next request of that method is refused so."""
+    """Stub an error for the next request of that method."""
     stubber.add_client_error(method, service_error_code=code, http_status_code=status)

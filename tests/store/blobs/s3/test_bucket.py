@@ -1,4 +1,4 @@
-"""What only a bucket does: checksums, refusals, retries, archived and foreign objects."""
+"""Features of buckets only: checksums, errors, retries, archived and foreign objects."""
 
 import hashlib
 from collections.abc import Callable
@@ -36,11 +36,11 @@ def at(url: str, bucket: str, *, timeout: float = 20.0, retries: int = 0) -> Blo
 
 
 def once(fault: Fault, method: str) -> Policy:
-    """The first request of that method meets the fault."""
+    """Inject the fault into the first request of that method."""
     left = [fault]
 
-    def policy(asked: str, _path: str, _number: int) -> Fault | None:
-        return left.pop() if asked == method and left else None
+    def policy(seen: str, _path: str, _number: int) -> Fault | None:
+        return left.pop() if seen == method and left else None
 
     return policy
 
@@ -55,7 +55,7 @@ def test_variant_carries_its_headers(seaweed: S3Server) -> None:
     assert found["CacheControl"] == "public, max-age=31536000, immutable"
 
 
-def test_server_is_sent_a_checksum_and_keeps_it(seaweed: S3Server) -> None:
+def test_a_put_has_a_checksum_that_the_server_stores(seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
 
     at(seaweed.endpoint_url, bucket).create(KEY, CHECK_INPUT, content_type=JPEG)
@@ -64,7 +64,7 @@ def test_server_is_sent_a_checksum_and_keeps_it(seaweed: S3Server) -> None:
     assert found["ChecksumCRC64NVME"] == CHECK_CRC64NVME
 
 
-def test_server_refuses_a_body_that_is_not_what_the_checksum_says(seaweed: S3Server) -> None:
+def test_server_rejects_a_body_that_differs_from_its_checksum(seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
 
     with pytest.raises(ClientError, match="BadDigest"):
@@ -73,9 +73,7 @@ def test_server_refuses_a_body_that_is_not_what_the_checksum_says(seaweed: S3Ser
 
 
 @pytest.mark.parametrize("server", ["moto_s3", "rclone_s3"])
-def test_server_that_knows_no_such_checksum_takes_puts_all_the_same(
-    server: str, request: pytest.FixtureRequest
-) -> None:
+def test_server_without_this_checksum_accepts_puts_too(server: str, request: pytest.FixtureRequest) -> None:
     there = request.getfixturevalue(server)
     bucket = there.new_bucket()
     store = at(there.endpoint_url, bucket)
@@ -109,7 +107,7 @@ def test_signature_covers_the_bytes_only_where_others_could_change_them(
     assert seen.body == CHECK_INPUT
 
 
-def test_missing_bucket_is_said_to_be_missing(moto_s3: S3Server) -> None:
+def test_missing_bucket_is_reported_as_missing(moto_s3: S3Server) -> None:
     store = at(moto_s3.endpoint_url, "no-such-bucket")
     requests: list[Callable[[], object]] = [
         store.check,
@@ -125,7 +123,7 @@ def test_missing_bucket_is_said_to_be_missing(moto_s3: S3Server) -> None:
         assert caught.value.hint
 
 
-def test_check_finds_a_missing_bucket_where_a_put_would_make_it(seaweed: S3Server) -> None:
+def test_check_finds_a_missing_bucket_if_a_put_would_create_it(seaweed: S3Server) -> None:
     with pytest.raises(BucketMissing):
         at(seaweed.endpoint_url, "never-made").check()
 
@@ -135,7 +133,7 @@ def test_silent_endpoint_is_unavailable() -> None:
         at("http://127.0.0.1:1", "bucket").get(KEY)
 
 
-def test_wrong_secret_is_denied_and_never_told(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_secret_is_denied_and_never_shown(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")
 
     with pytest.raises(StoreDenied) as caught:
@@ -146,7 +144,7 @@ def test_wrong_secret_is_denied_and_never_told(seaweed: S3Server, monkeypatch: p
     assert "credentials" in caught.value.hint
 
 
-def test_no_credentials_are_denied_with_the_ways_to_give_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_denied_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
@@ -180,7 +178,7 @@ def test_credentials_come_from_the_aws_chain(
     assert store.get(KEY) == b"x"
 
 
-def test_archived_blob_says_that_it_must_be_restored(moto_s3: S3Server) -> None:
+def test_error_of_an_archived_blob_has_the_restore_command(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     moto_s3.client().put_object(Bucket=bucket, Key=KEY, Body=b"x", StorageClass="DEEP_ARCHIVE")
 
@@ -211,7 +209,7 @@ def test_stores_under_two_prefixes_do_not_see_each_other(seaweed: S3Server) -> N
 
 @pytest.mark.parametrize("fault", [Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL])
 @pytest.mark.parametrize("method", ["PUT", "GET", "POST"])
-def test_request_that_fails_once_is_tried_again(seaweed: S3Server, fault: Fault, method: str) -> None:
+def test_request_that_fails_once_is_retried(seaweed: S3Server, fault: Fault, method: str) -> None:
     bucket = seaweed.new_bucket()
     with fault_proxy(seaweed.endpoint_url, policy=once(fault, method)) as proxy:
         store = at(proxy.url, bucket, timeout=1.0, retries=8)
@@ -224,7 +222,7 @@ def test_request_that_fails_once_is_tried_again(seaweed: S3Server, fault: Fault,
     assert at(seaweed.endpoint_url, bucket).head(KEY) is None
 
 
-def test_create_whose_answer_was_lost_ends_in_blob_exists(seaweed: S3Server) -> None:
+def test_create_whose_response_was_lost_raises_blob_exists(seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
     lost: list[str] = []
 
@@ -232,7 +230,7 @@ def test_create_whose_answer_was_lost_ends_in_blob_exists(seaweed: S3Server) -> 
         if method != "PUT" or KEY not in path or lost:
             return None
         lost.append(path)
-        return Fault.LOST_ANSWER
+        return Fault.LOST_RESPONSE
 
     with fault_proxy(seaweed.endpoint_url, policy=first_put_of_the_key) as proxy:
         store = at(proxy.url, bucket, retries=2)
@@ -242,7 +240,7 @@ def test_create_whose_answer_was_lost_ends_in_blob_exists(seaweed: S3Server) -> 
         assert store.get(KEY) == b"x"
 
 
-def test_retries_come_to_an_end(seaweed: S3Server) -> None:
+def test_retries_end(seaweed: S3Server) -> None:
     with fault_proxy(seaweed.endpoint_url, policy=lambda *_: Fault.SERVICE_UNAVAILABLE) as proxy:
         with pytest.raises(StoreUnavailable, match="SlowDown"):
             at(proxy.url, "bucket", retries=2).create(KEY, b"x", content_type=JPEG)
@@ -250,7 +248,7 @@ def test_retries_come_to_an_end(seaweed: S3Server) -> None:
         assert proxy.requests["PUT"] == 3
 
 
-def test_listing_goes_on_where_a_page_failed(moto_s3: S3Server) -> None:
+def test_listing_continues_after_a_failed_page(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     keys = [f"k/{number:04}" for number in range(1010)]
     fill(bucket, keys)
@@ -276,7 +274,7 @@ def test_failed_upload_in_parts_leaves_none(seaweed: S3Server, tmp_path: Path) -
     assert at(seaweed.endpoint_url, bucket).head(KEY) is None
 
 
-def test_home_that_cannot_be_looked_into_names_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_home_means_the_default_region(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", f"/{'x' * 5000}")
@@ -307,7 +305,7 @@ def test_client_never_retries_on_its_own() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "photos", "file://", "s3://", "s3://a", "https://u:hush@host/b", "s3://u:hush@b"])
-def test_url_that_names_no_store_is_refused(url: str) -> None:
+def test_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_store(StoreSettings(url=url))
     assert caught.value.hint

@@ -1,4 +1,4 @@
-"""What only buckets have: metadata, tags, encryption, versions, parts, restores that take their time."""
+"""Features of buckets only: metadata, tags, encryption, versions, parts, restores that take time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,14 +31,14 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 
 @pytest.fixture
 def staged() -> Iterator[None]:
-    """moto's restores: two looks still find them under way."""
+    """Let moto's restores be in progress for two requests."""
     state_manager.set_transition("s3::keyrestore", {"progression": "manual", "times": 3})
     yield
     state_manager.unset_transition("s3::keyrestore")
 
 
-def put(server: S3Server, bucket: str, *, body: bytes = b"photo", **said: Any) -> None:
-    server.client().put_object(Bucket=bucket, Key=KEY, Body=body, Tagging="album=a%20%2B%20b&kept=", **SAID, **said)
+def put(server: S3Server, bucket: str, *, body: bytes = b"photo", **options: Any) -> None:
+    server.client().put_object(Bucket=bucket, Key=KEY, Body=body, Tagging="album=a%20%2B%20b&kept=", **SAID, **options)
 
 
 def moved(store: S3Store, to: str) -> Blob:
@@ -59,7 +59,7 @@ def kept(server: S3Server, bucket: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_move_keeps_all_that_is_the_objects_own(server: S3Server) -> None:
+def test_a_move_keeps_metadata_tags_and_headers(server: S3Server) -> None:
     bucket = server.new_bucket()
     put(server, bucket)
 
@@ -68,7 +68,7 @@ def test_a_move_keeps_all_that_is_the_objects_own(server: S3Server) -> None:
     assert kept(server, bucket) == SAID | {"Body": b"photo", "tags": TAGS}
 
 
-def test_parts_keep_all_that_is_the_objects_own(server: S3Server) -> None:
+def test_parts_keep_metadata_tags_and_headers(server: S3Server) -> None:
     bucket, body = server.new_bucket(), bytes(range(256)) * (13 * 2**12)
     put(server, bucket, body=body)
 
@@ -83,7 +83,7 @@ def test_parts_that_cannot_be_copied_leave_nothing(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     put(moto_s3, bucket, body=bytes(7 * 2**20))
 
-    # Parts below 5 MiB are refused in the end.
+    # The completion rejects parts below 5 MiB.
     with pytest.raises(StoreError, match="EntityTooSmall"):
         moved(of(moto_s3, bucket, largest=6 * 2**20, part_bytes=2**20), "GLACIER")
     assert moto_s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
@@ -122,7 +122,7 @@ def test_old_versions_stay_until_they_are_deleted_by_name(server: S3Server) -> N
     assert kept(server, bucket)["Body"] == b"photo"
 
 
-def test_the_version_that_counts_is_never_deleted(server: S3Server) -> None:
+def test_the_current_version_is_never_deleted(server: S3Server) -> None:
     bucket, client = server.new_bucket(), server.client()
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     put(server, bucket)
@@ -136,7 +136,7 @@ def test_the_version_that_counts_is_never_deleted(server: S3Server) -> None:
 
 
 @pytest.mark.usefixtures("staged")
-def test_a_restore_takes_its_time(moto_s3: S3Server) -> None:
+def test_a_restore_is_in_progress_then_done(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     put(moto_s3, bucket, StorageClass="DEEP_ARCHIVE")
     store = of(moto_s3, bucket)
@@ -154,7 +154,7 @@ def test_a_restore_takes_its_time(moto_s3: S3Server) -> None:
     assert moved(store, "STANDARD").storage_class == "STANDARD"
 
 
-def test_a_listing_goes_on_over_many_pages(seaweed: S3Server) -> None:
+def test_a_listing_continues_over_many_pages(seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
     store, keys = (
         open_store(seaweed.settings(bucket, prefix="one")),
@@ -169,7 +169,7 @@ def test_a_listing_goes_on_over_many_pages(seaweed: S3Server) -> None:
     assert [blob.key for blob in store.scan(after=keys[3], until=keys[1000])] == keys[4:]
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, Fault.SERVICE_UNAVAILABLE])
+@pytest.mark.parametrize("fault", [Fault.LOST_RESPONSE, Fault.SERVICE_UNAVAILABLE])
 def test_a_move_survives_a_fault_at_each_of_its_requests(moto_s3: S3Server, fault: Fault) -> None:
     bucket = moto_s3.new_bucket()
     put(moto_s3, bucket)
@@ -180,13 +180,13 @@ def test_a_move_survives_a_fault_at_each_of_its_requests(moto_s3: S3Server, faul
 
         with fault_proxy(moto_s3.endpoint_url, policy=policy) as proxy:
             # One HEAD here, then a move's three requests.
-            answer = moved(of(S3Server(endpoint_url=proxy.url), bucket), to)
+            blob = moved(of(S3Server(endpoint_url=proxy.url), bucket), to)
 
         assert proxy.faults.total() == 1
-        assert (answer.storage_class, answer.size) == (to, 5)
+        assert (blob.storage_class, blob.size) == (to, 5)
 
 
-def test_nothing_said_of_a_class_makes_it_standard_again(moto_s3: S3Server) -> None:
+def test_a_move_to_the_same_class_keeps_the_class(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     put(moto_s3, bucket, StorageClass="STANDARD_IA")
 

@@ -1,4 +1,4 @@
-"""What only a bucket's copies do: class, headers, parts, archived sources."""
+"""Copies in buckets: class, headers, parts, archived sources."""
 
 import pytest
 
@@ -24,11 +24,11 @@ def server(request: pytest.FixtureRequest) -> S3Server:
     return found
 
 
-@pytest.mark.parametrize("said", [JPEG, "binary/octet-stream"])
-def test_a_copy_keeps_metadata_and_is_standard_and_what_its_content_is(server: S3Server, said: str) -> None:
+@pytest.mark.parametrize("stored_type", [JPEG, "binary/octet-stream"])
+def test_a_copy_keeps_metadata_and_gets_standard_class_and_the_right_type(server: S3Server, stored_type: str) -> None:
     bucket, client = server.new_bucket(), server.client()
     client.put_object(
-        Bucket=bucket, Key="in/1", Body=b"x", ContentType=said, Metadata={"camera": "k1"}, CacheControl="private",
+        Bucket=bucket, Key="in/1", Body=b"x", ContentType=stored_type, Metadata={"camera": "k1"}, CacheControl="private",
         StorageClass="STANDARD_IA",
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ def test_a_copy_keeps_metadata_and_is_standard_and_what_its_content_is(server: S
     assert client.head_object(Bucket=bucket, Key="in/1")["StorageClass"] == "STANDARD_IA"
 
 
-def test_an_archived_source_is_said_to_be_archived(moto_s3: S3Server) -> None:
+def test_an_archived_source_is_reported_as_archived(moto_s3: S3Server) -> None:
     bucket = moto_s3.new_bucket()
     moto_s3.client().put_object(Bucket=bucket, Key="in/1", Body=b"x", StorageClass="GLACIER")
     store = open_store(moto_s3.settings(bucket))
@@ -73,7 +73,7 @@ def test_a_large_object_is_copied_in_parts(server: S3Server) -> None:
     assert (found["ContentType"], found["Metadata"]) == ("image/tiff", {"camera": "k1"})
 
 
-def test_parts_are_never_put_over_an_object_and_leave_nothing(server: S3Server) -> None:
+def test_parts_never_overwrite_an_object_and_leave_nothing(server: S3Server) -> None:
     bucket, client = server.new_bucket(), server.client()
     client.put_object(Bucket=bucket, Key="in/1", Body=bytes(7 * 2**20))
     client.put_object(Bucket=bucket, Key=KEY, Body=b"first")

@@ -1,4 +1,4 @@
-"""S3 options of the settings, as both clients put them on the wire."""
+"""The settings' S3 options in the requests of both clients."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,7 +25,7 @@ SSE = "x-amz-server-side-encryption"
 
 
 def puts_of_both_clients(settings: StoreSettings, box: Middlebox) -> list[Seen]:
-    """A put of obstore's, and one in parts, of boto3's: the requests that may say how an object is kept."""
+    """Return the requests with storage options: of a put by obstore, and of one in parts by boto3."""
     open_store(settings).replace(KEY, b"small", content_type=JPEG)
     put_chunks(Bucket(settings, name="photos"), KEY, iter([memoryview(b"large")]), "image/tiff")
     return [
@@ -51,15 +51,15 @@ def puts_of_both_clients(settings: StoreSettings, box: Middlebox) -> list[Seen]:
         ({}, {}),
     ],
 )
-def test_every_put_asks_for_the_encryption(
+def test_every_put_requests_the_encryption(
     options: dict[str, object], headers: dict[str, str], behind_proxy: Callable[[], Middlebox]
 ) -> None:
     seen = puts_of_both_clients(replace(OWN, **options), behind_proxy())  # type: ignore[arg-type]
 
     assert {one.method for one in seen} == {"PUT", "POST"}
     for one in seen:
-        said = {name: value for name, value in one.headers.items() if name.startswith(SSE)}
-        assert {name: value for name, value in said.items() if value.lower() != "false"} == headers
+        sent = {name: value for name, value in one.headers.items() if name.startswith(SSE)}
+        assert {name: value for name, value in sent.items() if value.lower() != "false"} == headers
 
 
 def test_signed_puts_name_the_headers_that_their_bearer_must_send() -> None:
@@ -85,7 +85,7 @@ def test_signed_puts_name_the_headers_that_their_bearer_must_send() -> None:
         (replace(AWS, fips=True, dual_stack=True), "photos.s3-fips.dualstack.eu-west-1.amazonaws.com", "/"),
     ],
 )
-def test_both_clients_ask_the_same_host(
+def test_both_clients_use_the_same_host(
     settings: StoreSettings, host: str, path: str, behind_proxy: Callable[[], Middlebox]
 ) -> None:
     box = behind_proxy()
@@ -96,7 +96,7 @@ def test_both_clients_ask_the_same_host(
     assert urlsplit(open_store(settings).sign(KEY, seconds=60)).hostname == host
 
 
-def test_every_request_agrees_to_pay(behind_proxy: Callable[[], Middlebox]) -> None:
+def test_every_request_has_requester_pays(behind_proxy: Callable[[], Middlebox]) -> None:
     box = behind_proxy()
     settings = replace(OWN, requester_pays=True)
     puts_of_both_clients(settings, box)
@@ -107,11 +107,11 @@ def test_every_request_agrees_to_pay(behind_proxy: Callable[[], Middlebox]) -> N
 
 
 def checksums_are_refused(seen: Seen) -> Reply | None:
-    told = any(name.startswith(("x-amz-checksum", "x-amz-sdk-checksum")) for name in seen.headers)
-    return refusal(400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme'") if told else None
+    has_checksum = any(name.startswith(("x-amz-checksum", "x-amz-sdk-checksum")) for name in seen.headers)
+    return refusal(400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme'") if has_checksum else None
 
 
-def test_a_server_that_refuses_checksums_is_used_without_them(moto_s3: S3Server, tmp_path: Path) -> None:
+def test_a_server_that_rejects_checksums_is_used_without_them(moto_s3: S3Server, tmp_path: Path) -> None:
     bucket, sparse = moto_s3.new_bucket(), tmp_path / "scan.tif"
     with sparse.open("wb") as file:
         file.truncate(LARGE)

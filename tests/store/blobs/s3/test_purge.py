@@ -1,4 +1,4 @@
-"""What a store keeps under a key is told whole (versions, delete markers, other classes, parts), and deleted for good."""
+"""All that a store keeps under a key (versions, delete markers, other classes, parts) is listed and deleted permanently."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +40,7 @@ def versioned(request: pytest.FixtureRequest) -> S3Store:
     return store
 
 
-def test_what_begins_with_a_stem_is_told_and_purged_and_nothing_else(store: BlobStore) -> None:
+def test_only_keys_that_begin_with_a_stem_are_listed_and_purged(store: BlobStore) -> None:
     put(store, ORIGINAL, THUMB, OTHER)
 
     found = list(store.remnants([STEM]))
@@ -54,11 +54,11 @@ def test_what_begins_with_a_stem_is_told_and_purged_and_nothing_else(store: Blob
     assert names(store, "2026/11/22/") == [OTHER]
 
 
-def test_where_no_upload_was_begun_there_is_none(store: BlobStore) -> None:
+def test_a_new_store_has_no_uploads(store: BlobStore) -> None:
     assert list(store.uploads()) == []
 
 
-def test_many_stems_are_told_at_once(store: BlobStore) -> None:
+def test_many_stems_are_listed_at_once(store: BlobStore) -> None:
     put(store, ORIGINAL, OTHER, "2026/11/22/019ac-original.jpg", "2026/11/23/019ad-full.jpg", "trash/2026-11-22/x/y")
 
     assert names(store, STEM, "2026/11/22/019ab-", "2026/11/23/019ad-") == sorted(
@@ -87,7 +87,7 @@ def test_every_version_and_delete_marker_is_purged(versioned: S3Store) -> None:
 
 # moto drops the older versions with the first put after that.
 @pytest.mark.parametrize("kind", ["seaweed"], indirect=True)
-def test_versions_from_before_they_were_suspended_are_purged(store: BlobStore) -> None:
+def test_versions_from_before_a_suspension_are_purged(store: BlobStore) -> None:
     assert isinstance(store, S3Store)
     for status in ("Enabled", "Suspended"):
         store.bucket.client.put_bucket_versioning(Bucket=store.bucket.name, VersioningConfiguration={"Status": status})
@@ -100,7 +100,7 @@ def test_versions_from_before_they_were_suspended_are_purged(store: BlobStore) -
     assert names(store, "") == []
 
 
-def test_what_is_locked_stays_and_the_reason_is_told(versioned: S3Store) -> None:
+def test_a_locked_version_stays_and_the_reason_is_reported(versioned: S3Store) -> None:
     put(versioned, ORIGINAL, THUMB, OTHER)
     client, name = versioned.bucket.client, versioned.bucket.name
     until = datetime.now(UTC) + timedelta(days=2)
@@ -122,7 +122,7 @@ def test_what_is_locked_stays_and_the_reason_is_told(versioned: S3Store) -> None
 
 
 @pytest.mark.parametrize("kind", ["seaweed", "moto"], indirect=True)
-def test_parts_of_an_upload_that_was_cut_short_are_told_and_aborted(store: BlobStore, settings: StoreSettings) -> None:
+def test_parts_of_an_interrupted_upload_are_listed_and_aborted(store: BlobStore, settings: StoreSettings) -> None:
     assert isinstance(store, S3Store)
     client, name = store.bucket.client, store.bucket.name
     begun = client.create_multipart_upload(Bucket=name, Key=f"{store.bucket.prefix}{ORIGINAL}")
@@ -138,7 +138,7 @@ def test_parts_of_an_upload_that_was_cut_short_are_told_and_aborted(store: BlobS
     assert list(store.purge(found)) == []
 
 
-def test_a_directory_purges_both_roots_and_the_notes_of_restores(tmp_path: Path) -> None:
+def test_a_directory_purges_both_roots_and_restore_sidecars(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "blobs", tmp_path / "archive")
     put(store, ORIGINAL, THUMB)
     found = store.head(ORIGINAL)
@@ -154,7 +154,7 @@ def test_a_directory_purges_both_roots_and_the_notes_of_restores(tmp_path: Path)
     assert [one for one in files if ".locks" not in one.parts] == []
 
 
-def test_a_directory_names_what_it_may_not_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_names_files_that_it_cannot_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LocalStore(tmp_path / "blobs")
     put(store, ORIGINAL, THUMB)
     kept = tmp_path / "blobs" / ORIGINAL

@@ -1,4 +1,4 @@
-"""What AWS and odd servers list and no server of the tests does."""
+"""Listings of AWS and of unusual servers that no server of the tests returns."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ def page(stubber: Stubber, *listed: Mapping[str, object], start: dict[str, objec
     })  # fmt: skip
 
 
-def test_a_listing_tells_of_restores() -> None:
+def test_a_listing_has_the_state_of_restores() -> None:
     store, stubber = stubbed()
     page(
         stubber,
@@ -41,7 +41,7 @@ def test_a_listing_tells_of_restores() -> None:
     ]
 
 
-def test_a_listing_goes_on_from_its_last_key_and_past_empty_pages() -> None:
+def test_a_listing_continues_from_its_last_key_and_past_empty_pages() -> None:
     store, stubber = stubbed()
     page(stubber, {"Key": "a"}, {"Key": "b"}, start={"StartAfter": ""}, IsTruncated=True, NextContinuationToken="t1")
     page(stubber, start={"StartAfter": "b"}, IsTruncated=True, NextContinuationToken="t2")
@@ -68,7 +68,7 @@ def test_a_page_out_of_byte_order_is_an_error() -> None:
         list(store.scan())
 
 
-def test_a_listing_that_stands_still_is_an_error() -> None:
+def test_a_listing_that_does_not_advance_is_an_error() -> None:
     store, stubber = stubbed()
     page(stubber, start={"StartAfter": ""}, IsTruncated=True, NextContinuationToken="t")
     page(stubber, start={"ContinuationToken": "t"}, IsTruncated=True, NextContinuationToken="t")
@@ -78,13 +78,13 @@ def test_a_listing_that_stands_still_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")])
-def test_a_server_that_refuses_to_tell_of_restores_is_listed_without(status: int, code: str) -> None:
+def test_a_server_that_rejects_the_restore_attribute_is_listed_without(status: int, code: str) -> None:
     store, stubber = stubbed(endpoint_url="http://127.0.0.1:1")
     refuse(stubber, "list_objects_v2", status, code)
     plain = {"Bucket": BUCKET, "Prefix": "", "MaxKeys": 1000}
     found = {"Key": "a", "Size": 1, "LastModified": AT, "ETag": "e"}
-    answer = {"Contents": [found], "IsTruncated": True}
-    stubber.add_response("list_objects_v2", answer, plain | {"StartAfter": ""})
+    response = {"Contents": [found], "IsTruncated": True}
+    stubber.add_response("list_objects_v2", response, plain | {"StartAfter": ""})
     stubber.add_response("list_objects_v2", {}, plain | {"StartAfter": "a"})
 
     assert [blob.key for blob in store.scan()] == ["a"]

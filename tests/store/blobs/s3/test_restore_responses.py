@@ -1,4 +1,4 @@
-"""What AWS answers to restores and no server of the tests does."""
+"""Responses of AWS to restores that no server of the tests returns."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,14 +16,14 @@ def restore(tier: str = "Bulk", days: int = 7) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("status", "meaning"), [(202, Restore.STARTED), (200, Restore.EXTENDED)])
-def test_a_restore_is_told_by_its_status(status: int, meaning: Restore) -> None:
+def test_the_status_of_the_response_is_the_state_of_the_restore(status: int, meaning: Restore) -> None:
     store, stubber = stubbed()
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": status}}, restore("Expedited", 3))
 
     assert store.restore(KEY, tier=Tier.EXPEDITED, days=3) is meaning
 
 
-def test_a_restore_under_way_is_no_error_and_not_asked_for_again() -> None:
+def test_a_restore_in_progress_is_not_an_error_and_not_retried() -> None:
     store, stubber = stubbed()
     refuse(stubber, "restore_object", 409, "RestoreAlreadyInProgress")
 
@@ -31,7 +31,7 @@ def test_a_restore_under_way_is_no_error_and_not_asked_for_again() -> None:
     stubber.assert_no_pending_responses()
 
 
-def test_no_capacity_for_expedited_restores_is_said_at_once_with_the_way_out() -> None:
+def test_no_capacity_for_expedited_restores_is_reported_at_once_with_a_hint() -> None:
     store, stubber = stubbed()
     refuse(stubber, "restore_object", 503, "GlacierExpeditedRetrievalNotAvailable")
 
@@ -41,7 +41,7 @@ def test_no_capacity_for_expedited_restores_is_said_at_once_with_the_way_out() -
 
 
 @pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectAlreadyInActiveTierError"])
-def test_a_restore_of_what_is_readable_is_refused_by_name(code: str) -> None:
+def test_a_restore_of_a_readable_object_is_rejected_by_name(code: str) -> None:
     store, stubber = stubbed()
     refuse(stubber, "restore_object", 403, code)
 
@@ -50,7 +50,7 @@ def test_a_restore_of_what_is_readable_is_refused_by_name(code: str) -> None:
     assert not isinstance(caught.value, BlobArchived)
 
 
-def test_a_store_that_asks_for_patience_is_asked_again() -> None:
+def test_a_throttled_restore_is_retried() -> None:
     store, stubber = stubbed()
     refuse(stubber, "restore_object", 503, "SlowDown")
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, restore())
@@ -58,7 +58,7 @@ def test_a_store_that_asks_for_patience_is_asked_again() -> None:
     assert store.restore(KEY, tier=Tier.BULK, days=7) is Restore.STARTED
 
 
-def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
+def test_retries_of_a_throttled_restore_end() -> None:
     store, stubber = stubbed(retries=1)
     for _ in range(2):
         refuse(stubber, "restore_object", 503, "SlowDown")
@@ -68,19 +68,19 @@ def test_a_store_that_asks_for_patience_for_ever_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "restoring", "until"),
+    ("header", "restoring", "until"),
     [
         ('ongoing-request="true"', True, None),
         (f'ongoing-request="false", expiry-date="{LATER:%a, %d %b %Y %H:%M:%S} GMT"', False, LATER),
         ('ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"', False, None),
         ('ongoing-request="false", expiry-date="soon"', False, None),
     ],
-    # Not by their texts: every process of a parallel run must collect the same names.
+    # Explicit ids: every process of a parallel run must collect the same names.
     ids=["restoring", "restored", "expired", "unreadable"],
 )
-def test_the_restore_header_is_understood(said: str, restoring: bool, until: datetime | None) -> None:
+def test_the_restore_header_is_parsed(header: str, restoring: bool, until: datetime | None) -> None:
     store, stubber = stubbed()
-    head(stubber, storage_class="GLACIER", more={"Restore": said})
+    head(stubber, storage_class="GLACIER", more={"Restore": header})
 
     found = store.details(KEY)
 
@@ -102,7 +102,7 @@ def test_an_archive_tier_of_intelligent_tiering_counts_as_a_class(tier: str) -> 
     assert (frequent.storage_class, frequent.readable) == ("INTELLIGENT_TIERING", True)
 
 
-def test_a_restore_without_days_names_none() -> None:
+def test_a_restore_without_days_sends_none() -> None:
     store, stubber = stubbed()
     wanted = {**PLACE, "RestoreRequest": {"GlacierJobParameters": {"Tier": "Standard"}}}
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, wanted)
@@ -110,7 +110,7 @@ def test_a_restore_without_days_names_none() -> None:
     assert store.restore(KEY, tier=Tier.STANDARD, days=None) is Restore.STARTED
 
 
-def test_what_lies_in_an_archive_tier_is_not_moved_before_it_is_restored() -> None:
+def test_an_object_in_an_archive_tier_is_not_moved_before_it_is_restored() -> None:
     store, stubber = stubbed()
     head(stubber, storage_class="INTELLIGENT_TIERING", more={"ArchiveStatus": "ARCHIVE_ACCESS"})
 

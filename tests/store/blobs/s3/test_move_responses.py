@@ -1,4 +1,4 @@
-"""What AWS answers to copies in place and no server of the tests does."""
+"""Responses of AWS to copies in place that no server of the tests returns."""
 
 from collections.abc import Mapping
 
@@ -20,9 +20,9 @@ def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:
 
 def test_a_move_is_conditional_at_both_ends_and_keeps_encryption_and_version() -> None:
     store, stubber = stubbed()
-    said: dict[str, object] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key/1", "BucketKeyEnabled": True}
-    head(stubber, more={**said, "VersionId": "v1", "ContentType": "image/jpeg"})
-    copy(stubber, more={**said, "CopySource": {**PLACE, "VersionId": "v1"}})
+    settings: dict[str, object] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key/1", "BucketKeyEnabled": True}
+    head(stubber, more={**settings, "VersionId": "v1", "ContentType": "image/jpeg"})
+    copy(stubber, more={**settings, "CopySource": {**PLACE, "VersionId": "v1"}})
     head(stubber, storage_class="GLACIER", more={"VersionId": "v2"})
 
     moved = store.move(KEY, to="GLACIER", etag="e1")
@@ -31,7 +31,7 @@ def test_a_move_is_conditional_at_both_ends_and_keeps_encryption_and_version() -
     stubber.assert_no_pending_responses()
 
 
-def test_a_copy_after_an_unheard_one_is_not_made_twice() -> None:
+def test_a_copy_whose_response_was_lost_is_not_repeated() -> None:
     store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 500, "InternalError")
@@ -41,7 +41,7 @@ def test_a_copy_after_an_unheard_one_is_not_made_twice() -> None:
     stubber.assert_no_pending_responses()
 
 
-def test_a_copy_is_tried_again_when_the_store_asks_for_patience() -> None:
+def test_a_throttled_copy_is_retried() -> None:
     store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 503, "SlowDown")
@@ -52,7 +52,7 @@ def test_a_copy_is_tried_again_when_the_store_asks_for_patience() -> None:
     assert store.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
 
 
-def test_an_object_that_changed_in_the_last_instant_is_not_moved() -> None:
+def test_an_object_that_changed_after_the_head_is_not_moved() -> None:
     store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 412, "PreconditionFailed")
@@ -63,7 +63,7 @@ def test_an_object_that_changed_in_the_last_instant_is_not_moved() -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (403, "InvalidObjectState")])
-def test_a_move_that_another_mover_was_faster_with_is_done(status: int, code: str) -> None:
+def test_a_move_by_another_process_counts_as_done(status: int, code: str) -> None:
     store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", status, code)
@@ -73,7 +73,7 @@ def test_a_move_that_another_mover_was_faster_with_is_done(status: int, code: st
 
 
 @pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectNotInActiveTierError"])
-def test_an_archived_source_is_said_to_be_archived(code: str) -> None:
+def test_an_archived_source_is_reported_as_archived(code: str) -> None:
     store, stubber = stubbed()
     head(stubber, storage_class="STANDARD_IA")
     refuse(stubber, "copy_object", 403, code)
@@ -85,7 +85,7 @@ def test_an_archived_source_is_said_to_be_archived(code: str) -> None:
 
 
 @pytest.mark.parametrize(("storage_class", "size"), [("STANDARD_IA", 5), ("GLACIER", 4), ("", 5)])
-def test_a_copy_that_did_not_arrive_as_asked_is_said(storage_class: str, size: int) -> None:
+def test_a_copy_with_another_class_or_size_is_reported(storage_class: str, size: int) -> None:
     store, stubber = stubbed()
     head(stubber)
     copy(stubber)
@@ -95,7 +95,7 @@ def test_a_copy_that_did_not_arrive_as_asked_is_said(storage_class: str, size: i
         store.move(KEY, to="GLACIER", etag="e1")
 
 
-def test_what_vanishes_during_a_move_is_missing() -> None:
+def test_an_object_deleted_during_a_move_is_missing() -> None:
     store, stubber = stubbed()
     head(stubber)
     refuse(stubber, "copy_object", 404, "NoSuchKey")
@@ -105,13 +105,13 @@ def test_what_vanishes_during_a_move_is_missing() -> None:
         store.move(KEY, to="GLACIER", etag="e1")
 
 
-def test_a_large_object_is_moved_in_parts_with_all_that_is_its_own_and_under_condition() -> None:
+def test_a_large_object_is_moved_in_parts_with_metadata_and_tags_and_if_match() -> None:
     store, stubber = stubbed(limits=CopyLimits(largest=6, part_bytes=5))
-    said = {"ContentType": "image/tiff", "Metadata": {"camera": "k1"}, "ServerSideEncryption": "AES256"}
-    head(stubber, size=8, more=said)
+    kept = {"ContentType": "image/tiff", "Metadata": {"camera": "k1"}, "ServerSideEncryption": "AES256"}
+    head(stubber, size=8, more=kept)
     stubber.add_response("get_object_tagging", {"TagSet": [{"Key": "a b", "Value": "c&d"}]}, PLACE)
     stubber.add_response("create_multipart_upload", {"UploadId": "u"}, {
-        **PLACE, **said, "Tagging": "a+b=c%26d", "StorageClass": "GLACIER",
+        **PLACE, **kept, "Tagging": "a+b=c%26d", "StorageClass": "GLACIER",
     })  # fmt: skip
     upload, source = {**PLACE, "UploadId": "u"}, {"CopySource": PLACE, "CopySourceIfMatch": '"e1"'}
     for number, wanted in enumerate(["bytes=0-4", "bytes=5-7"], start=1):
