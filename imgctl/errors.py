@@ -19,7 +19,7 @@ ImgctlError                 1  something went wrong; the message says what, the 
 │   └── StoreUnsupported    1  the server does not implement the request (501)
 ├── StateError              1  the local state of earlier runs cannot be read or written
 ├── KeyShapeError           1  a key that imgctl did not make
-├── NotAnImage              1  no decoder knows this content
+├── NotAnImage              1  no decoder recognises this content
 ├── FormatUnsupported       1  a picture, raw or film of an unsupported format
 ├── ImageRejected           1  a picture beyond the limits, or one no decoder can finish
 └── WorkerError             1  the worker pool cannot run (not for a single failed picture)
@@ -145,7 +145,7 @@ class KeyShapeError(ImgctlError):
 
 
 class NotAnImage(ImgctlError):
-    """No decoder knows this content."""
+    """No decoder recognises this content."""
 
 
 class FormatUnsupported(ImgctlError):

@@ -50,7 +50,7 @@ def _moment(text: str) -> datetime:
         pass
     try:
         moment = datetime.fromisoformat(text)
-        # Where its zone leads beyond the years 1 to 9999, no database knows it.
+        # OverflowError if the zone leads beyond the years 1 to 9999.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise UsageError(f"invalid time: {text!r}; write 2026-11-22, 2026-11-22T10:00Z or 24h (ago)") from None

@@ -1,4 +1,4 @@
-"""Every format of picture, camera raw and film that imgctl knows; recognition, help and docs use this table."""
+"""Every format of picture, camera raw and film that imgctl recognises; recognition, help and docs use this table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

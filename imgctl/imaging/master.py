@@ -46,7 +46,7 @@ _SAYINGS = tuple(
         ),
         (
             r"unsupported|not supported|not implemented|no decode|unknown",
-            "the file uses a feature that no decoder here knows",
+            "the file uses a feature that no decoder here supports",
         ),
     )
 )

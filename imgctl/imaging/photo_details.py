@@ -35,7 +35,7 @@ def read_photo_details(data: bytes) -> Iterator[tuple[str, Facts]]:
 
 
 def agreed(one: Facts, other: Facts) -> Facts:
-    """Return the facts that two rows of one name share: they describe different photos, and no row tells which."""
+    """Return the facts that two rows of one name share: they describe different photos, and no row shows which."""
     if one == other:
         return one
     return Facts(

@@ -142,8 +142,8 @@ def refuse_mismatch(versions: Versions) -> None:
     here = versions["client"]["packages"]
     others = {"the scheduler": versions["scheduler"], **{f"worker {at}": it for at, it in versions["workers"].items()}}
     wrong = [
-        f"{who} has {name} {_version(there['packages'], name)}, not {_version(here, name)}"
-        for who, there in others.items()
+        f"{node} has {name} {_version(there['packages'], name)}, not {_version(here, name)}"
+        for node, there in others.items()
         for name in ("python", *_SAME)
         if _version(there["packages"], name) != _version(here, name)
     ]

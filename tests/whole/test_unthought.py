@@ -64,7 +64,7 @@ WORK = (
     "imgctl.cli.base.Session.data",
     "imgctl.ops.work.driver.open_pool",
     "imgctl.ops.work.processing.work",
-    "imgctl.ops.work.processing.Webhook.tell",
+    "imgctl.ops.work.processing.Webhook.add",
     "imgctl.ops.work.processing.open_wait",
     "imgctl.ops.work.driver.Leases.hold",
     "imgctl.ops.work.driver.Leases.drop",

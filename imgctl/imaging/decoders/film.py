@@ -182,8 +182,8 @@ def _decoded(frame: "VideoFrame", shape: Fraction | None) -> Decoded:
     image = pyvips.Image.new_from_memory(pixels, frame.width, frame.height, 3, "ushort" if deep else "uchar")
     points = CodePoints(primaries=frame.color_primaries, transfer=frame.color_trc, full_range=True)
     # PyAV's type stubs declare another type.
-    beside = cast("SideDataContainer", frame.side_data)
-    turn = next((bytes(one) for one in beside if one.type is Type.DISPLAYMATRIX), b"")
+    side_data = cast("SideDataContainer", frame.side_data)
+    turn = next((bytes(one) for one in side_data if one.type is Type.DISPLAYMATRIX), b"")
     return Decoded(
         image=image.copy(interpretation="rgb16" if deep else "srgb"),
         orientation=orientation_of(turn, native=True),

@@ -108,7 +108,7 @@ _MDPM_YEAR, _MDPM_DAY = 0x18, 0x19
 
 
 def read_transport(source: Source) -> Contents:
-    """The date that a camcorder writes beside each picture; only decoding the stream gives the size."""
+    """The date that a camcorder writes with each picture; only decoding the stream gives the size."""
     head = source.read(0, _SEARCHED)
     return Contents(taken_at=_camcorder_date(b"".join(_payloads(head))))
 

@@ -100,7 +100,7 @@ def _expire(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
 
 
 def _fail(archive: Archive, photo: Photo, _seed: int) -> list[Said]:
-    archive.set(photo, status=Status.FAILED, error="no decoder knows it")
+    archive.set(photo, status=Status.FAILED, error="no decoder recognises it")
     return [(Code.FAILED, str(photo.id))]
 
 
