@@ -53,15 +53,15 @@ def show_check(session: Session, check: "Check") -> None:
 
 def _conformance(session: Session, *, yes: bool) -> ExitCode:
     from imgctl.ops.conformance import conformance, price
-    from imgctl.ops.spend import agree, terms
+    from imgctl.ops.spend import agree, terms_of
     from imgctl.store.blobs.open import open_store
 
-    settings, who = session.settings, terms(session.settings, endpoint_url=session.endpoint_url)
-    cost = price(who.card)
-    if who.bill is not Billing.NONE:
-        session.note(f"testing this store costs at most: {cost.text(who.bill)}")
-    session.data({"type": "estimate", **cost.record(who.bill)})
-    agree("testing this store", cost.one_off, who, yes=yes)
+    settings, terms = session.settings, terms_of(session.settings, endpoint_url=session.endpoint_url)
+    cost = price(terms.card)
+    if terms.bill is not Billing.NONE:
+        session.note(f"testing this store costs at most: {cost.text(terms.bill)}")
+    session.data({"type": "estimate", **cost.record(terms.bill)})
+    agree("testing this store", cost.one_off, terms, yes=yes)
     store, found = open_store(settings.store), []
     with running(session, unit="traits") as run:
         for trait in conformance(store, stop=run.stop):

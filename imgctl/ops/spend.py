@@ -21,7 +21,7 @@ class Terms:
     card: Card
 
 
-def terms(settings: Settings, *, endpoint_url: str) -> Terms:
+def terms_of(settings: Settings, *, endpoint_url: str) -> Terms:
     """Return the billing terms of the store at this endpoint; ConfigError for an invalid price card."""
     return Terms(bill=billing(settings.store.url, endpoint_url), card=card_in_force(settings))
 
@@ -46,7 +46,7 @@ def cards_offered(settings: Settings) -> dict[str, Card]:
 def agree(
     what: str,
     usd: Decimal | None,
-    who: Terms,
+    terms: Terms,
     *,
     yes: bool,
     max_usd: Decimal | None = None,
@@ -56,7 +56,7 @@ def agree(
 
     `usd` is None if the price is not known yet. Dry runs need no agreement, nor do stores that bill nothing.
     """
-    if dry_run or who.bill is Billing.NONE:
+    if dry_run or terms.bill is Billing.NONE:
         return
     price = f"{what} costs {'money' if usd is None else f'{dollars(usd)} once'}"
     if max_usd is not None and usd is not None and usd > max_usd:

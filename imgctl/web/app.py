@@ -34,7 +34,7 @@ _PLAIN: dict[int | str, dict[str, object]] = {
 
 
 def make_app(state: AppState) -> ASGIApp:
-    """The server as an ASGI application; it closes its state when it ends."""
+    """Return the server as an ASGI application, which closes `state` when it ends."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

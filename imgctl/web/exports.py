@@ -21,7 +21,7 @@ from imgctl.ops.export.cost import estimate, survey
 from imgctl.ops.export.order import LEFT_OUT, ExportOrder
 from imgctl.ops.export.stream import stream
 from imgctl.ops.operations import Recording
-from imgctl.ops.spend import terms
+from imgctl.ops.spend import terms_of
 from imgctl.units import DAY_SECONDS, count_of
 from imgctl.web.answers import refusals
 from imgctl.web.auth import Reader, check_user
@@ -69,7 +69,7 @@ def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, varia
     if not state.settings.secret:
         raise Refusal(501, "this server has no secret to sign links with", hint="set [serve] secret, and keep it")
     order = ExportOrder(user=user_id, out="", variants=tuple(one for one in Variant if one in (variants or ())))
-    who = terms(state.parts.settings, endpoint_url=state.endpoint_url)
+    terms = terms_of(state.parts.settings, endpoint_url=state.endpoint_url)
     found = survey(state.parts, order)
     url, expires = state.links.export(user_id, order.variants, seconds=days * DAY_SECONDS)
     until = datetime.fromtimestamp(expires, UTC)
@@ -84,7 +84,7 @@ def link(user_id: UserId, state: State, caller: Reader, days: Days = DAYS, varia
         "images": found.whole.objects,
         "bytes": found.whole.size,
         "archived": found.archived,
-        "cost": estimate(who.card, found, order).text(who.bill),
+        "cost": estimate(terms.card, found, order).text(terms.bill),
         "hint": f"{archived} archived: imgctl restore --user {user_id}, then download" if found.archived else None,
     }
     return JSONResponse(body, status_code=201, headers={"Cache-Control": "no-store"})
@@ -131,7 +131,7 @@ async def _chained(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[
 
 
 async def _pieces(state: AppState, order: ExportOrder) -> AsyncIterator[bytes]:
-    """Yield the ZIP file through a pipe: it blocks a writer that is ahead, and fails one whose client is gone."""
+    """Yield the ZIP file from a pipe, which blocks the writer if it is ahead, and fails it if the client is gone."""
     reading, writing = os.pipe()
     stop, reader = Event(), asyncio.StreamReader(_READ_BYTES)
     loop = asyncio.get_running_loop()

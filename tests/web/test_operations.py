@@ -100,7 +100,7 @@ def test_the_log_names_token_and_image_of_an_upload_and_no_operation_does(local:
         server.client.headers.update(headers)
         images = {str(server.send(photo(number))) for number in (1, 1, 2)}
         server.client.get("/images")
-        told = [*history(server.parts.catalog, Wanted())]
+        recorded = [*history(server.parts.catalog, Wanted())]
     lines = [json.loads(line) for line in access_log.read_text().splitlines()]
     sent = [line for line in lines if line["logger"] == "imgctl.access" and line["method"] == "POST"]
 
@@ -109,7 +109,7 @@ def test_the_log_names_token_and_image_of_an_upload_and_no_operation_does(local:
         ("phone", "/images", one) for one in images
     }
     # A row for each upload would be more rows than images.
-    assert not told
+    assert not recorded
 
 
 def test_only_known_files_are_served(shared: Served) -> None:

@@ -137,7 +137,7 @@ def test_what_cannot_be_taken_in_goes_to_the_dead_letter_queue_with_the_reason(
     reasons = sorted(reason.partition(":")[0] for _, reason in queues.dead_letters())
     assert reasons == ["bad_event", "content_differs", "no_user", "not_an_image", "not_found"]
     assert queues.left() == 0
-    assert f"failed s3://{bucket}/{INBOX}nobody/c.jpg: no [listen] user_from fits its key" in ran.err
+    assert f"failed s3://{bucket}/{INBOX}nobody/c.jpg: no [listen] user_from matches its key" in ran.err
     assert len((listening.directory / "failed").read_text().splitlines()) == 4
 
 

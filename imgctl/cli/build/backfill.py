@@ -16,7 +16,7 @@ from imgctl.ops.backfill.start import Backfill, Offer, backfill
 from imgctl.ops.parts import open_parts
 from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import RestoreOrder
-from imgctl.ops.spend import Terms, agree, terms
+from imgctl.ops.spend import Terms, agree, terms_of
 from imgctl.pricing.costs import Operation, request_cost
 from imgctl.pricing.estimate import Billing
 from imgctl.pricing.lines import dollars
@@ -55,9 +55,9 @@ def command(session: Session, args: Args) -> ExitCode:
     args.check()
     if args.metadata:
         return run_metadata(session, args)
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
     if args.restore:
-        agree("--restore", None, who, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
+        agree("--restore", None, terms, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
     selection = order_of(
         Selection,
         args,
@@ -74,7 +74,7 @@ def command(session: Session, args: Args) -> ExitCode:
                 selection=selection,
                 chosen=chosen,
                 variants_prefix=session.settings.store.variants_prefix,
-                lists_restores=who.bill is not Billing.OTHER,
+                lists_restores=terms.bill is not Billing.OTHER,
             ),
             parts,
             stop=run.stop,
@@ -87,13 +87,13 @@ def command(session: Session, args: Args) -> ExitCode:
             tier=Tier((args.restore or "bulk").upper()),
             concurrency=parts.requests,
             limit=None,
-            who=who,
+            terms=terms,
             budget=args.max_usd,
         )
-        return _run(run, filling, restoring, args, who)
+        return _run(run, filling, restoring, args, terms)
 
 
-def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, who: Terms) -> ExitCode:
+def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, terms: Terms) -> ExitCode:
     """Build variants, request restores with --restore, and print the result."""
     say_resumed(run, filling.checkpoint)
     cold, search, tally = filling.cold, filling.search, filling.tally
@@ -102,14 +102,14 @@ def _run(run: Running, filling: Backfill, restoring: RestoreOrder, args: Args, w
         run.count(one.fate, seconds=one.seconds)
         _show(run, one)
     _watch(run, filling)
-    offers = cold.offers(who.card, days=args.days)
-    _say_cold(run.session, filling, offers, args, who)
+    offers = cold.offers(terms.card, days=args.days)
+    _say_cold(run.session, filling, offers, args, terms)
     if args.restore and not run.stop.is_set():
         for outcome in cold.ask(restoring):
             run.session.data({"type": "restore", **outcome_record(outcome)})
             if outcome.fate in (Restored.FAILED, Restored.MISSING):
                 run.say(f"restore of {outcome.seen.image.id}: {outcome.detail}", always=True)
-    _conclude(run.session, filling, offers, args, who)
+    _conclude(run.session, filling, offers, args, terms)
     run.say_bad(search.bad)
     resumed = filling.checkpoint.resumed
     failed = tally.of(Fate.FAILED) + resumed.failed + len(search.bad) + cold.asked.of(Restored.FAILED, Restored.MISSING)
@@ -131,25 +131,25 @@ def _show(run: Running, one: ImageOutcome) -> None:
         run.say(f"{label} {one.id}: {one.error}", always=one.fate is Fate.FAILED)
 
 
-def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, who: Terms) -> None:
+def _say_cold(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, terms: Terms) -> None:
     needs, readable = filling.cold.needs, filling.search.readable_now
     counts = {"readable now": readable, "restoring": filling.cold.restoring, "to restore": needs.objects}
     if any(counts.values()):
         size = f" ({format_bytes(needs.size)})" if needs.objects else ""
         session.text(f"archived: {counts_of(counts)}{size}")
     for offer in offers:
-        price = "free" if who.bill is Billing.NONE else dollars(offer.usd)
+        price = "free" if terms.bill is Billing.NONE else dollars(offer.usd)
         session.text(f"  {offer.tier.lower()}: {price}, {hours_words(offer.hours)}")
     if offers and not args.restore:
         session.text("  add --restore bulk --max-usd N to request them; the next run builds their variants")
 
 
-def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, who: Terms) -> None:
-    tally, search, cold, requests = filling.tally, filling.search, filling.cold, _requests(filling, who)
+def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args: Args, terms: Terms) -> None:
+    tally, search, cold, requests = filling.tally, filling.search, filling.cold, _requests(filling, terms)
     size = tally.bytes_of(Fate.BUILT, Fate.PLANNED)
     session.text(_sentence(filling, size, dry_run=args.dry_run))
-    if args.dry_run and who.bill is not Billing.NONE:
-        session.text(f"requests: {dollars(requests)} by {who.card.name}")
+    if args.dry_run and terms.bill is not Billing.NONE:
+        session.text(f"requests: {dollars(requests)} by {terms.card.name}")
     reasons = dict(sorted(tally.reasons.counts.items(), key=lambda one: -one[1]))
     if reasons:
         session.text(f"failed: {counts_of(reasons)}")
@@ -169,7 +169,7 @@ def _conclude(session: Session, filling: Backfill, offers: Sequence[Offer], args
             "images": cold.needs.objects,
             "bytes": cold.needs.size,
             "classes": cold.classes,
-            "billing": who.bill,
+            "billing": terms.bill,
             "tiers": {offer.tier.lower(): {"usd": offer.usd, "hours": offer.hours} for offer in offers},
         },
         restores={fate: count for fate, count in cold.asked.fates.items() if count},
@@ -185,11 +185,11 @@ def _sentence(filling: Backfill, size: int, *, dry_run: bool) -> str:
     return f"{fates}{built}; {count_of(filling.search.examined, 'row')} examined"
 
 
-def _requests(filling: Backfill, who: Terms) -> Decimal:
+def _requests(filling: Backfill, terms: Terms) -> Decimal:
     """Return the cost of the requests that read originals and put variants; stored bytes are assumed not to change."""
     requests = (
         (Operation.GET, filling.tally.of(Fate.BUILT, Fate.PLANNED)),
         (Operation.PUT, sum(filling.variants.values())),
     )
-    costs = (request_cost(who.card, StorageClass.STANDARD, one, count).amount for one, count in requests)
+    costs = (request_cost(terms.card, StorageClass.STANDARD, one, count).amount for one, count in requests)
     return sum(costs, Decimal(0))

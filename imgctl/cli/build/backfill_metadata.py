@@ -8,7 +8,7 @@ from imgctl.errors import ExitCode
 from imgctl.ops.backfill.metadata import Fate, MetadataOrder, Outcome, Value
 from imgctl.ops.backfill.metadata_run import MetadataRun, metadata_run, price, reading
 from imgctl.ops.parts import open_parts
-from imgctl.ops.spend import agree, terms
+from imgctl.ops.spend import agree, terms_of
 from imgctl.pricing.estimate import Billing
 from imgctl.store.catalog.backfill import Fact
 from imgctl.units import count_of, counts_of, format_bytes
@@ -18,7 +18,7 @@ WORDS = {Fact.CAPTION: "caption", Fact.TAKEN_AT: "capture time", Fact.SIZE: "siz
 
 def run_metadata(session: Session, args: Args) -> ExitCode:
     """Show the cost of reading, and read; raises UsageError if it is billed without --yes or --max-usd."""
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
     agreed = args.yes or args.max_usd is not None
     with (
         args.chosen() as chosen,
@@ -30,17 +30,17 @@ def run_metadata(session: Session, args: Args) -> ExitCode:
             overwrite=frozenset(Fact(one) for one in args.overwrite),
             sidecars_from=args.sidecars_from,
             shard=args.shard,
-            reads=agreed or who.bill is Billing.NONE,
+            reads=agreed or terms.bill is Billing.NONE,
             writes=not args.dry_run,
         )
         with metadata_run(order, parts, stop=run.stop, anew=args.anew or args.dry_run) as looking:
             originals, reads = reading(order, parts, after=looking.checkpoint.resumed.after, stop=run.stop)
-            cost, what = price(who.card, reads), count_of(originals, "original")
-            if who.bill is not Billing.NONE:
-                session.data({"type": "estimate", "originals": originals, **cost.record(who.bill)})
-                run.say(f"reading the metadata of {what} costs at most: {cost.text(who.bill)}")
+            cost, what = price(terms.card, reads), count_of(originals, "original")
+            if terms.bill is not Billing.NONE:
+                session.data({"type": "estimate", "originals": originals, **cost.record(terms.bill)})
+                run.say(f"reading the metadata of {what} costs at most: {cost.text(terms.bill)}")
             looks = args.dry_run and not agreed
-            agree(f"reading {what}", cost.one_off, who, yes=args.yes, max_usd=args.max_usd, dry_run=looks)
+            agree(f"reading {what}", cost.one_off, terms, yes=args.yes, max_usd=args.max_usd, dry_run=looks)
             return _run(run, looking, args)
 
 

@@ -18,7 +18,7 @@ from imgctl.ops.parts import open_parts
 from imgctl.ops.restore.job import RestoreJob, Round
 from imgctl.ops.restore.order import Fate, Outcome, RestoreOrder, Seen, State
 from imgctl.ops.restore.survey import Survey
-from imgctl.ops.spend import terms
+from imgctl.ops.spend import terms_of
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Billing, Estimate
 from imgctl.pricing.moves import hours_words
@@ -78,7 +78,7 @@ def command(session: Session, args: Args) -> ExitCode:
     --wait all of them.
     """
     args.check()
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
     with (
         args.chosen() as scope,
         open_parts(session.settings) as parts,
@@ -90,11 +90,11 @@ def command(session: Session, args: Args) -> ExitCode:
             tier=Tier(args.tier.upper()),
             concurrency=parts.requests,
             dry_run=args.dry_run or args.plan is not None,
-            who=who,
+            terms=terms,
             budget=args.max_usd,
         )
         chosen = replace(scope, ids=tuple(find_image(parts.catalog, name).id for name in args.images))
-        job = RestoreJob(parts=parts, chosen=chosen, order=order, who=who, stop=run.stop)
+        job = RestoreJob(parts=parts, chosen=chosen, order=order, terms=terms, stop=run.stop)
         return _status(run, job) if args.status else _restore(run, job, args)
 
 
@@ -151,7 +151,7 @@ def _say_bad(run: Running, found: Survey) -> None:
 
 
 def _say_cost(run: Running, job: RestoreJob, cost: Estimate) -> None:
-    found, bill, order = job.found, job.who.bill, job.order
+    found, bill, order = job.found, job.terms.bill, job.order
     about: dict[str, object] = {"originals": found.objects, "bytes": found.needs.archived.whole.size}
     about |= {"tier": order.tier, "days": order.days} | {state.value: count for state, count in found.by_state.items()}
     run.session.data({"type": "estimate", **about, **cost.record(bill)})
@@ -162,8 +162,8 @@ def _say_cost(run: Running, job: RestoreJob, cost: Estimate) -> None:
 
 def _hours(job: RestoreJob) -> str:
     """Return when the requested originals will be readable, by class."""
-    classes, order, card = sorted(job.found.needs.archived), job.order, job.who.card
-    if job.who.bill is Billing.NONE or not classes:
+    classes, order, card = sorted(job.found.needs.archived), job.order, job.terms.card
+    if job.terms.bill is Billing.NONE or not classes:
         return ""
     times = [f"{name} in {hours_words(retrieval(card, name, order.tier).hours)}" for name in classes]
     days = f" for {count_of(order.days, 'day')}" if set(classes) - set(RETURN_FOR_GOOD) else ""

@@ -14,7 +14,7 @@ from imgctl.cli.rows import ScopeOptions
 from imgctl.cli.types import SIZE
 from imgctl.errors import ExitCode, UsageError
 from imgctl.ops.parts import open_parts
-from imgctl.ops.spend import terms
+from imgctl.ops.spend import terms_of
 from imgctl.ops.tally import Tally, Totals
 from imgctl.ops.transition.eligibility import TARGETS, target_of
 from imgctl.ops.transition.job import TransitionJob, Via
@@ -102,10 +102,10 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     args.check()
     settings, at = session.settings, datetime.now(UTC)
-    who = terms(settings, endpoint_url=session.endpoint_url)
+    terms = terms_of(settings, endpoint_url=session.endpoint_url)
     stay_days = max(1, round(args.stay / DAY_SECONDS))
     policy = Policy(
-        to=target_of(args.to, settings.store.url), card=who.card, at=at, stay_days=stay_days, min_size=args.min_size
+        to=target_of(args.to, settings.store.url), card=terms.card, at=at, stay_days=stay_days, min_size=args.min_size
     )
     with (
         args.chosen() as chosen,
@@ -120,7 +120,7 @@ def command(session: Session, args: Args) -> ExitCode:
             concurrency=parts.requests,
             lease_seconds=settings.work.lease,
         )
-        job = order_of(TransitionJob, args, parts=parts, order=order, who=who, stop=run.stop)
+        job = order_of(TransitionJob, args, parts=parts, order=order, terms=terms, stop=run.stop)
         return _run(run, job, args)
 
 
@@ -202,7 +202,7 @@ def _estimate(job: TransitionJob, bill: Bill) -> dict[str, object]:
     return {
         "originals": found.objects,
         "bytes": found.size,
-        **bill.estimate.record(job.who.bill),
+        **bill.estimate.record(job.terms.bill),
         "saving_per_month": bill.saving,
         "payback_months": None if bill.payback is None else bill.payback.quantize(Decimal("0.01")),
         "old_versions_per_month": bill.old_versions,
@@ -217,7 +217,7 @@ def _reasons(tally: Tally[Fate]) -> dict[str, object]:
 
 
 def _survey_text(job: TransitionJob, bill: Bill) -> Iterator[str]:
-    found, billing = job.found, job.who.bill
+    found, billing = job.found, job.terms.bill
     moves = f"{'to move' if job.acts else 'would move'} to {job.order.policy.to}"
     yield f"{count_of(found.objects, 'original')}, {format_bytes(found.size)}, {moves}"
     if found.objects:

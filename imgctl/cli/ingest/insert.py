@@ -15,7 +15,7 @@ from imgctl.ops.ingest.recognise import Recogniser
 from imgctl.ops.insert.entries import Manifest, estimate, survey
 from imgctl.ops.insert.pipeline import insert
 from imgctl.ops.parts import open_parts
-from imgctl.ops.spend import agree, terms
+from imgctl.ops.spend import agree, terms_of
 from imgctl.pricing.estimate import Billing
 from imgctl.store.blobs.base import BlobStore
 from imgctl.units import count_of
@@ -74,14 +74,14 @@ def command(session: Session, args: Args) -> ExitCode:
 
 def _show_cost(session: Session, store: BlobStore, source: Manifest, run: Running, args: Args) -> None:
     """Show the cost of the whole manifest; raises UsageError if it is billed without --yes."""
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
-    if who.bill is Billing.NONE:
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    if terms.bill is Billing.NONE:
         return
     found = survey(source.entries(), store)
-    cost, what = estimate(who.card, found), count_of(found.blobs, "blob")
-    session.data({"type": "estimate", "blobs": found.blobs, **cost.record(who.bill)})
-    run.say(f"inserting {what} costs at most: {cost.text(who.bill)}")
-    agree(f"inserting {what}", cost.one_off, who, yes=args.yes, dry_run=args.dry_run)
+    cost, what = estimate(terms.card, found), count_of(found.blobs, "blob")
+    session.data({"type": "estimate", "blobs": found.blobs, **cost.record(terms.bill)})
+    run.say(f"inserting {what} costs at most: {cost.text(terms.bill)}")
+    agree(f"inserting {what}", cost.one_off, terms, yes=args.yes, dry_run=args.dry_run)
 
 
 def _show(run: Running, outcome: FileOutcome) -> None:

@@ -148,13 +148,16 @@ def _conclude(session: Session, counted: FileTally, *, put_if_absent: Kept | Non
         )
     sentence = ""
     if dry_run:
-        from imgctl.ops.spend import terms
+        from imgctl.ops.spend import terms_of
         from imgctl.pricing.estimate import upload_estimate
 
-        who, size = terms(session.settings, endpoint_url=session.endpoint_url), counted.tally.bytes_of(Fate.PLANNED)
-        estimate = upload_estimate(who.card, files=counted.tally.of(Fate.PLANNED), size=size)
-        sentence = f"nothing was changed; the upload would cost: {estimate.text(who.bill)}"
-        more |= {"bytes_planned": size, "estimate": estimate.record(who.bill)}
+        terms, size = (
+            terms_of(session.settings, endpoint_url=session.endpoint_url),
+            counted.tally.bytes_of(Fate.PLANNED),
+        )
+        estimate = upload_estimate(terms.card, files=counted.tally.of(Fate.PLANNED), size=size)
+        sentence = f"nothing was changed; the upload would cost: {estimate.text(terms.bill)}"
+        more |= {"bytes_planned": size, "estimate": estimate.record(terms.bill)}
     conclude(session, counted, unit="file", named=_NAMED, verbs=("to put", "put"), **more)
     if sentence:
         session.text(sentence)

@@ -19,7 +19,7 @@ from imgctl.ops.erase.start import check_secret, erase
 from imgctl.ops.erase.survey import Survey, survey
 from imgctl.ops.lookup import page_mark
 from imgctl.ops.parts import Parts, open_parts
-from imgctl.ops.spend import Terms, agree, terms
+from imgctl.ops.spend import Terms, agree, terms_of
 from imgctl.ops.tally import Tally, Totals
 from imgctl.run.scratch import Seen, whole_file
 from imgctl.units import count_of, counts_of, format_bytes
@@ -84,7 +84,7 @@ def command(session: Session, args: Args) -> ExitCode:
     The same command finishes a killed run. Exit code 3: a user is on hold, or the bucket has locked a blob.
     """
     args.check()
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
     if args.yes or args.again:
         check_secret(session.settings.serve.secret)
     with open_parts(session.settings) as parts, running(session, unit="images") as run, _ids_file(args) as ids_from:
@@ -101,10 +101,10 @@ def command(session: Session, args: Args) -> ExitCode:
             concurrency=parts.requests,
         )
         found = _survey(run, parts, order, args.purge_urls)
-        _show(run, found, who)
+        _show(run, found, terms)
         if run.stop.is_set():
             return ExitCode.INTERRUPTED
-        agree("erasing", found.estimate(who).one_off, who, yes=args.yes, dry_run=not args.yes)
+        agree("erasing", found.estimate(terms).one_off, terms, yes=args.yes, dry_run=not args.yes)
         if not args.yes:
             again = f" --confirm-user {args.user}" if args.user else ""
             step = f"add --yes{again} to delete"
@@ -141,10 +141,10 @@ def _survey(run: Running, parts: Parts, order: EraseOrder, urls: Path | None) ->
         return survey(parts, order, stop=run.stop, tell_url=add)
 
 
-def _show(run: Running, found: Survey, who: Terms) -> None:
+def _show(run: Running, found: Survey, terms: Terms) -> None:
     """Print what would be deleted, its cost, and the holds."""
-    estimate = found.estimate(who)
-    run.session.data({"type": "estimate", **_counts(found), **estimate.record(who.bill)})
+    estimate = found.estimate(terms)
+    run.session.data({"type": "estimate", **_counts(found), **estimate.record(terms.bill)})
     run.say(f"{count_of(found.images, 'image')}, {_sized(found.whole)}: {_classes(found.classes) or 'no blobs'}")
     if found.erasing:
         run.say(f"{count_of(found.erasing, 'image is', 'images are')} half erased by an earlier run")
@@ -160,7 +160,7 @@ def _show(run: Running, found: Survey, who: Terms) -> None:
         if count:
             run.say(count_of(count, noun))
     if found.classes or found.old_versions or found.trash:
-        run.say(f"deleting costs: {estimate.text(who.bill)}")
+        run.say(f"deleting costs: {estimate.text(terms.bill)}")
     if found.urls:
         run.say(f"a CDN may have cached {count_of(found.urls, 'link')}: --purge-urls FILE writes them")
     for user, hold in found.held.items():

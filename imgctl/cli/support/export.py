@@ -21,7 +21,7 @@ from imgctl.ops.restore.order import Fate as Restored
 from imgctl.ops.restore.order import Outcome as RestoreOutcome
 from imgctl.ops.restore.order import RestoreOrder, State
 from imgctl.ops.rows import Chosen
-from imgctl.ops.spend import agree, terms
+from imgctl.ops.spend import agree, terms_of
 from imgctl.pricing.costs import retrieval
 from imgctl.pricing.estimate import Estimate
 from imgctl.pricing.moves import hours_words
@@ -34,7 +34,7 @@ TIERS = ("bulk", "standard", "expedited")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args(Options):
-    user: UUID = required(UUID, "Whose images.")
+    user: UUID = required(UUID, "The owner of the images.")
     out: str = required(str, "A directory, FILE.zip or s3://BUCKET/PREFIX.", metavar="TARGET")
     variants: frozenset[Variant] = option(frozenset(), "Also export these variants: thumb,medium,full.", kind=VARIANTS)
     restore: str | None = option(None, "Restore archived originals, with this tier.", kind=click.Choice(TIERS))
@@ -88,12 +88,12 @@ def command(session: Session, args: Args) -> ExitCode:
 def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
     """Show what would be exported and its cost, check the agreement to it, and request restores of archived originals."""
     session, found = run.session, survey(parts, job.order)
-    who = terms(session.settings, endpoint_url=session.endpoint_url)
-    cost = estimate(who.card, found, job.order)
+    terms = terms_of(session.settings, endpoint_url=session.endpoint_url)
+    cost = estimate(terms.card, found, job.order)
     whole, variants = found.whole, sum(found.variants.values())
     about = {"originals": whole.objects, "bytes": whole.size, "variants": variants, "archived": found.archived}
-    session.data({"type": "estimate", **about, **cost.record(who.bill)})
-    run.say(f"exporting {_words(found)} costs: {cost.text(who.bill)}")
+    session.data({"type": "estimate", **about, **cost.record(terms.bill)})
+    run.say(f"exporting {_words(found)} costs: {cost.text(terms.bill)}")
     # A row may miss what a lifecycle rule did, so with --restore the store is checked too.
     if found.erased:
         run.say(f"erased before: {count_of(found.erased, 'image')} of this user, not part of any export")
@@ -104,7 +104,7 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
         total += needs.one_off if args.restore else 0
         _say_archived(run, restoring, args, needs)
     what = f"exporting {count_of(whole.objects, 'original')}"
-    agree(what, total, who, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
+    agree(what, total, terms, yes=args.yes, max_usd=args.max_usd, dry_run=args.dry_run)
     run.progress.expect(whole.objects + variants)
     if restoring is not None and args.restore and not args.dry_run:
         budget = None if args.max_usd is None else args.max_usd - cost.one_off
@@ -117,17 +117,19 @@ def _prepare(run: Running, parts: Parts, job: ExportJob, args: Args) -> None:
 
 
 def _restoring(run: Running, parts: Parts, args: Args) -> RestoreJob:
-    who = terms(run.session.settings, endpoint_url=run.session.endpoint_url)
+    terms = terms_of(run.session.settings, endpoint_url=run.session.endpoint_url)
     tier = Tier((args.restore or "bulk").upper())
-    order = RestoreOrder(tier=tier, days=args.days, concurrency=parts.requests, who=who, budget=args.max_usd)
-    return RestoreJob(parts=parts, chosen=Chosen(scope=Scope(user_id=args.user)), order=order, who=who, stop=run.stop)
+    order = RestoreOrder(tier=tier, days=args.days, concurrency=parts.requests, terms=terms, budget=args.max_usd)
+    return RestoreJob(
+        parts=parts, chosen=Chosen(scope=Scope(user_id=args.user)), order=order, terms=terms, stop=run.stop
+    )
 
 
 def _say_archived(run: Running, job: RestoreJob, args: Args, cost: Estimate) -> None:
-    states, card, tier = job.found.by_state, job.who.card, job.order.tier
+    states, card, tier = job.found.by_state, job.terms.card, job.order.tier
     archived = states[State.ARCHIVED] + states[State.EXPIRED]
     counts = {State.ARCHIVED.value: archived, State.RESTORING.value: states[State.RESTORING]}
-    run.session.data({"type": "archived", "tier": tier, **counts, "estimate": cost.record(job.who.bill)})
+    run.session.data({"type": "archived", "tier": tier, **counts, "estimate": cost.record(job.terms.bill)})
     if states[State.RESTORING]:
         run.say(f"{count_of(states[State.RESTORING], 'original')} restoring: run the same command again later")
     if archived:
@@ -135,7 +137,7 @@ def _say_archived(run: Running, job: RestoreJob, args: Args, cost: Estimate) -> 
         times = ", ".join(f"{name} in {hours_words(retrieval(card, name, tier).hours)}" for name in classes)
         way = "" if args.restore else f"; to restore: --restore {tier.lower()} --max-usd N"
         run.say(
-            f"restoring {count_of(archived, 'archived original')} costs: {cost.text(job.who.bill)}; readable: {times}{way}"
+            f"restoring {count_of(archived, 'archived original')} costs: {cost.text(job.terms.bill)}; readable: {times}{way}"
         )
 
 

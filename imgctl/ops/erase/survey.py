@@ -56,11 +56,11 @@ class Survey:
         """Everything that would be deleted, versions and trash too."""
         return self.classes.whole + self.old_versions.whole + self.trash.whole
 
-    def estimate(self, who: Terms) -> Estimate:
+    def estimate(self, terms: Terms) -> Estimate:
         """Return the one-off cost: early deletion fees and listing requests; deletions are free."""
-        parts = ((name, age, sized) for (name, age), sized in self.ages.items() if name in who.card.classes)
-        lists = request_cost(who.card, STANDARD, Operation.LIST, LOOKS * self.stems)
-        return estimated(who.card, [line for line in (*left_early(who.card, parts), lists) if line.quantity])
+        parts = ((name, age, sized) for (name, age), sized in self.ages.items() if name in terms.card.classes)
+        lists = request_cost(terms.card, STANDARD, Operation.LIST, LOOKS * self.stems)
+        return estimated(terms.card, [line for line in (*left_early(terms.card, parts), lists) if line.quantity])
 
     def add(self, remnants: Iterable[Remnant], named: Sequence[str], at: datetime) -> None:
         """Count the remnants of one image in the store."""

@@ -33,7 +33,7 @@ TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.25, 15.0
 # How long the end of a run waits for messages that are not yet delivered.
 DRAIN_SECONDS = 10.0
 _ENDED = (Status.READY.value, Status.FAILED.value)
-# Redirects too: a message meant for one place goes to no other.
+# Redirects, too: a message is for the configured URL only.
 _NOT_RETRIED = frozenset(range(300, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Webhook:
         if self._settings.webhook_url:
             if not self._settings.secret:
                 hint = "[notify] secret, of some 32 random characters, on both sides"
-                raise ConfigError("a webhook needs a secret, or anybody could forge its messages", hint=hint)
+                raise ConfigError("a webhook needs a secret: without one its messages can be forged", hint=hint)
             self._thread.start()
         return self
 
@@ -168,13 +168,13 @@ def post(settings: NotifySettings, body: bytes) -> tuple[str, bool]:
 
 
 def signature(secret: str, body: bytes, moment: int) -> str:
-    """HMAC-SHA256 in hex of `<unix time>.<body>`; a receiver refuses old times, so that nobody can replay one."""
+    """HMAC-SHA256 in hex of `<unix time>.<body>`; a receiver rejects old times, which prevents replays."""
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: object, **_named: object) -> None:
-        """None: a message meant for one place goes to no other."""
+        """Follow no redirect: a message is for the configured URL only."""
 
 
 no_redirects = urllib.request.build_opener(_NoRedirects)

@@ -50,7 +50,7 @@ class RestoreJob:
     parts: Parts
     chosen: Chosen
     order: RestoreOrder
-    who: Terms
+    terms: Terms
     stop: StopSignal
     found: Survey = field(default_factory=Survey)
     tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
@@ -65,26 +65,26 @@ class RestoreJob:
     def survey(self) -> Estimate:
         """Look up the originals; returns what restoring them costs."""
         self.found = survey(self.chosen, self.order, parts=self.parts, stop=self.stop)
-        return self.found.needs.estimate(self.who.card, self.order)
+        return self.found.needs.estimate(self.terms.card, self.order)
 
     def check_agreed(self, cost: Estimate, *, yes: bool) -> None:
         """Raise UsageError if the restore costs money and --yes or a sufficient --max-usd is missing."""
         if count := self.found.objects:
             what, order = f"restoring {count_of(count, 'original')}", self.order
-            agree(what, cost.one_off, self.who, yes=yes, max_usd=order.budget, dry_run=order.dry_run)
+            agree(what, cost.one_off, self.terms, yes=yes, max_usd=order.budget, dry_run=order.dry_run)
 
     def outcomes(self, cost: Estimate, *, plan: Path | None, waits: bool) -> Iterator[Outcome | Round]:
         """Request the originals, or write a plan; yields each outcome, and each poll while waiting."""
         parts, order, stop, classes = self.parts, self.order, self.stop, set[str]()
         requested = request(pages(parts.catalog, self.chosen, stop=stop), order, parts=parts, stop=stop)
-        record = cost.record(self.who.bill)
+        record = cost.record(self.terms.bill)
         for one in planned(requested, order, plan, estimate=record, stop=stop) if plan else requested:
             self._count(one)
             if one.fate is Fate.REQUESTED and one.seen.blob is not None:
                 classes.add(one.seen.blob.storage_class)
             yield one
         if waits and not order.dry_run:
-            times = (first_look_seconds(self.who.card, name, order.tier) for name in classes)
+            times = (first_look_seconds(self.terms.card, name, order.tier) for name in classes)
             first = min(times, default=POLL_SECONDS)
             for event in wait(self.chosen, order, parts=parts, stop=stop, first_seconds=first):
                 if isinstance(event, Outcome):

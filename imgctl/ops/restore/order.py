@@ -49,7 +49,7 @@ class Fate(StrEnum):
 class RestoreOrder:
     """How to restore: the readable copy stays for `days`; at most `limit` requests, `rate` of them a second.
 
-    `permanent` moves restored originals back to STANDARD. Originals beyond the `budget` in dollars are left; `who` is
+    `permanent` moves restored originals back to STANDARD. Originals beyond the `budget` in dollars are left; `terms` is
     None if the store bills nothing. An original whose ETag differs from `etags` has changed, and so has a row in `held`:
     neither is requested.
     """
@@ -61,7 +61,7 @@ class RestoreOrder:
     rate: int = RESTORES_A_SECOND
     limit: int | None = None
     dry_run: bool = False
-    who: Terms | None = None
+    terms: Terms | None = None
     budget: Decimal | None = None
     etags: Mapping[UUID, str] = field(default_factory=dict)
     held: frozenset[UUID] = frozenset()
@@ -69,7 +69,7 @@ class RestoreOrder:
     @property
     def lists_restores(self) -> bool:
         """Whether the store's listings report restores: of the S3-compatible stores only AWS is known to."""
-        return self.who is None or self.who.bill is not Billing.OTHER
+        return self.terms is None or self.terms.bill is not Billing.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

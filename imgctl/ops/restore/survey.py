@@ -124,13 +124,13 @@ def _look(
 
 def price_of(one: Seen, order: RestoreOrder) -> Decimal:
     """Return the cost of one original's next step: its restore, or its move back to STANDARD."""
-    if order.who is None or order.who.bill is Billing.NONE or order.budget is None:
+    if order.terms is None or order.terms.bill is Billing.NONE or order.budget is None:
         return Decimal(0)
     needs = Needs()
     needs.add(one, order)
     if one.state in (State.ARCHIVED, State.EXPIRED):
         needs.leaving.clear()
-    return needs.estimate(order.who.card, order).one_off
+    return needs.estimate(order.terms.card, order).one_off
 
 
 def _check_tier(tier: Tier, classes: Mapping[str, Sized]) -> None:

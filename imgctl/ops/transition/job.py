@@ -61,7 +61,7 @@ class TransitionJob:
 
     parts: Parts
     order: TransitionOrder
-    who: Terms
+    terms: Terms
     stop: StopSignal
     via: Via
     yes: bool
@@ -73,7 +73,7 @@ class TransitionJob:
     @property
     def acts(self) -> bool:
         """Whether the run changes anything: a directory is free, a billed store needs --yes."""
-        free = self.who.bill is Billing.NONE and self.via is Via.COPY
+        free = self.terms.bill is Billing.NONE and self.via is Via.COPY
         return (self.yes or free) and not (self.dry_run or self.plan)
 
     @property
@@ -91,7 +91,7 @@ class TransitionJob:
                     plan.add(action_of(verdict, to=self.order.policy.to, delete=self.order.delete_noncurrent))
             self.bad = looking.bad
             if plan is not None:
-                estimate = self.bill.estimate.record(self.who.bill)
+                estimate = self.bill.estimate.record(self.terms.bill)
                 plan.conclude({"bytes": self.found.size, "estimate": estimate})
 
     def move(self) -> Iterator[Outcome]:
@@ -115,7 +115,7 @@ class TransitionJob:
     def batch(self, *, role_arn: str) -> HandedOver:
         """Create a job of S3 Batch Operations that moves them once it is confirmed at AWS."""
         # Checked before any row promises a move that no job would do.
-        if self.who.bill is not Billing.AWS:
+        if self.terms.bill is not Billing.AWS:
             raise UsageError("S3 Batch Operations exist at AWS only", hint="leave --via out")
         with self._judges() as looking:
             return by_batch(looking, self.order, parts=self.parts, role_arn=role_arn, stop=self.stop)
@@ -126,7 +126,7 @@ class TransitionJob:
         if rule or not self.found.is_idle:
             what = f"a rule to {to}" if rule else f"moving {count_of(self.found.objects, 'original')} to {to}"
             looks = self.dry_run or self.plan is not None
-            agree(what, self.bill.estimate.one_off, self.who, yes=self.yes, dry_run=looks)
+            agree(what, self.bill.estimate.one_off, self.terms, yes=self.yes, dry_run=looks)
 
     def _judges(self) -> AbstractContextManager[Judges]:
         return judges(self.order, parts=self.parts, stop=self.stop)

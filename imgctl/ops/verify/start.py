@@ -37,7 +37,7 @@ MOST_READERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOrder:
-    """Verify against what, and the options of the upload that would take these files.
+    """How to verify: against the store or the catalog alone; `upload` decides which files would be taken.
 
     With `trust_journal` files that are unchanged since their upload are not read; unchanged objects with an ETag never
     are.

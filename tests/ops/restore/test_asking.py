@@ -115,7 +115,7 @@ def test_what_goes_beyond_the_budget_is_left(catalog: Catalog, stubbed: tuple[S3
     _head(stubber, first, restore=UNDER_WAY)
     # One standard restore costs $.05/1,000 and next to nothing beside.
     order = RestoreOrder(
-        concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), who=Terms(bill=Billing.AWS, card=load_card())
+        concurrency=1, tier=Tier.STANDARD, budget=Decimal("0.00008"), terms=Terms(bill=Billing.AWS, card=load_card())
     )
 
     outcomes = _ask(catalog, cold, [first, second], order)

@@ -97,8 +97,8 @@ def _requests(server: S3Server, *, between: int, lists_restores: bool) -> Counte
         client.put_object(Bucket=bucket, Key=f"{images[FEW // 2].original_key}{number}", Body=b"x")
     with fault_proxy(server.endpoint_url) as proxy:
         place = StoreSettings(url=f"s3://{bucket}", endpoint_url=proxy.url)
-        who = Terms(bill=Billing.AWS if lists_restores else Billing.OTHER, card=load_card())
-        with _looker(place, RestoreOrder(who=who)) as looker:
+        terms = Terms(bill=Billing.AWS if lists_restores else Billing.OTHER, card=load_card())
+        with _looker(place, RestoreOrder(terms=terms)) as looker:
             looked = [seen(row) for row in looker.look(images)]
         requests = Counter(proxy.requests)
 
