@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from uuid import UUID
 
-from imgctl.errors import BucketMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from imgctl.errors import BucketMissing, CatalogError, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from imgctl.model import Image
 from imgctl.ops.retry import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRY_SECONDS, StopSignal
 from imgctl.ops.transition.eligibility import Verdict
@@ -29,6 +29,7 @@ class Job:
     """An original whose move is promised in its row; `attempts` fences the row."""
 
     id: UUID
+    user_id: UUID
     attempts: int
     key: str
     size: int
@@ -38,12 +39,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How a job ended: `blob` is its current state in the store, None when it is gone; not `is_known` leaves it promised."""
+    """How a job ended: `blob` is its current state in the store, None when it is gone; not `is_known` leaves it promised.
+
+    `hold` is the hold on its owner for which the old version stays, empty without one.
+    """
 
     job: Job
     blob: Blob | None = None
     error: StoreError | None = None
     is_known: bool = True
+    hold: str = ""
 
 
 def seen_of(image: Image) -> Seen:
@@ -58,6 +63,7 @@ def job_of(verdict: Verdict, attempts: int) -> Job:
     assert blob is not None and image.original_key is not None
     return Job(
         id=image.id,
+        user_id=image.user_id,
         attempts=attempts,
         key=image.original_key,
         size=blob.size,
@@ -94,8 +100,8 @@ def _class_of(image: Image, found: str) -> str | None:
 class Mover:
     """Moves jobs to one class; `gone` is the error that ends the run.
 
-    Old versions of the images in `held` are kept; its values are the reasons. When the store throttles (503 SlowDown),
-    concurrency goes down."""
+    With `delete_noncurrent` it deletes the version that was copied from, unless `hold_on` its owner returns a hold: each
+    is asked for just before. When the store throttles (503 SlowDown), concurrency goes down."""
 
     def __init__(
         self,
@@ -105,16 +111,17 @@ class Mover:
         concurrency: int,
         rate: int | None,
         delete_noncurrent: bool,
+        hold_on: Callable[[UUID], str],
         stop: StopSignal,
         outage_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.gone: StoreError | None = None
-        self.held: dict[UUID, str] = {}
         self._store = store
         self._to = to
         self._most = self._limit = concurrency
         self._rate = RateLimit(rate) if rate else None
         self._delete_noncurrent = delete_noncurrent
+        self._hold_on = hold_on
         self._stop = stop
         self._outage_seconds = outage_seconds
         self._pool = open_threads(concurrency, name="move")
@@ -175,14 +182,14 @@ class Mover:
 
     def _move(self, job: Job) -> Moved:
         try:
-            if self._delete_noncurrent and job.id not in self.held:
+            if self._delete_noncurrent:
                 self._note_source(job)
             blob = self._store.move(job.key, to=self._to, etag=job.etag)
         except StoreUnavailable as error:
             return Moved(job=job, error=error, is_known=False)
         except StoreError as error:
             return self._look(job, error)
-        return Moved(job=job, blob=blob, error=self._delete_source(job, blob))
+        return self._without_source(job, blob)
 
     def _look(self, job: Job, error: StoreError) -> Moved:
         """Return the store's state after an error: an earlier attempt may have succeeded and its response been lost."""
@@ -190,8 +197,9 @@ class Mover:
             blob = self._store.details(job.key)
         except StoreError:
             return Moved(job=job, error=error, is_known=False)
-        moved = blob is not None and blob.storage_class == self._to and blob.size == job.size
-        return Moved(job=job, blob=blob, error=None if moved else error)
+        if blob is not None and blob.storage_class == self._to and blob.size == job.size:
+            return self._without_source(job, blob)
+        return Moved(job=job, blob=blob, error=error)
 
     def _note_source(self, job: Job) -> None:
         blob = self._store.details(job.key)
@@ -199,12 +207,16 @@ class Mover:
             # On a retry after a lost response the store may already return the copy's version.
             self._sources.setdefault(job.id, blob.version_id)
 
-    def _delete_source(self, job: Job, copy: Blob) -> StoreError | None:
+    def _without_source(self, job: Job, copy: Blob) -> Moved:
+        """Return a verified move, its old version deleted if it may be."""
         source = self._sources.pop(job.id, None)
         if source is None or copy.version_id in (None, source):
-            return None
+            return Moved(job=job, blob=copy)
         try:
+            if hold := self._hold_on(job.user_id):
+                return Moved(job=job, blob=copy, hold=hold)
             self._store.delete_version(job.key, source)
-        except StoreError as error:
-            return StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
-        return None
+        except (StoreError, CatalogError) as error:
+            stays = StoreError(f"{job.key} moved, but its version {source} stays: {error.message}", hint=error.hint)
+            return Moved(job=job, blob=copy, error=stays)
+        return Moved(job=job, blob=copy)

@@ -22,7 +22,8 @@ from imgctl.ops.transition.eligibility import Verdict
 from imgctl.ops.transition.order import Fate, Outcome, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, outcome
 from imgctl.ops.work.leases import Leases
-from imgctl.store.catalog.holds import held_among
+from imgctl.store.catalog.engine import Catalog
+from imgctl.store.catalog.holds import in_force
 from imgctl.store.catalog.lease import Hold
 from imgctl.store.catalog.lookups import by_ids, clock
 from imgctl.store.catalog.storage_class import Seen, correct_classes, promise_moves, settle_moves
@@ -47,6 +48,7 @@ def transition(judges: Judges, order: TransitionOrder, *, parts: Parts, stop: St
         concurrency=order.concurrency,
         rate=order.rate,
         delete_noncurrent=order.delete_noncurrent,
+        hold_on=partial(_hold_on, parts.catalog, stop),
         stop=stop,
     )
     try:
@@ -57,6 +59,11 @@ def transition(judges: Judges, order: TransitionOrder, *, parts: Parts, stop: St
         mover.close()
     if mover.gone is not None:
         raise mover.gone
+
+
+def _hold_on(catalog: Catalog, stop: StopSignal, user_id: UUID) -> str:
+    found = read(catalog, partial(in_force, user_id=user_id), stop=stop)
+    return found[0].line if found else ""
 
 
 class _Run:
@@ -150,10 +157,6 @@ class _Run:
         jobs = {one.image.id: job_of(one, promised[one.image.id]) for one in passed if one.image.id in promised}
         if self._left is not None:
             self._left -= len(jobs)
-        if self._order.delete_noncurrent:
-            owners = {one.image.id: one.image.user_id for one in passed}
-            held = read(self._catalog, partial(held_among, users=set(owners.values())), stop=self._stop)
-            self._mover.held = {image: held[user].line for image, user in owners.items() if user in held}
         ended = {moved.job.id: moved for moved in self._mover.move(jobs.values())}
         erased = self._confirm(tuple(jobs.values()), ended)
         for verdict in misnamed:
@@ -204,8 +207,8 @@ class _Run:
             return Outcome(image=image, fate=Fate.LEFT_OUT, reason=Reason.STOPPED, detail="the run ended before")
         seen = moved.blob.storage_class if moved.blob else None
         if moved.error is None:
-            held = self._mover.held.get(image.id)
-            kept = f"its old version stays, as its owner's images must not be deleted: {held}" if held else ""
+            hold = moved.hold
+            kept = f"its old version stays, as its owner's images must not be deleted: {hold}" if hold else ""
             return Outcome(image=image, fate=Fate.MOVED, storage_class=to, detail=kept)
         detail = moved.error.line if moved.is_known else f"it may have moved, the next run checks: {moved.error.line}"
         return Outcome(image=image, fate=Fate.FAILED, detail=detail, storage_class=seen)

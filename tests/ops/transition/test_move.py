@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import cast
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, update
@@ -13,7 +16,7 @@ from sqlalchemy import delete, update
 from imgctl.config.places import CatalogSettings
 from imgctl.config.service import LogSettings
 from imgctl.config.settings import Settings
-from imgctl.errors import ConfigError
+from imgctl.errors import BlobExists, ConfigError
 from imgctl.model import Image, Status, StorageClass
 from imgctl.ops.parts import Parts, open_parts
 from imgctl.ops.transition.eligibility import Verdict
@@ -22,8 +25,9 @@ from imgctl.ops.transition.move import transition
 from imgctl.ops.transition.order import Fate, Outcome, Policy, Reason, TransitionOrder
 from imgctl.ops.transition.survey import Judges, judges
 from imgctl.pricing.card import load_card
-from imgctl.store.blobs.base import BlobStore
+from imgctl.store.blobs.base import Blob, BlobStore
 from imgctl.store.blobs.open import open_store
+from imgctl.store.catalog.holds import hold
 from imgctl.store.catalog.schema import images
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import embedded
@@ -214,3 +218,66 @@ def test_a_job_of_aws_has_its_rows_promised_before_its_manifest_is_whole(tmp_pat
         assert text.splitlines() == [f"{bucket},archive%20one/{row.original_key}" for row in (rows[0], rows[2])]
         assert [row.storage_class for row in site.rows()] == ["GLACIER", None, "GLACIER"]
         assert all((row.leased_until is not None) == (row.storage_class is not None) for row in site.rows())
+
+
+class Wrapped:
+    """A store of which a test replaces some calls."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def versioned(tmp_path: Path, moto_s3: S3Server) -> Iterator[Site]:
+    """SQLite and a bucket that keeps versions."""
+    store = moto_s3.settings(moto_s3.new_bucket())
+    moto_s3.client().put_bucket_versioning(
+        Bucket=store.url.removeprefix("s3://"), VersioningConfiguration={"Status": "Enabled"}
+    )
+    deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
+    with _opened(deployment) as parts:
+        yield Site(deployment, parts)
+
+
+def versions(site: Site, image: Image) -> int:
+    return sum(not one.is_marker for one in site.parts.store.remnants([image.original_key or ""]))
+
+
+def test_a_hold_counts_from_the_moment_it_is_placed(versioned: Site) -> None:
+    first, second = stock(versioned.deployment, 2, size=64)
+    catalog = versioned.parts.catalog
+
+    class HeldMeanwhile(Wrapped):
+        def move(self, key: str, *, to: str, etag: str) -> Blob:
+            if key == second.original_key:
+                with catalog.write() as connection:
+                    hold(connection, UUID(int=1), second.user_id, reason="case 4711", by="someone")
+            return self._store.move(key, to=to, etag=etag)
+
+    versioned.parts = replace(versioned.parts, store=cast("BlobStore", HeldMeanwhile(versioned.parts.store)))
+    order = replace(ORDER, delete_noncurrent=True, concurrency=1)
+
+    outcomes = {outcome.image.id: outcome for outcome in versioned.run(order=order)}
+
+    assert {outcome.fate for outcome in outcomes.values()} == {Fate.MOVED}
+    assert [versions(versioned, image) for image in (first, second)] == [1, 2]
+    assert ["case 4711" in outcomes[image.id].detail for image in (first, second)] == [False, True]
+
+
+def test_a_move_that_is_refused_after_it_was_done_leaves_no_old_version(versioned: Site) -> None:
+    image = stock(versioned.deployment, 1, size=64)[0]
+
+    class AnswerLost(Wrapped):
+        def move(self, key: str, *, to: str, etag: str) -> Blob:
+            self._store.move(key, to=to, etag=etag)
+            raise BlobExists(key)
+
+    versioned.parts = replace(versioned.parts, store=cast("BlobStore", AnswerLost(versioned.parts.store)))
+
+    outcomes = versioned.run(order=replace(ORDER, delete_noncurrent=True))
+
+    assert [(one.fate, one.detail) for one in outcomes] == [(Fate.MOVED, "")]
+    assert versions(versioned, image) == 1
