@@ -1,15 +1,20 @@
 """Look-ups for support: the newest images page by page, one image by id, key or URL, and an image as a record."""
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from tempfile import TemporaryFile
 from urllib.parse import unquote
 from uuid import UUID
 
 from imgctl.errors import ImageMissing, KeyShapeError, UsageError
 from imgctl.keys import parse_key
 from imgctl.model import IMAGE_COLUMNS, Image
+from imgctl.pricing.lines import as_json
+from imgctl.store.catalog.aggregates import By, Group, groups
 from imgctl.store.catalog.engine import Catalog
 from imgctl.store.catalog.erased import Erasure, find_erased
 from imgctl.store.catalog.find import EVERYTHING, Sought, unindexed
@@ -38,6 +43,17 @@ def listed(catalog: Catalog, wanted: Listed) -> Iterator[Image]:
             return
         before = page[-1].id
         left = None if left is None else left - size
+
+
+@contextmanager
+def grouped(catalog: Catalog, scope: Scope, *, by: By | None) -> Iterator[Iterator[Group]]:
+    """Open the groups of a scope; they wait in a temporary file, so that no transaction stays open while they are read."""
+    with TemporaryFile("w+", encoding="utf-8") as file:
+        with catalog.read() as connection:
+            for one in groups(connection, scope, by=by):
+                file.write(json.dumps(one, default=as_json) + "\n")
+        file.seek(0)
+        yield (Group(**json.loads(line)) for line in file)
 
 
 def sought_by(catalog: Catalog, text: str) -> Sought:

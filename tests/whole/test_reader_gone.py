@@ -4,12 +4,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from imgctl.model import Status
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.reservations import promise
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, assert_whole
+from tests.whole.stock import new_image
 
 PROGRAM = str(Path(sys.executable).with_name("imgctl"))
 CUT_OFF = 141
@@ -83,3 +88,28 @@ def test_an_upload_whose_reader_goes_loses_nothing(embedded: Deployment, album: 
     assert cut.returncode == CUT_OFF, cut.stderr
     assert again.code == 0, again.err
     assert_whole(embedded, album.values(), status=Status.PROCESSING)
+
+
+def test_a_slow_reader_of_stats_holds_no_transaction(servers: Deployment) -> None:
+    catalog = open_catalog(servers.catalog_url)
+    rows = [new_image(number, b"%d" % number, user_id=UUID(int=number + 1)) for number in range(2000)]
+    with catalog.write() as connection:
+        promise(connection, rows)
+    command = [PROGRAM, "stats", "--by", "user", "--json"]
+    environment = {**servers.environment(), "PATH": os.defpath}
+
+    with subprocess.Popen(command, cwd=servers.directory, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        lines = [run.stdout.readline()]
+        with catalog.read() as connection:
+            held = connection.execute(text(HELD_BY_OTHERS)).scalar_one()
+        lines += run.stdout.readlines()
+
+    catalog.close()
+    assert held == 0
+    assert (run.returncode, len(lines)) == (0, 2001)
+
+
+HELD_BY_OTHERS = """SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'
+"""

@@ -11,8 +11,9 @@ from imgctl.cli.render import show_table
 from imgctl.cli.rows import RangeOptions
 from imgctl.errors import ExitCode
 from imgctl.model import Status
+from imgctl.ops.lookup import grouped
 from imgctl.ops.parts import open_parts
-from imgctl.store.catalog.aggregates import By, Group, groups
+from imgctl.store.catalog.aggregates import By, Group
 from imgctl.units import format_bytes, format_seconds
 
 GROUPS = ("user", "day", "status", "class")
@@ -50,8 +51,10 @@ def command(session: Session, args: Args) -> ExitCode:
             session.data({"type": "group", **about, "backlog_seconds": age})
             yield (one.group, *_cells(one)) if by else _cells(one)
 
-    with open_parts(session.settings) as parts, parts.catalog.read() as connection:
-        found = groups(connection, args.scope, by=By(by) if by else None)
+    with (
+        open_parts(session.settings) as parts,
+        grouped(parts.catalog, args.scope, by=By(by) if by else None) as found,
+    ):
         show_table(session, (by.upper(), *HEADERS) if by else HEADERS, rows())
     session.summary(images=total, bytes=size)
     return ExitCode.DONE

@@ -121,7 +121,8 @@ def groups(connection: Connection, scope: Scope, *, by: By | None = None) -> Ite
         # Refer to the column by position: repeated with a new parameter, the expression would not match.
         place: ColumnElement[str] = literal_column("1")
         query = query.group_by(place).order_by(*((place,) if by is By.DAY else (literal_column("2").desc(), place)))
-    for row in connection.execute(query):
+    # A server's cursor: the driver would hold all rows, which may be as many as users.
+    for row in connection.execute(query, execution_options={"stream_results": True}):
         found = row._asdict()
         yield Group(
             group=found["name"],
