@@ -5,9 +5,12 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from imgctl.cli.base import Session, printable
+from imgctl.model import Sized
+from imgctl.pricing.archive import Archive
 from imgctl.pricing.estimate import Billing, billing
 from imgctl.pricing.lines import Line, dollars
 from imgctl.pricing.prices import Card
+from imgctl.units import count_of, format_bytes
 
 PAGE = 200
 
@@ -47,6 +50,24 @@ def show_billing(session: Session) -> None:
         session.text("- this store is a directory and costs nothing: the prices are AWS's for the same data")
     elif bill is Billing.OTHER:
         session.text("- price unknown for this endpoint: AWS would charge the following")
+
+
+def say_unpriced(session: Session, card: Card, archive: Archive) -> bool:
+    """Print which classes the card has no price for, also with -q; returns whether there are any."""
+    found = _unpriced(archive)
+    for name, one in found.items():
+        what = f"{count_of(one.objects, 'original')} in {name} ({format_bytes(one.size)})"
+        session.error(f"not in the total: {what}: price card {card.name} has no price of it; --card takes another")
+    return bool(found)
+
+
+def unpriced_record(archive: Archive) -> dict[str, object]:
+    """Return the originals without a price, by class, for a summary."""
+    return {name: {"originals": one.objects, "bytes": one.size} for name, one in _unpriced(archive).items()}
+
+
+def _unpriced(archive: Archive) -> dict[str, Sized]:
+    return {name: held.both for name, held in archive.unpriced.items() if held.both.objects}
 
 
 def show_lines(session: Session, lines: Iterable[Line], *, title: str) -> None:

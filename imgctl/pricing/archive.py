@@ -1,8 +1,9 @@
 """The monthly bill of an existing archive: originals by class, variants at assumed sizes, catalog rows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 
 from imgctl.model import NONE, Sized, Variant
 from imgctl.pricing.costs import billed_bytes, monthly_storage
@@ -41,26 +42,33 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """The stored objects: originals by class, the number of each variant, and a variant's assumed bytes."""
+    """The stored objects: originals by class, the number of each variant, and a variant's assumed bytes.
+
+    Originals of classes without a price are `unpriced`: they count among the images and bytes and not in the bill.
+    """
 
     originals: Mapping[str, Held]
     variants: Mapping[str, int]
     sizes: Mapping[str, int]
+    unpriced: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """The number of images."""
-        return sum(held.both.objects for held in self.originals.values())
+        return sum(held.both.objects for held in self._every())
 
     @property
     def size(self) -> int:
         """Bytes of all originals."""
-        return sum(held.both.size for held in self.originals.values())
+        return sum(held.both.size for held in self._every())
 
     @property
     def variant_size(self) -> int:
         """Bytes of all variants, from the assumed sizes."""
         return sum(count * self.sizes[name] for name, count in self.variants.items())
+
+    def _every(self) -> Iterable[Held]:
+        return chain(self.originals.values(), self.unpriced.values())
 
 
 def archive_lines(card: Card, archive: Archive) -> dict[str, tuple[Line, ...]]:

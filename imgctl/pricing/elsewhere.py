@@ -44,7 +44,7 @@ def move_elsewhere(here: Card, there: Card, today: Today) -> WhatIf:
     for name, held in today.archive.originals.items():
         nearest = like(name, there)
         originals[nearest] = originals.get(nearest, Held()) + held
-    after = Archive(originals=originals, variants=today.archive.variants, sizes=today.archive.sizes)
+    after = replace(today.archive, originals=originals)
     before_lines, after_lines = archive_lines(here, today.archive), archive_lines(there, after)
     return WhatIf(
         before={**before_lines, DELIVERY: delivery_lines(here, today)},

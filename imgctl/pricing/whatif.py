@@ -131,7 +131,7 @@ def _changed(today: Today, change: Change, moved: Mapping[str, Sized]) -> Today:
         originals[change.move.to] = originals.get(change.move.to, Held()) + Held(large=sized)
     variants = {name: count for name, count in today.archive.variants.items() if name not in change.drop}
     sizes = {name: int(size * change.size_ratio) for name, size in today.archive.sizes.items()}
-    archive = Archive(originals=originals, variants=variants, sizes=sizes)
+    archive = replace(today.archive, originals=originals, variants=variants, sizes=sizes)
     return replace(today, archive=archive, cdn=today.cdn if change.cdn is None else change.cdn)
 
 

@@ -9,13 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from imgctl.pricing.card import load_card
 from imgctl.pricing.refresh import OFFERS
+from imgctl.store.catalog.engine import open_catalog
+from imgctl.store.catalog.schema import images
 from tests.parts.loopback import serving
 from tests.pricing.test_refresh import S3, offer
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result
+from tests.whole.stock import stock
 
 CARD = load_card()
 
@@ -63,6 +67,26 @@ def test_the_bill_of_an_archive_comes_from_its_catalog(deployment: Deployment, a
     text = deployment.run("cost", "actual").out
     assert f"prices: {CARD.name} as of {CARD.as_of}" in text
     assert "(--sizes)" in text
+
+
+@pytest.mark.parametrize(
+    "command", [["actual"], ["what-if", "--drop-variant", "full"], ["lab", "--from-catalog", "--out", "lab.html"]]
+)
+def test_a_class_without_a_price_is_named_and_the_rest_is_priced(embedded: Deployment, command: list[str]) -> None:
+    cold, _ = stock(embedded, 2, size=1000)
+    catalog = open_catalog(embedded.catalog_url)
+    with catalog.write() as connection:
+        connection.execute(update(images).where(images.c.id == cold.id).values(storage_class="SNOW"))
+    catalog.close()
+
+    result = embedded.run("cost", *command, "--json")
+
+    assert (result.code, result.err.count("\n")) == (3, 1), result.err
+    assert "1 original in SNOW (1000 B)" in result.err
+    if command[0] != "lab":
+        assert result.summary["unpriced"] == {"SNOW": {"originals": 1, "bytes": 1000}}
+        assert result.summary["images"] == 2
+        assert amounts(result) > 0
 
 
 def test_a_change_is_told_before_after_and_once(embedded: Deployment, album: dict[Path, bytes]) -> None:

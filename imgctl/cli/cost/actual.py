@@ -6,7 +6,15 @@ import click
 
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.options import flag, option
-from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.render import (
+    card_record,
+    say_unpriced,
+    show_billing,
+    show_card,
+    show_lines,
+    show_table,
+    unpriced_record,
+)
 from imgctl.cli.rows import RangeOptions
 from imgctl.cli.types import SIZES
 from imgctl.errors import ExitCode
@@ -51,7 +59,8 @@ def command(session: Session, args: Args) -> ExitCode:
     """Show the monthly cost of the archive, its growth, and the users who cost most.
 
     All figures come from one statement on the catalog, without requests to the store. The catalog holds the sizes of
-    originals; variants are counted, and their sizes estimated by --sizes.
+    originals; variants are counted, and their sizes estimated by --sizes. Originals of a class that the price card lacks
+    are named and not in the total; the exit code is then 3.
     """
     card = card_in_force(session.settings)
     by = args.by
@@ -67,7 +76,7 @@ def command(session: Session, args: Args) -> ExitCode:
         session.text(f"- {one}")
     show_billing(session)
     show_card(session, card)
-    return ExitCode.DONE
+    return ExitCode.PARTLY if say_unpriced(session, card, found.archive) else ExitCode.DONE
 
 
 def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by: str) -> None:
@@ -81,6 +90,7 @@ def _data(session: Session, card: "Card", found: "Survey", bill: "Actual", *, by
         total=bill.total,
         images=found.archive.rows,
         bytes=found.archive.size,
+        unpriced=unpriced_record(found.archive),
         variant_bytes_assumed=found.archive.variant_size,
         promised=found.promised,
         of_unknown_size=found.unknown,

@@ -6,15 +6,14 @@ from pathlib import Path
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.cost.model import PlanOptions
 from imgctl.cli.options import flag, required
-from imgctl.cli.render import card_record, show_card
+from imgctl.cli.render import card_record, say_unpriced, show_card
 from imgctl.errors import ExitCode
 from imgctl.ops.cost.lab.page import lab_page, write_page
 from imgctl.ops.cost.survey import Question, origin_of, plan_from, survey
 from imgctl.ops.parts import catalog_of
 from imgctl.ops.spend import cards_offered
 from imgctl.pricing.model import model
-from imgctl.pricing.plan import Plan, Profile
-from imgctl.pricing.prices import Card
+from imgctl.pricing.plan import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +41,16 @@ def command(session: Session, args: Args) -> ExitCode:
     """
     cards = cards_offered(session.settings)
     card = next(iter(cards.values()))
-    plan, origin = args.plan, ""
+    plan, origin, code = args.plan, "", ExitCode.DONE
     if args.from_catalog:
-        plan, origin = _from_catalog(session, card, plan)
+        with catalog_of(session.settings) as catalog:
+            found = survey(catalog, card, Question(top=0))
+        plan, origin = plan_from(found, plan), origin_of(found)
+        code = ExitCode.PARTLY if say_unpriced(session, card, found.archive) else code
     # Raises UsageError for plans that the page could not compute.
     model(card, plan, profile=Profile(args.profile))
     write_page(args.out, lab_page(cards, plan, profile=Profile(args.profile), origin=origin))
     session.data({"type": "summary", "out": args.out, **card_record(card)})
     session.text(f"wrote {args.out}; open it in a browser")
     show_card(session, card)
-    return ExitCode.DONE
-
-
-def _from_catalog(session: Session, card: "Card", plan: "Plan") -> "tuple[Plan, str]":
-    with catalog_of(session.settings) as catalog:
-        found = survey(catalog, card, Question(top=0))
-    return plan_from(found, plan), origin_of(found)
+    return code

@@ -6,7 +6,15 @@ from decimal import Decimal
 from imgctl.cli.base import Session, subcommand
 from imgctl.cli.cost.actual import BillOptions
 from imgctl.cli.options import option
-from imgctl.cli.render import card_record, show_billing, show_card, show_lines, show_table
+from imgctl.cli.render import (
+    card_record,
+    say_unpriced,
+    show_billing,
+    show_card,
+    show_lines,
+    show_table,
+    unpriced_record,
+)
 from imgctl.cli.types import ANY_COUNT, amount
 from imgctl.errors import ExitCode, UsageError
 from imgctl.model import Variant, VariantFormat
@@ -69,7 +77,7 @@ def command(session: Session, args: Args) -> ExitCode:
         session.text(f"- {one}")
     show_billing(session)
     show_card(session, card)
-    return ExitCode.DONE
+    return ExitCode.PARTLY if say_unpriced(session, card, answer.survey.archive) else ExitCode.DONE
 
 
 def _change(args: Args, card: Card) -> "Change":
@@ -123,6 +131,7 @@ def _data(session: Session, card: "Card", answer: "Answer") -> None:
         payback_days=None if days is None else round(days, 1),
         worse=result.worse,
         images=answer.survey.archive.rows,
+        unpriced=unpriced_record(answer.survey.archive),
         assumptions=answer.assumptions,
         **card_record(card),
     )

@@ -74,7 +74,8 @@ def _growth(card: Card, survey: Survey) -> Growth:
     recent, whole = survey.recent, survey.archive
     originals = {name: held - recent.originals[name] for name, held in whole.originals.items()}
     variants = {name: count - recent.variants[name] for name, count in whole.variants.items()}
-    before = replace(whole, originals=originals, variants=variants)
+    unpriced = {name: held - recent.unpriced[name] for name, held in whole.unpriced.items()}
+    before = replace(whole, originals=originals, variants=variants, unpriced=unpriced)
     puts = recent.rows + sum(recent.variants.values())
     requests = (
         request_cost(card, STANDARD, Operation.PUT, puts),

@@ -1,6 +1,6 @@
 """The archive in the catalog, as input for pricing, from one statement; and a plan that starts from it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -71,13 +71,15 @@ def survey(catalog: Catalog, card: Card, question: Question) -> Survey:
                 cutoff=_cutoff(now, question.older_than),
             )
         )
-    totals = [one for one in found if one.kind == TOTAL]
+    totals, priced = [one for one in found if one.kind == TOTAL], card.every()
     return Survey(
-        archive=_archive(totals, sizes),
-        recent=_recent(totals, sizes),
-        movable={one.storage_class: one.old for one in totals if one.old.both.objects},
-        users=_parts((one for one in found if one.kind == USER), sizes),
-        months=tuple(sorted(_parts((one for one in found if one.kind == MONTH), sizes), key=lambda one: one.name)),
+        archive=_archive(totals, sizes, priced),
+        recent=_recent(totals, sizes, priced),
+        movable={one.storage_class: one.old for one in totals if one.old.both.objects and one.storage_class in priced},
+        users=_parts((one for one in found if one.kind == USER), sizes, priced),
+        months=tuple(
+            sorted(_parts((one for one in found if one.kind == MONTH), sizes, priced), key=lambda one: one.name)
+        ),
         promised=sum(one.promised for one in totals),
         unknown=sum(one.unknown for one in totals),
         assumptions=_assumptions(sizes),
@@ -93,31 +95,41 @@ def _weights(card: Card, sizes: Mapping[str, int]) -> Weights:
     return Weights(byte=byte, variants={one.value: sizes[one.value] * byte[STANDARD] for one in Variant})
 
 
-def _archive(rows: Iterable[Stored], sizes: Mapping[str, int]) -> Archive:
-    originals: dict[str, Held] = {}
+def _archive(rows: Iterable[Stored], sizes: Mapping[str, int], priced: Container[str]) -> Archive:
+    held: dict[str, Held] = {}
     variants = {one.value: 0 for one in Variant}
     for one in rows:
-        originals[one.storage_class] = originals.get(one.storage_class, Held()) + one.all
+        held[one.storage_class] = held.get(one.storage_class, Held()) + one.all
         for name in variants:
             variants[name] += one.variants[name]
-    return Archive(originals=originals, variants=variants, sizes=dict(sizes))
+    return _of(held, variants, sizes, priced)
 
 
-def _recent(rows: list[Stored], sizes: Mapping[str, int]) -> Archive:
+def _recent(rows: list[Stored], sizes: Mapping[str, int], priced: Container[str]) -> Archive:
     """Return the recent part of the archive; variants are counted at the average of their class."""
-    originals, variants = {}, {one.value: 0 for one in Variant}
+    variants = {one.value: 0 for one in Variant}
     for one in rows:
-        originals[one.storage_class] = one.recent
         for name in variants:
             variants[name] += one.variants[name] * one.recent.both.objects // (one.all.both.objects or 1)
-    return Archive(originals=originals, variants=variants, sizes=dict(sizes))
+    return _of({one.storage_class: one.recent for one in rows}, variants, sizes, priced)
 
 
-def _parts(rows: Iterable[Stored], sizes: Mapping[str, int]) -> tuple[Part, ...]:
+def _of(
+    held: Mapping[str, Held], variants: Mapping[str, int], sizes: Mapping[str, int], priced: Container[str]
+) -> Archive:
+    return Archive(
+        originals={name: one for name, one in held.items() if name in priced},
+        unpriced={name: one for name, one in held.items() if name not in priced},
+        variants=variants,
+        sizes=dict(sizes),
+    )
+
+
+def _parts(rows: Iterable[Stored], sizes: Mapping[str, int], priced: Container[str]) -> tuple[Part, ...]:
     named: dict[str, list[Stored]] = {}
     for one in rows:
         named.setdefault(one.month or str(one.user_id), []).append(one)
-    return tuple(Part(name=name, archive=_archive(found, sizes)) for name, found in named.items())
+    return tuple(Part(name=name, archive=_archive(found, sizes, priced)) for name, found in named.items())
 
 
 def _assumptions(sizes: Mapping[str, int]) -> tuple[str, ...]:
@@ -136,6 +148,9 @@ def plan_from(found: Survey, plan: Plan) -> Plan:
     archive = found.archive
     if not archive.rows:
         raise UsageError("the catalog has no images to start from", hint="leave --from-catalog out, or upload some")
+    if not archive.originals:
+        classes = ", ".join(archive.unpriced)
+        raise UsageError(f"the price card has no price of {classes}", hint="--card FILE with these classes")
     largest = max(archive.originals, key=lambda name: archive.originals[name].both.size)
     built = {name: archive.sizes[name] for name, count in archive.variants.items() if count}
     return replace(

@@ -173,3 +173,44 @@ def test_a_proposal_is_priced_on_the_archives_own_ages(stocked: Catalog) -> None
 def test_a_policy_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_move(text)
+
+
+@pytest.mark.parametrize("by", By)
+def test_a_class_without_a_price_is_left_out_and_the_rest_is_billed(stocked: Catalog, by: By) -> None:
+    whole = actual(CARD, survey(stocked, CARD, Question(by_month=True)), by)
+    with stocked.write() as connection:
+        connection.execute(images.insert(), [row(8, days=3, size=7 * MB, storage_class="SNOW", thumb_key=None)])
+
+    found = survey(stocked, CARD, Question(by_month=True))
+    bill = actual(CARD, found, by)
+
+    assert {name: held.both for name, held in found.archive.unpriced.items()} == {"SNOW": Sized(objects=1, size=7 * MB)}
+    assert found.archive.rows == 7
+    assert {name: bill.lines[name] for name in ("STANDARD", "GLACIER", "thumb")} == {
+        name: whole.lines[name] for name in ("STANDARD", "GLACIER", "thumb")
+    }
+    assert "SNOW" not in bill.lines
+    assert abs(sum((one.amount for one in bill.shares), Decimal(0)) - bill.total) < Decimal("1e-12")
+
+
+def test_a_change_is_priced_without_the_classes_that_have_no_price(stocked: Catalog) -> None:
+    with stocked.write() as connection:
+        connection.execute(images.insert(), [row(8, days=100, size=7 * MB, storage_class="SNOW")])
+    proposals = [
+        Proposal(change=Change(move=parse_move("older-than=30d,to=GLACIER")), scope=Scope()),
+        Proposal(change=Change(), scope=Scope(), elsewhere=load_card("gs-us-central1")),
+    ]
+
+    for proposal in proposals:
+        answer = propose(stocked, CARD, Settings(), proposal)
+
+        assert list(answer.survey.archive.unpriced) == ["SNOW"]
+        assert not any("SNOW" in part for part in (*answer.result.before, *answer.result.after))
+
+
+def test_a_plan_does_not_start_from_a_class_without_a_price(catalog: Catalog) -> None:
+    with catalog.write() as connection:
+        connection.execute(images.insert(), [row(1, days=100, storage_class="SNOW")])
+
+    with pytest.raises(UsageError, match="no price of SNOW"):
+        plan_from(survey(catalog, CARD, Question()), Plan())
