@@ -22,7 +22,7 @@ from imgctl.store.catalog.schema import images
 from tests.parts.seaweed import S3Server
 from tests.soak import rounds
 from tests.whole.cold import archive_all
-from tests.whole.conftest import place_of
+from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, kill_when
 
 EXPORT = ("export", "--user", str(USER))
@@ -175,6 +175,36 @@ def test_a_bag_is_complete_once_what_was_missing_is_there(filled: Deployment, tm
     assert (second.summary["saved"], second.summary["present"]) == (1, 19)
     assert bad.sha256 in {*map(digest, files_of(out, tmp_path).values())}
     assert "complete" in third.out
+
+
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_a_complete_bag_says_what_was_uploaded_since(filled: Deployment, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / kind
+    first = filled.run(*EXPORT, "--out", out, "--json")
+    same = filled.run(*EXPORT, "--out", out, "--json")
+    for number in (1001, 1002):
+        (tmp_path / f"{number}.jpg").write_bytes(photo(number))
+    old = ("--uploaded-at", "mtime")
+    assert filled.run("upload", tmp_path / "1001.jpg", tmp_path / "1002.jpg", "--user", str(USER), *old).code == 0
+
+    later = filled.run(*EXPORT, "--out", out, "--json")
+    elsewhere = filled.run(*EXPORT, "--out", tmp_path / f"new-{kind}")
+
+    assert (first.code, same.code, later.code, elsewhere.code) == (0, 0, 3, 0), later.err
+    assert (same.summary["newer"], same.summary["left_out"], same.summary["as_of"]) == (0, 0, first.summary["as_of"])
+    assert (later.summary["complete"], later.summary["newer"]) == (True, 2)
+    assert f"it lacks 2 images uploaded since: export to another --out, or delete {out}" in later.err
+
+
+def test_a_complete_bag_says_again_what_it_left_out(filled: Deployment, tmp_path: Path) -> None:
+    begun, *_ = filled.images()
+    change(filled, begun, status=Status.UPLOADING)
+    first = filled.run(*EXPORT, "--out", tmp_path / "bag")
+
+    again = filled.run(*EXPORT, "--out", tmp_path / "bag", "--json")
+
+    assert (first.code, again.code, again.summary["left_out"]) == (3, 3, 1)
+    assert "1 file left out" in again.err
 
 
 def test_uploads_that_are_not_whole_and_variants_that_are_not_built_are_said(

@@ -71,9 +71,9 @@ def command(session: Session, args: Args) -> ExitCode:
         variants = tuple(one for one in Variant if one in args.variants)
         job = ExportJob(parts=parts, order=order_of(ExportOrder, args, variants=variants), stop=run.stop)
         if job.is_done():
-            session.text(f"{args.out} is complete: an earlier run finished it")
+            _say_done(run, job)
             _summary(session, job)
-            return ExitCode.DONE
+            return run.exit_code(partly=_lacks(job))
         _prepare(run, parts, job, args)
         if args.dry_run:
             session.text("nothing was written")
@@ -169,6 +169,30 @@ def _conclude(run: Running, job: ExportJob) -> None:
     _summary(session, job)
 
 
+def _say_done(run: Running, job: ExportJob) -> None:
+    done, out = job.completion, job.order.out
+    assert done is not None
+    run.session.text(f"{out} is complete as of {done.as_of:%Y-%m-%d %H:%M:%SZ}: an earlier run finished it")
+    if job.newer:
+        step = f"export to another --out, or delete {out} to export everything again"
+        run.say(f"it lacks {count_of(job.newer, 'image')} uploaded since: {step}", always=True)
+    if done.left_out:
+        step = "if these can be read now, export to another --out"
+        run.say(f"{count_of(done.left_out, 'file')} left out (left-out.csv in it): {step}", always=True)
+
+
+def _lacks(job: ExportJob) -> bool:
+    return job.newer > 0 or (job.completion is not None and job.completion.left_out > 0)
+
+
 def _summary(session: Session, job: ExportJob) -> None:
-    size = job.tally.bytes_of(Fate.SAVED)
-    session.summary(job.tally.fates, out=job.order.out, complete=job.complete, bytes_written=size)
+    size, done = job.tally.bytes_of(Fate.SAVED), job.completion
+    session.summary(
+        job.tally.fates,
+        out=job.order.out,
+        complete=job.complete,
+        as_of=None if done is None else done.as_of.isoformat(),
+        newer=job.newer,
+        left_out=0 if done is None else done.left_out,
+        bytes_written=size,
+    )

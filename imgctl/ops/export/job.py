@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from heapq import nsmallest
 from pathlib import Path
 from typing import TypeAlias
 
+from imgctl.dates import EPOCH
 from imgctl.errors import StateError, StoreError, UsageError
 from imgctl.keys import ORIGINAL
 from imgctl.model import Image, Status
@@ -17,7 +19,7 @@ from imgctl.ops.export.blobs import Wanted, deliver
 from imgctl.ops.export.names import PAYLOAD, paths, variant_path
 from imgctl.ops.export.order import ExportOrder, Fate, Outcome
 from imgctl.ops.export.sinks import Sink, Written
-from imgctl.ops.export.state import State
+from imgctl.ops.export.state import Completion, State
 from imgctl.ops.export.target import absolute, open_sink
 from imgctl.ops.export.zips import ZipSink
 from imgctl.ops.parts import Parts
@@ -27,7 +29,8 @@ from imgctl.ops.tally import Tally
 from imgctl.run.limits import return_large_buffers
 from imgctl.run.threads import thread_pool
 from imgctl.run.window import bounded
-from imgctl.store.catalog.lookups import Scope
+from imgctl.store.catalog.aggregates import count_since
+from imgctl.store.catalog.lookups import Scope, clock
 
 _STRANGERS_SHOWN = 20
 _Item: TypeAlias = "tuple[Wanted, Written | None] | Outcome"
@@ -36,29 +39,42 @@ _Ended: TypeAlias = tuple[Outcome, Written | None]
 
 @dataclass(slots=True, kw_only=True)
 class ExportJob:
-    """An export and its results; `complete` once the bag is whole; `strangers` are files in it that don't belong to it."""
+    """An export and its results; `complete` once the bag is whole; `strangers` are files in it that don't belong to it.
+
+    `newer` counts images that a bag completed by an earlier run lacks, because they were uploaded since.
+    """
 
     parts: Parts
     order: ExportOrder
     stop: StopSignal
     tally: Tally[Fate] = field(default_factory=lambda: Tally(Fate))
-    complete: bool = False
+    completion: Completion | None = None
+    newer: int = 0
     strangers: tuple[str, ...] = ()
+    _as_of: datetime = EPOCH
+    _since: int = 0
     _blocked: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the bag is complete."""
+        return self.completion is not None
 
     def is_done(self) -> bool:
         """Whether an earlier run completed this bag; UsageError if `out` has the complete bag of another export."""
         with closing(open_sink(self.parts.settings, self.order.out)) as sink:
             if not sink.is_complete():
                 return False
-        self.complete = load_state(self._file, dict) is not None or self._was_finishing()
-        if not self.complete:
+        self.completion = done = load_state(self._file, _completion) or self._finishing()
+        if done is None:
             raise UsageError(
                 f"--out {self.order.out} is complete already, by another export", hint="name another --out"
             )
         if self._database.exists():
             # An earlier run was killed after the last file, before or while it recorded completion.
-            self._note_complete()
+            self._note_complete(done)
+        with self.parts.catalog.read() as connection:
+            self.newer = max(0, count_since(connection, self.order.user, done.as_of) - done.since)
         return True
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -69,11 +85,13 @@ class ExportJob:
             with closing(State(self._database)) as state:
                 sink.begin(state.keep_until(sink.size()) if isinstance(sink, ZipSink) else 0)
                 yield from self.write(sink, state)
-            if self.complete:
-                self._note_complete()
+            if self.completion is not None:
+                self._note_complete(self.completion)
 
     def write(self, sink: Sink, state: State) -> Iterator[Outcome]:
         """Do the same as `outcomes` with an open target and state."""
+        with self.parts.catalog.read() as connection:
+            self._as_of = clock(connection)
         try:
             yield from self._exported(sink, state)
         finally:
@@ -96,14 +114,14 @@ class ExportJob:
     def _database(self) -> Path:
         return self._file.with_suffix(".db")
 
-    def _was_finishing(self) -> bool:
+    def _finishing(self) -> Completion | None:
         if not self._database.exists():
-            return False
+            return None
         with closing(State(self._database)) as state:
-            return state.is_finishing
+            return state.completion
 
-    def _note_complete(self) -> None:
-        save_state(self._file, {"complete": True})
+    def _note_complete(self, done: Completion) -> None:
+        save_state(self._file, {**asdict(done), "as_of": done.as_of.isoformat()})
         self._database.unlink(missing_ok=True)
 
     def _exported(self, sink: Sink, state: State) -> Iterator[Outcome]:
@@ -145,6 +163,7 @@ class ExportJob:
                 Fate.UNFINISHED, why
             )
             return
+        self._since += image.promised_at >= self._as_of
         at = image.taken_at or image.uploaded_at
         path = state.place(image.id, ORIGINAL, paths(image), at=at, record=record)
         yield Wanted(image=image, role=ORIGINAL, key=image.original_key, path=path), state.written(image.id, ORIGINAL)
@@ -191,6 +210,10 @@ class ExportJob:
         others = (path for path in sink.others(PAYLOAD) if not state.has(path))
         self.strangers = tuple(nsmallest(_STRANGERS_SHOWN, others))
         if not self.strangers:
-            state.set_finishing()
+            completion = state.set_finishing(as_of=self._as_of, since=self._since)
             Bag(sink, state, user=self.order.user, variants=self.order.variants).finish()
-            self.complete = True
+            self.completion = completion
+
+
+def _completion(*, as_of: str, since: int, left_out: int) -> Completion:
+    return Completion(as_of=datetime.fromisoformat(as_of), since=since, left_out=left_out)

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS files (
     PRIMARY KEY (image, role)
 ) WITHOUT ROWID
 """
+_COMPLETION = "CREATE TABLE IF NOT EXISTS completion (as_of TEXT, since INTEGER, left_out INTEGER)"
 _DONE = "sha256 IS NOT NULL"
 _LEAST_SAVED = 500
 
@@ -33,6 +34,18 @@ class Exported:
     record: Mapping[str, Json]
     paths: Mapping[str, str]
     left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a complete bag contains: the images as of this time, in database time, without `left_out` files.
+
+    `since` of its images were promised at that time or later, while the run listed them.
+    """
+
+    as_of: datetime
+    since: int
+    left_out: int
 
 
 class State:
@@ -51,6 +64,7 @@ class State:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_SCHEMA)
+            self._connection.execute(_COMPLETION)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise UsageError("the same export runs already", hint="wait for it") from None
@@ -195,16 +209,20 @@ class State:
         if record and bool(why) is left_out:
             yield Exported(record=json.loads(record), paths=paths, left_out=why)
 
-    def set_finishing(self) -> None:
+    def set_finishing(self, *, as_of: datetime, since: int) -> Completion:
         """Record that a complete bag at the target is from this export from now on."""
-        self._execute("PRAGMA user_version = 1")
+        query = "SELECT count(*) FROM files WHERE left_out IS NOT NULL AND seen = ?"
+        (left_out,) = self._execute(query, (self.run,)).fetchone()
+        self._execute("DELETE FROM completion")
+        self._execute("INSERT INTO completion VALUES (?,?,?)", (as_of.isoformat(), since, left_out))
         self.save()
+        return Completion(as_of=as_of, since=since, left_out=left_out)
 
     @property
-    def is_finishing(self) -> bool:
-        """Whether an earlier run wrote all blobs."""
-        (version,) = self._execute("PRAGMA user_version").fetchone()
-        return bool(version)
+    def completion(self) -> Completion | None:
+        """What a complete bag at the target contains, if an earlier run wrote all blobs; else None."""
+        row = self._execute("SELECT as_of, since, left_out FROM completion").fetchone()
+        return None if row is None else Completion(as_of=datetime.fromisoformat(row[0]), since=row[1], left_out=row[2])
 
     def _execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:

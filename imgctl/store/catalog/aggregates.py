@@ -155,6 +155,12 @@ def tally(
     return [(tuple(values), count) for count, *values in connection.execute(query)]
 
 
+def count_since(connection: Connection, user_id: UUID, promised_since: datetime) -> int:
+    """Return the number of a user's images promised at this time or later, in database time; unfinished uploads don't count."""
+    where = (images.c.user_id == user_id, images.c.promised_at >= promised_since, images.c.status != Status.UPLOADING)
+    return connection.execute(select(func.count()).select_from(images).where(*where)).scalar_one()
+
+
 def named_keys(connection: Connection, scope: Scope) -> int:
     """Return the total number of keys in the rows of a scope; reads all rows."""
     counted = [func.count(images.c[f"{role}_key"]) for role in ("original", *Variant)]
