@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a fresh clone wants Python 3.11+ and nothing else.
+# Every target installs what it needs; a fresh clone needs only Python 3.11 or newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,8 +29,8 @@ bench: $(VENV)/ready
 	$(BIN)/python -m bench.render
 	$(BIN)/python -m bench.work
 
-# Wheel and sdist, and that they install into an empty venv: from wheels alone for every Python and machine, and really
-# on each Python of this machine.
+# Build wheel and sdist. Check that wheels alone satisfy them on every supported Python and architecture, and install them into an
+# empty venv with each Python of this machine.
 dist: $(VENV)/ready
 	rm -rf build dist man
 	$(BIN)/python -m tools.man man
@@ -40,13 +40,13 @@ dist: $(VENV)/ready
 	$(BIN)/python -m tools.wheels dist/*.whl
 	IMGCTL_DIST=dist $(BIN)/pytest -n 0 -v -rs tests/deploy/test_install.py
 
-# What the container is made of, CycloneDX 1.6.
+# The list of the container's packages, as CycloneDX 1.6.
 sbom: $(VENV)/ready
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON -o dist/imgctl.cdx.json
 
-# Known vulnerabilities of what the image holds; says so and passes where nobody can be asked.
+# Check the image's packages for known vulnerabilities; passes with a message if the database is unreachable.
 audit: $(VENV)/ready
 	$(BIN)/python -m tools.vulnerabilities deploy/requirements.lock
 
@@ -57,7 +57,7 @@ docs: $(VENV)/ready picture
 	$(BIN)/python -m tools.docs --write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# `man imgctl` finds them where $(VENV)/bin is on PATH; packagers give MANDIR=/usr/share/man.
+# `man imgctl` finds the pages if $(VENV)/bin is on PATH; packagers set MANDIR=/usr/share/man.
 MANDIR ?= $(VENV)/share/man
 man: $(VENV)/ready
 	$(BIN)/python -m tools.man $(MANDIR)
@@ -80,8 +80,8 @@ lock:
 clean:
 	rm -rf $(VENV) build dist man site *.egg-info
 
-# A plain path to the sources: the other editable mode imports a finder at every start of Python, half its time.
-# The lock is the union of all extras; hashes make a fresh machine get what was tested.
+# editable_mode=compat adds a plain path to the sources: the default mode imports a finder at every start of Python, half of its time.
+# The lock covers all extras; its hashes make a fresh machine install the tested versions.
 $(VENV)/ready: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imgctl needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -90,7 +90,7 @@ $(VENV)/ready: pyproject.toml requirements.lock
 		--config-settings editable_mode=compat -e .
 	touch $@
 
-# Microsoft's emulator, which tests alone need: without npm, or where it cannot be fetched, tests on it are skipped and say so.
+# Azurite, Microsoft's emulator, for tests only. Without npm or network, the tests on it are skipped with a message.
 $(VENV)/azurite/tried: $(VENV)/ready
 	mkdir -p $(@D)
 	if command -v npm >/dev/null; then timeout 300 npm install --silent --no-audit --no-fund --no-save --prefix $(@D) azurite@3.37.0 \

@@ -1,4 +1,4 @@
-# The bucket, its lifecycle rules, and what imgctl may do there: an action for each line of docs/operations/permissions.md.
+# The bucket, its lifecycle rules, and the policies of imgctl: the actions are those of docs/operations/permissions.md.
 terraform {
   required_version = ">= 1.5"
   required_providers {
@@ -37,7 +37,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "photos" {
   }
 }
 
-# Originals move by `imgctl transition`, which waits for their variants; a rule by age alone would not.
+# `imgctl transition` archives originals, because it waits for their variants; a rule by age would not.
 resource "aws_s3_bucket_lifecycle_configuration" "photos" {
   bucket = aws_s3_bucket.photos.id
 
@@ -80,7 +80,7 @@ data "aws_iam_policy_document" "imgctl" {
   }
 }
 
-# For those who run `transition` and `restore`.
+# For roles that run `transition` and `restore`.
 data "aws_iam_policy_document" "cold" {
   statement {
     sid       = "Cold"

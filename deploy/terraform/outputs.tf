@@ -4,6 +4,6 @@ output "store_url" {
 }
 
 output "policy_arns" {
-  description = "Attach the first to uploads, workers and audits, the second also to whoever moves and restores originals."
+  description = "Attach the first to uploads, workers and audits; attach the second, too, to roles that archive and restore originals."
   value       = [aws_iam_policy.imgctl.arn, aws_iam_policy.cold.arn]
 }

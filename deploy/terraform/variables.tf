@@ -1,22 +1,22 @@
 variable "bucket" {
-  description = "The bucket to make."
+  description = "The name of the bucket to create."
   type        = string
 }
 
 variable "name" {
-  description = "What the policies' names begin with."
+  description = "The prefix of the policies' names."
   type        = string
   default     = "imgctl"
 }
 
 variable "prefix" {
-  description = "The prefix of [store] url with its slash, empty for the whole bucket."
+  description = "The prefix in [store] url with its slash; empty for the whole bucket."
   type        = string
   default     = ""
 }
 
 variable "keep_versions_days" {
-  description = "How long what was overwritten or deleted can be brought back; 180 where originals lie in DEEP_ARCHIVE."
+  description = "How many days overwritten and deleted versions are kept; use 180 if originals are in DEEP_ARCHIVE."
   type        = number
   default     = 90
 }
