@@ -158,7 +158,7 @@ def _service_account() -> dict[str, str]:
 def azurite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
     """An Azurite of this test process."""
     if azurite_script() is None:
-        pytest.skip("Azurite is not there: it wants node and npm, then make")
+        pytest.skip("Azurite is not installed: install node and npm, then run make")
     with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
         yield server
 

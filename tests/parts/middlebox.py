@@ -60,8 +60,8 @@ class Middlebox:
         return [one for one in self.requests if one.method == "PUT"]
 
 
-def refusal(status: int, code: str, message: str = "refused by the middlebox") -> Reply:
-    """An S3 error."""
+def s3_error(status: int, code: str, message: str = "rejected by the middlebox") -> Reply:
+    """Return an S3 error response."""
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     return Reply(status=status, body=body, headers={"Content-Type": "application/xml"})
 
@@ -80,7 +80,7 @@ def anything_is_stored(seen: Seen) -> Reply:
     if seen.method == "PUT" and "x-amz-copy-source" in seen.headers:
         return Reply(body=b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>")
     if seen.method in ("GET", "HEAD"):
-        return refusal(404, "NoSuchKey")
+        return s3_error(404, "NoSuchKey")
     return Reply(headers={"ETag": '"e"'})
 
 

@@ -24,7 +24,7 @@ class Fault(StrEnum):
 
 Policy = Callable[[str, str, int], Fault | None]
 
-_REFUSALS = {
+_REJECTIONS = {
     Fault.SERVICE_UNAVAILABLE: (b"503 Slow Down", b"SlowDown", b"Please reduce your request rate."),
     Fault.EXPIRED: (b"403 Forbidden", b"ExpiredToken", b"The provided token has expired."),
 }
@@ -145,8 +145,8 @@ class _Relay:
         if self._delay_seconds:
             await asyncio.sleep(self._delay_seconds)
         request = await _request(head, reader, writer)
-        if fault in _REFUSALS:
-            writer.write(_refusal(fault))
+        if fault in _REJECTIONS:
+            writer.write(_rejection(fault))
             await writer.drain()
             return True
         response = await upstream.request(request)
@@ -243,8 +243,8 @@ async def _drained(reader: asyncio.StreamReader) -> None:
         pass
 
 
-def _refusal(fault: Fault) -> bytes:
-    status, code, message = _REFUSALS[fault]
+def _rejection(fault: Fault) -> bytes:
+    status, code, message = _REJECTIONS[fault]
     body = b"<Error><Code>%s</Code><Message>%s</Message></Error>" % (code, message)
     return b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 

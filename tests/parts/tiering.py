@@ -26,7 +26,7 @@ class Tiering:
         """Complete the requested restores: to frequent access."""
         self.restored |= set(self.requested)
 
-    def refusal(self, method: str, path: str, query: str, body: bytes) -> tuple[int, str] | None:
+    def aws_error(self, method: str, path: str, query: str, body: bytes) -> tuple[int, str] | None:
         """Return the status and error code of AWS if they differ from a plain server's; 202 without code for a restore."""
         if ORIGINAL not in path:
             return None
@@ -61,8 +61,8 @@ def intelligent_tiering(upstream_url: str, *, tier: str = "ARCHIVE_ACCESS") -> I
         def _relay(self) -> None:
             path, _, query = self.path.partition("?")
             body = self.body()
-            if refused := state.refusal(self.command, path, query, body):
-                status, code = refused
+            if error := state.aws_error(self.command, path, query, body):
+                status, code = error
                 self.respond(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
                 return
             connection = http.client.HTTPConnection(upstream, timeout=60)

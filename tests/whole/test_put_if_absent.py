@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from imgctl.model import Status
-from tests.parts.middlebox import Reply, Seen, middlebox, refusal
+from tests.parts.middlebox import Reply, Seen, middlebox, s3_error
 from tests.parts.seaweed import S3Server
 from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment, Result, assert_whole
 
 
 def conditions_are_not_implemented(seen: Seen) -> Reply | None:
-    return refusal(501, "NotImplemented") if seen.method == "PUT" and "if-none-match" in seen.headers else None
+    return s3_error(501, "NotImplemented") if seen.method == "PUT" and "if-none-match" in seen.headers else None
 
 
 @pytest.fixture(params=["ignored", "not_implemented"])

@@ -112,7 +112,7 @@ class BlobStore(Protocol):
         """The whole blob; BlobMissing, or BlobArchived if it must be restored first."""
 
     def read(self, key: str, *, start: int, length: int, etag: str) -> bytes:
-        """Up to `length` bytes, 1 at least, from `start` on; BlobCorrupt when the blob no longer has this ETag."""
+        """Up to `length` bytes, 1 at least, from `start` on; BlobCorrupt if the blob no longer has this ETag."""
 
     def copy(self, source_key: str, key: str, *, etag: str, content_type: str) -> None:
         """Copy a blob within the store under a key that must be free, into the standard class, its metadata kept.
@@ -158,7 +158,7 @@ class BlobStore(Protocol):
         """Whether an overwritten blob is kept, and billed, as an old version."""
 
     def delete_version(self, key: str, version_id: str) -> None:
-        """Delete one old version of a blob for good; StoreError for the current one."""
+        """Delete one old version of a blob permanently; StoreError for the current one."""
 
     def remnants(self, stems: Sequence[str]) -> Iterator["Remnant"]:
         """All that the store keeps under keys that begin with one of `stems`: blobs of every class, versions, delete markers."""

@@ -58,7 +58,7 @@ class Elsewhere(Protocol):
         """One object with its class, or None."""
 
     def read(self, key: str, take: Callable[[Got], R]) -> R:
-        """Read an object in one request and return the result of `take`, which is called again if the response breaks off."""
+        """Read an object in one request and return the result of `take`, which is called again if the connection breaks."""
 
 
 def open_elsewhere(settings: SourceSettings) -> Elsewhere:

@@ -56,7 +56,7 @@ class Page(NamedTuple):
 
 
 def within(pages: Iterator[Page], *, after: str = "", until: str = "") -> Iterator[Page]:
-    """The pages of a listing that begins behind `after`, up to `until` (empty: to the end).
+    """The pages of a listing that begins after `after`, up to `until` (empty: to the end).
 
     StoreError if a key does not sort after the previous one: a merge with the catalog would report false findings.
     """
@@ -77,7 +77,7 @@ def check_order(keys: tuple[str, ...], last: str) -> None:
         return
     for key in keys:
         if key <= last:
-            what = f"lists {key} again" if key == last else f"lists {key} behind {last}, out of byte order"
+            what = f"lists {key} again" if key == last else f"lists {key} after {last}, out of byte order"
             hint = "later keys were not compared; the server repeats a page or does not sort like S3"
             raise StoreError(f"the store {what}", hint=hint)
         last = key

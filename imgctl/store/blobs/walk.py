@@ -30,7 +30,7 @@ class Range:
         return key.startswith(self.prefix) and key > self.after and not self.is_past(key)
 
     def is_past(self, key: str) -> bool:
-        """Whether the key and everything behind it lie behind the range."""
+        """Whether the key and all keys after it are past the range."""
         return bool(self.until and key > self.until) or (key > self.prefix and not key.startswith(self.prefix))
 
     def touches(self, directory: str) -> bool:

@@ -1,6 +1,6 @@
 """The rows as a work queue: claims, exhausted attempts and the backlog (law 3).
 
-Attempts that were not the image's fault are counted in `forgiven`; `attempts - forgiven` is what `max_attempts` limits.
+`forgiven` counts attempts that were not the image's fault; `max_attempts` limits `attempts - forgiven`.
 """
 
 import time

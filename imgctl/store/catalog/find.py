@@ -16,7 +16,7 @@ from imgctl.store.catalog.schema import SQLITE, PerDatabase, digest, images, in_
 NAME_START = 12
 # The first seven bytes of a SHA-256 identify a content as well as sixteen; index entries are half as long.
 DIGEST_START = 7
-# Sorts behind every other character, bytewise too.
+# Sorts after every other character, bytewise too.
 _LAST = "\U0010ffff"
 
 _SQLITE_INDEXES = "SELECT name FROM pragma_index_list('images')"

@@ -224,10 +224,10 @@ def test_without_pyarrow_the_error_of_a_columnar_report_names_the_package(
     manifest = write_columnar(tmp_path, kind, [table_of([("archive/a", 1, "STANDARD")])])
     monkeypatch.setitem(sys.modules, f"pyarrow.{kind.lower()}", None)
 
-    with pytest.raises(UsageError, match=rf"0\.{kind.lower()} is {kind}, which needs pyarrow") as refused:
+    with pytest.raises(UsageError, match=rf"0\.{kind.lower()} is {kind}, which needs pyarrow") as rejected:
         open_inventory(str(manifest), STORE, directory=tmp_path)
 
-    assert "imgctl[inventory]" in refused.value.hint
+    assert "imgctl[inventory]" in rejected.value.hint
 
 
 def test_an_unknown_format_is_rejected(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Behaviour that all stores share: a directory, SeaweedFS, moto, rclone's server, Azurite and fake-gcs-server.
 
-The gaps of each are named where they show. Of Azure and Google themselves doctor --conformance is the proof.
+Each gap of a server is named at its test. For Azure and Google themselves there is doctor --conformance.
 """
 
 import hashlib

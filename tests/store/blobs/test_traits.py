@@ -12,7 +12,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.traits import Kept, Traits
 from imgctl.store.blobs.verdicts import Level, verdict, verdicts
-from tests.parts.middlebox import Reply, Rule, Seen, middlebox, refusal
+from tests.parts.middlebox import Reply, Rule, Seen, middlebox, s3_error
 from tests.parts.proxy import Fault, fault_proxy
 from tests.parts.seaweed import S3Server
 from tests.store.blobs.s3.stubs import stubbed
@@ -40,7 +40,7 @@ def test_traits_match_the_server_and_the_probes_are_deleted(store: BlobStore, ki
 
 
 def conditions_are_not_implemented(seen: Seen) -> Reply | None:
-    return refusal(501, "NotImplemented") if seen.method == "PUT" and "if-none-match" in seen.headers else None
+    return s3_error(501, "NotImplemented") if seen.method == "PUT" and "if-none-match" in seen.headers else None
 
 
 def listings_are_reversed(seen: Seen) -> Reply | None:
@@ -64,7 +64,7 @@ def etags_are_left_out(seen: Seen) -> Reply | None:
 
 
 def puts_are_forbidden_below_the_probes(seen: Seen) -> Reply | None:
-    return refusal(403, "AccessDenied") if seen.method == "PUT" and "imgctl-check" in seen.path else None
+    return s3_error(403, "AccessDenied") if seen.method == "PUT" and "imgctl-check" in seen.path else None
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ class Bucket:
 
 
 def bucket_of(settings: StoreSettings) -> Bucket:
-    """The bucket behind `settings.url`; ConfigError if the store is not an S3 bucket."""
+    """The bucket of `settings.url`; ConfigError if the store is not an S3 bucket."""
     scheme, _, rest = settings.url.partition("://")
     if scheme != "s3":
         hint = "[store] url is s3://BUCKET[/PREFIX]; leave --via out"

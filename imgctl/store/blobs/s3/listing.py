@@ -60,7 +60,7 @@ def _flat(bucket: Bucket, prefix: str, after: str, on_request: Callable[[], None
     last, token = after, ""
     while True:
         # From the last key, not the token: the same start key gives the same page at any time.
-        start: dict[str, object] = {"ContinuationToken": token} if token else _behind(bucket, last)
+        start: dict[str, object] = {"ContinuationToken": token} if token else _after(bucket, last)
         response, page = _page(bucket, prefix, start, on_request)
         if page.keys:
             last = page.keys[-1]
@@ -83,9 +83,9 @@ def _sorts_segments(bucket: Bucket, page: Page, on_request: Callable[[], None]) 
         # Not every server accepts a control character in a query.
         keys = (key for key in page.keys if "/" in key and key.partition("/")[0].isprintable())
         if (key := next(keys, None)) is not None:
-            start = _behind(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
-            _, behind = _page(bucket, "", start, on_request)
-            bucket.traits.sorts_segments = not (behind.keys and behind.keys[0] <= key)
+            start = _after(bucket, f"{key.partition('/')[0]}.~") | {"MaxKeys": 1}
+            _, following = _page(bucket, "", start, on_request)
+            bucket.traits.sorts_segments = not (following.keys and following.keys[0] <= key)
     return bool(bucket.traits.sorts_segments)
 
 
@@ -97,7 +97,7 @@ def _entries(
     A directory is held back until no name that sorts before it can follow; few are held at once.
     """
     held: list[tuple[str, int, tuple[object, ...] | None]] = []
-    start, token = _behind(bucket, _start(wanted.after, under)), ""
+    start, token = _after(bucket, _start(wanted.after, under)), ""
     for number in count():
         response, page = _page(bucket, under, start, on_request, Delimiter="/")
         # An empty directory of SeaweedFS lists itself; it is an object only if a listing without delimiter has it too.
@@ -131,7 +131,7 @@ def _start(after: str, under: str) -> str:
     return under + name[: short - 1] if short > 1 else ""
 
 
-def _behind(bucket: Bucket, key: str) -> dict[str, object]:
+def _after(bucket: Bucket, key: str) -> dict[str, object]:
     return {"StartAfter": bucket.prefix + key if key else ""}
 
 

@@ -85,7 +85,7 @@ def _together(bucket: Bucket, some: list[Remnant]) -> Iterator[tuple[Remnant, St
         name = bucket.prefix + one.key
         error = rejected.get((name, one.version_id)) or rejected.get((name, None))
         if error is not None and error.get("Code") not in ("NoSuchKey", "NoSuchVersion"):
-            yield one, _refusal(bucket, one, f"{error.get('Code')}: {error.get('Message')}")
+            yield one, _rejection(bucket, one, f"{error.get('Code')}: {error.get('Message')}")
 
 
 def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]:
@@ -98,10 +98,10 @@ def _alone(bucket: Bucket, one: Remnant) -> Iterator[tuple[Remnant, StoreError]]
     except BlobMissing:
         return
     except StoreDenied as error:
-        yield one, _refusal(bucket, one, error.message)
+        yield one, _rejection(bucket, one, error.message)
 
 
-def _refusal(bucket: Bucket, one: Remnant, why: str) -> StoreError:
+def _rejection(bucket: Bucket, one: Remnant, why: str) -> StoreError:
     """Return why a version cannot be deleted, from HEAD: a legal hold, a retention, or else the server's message."""
     try:
         found = cast("Response", bucket.request(bucket.client.head_object, one.key, **_version(one)))

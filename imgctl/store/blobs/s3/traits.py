@@ -131,9 +131,9 @@ class _Prober:
         """Whether a listing is in byte order, and begins after start-after."""
         for name in reversed(_ORDERED):
             self._put(f"order/{name}")
-        whole, behind = self._listed(""), self._listed(f"{self._name}order/{_ORDERED[1]}")
+        whole, rest = self._listed(""), self._listed(f"{self._name}order/{_ORDERED[1]}")
         wanted = [f"{self._name}order/{name}" for name in _ORDERED]
-        return Kept.YES if (whole, behind) == (wanted, wanted[2:]) else Kept.IGNORED
+        return Kept.YES if (whole, rest) == (wanted, wanted[2:]) else Kept.IGNORED
 
     def if_match(self) -> Kept:
         """Whether a ranged GET returns its range, and is rejected with another ETag."""

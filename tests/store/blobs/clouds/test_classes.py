@@ -1,7 +1,7 @@
 """Storage classes of the clouds: Azurite's tiers, and responses from the documentation of Google and Azure.
 
 Azurite sets tiers and rejects reads of Archive, but rehydrates at once; fake-gcs-server loses the class in a rewrite.
-What they cannot show is answered by a stub here; `doctor --conformance` is for who owns an account.
+A stub returns the other responses; owners of an account can test it by `doctor --conformance`.
 """
 
 import json

@@ -57,10 +57,10 @@ def test_every_generation_of_google_is_found_and_deleted(
     ]
 
     found = list(google.remnants(["2026/"]))
-    refused = list(google.purge(found))
+    rejected = list(google.purge(found))
 
     assert [(one.version_id, one.is_current, one.until) for one in found] == [("1", False, None), ("2", True, None)]
-    assert refused == []
+    assert rejected == []
     assert [one.rpartition("?")[2] for one in deletions(stub)] == ["generation=1", "generation=2"]
 
 
@@ -75,10 +75,10 @@ def test_soft_deleted_objects_of_google_are_named_with_their_end(
         ("GET", "/b/bk", 200, {}, b'{"softDeletePolicy": {"retentionDurationSeconds": "604800"}}'),
     ]
 
-    refused = list(google.purge(google.remnants(["2026/"])))
+    rejected = list(google.purge(google.remnants(["2026/"])))
 
     assert [one.rpartition("?")[2] for one in deletions(stub)] == ["generation=2"]
-    now, then = refused
+    now, then = rejected
     assert now[0].until is not None and abs(now[0].until - datetime.now(UTC) - timedelta(days=7)) < timedelta(hours=1)
     assert then[0].until == datetime(2026, 12, 5, tzinfo=UTC)
     assert then[1].line.startswith(f"{KEY} 1 is soft-deleted, and stays until about 2026-12-05 00:00")
@@ -145,12 +145,12 @@ def test_every_version_and_snapshot_of_azure_is_deleted_after_the_blob(
     ]
 
     found = list(recorded_azure.remnants(["2026/"]))
-    refused = list(recorded_azure.purge(found))
+    rejected = list(recorded_azure.purge(found))
 
     assert [(one.version_id, one.is_current) for one in found] == [
         ("snapshot:s1", False), ("v1", False), ("v2", True),
     ]  # fmt: skip
-    assert refused == []
+    assert rejected == []
     blob, *old = deletions(stub)
     assert "?" not in blob and "x-ms-delete-snapshots: include" in stub.requests[1][4].decode()
     assert [one.rpartition("?")[2] for one in old] == ["snapshot=s1", "versionid=v1", "versionid=v2"]
@@ -183,9 +183,9 @@ def test_soft_deleted_blobs_of_azure_that_must_expire_are_named_with_their_end(
         ("GET", "comp=properties", 200, {}, properties(days=14, permanent=False)),
     ]
 
-    refused = [one for one, _ in recorded_azure.purge(recorded_azure.remnants(["2026/"]))]
+    rejected = [one for one, _ in recorded_azure.purge(recorded_azure.remnants(["2026/"]))]
 
-    ends = [(one.until or datetime.now(UTC)) - datetime.now(UTC) for one in refused]
+    ends = [(one.until or datetime.now(UTC)) - datetime.now(UTC) for one in rejected]
     assert [round(left / timedelta(days=1)) for left in ends] == [3, 14]
 
 

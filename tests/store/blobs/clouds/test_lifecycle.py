@@ -1,7 +1,7 @@
 """Lifecycle rules of Google and Azure: with responses from the reference of the JSON API (Buckets: get, patch).
 
-fake-gcs-server drops lifecycle rules, which imgctl detects; Azurite has no Azure Resource Manager. The shape of the
-management policy is that of Management Policies - Create Or Update (Azure Storage Resource Provider).
+fake-gcs-server drops lifecycle rules, which imgctl detects; Azurite has no Azure Resource Manager. The
+management policy has the format of Management Policies - Create Or Update (Azure Storage Resource Provider).
 """
 
 import json

@@ -1,6 +1,6 @@
 """Links that create one object: compared with signatures of the clouds' SDKs, and used with the emulators.
 
-fake-gcs-server checks neither signatures nor the headers that they hold; Azurite checks a service SAS and no user delegation.
+fake-gcs-server checks neither signatures nor signed headers; Azurite checks a service SAS, but no user delegation.
 The signatures are those of google-cloud-storage 3.17 and azure-storage-blob 12.23 for the same input.
 """
 

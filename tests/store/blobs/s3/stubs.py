@@ -33,6 +33,6 @@ def head(
     stubber.add_response("head_object", response | ({"StorageClass": storage_class} if storage_class else {}), PLACE)
 
 
-def refuse(stubber: Stubber, method: str, status: int, code: str) -> None:
+def reject(stubber: Stubber, method: str, status: int, code: str) -> None:
     """Stub an error for the next request of that method."""
     stubber.add_client_error(method, service_error_code=code, http_status_code=status)

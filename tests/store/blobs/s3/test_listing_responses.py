@@ -8,7 +8,7 @@ from botocore.stub import Stubber
 
 from imgctl.errors import StoreError
 from imgctl.store.blobs.base import Blob
-from tests.store.blobs.s3.stubs import AT, BUCKET, refuse, stubbed
+from tests.store.blobs.s3.stubs import AT, BUCKET, reject, stubbed
 
 LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
 
@@ -80,7 +80,7 @@ def test_a_listing_that_does_not_advance_is_an_error() -> None:
 @pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")])
 def test_a_server_that_rejects_the_restore_attribute_is_listed_without(status: int, code: str) -> None:
     store, stubber = stubbed(endpoint_url="http://127.0.0.1:1")
-    refuse(stubber, "list_objects_v2", status, code)
+    reject(stubber, "list_objects_v2", status, code)
     plain = {"Bucket": BUCKET, "Prefix": "", "MaxKeys": 1000}
     found = {"Key": "a", "Size": 1, "LastModified": AT, "ETag": "e"}
     response = {"Contents": [found], "IsTruncated": True}
@@ -93,7 +93,7 @@ def test_a_server_that_rejects_the_restore_attribute_is_listed_without(status: i
 
 def test_a_listing_that_is_denied_is_denied() -> None:
     store, stubber = stubbed()
-    refuse(stubber, "list_objects_v2", 403, "AccessDenied")
+    reject(stubber, "list_objects_v2", 403, "AccessDenied")
 
     with pytest.raises(StoreError, match="AccessDenied"):
         list(store.scan())

@@ -7,7 +7,7 @@ from botocore.stub import ANY, Stubber
 
 from imgctl.errors import BlobArchived, BlobCorrupt, BlobMissing
 from imgctl.store.blobs.s3.copy import CopyLimits
-from tests.store.blobs.s3.stubs import KEY, NOTHING, PLACE, head, refuse, stubbed
+from tests.store.blobs.s3.stubs import KEY, NOTHING, PLACE, head, reject, stubbed
 
 
 def copy(stubber: Stubber, *, more: Mapping[str, object] = NOTHING) -> None:
@@ -34,7 +34,7 @@ def test_a_move_is_conditional_at_both_ends_and_keeps_encryption_and_version() -
 def test_a_copy_whose_response_was_lost_is_not_repeated() -> None:
     store, stubber = stubbed()
     head(stubber)
-    refuse(stubber, "copy_object", 500, "InternalError")
+    reject(stubber, "copy_object", 500, "InternalError")
     head(stubber, storage_class="GLACIER", etag="e2")
 
     assert store.move(KEY, to="GLACIER", etag="e1").etag == "e2"
@@ -44,7 +44,7 @@ def test_a_copy_whose_response_was_lost_is_not_repeated() -> None:
 def test_a_throttled_copy_is_retried() -> None:
     store, stubber = stubbed()
     head(stubber)
-    refuse(stubber, "copy_object", 503, "SlowDown")
+    reject(stubber, "copy_object", 503, "SlowDown")
     head(stubber)
     copy(stubber)
     head(stubber, storage_class="GLACIER")
@@ -55,7 +55,7 @@ def test_a_throttled_copy_is_retried() -> None:
 def test_an_object_that_changed_after_the_head_is_not_moved() -> None:
     store, stubber = stubbed()
     head(stubber)
-    refuse(stubber, "copy_object", 412, "PreconditionFailed")
+    reject(stubber, "copy_object", 412, "PreconditionFailed")
     head(stubber, etag="e2")
 
     with pytest.raises(BlobCorrupt, match=r"019aa-original.* changed"):
@@ -66,7 +66,7 @@ def test_an_object_that_changed_after_the_head_is_not_moved() -> None:
 def test_a_move_by_another_process_counts_as_done(status: int, code: str) -> None:
     store, stubber = stubbed()
     head(stubber)
-    refuse(stubber, "copy_object", status, code)
+    reject(stubber, "copy_object", status, code)
     head(stubber, storage_class="GLACIER", etag="e2")
 
     assert store.move(KEY, to="GLACIER", etag="e1").storage_class == "GLACIER"
@@ -76,7 +76,7 @@ def test_a_move_by_another_process_counts_as_done(status: int, code: str) -> Non
 def test_an_archived_source_is_reported_as_archived(code: str) -> None:
     store, stubber = stubbed()
     head(stubber, storage_class="STANDARD_IA")
-    refuse(stubber, "copy_object", 403, code)
+    reject(stubber, "copy_object", 403, code)
     head(stubber, storage_class="DEEP_ARCHIVE")
 
     with pytest.raises(BlobArchived, match="019aa-original") as caught:
@@ -98,8 +98,8 @@ def test_a_copy_with_another_class_or_size_is_reported(storage_class: str, size:
 def test_an_object_deleted_during_a_move_is_missing() -> None:
     store, stubber = stubbed()
     head(stubber)
-    refuse(stubber, "copy_object", 404, "NoSuchKey")
-    refuse(stubber, "head_object", 404, "404")
+    reject(stubber, "copy_object", 404, "NoSuchKey")
+    reject(stubber, "head_object", 404, "404")
 
     with pytest.raises(BlobMissing, match="019aa-original"):
         store.move(KEY, to="GLACIER", etag="e1")
@@ -132,7 +132,7 @@ def test_parts_that_fail_are_aborted() -> None:
     head(stubber)
     stubber.add_response("get_object_tagging", {"TagSet": []}, PLACE)
     stubber.add_response("create_multipart_upload", {"UploadId": "u"}, {**PLACE, "StorageClass": ANY})
-    refuse(stubber, "upload_part_copy", 412, "PreconditionFailed")
+    reject(stubber, "upload_part_copy", 412, "PreconditionFailed")
     stubber.add_response("abort_multipart_upload", {}, {**PLACE, "UploadId": "u"})
     head(stubber, etag="e2")
 

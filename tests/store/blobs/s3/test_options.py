@@ -13,7 +13,7 @@ from imgctl.errors import StoreError
 from imgctl.store.blobs.open import open_store
 from imgctl.store.blobs.s3.bucket import Bucket
 from imgctl.store.blobs.s3.multipart import put_chunks, sign_put
-from tests.parts.middlebox import Middlebox, Reply, Seen, middlebox, refusal
+from tests.parts.middlebox import Middlebox, Reply, Seen, middlebox, s3_error
 from tests.parts.seaweed import S3Server
 
 JPEG = "image/jpeg"
@@ -108,7 +108,7 @@ def test_every_request_has_requester_pays(behind_proxy: Callable[[], Middlebox])
 
 def checksums_are_refused(seen: Seen) -> Reply | None:
     has_checksum = any(name.startswith(("x-amz-checksum", "x-amz-sdk-checksum")) for name in seen.headers)
-    return refusal(400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme'") if has_checksum else None
+    return s3_error(400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme'") if has_checksum else None
 
 
 def test_a_server_that_rejects_checksums_is_used_without_them(moto_s3: S3Server, tmp_path: Path) -> None:

@@ -110,11 +110,11 @@ def test_a_locked_version_stays_and_the_reason_is_reported(versioned: S3Store) -
     for one in versioned.remnants([ORIGINAL]):
         versioned.set_legal_hold(one, on=True)
 
-    refused = {one.key: error for one, error in versioned.purge(versioned.remnants([STEM, OTHER]))}
+    rejected = {one.key: error for one, error in versioned.purge(versioned.remnants([STEM, OTHER]))}
 
     assert names(versioned, "") == [ORIGINAL, THUMB]
-    assert "legal hold" in refused[ORIGINAL].message
-    assert f"locked until {until:%Y-%m-%d}" in refused[THUMB].message
+    assert "legal hold" in rejected[ORIGINAL].message
+    assert f"locked until {until:%Y-%m-%d}" in rejected[THUMB].message
 
     for one in versioned.remnants([ORIGINAL]):
         versioned.set_legal_hold(one, on=False)
@@ -167,9 +167,9 @@ def test_a_directory_names_files_that_it_cannot_delete(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Path, "unlink", refusing)
 
-    refused = list(store.purge(store.remnants([STEM])))
+    rejected = list(store.purge(store.remnants([STEM])))
 
-    assert [one.key for one, _ in refused] == [ORIGINAL]
+    assert [one.key for one, _ in rejected] == [ORIGINAL]
     assert names(store, STEM) == [ORIGINAL]
 
 

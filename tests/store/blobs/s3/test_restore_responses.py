@@ -6,7 +6,7 @@ import pytest
 
 from imgctl.errors import BlobArchived, StoreError, StoreUnavailable
 from imgctl.store.blobs.base import Restore, Tier
-from tests.store.blobs.s3.stubs import KEY, PLACE, head, refuse, stubbed
+from tests.store.blobs.s3.stubs import KEY, PLACE, head, reject, stubbed
 
 LATER = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
 
@@ -25,7 +25,7 @@ def test_the_status_of_the_response_is_the_state_of_the_restore(status: int, mea
 
 def test_a_restore_in_progress_is_not_an_error_and_not_retried() -> None:
     store, stubber = stubbed()
-    refuse(stubber, "restore_object", 409, "RestoreAlreadyInProgress")
+    reject(stubber, "restore_object", 409, "RestoreAlreadyInProgress")
 
     assert store.restore(KEY, tier=Tier.BULK, days=7) is Restore.IN_PROGRESS
     stubber.assert_no_pending_responses()
@@ -33,7 +33,7 @@ def test_a_restore_in_progress_is_not_an_error_and_not_retried() -> None:
 
 def test_no_capacity_for_expedited_restores_is_reported_at_once_with_a_hint() -> None:
     store, stubber = stubbed()
-    refuse(stubber, "restore_object", 503, "GlacierExpeditedRetrievalNotAvailable")
+    reject(stubber, "restore_object", 503, "GlacierExpeditedRetrievalNotAvailable")
 
     with pytest.raises(StoreUnavailable, match="expedited") as caught:
         store.restore(KEY, tier=Tier.EXPEDITED, days=7)
@@ -43,7 +43,7 @@ def test_no_capacity_for_expedited_restores_is_reported_at_once_with_a_hint() ->
 @pytest.mark.parametrize("code", ["InvalidObjectState", "ObjectAlreadyInActiveTierError"])
 def test_a_restore_of_a_readable_object_is_rejected_by_name(code: str) -> None:
     store, stubber = stubbed()
-    refuse(stubber, "restore_object", 403, code)
+    reject(stubber, "restore_object", 403, code)
 
     with pytest.raises(StoreError, match=r"019aa-original.*nothing to restore") as caught:
         store.restore(KEY, tier=Tier.BULK, days=7)
@@ -52,7 +52,7 @@ def test_a_restore_of_a_readable_object_is_rejected_by_name(code: str) -> None:
 
 def test_a_throttled_restore_is_retried() -> None:
     store, stubber = stubbed()
-    refuse(stubber, "restore_object", 503, "SlowDown")
+    reject(stubber, "restore_object", 503, "SlowDown")
     stubber.add_response("restore_object", {"ResponseMetadata": {"HTTPStatusCode": 202}}, restore())
 
     assert store.restore(KEY, tier=Tier.BULK, days=7) is Restore.STARTED
@@ -61,7 +61,7 @@ def test_a_throttled_restore_is_retried() -> None:
 def test_retries_of_a_throttled_restore_end() -> None:
     store, stubber = stubbed(retries=1)
     for _ in range(2):
-        refuse(stubber, "restore_object", 503, "SlowDown")
+        reject(stubber, "restore_object", 503, "SlowDown")
 
     with pytest.raises(StoreUnavailable, match="SlowDown"):
         store.restore(KEY, tier=Tier.BULK, days=7)
