@@ -215,7 +215,7 @@ class Azure:
         return Restore.IN_PROGRESS if found.restoring else Restore.STARTED
 
     def keeps_versions(self) -> bool:
-        """Whether the account keeps overwritten blobs: by soft delete or versions."""
+        """Whether soft delete is on: then the account keeps overwritten blobs."""
         return bool(self.soft().retention)
 
     def delete_version(self, name: str, version_id: str) -> None:

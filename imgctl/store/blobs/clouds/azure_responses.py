@@ -42,7 +42,7 @@ def blob_of(name: str, response: "BaseHTTPResponse") -> Blob:
         storage_class=_class(headers.get("x-ms-access-tier")),
         restoring=headers.get("x-ms-archive-status", "").startswith("rehydrate-pending"),
         version_id=headers.get("x-ms-version-id"),
-        # A blob put in blocks has none.
+        # A blob put in blocks has no MD5.
         md5=b64decode(headers["Content-MD5"]) if headers.get("Content-MD5") else None,
     )
 

@@ -41,7 +41,7 @@ def blob_of(found: Resource) -> Blob:
         etag=generation,
         storage_class=str(found.get("storageClass", "STANDARD")),
         version_id=generation,
-        # An object composed of others has none.
+        # An object composed of others has no MD5.
         md5=b64decode(str(found["md5Hash"])) if found.get("md5Hash") else None,
     )
 

@@ -65,7 +65,7 @@ def _put_twice(bucket: Bucket, key: str) -> Kept:
 
 
 def all_traits(bucket: Bucket, *, checksum: bool) -> Traits:
-    """Test the bucket's traits that are not yet known; `checksum`: whether puts have one."""
+    """Test all traits of the bucket, put-if-absent only if it is not yet tested; `checksum`: whether puts have one."""
     put_if_absent(bucket, "")
     traits, prober = bucket.traits, _Prober(bucket)
     try:
