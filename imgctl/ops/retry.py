@@ -33,9 +33,9 @@ class StopSignal(Protocol):
 
 
 class Failures:
-    """Says when a run is `over`: an error that every further request would meet, or `most` refusals and silences in a row.
+    """Ends a run by setting `over`: to an error that every further request would meet, or after `most` errors in a row.
 
-    Safe in many threads.
+    Only StoreUnavailable and StoreDenied count in a row. Safe in many threads.
     """
 
     def __init__(self, most: int) -> None:

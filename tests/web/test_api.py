@@ -37,9 +37,9 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with one ready image."""
-    place = tmp_path_factory.mktemp("asked")
+    place = tmp_path_factory.mktemp("described")
     store = StoreSettings(url=f"file://{place}/blobs")
     with served(settings_for(f"sqlite:///{place}/catalog.db", store, spool=str(place / "spool"))) as server:
         server.send(photo(1))
@@ -48,8 +48,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_response_is_one_of_the_documents(asked: Served, mode: GenerationMode) -> None:
-    document = schemathesis.openapi.from_url(f"{asked.url}/openapi.json")
+def test_every_response_is_one_of_the_documents(described: Served, mode: GenerationMode) -> None:
+    document = schemathesis.openapi.from_url(f"{described.url}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     for operation in operations:
         _examine(operation, mode)
@@ -66,9 +66,9 @@ def _examine(operation: Operation, mode: GenerationMode) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: Case[Any]) -> None:
+    def call(case: Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
     with suppress(Unsatisfiable):
         # An operation without parameters has no invalid requests.
-        ask()
+        call()

@@ -23,7 +23,7 @@ WRITE, WRITE_LINE = token(Scope.READ, Scope.WRITE, name="writer")
 MINE, MINE_LINE = token(Scope.READ, Scope.ERASE, user=USER, name="mine")
 THEIRS, THEIRS_LINE = token(Scope.READ, user=OTHER, name="theirs")
 SECRET = "what signs receipts"
-ASKERS = {"all": WRITE, "mine": MINE, "theirs": THEIRS}
+CALLERS = {"all": WRITE, "mine": MINE, "theirs": THEIRS}
 
 
 @pytest.fixture(params=["remote", "local"])
@@ -51,9 +51,9 @@ def test_erasing_an_image_leaves_nothing_of_it_and_all_of_another(guarded: Serve
     assert (again.status_code, again.json()["state"]) == (200, "erased")
     assert len(others) == 4
     assert {key for key in blobs(guarded) if str(kept) in key or str(gone) in key} == others
-    asked = {name: guarded.client.get(f"/images/{gone}", headers=one) for name, one in ASKERS.items()}
-    assert {name: one.status_code for name, one in asked.items()} == {"all": 410, "mine": 410, "theirs": 404}
-    assert "was erased at" in asked["mine"].json()["detail"]
+    responses = {name: guarded.client.get(f"/images/{gone}", headers=one) for name, one in CALLERS.items()}
+    assert {name: one.status_code for name, one in responses.items()} == {"all": 410, "mine": 410, "theirs": 404}
+    assert "was erased at" in responses["mine"].json()["detail"]
     assert guarded.client.get(f"/view/{gone}").status_code == 410
     recorded = [one for one in history(guarded.parts.catalog, Wanted()) if one.command == "erase"]
     assert {one.who for one in recorded} == {"token eraser"}

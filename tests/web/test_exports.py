@@ -118,7 +118,7 @@ def test_links_need_a_token_of_the_user_and_expire(guarded: Served) -> None:
     ]
 
     refused = [httpx.get(f"{guarded.url}{url}") for url in altered]
-    asked = [
+    statuses = [
         guarded.client.post(f"/users/{user}/export", headers=headers, params={"days": days}).status_code
         for user, headers, days in (
             (OTHER, MINE, 7),
@@ -132,7 +132,7 @@ def test_links_need_a_token_of_the_user_and_expire(guarded: Served) -> None:
     assert 86_000 < left <= 86_400
     assert [one.status_code for one in refused] == [403] * 4
     assert "expired" in refused[3].json()["detail"]
-    assert asked == [403, 401, 404, 422]
+    assert statuses == [403, 401, 404, 422]
 
 
 def test_a_client_that_disconnects_leaves_nothing_behind(local: Settings) -> None:
