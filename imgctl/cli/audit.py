@@ -47,7 +47,9 @@ class Args(ScopeOptions):
     inventory: str | None = option(
         None, "Take the listing from an S3 Inventory report: its manifest.json, a path or s3://.", metavar="MANIFEST"
     )
-    checkpoint: Path | None = option(None, "Keep the progress in this file; an interrupted audit resumes from it.")
+    checkpoint: Path | None = option(
+        None, "Keep the progress in this file; an interrupted audit resumes from it and reports all findings."
+    )
     fail_on: str | None = option(None, "Exit with code 4 for these findings only.", metavar="CODE,…")
     csv: Path | None = option(None, "Write the findings as CSV.")
     html: Path | None = option(None, "Write the findings as an HTML page that can be forwarded.")
@@ -84,7 +86,7 @@ def command(session: Session, args: Args) -> ExitCode:
     ):
         order = _order(session, chosen, args)
         # A file gets its final name only when the audit is complete.
-        sinks = [stack.enter_context(csv_file(args.csv))] if args.csv else []
+        sinks = [stack.enter_context(csv_file(args.csv, stop=run.stop))] if args.csv else []
         if args.html:
             subject = Subject(parts=parts, order=order, tally=tally, made_at=datetime.now(UTC), stop=run.stop)
             sinks.append(stack.enter_context(html_file(args.html, subject)))
@@ -101,7 +103,9 @@ def command(session: Session, args: Args) -> ExitCode:
                 meter.set(FINDINGS, tally.codes[code].count if code in tally.codes else 0, code.value)
         _conclude(session, parts, tally, bad=len(bad))
         if run.stop.is_set():
-            run.say("interrupted: the rest of the archive was not checked", always=True)
+            unwritten = f", and {args.csv} not written" if args.csv else ""
+            then = "; the same command goes on" if args.checkpoint else ""
+            run.say(f"interrupted: the rest of the archive was not checked{unwritten}{then}", always=True)
             return ExitCode.INTERRUPTED
         if any(code in wanted for code in tally.codes):
             return ExitCode.FINDINGS

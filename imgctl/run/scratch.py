@@ -93,11 +93,18 @@ def atomic_write(file: Path, *, anew: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(file: Path, *, hint: str = "check the rights and the space there") -> Iterator[TextIO]:
-    """Yield a text file by `atomic_write`; StateError if writing fails. Text that UTF-8 cannot encode is escaped."""
+def whole_file(
+    file: Path, *, hint: str = "check the rights and the space there", unless: Callable[[], bool] = lambda: False
+) -> Iterator[TextIO]:
+    """Yield a text file by `atomic_write`; StateError if writing fails. Text that UTF-8 cannot encode is escaped.
+
+    Where `unless` returns True at the end, the file is not written.
+    """
     try:
         with atomic_write(file) as new, new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
             yield out
+            if unless() and new != file:
+                new.unlink()
     except OSError as error:
         raise StateError(f"{file} cannot be written: {error.strerror or error}", hint=hint) from None
 

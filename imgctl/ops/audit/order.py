@@ -1,18 +1,13 @@
-"""The options of an audit, its counts, and the checkpoint that keeps both for the next run."""
+"""The options of an audit, and its counts."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from typing import TypedDict
-from uuid import UUID
 
-from imgctl.errors import StateError
 from imgctl.ops.audit.findings import Code, Finding
-from imgctl.ops.checkpoint import load_state, save_state
 from imgctl.ops.rows import Chosen
 
 EXAMPLES = 3
@@ -99,54 +94,3 @@ class Tally:
     def counts(self) -> Counter[str]:
         """How often each code was found."""
         return Counter({code.value: one.count for code, one in self.codes.items()})
-
-
-class Checkpoint:
-    """How far an audit has come, and its counts, in a file: the next audit of the same archive with the same options
-    continues there.
-    """
-
-    def __init__(self, order: AuditOrder, tally: Tally, places: Mapping[str, str]) -> None:
-        self._file = order.checkpoint
-        self._tally = tally
-        self._question = _question(order, places)
-        self.after: UUID | None = None
-        if self._file is not None:
-            load_state(self._file, self._resume)
-
-    def passed(self, until: UUID | None) -> None:
-        """Record that everything up to this id is done."""
-        if self._file is None or until is None:
-            return
-        codes = {
-            code.value: {"count": one.count, "bytes": one.bytes, "examples": one.examples}
-            for code, one in self._tally.codes.items()
-        }
-        state = {"question": self._question, "after": str(until), "rows": self._tally.rows, "codes": codes}
-        save_state(self._file, state)
-
-    def done(self) -> None:
-        """Remove the file: the next audit starts at the first row."""
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
-
-    def _resume(self, question: str, after: str, rows: int, codes: "Mapping[str, _Counted]") -> None:
-        if question != self._question:
-            hint = "delete it, or name another file"
-            message = f"the checkpoint {self._file} is of another archive, or of an audit with other options"
-            raise StateError(message, hint=hint)
-        self.after, self._tally.rows = UUID(after), rows
-        self._tally.codes |= {Code(code): CodeCount(**one) for code, one in codes.items()}
-
-
-class _Counted(TypedDict):
-    count: int
-    bytes: int
-    examples: list[str]
-
-
-def _question(order: AuditOrder, places: Mapping[str, str]) -> str:
-    """Return a digest of the archive and the options that two runs must share to be one audit."""
-    scope = order.chosen.scope
-    parts = (scope.since, scope.until, order.classes, order.stale, order.inventory, *places.values())
-    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

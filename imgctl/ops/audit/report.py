@@ -54,9 +54,12 @@ class Subject:
 
 
 @contextmanager
-def csv_file(file: Path) -> Iterator[Sink]:
-    """Open a CSV file with a header and a line for each finding; it gets its name when the block ends without an error."""
-    with whole_file(file) as out:
+def csv_file(file: Path, *, stop: StopSignal) -> Iterator[Sink]:
+    """Open a CSV file with a header and a line for each finding.
+
+    It gets its name when the block ends without an error, and not where the audit was stopped: it cannot say so.
+    """
+    with whole_file(file, unless=stop.is_set) as out:
         writer = csv.DictWriter(out, FIELDS, extrasaction="ignore")
         writer.writeheader()
         yield lambda finding: writer.writerow({name: guarded(value) for name, value in finding.record().items()})

@@ -12,11 +12,12 @@ from uuid import UUID
 from imgctl.errors import BucketMissing, UsageError
 from imgctl.imaging.recipe import digest
 from imgctl.keys import FIRST, PROBES, TRASH
+from imgctl.ops.audit.checkpoint import Checkpoint
 from imgctl.ops.audit.deep import deep
 from imgctl.ops.audit.findings import Finding
 from imgctl.ops.audit.inspect import BATCH, Inspector
 from imgctl.ops.audit.merge import ID, Candidate, Cursor, merge_join
-from imgctl.ops.audit.order import AuditOrder, Checkpoint, Tally
+from imgctl.ops.audit.order import AuditOrder, Tally
 from imgctl.ops.audit.rules import Rules
 from imgctl.ops.audit.segments import Segment, in_order, outside, within
 from imgctl.ops.parts import Parts
@@ -102,6 +103,8 @@ class _Audit:
             listed_at=self._source.taken_at,
             recipe=self._rules.recipe,
         )
+        # What was read for each segment that runs: others run ahead of the one whose end the checkpoint records.
+        self._read: dict[Segment, dict[str, int]] = {}
         self._inspector = Inspector(parts.catalog, self._source.head, self._rules, tally=tally, stop=stop)
 
     def close(self) -> None:
@@ -117,26 +120,33 @@ class _Audit:
 
     def of_all(self) -> Iterator[Finding]:
         """Audit all rows and the listing, several segments at once."""
-        checkpoint = Checkpoint(self._order, self._tally, self._places)
+        with Checkpoint(self._order, self._places) as checkpoint:
+            self._tally.add_work(rows=checkpoint.rows, blobs=checkpoint.blobs)
+            yield from checkpoint.found()
+            yield from self._on_from(checkpoint)
+            if not self._stop.is_set():
+                checkpoint.done()
+
+    def _on_from(self, checkpoint: Checkpoint) -> Iterator[Finding]:
         rows = within(self._catalog, self._order.chosen.scope, after=checkpoint.after, stop=self._stop)
         everything = self._order.is_whole and checkpoint.after is None
         segments = chain(outside([prefix for prefix, _, _ in self._listed]) if everything else (), rows)
         with closing(in_order(segments, self._segment, at_once=AT_ONCE)) as results:
             for segment, found in results:
                 if found is not None:
+                    checkpoint.add(found)
                     yield from found
-                elif segment.outside is None and not self._stop.is_set():
-                    checkpoint.passed(segment.until)
-        if not self._stop.is_set():
-            checkpoint.done()
+                elif not self._stop.is_set():
+                    checkpoint.passed(segment.until, **self._read.pop(segment))
 
     def _segment(self, segment: Segment) -> Iterator[list[Finding]]:
-        candidates = self._outside(segment.outside) if segment.outside else self._merged(segment)
+        self._read[segment] = {"rows": 0, "blobs": 0}
+        candidates = self._outside(segment, segment.outside) if segment.outside else self._merged(segment)
         while not self._stop.is_set() and (some := list(islice(candidates, BATCH))):
             yield self._inspector.look(some)
 
-    def _outside(self, bounds: tuple[str, str]) -> Iterator[Candidate]:
-        with self._counted([Cursor(self._source.pages(*bounds))]) as (cursor,):
+    def _outside(self, segment: Segment, bounds: tuple[str, str]) -> Iterator[Candidate]:
+        with self._counted(segment, [Cursor(self._source.pages(*bounds))]) as (cursor,):
             for blob in cursor.before(""):
                 if not blob.key.startswith(self._apart):
                     yield Candidate(id=None, seen={blob.key: blob})
@@ -152,15 +162,20 @@ class _Audit:
             )
             for prefix, first, last in self._listed
         ]
-        with self._counted(cursors):
+        with self._counted(segment, cursors):
             yield from merge_join(self._lines(segment), cursors)
 
     @contextmanager
-    def _counted(self, cursors: list[Cursor]) -> Iterator[list[Cursor]]:
+    def _counted(self, segment: Segment, cursors: list[Cursor]) -> Iterator[list[Cursor]]:
         try:
             yield cursors
         finally:
-            self._tally.add_work(blobs=sum(cursor.keys_seen for cursor in cursors))
+            self._count(segment, blobs=sum(cursor.keys_seen for cursor in cursors))
+
+    def _count(self, segment: Segment, **amounts: int) -> None:
+        self._tally.add_work(**amounts)
+        for name, amount in amounts.items():
+            self._read[segment][name] += amount
 
     def _lines(self, segment: Segment) -> Iterator[Sequence[Line]]:
         after, until = segment.after, segment.until
@@ -170,7 +185,7 @@ class _Audit:
             )
             if not found:
                 return
-            self._tally.add_work(rows=len(found))
+            self._count(segment, rows=len(found))
             yield found
             after = UUID(str(found[-1][ID]))
 

@@ -347,7 +347,7 @@ def test_a_report_of_foreign_keys_is_text(template: Path) -> None:
         for name in ("esc\x1b[31m", "line\nfeed", "\udcff", "=cmd"):
             (directory / "blobs" / name).write_bytes(b"x")
         findings = found.audit()
-        with csv_file(directory / "findings.csv") as sink:
+        with csv_file(directory / "findings.csv", stop=Event()) as sink:
             for one in findings:
                 sink(one)
 

@@ -1,6 +1,8 @@
 """The page an audit writes, opened in a browser."""
 
+import csv
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from imgctl.config.settings import LinkSettings, Settings
 from imgctl.keys import key_of, new_id
 from imgctl.ops.audit.findings import Code, Finding, Why
 from imgctl.ops.audit.order import AuditOrder, Tally
-from imgctl.ops.audit.report import Subject, html_file
+from imgctl.ops.audit.report import Subject, csv_file, html_file
 from imgctl.ops.parts import Parts, open_parts
 from tests.ops.repair.conftest import THEN, Archive
 from tests.parts.chromium import Tab
@@ -170,3 +172,27 @@ def test_it_fits_every_width_light_and_dark(archive: Archive, tmp_path: Path, ta
     colours = tab.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
     bright = [sum(map(int, colour.strip("rgb()").split(","))) for colour in colours]
     assert (bright[0] > bright[1]) is dark
+
+
+def test_a_stopped_audit_leaves_the_table_of_the_one_before(tmp_path: Path) -> None:
+    stop, file = Event(), tmp_path / "findings.csv"
+    with csv_file(file, stop=stop) as sink:
+        sink(Finding(code=Code.FAILED, detail="the first"))
+    with csv_file(file, stop=stop) as sink:
+        sink(Finding(code=Code.FAILED, detail="the second"))
+        stop.set()
+
+    with file.open(newline="") as lines:
+        assert [row["detail"] for row in csv.DictReader(lines)] == ["the first"]
+    assert [one.name for one in tmp_path.iterdir()] == ["findings.csv"]
+
+
+def test_a_stopped_audit_deletes_no_pipe_that_it_wrote_to(tmp_path: Path) -> None:
+    stop, pipe = Event(), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with csv_file(pipe, stop=stop):
+        stop.set()
+    os.close(reading)
+
+    assert pipe.is_fifo()

@@ -108,12 +108,41 @@ def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path:
         if len(first) == 8:
             stopped.stopped = True
     tally = Tally()
-    rest = archive.audit(order, tally=tally)
+    found = archive.audit(order, tally=tally)
 
-    assert {one.id for one in first} | {one.id for one in rest} == {photo.id for photo in archive.photos}
-    assert len(rest) < len(archive.photos)
-    assert tally.findings >= len(archive.photos)
-    assert not (tmp_path / "state").exists()
+    ids = [photo.id for photo in archive.photos]
+    assert [one.id for one in found] == ids
+    assert found[:6] == first[:6]
+    assert (tally.rows, tally.blobs, tally.findings) == (len(ids), 3 * len(ids), len(ids))
+    # Each finding is looked up again, but for those that the checkpoint has.
+    assert tally.heads < 4 * len(ids)
+    assert list(tmp_path.glob("state*")) == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_checkpoint_whose_findings_are_gone_is_refused(archive: Archive, tmp_path: Path) -> None:
+    for photo in archive.photos:
+        archive.delete(photo.keys[Variant.THUMB])
+    order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
+    stopped = _Stop()
+    for _ in start.audit(archive.parts, order, tally=Tally(), stop=stopped):
+        stopped.stopped = (tmp_path / "state").exists()
+    (tmp_path / "state.findings").write_text("")
+
+    with pytest.raises(StateError, match="lacks findings"):
+        archive.audit(order)
+
+
+def test_two_audits_share_no_checkpoint(archive: Archive, tmp_path: Path) -> None:
+    order = AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state")
+    archive.delete(archive.photos[0].original)
+    first = start.audit(archive.parts, order, tally=Tally(), stop=_Stop())
+    next(first)
+
+    with pytest.raises(StateError, match="another audit"):
+        archive.audit(order)
+    assert list(first) == []
+    assert len(archive.audit(order)) == 1
 
 
 @pytest.mark.usefixtures("small_pieces")
