@@ -61,8 +61,8 @@ class ArchiveFiles:
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
         """The members of one archive after the other; one that ends too early is one outcome more."""
         for number, part in enumerate(self._parts):
-            if (away := rules.named_away(part.path, name_of(part.path), directory=False)) is not None:
-                yield away
+            if (skipped := rules.skip_named(part.path, name_of(part.path), directory=False)) is not None:
+                yield skipped
                 continue
             try:
                 yield from self._entries(number, part, rules)
@@ -85,8 +85,8 @@ class ArchiveFiles:
         path = f"{self._parts[0].path}/{place}"
         if found is None:
             return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=f"not there: {COPY_AGAIN}")
-        if (away := rules.listed_away(path, place)) is not None:
-            return away
+        if (skipped := rules.skip_listed(path, place)) is not None:
+            return skipped
         number, member, _ = found
         stamp = stamp_of(str(member.crc), str(member.offset), str(member.packed))
         stat = Stat(member.size, 0, stamp, self, place=place, member=(number, member), pinned=True)
@@ -171,10 +171,10 @@ class ArchiveFiles:
         branches = Branches(root, rules)
         for member in part.members():
             place = place_of(member.name)
-            away, outcome = branches.away(place)
+            skipped, outcome = branches.skipped(place)
             if outcome is not None:
                 yield outcome
-            elif not away:
+            elif not skipped:
                 if member.hard_link is None:
                     yield self._entry(number, member, root + place, rules)
                 else:
@@ -208,7 +208,7 @@ class ArchiveFiles:
             detail = f"is not a file in the archive: {COPY_AGAIN}"
         elif isinstance(link, FileOutcome):
             return link
-        elif isinstance(read, FileOutcome) or read.user_id != link.user_id or branches.away(target)[0]:
+        elif isinstance(read, FileOutcome) or read.user_id != link.user_id or branches.skipped(target)[0]:
             detail = "is not taken for its owner: extract it"
         if detail:
             odd = Odd(fate=Fate.FAILED, reason=Reason.LINK, detail=f"a hard link to {member.hard_link}, which {detail}")

@@ -107,13 +107,13 @@ class Rules(Protocol):
 
     follow_links: bool
 
-    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+    def skip_entry(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
         """What the name alone decides: the outcome of what is left out, None to go on."""
 
-    def named_away(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
+    def skip_named(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
         """The same for what a user named: hidden files are meant then."""
 
-    def listed_away(self, path: str, place: str) -> FileOutcome | None:
+    def skip_listed(self, path: str, place: str) -> FileOutcome | None:
         """The same for a file that a list names, whose directories were not listed."""
 
     def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:

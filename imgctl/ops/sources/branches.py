@@ -15,37 +15,35 @@ class Branches:
     def __init__(self, root: str, rules: Rules) -> None:
         self._root = root
         self._rules = rules
-        self._away: OrderedDict[str, bool] = OrderedDict({"": False})
+        self._skipped: OrderedDict[str, bool] = OrderedDict({"": False})
 
-    def away(self, place: str) -> tuple[bool, FileOutcome | None]:
+    def skipped(self, place: str) -> tuple[bool, FileOutcome | None]:
         """Whether a file is left out by its name or a directory's, and the outcome: a directory's when it is met first."""
-        away, outcome = self._branch_away(place)
-        if not away:
-            outcome = self._rules.turned_away(self._root + place, place, directory=False)
-        return away or outcome is not None, outcome
+        skipped, outcome = self._branch_skipped(place)
+        if not skipped:
+            outcome = self._rules.skip_entry(self._root + place, place, directory=False)
+        return skipped or outcome is not None, outcome
 
-    def _branch_away(self, place: str) -> tuple[bool, FileOutcome | None]:
+    def _branch_skipped(self, place: str) -> tuple[bool, FileOutcome | None]:
         directory = place[: place.rfind("/") + 1]
-        if (known := self._away.get(directory)) is not None:
+        if (known := self._skipped.get(directory)) is not None:
             return known, None
         outcome = None
         at = place.find("/")
         while at >= 0:
             branch = place[: at + 1]
-            if branch not in self._away:
+            if branch not in self._skipped:
                 # Two slashes, or one at the beginning: a name that no directory has.
                 nameless = branch.endswith("//") or branch == "/"
-                outcome = (
-                    None if nameless else self._rules.turned_away(self._root + branch[:-1], branch, directory=True)
-                )
-                self._keep(branch, away=outcome is not None)
-            if self._away[branch]:
-                self._keep(directory, away=True)
+                outcome = None if nameless else self._rules.skip_entry(self._root + branch[:-1], branch, directory=True)
+                self._keep(branch, skipped=outcome is not None)
+            if self._skipped[branch]:
+                self._keep(directory, skipped=True)
                 return True, outcome
             at = place.find("/", at + 1)
         return False, None
 
-    def _keep(self, branch: str, *, away: bool) -> None:
-        self._away[branch] = away
-        if len(self._away) > _MOST:
-            self._away.popitem(last=False)
+    def _keep(self, branch: str, *, skipped: bool) -> None:
+        self._skipped[branch] = skipped
+        if len(self._skipped) > _MOST:
+            self._skipped.popitem(last=False)

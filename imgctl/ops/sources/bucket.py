@@ -167,8 +167,8 @@ class BucketFiles:
 
     def _entry(self, page: Page, at: int, branches: Branches, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
         key, size = page.keys[at], page.sizes[at]
-        away, outcome = branches.away(key)
-        if away:
+        skipped, outcome = branches.skipped(key)
+        if skipped:
             if outcome is not None:
                 yield outcome
             return

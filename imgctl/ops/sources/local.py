@@ -36,8 +36,8 @@ class LocalFiles:
                 yield refused(path, error)
                 continue
             directory = stat.S_ISDIR(info.st_mode)
-            if (away := rules.named_away(path, name, directory=directory)) is not None:
-                yield away
+            if (skipped := rules.skip_named(path, name, directory=directory)) is not None:
+                yield skipped
             elif directory:
                 yield from walk(path, rules, self)
             else:

@@ -101,8 +101,8 @@ class Sources:
             source = self._distant(f"{head}{separator}", singly=True)
         except ImgctlError as error:
             return FileOutcome(path=name, fate=Fate.FAILED, reason=Reason.SOURCE, detail=error.line)
-        if (away := rules.listed_away(name, place)) is not None:
-            return away
+        if (skipped := rules.skip_listed(name, place)) is not None:
+            return skipped
         return replace(Unseen(source, source.look, rules).named(name, place), user_id=user_id)
 
     def _on_the_web(self, url: str, rules: Rules, user_id: UUID | None) -> SourceFile | FileOutcome:
@@ -112,8 +112,8 @@ class Sources:
             path, place = public(url), place_of(url)
         except ValueError as error:
             return FileOutcome(path=url, fate=Fate.FAILED, reason=Reason.BAD_LINE, detail=f"invalid url: {error}")
-        if (away := rules.listed_away(path, place)) is not None:
-            return away
+        if (skipped := rules.skip_listed(path, place)) is not None:
+            return skipped
         file = WebFile(url, self._spooling())
         return replace(Unseen(file, file.look, rules).named(path, place), user_id=user_id)
 

@@ -79,12 +79,12 @@ class _Walk:
         rules, path = self._rules, entry.path
         try:
             if entry.is_symlink() and not rules.follow_links:
-                return rules.turned_away(path, place, directory=False) or _link(path)
+                return rules.skip_entry(path, place, directory=False) or _link(path)
             directory = entry.is_dir()
             if directory:
                 place += "/"
-            if (away := rules.turned_away(path, place, directory=directory)) is not None:
-                return away
+            if (skipped := rules.skip_entry(path, place, directory=directory)) is not None:
+                return skipped
             return self._enter(path, place) if directory else classified(path, place, entry.stat(), rules, self._source)
         except OSError as error:
             return refused(path, error)

@@ -1,1 +1,1 @@
-"""Uploading directories: promise, bytes, confirm."""
+"""Upload of directories: choice of files, journal, preparation."""

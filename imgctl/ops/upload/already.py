@@ -1,4 +1,4 @@
-"""Files that were uploaded already and need not be read: the journal remembers them, and the catalog still has them."""
+"""Files that need not be read again: recorded in the journal, and still in the catalog."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -17,20 +17,21 @@ from imgctl.ops.upload.journal import Entry, Journal, scope_of
 if TYPE_CHECKING:
     from imgctl.store.catalog.engine import Catalog
 
-# One transaction of the journal costs about as much as a hundred rows in it.
+# A journal transaction costs about as much as a hundred rows in it.
 MOST_WAITING, FLUSH_SECONDS = 512, 1.0
 
-# A manifest may name one file for several users; an archive may hold several files of one name, told apart by their stamps.
+# User, path, stamp and expected SHA-256: a manifest may list a file for several users, and an archive may hold several
+# files of the same name, which differ in their stamps.
 OwnedFile = tuple[UUID | None, str, int, bytes | None]
-# The journal's image of a file that is none, whose digest is then what was said of it.
+# The image id in the journal of a file that is not an image; its digest column then holds version, reason and detail.
 _NO_IMAGE = UUID(int=0)
 _STRAYS = frozenset((Reason.NOT_AN_IMAGE, Reason.SIDECAR))
 
 
 class AlreadyUploaded:
-    """The journal of one destination, checked against its catalog; without a journal nothing is known.
+    """The journal of one destination, checked against its catalog; empty without a journal.
 
-    `catalog` may still be opening: whoever asks waits for it, unless the journal was empty when it was opened.
+    `catalog` may still be opening: lookups wait for it, unless the journal was empty when it was opened.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class AlreadyUploaded:
         self._flushed = time.monotonic()
 
     def split(self, files: Sequence[SourceFile]) -> tuple[list[FileOutcome], list[SourceFile]]:
-        """The outcomes of files that are there already, and the files that must be read."""
+        """Return the outcomes of files that are already uploaded, and the files that must be read."""
         entries = self._remembered(files)
         if not entries:
             return [], list(files)
@@ -58,15 +59,16 @@ class AlreadyUploaded:
         return outcomes, [found for found in files if owned_file(found) not in settled]
 
     def pass_over(self, found: SourceFile, outcome: FileOutcome) -> None:
-        """Note a file in which this version knows no image, where to read it again costs a request or an archive's reading."""
+        """Record a file that is not an image, if reading it again costs a request or a pass over an archive."""
         if found.pinned and outcome.fate is Fate.SKIPPED and outcome.reason in _STRAYS:
-            said = "\0".join((__version__, outcome.reason, outcome.detail)).encode(errors="surrogatepass")
-            self.remember([Entry(found=found, sha256=said, image=_NO_IMAGE)])
+            verdict = "\0".join((__version__, outcome.reason, outcome.detail)).encode(errors="surrogatepass")
+            self.remember([Entry(found=found, sha256=verdict, image=_NO_IMAGE)])
 
     def remember(self, entries: Iterable[Entry]) -> None:
-        """Note files whose images are in the catalog, their bytes safe; files of a disk wait for `flush`, a second at most.
+        """Record files whose images are in the catalog and whose bytes are in the store.
 
-        What costs a request or an archive's reading to read again is written down at once.
+        Entries of local files are written within about a second; those that cost a request or a pass over an archive to
+        read again, at once.
         """
         if self._journal is None:
             return
@@ -78,7 +80,7 @@ class AlreadyUploaded:
             self.flush()
 
     def flush(self) -> None:
-        """Write down what waits: what a kill takes is hashed again, and no more."""
+        """Write the pending entries to the journal; entries lost in a kill only cost hashing those files again."""
         with self._lock:
             waiting, self._waiting, self._flushed = self._waiting, [], time.monotonic()
         by_user: dict[UUID | None, list[Entry]] = {}
@@ -89,7 +91,7 @@ class AlreadyUploaded:
                 self._journal.record(self._scope(user), mine)
 
     def known(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
-        """What the journal remembers of those images that are unchanged since."""
+        """Return the journal's entries for those of `files` that are images and unchanged."""
         return {file: entry for file, entry in self._remembered(files).items() if entry.image != _NO_IMAGE}
 
     def _remembered(self, files: Sequence[SourceFile]) -> dict[OwnedFile, Entry]:
@@ -113,7 +115,7 @@ class AlreadyUploaded:
 
 
 def owned_file(found: SourceFile) -> OwnedFile:
-    """What tells a file from all others of its run, with what its content must be."""
+    """Return the identity of a file within its run, with its expected SHA-256."""
     return found.user_id, found.path, found.stamp, found.sha256
 
 
@@ -122,7 +124,10 @@ def _is_as_listed(entry: Entry) -> bool:
 
 
 def _stray(entry: Entry) -> FileOutcome | None:
-    """What this version said of a file without an image; another may know more formats."""
+    """Return the recorded outcome of a file that is not an image; None if another version recorded it.
+
+    Another version may support other formats.
+    """
     if entry.image != _NO_IMAGE:
         return None
     version, reason, detail = (entry.sha256.decode(errors="surrogatepass") + "\0\0").split("\0")[:3]

@@ -1,4 +1,4 @@
-"""Bags that `imgctl export` wrote, given back as sources: a directory or a ZIP file with the metadata of its images."""
+"""Bags from `imgctl export` as sources of an upload: a directory or a ZIP file with the metadata of its images."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _PAYLOAD = r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+"
 
 
 class Bag(NamedTuple):
-    """A bag at `path`; in a ZIP file below `root` (empty, or ending in a slash), whose `members` are indexed."""
+    """A bag at `path`; in a ZIP file it lies below `root` (empty, or ends in a slash), and `members` is its index."""
 
     path: str
     root: str = ""
@@ -27,7 +27,7 @@ class Bag(NamedTuple):
 
     @contextmanager
     def metadata(self) -> Iterator[BinaryIO]:
-        """What its images are, one a line."""
+        """Open the metadata of its images, one per line."""
         if self.members is None:
             with open(os.path.join(self.path, METADATA), "rb", opener=regular) as file:  # noqa: PTH118
                 yield file
@@ -39,7 +39,7 @@ class Bag(NamedTuple):
 
 
 def open_bag(path: str, sources: Sources) -> Bag | None:
-    """The bag at a path; None for anything else, also for one that another program made."""
+    """Return the bag at a path; None for anything else, including a bag of another program."""
     if os.path.isfile(os.path.join(path, DECLARATION)):  # noqa: PTH113, PTH118
         return Bag(path=path) if os.path.isfile(os.path.join(path, METADATA)) else None  # noqa: PTH113, PTH118
     if not path.lower().endswith(".zip") or not os.path.isfile(path):  # noqa: PTH113
@@ -49,12 +49,12 @@ def open_bag(path: str, sources: Sources) -> Bag | None:
 
 
 def is_payload(path: str) -> bool:
-    """Whether a path names a file of a bag, and none outside of it."""
+    """Whether a path is that of a payload file, and doesn't lead outside of the bag."""
     return re.fullmatch(_PAYLOAD, path) is not None
 
 
 def _root_in(path: str) -> str | None:
-    """Where in a ZIP file its bag lies; None where there is none, or more than one."""
+    """Return the directory of the bag within a ZIP file; None if there is no bag, or more than one."""
     from imgctl.ops.sources.archives import part_of
     from imgctl.ops.sources.members import Damaged, place_of
 
@@ -65,7 +65,7 @@ def _root_in(path: str) -> str | None:
         if len(roots) != 1 or not any(place_of(one.name) == roots[0] + METADATA for one in part_of(path).members()):
             return None
     except (Damaged, OSError, ValueError):
-        # Told when it is read as what it is.
+        # Reported later, when the file is read as a plain archive.
         return None
     return roots[0]
 

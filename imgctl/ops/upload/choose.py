@@ -1,4 +1,4 @@
-"""Choosing the files of an upload: every file comes once, with its owner, or as an outcome that says why not."""
+"""The choice of files for an upload: each file once, with its owner, or as an outcome with the reason it is skipped."""
 
 from collections.abc import Iterable
 
@@ -12,10 +12,10 @@ __all__ = ["Selection", "chosen"]
 
 
 def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
-    """Every file of the selection, its owner set, and an outcome for each that is left out; streams.
+    """Yield every file of the selection with its owner, and an outcome for each file that is left out; streams.
 
-    A directory that is left out by name is one outcome. Raises UsageError at once for a selection that cannot be meant,
-    and later where only reading on shows that a list or a manifest is none.
+    A directory that is left out by name is one outcome. Raises UsageError at once for an invalid selection, and during
+    iteration for a list or a manifest that turns out to be invalid further down.
     """
     check(selection)
     rules, sources = SelectionRules(selection), sources or Sources(follow_links=selection.follow_links)
@@ -23,7 +23,7 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
         from imgctl.ops.upload.named import from_manifest
 
         return from_manifest(selection.manifest, rules, sources, selection)
-    # Opened at once: a source that cannot be meant ends the run before anything is uploaded.
+    # Opened at once: an invalid source ends the run before anything is uploaded.
     bags = [bag for path in selection.paths if (bag := open_bag(path, sources)) is not None]
     in_bags = {bag.path for bag in bags}
     found: list[Chosen] = []
@@ -40,7 +40,7 @@ def chosen(selection: Selection, sources: Sources | None = None) -> Chosen:
 
 
 def _each_of(several: Iterable[Chosen]) -> Chosen:
-    """One after another; who gives it up closes the one that is open."""
+    """Yield from one after another; closing this generator closes the current one."""
     for one in several:
         yield from one
 

@@ -1,9 +1,9 @@
-"""Patterns over relative paths: what `*`, `**`, `?` and `[…]` stand for, and which of several patterns fits.
+"""Glob patterns over relative paths: `*`, `**`, `?` and `[…]`.
 
-A pattern without a slash is held against the last name of a path, one with a slash against the whole of it from its
-root. A pattern that fits a directory stands for all that lies in it; one that ends in a slash fits directories only.
-`*` and `?` stay within one name, `**` as a whole name crosses any number of them, a backslash takes the next character
-as it is. Case counts, as in the shell.
+A pattern without a slash is matched against the last name of a path, a pattern with a slash against the whole path from
+its root. A pattern that matches a directory matches everything in it; a pattern that ends in a slash matches only
+directories. `*` and `?` match within one name, `**` as a whole name matches any number of names, a backslash escapes
+the next character. Matching is case-sensitive, as in the shell.
 """
 
 import re
@@ -20,7 +20,7 @@ _HINT = "write '{user}/**', or 'by-owner/{user}/*/**'"
 
 
 class Globs:
-    """Several patterns compiled into one; paths are relative, with `/` between names and, for a directory, at the end."""
+    """Several patterns compiled into one; paths are relative, `/` separates names and ends a directory."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)
@@ -30,23 +30,23 @@ class Globs:
         return bool(self.patterns)
 
     def fitting(self, path: str) -> str | None:
-        """The pattern that fits the path or a directory above it, or None."""
+        """Return the pattern that matches the path or a directory above it, or None."""
         found = self._fit(path) if self.patterns else None
         return self.patterns[found.lastindex - 1] if found and found.lastindex else None
 
 
 def expression(pattern: str) -> str:
-    """The regular expression of a pattern, for `re.DOTALL` and `fullmatch`; UsageError for one that says nothing."""
+    """Return the regular expression of a pattern, for `re.DOTALL` and `fullmatch`; UsageError for an invalid one."""
     names = [name for name in pattern.split("/") if name not in ("", ".")]
     if not names or ".." in names:
-        raise UsageError(f"the pattern {pattern!r} names nothing below the root", hint="write '*.jpg' or '2023/**'")
+        raise UsageError(f"the pattern {pattern!r} matches nothing below the root", hint="write '*.jpg' or '2023/**'")
     floats = "/" not in pattern.rstrip("/")
     below = "/.*" if pattern.endswith("/") else BELOW
     return (ANY_DEPTH if floats else "") + below_root(names, pattern, below)
 
 
 def below_root(names: list[str], pattern: str, below: str) -> str:
-    """The names of a pattern joined, `**` crossing any number of them, then `below`."""
+    """Return the joined expressions of a pattern's names, `**` matching any number of names, followed by `below`."""
     out, last = "", len(names) - 1
     for place, name in enumerate(names):
         if name == "**" and place < last:
@@ -59,7 +59,7 @@ def below_root(names: list[str], pattern: str, below: str) -> str:
 
 
 def one_name(name: str, pattern: str) -> str:
-    """The regular expression of one name of a pattern, which never crosses a slash."""
+    """Return the regular expression of one name of a pattern, which never matches a slash."""
     if set(name) == {"*"}:
         return "[^/]+"
     parts, at = [""], 0
@@ -72,13 +72,13 @@ def one_name(name: str, pattern: str) -> str:
         parts[-1] += text
     if len(parts) == 1:
         return parts[0]
-    # The first place a middle part fits is always good enough; atomic, or many stars would take for ever to say no.
+    # The first match of a middle part always suffices; atomic groups avoid exponential backtracking with many stars.
     middle = "".join(f"(?>[^/]*?{part})" for part in parts[1:-1])
     return f"{parts[0]}{middle}[^/]*{parts[-1]}"
 
 
 def _one_character(name: str, at: int, pattern: str) -> tuple[str, int]:
-    """The expression of the character, `?` or class at `at`, and where the next one begins."""
+    """Return the expression of the character, `?` or class at `at`, and the index of the next one."""
     if name[at] == "?":
         return "[^/]", at + 1
     if name[at] == "\\":
@@ -93,7 +93,7 @@ def _one_character(name: str, at: int, pattern: str) -> tuple[str, int]:
 def _character_class(name: str, at: int, pattern: str) -> tuple[str, int]:
     negated = name[at + 1 : at + 2] in ("!", "^")
     start = at + 1 + negated
-    # A bracket that comes first is a plain one, as in the shell.
+    # A leading `]` is literal, as in the shell.
     end = name.find("]", start + 1)
     if end < 0:
         raise UsageError(f"the pattern {pattern!r} opens a [ and never closes it", hint="write \\[ for a plain one")
@@ -101,7 +101,7 @@ def _character_class(name: str, at: int, pattern: str) -> tuple[str, int]:
 
 
 def _members(body: str, pattern: str) -> str:
-    """The single characters and ranges of a class, each escaped."""
+    """Return the characters and ranges of a class, each escaped."""
     out, at = "", 0
     while at < len(body):
         if body[at + 1 : at + 2] != "-" or at + 2 >= len(body):
@@ -117,18 +117,18 @@ def _members(body: str, pattern: str) -> str:
 
 
 def owner_by(pattern: str, users: Users = UUIDS_ONLY) -> Callable[[str], UUID | None]:
-    """A function from a relative path to the user that stands where the pattern has `{user}`, or None.
+    """Return a function from a relative path to the user at the pattern's `{user}`, or None.
 
-    The pattern is held against the whole path: `*` is one name, `**` any number of them, `{user}` one name or a part
-    of one: a UUID, else where users have names the shortest part that fits. Raises UsageError for a pattern without
-    exactly one `{user}`.
+    The pattern is matched against the whole path: `*` is one name, `**` any number of names, `{user}` one name or a
+    part of one: a UUID, or, with a [users] namespace, the shortest text that matches. Raises UsageError for a pattern
+    without exactly one `{user}`.
     """
     if pattern.count(PLACEHOLDER) != 1:
-        raise UsageError(f"{pattern!r} does not say once where {PLACEHOLDER} stands", hint=_HINT)
+        raise UsageError(f"{pattern!r} must contain {PLACEHOLDER} exactly once", hint=_HINT)
     names = [name for name in pattern.split("/") if name not in ("", ".")]
     if ".." in names:
         raise UsageError(f"{pattern!r} leaves the root", hint=_HINT)
-    # Compiled around a mark that no pattern escapes and no path holds.
+    # NUL stands for the placeholder: escaping leaves it alone, and no path contains it.
     mark = "\0"
     text = below_root([name.replace(PLACEHOLDER, mark) for name in names], pattern, BELOW)
     try:

@@ -1,8 +1,8 @@
-"""What this machine uploaded before: a local cache from a file, as it was then, to its content and its image.
+"""The upload journal: a local cache that maps each uploaded file, by path, size, mtime and inode, to digest and image.
 
-Only a cache: what it says of an image is checked against the catalog, and without it files are hashed again. A file
-that was written to while its clock tick lasted is not remembered, for its next version could look the same; an object
-is known by its ETag (the column `inode` holds a digest of it).
+Only a cache: its entries are checked against the catalog, and without it files are hashed again. A file modified in the
+last two seconds is not recorded, because a later version could have the same mtime. An object is identified by its ETag
+(the column `inode` holds a digest of it).
 """
 
 import hashlib
@@ -28,7 +28,7 @@ SETTLED_NS = 2 * 10**9
 BUSY_SECONDS = 30.0
 _KNOWN = "SELECT path, size, mtime_ns, inode, sha256, image FROM files WHERE scope = ? AND path IN ({marks})"
 _RECORD, _ROW = "INSERT OR REPLACE INTO files VALUES ", "(?,?,?,?,?,?,?)"
-# SQLite before 3.32 takes 999 parameters.
+# SQLite before 3.32 allows 999 parameters.
 _ROWS = 128
 _COLUMNS = ["scope", "path", "size", "mtime_ns", "inode", "sha256", "image"]
 _SCHEMA = """
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A file as it was when its content was known to be this image."""
+    """A file with the digest and the image of its content."""
 
     found: SourceFile
     sha256: bytes
@@ -55,10 +55,11 @@ class Entry:
 
 
 class Journal:
-    """One journal file; `scope` keeps apart what went to other catalogs, stores and users.
+    """One journal file; `scope` separates catalogs, stores and users.
 
-    It never stops a run. A damaged one, a newer version's and another program's file are moved aside and begun anew; one
-    that cannot be opened, locked, read or written is left alone, and nothing more is remembered. Each is told once.
+    It never stops a run. A damaged file, or one of a newer version or another program, is moved aside and a new one is
+    created. After an error to open, lock, read or write the file, it is left alone and nothing more is recorded. Either
+    is reported once through `report`.
     """
 
     def __init__(self, file: Path, *, report: Callable[[str], None] = log.warning) -> None:
@@ -70,14 +71,14 @@ class Journal:
         self._guarded(self._open)
 
     def is_empty(self) -> bool:
-        """Whether nothing is remembered of any destination."""
-        return not self._ask("SELECT 1 FROM files LIMIT 1", ())
+        """Whether the journal has no entry for any destination."""
+        return not self._query("SELECT 1 FROM files LIMIT 1", ())
 
     def known(self, scope: bytes, files: Sequence[SourceFile]) -> dict[str, Entry]:
-        """Those of `files` that are unchanged since they were recorded, by path."""
+        """Return the entries of those `files` that are unchanged since they were recorded, by path."""
         paths = [found.source.identity(found) for found in files]
         marks = ",".join("?" * len(paths))
-        rows = {row[0]: row for row in self._ask(_KNOWN.format(marks=marks), (scope, *paths))}
+        rows = {row[0]: row for row in self._query(_KNOWN.format(marks=marks), (scope, *paths))}
         known: dict[str, Entry] = {}
         for found, path in zip(files, paths, strict=True):
             _, size, mtime_ns, inode, digest, image = rows.get(path, (path, -1, 0, 0, b"", b""))
@@ -88,7 +89,7 @@ class Journal:
         return known
 
     def record(self, scope: bytes, entries: Iterable[Entry]) -> None:
-        """Remember files and their images; files changed in the last two seconds are left out."""
+        """Record files and their images, except for files modified in the last two seconds."""
         settled = time.time_ns() - SETTLED_NS
         rows = [
             (
@@ -111,7 +112,7 @@ class Journal:
         with self._lock:
             self._drop()
 
-    def _ask(self, query: str, values: Sequence[bytes]) -> list[_Row]:
+    def _query(self, query: str, values: Sequence[bytes]) -> list[_Row]:
         rows: list[_Row] = []
         with self._lock:
             self._guarded(lambda: rows.extend(self._connection.execute(query, values) if self._connection else ()))
@@ -123,7 +124,7 @@ class Journal:
         with self._connection:
             for start in range(0, len(rows), _ROWS):
                 some = rows[start : start + _ROWS]
-                # One statement: SQLite lets go of the interpreter lock, and waits for it, once for each.
+                # One statement for many rows: SQLite releases and reacquires the interpreter lock per statement.
                 self._connection.execute(_RECORD + ",".join([_ROW] * len(some)), list(chain.from_iterable(some)))
 
     def _open(self) -> None:
@@ -137,7 +138,7 @@ class Journal:
                 connection.close()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do what needs the file; whatever is wrong with it costs what is remembered, and nothing else."""
+        """Run `work`; handle errors of the file, which lose entries and nothing else."""
         try:
             work()
         except (sqlite3.Error, OSError) as error:
@@ -153,13 +154,13 @@ class Journal:
             self._guarded(lambda: self._renew(why))
 
     def _renew(self, why: str) -> None:
-        """Move the file aside and begin a new journal: it may be another program's, named by mistake."""
+        """Move the file aside and create a new journal; not deleted, because it may belong to another program."""
         aside = _free_name(Path(f"{self._file}.damaged"))
         self._file.replace(aside)
         for name in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 Path(f"{self._file}{name}").unlink()
-        self._report(f"the journal {self._file} was not usable ({why}): moved to {aside}, files are hashed again")
+        self._report(f"the journal {self._file} was unusable ({why}): moved to {aside}, files are hashed again")
         self._open()
 
 
@@ -169,7 +170,7 @@ def _free_name(wanted: Path) -> Path:
 
 
 def scope_of(*parts: str) -> bytes:
-    """What tells one destination from another, in eight bytes: catalog, store and user."""
+    """Return an eight-byte digest that identifies a destination: catalog, store and user."""
     return hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).digest()
 
 
@@ -177,7 +178,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
         _check_ours(connection)
-        # NORMAL survives crashes of the program, and a power cut costs the last entries: they are hashed again.
+        # NORMAL survives a crash of the program; a power cut loses the last entries, whose files are hashed again.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_SCHEMA)
@@ -188,18 +189,18 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _check_ours(connection: sqlite3.Connection) -> None:
-    """Raise DatabaseError for a database that another program or a newer version made."""
+    """Raise DatabaseError for a database of another program or a newer version."""
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     columns = [row[1] for row in connection.execute("PRAGMA table_info(files)")]
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version:
-        raise sqlite3.DatabaseError(f"of version {version}, which this imgctl does not know")
+        raise sqlite3.DatabaseError(f"unknown version {version}")
     if tables - {"files"} or (tables and columns != _COLUMNS):
         raise sqlite3.DatabaseError("another program's database")
 
 
 def _signed(stamp: int) -> int:
-    """The stamp as SQLite's signed 64 bits hold it: inodes of network and union file systems use all of them."""
+    """Return the stamp as a signed 64-bit integer for SQLite: inodes of network and union file systems use all bits."""
     return stamp - (1 << 64) if stamp >= 1 << 63 else stamp
 
 

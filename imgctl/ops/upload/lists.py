@@ -17,7 +17,7 @@ from imgctl.units import count_of
 from imgctl.users import Users
 
 PIECE = 2**16
-# The longest path Linux takes is 4,096 bytes, so the first NUL of a list that has any comes before this.
+# Linux paths have at most 4,096 bytes, so the first NUL of a NUL-separated list comes before this.
 _SAMPLE = 2**13
 _LONGEST = 2**16
 _BOM = b"\xef\xbb\xbf"
@@ -26,29 +26,29 @@ _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 def opened(name: str, option: str) -> AbstractContextManager[BinaryIO]:
-    """The file of this name, or the standard input for `-`; UsageError when it cannot be opened."""
+    """Open the file of this name, or the standard input for `-`; UsageError if it cannot be opened."""
     if name == STDIN:
         return _standard_input(option)
     try:
         return open(name, "rb")  # noqa: PTH123  # a str keeps bytes that are no UTF-8
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
-        raise UsageError(f"{option} {name}: {said}", hint="check the path") from error
+        message = (error.strerror or str(error)).lower()
+        raise UsageError(f"{option} {name}: {message}", hint="check the path") from error
 
 
 def _standard_input(option: str) -> BinaryIO:
     if sys.stdin is None:
         raise UsageError(f"{option} -: the standard input is closed", hint="pipe a list into it, or name a file")
-    # A buffer of its own: at the exit the interpreter takes the lock of sys.stdin's, which a thread may hold that
-    # still waits for a slow pipe.
+    # A separate buffer: at exit the interpreter locks sys.stdin's buffer, which a thread may hold while it waits for a
+    # slow pipe.
     return open(sys.stdin.fileno(), "rb", closefd=False)  # a number, not a path
 
 
 def listed(file: BinaryIO) -> Iterator[str]:
-    """The paths in a list; bytes that are not UTF-8 become lone surrogates, empty paths are passed over.
+    """Yield the paths of a list; invalid UTF-8 becomes lone surrogates, empty paths are skipped.
 
-    A NUL in the first 8 KiB says that NULs separate, else line feeds do, and carriage returns before them go where the
-    first line has one. Raises UsageError for what is not a list of paths.
+    A NUL in the first 8 KiB makes NUL the separator, otherwise it is the line feed; carriage returns before line feeds
+    are dropped if the first line has one. Raises UsageError for a file that is not a list of paths.
     """
     first = _sample(file).removeprefix(_BOM)
     separator = b"\0" if b"\0" in first else b"\n"
@@ -59,7 +59,7 @@ def listed(file: BinaryIO) -> Iterator[str]:
 
 
 def _sample(file: BinaryIO) -> bytes:
-    """Enough of the beginning to tell the separator, whatever pieces a pipe gives it in."""
+    """Read enough of the beginning to find the separator; a pipe may deliver it in several pieces."""
     sample = b""
     while len(sample) < _SAMPLE and b"\0" not in sample and (more := file.read(_SAMPLE - len(sample))):
         sample += more
@@ -81,14 +81,14 @@ def _pieces(file: BinaryIO, first: bytes, separator: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Described):
-    """One line of a manifest: a path as written, aware UTC time to the millisecond."""
+    """One line of a manifest: the path as written; times are aware UTC to the millisecond."""
 
     path: str
     user_id: UUID | None = None
 
 
 def entries(file: BinaryIO, *, owned: bool, users: Users) -> Iterator[tuple[int, Entry | BadLine]]:
-    """Each line's number with its entry; every line must say whose the file is unless all are `owned` already."""
+    """Yield each line's number and entry; every line needs a `user_id`, unless all files are `owned` already."""
     required = frozenset(("path",)) if owned else frozenset(("path", "user_id"))
     for number, row in rows(file, required=required, optional=_OPTIONAL - required):
         yield number, row if isinstance(row, BadLine) else _entry(row, users)
@@ -97,9 +97,9 @@ def entries(file: BinaryIO, *, owned: bool, users: Users) -> Iterator[tuple[int,
 def _entry(row: Row, users: Users) -> Entry | BadLine:
     path, found = row["path"], owner_and_date(row, users)
     if "\0" in path:
-        return BadLine(detail="the path holds a NUL")
+        return BadLine(detail="the path contains a NUL")
     if not _is_name(path):
-        return BadLine(detail=f"the path {path!r} can name no file")
+        return BadLine(detail=f"invalid path {path!r}: not UTF-8")
     if isinstance(found, BadLine):
         return found
     taken, digest = row.get("taken_at"), row.get("sha256", "")
@@ -121,7 +121,7 @@ def _entry(row: Row, users: Users) -> Entry | BadLine:
 
 
 def _is_name(path: str) -> bool:
-    """False for half a character of JSON, which stands for no bytes."""
+    """Whether a path can be encoded; False for a lone surrogate from JSON, which stands for no bytes."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The files of an upload that a list, a manifest or a bag names one by one."""
+"""The files of an upload from a list, a manifest or a bag, which name each file."""
 
 import os
 import stat
@@ -26,21 +26,21 @@ def _entries(file: BinaryIO, selection: Selection) -> Iterator[tuple[int, Entry 
 
 
 def _is_regular(name: str, option: str) -> bool:
-    """Whether the file can be opened twice; UsageError when there is none."""
+    """Whether a list is a regular file, which can be opened twice; UsageError if it doesn't exist."""
     if name == STDIN:
         return False
     try:
         mode = os.stat(name).st_mode  # noqa: PTH116  # a str keeps bytes that are no UTF-8
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
-        raise UsageError(f"{option} {name}: {said}", hint="check the path") from error
+        message = (error.strerror or str(error)).lower()
+        raise UsageError(f"{option} {name}: {message}", hint="check the path") from error
     if stat.S_ISDIR(mode):
         raise UsageError(f"{option} {name} is a directory", hint="name a file")
     return stat.S_ISREG(mode)
 
 
 def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
-    """The originals that a bag's metadata names; its checksums are compared, and all that is said of them is said there."""
+    """Yield the originals of a bag; its checksums are verified, and its metadata is the only source of descriptions."""
     try:
         yield from _from_bag(bag, selection, sources)
     except Damaged as error:
@@ -49,7 +49,7 @@ def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
 
 
 def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
-    # Its names are photos', whatever they look like.
+    # Every payload file is a photo, even if its name looks like junk.
     rules = SelectionRules(replace(selection, junk_filter=False))
     owned = selection.user_id is not None or selection.user_from is not None
     with bag.metadata() as file:
@@ -69,7 +69,7 @@ def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
 
 
 def from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
-    """The files and directories that a list names; UsageError at once for one that cannot be read."""
+    """Yield the files of a list, and those below its directories; UsageError at once for an unreadable list."""
     if _is_regular(name, "--files-from"):
         opened(name, "--files-from").__exit__(None, None, None)
     return _from_list(name, rules, sources)
@@ -90,22 +90,22 @@ def _from_list(name: str, rules: SelectionRules, sources: Sources) -> Chosen:
             if stat.S_ISDIR(info.st_mode):
                 yield from _listed_directory(path, place, rules, sources.local)
             else:
-                away = rules.own_store(path) or rules.listed_away(path, place)
-                yield away or classified(path, place, info, rules, sources.local)
+                skipped = rules.own_store(path) or rules.skip_listed(path, place)
+                yield skipped or classified(path, place, info, rules, sources.local)
 
 
 def _listed_directory(path: str, place: str, rules: SelectionRules, source: Source) -> Chosen:
     below = f"{place.rstrip('/')}/" if place else ""
-    away = rules.own_store(path) or rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
-    away = away or rules.excluded(path, below, directory=True)
-    if away is not None:
-        yield away
+    skipped = rules.own_store(path) or rules.junk(path, system_junk(name_of(path), directory=True), directory=True)
+    skipped = skipped or rules.excluded(path, below, directory=True)
+    if skipped is not None:
+        yield skipped
     else:
         yield from walk(path, rules, source, place=below)
 
 
 def from_manifest(name: str, rules: SelectionRules, sources: Sources, selection: Selection) -> Chosen:
-    """The files that a manifest names; UsageError at once for a header that cannot be meant."""
+    """Yield the files of a manifest; UsageError at once for an invalid header."""
     if _is_regular(name, "--manifest"):
         with opened(name, "--manifest") as file:
             next(_entries(file, selection), None)
@@ -113,7 +113,7 @@ def from_manifest(name: str, rules: SelectionRules, sources: Sources, selection:
 
 
 def _from_manifest(name: str, rules: SelectionRules, sources: Sources, selection: Selection) -> Chosen:
-    # A manifest travels with its archive: what it names lies beside it.
+    # Paths are relative to the manifest, because it is moved together with its files.
     base = "" if name == STDIN else os.path.dirname(name)  # noqa: PTH120
     with opened(name, "--manifest") as file:
         for number, entry in _entries(file, selection):
@@ -135,18 +135,18 @@ def _entered(entry: Entry, base: str, where: str, rules: SelectionRules, sources
         return refused(path, error)
     if stat.S_ISDIR(info.st_mode):
         return _bad(where, f"{entry.path} is a directory; name its files")
-    if (away := rules.own_store(path) or rules.listed_away(path, place)) is not None:
-        return away
+    if (skipped := rules.own_store(path) or rules.skip_listed(path, place)) is not None:
+        return skipped
     if not stat.S_ISREG(info.st_mode):
         return classified(path, place, info, rules, sources.local)
     return rules.judge(path, place, stat_of(info, sources.local), user_id=entry.user_id)
 
 
 def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:
-    """A listed path as it stands on the disk, and what the system says of it; raises OSError, ValueError.
+    """Return a listed path as spelt on the disk, and its stat result; raises OSError, ValueError.
 
-    Lists are written on one system and read on another: what is not there to the letter may be there with its accents
-    composed or apart (Unicode's NFC and NFD), each name by itself.
+    A list may come from another system: if the exact path doesn't exist, each name is also tried in Unicode's NFC and
+    NFD, with composed and decomposed accents.
     """
     try:
         return path, os.stat(path, follow_symlinks=follow_links)  # noqa: PTH116  # a str keeps bytes that are no UTF-8
@@ -158,7 +158,7 @@ def _found(path: str, *, follow_links: bool) -> tuple[str, os.stat_result]:
 
 
 def _spelt(path: str) -> str | None:
-    """The path of what is there under these names in other forms; None when nothing is, or the names have no other."""
+    """Return the existing path that differs only in Unicode form; None if there is none, or if the path is ASCII."""
     if path.isascii():
         return None
     found = "/" if path.startswith("/") else ""
@@ -176,7 +176,7 @@ def _bad(where: str, detail: str) -> FileOutcome:
 
 
 def _place(path: str) -> str:
-    """Where a path in a list stands for the patterns: as written, without `./` or `/` before it."""
+    """Return a listed path as patterns see it: as written, without a leading `./` or `/`."""
     while path.startswith(("./", "/")):
         path = path.removeprefix(".").lstrip("/")
     return "" if path == "." else path

@@ -1,4 +1,4 @@
-"""What a user asks to be uploaded: which files, whose, within which bounds, and how."""
+"""The options of an upload: which files, owners, bounds, and how to upload."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ STDIN = "-"
 
 
 class UploadedAt(StrEnum):
-    """What an image's `uploaded_at` is, where a manifest does not say."""
+    """The source of an image's `uploaded_at`, if a manifest has none."""
 
     NOW = "now"
     TAKEN = "taken"
@@ -22,9 +22,10 @@ class UploadedAt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadOrder:
-    """How to upload: how many images at most, filed under which date, without the formats to `leave_out`.
+    """How to upload: the most images, the date to file them under, the formats to `leave_out`.
 
-    Whether to take what an export of Google or Apple says was in the bin, and what was archived or hidden there.
+    `takeout_trashed` and `takeout_archived`: whether to upload photos that an export of Google or Apple marks as in the
+    bin, and as archived or hidden.
     """
 
     limit: int | None = None
@@ -37,10 +38,11 @@ class UploadOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The choice of files of one upload; sizes in bytes, both ends included; `since` <= modification time < `until`.
+    """The files of one upload; sizes in bytes, bounds inclusive; `since` <= modification time < `until`.
 
-    Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. Owners come from the
-    manifest's line, else `user_id`, else `user_from`, read by `users`. Directories to `leave_out` are imgctl's own, by their real paths.
+    Files come from `paths` and `files_from`, or from `manifest` alone; `-` is the standard input. The owner comes from
+    the manifest's line, else `user_id`, else `user_from`, parsed by `users`. `leave_out` holds the real paths of
+    imgctl's own directories.
     """
 
     paths: tuple[str, ...] = ()
@@ -61,10 +63,10 @@ class Selection:
 
 
 def check(selection: Selection) -> None:
-    """Raise UsageError for a selection that contradicts itself, names no files or leaves them without an owner."""
+    """Raise UsageError for a selection with contradictory options, without files or without an owner."""
     _check_sources(selection)
     if selection.user_id is not None and selection.user_from is not None:
-        raise UsageError("--user and --user-from both say whose the files are", hint="give one of them")
+        raise UsageError("--user and --user-from both set the owner", hint="give one of them")
     if selection.user_id is None and selection.user_from is None and selection.manifest is None:
         raise UsageError("no owner given", hint="use --user, --user-from or --manifest")
     if selection.min_size is not None and selection.max_size is not None and selection.min_size > selection.max_size:
@@ -76,6 +78,6 @@ def check(selection: Selection) -> None:
 def _check_sources(selection: Selection) -> None:
     if selection.manifest is None:
         if not selection.paths and selection.files_from is None:
-            raise UsageError("no files are named", hint="give a PATH, --files-from or --manifest")
+            raise UsageError("no files given", hint="give a PATH, --files-from or --manifest")
     elif selection.paths or selection.files_from is not None:
-        raise UsageError("a manifest names the files itself", hint="leave out PATH and --files-from")
+        raise UsageError("--manifest excludes PATH and --files-from", hint="leave out PATH and --files-from")

@@ -1,4 +1,4 @@
-"""One file made ready to be promised: read once, hashed, recognised by its content."""
+"""Preparation of a file for ingest: read once, hashed, recognised by its content."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,16 +17,16 @@ from imgctl.ops.sources.base import STREAM_ABOVE, Read, SourceFile
 from imgctl.ops.upload.order import UploadedAt, UploadOrder
 from imgctl.run.window import ByteBudget
 
-# What a larger file takes, whose bytes are streamed.
+# Memory in bytes that a larger file takes, because it is streamed.
 STREAM_HELD = 32 * 2**20
-# What a datetime holds, in microseconds since 1970.
+# The range of datetime, in microseconds since 1970.
 EARLIEST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparing:
-    """How files are prepared: what recognises them, where their originals go, what is asked of them."""
+    """The recogniser, the key prefix of originals, and the options with which files are prepared."""
 
     recogniser: Recogniser
     prefix: str
@@ -36,14 +36,14 @@ class Preparing:
 def prepared(
     files: Sequence[SourceFile], how: Preparing, budget: ByteBudget
 ) -> Iterator[Prepared[SourceFile] | FileOutcome]:
-    """Prepare one file after the other, the bytes of each held in the budget."""
+    """Prepare one file after another, and reserve the bytes of each in the budget."""
     for found in files:
         held = found.size if found.source.spools else held_bytes(found.size)
         budget.acquire(held)
         result = prepare(found, how)
         needed = result.held if isinstance(result, Prepared) else 0
         if needed != held:
-            # It grew or shrank since the walk, or will not be put.
+            # The file grew or shrank since the walk, or will not be put.
             budget.release(held)
             if needed:
                 budget.acquire(needed)
@@ -51,7 +51,7 @@ def prepared(
 
 
 def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOutcome:
-    """Read, hash and probe one file, and what lies beside it; an outcome instead where it cannot or should not be uploaded."""
+    """Read, hash and probe a file and its sidecars; return an outcome if it cannot or should not be uploaded."""
     started = time.monotonic()
     try:
         read = found.source.read(found, how.recogniser)
@@ -78,7 +78,7 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
         path=found.path,
         row=new_row(new_id(at), found.user_id, content, prefix=how.prefix),
         body=read.body,
-        # What is spooled counts whole, so that the budget bounds the disk too.
+        # A spooled file counts with its full size, so that the budget also bounds the spool's disk.
         held=read.size if read.spool is not None else held_bytes(read.size),
         spool=read.spool,
         started=started,
@@ -88,15 +88,18 @@ def prepare(found: SourceFile, how: Preparing) -> Prepared[SourceFile] | FileOut
 
 
 def _other_content(found: SourceFile, read: Read) -> FileOutcome | None:
-    """The outcome of a file that is not what its list says."""
+    """Return the outcome of a file whose SHA-256 differs from its list's, or None."""
     if found.sha256 is None or found.sha256 == read.sha256:
         return None
-    detail = f"its SHA-256 is {read.sha256.hex()}, the list says {found.sha256.hex()}: copy it again"
+    detail = f"its SHA-256 is {read.sha256.hex()}, the list has {found.sha256.hex()}: copy it again"
     return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.CONTENT_DIFFERS, detail=detail, bytes=read.size)
 
 
 def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description | FileOutcome:
-    """What is said of a file in it and beside it, or why it is not taken: without what cannot be read it would stay without."""
+    """Return the description of a file, or the outcome if it is skipped, or if a sidecar is unreadable.
+
+    A file uploaded without its sidecar would never get that metadata.
+    """
     if found.alone:
         return from_list(found.caption, found.taken_at)
     try:
@@ -108,15 +111,15 @@ def _described(found: SourceFile, read: Read, order: UploadOrder) -> Description
             sidecars=found.source.sidecars,
         )
     except StoreError as error:
-        detail = f"what lies beside it cannot be read: {error.message}; run the same again"
+        detail = f"its sidecar cannot be read: {error.message}; run again"
         return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=read.size)
-    return _left_there(found, description, order) or description
+    return _left_out(found, description, order) or description
 
 
-def _left_there(found: SourceFile, description: Description, order: UploadOrder) -> FileOutcome | None:
-    """The outcome of what an export says was in the bin, or archived or hidden, where that is not wanted."""
+def _left_out(found: SourceFile, description: Description, order: UploadOrder) -> FileOutcome | None:
+    """Return the outcome of a file that an export marks as trashed, archived or hidden, if the options exclude it."""
     if description.trashed and not order.takeout_trashed:
-        reason, detail = Reason.TRASHED, "it was in the bin of Google or Apple Photos; --takeout-trashed takes it"
+        reason, detail = Reason.TRASHED, "in the bin of Google or Apple Photos; --takeout-trashed uploads it"
     elif description.hidden and not order.takeout_archived:
         reason, detail = Reason.HIDDEN, "--no-takeout-archived"
     else:
@@ -125,17 +128,17 @@ def _left_there(found: SourceFile, description: Description, order: UploadOrder)
 
 
 def held_bytes(size: int) -> int:
-    """How much memory a file of this size takes on its way: itself, or the pieces it is streamed in."""
+    """Return the memory in bytes that a file of this size takes during upload: its size, or that of a stream."""
     return size if size <= STREAM_ABOVE else STREAM_HELD
 
 
 def date_of(found: SourceFile, description: Description, choice: UploadedAt) -> tuple[datetime, bool]:
-    """The date a file is filed under, and whether one that it was given cannot be and was not believed.
+    """Return the date to file an image under, and whether an impossible date was ignored.
 
-    The manifest's, else the one chosen; a picture without a capture time was taken when its file was made. Where none of
-    these can be it is now.
+    The manifest's date comes first, then the chosen source; a picture without a capture time gets its file's mtime. If
+    none of these is plausible it is now.
     """
-    # Some file systems keep times that no calendar has.
+    # Some file systems keep times outside the range of datetime.
     mtime = EPOCH + timedelta(microseconds=max(EARLIEST, min(found.mtime_ns // 1000, LATEST)))
     chosen = {UploadedAt.NOW: (), UploadedAt.MTIME: (mtime,), UploadedAt.TAKEN: (description.taken_at, mtime)}[choice]
     unlikely = description.date_unlikely

@@ -1,4 +1,4 @@
-"""The rules of one selection, compiled: which names, sizes and dates are taken, and whose each file is."""
+"""The compiled rules of a selection: which names, sizes and dates it takes, and the owner of each file."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from imgctl.units import format_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER_NS = 1 << 80
-# Names that systems, cameras and NAS boxes leave among photos, and that nobody means to upload.
+# Files that systems, cameras and NAS boxes leave among photos, and that users never mean to upload.
 _FILES = frozenset(
     (
         "desktop.ini",
@@ -26,7 +26,7 @@ _FILES = frozenset(
         "zbthumbnail.info",
     )
 )
-# Synology, QNAP and Asustor keep thumbnails, bins and snapshots in these; Windows, macOS, ext4 and zip files the rest.
+# Thumbnails, bins and snapshots of Synology, QNAP and Asustor; the rest are from Windows, macOS, ext4 and ZIP files.
 _DIRECTORIES = frozenset(
     (
         "#recycle",
@@ -51,7 +51,7 @@ _DIRECTORIES = frozenset(
 
 
 class SelectionRules:
-    """What a selection takes of a walk. By name: junk, then `exclude`; by the file: `include`, size, date, owner."""
+    """Judges the entries of a walk. By name: junk, then `exclude`; by the file: `include`, size, date, owner."""
 
     def __init__(self, selection: Selection) -> None:
         self.follow_links = selection.follow_links
@@ -70,8 +70,8 @@ class SelectionRules:
         if selection.user_from is not None:
             self._owner = owner_by(selection.user_from, selection.users)
 
-    def turned_away(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
-        """The outcome of what is junk or excluded by name, a whole directory at once; None for the rest."""
+    def skip_entry(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
+        """Return the outcome of an entry that is junk or excluded by name, or None; one for a whole directory."""
         if directory and (own := self.own_store(path)) is not None:
             return own
         if self._junk_filter:
@@ -80,13 +80,13 @@ class SelectionRules:
                 return self.junk(path, why, directory=directory)
         return self.excluded(path, place, directory=directory) if self._exclude else None
 
-    def named_away(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
-        """What is left out though a user names it: what a system made for itself, and a file that `exclude` fits."""
-        away = self.own_store(path) or self.junk(path, system_junk(name, directory=directory), directory=directory)
-        return away if directory else away or self.excluded(path, name)
+    def skip_named(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
+        """Return the outcome of a path from the command line that is system junk or an excluded file, or None."""
+        skipped = self.own_store(path) or self.junk(path, system_junk(name, directory=directory), directory=directory)
+        return skipped if directory else skipped or self.excluded(path, name)
 
     def own_store(self, path: str) -> FileOutcome | None:
-        """The outcome of a path in one of the directories to `leave_out`, or None."""
+        """Return the outcome of a path in one of the directories to `leave_out`, or None."""
         if not self._leave_out:
             return None
         real = os.path.realpath(path)
@@ -94,27 +94,27 @@ class SelectionRules:
             return None
         return own_store(path)
 
-    def listed_away(self, path: str, place: str) -> FileOutcome | None:
-        """Like `turned_away` for a file that no walk came to: the directories above it count as well."""
+    def skip_listed(self, path: str, place: str) -> FileOutcome | None:
+        """Like `skip_entry` for a file from a list: the directories above it are checked as well."""
         return self.junk(path, listed_junk(place), directory=False) or self.excluded(path, place)
 
     def junk(self, path: str, why: str | None, *, directory: bool) -> FileOutcome | None:
-        """The outcome of what is junk for a reason, or None."""
+        """Return the outcome of an entry that is junk because of `why`; None without a reason or a junk filter."""
         if why is None or not self._junk_filter:
             return None
-        return _skipped(path, Reason.JUNK, f"{why}{_whole(directory)}; --no-junk-filter takes it")
+        return _skipped(path, Reason.JUNK, f"{why}{_whole(directory)}; --no-junk-filter uploads it")
 
     def excluded(self, path: str, place: str, *, directory: bool = False) -> FileOutcome | None:
-        """The outcome of what an exclude pattern fits, or None."""
+        """Return the outcome of an entry that matches an exclude pattern, or None."""
         pattern = self._exclude.fitting(place) if self._exclude else None
         if pattern is None:
             return None
         return _skipped(path, Reason.FILTERED, f"--exclude {pattern}{_whole(directory)}")
 
     def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
-        """The file with its owner (`user_id` where that is known), or why it is not taken."""
-        if (away := self._outside(path, place, info)) is not None:
-            return away
+        """Return the file with its owner (`user_id` if that is known), or the outcome if it is skipped."""
+        if (skipped := self._outside(path, place, info)) is not None:
+            return skipped
         if user_id is None:
             user_id = self._owner(place) if self._owner else self._user_id
         if user_id is None:
@@ -132,17 +132,17 @@ class SelectionRules:
         )
 
     def _ownerless(self, path: str, size: int) -> FileOutcome:
-        """The outcome of a file without an owner."""
+        """Return the outcome of a file without an owner."""
         what, hint = ("user", "") if self._named else ("UUID", ", or set [users] namespace to use names and numbers")
-        said = f"its path has no {what} where --user-from {self._user_from} has {{user}}"
-        detail = f"{said if self._user_from else 'no user_id'}; move it or give --user{hint}"
+        missing = f"its path has no {what} where --user-from {self._user_from} has {{user}}"
+        detail = f"{missing if self._user_from else 'no user_id'}; move it or give --user{hint}"
         return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NO_USER, detail=detail, bytes=size)
 
     def _outside(self, path: str, place: str, info: Stat) -> FileOutcome | None:
-        """The outcome of a file that the patterns, sizes or dates leave out, or None."""
+        """Return the outcome of a file that the patterns, sizes or dates exclude, or None."""
         size = info.size
         if self._include and self._include.fitting(place) is None:
-            return _skipped(path, Reason.FILTERED, "no --include fits", size)
+            return _skipped(path, Reason.FILTERED, "no --include pattern matches", size)
         if size < self._smallest:
             return _skipped(path, Reason.TOO_SMALL, f"smaller than --min-size {format_bytes(self._smallest)}", size)
         if self._largest is not None and size > self._largest:
@@ -167,18 +167,20 @@ def _skipped(path: str, reason: Reason, detail: str, size: int | None = None) ->
 
 
 def junk(name: str, *, directory: bool) -> str | None:
-    """What kind of junk a file or directory of this name is, or None; case does not count."""
+    """Return why a file or directory of this name is junk, or None; ignores case."""
     return "its name begins with a dot" if name.startswith(".") else system_junk(name, directory=directory)
 
 
 def system_junk(name: str, *, directory: bool) -> str | None:
-    """What kind of junk something of this name is even where a user names it, as `upload *` does; or None."""
-    return "a system made it for itself" if name.lower() in (_DIRECTORIES if directory else _FILES) else None
+    """Return why an entry is junk even if the user names it, as `upload *` does, or None."""
+    if name.lower() not in (_DIRECTORIES if directory else _FILES):
+        return None
+    return "a system directory" if directory else "a system file"
 
 
 def listed_junk(path: str) -> str | None:
-    """What kind of junk a listed file is: by its own name, or by a directory above it that only systems make."""
+    """Return why a file from a list is junk: by its name, or by a system directory above it; or None."""
     *above, name = path.split("/")
     if any(one.lower() in _DIRECTORIES for one in above):
-        return "it lies in a directory that a system made for itself"
+        return "in a system directory"
     return junk(name, directory=False)

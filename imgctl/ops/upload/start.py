@@ -1,4 +1,4 @@
-"""An upload put together from the settings: the choice of files, the journal, the catalog and the loop."""
+"""Assembly of an upload from the settings: the choice of files, the journal, the catalog and the loop."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ from imgctl.store.blobs.base import BlobStore
 from imgctl.store.blobs.open import local_roots
 
 if TYPE_CHECKING:
-    # Opened while files are being read: to import it takes longer than all else at the start.
+    # Imported while files are being read: this import is the slowest step of the start.
     from imgctl.store.catalog.engine import Catalog
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,9 @@ def uploading(
     stop: StopSignal,
     report: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
-    """The upload of a selection of files, which goes on as its outcomes are taken; see `ingest.loop`.
+    """Upload a selection of files; the upload advances as the caller iterates over the outcomes; see `ingest.loop`.
 
-    What is wrong with the journal is told and stops nothing.
+    Journal errors are reported through `report` and don't stop the upload.
     """
     with closing(Sources(settings, follow_links=selection.follow_links)) as sources:
         files = chosen(replace(selection, leave_out=own_directories(settings.store)), sources)
@@ -65,9 +65,9 @@ def uploading(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taking:
-    """How files are taken in: by how many readers, how many at a time; what remembers them; who hears what is wrong with that.
+    """How files are ingested: readers (0: adaptive), files per chunk, the journal file, the callback for its errors.
 
-    `catalog` is one that is open already.
+    `catalog` is an open catalog to use instead of that in the settings.
     """
 
     order: UploadOrder
@@ -87,14 +87,14 @@ def taking(
     store: BlobStore,
     stop: StopSignal,
 ) -> Iterator[Iterator[FileOutcome]]:
-    """Takes in files as they come, however they were found; None among them says that there are no more for now."""
+    """Ingest files from any iterable; None among them means that there are no more for now."""
     with ExitStack() as stack:
         reuse_large_buffers()
         remembered = Journal(how.journal, report=how.report) if how.journal is not None else None
         if remembered is not None:
             stack.callback(remembered.close)
         opened: Future[Catalog] = Future()
-        # A reader that waits for a catalog which never opens ends with CancelledError.
+        # If the catalog never opens, readers that wait for it end with CancelledError.
         stack.callback(opened.cancel)
         already = AlreadyUploaded(remembered, settings.store.url, opened, stop=stop)
         stack.callback(already.flush)
@@ -145,13 +145,13 @@ def taking(
 
 
 def own_directories(store: StoreSettings) -> tuple[str, ...]:
-    """The real paths of a store of directories, blobs and archive: its own blobs are not uploaded again."""
+    """Return the real paths of a directory store's blobs and archive, which are not uploaded again."""
     scheme, _, path = store.url.partition("://")
     return tuple(map(os.path.realpath, local_roots(store, path))) if scheme == "file" else ()
 
 
 def journal_file(setting: str) -> Path | None:
-    """Where the journal is: as set, else in the user's state directory; None when there shall be none."""
+    """Return the journal's path: as set, else in the user's state directory; None if it is disabled."""
     if setting == NO_JOURNAL:
         return None
     if setting:

@@ -1,4 +1,4 @@
-"""A directory that is watched: the files that are there, then each that comes, once it is whole."""
+"""Upload of a watched directory: the existing files, then each new file once it is complete."""
 
 import fcntl
 import os
@@ -23,13 +23,13 @@ from imgctl.ops.upload.start import Taking, own_directories, taking
 from imgctl.store.blobs.base import BlobStore
 
 _TICK_MILLISECONDS, _STEP_MILLISECONDS = 500, 50
-# The system drops events where more come than its queue holds.
+# Rescans find files whose events were lost: the kernel drops events once its queue is full.
 RESCAN_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOrder:
-    """A file is taken once nothing wrote to it for `settle` seconds; `poll` looks again and again, for network file systems."""
+    """A file is uploaded after `settle` seconds without a write; `poll`: poll the directory, for network file systems."""
 
     settle: float = 2.0
     poll: bool = False
@@ -47,7 +47,7 @@ def watching(
     stop: StopSignal,
     report: Callable[[str], None],
 ) -> Iterator[Iterator[FileOutcome]]:
-    """The upload of the one directory of a selection, and of what comes there, until stopped; one outcome a file."""
+    """Upload the one directory of a selection, and new files in it, until stopped; one outcome per file."""
     check(selection)
     (directory,) = selection.paths
     if not os.path.isdir(directory):  # noqa: PTH112  # a str keeps bytes that are no UTF-8
@@ -64,7 +64,7 @@ def watching(
 
 
 class WatchedDirectory:
-    """What a directory holds and what comes into it; for one thread."""
+    """The files of a directory, existing and new; for one thread."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class WatchedDirectory:
         self._order = order
         self._apart = tuple(f"{one}/" for one in apart)
         self._stop = stop
-        # What is not whole yet: as it was when it was looked at last, and when that was.
+        # Files that may be incomplete: size and mtime at the last check, and the time of that check.
         self._unsettled: dict[str, tuple[tuple[int, int], float]] = {}
 
     def files(self) -> Iterator[SourceFile | FileOutcome | None]:
-        """All that is there, then what comes; None where there is no more for now."""
+        """Yield all existing files, then new ones; None when there are no more for now."""
         changes = self._changes()
-        # Watched before it is walked: what comes meanwhile waits there.
+        # The watch begins before the walk, so that no new file is missed.
         next(changes)
         yield from self._walked(self._root)
         scanned = time.monotonic()
@@ -122,7 +122,7 @@ class WatchedDirectory:
             yield [path for kind, path in some if kind is not Change.deleted]
 
     def _walked(self, directory: str) -> Iterator[SourceFile | FileOutcome]:
-        """The files below a directory; those written to just now wait."""
+        """Yield the files below a directory; those modified just now are kept for later."""
         for one in walk(directory, self._rules, self._source, place=self._place(directory, directory=True)):
             if isinstance(one, SourceFile) and self._is_fresh(one):
                 self._unsettled[one.path] = ((one.size, one.mtime_ns), time.monotonic())
@@ -138,19 +138,19 @@ class WatchedDirectory:
         try:
             info = self._look(path)
         except OSError:
-            # Gone again: renamed, or a temporary file.
+            # The file is gone: renamed, or temporary.
             self._unsettled.pop(path, None)
             return
         if not stat.S_ISDIR(info.st_mode):
             self._unsettled[path] = ((info.st_size, info.st_mtime_ns), time.monotonic())
-        elif (away := self._rules.listed_away(path, self._place(path))) is not None:
-            yield away
+        elif (skipped := self._rules.skip_listed(path, self._place(path))) is not None:
+            yield skipped
         elif path != self._root:
-            # What came with it may have come before it was watched.
+            # Files may have arrived in a new directory before it was watched.
             yield from self._walked(path)
 
     def _settled(self) -> Iterator[SourceFile | FileOutcome]:
-        """Those that did not change for a while, and that nobody has open for writing."""
+        """Yield the files that did not change for `settle` seconds and that no process has open for writing."""
         now = time.monotonic()
         for path, (before, at) in list(self._unsettled.items()):
             if now < at + self._order.settle:
@@ -169,7 +169,7 @@ class WatchedDirectory:
                 continue
             del self._unsettled[path]
             place = self._place(path)
-            yield self._rules.listed_away(path, place) or classified(path, place, info, self._rules, self._source)
+            yield self._rules.skip_listed(path, place) or classified(path, place, info, self._rules, self._source)
 
     def _look(self, path: str) -> os.stat_result:
         return os.stat(path, follow_symlinks=self._rules.follow_links)  # noqa: PTH116
@@ -181,9 +181,10 @@ class WatchedDirectory:
 
 
 def is_written_to(path: str) -> bool:
-    """Whether somebody has the file open for writing; False where the system does not tell.
+    """Whether a process has the file open for writing; False if the system cannot report it.
 
-    Linux tells by a lease for reading, which nobody gets meanwhile (fcntl(2)): of files on local disks, to their owner.
+    Linux denies a read lease while the file is open for writing (fcntl(2)); only for files on local disks, and only to
+    their owner.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
@@ -192,7 +193,7 @@ def is_written_to(path: str) -> bool:
     except OSError:
         return False
     try:
-        # A writer that comes now is told to us by a signal; SIGIO would end this process.
+        # The kernel signals a writer that opens the file now; the default signal, SIGIO, would end this process.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:

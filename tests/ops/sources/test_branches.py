@@ -42,11 +42,11 @@ def test_keys_end_as_files_do(places: list[str], exclude: tuple[str, ...], junk:
 
     found: list[tuple[str, Reason | None]] = []
     for place in places:
-        away, outcome = branches.away(place)
-        outcome = outcome if away else rules.turned_away(f"root/{place}", place, directory=False)
+        skipped, outcome = branches.skipped(place)
+        outcome = outcome if skipped else rules.skip_entry(f"root/{place}", place, directory=False)
         if outcome is not None:
             found.append((outcome.path.removeprefix("root/"), outcome.reason))
-        elif not away:
+        elif not skipped:
             found.append((place, None))
 
     assert set(found) == wanted

@@ -57,7 +57,7 @@ def test_what_a_filter_left_out_says_which(tmp_path: Path) -> None:
     planted(tmp_path, ["a.png", "b.tmp", "x/c"])
 
     assert [detail for *_, detail in left(below(tmp_path, include=("*.jpg",), exclude=("*.tmp", "x/")))] == [
-        "no --include fits",
+        "no --include pattern matches",
         "--exclude *.tmp",
         "--exclude x/, with all that is in it",
     ]
@@ -217,15 +217,15 @@ def test_a_walk_that_is_given_up_closes_its_directories(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("selection", "words"),
     [
-        (Selection(user_id=USER), "no files are named"),
+        (Selection(user_id=USER), "no files given"),
         (Selection(paths=("a",)), "no owner given"),
         (Selection(paths=("a",), user_id=USER, user_from="{user}"), "both"),
         (Selection(paths=("a",), user_from="user"), "once"),
         (Selection(paths=("a",), user_id=USER, min_size=2, max_size=1), "--min-size"),
         (Selection(paths=("a",), user_id=USER, since=NOON, until=NOON), "--since"),
         (Selection(paths=("a",), user_id=USER, include=("[",)), "never closes"),
-        (Selection(paths=("a",), user_id=USER, exclude=("",)), "names nothing"),
-        (Selection(paths=("a",), manifest="m"), "names the files itself"),
+        (Selection(paths=("a",), user_id=USER, exclude=("",)), "matches nothing"),
+        (Selection(paths=("a",), manifest="m"), "excludes PATH"),
         (Selection(manifest="/no/such/manifest"), "/no/such/manifest: no such file"),
         (Selection(files_from="/no/such/list", user_id=USER), "/no/such/list: no such file"),
         (Selection(files_from="/", user_id=USER), "is a directory"),
