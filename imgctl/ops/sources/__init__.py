@@ -1,1 +1,1 @@
-"""Where the files of an upload lie: directories, buckets, archives; each lists its files and reads every one once."""
+"""Sources of an upload: directories, buckets, archives, urls; each lists its files and reads each file once."""

@@ -1,4 +1,4 @@
-"""ZIP and TAR files as a source: all that are given together are one tree, whatever part a file lies in."""
+"""ZIP and TAR files as a source: all archives of a run form one tree, regardless of the part a file is in."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from imgctl.ops.sources.tars import TarPart
 from imgctl.ops.sources.walk import name_of, refused
 from imgctl.ops.sources.zips import ZipPart
 
-# What describes photos is at most this large.
+# The largest sidecar in bytes.
 _LONGEST = 2**20
 _MOST_LISTINGS = 64
 
 
 def part_of(path: str) -> Part:
-    """The archive that a path of such an ending names."""
+    """Return the archive at a path, its kind chosen by extension."""
     name = name_of(path).lower()
     return ZipPart(path) if name.endswith(".zip") else TarPart(path, streams=not name.endswith(".tar"))
 
@@ -34,11 +34,11 @@ def part_of(path: str) -> Part:
 class ArchiveFiles:
     """The members of some archives, as one tree; see Source.
 
-    A pass of its own notes what may describe photos: it may lie behind its photo or in a later part, and it decides whether
-    and under which date the photo is taken. One pass would have to hold all photos back to the end of the last part. The
-    first photo that is described starts it, so a run that finds everything in the journal passes once. Only a packed TAR
-    costs a second reading by it: 0.4 s of CPU of the 4.3 s that 2,000 photos of 50 KB take from a TGZ to a directory (from a
-    plain TAR 3.4 s), 0.4 s of 2.4 s for 160 photos of 2.5 MB.
+    A separate pass indexes the sidecars: a sidecar may be behind its photo or in a later part, and it decides whether
+    and under which date the photo is uploaded. A single pass would have to hold back all photos until the end of the
+    last part. The first photo to be described starts this pass, so a run that finds everything in the journal skips it.
+    It costs a second read only for a compressed TAR: 0.4 s of CPU of the 4.3 s that 2,000 photos of 50 KB take from a
+    TGZ to a directory (from a plain TAR 3.4 s), 0.4 s of 2.4 s for 160 photos of 2.5 MB.
     """
 
     spools = True
@@ -54,12 +54,12 @@ class ArchiveFiles:
         self._targets: dict[int, MemberIndex] = {}
 
     def close(self) -> None:
-        """Drop what was noted."""
+        """Drop the indexes."""
         for index in (self._index, *self._targets.values()):
             index.close()
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """The members of one archive after the other; one that ends too early is one outcome more."""
+        """Yield the members of one archive after another; a truncated archive is an additional outcome."""
         for number, part in enumerate(self._parts):
             if (skipped := rules.skip_named(part.path, name_of(part.path), directory=False)) is not None:
                 yield skipped
@@ -74,17 +74,19 @@ class ArchiveFiles:
                 targets.close()
 
     def index(self) -> None:
-        """Note every member, so that `named` finds it; Damaged or OSError where the archive cannot be read."""
+        """Index every member, so that `named` finds it; Damaged or OSError if the archive cannot be read."""
         for number, part in enumerate(self._parts):
             for member in part.members():
                 self._index.add(place_of(member.name), number, member)
 
     def named(self, place: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
-        """The member at a place of the indexed tree, if the rules take it."""
+        """Return the member at a place of the indexed tree, or its outcome if it is missing or skipped."""
         found = self._index.find(place)
         path = f"{self._parts[0].path}/{place}"
         if found is None:
-            return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=f"not there: {COPY_AGAIN}")
+            return FileOutcome(
+                path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=f"not in the archive: {COPY_AGAIN}"
+            )
         if (skipped := rules.skip_listed(path, place)) is not None:
             return skipped
         number, member, _ = found
@@ -93,7 +95,7 @@ class ArchiveFiles:
         return rules.judge(path, place, stat, user_id=user_id)
 
     def pieces(self, place: str) -> Iterator[bytes]:
-        """The bytes of the member at a place of the indexed tree, none where there is none; see Part."""
+        """Yield the bytes of the member at a place of the indexed tree, nothing if there is none; see Part."""
         found = self._index.find(place)
         return iter(()) if found is None else self._parts[found[0]].pieces(found[1])
 
@@ -117,7 +119,7 @@ class ArchiveFiles:
         return os.fsencode(os.path.abspath(self._parts[number].path)) + b"\0" + os.fsencode(member.name)  # noqa: PTH100
 
     def listed(self, directory: str) -> Listing:
-        """The sidecars of a directory, in whatever part."""
+        """Return the sidecars of a directory, from all parts."""
         if (known := self._listings.get(directory)) is not None:
             return known
         listing = Listing()
@@ -129,7 +131,7 @@ class ArchiveFiles:
         return listing
 
     def content(self, place: str, longest: int) -> bytes | None:
-        """The bytes of a sidecar; None where it is none or damaged."""
+        """Return the bytes of a sidecar, empty if longer than `longest`; None if it is missing or damaged."""
         found = self._noted_all().find(place)
         if found is None:
             return None
@@ -139,7 +141,7 @@ class ArchiveFiles:
         try:
             return b"".join(self._parts[number].pieces(member)) if data is None else data
         except (Damaged, OSError):
-            # It is told of when its own turn comes.
+            # Reported when the member itself is read.
             return None
 
     def _noted_all(self) -> MemberIndex:
@@ -159,11 +161,11 @@ class ArchiveFiles:
                     and member.size <= _LONGEST
                     and Listing().of(place.rpartition("/")[2]) is not None
                 ):
-                    # A stream is not read again for each of them.
+                    # The bytes are kept, so that the stream is not read again for each sidecar.
                     data = b"".join(part.pieces(member)) if part.streams else None
                     self._index.add(_apart(place, number), number, member, data)
         except (Damaged, OSError, ValueError):
-            # Told when its members are listed.
+            # Reported when the members are listed.
             return
 
     def _entries(self, number: int, part: Part, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
@@ -190,32 +192,32 @@ class ArchiveFiles:
     def _linked(
         self, number: int, member: Member, path: str, branches: Branches, rules: Rules
     ) -> SourceFile | FileOutcome:
-        """The outcome of a hard link, which fails where the member that has its content is not taken for its owner."""
+        """Return the outcome of a hard link; it fails if its target is not uploaded for the same owner."""
         assert member.odd is not None and member.hard_link is not None
         target = place_of(member.hard_link)
         found = self._linkable(number).find(target)
         content = found[1] if found else member
-        # It is as large as its target.
+        # The link has the size of its target.
         link, read = (
             self._entry(number, replace(content, name=name, mtime_ns=member.mtime_ns, odd=None), path, rules)
             for name in (member.name, target)
         )
         odd, detail = member.odd, ""
         if found is not None and found[2] is not None:
-            fate, reason, said = json.loads(found[2])
-            odd = Odd(fate=Fate(fate), reason=Reason(reason), detail=said)
+            fate, reason, text = json.loads(found[2])
+            odd = Odd(fate=Fate(fate), reason=Reason(reason), detail=text)
         elif found is None and (isinstance(link, SourceFile) or link.reason is Reason.TOO_SMALL):
             detail = f"is not a file in the archive: {COPY_AGAIN}"
         elif isinstance(link, FileOutcome):
             return link
         elif isinstance(read, FileOutcome) or read.user_id != link.user_id or branches.skipped(target)[0]:
-            detail = "is not taken for its owner: extract it"
+            detail = "is not uploaded for its owner: extract it"
         if detail:
             odd = Odd(fate=Fate.FAILED, reason=Reason.LINK, detail=f"a hard link to {member.hard_link}, which {detail}")
         return FileOutcome(path=path, fate=odd.fate, reason=odd.reason, detail=odd.detail, bytes=member.size)
 
     def _linkable(self, number: int) -> MemberIndex:
-        """The members of one archive, which its first hard link has noted in a pass of its own."""
+        """Return the index of possible targets in one archive; the first hard link builds it in a separate pass."""
         if number not in self._targets:
             index = self._targets[number] = MemberIndex()
             with suppress(Damaged, OSError, ValueError):
@@ -227,12 +229,12 @@ class ArchiveFiles:
 
 
 def _apart(place: str, number: int) -> str:
-    """Where a sidecar is noted: each part of an iCloud export may have a `Photo Details.csv` of its own at one place."""
+    """Return where to index a sidecar: parts of an iCloud export may have a `Photo Details.csv` at the same place."""
     return f"{place[:-4]} {number}{place[-4:]}" if is_photo_details(place.rpartition("/")[2]) else place
 
 
 class _BesideMembers:
-    """What lies beside a member; see ingest.sidecar."""
+    """The sidecars of members; see ingest.sidecar."""
 
     def __init__(self, files: ArchiveFiles) -> None:
         self._files = files

@@ -1,4 +1,4 @@
-"""What every source of files does, and a file as its source lists it."""
+"""The interface of a source, and a file as a source lists it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -14,18 +14,18 @@ from imgctl.ops.ingest.sidecar import SidecarFiles
 from imgctl.ops.ingest.spool import Spool
 
 if TYPE_CHECKING:
-    # Of archives, which few runs read.
+    # Imported on demand: few runs read archives.
     from imgctl.ops.sources.members import Member
 
-# A larger file never fills the memory budget: it is streamed from where it lies, or from a spool.
+# Larger files, in bytes, are streamed from their source or a spool, so that they don't fill the memory budget.
 STREAM_ABOVE = 64 * 2**20
 
 
 class Stat(NamedTuple):
-    """What a source knows of a file without reading it: bytes, nanoseconds since 1970, and 64 bits that change with it.
+    """The metadata of an unread file: size in bytes, mtime in nanoseconds since 1970, and a 64-bit stamp.
 
-    The stamp is a file's inode, a digest of an object's ETag and version, or of a member's place and checksum. `pinned`
-    says that it changes with every change of the content, however soon.
+    The stamp is a file's inode, or a digest of an object's ETag or of a member's offset and checksum. `pinned`: the
+    stamp changes with every change of the content, however quick.
     """
 
     size: int
@@ -39,7 +39,7 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """What a line of a manifest may say of a file. `sha256` is what its content must be."""
+    """The optional fields of a manifest's line. `sha256` is the expected digest of the content."""
 
     caption: str | None = None
     name: str | None = None
@@ -50,11 +50,11 @@ class Described:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile(Described):
-    """A file as its source listed it, and whatever is said of it beside the file.
+    """A file as its source listed it, with the fields of its manifest line.
 
-    `alone`: what the list says of it is all, nothing is looked for in or beside it.
-    `path` is what reports and lists call it. `place` is its path within the source, where that is not `path`; `member`
-    is the number of its archive, and where that finds it.
+    `alone`: the list is the only source of its description; embedded metadata and sidecars are ignored. `path` is its
+    name in reports and lists. `place` is its path within the source, if different from `path`; `member` is the number
+    of its archive and the member in it.
     """
 
     path: str
@@ -69,12 +69,12 @@ class SourceFile(Described):
     alone: bool = False
 
     def described_by(self, line: Described) -> "SourceFile":
-        """Return the file with all that this line says of it."""
+        """Return the file with the fields of this line."""
         return replace(self, **{one.name: getattr(line, one.name) for one in fields(Described)})
 
     @property
     def beside(self) -> str:
-        """The path by which the source finds what lies beside it."""
+        """The path by which the source finds its sidecars."""
         return self.place or self.path
 
     @property
@@ -85,9 +85,9 @@ class SourceFile(Described):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """A file that was read once: `found` as it was then, its bytes or where they lie, what they are, their SHA-256.
+    """A file that was read once: `found` as of the read, its bytes or their path, their header and SHA-256.
 
-    A `spool` is to be closed once the bytes are needed no more.
+    The owner closes a `spool` once it no longer needs the bytes.
     """
 
     found: SourceFile
@@ -99,45 +99,45 @@ class Read:
 
 
 Chosen: TypeAlias = Iterator[SourceFile | FileOutcome]
-"""The files that are taken, and an outcome for each thing left out."""
+"""The chosen files, and an outcome for each entry that is left out."""
 
 
 class Rules(Protocol):
-    """What is chosen of that which a source lists; a place is a path below its root, a directory's ends in a slash."""
+    """The choice among the entries of a source; a place is a path below its root, with a slash after a directory."""
 
     follow_links: bool
 
     def skip_entry(self, path: str, place: str, *, directory: bool) -> FileOutcome | None:
-        """What the name alone decides: the outcome of what is left out, None to go on."""
+        """Return the outcome of an entry that is skipped by its name alone, or None."""
 
     def skip_named(self, path: str, name: str, *, directory: bool) -> FileOutcome | None:
-        """The same for what a user named: hidden files are meant then."""
+        """Like `skip_entry` for a path that the user named, which may be hidden."""
 
     def skip_listed(self, path: str, place: str) -> FileOutcome | None:
-        """The same for a file that a list names, whose directories were not listed."""
+        """Like `skip_entry` for a file from a list, whose directories were not checked."""
 
     def judge(self, path: str, place: str, info: Stat, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
-        """A regular file taken, with its owner (`user_id` where that is known), or why it is not."""
+        """Return a regular file with its owner (`user_id` if that is known), or the outcome if it is skipped."""
 
 
 class Source(Protocol):
-    """A tree of files, listed and read; safe in many threads but for `entries`."""
+    """A tree of files, listed and read; thread-safe except for `entries`."""
 
     sidecars: SidecarFiles
-    # Whether a file too large for memory lies in a spool until it is put; else it is read again from where it lies.
+    # Whether a file too large for memory is spooled until its put; otherwise the put reads it again from its source.
     spools: bool
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """Every file that the rules take, and one outcome for each thing left out; streams, in bounded memory."""
+        """Yield every file that the rules take, and an outcome for each entry left out; streams, in bounded memory."""
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
-        """One file, read once and recognised, or why it cannot be.
+        """Read and recognise one file, in one pass; return an outcome if it is unreadable.
 
-        Raises LeftOut, NotAnImage or FormatUnsupported for its content, StoreError for what ends the whole run.
+        Raises LeftOut, NotAnImage or FormatUnsupported for its content, StoreError for errors that end the run.
         """
 
     def identity(self, found: SourceFile) -> bytes:
-        """What tells this file from every other on earth, by name: the journal's key."""
+        """Return a globally unique name of the file: the journal's key."""
 
 
 def own_store(path: str) -> FileOutcome:

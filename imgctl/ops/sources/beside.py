@@ -1,4 +1,4 @@
-"""What lies beside objects: the names of sidecars that a listing passed, or that one more listing finds for a single object."""
+"""Sidecars of objects: found among the keys listed last, or for a single object by a listing of its own."""
 
 import re
 from collections import OrderedDict, deque
@@ -8,14 +8,14 @@ from typing import Protocol
 
 from imgctl.ops.ingest.sidecar import Listing
 
-# The sidecars whose names are kept: behind and before what is being read.
+# The most sidecar names that are kept: of keys before and after the objects being read.
 _MOST_NAMES, _MOST_LISTINGS = 20_000, 512
-# Takeout cuts the names of its files, behind these characters.
+# Takeout truncates the names of its files, but not before this many characters.
 _SHARED = 40
 
 
 class Small(Protocol):
-    """A small object's bytes, none where it is not small after all."""
+    """A small object; its bytes are empty if it is too large."""
 
     @property
     def data(self) -> bytes:
@@ -23,21 +23,21 @@ class Small(Protocol):
 
 
 class Keys(Protocol):
-    """The objects that may describe others."""
+    """Access to the sidecars of a bucket."""
 
     @property
     def names(self) -> "NameWindow":
-        """What was listed last."""
+        """The names of the sidecars listed last."""
 
     def small(self, key: str) -> Small | None:
-        """A small object; None where there is none."""
+        """Return a small object; None if it doesn't exist."""
 
     def starting(self, prefix: str) -> Listing:
-        """The sidecars whose keys begin so."""
+        """List the sidecars whose keys begin with the prefix."""
 
 
 class NameWindow:
-    """The names of sidecars among the keys listed last, by their directories. Safe in many threads."""
+    """The names of sidecars among the keys listed last, by directory; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -45,7 +45,7 @@ class NameWindow:
         self._order: deque[tuple[str, str]] = deque()
 
     def add(self, keys: tuple[str, ...]) -> None:
-        """Take the keys of one more page."""
+        """Add the keys of a page."""
         kept = Listing()
         for key in keys:
             if kept.of(key) is None:
@@ -58,7 +58,7 @@ class NameWindow:
                     self._forget(*self._order.popleft())
 
     def listed(self, directory: str) -> Listing:
-        """The sidecars of a directory, as far as they are near."""
+        """Return the sidecars of a directory that are still in the window."""
         with self._lock:
             return self._listings.get(directory) or Listing()
 
@@ -72,7 +72,7 @@ class NameWindow:
 
 
 class BesideKeys:
-    """What lies beside an object; see ingest.sidecar."""
+    """The sidecars of objects in a listing; see ingest.sidecar."""
 
     def __init__(self, files: Keys) -> None:
         self._files = files
@@ -86,14 +86,14 @@ class BesideKeys:
 
 
 class BesideOne(BesideKeys):
-    """The same of an object that a list names: one listing of the names that begin as its own does."""
+    """The sidecars of objects from a list: one request lists the keys with the same beginning as the photo's."""
 
     def __init__(self, files: Keys) -> None:
         super().__init__(files)
         self._listings: OrderedDict[str, Listing] = OrderedDict()
 
     def listed(self, directory: str, photo: str) -> Listing:
-        # Numbers and marks of edited copies stand behind what all the names of a photo begin with.
+        # All names of a photo share a stem; numbers and suffixes of edited copies follow it.
         stem = photo.rpartition(".")[0] or photo
         prefix = directory + re.sub(r"\(\d+\)$|-[^-]*$", "", re.sub(r"\(\d+\)$", "", stem) or stem)[:_SHARED]
         if (known := self._listings.get(prefix)) is not None:

@@ -1,16 +1,16 @@
-"""The directories in a listing of keys or members: each is judged by its name once, though only its files are listed."""
+"""The directories in a flat listing of keys or members: each is judged by name once, though only files are listed."""
 
 from collections import OrderedDict
 
 from imgctl.ops.ingest.outcome import FileOutcome
 from imgctl.ops.sources.base import Rules
 
-# Directories that are remembered; one that is met again after these many others is judged, and told, again.
+# The most directories that are remembered; one that comes up again after as many others is judged and reported again.
 _MOST = 16_384
 
 
 class Branches:
-    """What the rules say of the directories above each listed file, as a walk from the `root` would ask them."""
+    """Applies the rules to the directories above each listed file, as a walk from the `root` would."""
 
     def __init__(self, root: str, rules: Rules) -> None:
         self._root = root
@@ -18,7 +18,10 @@ class Branches:
         self._skipped: OrderedDict[str, bool] = OrderedDict({"": False})
 
     def skipped(self, place: str) -> tuple[bool, FileOutcome | None]:
-        """Whether a file is left out by its name or a directory's, and the outcome: a directory's when it is met first."""
+        """Return whether a file is skipped by its name or a directory's, and the outcome to report.
+
+        A directory's outcome is returned only for its first file.
+        """
         skipped, outcome = self._branch_skipped(place)
         if not skipped:
             outcome = self._rules.skip_entry(self._root + place, place, directory=False)
@@ -33,7 +36,7 @@ class Branches:
         while at >= 0:
             branch = place[: at + 1]
             if branch not in self._skipped:
-                # Two slashes, or one at the beginning: a name that no directory has.
+                # An empty name between two slashes, or before a leading one, is not a directory to judge.
                 nameless = branch.endswith("//") or branch == "/"
                 outcome = None if nameless else self._rules.skip_entry(self._root + branch[:-1], branch, directory=True)
                 self._keep(branch, skipped=outcome is not None)

@@ -24,16 +24,16 @@ from imgctl.ops.sources.reading import of_bytes, of_pieces
 from imgctl.store.blobs.elsewhere import Elsewhere, Got
 from imgctl.store.blobs.pages import Page, Restored
 
-# This many pages are listed before a file of the first is read: what describes a photo is named like it, and stands near it.
+# Pages listed ahead before a file of the first is read: a sidecar is named like its photo, so its key is near.
 AHEAD = 3
-# The sidecars whose bytes are kept.
+# The most sidecars whose bytes are kept; the largest that is kept, and that is read, in bytes.
 _MOST_KEPT, _LONGEST_KEPT, _LONGEST_READ = 512, 64 * 2**10, 2**20
 _FAILURES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Small:
-    """A small object's bytes, none where it is not small after all."""
+    """A small object; its bytes are empty if it is too large."""
 
     size: int
     etag: str
@@ -41,10 +41,10 @@ class _Small:
 
 
 class BucketFiles:
-    """The objects of a bucket below a prefix; `root` is what reports put before a key. See Source.
+    """The objects of a bucket below a prefix; reports show `root` before each key. See Source.
 
-    `own` is where in it imgctl's own store lies, whose blobs are left out; None where it does not. `singly` says that its
-    files come from a list: then what lies beside each is asked for by its name.
+    `own` is the prefix of imgctl's own store in it, whose blobs are left out; None if the store is elsewhere. `singly`:
+    the files come from a list, and the sidecars of each are looked up by name.
     """
 
     spools = True
@@ -63,18 +63,18 @@ class BucketFiles:
         self._kept: OrderedDict[str, Future[_Small | None]] = OrderedDict()
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """Keys in the order the server lists them; a listing that fails is one outcome, which names the bucket."""
+        """Yield files in listing order; a failed listing is one outcome, whose path is the bucket."""
         branches = Branches(self.root, rules)
-        own_told = False
+        own_reported = False
         try:
             for page in self._ahead():
                 for at, key in enumerate(page.keys):
                     if self._own is not None and key.startswith(self._own):
-                        if not own_told:
-                            own_told = True
+                        if not own_reported:
+                            own_reported = True
                             yield own_store(self.root + self._own)
                     elif not (key.endswith("/") and not page.sizes[at]):
-                        # But for the marks that consoles make of folders.
+                        # Not an empty object whose key ends in a slash: consoles create these as folders.
                         yield from self._entry(page, at, branches, rules)
         except StoreError as error:
             yield failed(self.root, error)
@@ -83,27 +83,29 @@ class BucketFiles:
         try:
             read = self._read_small(found, recogniser) or self._read(found, recogniser)
         except StoreError as error:
-            self._hear(error)
+            self._record_failure(error)
             return failed(found.path, error, size=found.size)
         except OSError as error:
-            detail = f"no room to spool it: {(error.strerror or str(error)).lower()}; free some in TMPDIR and run again"
+            detail = (
+                f"no space to spool it: {(error.strerror or str(error)).lower()}; free some in TMPDIR and run again"
+            )
             return FileOutcome(path=found.path, fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
         self._failures.record(None)
         return read
 
     def look(self, key: str) -> Stat | FileOutcome:
-        """What the bucket says of one key; an outcome where it is not there or cannot be read."""
+        """Return the metadata of one key; an outcome if it doesn't exist or cannot be read."""
         path = self.root + key
         try:
             blob = self._bucket.head(key)
         except StoreError as error:
-            self._hear(error)
+            self._record_failure(error)
             return failed(path, error)
         self._failures.record(None)
         if self._own is not None and key.startswith(self._own):
             return own_store(path)
         if blob is None:
-            detail = "there is no such key; check it"
+            detail = "the key does not exist; check it"
             return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.NOT_FOUND, detail=detail)
         if not blob.readable:
             return _archived(path, blob.storage_class, blob.size)
@@ -114,28 +116,31 @@ class BucketFiles:
         return f"{bucket.endpoint}\0{bucket.bucket}\0{bucket.prefix}{found.place}".encode(errors="surrogatepass")
 
     def small(self, key: str) -> _Small | None:
-        """A small object, kept a while: a sidecar is asked for by its photo, and listed itself; None where there is none."""
+        """Return a small object; None if it doesn't exist.
+
+        Cached, because a sidecar is read for its photo and again when it is listed itself.
+        """
         with self._lock:
             known = self._kept.get(key)
-            answer = self._kept[key] = known or Future()
+            result = self._kept[key] = known or Future()
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         if known is None:
             try:
-                answer.set_result(self._bucket.read(key, _small))
+                result.set_result(self._bucket.read(key, _small))
             except BlobMissing:
-                answer.set_result(None)
+                result.set_result(None)
             except BaseException as error:
                 self._forget(key)
-                answer.set_exception(error)
+                result.set_exception(error)
                 raise
-        found = answer.result()
+        found = result.result()
         if found is not None and len(found.data) > _LONGEST_KEPT:
             self._forget(key)
         return found
 
-    def _hear(self, error: StoreError) -> None:
-        """Count a failure; raises the error where it ends the run."""
+    def _record_failure(self, error: StoreError) -> None:
+        """Count a failure; raise the error if it ends the run."""
         self._failures.record(error)
         if self._failures.over is not None:
             raise error
@@ -145,7 +150,7 @@ class BucketFiles:
         return Stat(size, mtime_ns, stamp_of(etag), self, place=key, pinned=bool(etag))
 
     def starting(self, prefix: str) -> Listing:
-        """The sidecars among the first thousand keys that begin so."""
+        """List the sidecars on the first page of keys with this prefix."""
         listing = Listing()
         for page in islice(self._bucket.pages(prefix), 1):
             for key in page.keys:
@@ -180,7 +185,7 @@ class BucketFiles:
         yield found
 
     def _read_small(self, found: SourceFile, recogniser: Recogniser) -> Read | None:
-        """What may be a sidecar that was read already."""
+        """Return a file that may be a sidecar through the cache; None for any other file."""
         if found.size > _LONGEST_KEPT or not found.file_name.lower().endswith(SIDECAR_NAMES):
             return None
         small = self.small(found.place)
@@ -201,18 +206,18 @@ def _small(got: Got) -> _Small:
 
 
 def _as_got(found: SourceFile, size: int, etag: str) -> SourceFile:
-    """A file as it is now: a journal must not take these bytes for those that were listed."""
+    """Return a file with size and stamp of its GET: the journal must not record these bytes as the listed ones."""
     return replace(found, size=size, stamp=stamp_of(etag), pinned=bool(etag))
 
 
 def failed(path: str, error: StoreError, *, size: int | None = None) -> FileOutcome:
-    """The outcome of a request to a source; the error's own hint speaks of the store."""
+    """Return the outcome of a failed request to a source; without the error's hint, which is about the store."""
     if isinstance(error, BlobArchived):
         return _archived(path, "an archive class", size)
-    detail = f"{error.message}; check the source and the rights there, then run the same again"
+    detail = f"{error.message}; check the source and its permissions, then run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail, bytes=size)
 
 
 def _archived(path: str, storage_class: str, size: int | None) -> FileOutcome:
-    detail = f"lies in {storage_class}; restore it there, then run the same again"
+    detail = f"is in {storage_class}; restore it there, then run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.ARCHIVED, detail=detail, bytes=size)

@@ -1,4 +1,4 @@
-"""Files that a list or a manifest names by a url: looked at one by one, by the readers, when their turn comes."""
+"""Files that a list or a manifest names by url: readers look up each one before reading it."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ Look = Callable[[str], Stat | FileOutcome]
 
 
 class Unseen:
-    """Stands for the source of a file of which nothing but its name and place is known."""
+    """The source of a file of which only name and place are known yet."""
 
     spools = True
 
@@ -22,15 +22,15 @@ class Unseen:
         self._rules = rules
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """None: its files are named one by one."""
+        """Yield nothing: a list names the files."""
         return iter(())
 
     def named(self, path: str, place: str) -> SourceFile:
-        """The file of that name, to be looked at."""
+        """Return the file of that name, whose metadata is not looked up yet."""
         return SourceFile(path=path, size=0, mtime_ns=0, stamp=0, source=self, place=place)
 
     def look(self, found: SourceFile) -> SourceFile | FileOutcome:
-        """The file as it is, judged by the rules; raises StoreError for what ends the whole run."""
+        """Look up the file's metadata and apply the rules; raises StoreError for errors that end the run."""
         stat = self._look(found.place)
         if isinstance(stat, FileOutcome):
             return stat
@@ -48,7 +48,7 @@ class Unseen:
 
 
 def looked(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[FileOutcome]]:
-    """The files themselves, those unseen looked at, and the outcomes of those that are not taken."""
+    """Look up the files of an Unseen source; return the files, and the outcomes of those that are skipped."""
     seen = [one.source.look(one) if isinstance(one.source, Unseen) else one for one in files]
     return [one for one in seen if not isinstance(one, FileOutcome)], [
         one for one in seen if isinstance(one, FileOutcome)

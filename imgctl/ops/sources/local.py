@@ -18,7 +18,7 @@ PIECE = 2**20
 
 
 class LocalFiles:
-    """What is at or below some paths of this machine; see Source."""
+    """The files at or below some paths of this machine; see Source."""
 
     spools = False
 
@@ -27,7 +27,7 @@ class LocalFiles:
         self._paths = paths
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """What a user names is taken though it is hidden, but `upload *` also names what systems left there."""
+        """Yield the files; hidden paths of the user are taken, but not system junk, because `upload *` names it too."""
         for path in self._paths:
             name = name_of(path)
             try:
@@ -58,14 +58,14 @@ class LocalFiles:
 
 
 def unreadable(path: str, error: OSError) -> FileOutcome:
-    """The outcome of a file that vanished after the walk, or that cannot be read."""
+    """Return the outcome of a file that vanished after the walk, or that cannot be read."""
     detail = f"{(error.strerror or str(error)).lower()}; check the file and run again"
     reason = Reason.NOT_FOUND if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)
 
 
 def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
-    """A file in one read, if it is afterwards as the walk found it; so are most, and few calls tell."""
+    """Read a file in one call; None if it is large, or changed since the walk. The fast path, for most files."""
     if found.size > STREAM_ABOVE:
         return None
     descriptor = regular(found.path)
@@ -81,12 +81,12 @@ def _as_found(found: SourceFile, recogniser: Recogniser) -> Read | None:
 
 
 def _as_it_is(found: SourceFile, recogniser: Recogniser) -> Read | None:
-    """A file too large for one piece, or one written to since the walk; None when it changes meanwhile."""
+    """Read a file that is too large for one call, or changed since the walk; None if it changes meanwhile."""
     with open(found.path, "rb", buffering=0, opener=regular) as file:  # a str keeps bytes that are no UTF-8
         before = os.fstat(file.fileno())
         large = before.st_size > STREAM_ABOVE
         head = file.read(PIECE) if large else file.read()
-        # Wherever in the file its metadata lies, it is read before all of it is hashed: what is not a picture is not hashed.
+        # The metadata is read before the file is hashed, so that a large file that is not a picture is never hashed.
         source = on_disk(file.fileno(), before.st_size, head=head) if large else head
         header, digest = recogniser.recognise(source, found.file_name), hashlib.sha256(head)
         while large and (piece := file.read(PIECE)):

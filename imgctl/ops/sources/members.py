@@ -1,4 +1,4 @@
-"""The members of archives: as every kind of archive lists them, and an index of them on disk."""
+"""The members of archives, common to all kinds, and an index of them on disk."""
 
 import hashlib
 import sqlite3
@@ -27,12 +27,12 @@ COPY_AGAIN = "copy it again from its source"
 
 
 class Damaged(Exception):
-    """An archive or a member that cannot be read, and why; the text ends in what to do."""
+    """An archive or a member cannot be read; the message ends with the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odd:
-    """What becomes of a member that is not read: a link, a device, an encrypted file."""
+    """The outcome of a member that is not read: a link, a device, an encrypted file."""
 
     fate: Fate
     reason: Reason
@@ -41,9 +41,9 @@ class Odd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file of an archive: `size` bytes, from `offset` on, `packed` bytes there by `method`; a `stamp` of its content.
+    """One file of an archive: its `size` in bytes, compressed by `method` to `packed` bytes at `offset`.
 
-    A hard link names the member whose content it has.
+    `stamp` identifies its content. `hard_link` is the name of the member whose content a hard link shares.
     """
 
     name: str
@@ -59,20 +59,20 @@ class Member:
 
 
 class Part(Protocol):
-    """One archive file; `streams` where its members can only be read in their order without reading it anew."""
+    """One archive file; `streams`: members can only be read in order, unless the archive is read again."""
 
     path: str
     streams: bool
 
     def members(self) -> Iterator[Member]:
-        """All members but directories, in order, in bounded memory; Damaged or OSError where it cannot be read on."""
+        """Yield all members except directories, in order, in bounded memory; Damaged or OSError if it is unreadable."""
 
     def pieces(self, member: Member) -> Iterator[bytes]:
-        """The bytes of a member, a mebibyte at a time; Damaged or OSError where they are not what they were."""
+        """Yield the bytes of a member, up to a MiB at a time; Damaged or OSError if they are damaged."""
 
 
 class PiecesFile(RawIOBase):
-    """The bytes of a member as a file that is read once."""
+    """The bytes of a member as a file that can be read once."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -91,7 +91,7 @@ class PiecesFile(RawIOBase):
 
 
 class MemberIndex:
-    """Members by their directory and name, with the bytes of some, in a temporary file that nobody else sees."""
+    """Members by directory and name, with the bytes of some, in a private temporary database."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -99,14 +99,14 @@ class MemberIndex:
         self._connection.execute(_SCHEMA)
 
     def add(self, place: str, part: int, member: Member, data: bytes | None = None) -> None:
-        """Note a member; of two at one place the first stays."""
+        """Add a member; of two at the same place the first stays."""
         directory, name = _key(place)
         values = (directory, name, part, member.size, member.offset, member.packed, member.method, member.crc, data)
         with self._lock:
             self._connection.execute("INSERT OR IGNORE INTO members VALUES (?,?,?,?,?,?,?,?,?)", values)
 
     def names(self, directory: str) -> list[str]:
-        """The names in a directory (empty, or ending in a slash)."""
+        """Return the names in a directory (empty, or ending in a slash)."""
         with self._lock:
             rows = self._connection.execute(
                 "SELECT name FROM members WHERE directory = ?", (_bytes(directory),)
@@ -114,7 +114,7 @@ class MemberIndex:
         return [row[0].decode(errors="surrogateescape") for row in rows]
 
     def find(self, place: str) -> tuple[int, Member, bytes | None] | None:
-        """The part, the member and the bytes that were noted for a place."""
+        """Return the part number, the member and the bytes at a place; None if there is no member."""
         with self._lock:
             row = self._connection.execute(_FIND, _key(place)).fetchone()
         if row is None:
@@ -123,23 +123,23 @@ class MemberIndex:
         return part, Member(name=place, size=size, offset=offset, packed=packed, method=method, crc=crc), data
 
     def close(self) -> None:
-        """Drop it."""
+        """Drop the index."""
         self._connection.close()
 
 
 def stamp_of(*parts: str) -> int:
-    """64 bits (signed, as SQLite keeps them) that change with any of these."""
+    """Return a digest of the parts, as 64 bits (signed, as SQLite stores them)."""
     digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
 
 
-def said_of(error: Exception) -> str:
-    """What an error says, within a sentence."""
+def message_of(error: Exception) -> str:
+    """Return an error's message for use within a sentence."""
     return str(error).strip().rstrip(".").lower() or type(error).__name__
 
 
 def place_of(name: str) -> str:
-    """Where a member stands in its tree: no part of a name leads out of it."""
+    """Return a member's path in the tree, without `.`, `..` and empty parts, so that it cannot lead out of the tree."""
     return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 

@@ -1,4 +1,4 @@
-"""From what a user names to the source behind it: paths of this machine, urls of buckets, and `source:NAME` of the settings."""
+"""Opens the sources that a user names: local paths, urls of buckets, and `source:NAME` from the settings."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from imgctl.ops.sources.listed import Unseen
 from imgctl.ops.sources.local import LocalFiles
 
 if TYPE_CHECKING:
-    # It brings obstore, which a run over directories opens later.
+    # Imports obstore, which a run over directories imports later.
     from imgctl.ops.sources.archives import ArchiveFiles
     from imgctl.ops.sources.bucket import BucketFiles
     from imgctl.ops.sources.members import Part
@@ -32,29 +32,29 @@ DISTANT_READERS, DISTANT_CHUNK = 16, 16
 
 
 def is_named(text: str) -> bool:
-    """Whether a user names no path by this, but a url or a source of the settings."""
+    """Whether a text is a url or a source of the settings, and not a path."""
     return text.lower().startswith(_NAMED)
 
 
 def is_archive(path: str) -> bool:
-    """Whether a user names an archive by this."""
+    """Whether a path is that of an archive, by its extension, and not of a directory."""
     return path.lower().endswith(ARCHIVES) and not os.path.isdir(path)  # noqa: PTH112
 
 
 def in_archive(path: str) -> FileOutcome | None:
-    """The outcome of a list's line that names a member of an archive, as a run over the archive reports it."""
+    """Return the outcome of a listed path within an archive, as reports of an upload name members; None for others."""
     for found in re.finditer(_ARCHIVE, path):
         if os.path.isfile(archive := path[: found.end() - 1]):  # noqa: PTH113  # a str keeps bytes that are no UTF-8
-            # What describes it may lie in any other part.
-            detail = f"lies in {archive}: upload the archives again, all of them; what is safe is not read again"
+            # All parts are needed: the sidecar may be in any other part.
+            detail = f"lies in {archive}: upload the archives again, all of them; uploaded files are not read again"
             return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.IN_ARCHIVE, detail=detail)
     return None
 
 
 class Sources:
-    """Opens the sources of one run; closed, it drops what was spooled.
+    """Opens the sources of one run; `close` deletes their spools.
 
-    `distant` says that a source answers over a network, `in_order` that one is read as a stream, a file at a time.
+    `distant`: a source is read over a network. `in_order`: a source is read as a stream, a file at a time.
     """
 
     def __init__(self, settings: Settings | None = None, *, follow_links: bool = False) -> None:
@@ -67,14 +67,14 @@ class Sources:
         self._opened: dict[tuple[str, bool], BucketFiles] = {}
 
     def open(self, names: Iterable[str]) -> list[Source]:
-        """The sources of these names, in their order; UsageError or ConfigError for one that cannot be meant."""
+        """Open the sources of these names: local, archives, then buckets; UsageError or ConfigError if one is invalid."""
         distant: list[Source] = []
         paths: list[str] = []
         parts: list[Part] = []
         for name in names:
             if name.lower().startswith(_WEB):
                 hint = "name its files in a list or a manifest: --files-from, --manifest"
-                raise UsageError("nobody lists the files of a web server", hint=hint)
+                raise UsageError("the files of a web server cannot be listed", hint=hint)
             if is_named(name):
                 distant.append(self._distant(name))
             elif (part := _part_of(name)) is not None:
@@ -85,7 +85,7 @@ class Sources:
         return [*here, *([self._archives(parts)] if parts else []), *distant]
 
     def indexed(self, path: str) -> "ArchiveFiles":
-        """One archive whose members are asked for by their names."""
+        """Open one archive with an index, for lookups by name."""
         part = _part_of(path)
         assert part is not None
         archives = self._archives([part])
@@ -93,7 +93,7 @@ class Sources:
         return archives
 
     def one(self, name: str, rules: Rules, *, user_id: UUID | None = None) -> SourceFile | FileOutcome:
-        """The file that a list or a manifest names by a url."""
+        """Return the file that a list or a manifest names by url."""
         if name.lower().startswith(_WEB):
             return self._on_the_web(name, rules, user_id)
         head, separator, place = _split(name, self._settings.inbox_url)
@@ -118,14 +118,14 @@ class Sources:
         return replace(Unseen(file, file.look, rules).named(path, place), user_id=user_id)
 
     def reading(self, *, readers: int, chunk: int) -> tuple[int, int]:
-        """How many threads read them, and how many files each takes at a time; as given where all lie on this machine."""
+        """Return the number of reader threads and of files per chunk; as given if all sources are local files."""
         if self.in_order:
             return 1, 1
-        # Each waits for its own answers of a bucket.
+        # More readers, because each waits for the bucket's responses.
         return (DISTANT_READERS, DISTANT_CHUNK) if self.distant else (readers, chunk)
 
     def close(self) -> None:
-        """Drop what was spooled and noted."""
+        """Delete spools and indexes."""
         for archives in self._archived:
             archives.close()
         if self._spools is not None:
@@ -153,14 +153,14 @@ class Sources:
 
         inbox = self._settings.inbox_url
         if inbox and f"{name.rstrip('/')}/".startswith(inbox):
-            # Within the store, but others' photos all the same.
+            # The inbox is within the store, but holds photos of others, which may be uploaded.
             settings, root, own = self._settings.store.as_source(name), f"{name.rstrip('/')}/", None
         else:
             settings, root = _named(name, self._settings.sources)
             own = own_prefix(settings, self._settings.store)
         bucket = open_elsewhere(settings)
         if own == "":
-            hint = "what lies in the store's own bucket is copied there by imgctl insert"
+            hint = "imgctl insert copies objects of the store's own bucket"
             raise UsageError(f"{name} lies in the store itself, {self._settings.store.url}", hint=hint)
         self.distant = True
         return BucketFiles(bucket, self._spooling(), root=root, own=own, singly=singly)
@@ -175,7 +175,7 @@ def _part_of(path: str) -> "Part | None":
 
 
 def _named(name: str, tables: Mapping[str, SourceSettings]) -> tuple[SourceSettings, str]:
-    """The settings of what a user names, its url with all that is named below it; and what stands before its keys."""
+    """Return the settings of a source, with the path below its url, and the prefix of its keys in reports."""
     scheme, _, rest = name.partition(":")
     if scheme.lower() != "source":
         return SourceSettings(url=name), f"{name.rstrip('/')}/"
@@ -190,7 +190,7 @@ def _named(name: str, tables: Mapping[str, SourceSettings]) -> tuple[SourceSetti
 
 
 def _split(name: str, inbox: str) -> tuple[str, str, str]:
-    """The bucket, table or inbox that a url names, a slash, and the key below it, exactly as it is written."""
+    """Split a url into bucket, [source] table or inbox, the slash, and the key below it, exactly as written."""
     if inbox and name.startswith(inbox):
         return inbox[:-1], "/", name[len(inbox) :]
     start = name.find("://") + 3 if "://" in name else 0
@@ -199,7 +199,7 @@ def _split(name: str, inbox: str) -> tuple[str, str, str]:
 
 
 def own_prefix(source: SourceSettings, store: StoreSettings) -> str | None:
-    """Where below a source imgctl's own store lies: empty where the source lies in it, None where they are apart."""
+    """Return the prefix of imgctl's own store below a source: empty if the source is in the store, None if apart."""
     if not (source.url.startswith("s3://") and store.url.startswith("s3://")):
         return None
     here, there = source.as_store().endpoint(os.environ).rstrip("/"), store.endpoint(os.environ).rstrip("/")

@@ -1,4 +1,4 @@
-"""Bytes that come once, as a network or an archive gives them: hashed as they come, spooled where they are many."""
+"""Reads bytes that arrive once, from a network or an archive: hashed on arrival, spooled if they are many."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from imgctl.ops.sources.base import Read, SourceFile
 
 
 def of_bytes(found: SourceFile, body: bytes, recogniser: Recogniser) -> Read:
-    """A file whose bytes are all there; raises what its content is refused for."""
+    """Recognise and hash a file whose bytes are in memory; raises as `Recogniser.recognise` does."""
     header = recogniser.recognise(body, found.file_name)
     return Read(found=found, size=len(body), body=body, header=header, sha256=hashlib.sha256(body).digest())
 
 
 def of_pieces(found: SourceFile, pieces: Iterator[bytes], spools: SpoolDirectory, recogniser: Recogniser) -> Read:
-    """A file too large for memory, written to a spool; one whose beginning is not a picture's is not read on."""
+    """Spool, recognise and hash a file too large for memory; stops early if its beginning is not a picture's."""
     spool = spools.open()
     try:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""TAR archives, packed or not: their members listed in order, and read in place or as the stream passes."""
+"""TAR archives, compressed or not: members are listed in order, and read in place or from the stream."""
 
 import bz2
 import gzip
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from typing import IO, Literal, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
+from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
 from imgctl.regular import regular
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
-# The kinds of tarfile.HeaderError, of which all but the first end an archive in silence.
+# Subclasses of tarfile.HeaderError; tarfile takes all but the first for a regular end of the archive.
 _END = "EOFHeaderError"
 _ENDS = {"EmptyHeaderError": "there is no mark of its end", "TruncatedHeaderError": "it ends within a header"}
 
 
 class _Strict(tarfile.TarInfo):
-    """Headers of which a damaged one, and an end without the archive's own mark of it, is an error and not the end."""
+    """Raises an error for a damaged header or a missing end-of-archive mark, which tarfile takes for the end."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
@@ -35,7 +35,7 @@ class _Strict(tarfile.TarInfo):
 
 
 class TarPart:
-    """One TAR file; see Part. One that is packed is a stream: a member that has passed is found by reading anew."""
+    """One TAR file; see Part. A compressed one is a stream: reading an earlier member starts again at the beginning."""
 
     def __init__(self, path: str, *, streams: bool) -> None:
         self.path = path
@@ -47,20 +47,20 @@ class TarPart:
         try:
             with self._unpacked() as file, _archive(file, streams=self.streams) as archive:
                 while (info := archive.next()) is not None:
-                    # tarfile keeps all it has met.
+                    # tarfile would keep every member in memory.
                     archive.members.clear()  # type: ignore[attr-defined]
                     last = info.name
                     if not info.isdir():
                         self._passing = (archive, info)
                         yield _member(info)
-                # Only at its end does a stream tell whether its bytes were right.
+                # The checksum of a stream is at its end.
                 while self.streams and file.read(PIECE):
                     pass
         except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            where = f"behind {last}" if last else "at its beginning"
-            raise Damaged(f"damaged or cut off {where} ({said_of(error)}): {COPY_AGAIN}") from None
+            where = f"after {last}" if last else "at its beginning"
+            raise Damaged(f"damaged or cut off {where} ({message_of(error)}): {COPY_AGAIN}") from None
         finally:
             self._passing = None
 
@@ -79,11 +79,11 @@ class TarPart:
         except (*_BROKEN, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise Damaged(f"damaged or cut off in its archive ({said_of(error)}): {COPY_AGAIN}") from None
+            raise Damaged(f"damaged or cut off in its archive ({message_of(error)}): {COPY_AGAIN}") from None
 
     @contextmanager
     def _unpacked(self) -> Iterator[IO[bytes]]:
-        """The file, unpacked by what its first bytes say; bz2 and gzip raise an OSError without a number for damage."""
+        """Open the file, decompressed by its magic number; for damage bz2 and gzip raise an OSError without errno."""
         with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
             if not self.streams:
                 yield file
@@ -113,7 +113,7 @@ def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[byte
 
 
 def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """The next `size` bytes; EOFError where there are fewer."""
+    """Yield the next `size` bytes; EOFError if there are fewer."""
     while size:
         piece = file.read(min(PIECE, size))
         if not piece:

@@ -1,4 +1,4 @@
-"""Files below a directory, one at a time, never a list of them."""
+"""Walk of a directory tree, one entry at a time, in bounded memory."""
 
 import errno
 import os
@@ -8,28 +8,28 @@ from collections.abc import Iterator
 from imgctl.ops.ingest.outcome import Fate, FileOutcome, Reason
 from imgctl.ops.sources.base import Rules, Source, SourceFile, Stat
 
-# Deeper directories are read at once instead of held open: a process has few file descriptors to spare.
+# Deeper directories are read in one go instead of kept open: file descriptors are scarce.
 MOST_OPEN = 64
 
 Identity = tuple[int, int]
 
 
 def walk(directory: str, rules: Rules, source: Source, *, place: str = "") -> Iterator[SourceFile | FileOutcome]:
-    """Every regular file below a directory that the rules take; whatever else is there comes as one outcome each.
+    """Yield every regular file below a directory that the rules take, and an outcome for each other entry.
 
-    The directory stands at `place`: empty for a root, else with a slash at its end. Memory is one open directory a
-    level; entries come in the order the system lists them.
+    `place` is the directory's place: empty for a root, else ending in a slash. Memory is one open directory per level;
+    entries come in the order the system lists them.
     """
     return _Walk(rules, source).below(directory, place)
 
 
 def name_of(path: str) -> str:
-    """The last name of a path, also where it ends in slashes; empty for the root of all."""
+    """Return the last name of a path, ignoring slashes at its end; empty for the root directory."""
     return path.rstrip("/").rpartition("/")[2]
 
 
 class _Level:
-    """One directory on the way down: its entries, and what it is known by."""
+    """One open directory of a walk: its remaining entries, and its identity."""
 
     __slots__ = ("_scan", "entries", "identity", "path", "place")
 
@@ -48,7 +48,7 @@ class _Level:
 
 
 class _Walk:
-    """A walk below one directory, its levels on a stack of its own: no depth is too deep for it."""
+    """A walk below one directory, with an explicit stack of levels, so that recursion doesn't limit the depth."""
 
     def __init__(self, rules: Rules, source: Source) -> None:
         self._rules = rules
@@ -75,7 +75,7 @@ class _Walk:
                 level.close()
 
     def _pass(self, entry: os.DirEntry[str], place: str) -> SourceFile | FileOutcome | None:
-        """What there is to say of one entry; None for a directory, which is entered."""
+        """Return the file or the outcome of an entry; None for a directory that was entered."""
         rules, path = self._rules, entry.path
         try:
             if entry.is_symlink() and not rules.follow_links:
@@ -106,7 +106,7 @@ def _identity(directory: str) -> Identity:
 
 
 def classified(path: str, place: str, info: os.stat_result, rules: Rules, source: Source) -> SourceFile | FileOutcome:
-    """A file as the rules judge it, or the outcome of a link, a pipe or a device."""
+    """Return a file as the rules judge it, or the outcome of a link, a pipe or a device."""
     if stat.S_ISREG(info.st_mode):
         return rules.judge(path, place, stat_of(info, source))
     if stat.S_ISLNK(info.st_mode):
@@ -116,7 +116,7 @@ def classified(path: str, place: str, info: os.stat_result, rules: Rules, source
 
 
 def stat_of(info: os.stat_result, source: Source) -> Stat:
-    """What the system says of one of its files."""
+    """Return the Stat of a local file from its stat result."""
     return Stat(info.st_size, info.st_mtime_ns, info.st_ino, source)
 
 
@@ -131,18 +131,18 @@ def _link(path: str) -> FileOutcome:
 
 
 def _loop(path: str) -> FileOutcome:
-    detail = "a link that leads back to where it lies"
+    detail = "a link to a directory above it"
     return FileOutcome(path=path, fate=Fate.SKIPPED, reason=Reason.LOOP, detail=detail)
 
 
 def refused(path: str, error: OSError | ValueError) -> FileOutcome:
-    """The outcome of a path that the system does not let us look at."""
+    """Return the outcome of a path for which the system returns an error."""
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return _loop(path)
     missing = isinstance(error, FileNotFoundError | ValueError)
     reason = Reason.NOT_FOUND if missing else Reason.UNREADABLE
     denied = isinstance(error, PermissionError)
     step = "check the path" if missing else "check its permissions" if denied else "check it"
-    said = error.strerror if isinstance(error, OSError) else None
-    detail = f"{(said or str(error)).lower()}; {step} and run again"
+    message = error.strerror if isinstance(error, OSError) else None
+    detail = f"{(message or str(error)).lower()}; {step} and run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=reason, detail=detail)

@@ -1,4 +1,4 @@
-"""Files that a list or a manifest names by an http:// or https:// url; each is looked at and read by one request."""
+"""Files that a list or a manifest names by an http:// or https:// url: one request for metadata, one for the bytes."""
 
 import random
 import time
@@ -28,7 +28,7 @@ PIECE = 2**20
 TIMEOUT_SECONDS = 60.0
 TRIES, FIRST_PAUSE_SECONDS = 5, 0.25
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
-# What signs a url is nobody's business, and is another tomorrow (S3, CloudFront, Google Cloud Storage, Azure).
+# Query parameters of signed urls (S3, CloudFront, Google Cloud Storage, Azure): secret, and different tomorrow.
 _SIGNING = ("x-amz-", "x-goog-")
 _SIGNED = frozenset(
     [
@@ -51,75 +51,75 @@ _SIGNED = frozenset(
 )
 
 
-class Unanswered(Exception):
-    """A url that gave no file, and why."""
+class Failed(Exception):
+    """The request for a url failed."""
 
 
 class WebFile:
-    """The file of one url; see Source. Nothing is looked for beside it."""
+    """The file of one url; see Source. It has no sidecars."""
 
     spools = True
 
     def __init__(self, url: str, spools: SpoolDirectory) -> None:
-        self.sidecars = SidecarFiles(_Nothing())
+        self.sidecars = SidecarFiles(_NoSidecars())
         self._url = url
         self._spools = spools
 
     def entries(self, rules: Rules) -> Iterator[SourceFile | FileOutcome]:
-        """None: nobody lists the files of a web server."""
+        """Yield nothing: the files of a web server cannot be listed."""
         return iter(())
 
     def look(self, place: str) -> Stat | FileOutcome:
-        """The size and the date that the server tells, by a GET of one byte: a signed url is good for no HEAD."""
+        """Return size and date from the response to a GET of one byte, because a signed url does not allow HEAD."""
         try:
-            return self._asked(self._stat, {"Range": "bytes=0-0"})
-        except Unanswered as error:
+            return self._get(self._stat, {"Range": "bytes=0-0"})
+        except Failed as error:
             return failed(public(self._url), error)
 
     def read(self, found: SourceFile, recogniser: Recogniser) -> Read | FileOutcome:
         try:
-            return self._asked(lambda answer: self._read(found, answer, recogniser), {})
-        except Unanswered as error:
+            return self._get(lambda response: self._read(found, response, recogniser), {})
+        except Failed as error:
             return failed(found.path, error)
 
     def identity(self, found: SourceFile) -> bytes:
         return public(self._url).encode(errors="surrogatepass")
 
-    def _stat(self, answer: HTTPResponse) -> Stat:
-        _, slash, whole = answer.headers.get("Content-Range", "").rpartition("/")
-        size = whole if slash else answer.headers.get("Content-Length", "")
-        stamp, pinned = _stamp(answer)
+    def _stat(self, response: HTTPResponse) -> Stat:
+        _, slash, whole = response.headers.get("Content-Range", "").rpartition("/")
+        size = whole if slash else response.headers.get("Content-Length", "")
+        stamp, pinned = _stamp(response)
         return Stat(
-            int(size) if size.isdecimal() else 0, _mtime_ns(answer), stamp, self, place_of(self._url), pinned=pinned
+            int(size) if size.isdecimal() else 0, _mtime_ns(response), stamp, self, place_of(self._url), pinned=pinned
         )
 
-    def _read(self, found: SourceFile, answer: HTTPResponse, recogniser: Recogniser) -> Read:
-        size = answer.length
-        stamp, pinned = _stamp(answer)
+    def _read(self, found: SourceFile, response: HTTPResponse, recogniser: Recogniser) -> Read:
+        size = response.length
+        stamp, pinned = _stamp(response)
         found = replace(found, size=size or 0, stamp=stamp, pinned=pinned)
-        pieces = _pieces(answer, size)
+        pieces = _pieces(response, size)
         if size is None or size > STREAM_ABOVE:
             return of_pieces(found, pieces, self._spools, recogniser)
         return of_bytes(found, b"".join(pieces), recogniser)
 
-    def _asked(self, take: Callable[[HTTPResponse], R], headers: dict[str, str]) -> R:
-        """What `take` makes of the answer, asked again where none came or it broke off."""
+    def _get(self, take: Callable[[HTTPResponse], R], headers: dict[str, str]) -> R:
+        """Return the result of `take` for the response; retries if there is no response, or if it breaks off."""
         for attempt in range(TRIES):
             try:
                 with _translated(last=attempt == TRIES - 1):
                     request = urllib.request.Request(_encoded(self._url), headers={"User-Agent": "imgctl", **headers})  # noqa: S310
-                    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # http and https alone come here
-                        return take(answer)
-            except _Passing:
+                    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # only http and https
+                        return take(response)
+            except _Transient:
                 time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))
         raise AssertionError("unreachable")
 
 
-class _Passing(Exception):
-    """Worth asking again."""
+class _Transient(Exception):
+    """An error that a retry may solve."""
 
 
-class _Nothing:
+class _NoSidecars:
     def listed(self, directory: str, photo: str) -> Listing:
         return Listing()
 
@@ -134,52 +134,52 @@ def _translated(*, last: bool) -> Iterator[None]:
     except urllib.error.HTTPError as error:
         with error:
             if error.code in _AGAIN and not last:
-                raise _Passing from None
-            raise Unanswered(f"the server answers {error.code} {error.reason}".rstrip()) from None
+                raise _Transient from None
+            raise Failed(f"the server returned {error.code} {error.reason}".rstrip()) from None
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         if not last and not isinstance(error, ValueError):
-            raise _Passing from None
-        said = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Unanswered(f"no answer: {said}") from None
+            raise _Transient from None
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise Failed(f"no response: {reason}") from None
 
 
-def _pieces(answer: HTTPResponse, size: int | None) -> Iterator[bytes]:
+def _pieces(response: HTTPResponse, size: int | None) -> Iterator[bytes]:
     left = size
-    while piece := answer.read(PIECE):
+    while piece := response.read(PIECE):
         left = None if left is None else left - len(piece)
         yield piece
     if left:
         raise ConnectionError(f"it broke off {count_of(left, 'byte')} before its end")
 
 
-def _stamp(answer: HTTPResponse) -> tuple[int, bool]:
-    """What changes with the content, if anything that the server says does."""
-    etag, date = answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
+def _stamp(response: HTTPResponse) -> tuple[int, bool]:
+    """Return the stamp of the content, from the ETag or the date, and whether it is pinned, as an ETag is."""
+    etag, date = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
     return stamp_of(etag.removeprefix("W/").strip('"') or date), bool(etag)
 
 
-def _mtime_ns(answer: HTTPResponse) -> int:
+def _mtime_ns(response: HTTPResponse) -> int:
     try:
-        return int((parsedate_to_datetime(answer.headers.get("Last-Modified", "")) - EPOCH).total_seconds()) * 10**9
+        return int((parsedate_to_datetime(response.headers.get("Last-Modified", "")) - EPOCH).total_seconds()) * 10**9
     except (TypeError, ValueError):
         return time.time_ns()
 
 
-def failed(path: str, error: Unanswered) -> FileOutcome:
-    """The outcome of a url that gave no file."""
-    detail = f"{error}; check the url, then run the same again"
+def failed(path: str, error: Failed) -> FileOutcome:
+    """Return the outcome of a url whose request failed."""
+    detail = f"{error}; check the url, then run again"
     return FileOutcome(path=path, fate=Fate.FAILED, reason=Reason.SOURCE, detail=detail)
 
 
 def public(url: str) -> str:
-    """The url without what signs it: a name for reports and the journal, the same from day to day."""
+    """Return the url without credentials and signature: a stable name for reports and the journal."""
     parts = urlsplit(url)
-    said = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _signs(name)]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(said), ""))
+    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _signs(name)]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(query), ""))
 
 
 def place_of(url: str) -> str:
-    """Where it stands for the patterns: the host and the path."""
+    """Return the place that patterns are matched against: host and path."""
     parts = urlsplit(url)
     return f"{parts.hostname or ''}{unquote(parts.path)}"
 
@@ -189,5 +189,5 @@ def _signs(name: str) -> bool:
 
 
 def _encoded(url: str) -> str:
-    """The url as it goes over the wire, where somebody wrote blanks or letters of his own."""
+    """Return the url percent-encoded, in case it contains blanks or non-ASCII characters."""
     return quote(url, safe="%/:?#[]@!$&'()*+,;=~-._", errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""ZIP archives: their central directory listed, their members read in place."""
+"""ZIP archives: members are listed from the central directory and read in place."""
 
 import os
 import stat
@@ -11,27 +11,27 @@ from typing import BinaryIO
 from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from imgctl.ops.ingest.outcome import Fate, Reason
-from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, said_of, stamp_of
+from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
 from imgctl.regular import regular
 
-# Deflate packs at most 1,032 to one, and pictures and films hardly at all: a large file so packed is a trap for the disk.
+# Deflate compresses at most 1,032:1, and pictures and films hardly at all: a large file above this ratio is a ZIP bomb.
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _LOCAL = struct.Struct("<4s22xHH")
-# Of a record of the central directory: its mark, and how long its name, its extra field and its comment are.
+# A record of the central directory: its signature, and the lengths of its name, its extra field and its comment.
 _RECORD = struct.Struct("<4s24xHHH12x")
-# The end of an archive: its mark, how many members there are here and in all, the size and the offset of the directory.
+# The end record: its signature, the number of members on this disk and in all, the size and offset of the directory.
 _END = struct.Struct("<4s4xHHLL2x")
 _LONGEST_COMMENT = 2**16 - 1
-# The same of a ZIP64, and behind it the locator of that end: its mark, and of how many disks this is one.
+# The end record of a ZIP64, followed by its locator: the signature, and the total number of disks.
 _END64 = struct.Struct("<4s36xQQ4s12xL")
-# How much of a directory is read at a time; the longest record is 192 KiB.
+# Bytes of a directory that are read at a time; the longest record is 192 KiB.
 _SLICE = 2**18
 _UNIX, _DOS = 3, 0
 _ENCRYPTED, _UTF8 = 0x1, 0x800
-# Where a record has its sizes and its offset: all ones stand for those in an extra field.
+# Positions of the sizes and the offset in a record; all ones mean that the value is in an extra field.
 _LARGE = (20, 24, 42)
 _REFUSED = (BadZipFile, NotImplementedError, ValueError, struct.error)
-# Info-ZIP's extended timestamp: its modification time is UTC, where the ZIP's own field knows no zone.
+# Info-ZIP's extended timestamp: its modification time is UTC, while the ZIP's own field has no time zone.
 _TIMES = 0x5455
 
 
@@ -48,7 +48,7 @@ class ZipPart:
             with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
                 yield from (one for one in _listed(file) if not one.name.endswith("/"))
         except (BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
-            raise Damaged(f"damaged, cut off or not a ZIP ({said_of(error)}): {COPY_AGAIN}") from None
+            raise Damaged(f"damaged, cut off or not a ZIP ({message_of(error)}): {COPY_AGAIN}") from None
 
     def pieces(self, member: Member) -> Iterator[bytes]:
         with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
@@ -64,11 +64,11 @@ class ZipPart:
             except NotImplementedError:
                 raise Damaged(f"packed by a method that is not read (number {member.method}): extract it") from None
             except (BadZipFile, EOFError, zlib.error, ValueError, struct.error) as error:
-                raise Damaged(f"damaged in its archive ({said_of(error)}): {COPY_AGAIN}") from None
+                raise Damaged(f"damaged in its archive ({message_of(error)}): {COPY_AGAIN}") from None
 
 
 def _listed(file: BinaryIO) -> Iterator[Member]:
-    """The members as the central directory lists them, a slice at a time: zipfile holds all of it, 0.6 KB a member."""
+    """Yield the members of the central directory, a slice at a time: zipfile holds all of it, 0.6 KB per member."""
     start, left, shift = _directory(file)
     file.seek(start)
     records = b""
@@ -85,7 +85,7 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
 
 
 def _members(records: bytes, count: int, shift: int) -> Iterator[Member]:
-    """The members of some whole records; each that zipfile refuses is one to be named, and the others are read."""
+    """Yield the members of some whole records; a record that zipfile rejects becomes one odd member."""
     try:
         infos = _infos(records, count)
     except _REFUSED as error:
@@ -109,7 +109,7 @@ def _infos(records: bytes, count: int) -> list[ZipInfo]:
 
 
 def _refused(record: bytes, shift: int, error: Exception) -> Member:
-    """The member of one record that zipfile refuses: read where only its name or an extra field is wrong, else named."""
+    """Return the member of a record that zipfile rejects; readable if only its name or an extra field is invalid."""
     name = _name(record).decode(errors="surrogateescape").partition("\0")[0]
     try:
         if isinstance(error, UnicodeDecodeError):
@@ -121,7 +121,7 @@ def _refused(record: bytes, shift: int, error: Exception) -> Member:
             return _member(info, shift)
     except _REFUSED:
         pass
-    detail = f"damaged in the archive's directory ({said_of(error)}): {COPY_AGAIN}"
+    detail = f"damaged in the archive's directory ({message_of(error)}): {COPY_AGAIN}"
     odd = Odd(fate=Fate.FAILED, reason=Reason.UNREADABLE, detail=detail)
     return Member(name=name, size=0, offset=0, odd=odd)
 
@@ -135,12 +135,12 @@ def _comment(record: bytes) -> bytes:
 
 
 def _with(record: bytes, at: int, number: int) -> bytes:
-    """The record with this 16-bit field instead of its own."""
+    """Return the record with its 16-bit field at `at` replaced."""
     return record[:at] + number.to_bytes(2, "little") + record[at + 2 :]
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int]:
-    """Where the central directory begins, its size, and what is to be added to each offset in it."""
+    """Return the start of the central directory, its size, and the number to add to each offset in it."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END.size - _LONGEST_COMMENT))
     tail = file.read()
@@ -159,12 +159,12 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
             end, size, offset = end - _END64.size, size64, offset64
     if end < size:
         raise BadZipFile("bad offset for central directory")
-    # What stands before an archive, such as a program that unpacks it, is in no offset.
+    # Offsets don't count data before the archive, such as a self-extracting program.
     return end - size, size, end - size - offset
 
 
 def _whole(records: bytes) -> tuple[int, int]:
-    """How many whole records these bytes begin with, and their size."""
+    """Return the number of whole records at the beginning of these bytes, and their size."""
     count = at = 0
     while at + _RECORD.size <= len(records):
         mark, *lengths = _RECORD.unpack_from(records, at)
@@ -179,7 +179,7 @@ def _whole(records: bytes) -> tuple[int, int]:
 def _member(info: ZipInfo, shift: int) -> Member:
     name, offset = info.filename, info.header_offset + shift
     if info.create_system == _DOS and "/" not in name:
-        # Some programs of Windows write its own separators.
+        # Some Windows programs write backslashes.
         name = name.replace("\\", "/")
     return Member(
         name=name,

@@ -29,7 +29,7 @@ RESCAN_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOrder:
-    """A file is uploaded after `settle` seconds without a write; `poll`: poll the directory, for network file systems."""
+    """A file is uploaded after `settle` seconds without a write; `poll` polls, for network file systems."""
 
     settle: float = 2.0
     poll: bool = False

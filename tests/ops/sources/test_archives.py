@@ -339,7 +339,7 @@ def test_a_hard_link_to_what_is_not_taken_for_its_owner_fails(target: str, tmp_p
     lost, kept = found["b.jpg"], found["c.jpg"]
     assert isinstance(lost, FileOutcome) and isinstance(kept, FileOutcome)
     assert (lost.fate, kept.fate) == (Fate.FAILED, Fate.SKIPPED)
-    assert lost.detail == f"a hard link to {target}, which is not taken for its owner: extract it"
+    assert lost.detail == f"a hard link to {target}, which is not uploaded for its owner: extract it"
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
@@ -416,7 +416,7 @@ def test_a_damaged_header_in_the_middle_is_no_end(tmp_path: Path, opened: Opened
 
     assert found.pop("a.tar/a.jpg") == "read"
     (what,) = found.values()
-    assert "damaged or cut off behind a.jpg" in what
+    assert "damaged or cut off after a.jpg" in what
 
 
 def test_a_file_that_unpacks_to_a_thousand_times_itself_is_refused(tmp_path: Path, opened: Opened) -> None:
