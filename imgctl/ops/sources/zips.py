@@ -33,6 +33,8 @@ _LARGE = (20, 24, 42)
 _REFUSED = (BadZipFile, NotImplementedError, ValueError, struct.error)
 # Info-ZIP's extended timestamp: its modification time is UTC, while the ZIP's own field has no time zone.
 _TIMES = 0x5455
+# Info-ZIP's Unicode path: a version, the CRC-32 of the name that it stands for, the name in UTF-8.
+_UNICODE_PATH = 0x7075
 
 
 class ZipPart:
@@ -177,7 +179,7 @@ def _whole(records: bytes) -> tuple[int, int]:
 
 
 def _member(info: ZipInfo, shift: int) -> Member:
-    name, offset = info.filename, info.header_offset + shift
+    name, offset = _name_of(info), info.header_offset + shift
     if info.create_system == _DOS and "/" not in name:
         # Some Windows programs write backslashes.
         name = name.replace("\\", "/")
@@ -192,6 +194,29 @@ def _member(info: ZipInfo, shift: int) -> Member:
         stamp=stamp_of(str(info.CRC), str(offset), str(info.compress_size)),
         odd=_odd(info),
     )
+
+
+def _name_of(info: ZipInfo) -> str:
+    """The member's name; one without the flag of UTF-8 may be UTF-8 all the same, as macOS and Info-ZIP write it."""
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    raw = info.orig_filename.encode("cp437")
+    for kind, field in _extra(info):
+        if kind == _UNICODE_PATH and field[:1] == b"\1" and field[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
+            raw = field[5:]
+    try:
+        return raw.decode().partition("\0")[0]
+    except UnicodeDecodeError:
+        return info.filename
+
+
+def _extra(info: ZipInfo) -> Iterator[tuple[int, bytes]]:
+    """The extra fields of a member, by their kinds."""
+    rest = info.extra
+    while len(rest) >= 4:
+        kind, size = struct.unpack_from("<HH", rest)
+        yield kind, rest[4 : 4 + size]
+        rest = rest[4 + size :]
 
 
 def _odd(info: ZipInfo) -> Odd | None:
@@ -213,13 +238,10 @@ def _info(member: Member) -> ZipInfo:
 
 
 def _mtime_ns(info: ZipInfo) -> int:
-    rest = info.extra
-    while len(rest) >= 4:
-        kind, size = struct.unpack_from("<HH", rest)
-        if kind == _TIMES and size >= 5 and len(rest) >= 9 and rest[4] & 1:
-            seconds: int = struct.unpack_from("<i", rest, 5)[0]
+    for kind, field in _extra(info):
+        if kind == _TIMES and len(field) >= 5 and field[0] & 1:
+            seconds: int = struct.unpack_from("<i", field, 1)[0]
             return seconds * 10**9
-        rest = rest[4 + size :]
     try:
         return int(datetime(*info.date_time, tzinfo=UTC).timestamp()) * 10**9
     except ValueError:

@@ -160,6 +160,22 @@ def test_a_member_without_a_name_costs_no_other_member(tmp_path: Path, opened: O
     assert ended(opened(tmp_path / "a.zip")) == {"a.zip/": "read", "a.zip/a.jpg": "read"}
 
 
+@pytest.mark.parametrize("path", ["", "\u00e0.jpg"])
+def test_a_name_in_utf_8_is_read_without_its_flag(path: str, tmp_path: Path, opened: Opened) -> None:
+    info, name = ZipInfo("\u00e9.jpg"), path.encode()
+    if path:
+        # Info-ZIP's Unicode path.
+        info.extra = struct.pack("<HHBL", 0x7075, 5 + len(name), 1, zlib.crc32("\u00e9.jpg".encode())) + name
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + flags + 1] &= ~0x08
+    (tmp_path / "a.zip").write_bytes(data)
+
+    assert ended(opened(tmp_path / "a.zip")) == {f"a.zip/{path or info.filename}": "read"}
+
+
 def test_separators_of_windows_part_directories(tmp_path: Path, opened: Opened) -> None:
     info = ZipInfo("2023\\a.jpg")
     info.create_system = 0
