@@ -8,6 +8,10 @@ from io import BufferedReader
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from imgctl.model import Variant
+from imgctl.ops.ingest.outcome import FileOutcome
+from imgctl.ops.sources.base import SourceFile
+from imgctl.ops.sources.members import Member, MemberIndex
 from imgctl.ops.sources.open import Sources
 from imgctl.regular import regular
 
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
 
 METADATA, DECLARATION = "metadata.jsonl", "bagit.txt"
 _PAYLOAD = r"data/(?:(?!\.\.?(?:/|\Z))[^/\x00]+/)*(?!\.\.?\Z)[^/\x00]+"
+
+
+# The files about a bag, and its variants.
+_OWN = rf"bagit\.txt|bag-info\.txt|(?:tag)?manifest-\w+\.txt|metadata\.(?:jsonl|csv)|left-out\.csv|data/(?:{'|'.join(Variant)})/.*"
 
 
 class Bag(NamedTuple):
@@ -46,6 +54,44 @@ def open_bag(path: str, sources: Sources) -> Bag | None:
         return None
     root = _root_in(path)
     return None if root is None else Bag(path=path, root=root, members=sources.indexed(path))
+
+
+class NamedFiles:
+    """The files that a bag's metadata names, on disk: whatever else lies in the bag is a file like any other."""
+
+    def __init__(self, bag: Bag) -> None:
+        self._index = MemberIndex()
+        self._start = len(os.path.join(bag.path, bag.root))  # noqa: PTH118
+
+    def add(self, found: SourceFile | FileOutcome) -> None:
+        """Note what came of one line."""
+        for key in _keys(found):
+            self._index.add(key, 0, Member(name=key, size=0, offset=0))
+
+    def has(self, found: SourceFile | FileOutcome) -> bool:
+        """Whether a listed file is named, describes the bag, or is a variant of an image that is."""
+        return _is_own(found.path[self._start :]) or any(self._index.find(key) for key in _sought(found))
+
+    def close(self) -> None:
+        """Drop it."""
+        self._index.close()
+
+
+def _keys(found: SourceFile | FileOutcome) -> list[str]:
+    """A file is known by its stamp too: a ZIP file may have several of one name."""
+    if isinstance(found, FileOutcome):
+        return [f"named\0{found.path}", f"left out\0{found.path}"]
+    return [f"named\0{found.path}", f"file\0{found.stamp}\0{found.path}"]
+
+
+def _sought(found: SourceFile | FileOutcome) -> list[str]:
+    if isinstance(found, FileOutcome):
+        return [f"named\0{found.path}"]
+    return [f"file\0{found.stamp}\0{found.path}", f"left out\0{found.path}"]
+
+
+def _is_own(place: str) -> bool:
+    return re.fullmatch(_OWN, place) is not None
 
 
 def is_payload(path: str) -> bool:

@@ -4,6 +4,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from imgctl.ops.sources.base import Chosen, Source, SourceFile
 from imgctl.ops.sources.members import Damaged
 from imgctl.ops.sources.open import Sources, in_archive, is_named
 from imgctl.ops.sources.walk import classified, name_of, refused, stat_of, walk
-from imgctl.ops.upload.bags import METADATA, Bag, is_payload
+from imgctl.ops.upload.bags import METADATA, Bag, NamedFiles, is_payload
 from imgctl.ops.upload.lists import Entry, entries, listed, opened
 from imgctl.ops.upload.order import STDIN, Selection
 from imgctl.ops.upload.rules import SelectionRules, system_junk
@@ -51,6 +52,17 @@ def from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
 def _from_bag(bag: Bag, selection: Selection, sources: Sources) -> Chosen:
     # Every payload file is a photo, even if its name looks like junk.
     rules = SelectionRules(replace(selection, junk_filter=False))
+    with closing(NamedFiles(bag)) as named:
+        for found in _named_in(bag, rules, selection, sources):
+            named.add(found)
+            yield found
+        # What was put into it since is not described, but may be a photo.
+        rest = SelectionRules(selection)
+        listed = walk(bag.path, rest, sources.local) if bag.members is None else bag.members.entries(rest)
+        yield from (one for one in listed if not named.has(one))
+
+
+def _named_in(bag: Bag, rules: SelectionRules, selection: Selection, sources: Sources) -> Chosen:
     owned = selection.user_id is not None or selection.user_from is not None
     with bag.metadata() as file:
         for number, entry in entries(file, owned=owned, users=selection.users):

@@ -147,6 +147,37 @@ def test_a_bag_is_given_back_under_another_user_and_by_its_own(template: Path, t
     assert images_of(there) == []
 
 
+@pytest.mark.parametrize("kind", ["bag", "bag.zip"])
+def test_what_was_put_into_a_bag_since_is_uploaded_too(template: Path, tmp_path: Path, kind: str) -> None:
+    here, there = settings_in(tmp_path / "here", template), settings_in(tmp_path / "there", template)
+    out, names = tmp_path / kind, ("data/originals/2024/05/new.jpg", "beside.jpg", "data/thumb/2024/05/a.jpg.jpg")
+    with open_parts(here) as parts:
+        fill(parts, [Kept(name="a.jpg", caption="A"), Kept(name="thumbs.db")])
+        exported(parts, out)
+    for number, name in enumerate((*names, ".hidden.jpg"), 100):
+        if kind == "bag":
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(photo(number))
+        else:
+            with ZipFile(out, "a") as archive:
+                archive.writestr(f"bag/{name}", photo(number))
+    if kind == "bag.zip":
+        with pytest.warns(UserWarning, match="Duplicate name"), ZipFile(out, "a") as archive:
+            archive.writestr("bag/data/originals/2024/05/a.jpg", photo(200))
+
+    outcomes = given_back(there, out)
+
+    fates = sorted((one.fate, one.path.rpartition("/")[2]) for one in outcomes)
+    again = [(ingest.Fate.UPLOADED, "a.jpg")] * (kind == "bag.zip")
+    assert fates == sorted(
+        [
+            (ingest.Fate.SKIPPED, ".hidden.jpg"),
+            *((ingest.Fate.UPLOADED, name) for name in ("a.jpg", "beside.jpg", "new.jpg", "thumbs.db")),
+            *again,
+        ]
+    )
+
+
 FORMULAS = ("=1+1", "'=1+1", "+1", "-1", "@SUM(A1)", "'tis", "-rf.jpg")
 
 
