@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import IO, Literal, Self, cast
 
 from imgctl.ops.ingest.outcome import Fate, Reason
@@ -14,6 +15,9 @@ from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, 
 from imgctl.regular import regular
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+# Times that the journal can store.
+_MOST_NS = 2**63 - 1
 
 # Subclasses of tarfile.HeaderError; tarfile takes all but the first for a regular end of the archive.
 _END = "EOFHeaderError"
@@ -123,7 +127,8 @@ def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def _member(info: tarfile.TarInfo) -> Member:
-    mtime_ns = int(info.mtime * 10**9)
+    # A PAX header may hold any number.
+    mtime_ns = int(max(-_MOST_NS, min(_MOST_NS, info.mtime * 10**9))) if isfinite(info.mtime) else 0
     return Member(
         name=info.name,
         size=info.size,

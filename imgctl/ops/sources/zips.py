@@ -13,17 +13,20 @@ from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 from imgctl.ops.ingest.outcome import Fate, Reason
 from imgctl.ops.sources.members import COPY_AGAIN, PIECE, Damaged, Member, Odd, message_of, stamp_of
 from imgctl.regular import regular
+from imgctl.units import count_of
 
 # Deflate compresses at most 1,032:1, and pictures and films hardly at all: a large file above this ratio is a ZIP bomb.
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _LOCAL = struct.Struct("<4s22xHH")
 # A record of the central directory: its signature, and the lengths of its name, its extra field and its comment.
 _RECORD = struct.Struct("<4s24xHHH12x")
-# The end record: its signature, the number of members on this disk and in all, the size and offset of the directory.
-_END = struct.Struct("<4s4xHHLL2x")
+# The end record: its signature, the numbers of its disk and of the first one, the number of members on this disk and in
+# all, the size and offset of the directory, the length of the comment.
+_END = struct.Struct("<4sHHHHLLH")
+_NO_DISK = 0xFFFF
 _LONGEST_COMMENT = 2**16 - 1
 # The end record of a ZIP64, followed by its locator: the signature, and the total number of disks.
-_END64 = struct.Struct("<4s36xQQ4s12xL")
+_END64 = struct.Struct("<4s28xQQQ4s12xL")
 # Bytes of a directory that are read at a time; the longest record is 192 KiB.
 _SLICE = 2**18
 _UNIX, _DOS = 3, 0
@@ -48,7 +51,7 @@ class ZipPart:
     def members(self) -> Iterator[Member]:
         try:
             with open(self.path, "rb", opener=regular) as file:  # a str keeps bytes that are no UTF-8
-                yield from (one for one in _listed(file) if not one.name.endswith("/"))
+                yield from (one for one in _listed(file) if one.size or not one.name.endswith("/"))
         except (BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
             raise Damaged(f"damaged, cut off or not a ZIP ({message_of(error)}): {COPY_AGAIN}") from None
 
@@ -71,9 +74,9 @@ class ZipPart:
 
 def _listed(file: BinaryIO) -> Iterator[Member]:
     """Yield the members of the central directory, a slice at a time: zipfile holds all of it, 0.6 KB per member."""
-    start, left, shift = _directory(file)
+    start, left, shift, members = _directory(file)
     file.seek(start)
-    records = b""
+    records, total = b"", 0
     while left:
         if not (piece := file.read(min(_SLICE, left))):
             raise BadZipFile("truncated central directory")
@@ -83,7 +86,10 @@ def _listed(file: BinaryIO) -> Iterator[Member]:
         if not left and size < len(records):
             raise BadZipFile("truncated central directory")
         yield from _members(records[:size], count, shift)
-        records = records[size:]
+        records, total = records[size:], total + count
+    # Programs without ZIP64 count to 65,535 and begin again.
+    if (total - members) % 2**16:
+        raise BadZipFile(f"its directory lists {total} members, its end counts {members}")
 
 
 def _members(records: bytes, count: int, shift: int) -> Iterator[Member]:
@@ -105,7 +111,7 @@ def _members(records: bytes, count: int, shift: int) -> Iterator[Member]:
 
 
 def _infos(records: bytes, count: int) -> list[ZipInfo]:
-    end = _END.pack(b"PK\5\6", min(count, 0xFFFF), min(count, 0xFFFF), len(records), 0)
+    end = _END.pack(b"PK\5\6", 0, 0, min(count, 0xFFFF), min(count, 0xFFFF), len(records), 0, 0)
     with ZipFile(BytesIO(records + end)) as some:
         return some.infolist()
 
@@ -141,28 +147,44 @@ def _with(record: bytes, at: int, number: int) -> bytes:
     return record[:at] + number.to_bytes(2, "little") + record[at + 2 :]
 
 
-def _directory(file: BinaryIO) -> tuple[int, int, int]:
+def _directory(file: BinaryIO) -> tuple[int, int, int, int]:
     """Return the start of the central directory, its size, and the number to add to each offset in it."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END.size - _LONGEST_COMMENT))
     tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) - at < _END.size:
-        raise BadZipFile("file is not a zip file")
+    at, behind = _end_in(tail)
     end = length - len(tail) + at
-    _, _, _, size, offset = _END.unpack_from(tail, at)
+    _, disk, _, _, members, size, offset, _ = _END.unpack_from(tail, at)
+    if 0 < disk < _NO_DISK:
+        raise BadZipFile("one of several disks")
     file.seek(max(0, end - _END64.size))
     before = file.read(_END64.size)
     if len(before) == _END64.size:
-        mark, size64, offset64, locator, disks = _END64.unpack(before)
+        mark, members64, size64, offset64, locator, disks = _END64.unpack(before)
         if locator == b"PK\6\7" and disks > 1:
             raise BadZipFile("one of several disks")
         if (mark, locator) == (b"PK\6\6", b"PK\6\7"):
-            end, size, offset = end - _END64.size, size64, offset64
+            end, members, size, offset = end - _END64.size, members64, size64, offset64
     if end < size:
         raise BadZipFile("bad offset for central directory")
     # Offsets don't count data before the archive, such as a self-extracting program.
-    return end - size, size, end - size - offset
+    shift = end - size - offset
+    if shift and behind:
+        # It is the end of an archive that is stored in this one, of which the end is missing.
+        raise BadZipFile(f"{count_of(behind, 'byte')} after its end")
+    return end - size, size, shift, members
+
+
+def _end_in(tail: bytes) -> tuple[int, int]:
+    """Return where in the last bytes of a file the end record is, and how many bytes follow it and its comment."""
+    at = last = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
+    while at >= 0:
+        if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail):
+            return at, 0
+        at = tail.rfind(b"PK\5\6", 0, at)
+    if last < 0:
+        raise BadZipFile("file is not a zip file")
+    return last, len(tail) - last - _END.size - _END.unpack_from(tail, last)[-1]
 
 
 def _whole(records: bytes) -> tuple[int, int]:

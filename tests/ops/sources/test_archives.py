@@ -151,6 +151,65 @@ def test_one_damaged_entry_of_a_directory_costs_no_other_member(tmp_path: Path, 
     assert found == dict.fromkeys(("a.zip/a.jpg", "a.zip/\udcff\udcfe.jpg", "a.zip/extra.jpg", "a.zip/z.jpg"), "read")
 
 
+def test_an_archive_that_is_cut_off_behind_an_archive_in_it_is_damaged(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "inner.zip", "w") as archive:
+        archive.writestr("a.jpg", PHOTO)
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip")
+        archive.writestr("b.jpg", PHOTO)
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data[:-150])
+
+    (found,) = ended(opened(tmp_path / "a.zip")).values()
+
+    assert "bytes after its end" in found
+
+
+def test_the_end_of_a_zip_is_found_behind_its_mark_in_a_comment_and_before_other_bytes(
+    tmp_path: Path, opened: Opened
+) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", PHOTO)
+        archive.comment = b"PK\5\6" + b"trap" * 10
+    with ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("b.jpg", PHOTO)
+    with (tmp_path / "b.zip").open("ab") as file:
+        file.write(bytes(100))
+
+    assert ended(opened(tmp_path / "a.zip", tmp_path / "b.zip")) == {"a.zip/a.jpg": "read", "b.zip/b.jpg": "read"}
+
+
+@pytest.mark.parametrize(("at", "value", "what"), [(4, 2, "one of several disks"), (10, 3, "its end counts 3")])
+def test_a_zip_of_which_a_part_is_not_there_is_damaged(
+    at: int, value: int, what: str, tmp_path: Path, opened: Opened
+) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", PHOTO)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.index(b"PK\5\6") + at] = value
+    (tmp_path / "a.zip").write_bytes(data)
+
+    assert what in ended(opened(tmp_path / "a.zip"))[f"{tmp_path.name}/a.zip"]
+
+
+def test_a_file_that_is_named_like_a_directory_is_read(tmp_path: Path, opened: Opened) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg/", PHOTO)
+        archive.writestr("d/", b"")
+
+    assert ended(opened(tmp_path / "a.zip")) == {"a.zip/a.jpg": "read"}
+
+
+@pytest.mark.parametrize("mtime", ["nan", "inf", "-inf", "1e40", "-1e40", "-5.5"])
+def test_a_member_of_a_tar_may_have_any_time(mtime: str, tmp_path: Path, opened: Opened) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = header("a.jpg")
+        info.pax_headers = {"mtime": mtime}
+        archive.addfile(info, BytesIO(PHOTO))
+
+    assert ended(opened(tmp_path / "a.tar")) == {"a.tar/a.jpg": "read"}
+
+
 def test_a_member_without_a_name_costs_no_other_member(tmp_path: Path, opened: Opened) -> None:
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x.jpg", PHOTO)
