@@ -10,6 +10,23 @@ AHEAD = timedelta(days=1)
 _EXIF_DATE = r"(\d{4}):(\d\d):(\d\d)[ T]"
 
 
+class Ago(datetime):
+    """A time given as an age, `30d`. Its repr is that age, by which the next run with the same options finds a checkpoint."""
+
+    seconds: float | None = None
+
+    @classmethod
+    def before(cls, now: datetime, seconds: float) -> "Ago":
+        """Return the time `seconds` before `now`; OverflowError before the year 1."""
+        at = now - timedelta(seconds=seconds)
+        one = cls.combine(at.date(), at.timetz())
+        one.seconds = seconds
+        return one
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.seconds is None else f"Ago({self.seconds})"
+
+
 def is_likely(moment: datetime, *, now: datetime | None = None) -> bool:
     """Whether a photo may have this date: from 1826 on, and at most a day ahead of `now` (this machine's clock)."""
     return FIRST_PHOTOGRAPH <= moment <= (now or datetime.now(UTC)) + AHEAD

@@ -1,7 +1,7 @@
 """Click types that parse ids, times, durations, sizes and amounts; errors name the value and a valid form."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, cast
 
 import click
 
+from imgctl.dates import Ago
 from imgctl.errors import UsageError
 from imgctl.imaging.formats import Format, format_names, formats_named
 from imgctl.keys import ROLES
@@ -45,7 +46,7 @@ class UserText(str):
 def _moment(text: str) -> datetime:
     """Parse `2026-11-22`, `2026-11-22T10:00:00+01:00` (UTC without a zone), or `24h` (ago)."""
     try:
-        return datetime.now(UTC) - timedelta(seconds=parse_seconds(text))
+        return Ago.before(datetime.now(UTC), parse_seconds(text))
     except (UsageError, OverflowError):
         pass
     try:

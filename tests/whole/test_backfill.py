@@ -177,6 +177,16 @@ def test_a_stopped_rebuild_goes_on_where_it_was(embedded: Deployment) -> None:
     assert [result.summary["built"] for result in (first, second, third)] == [2, PHOTOS - 2, PHOTOS]
 
 
+def test_a_stopped_rebuild_of_an_age_goes_on_where_it_was(embedded: Deployment) -> None:
+    ready(embedded)
+    force = partial(embedded.run, "backfill", "--force", "--json", "--until", "0s", "--since")
+
+    first, second, third = force("30d", "--limit", "2"), force("720h"), force("30d")
+
+    assert (first.code, second.code, third.code) == (0, 0, 0), second.err
+    assert [one.summary["built"] for one in (first, second, third)] == [2, PHOTOS - 2, PHOTOS]
+
+
 def test_shards_share_the_images_among_them(deployment: Deployment) -> None:
     ready(deployment)
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgctl.cli.types import TIME
 from imgctl.errors import StateError
 from imgctl.keys import FIRST, ORIGINAL, first_id, key_of
 from imgctl.model import Variant
@@ -117,6 +118,22 @@ def test_a_stopped_audit_goes_on_from_its_checkpoint(archive: Archive, tmp_path:
     # Each finding is looked up again, but for those that the checkpoint has.
     assert tally.heads < 4 * len(ids)
     assert list(tmp_path.glob("state*")) == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_audit_of_the_last_days_goes_on_from_its_checkpoint(archive: Archive, tmp_path: Path) -> None:
+    for photo in archive.photos:
+        archive.delete(photo.keys[Variant.THUMB])
+
+    def order() -> AuditOrder:
+        scope = Scope(since=TIME.convert("400d", None, None), until=TIME.convert("0s", None, None))
+        return AuditOrder(grace=AT_ONCE.grace, checkpoint=tmp_path / "state", chosen=Chosen(scope=scope))
+
+    stopped = _Stop()
+    for _ in start.audit(archive.parts, order(), tally=Tally(), stop=stopped):
+        stopped.stopped = (tmp_path / "state").exists()
+
+    assert len(archive.audit(order())) == len(archive.photos)
 
 
 @pytest.mark.usefixtures("small_pieces")
