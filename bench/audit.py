@@ -1,8 +1,8 @@
 """Audit a million photos against a bare listing of their four million keys.
 
-`python -m bench.audit [--images 1000000] [--small 100000] [--heads 20000]`. The bucket is a synthetic listing, served over HTTP from a
-file; the rows lie in Postgres. s5cmd lists the same bucket from the same server; a HEAD for each key is measured on a
-sample and multiplied.
+`python -m bench.audit [--images 1000000] [--small 100000] [--heads 20000]`. The bucket is a synthetic listing, served
+over HTTP from a file; the rows lie in Postgres. s5cmd lists the same bucket from the same server; a HEAD for each key
+is measured on a sample and multiplied.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _COPY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """One archive: its images, what the audit of it used, and the bare listing, where it was measured."""
+    """One archive: its images, the resources of its audit, and those of the bare listing, if measured."""
 
     images: int
     audit: Spent
@@ -47,7 +47,7 @@ class Size:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make both archives, audit each, list the large one, and print what it took and whether the goals are kept."""
+    """Make both archives, audit each, list the large one, and print the figures and whether they meet the goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--small", type=int, default=100_000)
@@ -71,7 +71,7 @@ def _measure(place: Path, postgres_url: str, images: int, *, list_too: bool) -> 
     with listed_bucket(listing) as endpoint_url:
         where = ["--catalog", url, "--store", "s3://bench", "--store-endpoint-url", endpoint_url]
         command = [sys.executable, "-m", "imgctl", "audit", *where, "--no-progress", "--quiet"]
-        # It exits 4 for whatever it finds, which ends the bench: nothing is wrong here.
+        # The archive has no damage: a finding (exit code 4) ends the bench.
         audit = spent(command, client_environment())
         print(f"{images:,} images audited in {audit.wall:.1f} s", file=sys.stderr)
         if not list_too:
@@ -119,7 +119,7 @@ def _rows(images: int) -> Iterator[str]:
 
 
 def _heads(listing: Path, count: int) -> float:
-    """Seconds that a HEAD for each of so many keys takes, sixteen at once."""
+    """Return the seconds for one HEAD per key, sixteen at once."""
     os.environ.update(client_environment())
     with listed_bucket(listing) as endpoint_url, ThreadPoolExecutor(16) as pool:
         store = open_store(StoreSettings(url="s3://bench", endpoint_url=endpoint_url))

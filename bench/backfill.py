@@ -1,4 +1,4 @@
-"""How fast a backfill finds a few stale rows in a large table on Postgres, and what memory the walk takes.
+"""Measures how fast a backfill finds a few stale rows in a large table on Postgres, and its memory.
 
 `python -m bench.backfill [--rows 1000000] [--stale 1000]`; the goals are in GOALS.
 """
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         catalog = open_catalog(url)
         upgrade(catalog)
         catalog.close()
-        # Ids are times: the small table is the newest tenth of the large one.
+        # Ids contain times: the small table is the newest tenth of the large one.
         _fill(url, first=options.rows - small + 1, last=options.rows, every=every)
         before = _measure(url, rows=small, place=Path(directory))
         _fill(url, first=1, last=options.rows - small, every=every, until=options.rows)

@@ -1,4 +1,4 @@
-"""The bare framework doing nothing, to compare `imgctl serve` with: reads bodies, answers constants."""
+"""The bare web framework, for comparison with `imgctl serve`: reads bodies, returns constants."""
 
 import sys
 
@@ -11,7 +11,7 @@ ANSWER = {"id": "0190b2b4-0000-7000-8000-000000000001", "status": "ready"}
 
 @app.post("/images", status_code=201)
 async def take(request: Request) -> dict[str, str]:
-    """Read a body and forget it."""
+    """Read a body and discard it."""
     async for _ in request.stream():
         pass
     return ANSWER
@@ -19,7 +19,7 @@ async def take(request: Request) -> dict[str, str]:
 
 @app.get("/images/{image_id}")
 def get(image_id: str) -> dict[str, str]:
-    """Answer a constant, in a thread as every handler that asks a database must."""
+    """Return a constant, in a thread like every handler that queries a database."""
     return ANSWER
 
 

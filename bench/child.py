@@ -1,6 +1,6 @@
-"""Run one command and print what it alone used, as JSON: `python bench/child.py COMMAND…`.
+"""Run one command and print its resource usage as JSON: `python bench/child.py COMMAND…`.
 
-A process of its own, and a small one: on Linux the peak memory of a child starts from what its parent holds.
+This is a separate small process, because on Linux the peak memory of a child starts with that of its parent.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 
 
 def main(command: list[str]) -> None:
-    """Run the command with its stdout thrown away; prints seconds of wall and CPU, peak KiB and exit code."""
+    """Run the command with its stdout discarded; print seconds of wall and CPU, peak KiB and exit code."""
     began = time.perf_counter()
     pid = os.fork()
     if pid == 0:

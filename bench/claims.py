@@ -1,4 +1,4 @@
-"""How fast workers claim and finish images on Postgres, whether a long queue slows them, and what a row takes.
+"""Measures how fast workers claim and finish images on Postgres, with a short and a long queue, and the bytes of a row.
 
 `python -m bench.claims [--rows 1000000] [--backlog 1000000] [--claimers 8]`; the goals are in GOALS.
 """
@@ -50,7 +50,7 @@ _SIZES = "SELECT pg_table_size('images'), pg_indexes_size('images'), (SELECT cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one claimer did: rows finished, when it began and ended (monotonic clock), seconds of each claim."""
+    """The figures of one claimer: rows finished, start and end (monotonic clock), seconds of each claim."""
 
     rows: int
     began: float

@@ -1,4 +1,4 @@
-"""The bill of a large archive: how long the one statement of `imgctl cost actual` takes, by class and by month.
+"""Measures the statement of `imgctl cost actual` on a large archive, by class and by month.
 
 `python -m bench.cost` fills a Postgres of its own with 1,000,000 ready rows and prints the time of each run.
 """
@@ -24,7 +24,7 @@ ROUNDS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill a catalog and ask it for its bill."""
+    """Fill a catalog and measure its bill."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="ready rows in the table")
     options = parser.parse_args(arguments)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fill(url: str, rows: int) -> None:
-    """So many ready rows, a second apart, half of their originals archived."""
+    """Insert ready rows, a second apart, half of their originals archived."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     filling = _FILL.format(**_READY, rows=rows, first=0, users=USERS).replace("::", "\\:\\:")
     with engine.connect() as connection:

@@ -8,7 +8,7 @@ EXIF_POINTER, GPS_POINTER, THUMBNAIL_OFFSET, THUMBNAIL_BYTES = 0x8769, 0x8825, 0
 
 
 def ifd_entry(tag: int, value: int | bytes | tuple[int, ...], *, kind: int | None = None) -> Entry:
-    """(tag, type, count, bytes) in big endian: an int is SHORT, bytes ASCII, a tuple whole RATIONALs."""
+    """Return (tag, type, count, bytes) in big endian: an int as SHORT, bytes as ASCII, a tuple as whole RATIONALs."""
     if isinstance(value, bytes):
         return tag, kind or 2, len(value), value
     if isinstance(value, tuple):

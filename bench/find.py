@@ -1,7 +1,7 @@
-"""How long `imgctl find` takes for each question on Postgres, and what the indexes take that `[find] index` asks for.
+"""Measures `imgctl find` for each kind of query on Postgres, and the size of the indexes of `[find] index`.
 
-`python -m bench.find [--rows 1000000]`: half of the names are a camera's (IMG_0000.JPG to IMG_9999.JPG), half a phone's,
-each another; a user has a hundred images, and one of them a tenth of all.
+`python -m bench.find [--rows 1000000]`: half of the names are a camera's (IMG_0000.JPG to IMG_9999.JPG), half a
+phone's, each different; a user has a hundred images, and one user a tenth of all.
 """
 
 import argparse
@@ -37,7 +37,7 @@ UPDATE images SET
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Ask each question without the indexes and with them, of one user and of all."""
+    """Run each query without the indexes and with them, for one user and for all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args(arguments)
@@ -87,7 +87,7 @@ def _seconds(catalog: Catalog, sought: Sought, user_id: UUID | None) -> float:
 
 
 def _scans(catalog: Catalog, sought: Sought, user_id: UUID | None) -> str:
-    """What the database reads to answer, as EXPLAIN says: names of indexes, or `Seq Scan`."""
+    """Return the database's plan from EXPLAIN: names of indexes, or `Seq Scan`."""
     plans: list[str] = []
 
     def explain(_c: object, cursor: DBAPICursor, statement: str, parameters: dict[str, object], *_: object) -> None:

@@ -1,7 +1,7 @@
-"""The memory and the requests of an upload from a bucket of many keys: `python -m bench.keys [COUNT]…`.
+"""Measures memory and requests of an upload from a bucket of many keys: `python -m bench.keys [COUNT]…`.
 
-The source is made up: a server that lists so many keys, a thousand a page, and answers each with a photo of its own. The store
-is `bench.sink`, the catalog SQLite. Each count is uploaded twice; the second run is to ask for pages alone.
+The source is a synthetic server that lists COUNT keys, a thousand a page, and returns a different photo for each. The
+store is `bench.sink`, the catalog SQLite. Each count is uploaded twice; the second run should request pages only.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ GOAL = 1.2
 
 
 def main() -> None:
-    """Upload from each count of keys, print the figures and what the goals say of them."""
+    """Upload from each count of keys; print the figures and whether they meet the goals."""
     counts = [int(text) for text in sys.argv[1:]] or list(DEFAULT)
     print("| keys | run | wall s | CPU ms a key | peak MiB | pages | objects |\n|---:|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="imgctl-bench-") as folder:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _both(place: Path, count: int, photo: bytes) -> float:
-    """Upload twice; the first run's peak in MiB."""
+    """Upload twice; return the first run's peak in MiB."""
     place.mkdir()
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     source = multiprocessing.get_context("spawn").Process(target=_serve, args=(count, photo, theirs), daemon=True)
@@ -63,7 +63,7 @@ def _upload(place: Path, port: int, store: str) -> Spent:
     environment = client_environment() | {
         "IMGCTL_SOURCE_OLD_URL": "s3://old/in",
         "IMGCTL_SOURCE_OLD_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        # What is found out grows with the length of a run, and each put in flight takes memory.
+        # Adaptive concurrency grows with the length of a run, and each put in flight needs memory.
         "IMGCTL_UPLOAD_CONCURRENCY": "16",
         "IMGCTL_UPLOAD_JOURNAL": str(place / "journal"),
         "IMGCTL_CATALOG_URL": f"sqlite:///{place}/catalog.db",
@@ -113,7 +113,7 @@ def _answer(target: str, count: int, photo: bytes, asked: Counter[str]) -> bytes
         return _http(_page(count, bisect_right(range(count), after, key=_key), len(photo) + 9))
     asked["objects"] += 1
     number = int(parts.path.rpartition("/")[2].removesuffix(".jpg"))
-    # What lies behind the end of a JPEG is no part of the picture, and makes a content of its own.
+    # Bytes after the end of a JPEG are not part of the picture, but make its content unique.
     return _http(photo + b"%09d" % number, etag=f"{number:032x}")
 
 

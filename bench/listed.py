@@ -1,6 +1,6 @@
-"""A bucket that can only be listed and headed: pages of a file of XML made beforehand, as fast as the kernel copies.
+"""A bucket that supports only LIST and HEAD: it sends pages of a prepared XML file, as fast as the kernel copies.
 
-Each image has four keys whose records are of one length together, so that a place in the file is a multiplication.
+The records of the four keys of an image have a fixed total length, so an offset in the file is a multiplication.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _TAIL = b"</ListBucketResult>"
 
 
 def image_id(number: int) -> UUID:
-    """The id of image `number`: a second apart, its random bits the same in every run."""
+    """Return the id of image `number`: ids are a second apart, with the same random bits in every run."""
     milliseconds = (BEGINNING + timedelta(seconds=number)).timestamp() * 1000
     random = int.from_bytes(hashlib.blake2b(number.to_bytes(8), digest_size=16).digest())
     high, low = random & 0xFFF, (random >> 12) & ((1 << 62) - 1)
@@ -43,7 +43,7 @@ def image_id(number: int) -> UUID:
 
 
 def write_listing(file: Path, images: int) -> None:
-    """Write the records of so many images, in byte order of their keys."""
+    """Write the records of the images, in byte order of their keys."""
     with file.open("wb", buffering=1 << 20) as out:
         for number in range(images):
             out.write(_group(image_id(number)))
@@ -58,7 +58,7 @@ def _group(image: UUID) -> bytes:
 
 
 class _Bucket:
-    """The file of records, and where each key lies in it."""
+    """The file of records, and the offset of each key in it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file.open("rb")
@@ -70,7 +70,7 @@ class _Bucket:
         self.keys = len(self._map) // self._group * len(ROLES)
 
     def offset(self, number: int) -> int:
-        """Where the record of key `number` begins."""
+        """Return the offset of the record of key `number`."""
         image, role = divmod(number, len(ROLES))
         return image * self._group + (self._starts[role] if role else 0)
 
@@ -80,7 +80,7 @@ class _Bucket:
         return self._map[begin : self._map.find(b"<", begin)].decode()
 
     def first_behind(self, text: str) -> int:
-        """The number of the first key that sorts behind `text`."""
+        """Return the number of the first key that sorts after `text`."""
         low, high = 0, self.keys
         while low < high:
             middle = (low + high) // 2
@@ -102,7 +102,7 @@ def _starts(group: bytes) -> list[int]:
 
 @contextmanager
 def listed_bucket(file: Path) -> Iterator[str]:
-    """Serve the records of a file in a process of its own; yields the endpoint's URL."""
+    """Serve the records of a file in its own process; yields the endpoint's URL."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(file, theirs))

@@ -1,8 +1,8 @@
 """Copy a bucket to another with imgctl and rclone in turns: `python -m bench.migrate [--only small] [--delay-ms 40]`.
 
-rclone copies with --checksum from one remote to another, so that the bytes pass through it as they pass through imgctl, which
-also reads each photo for its format, size and dates, hashes it, and writes a row on Postgres before and after each put. Only
-the clients are measured; the two stores and Postgres run on the same machine and compete for it.
+rclone copies with --checksum from one remote to another, so that the bytes pass through it as they pass through imgctl,
+which also reads each photo for its format, size and dates, hashes it, and writes a row on Postgres before and after
+each put. Only the clients are measured; the two stores and Postgres run on the same machine and compete for it.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def _fill(source: S3Server, bucket: str, tree: Path, count: int, kind: Kind) -> 
 def _turns(running: Servers, source: str, endpoint: str, place: Path, count: int, turns: int) -> dict[str, list[Spent]]:
     results: dict[str, list[Spent]] = {name: [] for name in CONTENDERS}
     for number in range(turns):
-        # Everyone goes first once: the store slows down as it fills.
+        # Each contender is first once, because the store slows down as it fills.
         names = [*CONTENDERS][number % len(CONTENDERS) :] + [*CONTENDERS][: number % len(CONTENDERS)]
         for position, name in enumerate(names):
             bucket = f"{source}-{number}-{position}"
@@ -109,7 +109,7 @@ def _turns(running: Servers, source: str, endpoint: str, place: Path, count: int
 
 
 def _turn(turn: Turn, name: str, count: int) -> Spent:
-    """One contender's copy, and the proof that every photo arrived."""
+    """Run one contender's copy and check that every photo arrived."""
     if name == IMGCTL:
         catalog = open_catalog(turn.database_url)
         upgrade(catalog)

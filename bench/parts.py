@@ -1,4 +1,4 @@
-"""What benches with servers share: SeaweedFS or a sink, Postgres, a slow network, and children measured one by one."""
+"""Shared parts of the benchmarks: SeaweedFS or a sink, Postgres, a slow network, and measured child processes."""
 
 import json
 import multiprocessing
@@ -26,7 +26,7 @@ CHILD = Path(__file__).parent / "child.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What one child used: seconds of wall and of CPU (user and system), and its peak resident memory in MiB."""
+    """The resources of one child: seconds of wall and of CPU (user and system), and its peak resident memory in MiB."""
 
     wall: float
     cpu: float
@@ -35,9 +35,9 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """A running store and Postgres; `endpoint_url` is the way that clients are given. A sink keeps nothing.
+    """A running store and Postgres; clients use `endpoint_url`. A sink stores nothing.
 
-    `azure` is Azurite, where it stands in the place of S3.
+    `azure` is Azurite, if it replaces S3.
     """
 
     s3: S3Server
@@ -52,11 +52,11 @@ class Servers:
         return make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and whoever is connected to it."""
+        """Drop a database with its open connections."""
         _run(self.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
     def new_bucket(self, name: str) -> None:
-        """Make an empty bucket whose first volumes exist, so that no contender pays for them."""
+        """Make an empty bucket whose first volumes exist, so that their creation is not measured."""
         if self.azure is not None:
             self.azure.create(name)
         if not self.keeps:
@@ -67,7 +67,7 @@ class Servers:
         client.delete_object(Bucket=name, Key="first")
 
     def count_objects(self, bucket: str) -> int | None:
-        """How many objects a bucket holds; None where that is not known."""
+        """Return the number of objects in a bucket; None if it is unknown."""
         if self.azure is not None:
             return sum(1 for _ in open_store(self.azure.settings(bucket)).scan())
         if not self.keeps:
@@ -76,7 +76,7 @@ class Servers:
         return sum(int(page["KeyCount"]) for page in pages)
 
     def drop_bucket(self, name: str) -> None:
-        """Delete a bucket with all that is in it, which gives its disk space back."""
+        """Delete a bucket with its objects, to free the disk space."""
         if not self.keeps:
             return
         client = self.s3.client()
@@ -100,7 +100,7 @@ def servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
 
 @contextmanager
 def azure_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
-    """Azurite, which keeps blobs in memory, and Postgres."""
+    """Start Azurite, which keeps blobs in memory, and Postgres."""
     with (
         azurite_server(directory / "azurite") as azure,
         postgres_server(directory) as postgres_url,
@@ -113,7 +113,7 @@ def azure_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers
 
 @contextmanager
 def sink_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]:
-    """Postgres, and a store that answers each put after `delay_ms` and keeps nothing (`bench.sink`)."""
+    """Start Postgres, and a store that responds to each put after `delay_ms` and stores nothing (`bench.sink`)."""
     with postgres_server(directory) as postgres_url:
         command = [sys.executable, "-m", "bench.sink", str(delay_ms)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as sink:
@@ -127,14 +127,14 @@ def sink_servers(directory: Path, *, delay_ms: float = 0.0) -> Iterator[Servers]
 
 
 def file_system(directory: Path) -> str:
-    """Where a directory lies, for the head of a report: its path and its kind of file system."""
+    """Return the path and file system of a directory, for the head of a report."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", str(directory)], capture_output=True, text=True, check=False)
     return f"{directory} ({kind.stdout.strip() or 'unknown'})"
 
 
 @contextmanager
 def distant(endpoint_url: str, delay_ms: float) -> Iterator[str]:
-    """The endpoint itself, or a proxy in a process of its own that delays every request."""
+    """Yield the endpoint itself, or a proxy in its own process that delays every request."""
     if not delay_ms:
         yield endpoint_url
         return
@@ -156,9 +156,9 @@ def _proxy(endpoint_url: str, delay_seconds: float, parent: "Connection[str, Non
 
 
 def client_environment() -> dict[str, str]:
-    """What every contender runs with: the servers' credentials, and nothing of the user's own AWS or imgctl setup.
+    """Return the environment of every contender: the servers' credentials, without the user's own AWS or imgctl set-up.
 
-    Python keeps its bytecode, as an installed command does: to compile it anew costs as much as all the rest of a start.
+    Python keeps its bytecode, as for an installed command: compiling it costs as much as the rest of a start.
     """
     own = ("AWS_", "IMGCTL_", "RCLONE_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -166,7 +166,7 @@ def client_environment() -> dict[str, str]:
 
 
 def beside_python(name: str) -> str:
-    """The path of a program that was installed into the environment of this Python."""
+    """Return the path of a program in the environment of this Python."""
     path = Path(sys.executable).parent / name
     if not path.exists():
         raise SystemExit(f"{name} is missing beside {sys.executable}: pip install 'imgctl[bench,test]'")
@@ -174,7 +174,7 @@ def beside_python(name: str) -> str:
 
 
 def spent(command: Sequence[str], environment: Mapping[str, str]) -> Spent:
-    """Run one child to its end and measure it; ends the bench when the child fails."""
+    """Run one child to its end and measure it; a failing child ends the bench."""
     launcher = [sys.executable, "-S", "-E", str(CHILD), *command]
     done = subprocess.run(launcher, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     used = json.loads(done.stdout)
@@ -193,7 +193,7 @@ def medians(turns: Sequence[Spent]) -> Spent:
 
 
 def scalar(url: str, query: str) -> int:
-    """The one number a query answers."""
+    """Return the single number of a query's result."""
     engine = create_engine(url)
     with engine.connect() as connection:
         found = int(connection.execute(text(query)).scalar_one())

@@ -59,7 +59,7 @@ def _base(kind: Kind, seed: int) -> tuple[bytes, bytes]:
 
 
 def photo(kind: Kind, number: int) -> bytes:
-    """Photo `number` of its kind: a valid JPEG whose bytes no other number has."""
+    """Return photo `number` of its kind: a valid JPEG with unique bytes."""
     body, thumbnail = _base(kind, number % BASES)
     exif = camera_exif(number, thumbnail=thumbnail if kind == "camera" else b"")
     comment = f"photo {number:010d}".encode()

@@ -1,4 +1,4 @@
-"""Camera raws for `bench.render --raw`: one with a full preview, and two that the sensor's pixels must be developed of."""
+"""Camera raws for `bench.render --raw`: one with a full preview, and two whose sensor pixels must be developed."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ KINDS = (JPEG, PREVIEW, HALF, FULL)
 
 
 def write_raws(folder: Path, count: int) -> None:
-    """Write `count` files of each kind into a directory of its own; all are named alike, for content tells them."""
+    """Write `count` files of each kind into its own directory; all have the same names, because content decides."""
     picture = scene(*LARGE, seed=3, noise=21.0)
     jpeg = jpeg_of(picture, quality=92)
     files = {

@@ -1,4 +1,4 @@
-"""CPU, wall and memory of one photo into three sizes: imgctl beside libvips, Pillow and sharp; `python -m bench.render`."""
+"""Compares rendering one photo in three sizes by imgctl, libvips, Pillow and sharp: `python -m bench.render`."""
 
 import argparse
 import multiprocessing
@@ -24,7 +24,7 @@ GOALS = ((SHARP, 0.45), ("bare libvips", 1.1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What one child used: seconds of wall and CPU, and its peak resident memory in MiB."""
+    """The resources of one child: seconds of wall and CPU, and its peak resident memory in MiB."""
 
     wall: float
     cpu: float
@@ -45,7 +45,7 @@ def main() -> None:
         return
     contenders = _contenders()
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own: a child's peak memory starts from what its parent holds.
+        # In its own process: a child's peak memory starts with that of its parent.
         writer = multiprocessing.get_context("spawn").Process(target=_write, args=(folder, chosen.photos))
         writer.start()
         writer.join()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _raws(count: int, turns: int) -> None:
-    """Let raws take turns with a JPEG; print what each photo costs, and whether a preview costs as little as it should."""
+    """Let raws take turns with a JPEG; print the CPU of each photo, and whether a preview meets its goal."""
     from bench.raws import JPEG, KINDS, PREVIEW, write_raws
 
     command = [sys.executable, "-m", "bench.renderers", "imgctl"]
@@ -111,7 +111,7 @@ def _sharp_is_there() -> bool:
 
 
 def _run(command: list[str], folder: str, count: int) -> Spent:
-    """Run one child to its end; `wait4` tells what that child alone has used."""
+    """Run one child to its end; `wait4` returns the resources of that child only."""
     before = time.perf_counter()
     child = subprocess.Popen([*command, folder, str(count)], cwd=HERE.parent, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -124,7 +124,7 @@ def _run(command: list[str], folder: str, count: int) -> Spent:
 
 
 def _turn(command: list[str], folder: str, count: int, *, before: int = 0) -> Spent:
-    """One photo's share of a turn, the start of the process and its first photos (`before`) taken off."""
+    """Return one photo's share of a turn, without the start of the process and its first photos (`before`)."""
     idle, busy = _run(command, folder, before), _run(command, folder, before + count)
     return Spent(wall=(busy.wall - idle.wall) / count, cpu=(busy.cpu - idle.cpu) / count, peak_mib=busy.peak_mib)
 

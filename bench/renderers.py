@@ -84,7 +84,7 @@ PYTHON = {
 
 
 def main(name: str, directory: str, count: str) -> None:
-    """Render the first `count` photos of a directory and print how many bytes came out."""
+    """Render the first `count` photos of a directory and print the total size of the variants."""
     run = PYTHON[name]()
     print(sum(run(path.read_bytes()) for path in sorted(Path(directory).rglob("*.jpg"))[: int(count)]))
 

@@ -1,7 +1,7 @@
-"""Upload few and many tiny photos: memory must not grow, and a second run must cost a walk.
+"""Uploads few and many tiny photos: memory must not grow, and a second run must cost only a walk.
 
-`python -m bench.scale [--files 200000] [--small 20000] [--concurrency 16]`. Each tree goes into SeaweedFS and Postgres of its own, and then
-again; the requests of the second run are counted by a proxy in front of the store.
+`python -m bench.scale [--files 200000] [--small 20000] [--concurrency 16]`. Each tree is uploaded twice into its own
+SeaweedFS and Postgres; a proxy in front of the store counts the requests of the second run.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from tests.parts.proxy import fault_proxy
 USER = "0190b2b4-0000-7000-8000-000000000001"
 PEAK_MB_GOAL, GROWTH_GOAL, AGAIN_GOAL = 64, 1.2, 0.06
 FOLDER = 1000
-# A file written to just now is not remembered by the journal.
+# The journal does not record files that were just written.
 AGE_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """One tree uploaded twice: what the first and the second run used, and the requests the second one made."""
+    """One tree uploaded twice: the resources of both runs, and the requests of the second."""
 
     files: int
     first: Spent
@@ -41,7 +41,7 @@ class Size:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the trees, upload each twice, print what it took and whether the goals are kept."""
+    """Write the trees, upload each twice, and print the figures and whether they meet the goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--small", type=int, default=20_000)
@@ -64,7 +64,7 @@ def write_tiny(directory: Path, count: int) -> None:
     for number in range(count):
         folder = f"{directory}/{number // FOLDER:04d}"
         if number % FOLDER == 0:
-            os.makedirs(folder)  # noqa: PTH103  # as plain as can be: this runs for each file of many
+            os.makedirs(folder)  # noqa: PTH103  # fast: runs for each of many files
         comment = f"tiny photo {number:012d}".encode()
         file = f"{folder}/{number:06d}.jpg"
         with open(file, "wb", buffering=0) as new:  # noqa: PTH123
@@ -73,7 +73,7 @@ def write_tiny(directory: Path, count: int) -> None:
 
 
 def _measure(running: Servers, place: Path, count: int, options: argparse.Namespace) -> Size:
-    """Upload a tree of so many files twice; ends the bench unless each is there once."""
+    """Upload a tree of files twice; ends the bench unless each is stored once."""
     tree, label = place / f"tree-{count}", f"scale_{count}"
     _timed(f"{count:,} files written", lambda: write_tiny(tree, count))
     bucket, url = label.replace("_", "-"), running.new_database(label)
@@ -108,7 +108,7 @@ def _timed(what: str, work: Callable[[], None]) -> None:
 
 @contextmanager
 def _counting(endpoint_url: str) -> Iterator[tuple[str, list[int]]]:
-    """A way to the store that counts, in a process of its own; the count is in the list once the block has ended."""
+    """A counting proxy to the store in its own process; the list holds the count once the block has ended."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_count, args=(endpoint_url, theirs))

@@ -1,7 +1,7 @@
-"""Send and fetch pictures over HTTP beside the bare framework doing nothing: `python -m bench.serve`.
+"""Compares `imgctl serve` with the bare web framework, sending and fetching pictures: `python -m bench.serve`.
 
-Server, clients, Postgres and SeaweedFS share one machine. An upload is answered once its bytes are safe: two durable
-commits and a put. The last figure is the server's peak memory with many large uploads at once.
+Server, clients, Postgres and SeaweedFS share one machine. The response to an upload comes once its bytes are safe: two
+durable commits and a put. The last figure is the server's peak memory with many large uploads at once.
 """
 
 import argparse
@@ -38,13 +38,13 @@ class Server:
     process: "subprocess.Popen[str]"
 
     def peak_mib(self) -> float:
-        """The most memory it ever held."""
+        """Return its peak memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure both servers and print what each did."""
+    """Measure both servers and print the figures."""
     options = _options(arguments)
     temporary = tempfile.TemporaryDirectory(prefix="imgctl-bench-", ignore_cleanup_errors=True)
     with temporary as folder, servers(Path(folder)) as running:
@@ -115,7 +115,7 @@ def _report(name: str, server: Server, options: argparse.Namespace, numbers: "co
     def send(connection: HTTPConnection) -> None:
         with lock:
             number = next(numbers)
-        # Another picture each time: what follows the end of a JPEG belongs to nobody.
+        # A new content each time: bytes after the end of a JPEG are ignored.
         ids.append(_asked(connection, "POST", SEND, template + number.to_bytes(8))["id"])
 
     def get(connection: HTTPConnection) -> None:
@@ -163,9 +163,9 @@ def _asked(connection: HTTPConnection, method: str, path: str, body: bytes | Non
 def _timed(
     server: Server, ask: Callable[[HTTPConnection], None], times: int, clients: int, rate: float = 0.0
 ) -> tuple[float, list[float]]:
-    """How long it took in all, and each request, in seconds; every client keeps its connection.
+    """Return the seconds of the whole run and of each request; every client keeps its connection.
 
-    With a `rate` so many requests a second are due, and each counts from when it was due.
+    With a `rate` requests are scheduled at this rate, and each is measured from its scheduled time.
     """
     local, taken = threading.local(), list[float]()
     began = time.monotonic()

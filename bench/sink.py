@@ -1,6 +1,6 @@
-"""An S3 that keeps nothing and answers at once, so that it does not hide its client: `python -m bench.sink [DELAY_MS]`.
+"""An S3 server that stores nothing and responds at once, to measure clients only: `python -m bench.sink [DELAY_MS]`.
 
-A put is read to its end and forgotten; of its key a hash is kept, so that put-if-absent holds. Listings are empty.
+A put is read to its end and discarded; a hash of its key is kept, for put-if-absent. Listings are empty.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ PUT = b'HTTP/1.1 200 OK\r\nETag: "d41d8cd98f00b204e9800998ecf8427e"\r\nContent-L
 
 
 class Sink(BufferedProtocol):
-    """One connection: requests come one after the other, their bodies into one buffer over and over."""
+    """One connection: requests are read one after the other, their bodies into the same buffer."""
 
     def __init__(self, keys: set[int], delay_seconds: float) -> None:
         self._keys = keys

@@ -1,6 +1,7 @@
-"""Run `imgctl ARGUMENTS…` in this process and print what its threads are at, by sampling: `python -m bench.stages upload …`.
+"""Runs `imgctl ARGUMENTS…` in this process and samples the stages of its threads: `python -m bench.stages upload …`.
 
-A share is of the samples of all threads of a kind. A thread that waits for the interpreter lock counts where it waits.
+A share refers to the samples of all threads of a kind. A thread that waits for the interpreter lock counts at its
+stage.
 """
 
 import linecache
@@ -11,7 +12,7 @@ from types import FrameType
 
 EVERY_SECONDS = 0.005
 MAIN = "MainThread"
-# What a line of code or the name of a function says of the stage; the innermost frame that says something counts.
+# The stage of a line of code or a function's name; the innermost frame with a stage counts.
 STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "imgctl read": (
         ("sha256", "hash"),
@@ -40,7 +41,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def stage_of(kind: str, frame: FrameType | None) -> str:
-    """The stage that a thread of this kind is at."""
+    """Return the stage of a thread of this kind."""
     while frame is not None:
         code = frame.f_code
         line = linecache.getline(code.co_filename, frame.f_lineno)
@@ -52,7 +53,7 @@ def stage_of(kind: str, frame: FrameType | None) -> str:
 
 
 def sample(counts: dict[str, Counter[str]], stop: threading.Event) -> None:
-    """Look at every thread again and again."""
+    """Sample every thread repeatedly."""
     while not stop.wait(EVERY_SECONDS):
         frames = sys._current_frames()  # noqa: SLF001  # there is no public way
         for thread in threading.enumerate():

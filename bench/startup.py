@@ -1,6 +1,6 @@
-"""How long `imgctl --help` and the upload of one JPEG take beside a bare `import click`: `python -m bench.startup [--turns 20]`.
+"""Compares `imgctl --help` and the upload of one JPEG with `import click`: `python -m bench.startup [--turns 20]`.
 
-The goal is 1.5 at most for `--help`.
+The goal is a ratio of at most 1.5 for `--help`.
 """
 
 import argparse

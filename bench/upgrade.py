@@ -1,7 +1,7 @@
-"""How long a reader and a writer wait while the catalog is upgraded: `python -m bench.upgrade [ROWS]` on Postgres.
+"""Measures how long a reader and a writer wait during an upgrade of the catalog: `python -m bench.upgrade [ROWS]`.
 
-Fills a catalog of revision 0002, then applies every later migration and builds an index beside it, while one thread reads and
-one writes single rows; prints the longest and the median wait of each, in milliseconds.
+Fills a catalog of revision 0002, then applies every later migration and builds an index beside it, while one thread
+reads and one writes single rows; prints the longest and the median wait of each, in milliseconds.
 """
 
 import statistics
@@ -29,7 +29,7 @@ WRITE = text("UPDATE images SET bytes = bytes + 1 WHERE id = (SELECT id FROM ima
 
 
 def use(catalog: Catalog, statement: object, done: threading.Event, waits: list[float]) -> None:
-    """Say one statement again and again, and how long each took."""
+    """Run one statement repeatedly, and record the duration of each run."""
     while not done.is_set():
         begun = time.perf_counter()
         with catalog.write() as connection:
@@ -38,7 +38,7 @@ def use(catalog: Catalog, statement: object, done: threading.Event, waits: list[
 
 
 def build(catalog: Catalog) -> None:
-    """An index over all rows, as a migration would make it."""
+    """Build an index over all rows, like a migration."""
     with catalog.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
         with Operations.context(context), context.begin_transaction(_per_migration=True):

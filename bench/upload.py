@@ -1,11 +1,11 @@
-"""Upload the same photos with imgctl, s5cmd and rclone in turns: `python -m bench.upload [--only small] [--delay-ms 40]`.
+"""Uploads the same photos by imgctl, s5cmd and rclone in turn: `python -m bench.upload [--only small] [--delay-ms 40]`.
 
 imgctl does more: it reads each file for its format, size and dates, hashes it, and writes a row on Postgres before and
 after each put. Only the clients are measured; the store and Postgres run on the same machine and compete for it.
-`--sink` takes a store that answers at once in SeaweedFS's place, `--defaults` leaves each its own concurrency.
-`--store az` takes Azurite, beside rclone's own upload to it; azcopy comes from no registry.
-`--halves` adds two runs of imgctl at once, each of half of the folders of 1,000: what a second process would bring.
-`--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which fsync no file of their own.
+`--sink` replaces SeaweedFS by a store that responds at once, `--defaults` runs each tool with its own concurrency.
+`--store az` uses Azurite, beside rclone's upload to it; azcopy is in no registry.
+`--halves` adds two concurrent runs of imgctl, each of half of the folders of 1,000: the gain of a second process.
+`--directory` uploads to a directory of this disk, beside `cp -r` with `sync` and rclone, which do not fsync files.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Turn:
 
     @property
     def place(self) -> Path:
-        """The directory that stands for the bucket; kept to the end, as ext4 is slow to reuse what was just deleted."""
+        """Return the directory that replaces the bucket; kept to the end, because ext4 reuses deleted space slowly."""
         return self.tree.parent / self.bucket
 
 
@@ -100,7 +100,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace) -> dict[str, list[Spent]]:
-    # At their defaults both entries of s5cmd are the same; rclone looks for what it put, and a sink has nothing.
+    # At their defaults both entries of s5cmd are the same; rclone checks its objects, and a sink has none.
     left_out = (
         (S5CMD_DEFAULT,) * (not options.concurrency) + (RCLONE,) * options.sink + (HALVES,) * (not options.halves)
     )
@@ -108,7 +108,7 @@ def _turns(running: Servers, tree: Path, count: int, options: argparse.Namespace
     results: dict[str, list[Spent]] = {name: [] for name in contenders}
     for number in range(options.turns):
         names = list(contenders)
-        # Everyone goes first once: the store slows down as it fills.
+        # Each contender is first once, because the store slows down as it fills.
         shift = number % len(names)
         for position, name in enumerate(names[shift:] + names[:shift]):
             label = f"bench_{tree.name}_{number}_{position}"
@@ -124,7 +124,7 @@ def _named(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _turn(running: Servers, tree: Path, count: int, name: str, label: str, options: argparse.Namespace) -> Spent:
-    """One contender's upload, and the proof that every photo arrived."""
+    """Run one contender's upload and check that every photo arrived."""
     bucket = label.replace("_", "-")
     running.new_bucket(bucket)
     url = running.new_database(label)
@@ -165,7 +165,7 @@ def _init(url: str) -> None:
 
 
 def _stages(running: Servers, tree: Path, options: argparse.Namespace) -> None:
-    """One more upload, its threads sampled: tells what to make faster, and is itself slower for it."""
+    """Run one more upload and sample its threads, which slows it down."""
     running.new_bucket("bench-stages")
     url = running.new_database("bench_stages")
     _init(url)
@@ -194,7 +194,7 @@ def _upload(turn: Turn, folders: Sequence[Path] = ()) -> list[str]:
 
 
 def _environment(turn: Turn) -> dict[str, str]:
-    # The journal is kept, as it is by default, but not among the user's own.
+    # A journal is used, as by default, but not the user's own.
     return client_environment() | {"IMGCTL_UPLOAD_JOURNAL": str(turn.tree.parent / f"{turn.bucket}.journal")}
 
 
@@ -237,7 +237,7 @@ def _by_rclone(turn: Turn) -> Spent:
 
 
 def _by_copy(turn: Turn) -> Spent:
-    # Quoted by the shell itself; sync -f is of the whole file system.
+    # The shell quotes the paths; sync -f syncs the whole file system.
     copy = ["sh", "-c", 'cp -r "$1" "$2" && sync -f "$2"', "sh", str(turn.tree), str(turn.place)]
     return spent(copy, client_environment())
 

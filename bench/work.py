@@ -1,9 +1,8 @@
-"""How busy `imgctl work --drain` keeps the cores: against render-only, from afar, and eight at once: `python -m bench.work`.
+"""Measures `imgctl work --drain` against rendering only, with delays, and with eight workers: `python -m bench.work`.
 
-Render-only is the same number of the same processes, fed with the same photos from the page cache; every run pays for
-the start of its processes. SeaweedFS, Postgres and the proxies share the cores with the
-worker. The eight workers of the last part
-share one backlog of tiny pictures, and each of its variants must be put exactly once.
+Rendering only uses the same number of the same processes, with the same photos from the page cache; every run includes
+the start of its processes. SeaweedFS, Postgres and the proxies share the cores with the worker. In the last part eight
+workers share one backlog of tiny pictures, and each variant must be put exactly once.
 """
 
 import argparse
@@ -39,7 +38,7 @@ RENDER_GOAL = 0.8
 DISTANT_GOAL = 0.95
 ONLY, NEAR = "render-only", "imgctl work"
 PROXIED, FAR = "imgctl work, through a proxy", "imgctl work, through a proxy {:g} ms away"
-# A delay of none would be no proxy.
+# Without a delay there is no proxy.
 NO_DELAY_MS = 0.001
 
 
@@ -90,7 +89,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _turn(
     running: Servers, ways: Mapping[str, str], tree: Path, number: int, options: argparse.Namespace
 ) -> dict[str, float]:
-    """Seconds of each contender, in an order that turns."""
+    """Return the seconds of each contender; the order rotates."""
 
     def seconds(name: str) -> float:
         if name == ONLY:
@@ -125,7 +124,7 @@ def _work(running: Servers, backlog: Backlog, endpoint_url: str) -> float:
 
 
 def _render_only(tree: Path) -> float:
-    """The same photos by the same processes, from the page cache and to nowhere."""
+    """Render the same photos with the same processes, from the page cache, without a put."""
     began = time.perf_counter()
     setup = partial(set_up_child, LogSettings())
     pool = open_pool(PoolSettings(jobs=cores() * PROCESSES_PER_JOB, setup=setup))
@@ -170,7 +169,7 @@ def _together(running: Servers, tree: Path, options: argparse.Namespace) -> None
 
 
 def _stopped(running: Servers, tree: Path, options: argparse.Namespace, *, seconds_an_image: float) -> None:
-    """SIGTERM in mid-run: prints how long the worker goes on, and what it leaves."""
+    """Send SIGTERM during the run; print how long the worker continues, and the leases that it leaves."""
     backlog = _uploaded(running, tree, options.photos, "stopped")
     begun = "SELECT count(*) FROM images WHERE status = 'ready'"
     worker = subprocess.Popen(_imgctl(backlog, running.s3.endpoint_url, "work", "--drain"), env=client_environment())
@@ -181,7 +180,7 @@ def _stopped(running: Servers, tree: Path, options: argparse.Namespace, *, secon
     code = worker.wait()
     seconds = time.perf_counter() - sent
     leases = scalar(backlog.database_url, "SELECT count(*) FROM images WHERE leased_until IS NOT NULL")
-    # Each core has several pictures in hand, which share it.
+    # Several pictures share each core.
     shared = seconds_an_image * PROCESSES_PER_JOB
     print(
         f"\nSIGTERM in mid-run: exit code {code} after {seconds:.2f} s, {leases} leases left,"

@@ -1,4 +1,4 @@
-"""The real parts that tests run against, each a fixture defined beside its starter."""
+"""Settings of the test suite, and the fixtures for real servers, each defined beside its starter."""
 
 import os
 import sys
@@ -12,8 +12,8 @@ from imgctl.run.limits import cores
 from imgctl.run.scratch import Scratch
 from tests.soak import is_soak, rounds
 
-# A busy machine is no defect: examples may take as long as they take. `make test` tries the same examples each time, so
-# that what fails is what was changed; `make soak` looks for new ones.
+# Examples have no deadline, because the machine may be busy. `make test` tries the same examples each time, so
+# that a failure comes from the change; `make soak` tries new ones.
 settings.register_profile(
     "imgctl",
     deadline=None,
@@ -38,14 +38,14 @@ pytest_plugins = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep all that the tests write, their servers' and programs' files too, below one directory that is removed."""
+    """Keep all files of the tests, their servers and programs below one directory, and remove it."""
     if hasattr(config, "workerinput"):
         return
-    # Thousands of processes start: where Python is told to keep no bytecode, each would compile imgctl anew.
+    # Thousands of processes start: with PYTHONDONTWRITEBYTECODE each would compile imgctl again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     scratch = Scratch("tests")
-    # Some tests act as another user, who must come through.
+    # Some tests act as another user, who must be able to enter the directory.
     scratch.path.chmod(0o755)
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.path)
     # After multiprocessing has removed its own directory in there, which it does at -100.
@@ -53,5 +53,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: tests of killed runs wait for leases to lapse, a second each."""
+    """Return twice the number of cores: tests of killed runs wait for leases to expire, a second each."""
     return 2 * cores()

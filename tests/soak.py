@@ -1,4 +1,4 @@
-"""How often a test of chance tries: few times in `make test`, many in `make soak`."""
+"""The number of tries of a random test: few in `make test`, many in `make soak`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Tests that the documentation tells the truth: it is generated, and what it shows parses."""
+"""Tests of the documentation: its generated parts are current, its commands parse, its links work."""
 
 import os
 import re
@@ -34,14 +34,14 @@ STALE = "is stale: run `make docs` and commit what it wrote"
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the user's own changes how a command line parses."""
+    """Unset the user's IMGCTL_ variables, which change how a command line parses."""
     for name in os.environ:
         if name.startswith("IMGCTL_"):
             monkeypatch.delenv(name)
 
 
 def shown_lines() -> list[list[str]]:
-    """Every `imgctl …` line of the pages' code blocks that somebody wrote by hand."""
+    """Return every `imgctl …` line in the hand-written code blocks of the pages."""
     pages = [page for page in PAGES if page.name not in {"commands.md", "CHANGELOG.md"}]
     blocks = [
         block
@@ -162,12 +162,12 @@ def test_exit_codes_of_the_help_are_those_of_the_code() -> None:
 
 
 def prose(page: Path) -> str:
-    """The page without its code."""
+    """Return the page without its code blocks."""
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link may name behind the #, as forges and mkdocs make it of headings."""
+    """Return the anchors of the page's headings, as forges and mkdocs build them."""
     found = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in found}
 
@@ -186,7 +186,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
     assert not dead
 
 
-# The commands' help is the program's own text, which its own check looks after; the changelog says what was.
+# `make check` checks the help texts themselves; the changelog describes earlier versions.
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page.name not in {"commands.md", "CHANGELOG.md"}],

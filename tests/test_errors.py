@@ -1,4 +1,4 @@
-"""The tree of errors: codes, one line each, and a way across processes."""
+"""Tests of the error classes: exit codes, one-line texts, and pickling between processes."""
 
 import pickle
 

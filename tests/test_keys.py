@@ -1,4 +1,4 @@
-"""Keys and ids: there and back, one order, and nothing taken for ours that is not."""
+"""Tests of keys and ids: they round-trip, sort in one order, and foreign keys are not parsed as imgctl's."""
 
 from datetime import UTC, datetime, timedelta
 

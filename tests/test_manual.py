@@ -1,4 +1,4 @@
-"""Tests of `imgctl help`: every page of docs/ reads at a terminal, and an installation has them all."""
+"""Tests of `imgctl help`: every page of docs/ renders at a terminal, and an installation contains all of them."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ def test_page_fits_a_terminal_and_loses_no_word(page: Path) -> None:
     )
     written = set(re.findall(r"\w+", "\n".join(lines).lower()))
     assert set(re.findall(r"\w+", prose.lower())) <= written
-    # Code stays as it is, and a word that is longer than a line is not broken.
+    # Code is not wrapped, and a word longer than a line is not broken.
     assert not [line for line in lines if len(line) > 80 and not line.startswith("    ") and " " in line.strip()]
 
 

@@ -1,4 +1,4 @@
-"""No object of another library is asked for its truth."""
+"""Tests that imgctl never takes the truth value of another library's object."""
 
 import pytest
 

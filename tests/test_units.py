@@ -1,4 +1,4 @@
-"""Durations and sizes as people write and read them."""
+"""Tests of parsing and printing durations, sizes and counts."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ def test_counts_read_right_for_none_one_and_many() -> None:
     assert counts_of({"moved": 0}, none="nothing to do") == "nothing to do"
 
 
-# What is counted somewhere; after any other value it is a word.
+# Nouns that are counted somewhere; after any other value the noun is an ordinary word.
 NOUNS = r"(actions|blobs|bytes|days|files|findings|images|months|objects|orphans|originals|photos|prices|rows|times)"
 
 
@@ -58,7 +58,7 @@ def test_no_count_is_printed_but_by_the_helper() -> None:
         for text in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.JoinedStr)):
             wrong += [f"{file}:{text.lineno}: {ast.unparse(text)}" for one in pairwise(text.values) if _is_count(*one)]
 
-    # The helper itself, and titles that name what they are about: `STANDARD originals`.
+    # The helper itself, and titles in which a name precedes the noun: `STANDARD originals`.
     wrong = [one for one in wrong if not any(file in one for file in ("/units.py:", "/pricing/", "/cost/actual.py:"))]
     assert not wrong, "\n".join(wrong)
 

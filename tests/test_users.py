@@ -1,4 +1,4 @@
-"""Users by name: one mapping, the same for ever and wherever a user is written."""
+"""Tests of user names: they map to the same UUIDs for ever and everywhere."""
 
 import unicodedata
 from uuid import UUID, uuid5

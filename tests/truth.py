@@ -1,8 +1,8 @@
 """Finds truth tests of other libraries' objects: `if self._bar:` where `is not None` was meant.
 
-A tqdm bar without a total raises when it is asked; others are false while they are empty, or closed. mypy's
-`truthy-bool` lets `X | None` pass, so annotations are read here: of attributes, arguments and names. What stands behind a
-Protocol may be anything.
+The truth value of a tqdm bar without a total raises; other objects are false while they are empty or closed. mypy's
+`truthy-bool` accepts `X | None`, so this module reads the annotations of attributes, arguments and names. A Protocol
+may be implemented by any class.
 """
 
 import ast
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-# Streams have no length, and so no truth that means anything.
+# Streams have no length, so their truth value is meaningless.
 NEVER = frozenset(("Iterator", "Iterable", "Generator"))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def violations(source: str) -> Iterator[tuple[int, str]]:
-    """The line and the text of each truth test of what is neither the standard library's nor a class of imgctl."""
+    """Return the line and the text of each truth test of another library's object."""
     tree = ast.parse(source)
     strange = _strange(tree)
     for scope in ast.walk(tree):
@@ -51,12 +51,12 @@ def _asked(scope: ast.AST, known: dict[str, ast.expr], strange: set[str]) -> Ite
 
 
 def _tested(node: ast.AST) -> Iterator[ast.expr]:
-    """The expressions that this node itself asks for their truth."""
+    """Return the expressions whose truth value this node takes."""
     match node:
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) | ast.Assert(test=test):
             yield test
         case ast.BoolOp(values=values):
-            # The last is only passed on, and where it is asked it is found by itself.
+            # The last operand is only passed on; its own truth test is found elsewhere.
             yield from values[:-1]
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield operand
@@ -69,7 +69,7 @@ def _tested(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def _names(annotation: ast.expr) -> set[str]:
-    """The types of a union, without what they are made of."""
+    """Return the types of a union, without their parameters."""
     match annotation:
         case ast.Constant(value=str() as text):
             return _names(ast.parse(text, mode="eval").body)
@@ -88,7 +88,7 @@ def _names(annotation: ast.expr) -> set[str]:
 
 
 def _strange(tree: ast.Module) -> set[str]:
-    """The names in a module that are other libraries', Protocols, streams, or aliases of such."""
+    """Return the names in a module that are other libraries' classes, Protocols, streams, or aliases of these."""
     strange = set(NEVER) | _protocols(tree)
     for node in ast.walk(tree):
         match node:
@@ -118,7 +118,7 @@ def _protocols(tree: ast.Module) -> set[str]:
 
 
 def in_imgctl() -> Iterator[str]:
-    """Every violation in imgctl, as an editor finds it."""
+    """Return every violation in imgctl as `file:line: text`."""
     for file in sorted(Path("imgctl").rglob("*.py")):
         yield from (f"{file}:{line}: {what}" for line, what in sorted(set(violations(file.read_text()))))
 

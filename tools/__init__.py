@@ -1,1 +1,1 @@
-"""Programs for who works on imgctl."""
+"""Programs for developers of imgctl."""

@@ -28,13 +28,13 @@ HEAD_BYTES = 65536
 LIMITS = Limits(max_pixels=200_000_000)
 _SPEC = VariantSpec(variant=Variant.FULL, max_edge_px=EDGE_PX, quality=100, format=VariantFormat.JPEG)
 _SRGB = ImageCms.createProfile("sRGB")
-# What decoders raise is theirs to choose.
+# Decoders raise errors of any type.
 _ANY = Exception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where two decoders disagree: `mean` of 255 over all pixels, or None where one of them shows nothing."""
+    """A difference between two decoders: `mean` of 255 over all pixels, or None if one of them renders nothing."""
 
     path: Path
     decoder: str
@@ -43,7 +43,7 @@ class Difference:
 
 
 def ours(data: bytes) -> Image.Image:
-    """What imgctl makes of it."""
+    """Return imgctl's rendering."""
     (variant,) = render(data, Recipe(variants=(_SPEC,)), limits=LIMITS).variants
     return Image.open(BytesIO(variant.data)).convert("RGB")
 
@@ -86,7 +86,7 @@ OTHERS: dict[str, Callable[[bytes], Image.Image]] = {"libvips": by_libvips, "Pil
 
 
 def compare(path: Path, *, threshold: float) -> Iterator[Difference]:
-    """Differences of one picture beyond the threshold; where no decoder shows it there is none."""
+    """Return the differences of one picture beyond the threshold; none if no decoder renders it."""
     data = path.read_bytes()
     theirs = {name: _tried(decode, data) for name, decode in OTHERS.items()}
     mine = _tried(ours, data)
@@ -113,7 +113,7 @@ def distance(some: Image.Image, other: Image.Image) -> float:
 
 
 def _tried(decode: Callable[[bytes], Image.Image], data: bytes) -> Image.Image | str:
-    """The picture, or why there is none."""
+    """Return the picture, or the error."""
     try:
         return decode(data)
     except ImgctlError as error:
@@ -123,7 +123,7 @@ def _tried(decode: Callable[[bytes], Image.Image], data: bytes) -> Image.Image |
 
 
 def pictures(directories: Sequence[Path], *, number: int, seed: int) -> list[Path]:
-    """At most `number` random files that imgctl takes for pictures."""
+    """Return at most `number` random files that imgctl recognises as pictures."""
     found = sorted(path for one in directories for path in one.rglob("*") if path.is_file() and _is_picture(path))
     return sorted(random.Random(seed).sample(found, min(number, len(found))))
 
@@ -137,7 +137,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the differences, the largest first of each picture; 1 when there are any."""
+    """Print the differences of each picture, largest first; return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directories", nargs="+", type=Path)
     parser.add_argument("--number", type=int, default=1000, help="how many pictures")

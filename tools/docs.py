@@ -1,7 +1,7 @@
 """The generated parts of the documentation: `python -m tools.docs --write` writes them, tests/test_docs.py compares.
 
-The command reference and the tables of docs/reference come from the commands, the exit codes and the settings themselves;
-`config.example.toml` comes from the settings.
+The command reference and the tables of docs/reference come from the commands, the exit codes and the settings
+themselves; `config.example.toml` comes from the settings.
 """
 
 import argparse
@@ -27,7 +27,7 @@ README, EXAMPLE = ROOT / "README.md", ROOT / "config.example.toml"
 SCHEMA = ROOT / "docs/reference/ndjson.schema.json"
 PAGES = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH = 100
-# A bar within a cell of a table.
+# An escaped bar in a table cell.
 BAR = "\\|"
 HEADER = """\
 # Every setting of imgctl with its default. Copy what you change to ./imgctl.toml or ~/.config/imgctl/config.toml;
@@ -93,7 +93,7 @@ def example_toml() -> str:
             section = line.section
             lines.append(f"\n[{section}]\n")
         lines.append(f"# {line.doc}\n{line.name} = {line.default}\n")
-    # A table without a name is none: what it may hold is shown, not set.
+    # A [source] table needs a name, so its settings are shown as comments.
     lines.append("\n# A bucket to upload from: imgctl upload source:old\n# [source.old]\n")
     lines += [f"# {line.doc}\n# {line.name} = {line.default}\n" for line in source_lines()]
     return "".join(lines)
@@ -138,14 +138,14 @@ def _loaded(group: click.Group, name: str, above: str = "") -> Iterator[tuple[st
 
 
 def help_of(name: str, command: click.Command, *, columns: int = WIDTH) -> str:
-    """What `imgctl NAME --help` prints on a terminal that is so wide."""
+    """Return the output of `imgctl NAME --help` on a terminal of this width."""
     title = f"imgctl {name}".strip()
     context = command.make_context(title, [], resilient_parsing=True, terminal_width=columns, max_content_width=WIDTH)
     return command.get_help(context)
 
 
 def command_reference() -> str:
-    """The `--help` of imgctl and of every command; the table of exit codes, which all share, is left to its own place."""
+    """Return the `--help` of imgctl and of every command, without the table of exit codes, which has its own page."""
     parts = []
     for name, command in {"": cli, **commands()}.items():
         title = f"imgctl {name}".strip()
@@ -176,7 +176,7 @@ SAYS |= dict.fromkeys((Format.CRW, Format.AVI, Format.MTS, Format.WEBM, Format.M
 
 
 def formats_table() -> str:
-    """What imgctl recognises: whether it is uploaded, what its variants show, what is read of it, and its names."""
+    """Return the table of known formats: upload support, contents of variants, metadata read, extra, and extensions."""
     lines = ["| format | kind | upload | variants | metadata | extra | names |", "|---|---|---|---|---|---|---|"]
     for row in KNOWN.values():
         names = " ".join(f"`.{name}`" for name in row.extensions)
@@ -188,7 +188,7 @@ def formats_table() -> str:
 
 
 def records_tables() -> str:
-    """What each command prints with --json: the records of docs/reference/ndjson.schema.json."""
+    """Return the tables of the records that commands print with --json, from docs/reference/ndjson.schema.json."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
     parts: list[str] = []
     for name, node in schema.items():
@@ -245,7 +245,7 @@ GENERATED = {
 
 
 def filled(page: str) -> str:
-    """A page with everything between its generated markers made anew."""
+    """Return a page with the text between its markers generated again."""
     for marker, make in GENERATED.items():
         opening, closing = f"<!-- {marker} -->", f"<!-- /{marker} -->"
         if opening in page:
@@ -255,7 +255,7 @@ def filled(page: str) -> str:
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """The arguments of every `imgctl …` that stands at the beginning of a line, prompts and variables aside."""
+    """Yield the arguments of every `imgctl …` at the beginning of a line, after prompts and variables."""
     joined = text.replace("\\\n", " ")
     for found in re.finditer(r"^ *(?:\$ )?(?:[A-Z][A-Z0-9_]*=\S+ +)*imgctl (.+)$", joined, re.MULTILINE):
         words = shlex.split(found[1], comments=True)

@@ -75,7 +75,7 @@ def _verbatim(text: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text that roff prints as it stands."""
+    """Return the text escaped for roff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

@@ -1,8 +1,8 @@
-"""The README's pictures, for light and for dark pages: a session of the real program at a terminal, and its gallery.
+"""The README's pictures, for light and dark pages: a session of imgctl at a terminal, and its gallery.
 
-`python -m tools.picture` runs both in a temporary directory and writes docs/assets. Ids and times are drawn as those of one
-day, so that a session that prints the same is the same file; a gallery that looks the same is left as it is, and without a
-Chromium it is not taken.
+`python -m tools.picture` runs both in a temporary directory and writes docs/assets. Ids and times are replaced by fixed
+ones, so that the same output gives the same file. A gallery that looks the same is not written again; without Chromium
+it is skipped.
 """
 
 import fcntl
@@ -43,13 +43,13 @@ CHAR, LINE, MARGIN = 7.8, 19, 16
 _ID = re.compile(r"\b01[0-9a-f]{6}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b(?<!0001)")
 _WHEN = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b")
 GALLERY = (1000, 560)
-# Mean difference of 255 from which two galleries look different.
+# The mean difference (of 255) from which two galleries count as different.
 VISIBLE = 2.0
 THEMES = {"light": ("#f6f8fa", "#1f2328", "#0969da"), "dark": ("#0d1117", "#e6edf3", "#58a6ff")}
 
 
 def session(place: Path) -> list[str]:
-    """The lines that the commands leave on a terminal, each command after its prompt; `place` has the archive then."""
+    """Return the terminal's lines after the commands, each command after its prompt; the archive is left in `place`."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     write_samples(place / "photos")
@@ -66,7 +66,7 @@ def session(place: Path) -> list[str]:
 
 
 def write_galleries(place: Path, binary: str) -> None:
-    """Screenshots of the gallery that `imgctl serve` shows of the archive in `place`."""
+    """Return screenshots of the gallery that `imgctl serve` serves for the archive in `place`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
@@ -111,7 +111,7 @@ def _environment(place: Path) -> dict[str, str]:
 
 
 def _run(command: str, place: Path, stream: pyte.ByteStream | None) -> None:
-    """Run imgctl at a terminal of its own, and show what it prints."""
+    """Run imgctl at its own terminal, and feed its output to the screen."""
     keyboard, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The site's hooks for mkdocs: what lies at the root of the repository is part of the site, and links follow."""
+"""Hooks for mkdocs: they add the pages at the root of the repository to the site, and adapt the links."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Shorten the way to shared files by the folder docs/; the README's place has the site's first page."""
+    """Remove the folder docs/ from links to shared files; links to the README lead to the site's first page."""
     for name in SHARED:
         markdown = re.sub(rf"\]\(\.\./((?:\.\./)*){re.escape(name)}", rf"](\1{name}", markdown)
     markdown = re.sub(r"\[([^\]]+)\]\((?:\.\./)+README\.md\)", r"\1", markdown)

@@ -1,6 +1,6 @@
-"""Known vulnerabilities of pinned requirements: `python -m tools.vulnerabilities LOCK`; exit 1 where there are some.
+"""Checks pinned requirements for vulnerabilities: `python -m tools.vulnerabilities LOCK`; exit 1 if there are any.
 
-pip-audit asks PyPI's advisories. Where they cannot be had this says that nothing was checked, and passes.
+pip-audit reads PyPI's advisories. If PyPI is unreachable, this prints that nothing was checked, and passes.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Ask for every pinned requirement."""
+    """Check every pinned requirement."""
     program = Path(sys.executable).with_name("pip-audit")
     options = ["--disable-pip", "--progress-spinner", "off", "--timeout", "10", "--format", "json"]
     done = subprocess.run(

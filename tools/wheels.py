@@ -1,7 +1,8 @@
-"""Whether imgctl installs without a compiler: `python -m tools.wheels WHEEL` resolves it and its extras from wheels alone.
+"""Checks that imgctl installs without a compiler: `python -m tools.wheels WHEEL`.
 
-For each Python that pyproject.toml names and both machines that servers have. Names every combination that does not resolve,
-with the resolver's reason; exit 1. Needs a package index; without one it says so and passes.
+It resolves imgctl and its extras from wheels alone. It tests each Python in pyproject.toml on x86-64 and arm64, and
+prints every combination that does not resolve, with the resolver's reason; exit 1. It needs a package index; without
+one it prints a message and passes.
 """
 
 import re
@@ -13,21 +14,21 @@ from pathlib import Path
 from tools.docs import ROOT
 
 MACHINES = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
-# Pure Python, published as source alone; libvips comes as a wheel of its own.
+# Pure Python, published only as source; libvips comes as its own wheel.
 PURE = "pyvips"
 EXTRAS = "dask,inventory,serve,video"
 UNREACHABLE = re.compile(r"error sending request|Failed to fetch|dns error|Connect|timed out|offline", re.IGNORECASE)
 
 
 def pythons() -> list[str]:
-    """The versions that pyproject.toml names: 3.11, 3.12, …"""
+    """Return the versions in pyproject.toml: 3.11, 3.12, …"""
     return re.findall(
         r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     )
 
 
 def resolve(wheel: Path, python: str, machine: str) -> str:
-    """What speaks against it, empty where all of it has wheels."""
+    """Return the resolver's error, or an empty text if everything has wheels."""
     command = [
         str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--no-header", "--only-binary", ":all:", "--no-binary", PURE,
         "--python-version", python, "--python-platform", machine, "-",

@@ -1,7 +1,7 @@
 """Finds words that the glossary replaces by the field's own: python -m tools.words FILE|DIRECTORY…
 
 Names are split at underscores and capitals, so that `put_flights` and `PutFlight` are both found; file names count too.
-Exit code 1 where something was found.
+Exit code 1 if there are hits.
 """
 
 import io
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Parts of names: in code nobody would search for them.
+# Parts of names that are not the field's words.
 NAMES = {
     "flight": "in_flight",
     "flights": "in_flight",
@@ -70,7 +70,7 @@ _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A word that the glossary replaces: where it stands, and what to say."""
+    """A word that the glossary replaces: its place, and the word to use instead."""
 
     path: Path
     line: int
@@ -79,14 +79,14 @@ class Hit:
 
 
 def in_name(name: str) -> Iterator[tuple[str, str]]:
-    """The replaced words in a name, each with what to say."""
+    """Yield the replaced words in a name, each with the word to use instead."""
     for part in _PARTS.findall(IN_FLIGHT.sub("", name)):
         if instead := NAMES.get(part.lower()):
             yield part, instead
 
 
 def in_prose(text: str) -> Iterator[tuple[str, str]]:
-    """The replaced phrases in a line of prose, each with what to say."""
+    """Yield the replaced phrases in a line of prose, each with the phrase to use instead."""
     for pattern, instead in _PHRASES:
         for found in pattern.findall(text):
             yield found, instead
@@ -99,7 +99,7 @@ def in_file(path: Path) -> Iterator[Hit]:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         for number, line in enumerate(text.splitlines(), 1):
-            # Code spans hold names, and those that users know are kept.
+            # Code spans hold public names, which are kept.
             prose = re.sub(r"`[^`]*`", "", line)
             yield from (Hit(path, number, word, instead) for word, instead in in_prose(prose))
         return

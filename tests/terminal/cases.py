@@ -1,4 +1,4 @@
-"""Every command and part of one as people type it, with work enough for its bar to be drawn."""
+"""A command line for every command and subcommand, with enough work for its progress bar."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ OWNER = str(USER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A command line, the stage of the archive it is typed at, and the unit that its bar counts, if it has one."""
+    """A command line, the stage of the archive that it needs, and the unit of its progress bar, if it has one."""
 
     line: tuple[str, ...]
     stage: str = "ready"
@@ -61,7 +61,7 @@ CASES = (
     Case(line=("release", "--user", OWNER)),
     Case(line=("help", "exit-codes")),
 )
-# What follows from them: whoever adds a command adds how it is typed.
+# A new command needs a case here.
 TYPED = {case.line[0] for case in CASES} | {" ".join(case.line[:2]) for case in CASES if case.line[0] == "cost"}
 TYPED |= {"demo", "listen", "watch"}  # test_demo.py; two that do not end: test_listen.py and test_watch.py
 EXISTING = set(COMMANDS) | {f"cost {part}" for part in PARTS}

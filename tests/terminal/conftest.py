@@ -1,4 +1,4 @@
-"""Deployments at each stage of an archive's life, made once and copied for each test, always to the same place."""
+"""Deployments at each stage of an archive, made once and copied for each test, always to the same path."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.whole.conftest import photo
 from tests.whole.deployment import USER, Deployment
 
 PHOTOS = 12
-# One id is as good as another where a case must name one: the first.
+# A case that needs an id uses the first.
 IMAGE = "{image}"
 
 Stages = Callable[[str], Deployment]
@@ -21,13 +21,13 @@ Stages = Callable[[str], Deployment]
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What `stage` copies, by its name; filled as it is asked for."""
+    """The directories that `stage` copies, by name; filled on demand."""
     return {"": tmp_path_factory.mktemp("stages")}
 
 
 @pytest.fixture
 def stage(made: dict[str, Path], tmp_path: Path) -> Stages:
-    """A deployment as it is after `fresh`, `uploaded`, `ready`, `damaged`, `cold` or `planned`; as it was when asked again."""
+    """Return a deployment at `fresh`, `uploaded`, `ready`, `damaged`, `cold` or `planned`; each call resets it."""
     place = tmp_path / "run"
 
     def build(name: str) -> Deployment:
@@ -44,7 +44,7 @@ def stage(made: dict[str, Path], tmp_path: Path) -> Stages:
 
 
 def deployment_in(place: Path) -> Deployment:
-    """SQLite and a directory below a place; renders in the command's own process."""
+    """Return a deployment with SQLite and a directory below `place`; it renders in the command's own process."""
     store = StoreSettings(url=f"file://{place}/blobs")
     settings = {"IMGCTL_WORK_SCHEDULER": "inline", "IMGCTL_UPLOAD_CONCURRENCY": "4", "PAGER": "cat"}
     return Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store, settings=settings)

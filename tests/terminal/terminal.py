@@ -1,4 +1,4 @@
-"""imgctl at a pseudo-terminal: what a person types goes in by its line discipline, what they would see comes out."""
+"""Runs imgctl at a pseudo-terminal: keys pass through its line discipline; the screen is what a person would see."""
 
 import multiprocessing
 import os
@@ -49,7 +49,7 @@ class _Command:
 
 
 class Terminal:
-    """One command at one terminal, to its end; `drawn` is every byte that it wrote there."""
+    """One command at one terminal; `drawn` is every byte that it wrote there."""
 
     def __init__(self, keyboard: int, process: ForkServerProcess, window: Window) -> None:
         self.drawn = b""
@@ -60,7 +60,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """All that can be read, what has scrolled away included, without empty lines at the end."""
+        """Return all lines, including those scrolled away, without empty lines at the end."""
         kept = [
             "".join(line[column].data for column in range(self._screen.columns)) for line in self._screen.history.top
         ]
@@ -71,7 +71,7 @@ class Terminal:
 
     @property
     def cursor_is_back(self) -> bool:
-        """Whether a shell's prompt would begin at the start of a line, its cursor in sight."""
+        """Whether a shell's prompt would begin at the start of a line, with a visible cursor."""
         return self._screen.cursor.x == 0 and not self._screen.cursor.hidden
 
     def type(self, keys: bytes) -> None:
@@ -79,7 +79,7 @@ class Terminal:
         os.write(self._keyboard, keys)
 
     def resize(self, *, columns: int, rows: int) -> None:
-        """Drag the window's corner."""
+        """Resize the window."""
         termios.tcsetwinsize(self._keyboard, (rows, columns))
         self._screen.resize(rows, columns)
 
@@ -89,17 +89,17 @@ class Terminal:
         while text not in self.drawn:
             ended = self._process.exitcode is not None
             assert time.monotonic() < deadline, self.drawn
-            # What it drew last may still be on its way when it has ended.
+            # Its last output may arrive after its end.
             assert self._take(1.0) or not ended, self.drawn
 
     def read_until_silent(self, seconds: float = 0.3) -> None:
-        """Read until nothing more comes, from a command that has not ended."""
+        """Read until no more output arrives, from a command that has not ended."""
         while self._take(seconds):
             pass
         assert self._process.exitcode is None
 
     def read_until_there(self, file: Path) -> None:
-        """Read until a file is there, which the command or what harms it writes."""
+        """Read until a file exists, written by the command or by the harm injected into it."""
         deadline = time.monotonic() + FOREVER
         while not file.exists():
             assert time.monotonic() < deadline, f"{file} does not come: {self.drawn[-2000:]!r}"
@@ -107,7 +107,7 @@ class Terminal:
             self._take(0.05)
 
     def wait(self) -> int:
-        """Read to the end; the exit code, negative for a signal."""
+        """Read to the end; return the exit code, negative for a signal."""
         deadline = time.monotonic() + FOREVER
         while self._process.exitcode is None:
             assert time.monotonic() < deadline, f"still running: {self.drawn[-2000:]!r}"
@@ -135,7 +135,7 @@ def terminal(
     stderr: Path | None = None,
     before: Callable[[], None] | None = None,
 ) -> Iterator[Terminal]:
-    """Start imgctl at a terminal of its own; its stdout or stderr may be redirected into a file instead."""
+    """Start imgctl at its own terminal; its stdout or stderr may be redirected to a file instead."""
     keyboard, screen = pty.openpty()
     termios.tcsetwinsize(keyboard, (window.rows, window.columns))
     command = _Command(
@@ -165,7 +165,7 @@ def _main(command: _Command) -> None:
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     os.setsid()
-    # The first terminal that a session's leader opens is the session's own: ^C typed there is a signal here.
+    # The first terminal that a session leader opens controls the session: ^C typed there becomes a signal.
     screen = os.open(command.terminal, os.O_RDWR)
     for number in range(3):
         file = command.streams.get(number)

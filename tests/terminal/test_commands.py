@@ -1,4 +1,4 @@
-"""At a terminal every command ends as it does without one: same exit code, same rows, same lines, none of them torn."""
+"""At a terminal every command has the same exit code, rows and lines as without one, and no line is torn."""
 
 import re
 from itertools import product
@@ -13,9 +13,9 @@ from tests.terminal.terminal import Window, terminal
 from tests.whole.deployment import Deployment, Result
 
 WINDOWS = (Window(), Window(columns=40, rows=10, kind="dumb"))
-# What a run says of itself: ids, digests, times, amounts, and a secret.
+# Values that differ between runs: ids, digests, times, amounts, and a secret.
 VARYING = re.compile(r"(?<=token:)[\w-]{43}|(?:[0-9.]+[dhms])+(?=ago)|[0-9a-f.,-]+")
-# A bar is drawn over what is in its row, and left by the next; a message ends its line.
+# A bar overwrites its row; a message ends its line.
 DRAWN = re.compile(r"\r *\r([^\r\n]+)(?=\r(?!\n))")
 
 
@@ -107,10 +107,10 @@ def _rows(deployment: Deployment) -> list[tuple[object, ...]]:
 
 
 def _assert_same_lines(lines: list[str], expected: Result) -> None:
-    """The screen holds the lines of both streams whole, wrapped perhaps, each stream's in its order, and nothing else."""
+    """Assert that the screen holds the complete lines of both streams, each in its order, and nothing else."""
     screen = _squeezed("".join(lines))
     streams = [list(map(_squeezed, text.splitlines())) for text in (expected.err, expected.out)]
-    # How many lines of each may have come so far, and how much of the screen they are.
+    # The possible numbers of lines of each stream so far, and their part of the screen.
     reached = {(0, 0): 0}
     for err, out in product(*(range(len(stream) + 1) for stream in streams)):
         if (at := reached.get((err, out))) is not None:

@@ -1,4 +1,4 @@
-"""`make demo` at a terminal leaves what the README shows."""
+"""`make demo` at a terminal prints what the README shows."""
 
 import os
 import pty
@@ -35,7 +35,7 @@ def test_the_screen_is_as_the_readme_shows_it(tmp_path: Path) -> None:
 
 
 def _screen(temporary: Path) -> list[str]:
-    """The lines that the demo leaves on the screen; its exit code is 0."""
+    """Run the demo, which must exit 0; return the lines on the screen."""
     keyboard, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (100, COLUMNS))
     stream = pyte.ByteStream(shown := pyte.Screen(COLUMNS, 100))
@@ -54,7 +54,7 @@ def _screen(temporary: Path) -> list[str]:
 
 def _environment(temporary: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMGCTL_", "AWS_", "COLUMNS"))}
-    # Nobody's PATH holds the program of a fresh clone.
+    # imgctl of a fresh clone is not on PATH.
     return kept | {"TMPDIR": str(temporary), "PATH": "/usr/bin:/bin", "TERM": "xterm-256color"}
 
 
@@ -62,12 +62,12 @@ def _read(keyboard: int) -> bytes:
     try:
         return os.read(keyboard, 1 << 16)
     except OSError:
-        # EIO: nobody holds the other end any more.
+        # EIO: the other end is closed.
         return b""
 
 
 def _normal(line: str) -> str:
-    """A line without what differs from run to run: ids, places, and what a decoder says."""
+    """Return a line without the parts that differ between runs: ids, paths, and a decoder's message."""
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", line)
     line = re.sub(r"/\S*/imgctl-demo-[\w-]+", "PLACE", line)
     line = re.sub(r"/\S*/bin/imgctl\b", "PROGRAM", line)

@@ -1,4 +1,4 @@
-"""What a person does at a terminal while a command runs: ^C once and twice, ^S and ^Q, and a corner dragged."""
+"""Keys at a terminal while a command runs: ^C once and twice, ^S and ^Q, and a resized window."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_second_interrupt_ends_an_upload_whose_store_hangs(stage: Stages, tmp_
     deployment = stage("fresh")
     hangs = Harm(hanging=("imgctl.store.blobs.local.LocalStore.create",), marker=tmp_path / "raised")
     with terminal(deployment, *UPLOAD, window=WIDE, before=hangs) as seen:
-        # Not before: an upload that has put nothing ends at the first.
+        # Not earlier: an upload without a put ends at the first ^C.
         seen.read_until_there(hangs.hung)
         seen.type(CTRL_C)
         seen.read_until_silent()
@@ -111,7 +111,7 @@ def test_a_bar_keeps_within_a_window_that_is_made_smaller(stage: Stages) -> None
 
         assert seen.wait() == 3
     assert seen.cursor_is_back
-    # What was on its way when the corner was dragged may be as wide as it was.
+    # Output sent before the resize may have the old width.
     drawn = DRAWN.findall(seen.drawn[before:].decode(errors="replace"))
     assert drawn
     assert max(map(len, drawn[-3:])) < 30

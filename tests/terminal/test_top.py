@@ -1,4 +1,4 @@
-"""`imgctl top` at a terminal: a screen of its own, at any size, with keys, and the terminal as it was afterwards."""
+"""`imgctl top` at a terminal: it uses the alternate screen at any size, takes keys, and restores the terminal."""
 
 import pytest
 

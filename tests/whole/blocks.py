@@ -1,7 +1,8 @@
-"""The documentation's `sh` blocks, run line by line over stand-ins for the machines, directories and ids that they name.
+"""Runs the documentation's `sh` blocks line by line, with stand-ins for the machines, directories and ids in them.
 
-A line that begins with imgctl runs in a process of its own; `export` holds for the rest of the page; `imgctl serve` runs until
-the page's end; anything else, and a block that is a script, goes to bash, where `imgctl` is this checkout's.
+A line that begins with imgctl runs in its own process; `export` applies to the rest of the page; `imgctl serve` runs
+until the end of the page; other lines, and blocks that are scripts, run in bash, where `imgctl` is that of this
+checkout.
 """
 
 import re
@@ -22,17 +23,17 @@ from tests.whole.deployment import USER, Deployment, Run
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*=")
-# Done, some items failed, findings: what a page's line may end with over stand-ins.
+# Done, some items failed, findings: the allowed exit codes with stand-ins.
 ENDS = {0, 3, 4}
 
 
 def blocks_of(page: str) -> list[str]:
-    """The page's `sh` blocks."""
+    """Return the page's `sh` blocks."""
     return _BLOCK.findall(page)
 
 
 def lines_of(block: str) -> Iterator[str]:
-    """What is typed, a command each; a script is one."""
+    """Yield the commands of a block; a script is one command."""
     if block.startswith("#!"):
         yield block
         return
@@ -43,15 +44,15 @@ def lines_of(block: str) -> Iterator[str]:
 
 @dataclass(slots=True, kw_only=True)
 class Shell:
-    """Where a page's blocks run."""
+    """The environment in which a page's blocks run."""
 
     deployment: Deployment
-    # What a page names, and what stands in for it.
+    # Patterns of names in a page, and their stand-ins.
     stand_ins: Mapping[str, str]
     _serving: list[Run] = field(default_factory=list)
 
     def run(self, line: str) -> str:
-        """Run one line; what went wrong, or nothing."""
+        """Run one line; return the error, or an empty text."""
         for named, instead in self.stand_ins.items():
             line = re.sub(named, lambda _, to=instead: to, line)  # type: ignore[misc]
         words = shlex.split(line)
@@ -99,7 +100,7 @@ class Shell:
         return f"$ imgctl serve\n{run.err.read_text()}"
 
     def close(self) -> list[str]:
-        """Stop what serves; what ended badly."""
+        """Stop the servers; return the errors of those that failed."""
         wrong = []
         for run in self._serving:
             run.process.terminate()
@@ -109,12 +110,12 @@ class Shell:
 
 
 def write_stage(directory: Path, keys: list[str]) -> None:
-    """Files that the pages name: trees of photos, lists and manifests; `keys` are blobs in the store that are not ours."""
+    """Write the files that the pages name: photos, lists and manifests; `keys` are foreign blobs in the store."""
     photos = sorted(path for path in (directory / "photos").rglob("*.jpg"))
     places = ("nas/2023", "nas/2024", f"nas/{USER}", f"nas/by-owner/{USER}/2024", "takeout", "Pictures", "album")
     for number, place in enumerate(places):
         (directory / place).mkdir(parents=True)
-        # Content of its own: a comment behind the end of a JPEG.
+        # A comment after the end of the JPEG makes its content unique.
         (directory / place / f"{number}.jpg").write_bytes(photos[0].read_bytes() + place.encode())
     for number in (1, 2):
         with ZipFile(directory / f"takeout-{number}.zip", "w") as archive:

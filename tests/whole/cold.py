@@ -1,4 +1,4 @@
-"""Originals put into archive classes behind imgctl's back, and what the store says of them."""
+"""Moves originals to archive classes without imgctl, and reads their state from the store."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -15,14 +15,14 @@ def cold_of(deployment: Deployment) -> BlobStore:
 
 
 def originals(deployment: Deployment) -> list[Blob]:
-    """Every row's original as the store describes it, in the order of ids."""
+    """Return the store's metadata of every row's original, in the order of ids."""
     cold = cold_of(deployment)
     found = (cold.details(image.original_key or "") for image in deployment.images())
     return [blob for blob in found if blob is not None]
 
 
 def archive(deployment: Deployment, keys: Iterable[str], *, to: str = StorageClass.GLACIER) -> None:
-    """Move originals into an archive class; no row learns of it."""
+    """Move originals to an archive class without changing their rows."""
     cold = cold_of(deployment)
     for key in keys:
         blob = cold.details(key)
@@ -31,7 +31,7 @@ def archive(deployment: Deployment, keys: Iterable[str], *, to: str = StorageCla
 
 
 def archive_all(deployment: Deployment, *, to: str = StorageClass.GLACIER) -> None:
-    """Move every original into an archive class."""
+    """Move every original to an archive class."""
     archive(deployment, [image.original_key or "" for image in deployment.images()], to=to)
 
 

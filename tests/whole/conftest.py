@@ -15,12 +15,12 @@ from tests.whole.deployment import Deployment
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Deployment:
-    """SQLite and a directory: what imgctl uses without any configuration."""
+    """SQLite and a directory: imgctl's defaults."""
     return embedded_in(tmp_path / "run")
 
 
 def embedded_in(place: Path) -> Deployment:
-    """The same in this new directory; what a deployment leaves there may be copied to another's."""
+    """The same in this new directory, which may be copied to that of another deployment."""
     place.mkdir()
     store = StoreSettings(url=f"file://{place}/blobs")
     return Deployment(directory=place, catalog_url=f"sqlite:///{place}/catalog.db", store=store)
@@ -34,7 +34,7 @@ def servers(tmp_path: Path, postgres_url: str, seaweed: S3Server) -> Deployment:
 
 @pytest.fixture
 def new_servers(tmp_path: Path, empty_postgres_url: str, seaweed: S3Server) -> Deployment:
-    """Postgres without tables, as the first command of all finds it, and SeaweedFS."""
+    """Postgres without tables, as before the first command, and SeaweedFS."""
     return _on_servers(tmp_path, empty_postgres_url, seaweed)
 
 
@@ -62,7 +62,7 @@ def new_deployment(request: pytest.FixtureRequest) -> Deployment:
 
 @cache
 def photo(number: int) -> bytes:
-    """A small JPEG, another for each number."""
+    """Return a small JPEG, a different one for each number."""
     picture = Image.effect_noise((96, 64), 40).convert("RGB")
     picture.paste((number * 40 % 256, number * 90 % 256, number * 150 % 256), (8, 8, 48, 48))
     buffer = BytesIO()
@@ -72,18 +72,18 @@ def photo(number: int) -> bytes:
 
 @pytest.fixture
 def album(tmp_path: Path) -> dict[Path, bytes]:
-    """Twenty photos in three directories, two of them twice; each path with its content."""
+    """Write twenty photos in three directories, two of them twice; return each path with its content."""
     place = tmp_path / "album"
     files = {place / f"{number % 3}" / f"{number}.jpg": photo(number) for number in range(20)}
     files |= {place / "again" / f"{number}.jpg": photo(number) for number in range(2)}
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        # A journal remembers no file that was changed just now.
+        # The journal does not record files that were just changed.
         os.utime(path, (1_700_000_000, 1_700_000_000))
     return files
 
 
 def place_of(album: dict[Path, bytes]) -> Path:
-    """The directory an album lies in."""
+    """Return the directory of an album."""
     return next(iter(album)).parent.parent

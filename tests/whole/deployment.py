@@ -1,4 +1,4 @@
-"""imgctl as its users run it: processes of their own, over a catalog and a store that may be embedded or real servers."""
+"""Runs imgctl like its users: in separate processes, with a catalog and a store that are embedded or real servers."""
 
 import io
 import json
@@ -31,14 +31,14 @@ from tests.store.catalog.rows import walk
 USER = UUID("0190b2b4-0000-7000-8000-000000000001")
 FOREVER = 120.0
 
-# A server that has imported everything once and forks for each run: a run then costs milliseconds, not a start-up.
+# A server that has imported everything and forks for each run: a run then costs milliseconds, not a start-up.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.whole.preload", "tests.whole.deployment"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a finished run printed, and its exit code."""
+    """The output and exit code of a finished run."""
 
     code: int
     out: str
@@ -58,15 +58,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run under way."""
+    """A running command."""
 
     process: ForkServerProcess
     out: Path
     err: Path
 
     def kill(self) -> None:
-        """`kill -9`, at this very instant."""
-        # Without a look at its exit code: that may be read once only, by the thread that waits.
+        """Send `kill -9` at once."""
+        # The exit code is not read here: only one thread may read it, the one that waits.
         with suppress(ProcessLookupError):
             os.kill(self.process.pid or 0, signal.SIGKILL)
 
@@ -78,7 +78,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A directory to run in, a catalog and a store; its commands see nothing else of the machine's settings."""
+    """A directory to run in, a catalog and a store; its commands see no other settings of the machine."""
 
     directory: Path
     catalog_url: str
@@ -102,12 +102,12 @@ class Deployment:
         return Run(process=process, out=out, err=err)
 
     def environment(self) -> dict[str, str]:
-        """What its commands see of settings."""
+        """Return the environment of its commands."""
         return {
             "IMGCTL_CATALOG_URL": self.catalog_url,
             "IMGCTL_STORE_URL": self.store.url,
             "IMGCTL_STORE_ENDPOINT_URL": self.store.endpoint_url,
-            # Most tests are not about the pool, whose start costs as much as eight commands: see `with_pool`.
+            # Most tests do not test the pool, whose start costs as much as eight commands: see `with_pool`.
             "IMGCTL_WORK_SCHEDULER": "inline",
             "IMGCTL_WORK_JOBS": "1",
             "IMGCTL_WORK_LEASE": "1s",
@@ -122,21 +122,21 @@ class Deployment:
         return self.start(*arguments).wait()
 
     def through(self, endpoint_url: str) -> "Deployment":
-        """The same deployment with another way to its store."""
-        # Azurite's has its account in the path.
+        """Return the same deployment with another endpoint of its store."""
+        # Azurite's endpoint has the account in the path.
         path = urlsplit(self.store.endpoint_url).path
         return replace(self, store=replace(self.store, endpoint_url=f"{endpoint_url}{path}"))
 
     def with_settings(self, **settings: str) -> "Deployment":
-        """The same deployment with more environment variables, named without their `IMGCTL_`."""
+        """Return the same deployment with more environment variables, named without their `IMGCTL_`."""
         return replace(self, settings=self.settings | {f"IMGCTL_{name}": value for name, value in settings.items()})
 
     def with_pool(self) -> "Deployment":
-        """The same deployment, rendering in a child process as users' machines do, not in the command's own."""
+        """Return the same deployment, rendering in a child process as on users' machines, not in the command's own."""
         return self.with_settings(WORK_SCHEDULER="")
 
     def in_environment(self, **variables: str) -> "Deployment":
-        """The same deployment with more environment variables, named as they are."""
+        """Return the same deployment with more environment variables."""
         return replace(self, settings=self.settings | variables)
 
     def open_store(self) -> BlobStore:
@@ -153,7 +153,7 @@ class Deployment:
 
 
 def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: Status, users: int = 1) -> None:
-    """One row and one original a user for each distinct content, all in `status`, and no blob that no row names."""
+    """Assert one row and one original per user and content, all in `status`, and no orphaned blob."""
     images, store = deployment.images(), deployment.open_store()
     originals = {image.original_key: store.get(image.original_key or "") for image in images}
 
@@ -163,19 +163,19 @@ def assert_whole(deployment: Deployment, contents: Iterable[bytes], *, status: S
         key: sha256(data).digest() for key, data in originals.items()
     }
     assert {image.status for image in images} <= {status}
-    # A kill may leave the small object by which put-if-absent is tried.
+    # A kill may leave the small object of the put-if-absent test.
     found = {blob.key for blob in store.scan() if not blob.key.startswith(PROBES)}
     assert found == set(originals) | variant_keys(images)
 
 
 def variant_keys(images: Iterable[Image]) -> set[str]:
-    """The keys of every variant that a row names."""
+    """Return the keys of the variants in all rows."""
     keys = (image.key(variant) for image in images for variant in Variant)
     return {key for key in keys if key is not None}
 
 
 def _next_file(directory: Path) -> Path:
-    """A file for the next run's output, of this run alone where several begin at once."""
+    """Return a new file for a run's output, also if several runs start at once."""
     for number in count(len(list(directory.glob("*.out")))):
         with suppress(FileExistsError):
             (directory / f"{number}.out").touch(exist_ok=False)
@@ -184,7 +184,7 @@ def _next_file(directory: Path) -> Path:
 
 
 def kill_when(run: Run, finished: Callable[[], bool]) -> None:
-    """Kill a run as soon as `finished` says so, or let it end by itself."""
+    """Kill a run as soon as `finished` returns true, unless it ends before."""
     deadline = time.monotonic() + FOREVER
     while in_time := time.monotonic() < deadline:
         if run.process.exitcode is not None or finished():
@@ -196,7 +196,7 @@ def kill_when(run: Run, finished: Callable[[], bool]) -> None:
 
 
 def kill_at_a_request(deployment: Deployment, command: list[str], requests: int, rng: random.Random) -> None:
-    """Kill a run when its n-th request arrives at the store: before it is done, or after and before the answer."""
+    """Kill a run at its n-th request to the store: before it is executed, or after it and before the response."""
     chosen, fault = rng.randrange(requests), rng.choice([Fault.RESET, Fault.LOST_RESPONSE])
     running: list[Run] = []
 
@@ -216,7 +216,7 @@ def kill_at_a_request(deployment: Deployment, command: list[str], requests: int,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """What a process of its own runs, and where."""
+    """The arguments and environment of a process."""
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
@@ -227,11 +227,11 @@ class _Command:
 
 
 def enter(environment: dict[str, str], directory: Path) -> None:
-    """Be where a deployment's commands are: in its directory, with its settings and no others."""
+    """Enter a deployment's directory and set its settings and no others."""
     for name in [name for name in os.environ if name.startswith(("IMGCTL_", "AWS_"))]:
         del os.environ[name]
     os.environ.update(environment)
-    # Asked anew: the fork server may have asked for its own.
+    # Cleared, because the fork server may have cached its own.
     tempfile.tempdir = None
     os.chdir(directory)
 
@@ -240,7 +240,7 @@ def _main(command: _Command) -> None:
     from imgctl.cli.main import main
 
     enter(command.environment, command.directory)
-    # The streams themselves, not their numbers: a child of this process must not hold the files open.
+    # The stream objects are replaced, not the descriptors: a child of this process must not hold the files open.
     with (
         command.out.open("w") as stdout,
         command.err.open("w") as stderr,

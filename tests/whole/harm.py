@@ -1,4 +1,4 @@
-"""Functions of imgctl that raise or hang in the process of a run, named by their dotted names."""
+"""Makes functions of imgctl raise or hang in the process of a run, by their dotted names."""
 
 import threading
 from collections.abc import Callable
@@ -10,13 +10,13 @@ MESSAGE = "what nobody thought of"
 
 
 class Unthought(Exception):
-    """An error that no handler names."""
+    """An error that no handler catches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """Replaces functions where a run begins: `raising` raises at its call number `call`, and leaves `marker`;
-    those of `hanging` never return, and leave `hung` when they are called."""
+    """Replaces functions at the start of a run: `raising` raises at its call number `call`, and writes `marker`;
+    those of `hanging` never return, and write `hung` when they are called."""
 
     raising: str = ""
     call: int = 1
@@ -31,7 +31,7 @@ class Harm:
 
     @property
     def hung(self) -> Path:
-        """A file that is there once a function hangs."""
+        """Return the file that exists once a function hangs."""
         return self.marker.with_name(f"{self.marker.name}-hung")
 
     def _hang(self, _whole: Callable[..., object]) -> Callable[..., object]:

@@ -1,4 +1,4 @@
-"""A way to a store whose listings come in small pages, and then break off or repeat."""
+"""A proxy to a store whose listings have small pages, and then break off or repeat."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from tests.parts.seaweed import S3Server
 
 @contextmanager
 def altered_listings(endpoint_url: str, *, harm: str, page_keys: int) -> Iterator[str]:
-    """The endpoint with pages of `page_keys`; each listing's second page is half a document (`cut`), or the first one
-    again (`repeat`).
+    """Yield the endpoint with pages of `page_keys`; each listing's second page is half a document (`cut`), or the first
+    page again (`repeat`).
 
-    Only listings are answered: they are asked anew, with credentials of the tests' own.
+    Only listings are supported: the proxy requests them again, with the tests' credentials.
     """
 
     class Pages(Handler):

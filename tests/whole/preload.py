@@ -1,4 +1,4 @@
-"""What runs of imgctl import, imported once in the server that forks the runs; no client is made here."""
+"""Imports the modules of all runs once in the server that forks them; creates no client."""
 
 from importlib import import_module
 from pkgutil import walk_packages
@@ -14,7 +14,7 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import imgctl
 from imgctl.store.blobs.s3.connect import service_models
 
-# Few runs need the first two, which take as long as all others; a migration runs only where Alembic loads it.
+# Few runs need the first two, which take as long as all others; only Alembic may load a migration.
 LEFT_OUT = ("imgctl.web", "imgctl.run.dask", "imgctl.__main__", "imgctl.store.catalog.migrations")
 
 for module in walk_packages(imgctl.__path__, "imgctl."):

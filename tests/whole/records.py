@@ -1,4 +1,4 @@
-"""One run of every command that prints records, on the embedded default: what there is to validate against the schema."""
+"""Runs every command that prints records, on the embedded default, for validation against the schema."""
 
 from pathlib import Path
 from uuid import UUID
@@ -9,7 +9,7 @@ OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
 
 
 def every_command(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
-    """The records of each command, over pictures that lie in `photos`: uploaded, archived, restored, damaged, repaired."""
+    """Return each command's records for the pictures in `photos`: uploaded, archived, restored, damaged, repaired."""
     records: dict[str, list[dict[str, object]]] = {}
     deployment = deployment.with_settings(SERVE_SECRET="what signs receipts")
 

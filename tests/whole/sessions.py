@@ -1,10 +1,10 @@
-"""The documentation's console blocks as sessions: read from a page, run in one directory, compared by ellipsis.
+"""Runs the documentation's console blocks as sessions: in one directory, with `…` as a wildcard.
 
-A page runs its blocks in order. Before the first stands, invisible to readers, what it begins with:
-`<!-- session: fresh -->` has the demo's pictures in `photos` and nothing else, `<!-- session: ready -->` has them uploaded 120
-days ago and their variants built; `on seaweed` and `on moto` put them into a bucket there. In a block `…` stands for anything
-within a line and, alone on a line, for any lines. Times compare equal to any other; so do ids, and a later command that
-names an id of the page is run with the id that was printed in its place.
+The blocks of a page run in order. A comment before the first block sets the start: with `<!-- session: fresh -->` the
+demo's pictures are in `photos`, with `<!-- session: ready -->` they were uploaded 120 days ago and have variants; `on
+seaweed` and `on moto` use a bucket there. In a block `…` matches any text within a line and, alone on a line, any
+lines. A time matches any time and an id any id; if a later command contains an id of the page, it runs with the id that
+was printed in its place.
 """
 
 import os
@@ -32,7 +32,7 @@ EMBEDDED = StoreSettings(url="file://imgctl-data/blobs")
 
 
 def at(directory: Path, store: StoreSettings = EMBEDDED) -> Deployment:
-    """A deployment as in a directory without any configuration, or with a store of its own."""
+    """Return a deployment in a directory without configuration, or with this store."""
     settings = {"IMGCTL_UPLOAD_JOURNAL": "journal.db", "IMGCTL_STORE_REGION": store.region, "COLUMNS": "120"}
     return Deployment(
         directory=directory, catalog_url="sqlite:///imgctl-data/catalog.db", store=store, settings=settings
@@ -40,16 +40,16 @@ def at(directory: Path, store: StoreSettings = EMBEDDED) -> Deployment:
 
 
 def write_photos(directory: Path) -> None:
-    """The demo's pictures, in `photos`."""
+    """Write the demo's pictures to `photos`."""
     write_samples(directory / "photos")
     for path in directory.rglob("*.*"):
-        # A journal remembers no file that was changed just now.
+        # The journal does not record files that were just changed.
         os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a page begins with, and its blocks: each the lines typed and what they print."""
+    """The start of a page's session, and its steps: each a command and its output."""
 
     start: str
     server: str
@@ -57,26 +57,24 @@ class Session:
 
 
 def session_of(page: str) -> Session | None:
-    """The session of a page; None where it shows none."""
+    """Return the session of a page; None if it has none."""
     steps = tuple(step for block in _BLOCK.findall(page) for step in _steps(block))
     if not steps:
         return None
     marker = _MARKER.search(page)
-    assert marker, (
-        "a page with console blocks says what it begins with: <!-- session: fresh --> or <!-- session: ready -->"
-    )
+    assert marker, "a page with console blocks needs <!-- session: fresh --> or <!-- session: ready -->"
     return Session(start=marker["start"], server=marker["server"] or "", steps=steps)
 
 
 def _steps(block: str) -> Iterator[tuple[str, str]]:
-    """Each line after `$ `, its continuations joined, with the text below it."""
+    """Yield each line after `$ `, with its continuations, and the text below it."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, shown = part.replace("\\\n", "").partition("\n")
         yield command.strip(), shown
 
 
 def play(session: Session, deployment: Deployment) -> list[str]:
-    """Run a session; what printed something else, each with the command and both texts."""
+    """Run a session; return the commands with another output, each with both texts."""
     wrong, code, printed_ids = [], 0, dict[str, str]()
     for command, shown in session.steps:
         if command == "echo $?":
@@ -93,12 +91,12 @@ def play(session: Session, deployment: Deployment) -> list[str]:
 
 
 def _renamed(command: str, ids: dict[str, str]) -> str:
-    """The command with printed ids in place of shown ones."""
+    """Return the command with the printed ids in place of those of the page."""
     return _ID.sub(lambda found: ids.get(found[0], found[0]), command)
 
 
 def _run(command: str, deployment: Deployment) -> Result:
-    """Run imgctl in a process of its own, whose output may go to a file; anything else in a shell."""
+    """Run imgctl in its own process, with optional output to a file; run other commands in a shell."""
     words = shlex.split(command, comments=True)
     if words[0] != "imgctl":
         done = subprocess.run(
@@ -115,7 +113,7 @@ def _run(command: str, deployment: Deployment) -> Result:
 
 
 def matched(shown: str, printed: str) -> dict[str, str] | None:
-    """The printed id for each shown one, or None where `printed` is not what is shown; an empty block shows anything."""
+    """Return the printed id for each id of the page, or None if the output differs; an empty block matches all."""
     if not shown.strip():
         return {}
     lines = _lines(shown)
@@ -133,5 +131,5 @@ def _line_pattern(line: str) -> str:
 def _lines(text: str) -> list[str]:
     for pattern, name in _VARYING:
         text = pattern.sub(name, text)
-    # A column is as wide as what it happens to hold.
+    # The width of a column depends on its content.
     return [re.sub(r" {2,}", "  ", line.rstrip()) for line in text.strip().splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Restores of the moto server that take their time: under way until the test says that they are done, or over."""
+"""Restores on the moto server that stay in progress until the test finishes or expires them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ MODEL = "s3::keyrestore"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """A deployment on moto whose restores go on only when told."""
+    """A deployment on moto whose restores progress only on command."""
 
     deployment: Deployment
     bucket: str
 
     def hold(self) -> None:
-        """Restores asked for from now on stay under way."""
+        """Let restores requested from now on stay in progress."""
         self._set_status("IN_PROGRESS")
 
     def finish(self) -> None:
-        """What is under way is readable from now on."""
+        """Finish the restores in progress: the originals are readable from now on."""
         self._set_status("RESTORED")
 
     def expire(self) -> None:
-        """The readable copies of all that was restored are gone."""
+        """Expire the readable copies of all restored originals."""
         for key in self._keys():
             key.set_expiry(datetime.now(UTC) - timedelta(hours=1))
 
@@ -46,7 +46,7 @@ class Frozen:
 
 
 def frozen_on(server: S3Server, directory: Path, catalog_url: str) -> Frozen:
-    """A deployment with a bucket of its own on the moto server of this process."""
+    """Return a deployment with its own bucket on the moto server of this process."""
     directory.mkdir()
     bucket = server.new_bucket()
     deployment = Deployment(directory=directory, catalog_url=catalog_url, store=server.settings(bucket))
@@ -55,7 +55,7 @@ def frozen_on(server: S3Server, directory: Path, catalog_url: str) -> Frozen:
 
 @pytest.fixture
 def frozen(tmp_path: Path, postgres_url: str, moto_s3: S3Server) -> Iterator[Frozen]:
-    """Postgres, and moto with restores that go on only when told."""
+    """Postgres, and moto with restores that progress only on command."""
     state_manager.set_transition(MODEL, {"progression": "manual", "times": 10**9})
     yield frozen_on(moto_s3, tmp_path / "run", postgres_url)
     state_manager.unset_transition(MODEL)

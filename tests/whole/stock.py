@@ -1,4 +1,4 @@
-"""A stock of ready images with tiny blobs, put there without rendering."""
+"""A stock of ready images with tiny blobs, stored without rendering."""
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -21,12 +21,12 @@ EXTENSION = "jpg"
 
 
 def content(number: int, *, size: int = SIZE) -> bytes:
-    """The bytes of an original, others for each number."""
+    """Return the bytes of an original, unique for each number."""
     return f"original {number} ".encode() * (size // 16) + b"\0" * (size - len(f"original {number} ") * (size // 16))
 
 
 def new_image(number: int, data: bytes, *, user_id: UUID = USER) -> NewImage:
-    """A row for these bytes, uploaded `number` minutes past the beginning."""
+    """Return a row for these bytes, uploaded `number` minutes after the start."""
     at = BEGINNING + timedelta(minutes=number)
     image_id = new_id(at)
     return NewImage(
@@ -43,7 +43,7 @@ def new_image(number: int, data: bytes, *, user_id: UUID = USER) -> NewImage:
 
 
 def stock(deployment: Deployment, count: int, *, first: int = 0, size: int = SIZE, user_id: UUID = USER) -> list[Image]:
-    """So many images that are ready, all their blobs in the store; returns all rows."""
+    """Store ready images with all their blobs; return all rows."""
     store, rows = deployment.open_store(), []
     for number in range(first, first + count):
         data = content(number, size=size)

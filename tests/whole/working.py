@@ -1,4 +1,4 @@
-"""A worker in the test's own process, so that its only child can be reached; and pictures that are hard on a child."""
+"""Runs a worker in the test's process, so that the test can reach its only child; makes pictures that harm it."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 def order_for(deployment: Deployment) -> WorkOrder:
-    """What a worker of this deployment does until nothing is left."""
+    """Return the function that runs a worker of this deployment until the queue is empty."""
     return WorkOrder(
         store=deployment.store,
         recipe=Recipe(),
@@ -49,7 +49,7 @@ def work_in_one_child(
 
 
 def signal_the_child(number: int) -> None:
-    """Send a signal to the only rendering process that this process has."""
+    """Send a signal to the only rendering process of this process."""
     for child in multiprocessing.active_children():
         if type(child).__name__ == "SpawnProcess" and child.pid:
             with suppress(ProcessLookupError):
@@ -57,7 +57,7 @@ def signal_the_child(number: int) -> None:
 
 
 def vast_png(edge: int, *, interlaced: bool = False) -> bytes:
-    """A square of `edge`² transparent pixels of 8 bytes (four colours of 16 bits) in a file of a few megabytes."""
+    """Return a PNG of `edge`² transparent pixels of 8 bytes (four samples of 16 bits), in a few megabytes."""
     steps = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     size = sum(-(-(edge - top) // down) * (1 + -(-(edge - left) // right) * 8) for left, top, right, down in steps)
     header = struct.pack(">IIBBBBB", edge, edge, 16, 6, 0, 0, interlaced)
@@ -69,7 +69,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _zeros(size: int) -> bytes:
-    """`size` zeros as a zlib stream, built without compressing more than a mebibyte of them."""
+    """Return `size` zeros as a zlib stream; only a mebibyte of them is compressed."""
     packer = zlib.compressobj(wbits=-15)
     segment = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
     rest = packer.compress(bytes(size % MIB)) + packer.flush(zlib.Z_FINISH)
