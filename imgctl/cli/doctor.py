@@ -1,5 +1,6 @@
 """`imgctl doctor`: checks the installation, the catalog and the store."""
 
+import os
 from dataclasses import dataclass
 
 from imgctl import __version__
@@ -35,7 +36,7 @@ def command(session: Session, args: Args) -> ExitCode:
     if args.conformance:
         return _conformance(session, yes=args.yes)
     wrong = 0
-    for check in examine(session.settings):
+    for check in examine(session.settings, os.environ):
         wrong += not check.ok
         show_check(session, check)
     session.data({"type": "summary", "failed": wrong})

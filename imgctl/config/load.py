@@ -19,6 +19,9 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | tuple[str, ...] | d
 FILE_NAME = "imgctl.toml"
 PREFIX = "IMGCTL_"
 SOURCE = "source"
+_KUBERNETES = r"(SERVICE_(HOST|PORT)|PORT)(_|$)"
+# Deployments have variables of their own that begin like ours: a distant name is none of our settings.
+_NEAR = 0.8
 # The name between `source:` and a slash.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
@@ -83,6 +86,25 @@ def setting_field(name: str) -> Field[object]:
 def variables(settings: Settings) -> dict[str, list[str]]:
     """The environment variables and the setting path of each: `IMGCTL_WORK_JOBS` → `["work", "jobs"]`."""
     return {PREFIX + "_".join(path).upper(): path for path in _paths(settings, [])}
+
+
+def misspelt(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the environment that look like a setting's and are none, each with the nearest that is one.
+
+    Kubernetes sets variables of this form for a Service named imgctl: `IMGCTL_SERVICE_PORT`, `IMGCTL_PORT_80_TCP`.
+    """
+    from difflib import get_close_matches
+
+    known = [*variables(settings), f"{PREFIX}CONFIG"]
+    endings, found = source_variables(), {}
+    for variable in environ:
+        text = variable.removeprefix(PREFIX)
+        of_source = text.startswith(f"{SOURCE.upper()}_") and text.endswith(tuple(endings))
+        if variable in known or text == variable or of_source or re.match(_KUBERNETES, text):
+            continue
+        if near := get_close_matches(variable, known, n=1, cutoff=_NEAR):
+            found[variable] = near[0]
+    return found
 
 
 def source_variables() -> dict[str, str]:

@@ -3,10 +3,11 @@
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from imgctl.config.load import misspelt
 from imgctl.config.settings import Settings
 from imgctl.errors import ImgctlError
 from imgctl.store.blobs.base import BlobStore
@@ -32,9 +33,12 @@ class Check:
         return self.level is not Level.FAIL
 
 
-def examine(settings: Settings) -> Iterator[Check]:
+def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Check each part in turn; a broken part ends only its own checks."""
     yield Check(name="config", level=Level.OK, detail=str(settings.file or "defaults (no file)"))
+    for variable, near in misspelt(settings, environ).items():
+        detail, hint = f"{variable} is not a setting and is ignored", f"did you mean {near}?"
+        yield Check(name="environment", level=Level.WARN, detail=detail, hint=hint)
     yield from _catalog(settings)
     yield from _store(settings)
     yield _checked("codecs", _codecs)

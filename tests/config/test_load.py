@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgctl.config.load import Value, load_settings, variables
+from imgctl.config.load import Value, load_settings, misspelt, variables
 from imgctl.config.places import SourceSettings, StoreSettings
 from imgctl.config.settings import Settings, WorkSettings
 from imgctl.errors import ConfigError, ExitCode
@@ -170,6 +170,23 @@ def test_no_two_settings_share_a_variable() -> None:
 
 def test_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
     assert load(tmp_path, "[work]\njobs = 3\n", IMGCTL_WORK_JOBS="").work.jobs == 3
+
+
+def test_a_variable_that_is_nearly_a_setting_is_misspelt() -> None:
+    environ = dict.fromkeys(PATHS.values(), "1") | {
+        "IMGCTL_UPLOD_MEMORY": "1GiB",
+        "IMGCTL_WORK_JOB": "4",
+        "IMGCTL_CONFIG": "imgctl.toml",
+        "IMGCTL_SOURCE_OLD_URL": "s3://old",
+        "IMGCTL_SERVICE_PORT": "80",
+        "IMGCTL_PORT_80_TCP_ADDR": "10.0.0.1",
+        "IMGCTL_DEPLOYED_BY": "ops",
+        "WORK_JOB": "4",
+    }
+
+    found = misspelt(Settings(), environ)
+
+    assert found == {"IMGCTL_UPLOD_MEMORY": "IMGCTL_UPLOAD_MEMORY", "IMGCTL_WORK_JOB": "IMGCTL_WORK_JOBS"}
 
 
 @given(jobs=st.integers(0, 1024), lease=st.floats(1, 3600))
