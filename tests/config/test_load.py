@@ -1,4 +1,4 @@
-"""Tests of how settings are put together from flag, environment, file and default."""
+"""Tests of settings from flags, environment, file and defaults."""
 
 import re
 import subprocess

@@ -1,1 +1,1 @@
-"""Tests of what deploy/ and the distribution hold."""
+"""Tests of deploy/ and of the distribution."""

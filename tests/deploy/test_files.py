@@ -1,4 +1,4 @@
-"""What lies in deploy/ is what systemd, Compose, Kubernetes and Terraform take, and its command lines are imgctl's."""
+"""The files of deploy/ are valid for systemd, Compose, Kubernetes and Terraform, and their command lines parse."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def documents() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def containers(node: object) -> Iterator[dict[str, object]]:
-    """Every container of a manifest."""
+    """Yield every container of a manifest."""
     if isinstance(node, dict):
         for name, below in node.items():
             if name in {"containers", "initContainers"}:
@@ -47,7 +47,7 @@ def containers(node: object) -> Iterator[dict[str, object]]:
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
-    """Every command line of imgctl in deploy/, and where it stands."""
+    """Yield every command line of imgctl in deploy/, with its place."""
     for unit in UNITS:
         [line] = re.findall(rf"^ExecStart={PROGRAM} (.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
         yield unit.name, shlex.split(line)
@@ -76,7 +76,7 @@ def test_every_kind_of_file_has_command_lines() -> None:
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units with a program that this machine has."""
+    """Copy the units, with a program that exists on this machine."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd-analyze")
     place = tmp_path / "units"
@@ -151,7 +151,7 @@ def test_kubernetes_takes_the_manifest(manifest: dict[str, object]) -> None:
 
 
 def pods(node: object) -> Iterator[dict[str, object]]:
-    """Every pod of a manifest, as its template says it."""
+    """Yield the template of every pod in a manifest."""
     if isinstance(node, dict):
         if isinstance(spec := node.get("spec"), dict) and "containers" in spec:
             yield node

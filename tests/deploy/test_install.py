@@ -1,4 +1,4 @@
-"""What `make dist` built installs into an empty venv and works there, and the container's steps do what they should."""
+"""The wheel of `make dist` installs into an empty venv and works there, and the container's build steps work."""
 
 import json
 import os
@@ -20,12 +20,12 @@ DIST = os.environ.get("IMGCTL_DIST", "")
 needs_dist = pytest.mark.skipif(not DIST, reason="run by `make dist`")
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 PYTHON = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-# gcr.io/distroless/python3-debian12 as its packages unpack (du -b), and what an image may weigh.
+# The size of gcr.io/distroless/python3-debian12 unpacked (du -b), and the largest size of the image.
 BASE_BYTES, MOST_BYTES = 51_200_000, 250_000_000
 
 
 def bare(**more: str) -> dict[str, str]:
-    """An environment without anything of this repository or of the user's settings."""
+    """Return an environment without this repository and the user's settings."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_", "HTTP"))}
     return {**kept, "PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **more}
 
@@ -37,7 +37,7 @@ def run(*words: str | Path, cwd: Path, **environment: str) -> str:
 
 
 def steps() -> Iterator[tuple[str, str]]:
-    """The instructions of the Containerfile with what they are given."""
+    """Yield the instructions of the Containerfile with their arguments."""
     whole = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", CONTAINERFILE, flags=re.MULTILINE))
     for line in filter(None, whole.splitlines()):
         yield line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]
@@ -121,7 +121,7 @@ def test_wheel_passes_the_demo_on_every_other_python_of_this_machine(version: st
 
 
 def found(version: str) -> Iterator[str]:
-    """Pythons of a version that really run: those on PATH, some of which only say what to install, and pyenv's."""
+    """Return the working Pythons of a version: those on PATH (some only print what to install), and pyenv's."""
     named = shutil.which(f"python{version}")
     kept = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
     for python in filter(None, (named, *map(str, sorted(kept)))):
@@ -163,7 +163,7 @@ def test_steps_of_the_container_build_what_passes_its_own_demo(tmp_path: Path) -
 
 
 def place(names: list[str], target: Path) -> None:
-    """COPY, as the Containerfile means it."""
+    """Copy files like COPY in the Containerfile."""
     for file in (file for name in names for file in ROOT.glob(name)):
         if file.is_dir():
             shutil.copytree(file, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))

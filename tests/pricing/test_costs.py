@@ -1,4 +1,4 @@
-"""Costs: cases computed by hand, and the laws of their sums."""
+"""Tests of costs: cases computed by hand, and properties of their sums."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The profile `lesson`: its figures to the last digit, and what is said where its words are wrong."""
+"""Tests of the profile `lesson`: its figures to the last digit, and the explanations of its errors."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The profile `aws`: bills worked by hand, each with its arithmetic, and the laws every bill keeps."""
+"""Tests of the profile `aws`: bills computed by hand, with their arithmetic, and properties of every bill."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ from imgctl.pricing.plan import Group, Month, Plan, month_lengths
 CARD = load_card()
 KIB, GIB, TIB = 2**10, 2**30, 2**40
 JANUARY = date(2027, 1, 1)
-# A plan of which nothing is billed but what a case adds.
+# A plan without costs; each case adds its own.
 NOTHING = Plan(
     uploads_per_day=0, views_per_upload=Decimal(0), sizes={"original": 0}, cdn=False, months=1, start=JANUARY
 )
@@ -69,7 +69,7 @@ def test_one_object_is_billed_by_tiers(stock_bytes: int, storage_class: str, exp
     [
         # A million of 64 KiB are billed as 128 KiB: 122.0703 GiB × .0125.
         ("STANDARD_IA", 64 * KIB, "1.53"),
-        # 128 KiB and not a byte less is billed as it is.
+        # From 128 KiB on the real size is billed.
         ("STANDARD_IA", 128 * KIB, "1.53"),
         ("STANDARD_IA", 256 * KIB, "3.05"),
         # 122.0703 × .004.

@@ -1,4 +1,4 @@
-"""Prices stand on cards and nowhere else."""
+"""Tests that prices are on price cards only."""
 
 import ast
 import re
@@ -12,13 +12,13 @@ from imgctl.pricing.prices import Card
 
 SOURCE = Path(imgctl.__file__).parent
 THOUSANDTH = Decimal("0.001")
-# Pauses and the buckets of histograms are quarters too.
+# Pauses and the buckets of histograms also use quarters.
 CHANCE = {0.25, 0.025}
 MONEY = re.compile(r"\$\s?\d|\d\s?(?:USD|dollars?|cents?)\b", re.IGNORECASE)
 
 
 def prices_of(card: Card) -> set[float]:
-    """The card's prices that no timing or ratio would be by chance: of two digits, or below a thousandth."""
+    """Return the card's prices that are not also timings or ratios: with two digits, or below a thousandth."""
     found = [tier.price for one in card.classes.values() for tier in one.storage]
     found += [price for one in card.classes.values() for price in (one.put, one.get, one.transition) if price]
     found += [tier.price for tiers in (card.transfer.internet, card.cdn.internet) for tier in tiers]
@@ -32,7 +32,7 @@ PRICES = prices_of(load_card())
 
 
 def numbers_and_texts(tree: ast.AST) -> Iterator[tuple[int, float | str]]:
-    """Every literal with its line: numbers as they are, texts that are no docstring."""
+    """Yield every literal with its line: numbers, and texts that are not docstrings."""
     documented = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -47,7 +47,7 @@ def numbers_and_texts(tree: ast.AST) -> Iterator[tuple[int, float | str]]:
 
 
 def is_price(value: float | str) -> bool:
-    """A text with an amount of money, or a number that is a price of the card."""
+    """Whether a literal is a text with an amount of money, or a number that is a price of the card."""
     if isinstance(value, str):
         try:
             return bool(MONEY.search(value)) or float(value) in PRICES

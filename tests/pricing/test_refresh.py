@@ -1,4 +1,4 @@
-"""Fresh cards: the price list read as AWS writes it, and cards written as they are read."""
+"""Tests of new cards: AWS's price list is read, and written cards read back equal."""
 
 from datetime import date
 from decimal import Decimal
@@ -16,7 +16,7 @@ Dimensions = list[tuple[str, str, str]]
 
 
 def offer(*products: tuple[str, str, Dimensions]) -> Value:
-    """An offer file: products by usage type and operation with (from, to, dollars) each."""
+    """Return an offer file: products by usage type and operation, each with (from, to, dollars)."""
     listed: dict[str, Value] = {}
     terms: dict[str, Value] = {}
     for number, (usage, operation, dimensions) in enumerate(products):

@@ -1,4 +1,4 @@
-"""What restores cost, to the cent, against sums worked out by hand from the us-east-1 prices of 2026-10-03."""
+"""Tests of the costs of restores, to the cent, computed by hand from the us-east-1 prices of 2026-10-03."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What moving to a colder class costs, saves, and from which size on it pays: worked by hand from the price table."""
+"""Tests of the cost, saving and break-even size of a move to a colder class, computed by hand from the price table."""
 
 from decimal import Decimal
 
@@ -167,7 +167,7 @@ def test_from_the_break_even_on_a_move_pays_and_just_below_it_does_not(
 
 
 def pays(source: Origin, to: str, stay_days: int, size: int) -> bool:
-    """Whether one object is cheaper moved, by the estimate itself; without the looks before and after."""
+    """Whether moving one object is cheaper by the estimate itself, without the HEADs before and after."""
     moved = {source: Sized(objects=1, size=size)}
     estimate = transition_estimate(CARD, to=to, moved=moved)
     looks = sum(line.amount for line in estimate.lines if line.name.startswith("HEAD"))

@@ -1,1 +1,1 @@
-"""Proofs that the tools find what they look for."""
+"""Tests of the developers' tools."""

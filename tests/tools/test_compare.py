@@ -27,7 +27,7 @@ def test_pictures_that_all_decoders_show_alike_are_no_difference(
 def test_a_picture_that_another_decoder_shows_otherwise_is_named(
     album: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # A selection saved with it: libvips takes it for transparency.
+    # A saved selection: libvips renders it as transparency.
     selected = Layout(photometric=RGB, bands=4, extra=(0,))
     (album / "selected.tif").write_bytes(tiff(selected, [[(200, 50, 30, 0), (30, 60, 200, 0)] * 32] * 64))
 

@@ -1,4 +1,4 @@
-"""Tests of the man pages: one for each command, with all its options, as roff that groff takes without a warning."""
+"""Tests of the man pages: one for each command, with all its options, in roff without warnings of groff."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The check of words finds names and phrases that the glossary replaces, and nothing in plain ones."""
+"""Tests of the check of words: it finds names and phrases that the glossary replaces, and no others."""
 
 from pathlib import Path
 

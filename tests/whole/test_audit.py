@@ -1,4 +1,4 @@
-"""`imgctl audit` as it is typed: exit codes, output, requests; over listings that break, and while others work."""
+"""`imgctl audit` as a process: exit codes, output, requests; with broken listings, and while other commands run."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def filled(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
 
 @pytest.fixture
 def small(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
-    """The same in the embedded one alone."""
+    """The same in the embedded deployment only."""
     return _filled(embedded, album)
 
 
@@ -181,7 +181,7 @@ def _busy(deployment: Deployment, place: Path, users: list[str]) -> None:
 def _rounds(deployment: Deployment, done: Callable[[], bool]) -> Iterator[list[dict[str, object]]]:
     while True:
         last = done()
-        # Without a grace: only the order of the looks keeps what is in flight out.
+        # Without a grace period: only the order of the checks excludes images in flight.
         result = deployment.run(*AT_ONCE)
         assert result.code in (0, 4), result.err
         yield result.of("finding")

@@ -1,4 +1,4 @@
-"""`imgctl backfill` as its users run it: killed, twice at once, beside archived originals, stopped half-way."""
+"""`imgctl backfill` as a process: killed, twice at once, with archived originals, stopped half-way."""
 
 import random
 import time
@@ -18,14 +18,14 @@ from tests.whole.backfilling import PHOTOS, ready
 from tests.whole.deployment import Deployment, kill_at_a_request, kill_when
 
 KILLS = rounds(8, 50)
-# Tests of their own, which run side by side.
+# Separate tests, which run in parallel.
 PARTS = 2
-# A GET and three PUTs each, and one request that deletes what they superseded.
+# A GET and three PUTs for each image, and one request that deletes the superseded variants.
 REQUESTS = 4 * PHOTOS + 1
-# Begins with the first batch, and outlasts it by a look whether it is over.
+# The outage begins with the first batch, and lasts one check longer than it.
 OUTAGE = range(2, 2 * PHOTOS + 2)
 FORMATS = ("jpeg", "webp")
-# These differ with the number of tries, and the state is the same.
+# These columns depend on the number of tries; the state is the same.
 TRIES = ("attempts", "forgiven")
 
 Whole = tuple[list[tuple[object, ...]], dict[str, bytes]]
@@ -130,13 +130,13 @@ def test_a_dry_run_says_what_would_be_built_and_builds_nothing(deployment: Deplo
 
 def test_a_store_that_is_away_for_a_while_fails_no_image(servers: Deployment) -> None:
     ready(servers)
-    impatient = servers.with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
+    without_retries = servers.with_settings(STORE_RETRIES="0", VARIANTS_THUMB_QUALITY="70")
 
     def policy(_method: str, _path: str, number: int) -> Fault | None:
         return Fault.SERVICE_UNAVAILABLE if number in OUTAGE else None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        result = impatient.through(proxy.url).run("backfill", "--stale", "--json")
+        result = without_retries.through(proxy.url).run("backfill", "--stale", "--json")
 
     assert result.code == 0, result.err
     assert result.summary["built"] == PHOTOS
@@ -225,7 +225,7 @@ def test_what_makes_no_sense_is_refused(embedded: Deployment, arguments: list[st
 
 
 def _unbroken(deployment: Deployment) -> tuple[dict[str, Deployment], dict[str, Whole]]:
-    """The deployment with each format of thumbs and fulls, and the state in which an unbroken run leaves it."""
+    """The deployment with each format of thumbs and fulls, and the state after an uninterrupted run."""
     ready(deployment)
     base = deployment
     kinds = {one: base.with_settings(VARIANTS_THUMB_FORMAT=one, VARIANTS_FULL_FORMAT=one) for one in FORMATS}
@@ -239,7 +239,7 @@ def _unbroken(deployment: Deployment) -> tuple[dict[str, Deployment], dict[str, 
 
 
 def _whole(deployment: Deployment) -> Whole:
-    """Every row but for its tries, and every blob."""
+    """Return every row without its tries, and every blob."""
     store = deployment.open_store()
     names = [name for name in Image.__dataclass_fields__ if name not in TRIES]
     rows: list[tuple[object, ...]] = [tuple(getattr(image, name) for name in names) for image in deployment.images()]

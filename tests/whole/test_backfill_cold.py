@@ -1,4 +1,4 @@
-"""`imgctl backfill` beside archived originals: priced, restored within a budget, built when they can be read."""
+"""`imgctl backfill` with archived originals: it prices them, restores within a budget, and builds readable ones."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -45,7 +45,7 @@ def test_from_transition_to_needs_restore_with_its_price_to_built_to_expired(fro
         expired = run(*FORCE)
 
     assert _needs(priced) == 2
-    # 1,000 expedited requests cost 10 dollars, by standard 5 cents, and bulk ones nothing; a few KB cost less than a cent.
+    # 1,000 expedited requests cost 10 dollars, standard ones 5 cents, bulk ones none; a few KB cost less than a cent.
     assert {name: round(Decimal(usd), 2) for name, usd in _tiers(priced).items()} == {
         "bulk": Decimal("0.00"),
         "standard": Decimal("0.00"),
@@ -96,7 +96,7 @@ def test_originals_of_a_directory_are_restored_free_and_at_once(embedded: Deploy
 
 
 def _transitioned(deployment: Deployment, count: int) -> list[Image]:
-    """So many originals that `imgctl transition` moved to GLACIER."""
+    """Move originals to GLACIER with `imgctl transition`; return their rows."""
     found = deployment.images()[:count]
     names = deployment.directory / "to-move.txt"
     names.write_text("".join(f"{image.id}\n" for image in found))
@@ -107,7 +107,7 @@ def _transitioned(deployment: Deployment, count: int) -> list[Image]:
 
 
 def _archived(deployment: Deployment, count: int) -> list[Image]:
-    """So many originals in GLACIER, whose rows say so."""
+    """Archive originals in the store and set the class of their rows; return the rows."""
     found = deployment.images()[:count]
     archive(deployment, [image.original_key or "" for image in found])
     _set(deployment, found, storage_class=StorageClass.GLACIER)

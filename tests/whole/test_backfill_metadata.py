@@ -1,4 +1,4 @@
-"""`imgctl backfill --metadata`: what rows lack is read from what is stored, and nothing else of them changes."""
+"""`imgctl backfill --metadata`: it fills missing values of rows from the stored originals, and changes nothing else."""
 
 import json
 import random
@@ -30,7 +30,7 @@ READ = ("backfill", "--metadata", "--yes", "--json")
 
 
 def uploaded(deployment: Deployment, files: dict[str, bytes], **facts: object) -> list[Image]:
-    """Files uploaded, their rows then as if an older version had understood nothing of them."""
+    """Upload files, then clear their rows' metadata, as if an older version had uploaded them."""
     place = deployment.directory / "photos"
     place.mkdir()
     for name, data in files.items():
@@ -209,7 +209,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(deployment: Deployment) -
 
     read = [[str(record["id"]) for record in run.of("image")] for run in (first, second, last, anew)]
     ids = [str(row.id) for row in rows]
-    # Noise says nothing of itself: these rows lack a caption still.
+    # Noise has no metadata: these rows still lack a caption.
     assert read == [ids[:2], ids[2:4], ids[4:], ids]
     assert f"continuing an unfinished run after {ids[1]}" in second.err
 

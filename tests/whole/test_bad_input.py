@@ -1,4 +1,4 @@
-"""Bad input: one clear line with the next step, the right exit code, and everything else still done."""
+"""Bad input: one clear line with the next step, the right exit code, and all other files are processed."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ UPLOAD = ("--user", str(USER))
 
 
 def assert_one_line(result: Result, *words: str) -> None:
-    """Stderr ends in one line that holds these words, and no traceback."""
+    """Assert that stderr ends in one line with these words, without a traceback."""
     last = result.err.strip().splitlines()[-1]
     assert "Traceback" not in result.err
     for word in words:
@@ -109,7 +109,7 @@ def test_a_command_that_is_misspelt_is_met_with_the_right_one(embedded: Deployme
 @pytest.mark.parametrize(("arguments", "code"), [("ls", 0), ("ls --nope", 2)])
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_a_broken_stderr_leaves_the_exit_code(tmp_path: Path, arguments: str, code: int, redirection: str) -> None:
-    # Buffered, as it is unless somebody asks otherwise.
+    # Buffered, as by default.
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("IMGCTL_", "PYTHONUNBUFFERED"))
     }

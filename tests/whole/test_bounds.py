@@ -1,4 +1,4 @@
-"""Every numeric setting at its bounds and beyond, from the table of settings."""
+"""Every numeric setting at and beyond its bounds, from the table of settings."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -52,7 +52,7 @@ def test_a_number_out_of_bounds_names_both(name: str, unit: str, least: float, m
 def test_uploads_and_work_run_with_every_number_at_its_bound(embedded: Deployment, bound: int) -> None:
     photo = embedded.directory / "a.jpg"
     photo.write_bytes(encoded(quadrants(), "JPEG"))
-    # A limit of one pixel refuses every picture; it is tried alone below.
+    # A limit of one pixel rejects every picture; a separate test covers it.
     chosen = {one[0]: one[2:][bound - 2] for one in RUN if one[0] != "work.max_pixels"}
     deployment = embedded.with_pool().with_settings(**variables(chosen), LOG_FILE=str(embedded.directory / "log"))
 

@@ -1,4 +1,4 @@
-"""Originals in an archive class stay there, with all that belongs to them, whatever else is run."""
+"""Originals in an archive class stay there, with their metadata and tags, whichever commands run."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TAGS = {"album": "summer", "keep": "yes"}
 
 
 class Cold:
-    """A deployment on moto of which some originals were transitioned to GLACIER."""
+    """A deployment on moto with some originals transitioned to GLACIER."""
 
     def __init__(self, directory: Path, catalog_url: str, server: S3Server) -> None:
         directory.mkdir()
@@ -40,30 +40,30 @@ class Cold:
         self.heads = [self.head(row) for row in self.rows]
 
     def run(self, *arguments: str | Path, code: int = 0) -> Result:
-        """Run `imgctl`, which must end with this exit code."""
+        """Run `imgctl`; assert this exit code."""
         result = self.deployment.run(*arguments)
         assert result.code == code, result.err
         return result
 
     def head(self, row: Image) -> dict[str, object]:
-        """What the store says of an original, but of its readable copy."""
+        """Return the store's metadata of an original, without its restore state."""
         said = self.client.head_object(Bucket=self.bucket, Key=row.original_key)
         return {name: value for name, value in said.items() if name not in ("Restore", "ResponseMetadata")}
 
     def tags(self, row: Image) -> dict[str, str]:
-        """An original's tags; it must be readable."""
+        """Return an original's tags; it must be readable."""
         found = self.client.get_object_tagging(Bucket=self.bucket, Key=row.original_key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in found}
 
     def assert_kept(self, after: str) -> None:
-        """No HEAD says anything else than right after the transition, and the rows name the class."""
+        """Assert that every HEAD returns the same as right after the transition, and that the rows have the class."""
         assert [self.head(row) for row in self.rows] == self.heads, after
         assert [row.storage_class for row in self.deployment.images() if row.id in self._ids()] == [
             "GLACIER"
         ] * ARCHIVED
 
     def requeue(self) -> None:
-        """Let `work` build the variants of the archived ones again."""
+        """Let `work` build the variants of the archived images again."""
         catalog = open_catalog(self.deployment.catalog_url)
         with catalog.write() as connection:
             requeue(connection, sorted(self._ids()))
@@ -80,7 +80,7 @@ class Cold:
 
 @pytest.fixture
 def cold(tmp_path: Path, postgres_url: str, moto_s3: S3Server) -> Iterator[Cold]:
-    """Postgres and moto, with originals in GLACIER that have metadata and tags of their own."""
+    """Postgres and moto, with originals in GLACIER with their own metadata and tags."""
     yield Cold(tmp_path / "run", postgres_url, moto_s3)
 
 
@@ -95,7 +95,7 @@ def test_no_other_command_resets_the_class_of_an_original(cold: Cold) -> None:
     cold.assert_kept("backfill of what is archived")
     restored = cold.run("restore", "--ids-from", cold.names, "--yes", "--json")
     cold.assert_kept("restore")
-    # Now that they can be read, the same commands read them.
+    # The originals are readable now, and the same commands read them.
     cold.run("restore", "--status")
     cold.deployment.open_store().delete([cold.rows[0].thumb_key or ""])
     cold.run("repair", "--apply", "--grace", "0s", "--storage-class")
@@ -115,7 +115,7 @@ def test_no_other_command_resets_the_class_of_an_original(cold: Cold) -> None:
 
 
 def _others(deployment: Deployment) -> Path:
-    """A manifest of two blobs to insert: a new photo, and one that is archived already."""
+    """Write a manifest of two blobs to insert: a new photo, and an archived one."""
     lines = []
     for number in (0, PHOTOS):
         deployment.open_store().replace(f"legacy/{number}.jpg", photo(number), content_type="image/jpeg")
@@ -126,7 +126,7 @@ def _others(deployment: Deployment) -> Path:
 
 
 def _run_writers(cold: Cold, manifest: Path) -> None:
-    """Every command that writes to the store or the rows, but those whose work it is to change classes."""
+    """Return every command that writes to the store or the rows, except those that change classes."""
     audit = ("--grace", "0s", "--storage-class")
     commands: list[tuple[str | Path, ...]] = [
         ("upload", cold.deployment.directory / "photos", "--user", str(USER)),
@@ -141,7 +141,7 @@ def _run_writers(cold: Cold, manifest: Path) -> None:
 
 
 def _run_readers(cold: Cold) -> None:
-    """The look-ups, of which `get` cannot have an archived original."""
+    """Return the look-ups; `get` cannot read an archived original."""
     one, got = str(cold.rows[0].id), cold.deployment.directory / "got"
     for command in (("ls",), ("show", one), ("url", one), ("init",)):
         cold.run(*command)

@@ -1,4 +1,4 @@
-"""Azure as a store, on Azurite: kills, faults, classes and a migration from S3; and a migration to Google's emulator."""
+"""Azure as a store, on Azurite: kills, faults, classes, a migration from S3; and a migration to Google's emulator."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from tests.soak import rounds
 from tests.whole.conftest import photo, place_of
 from tests.whole.deployment import USER, Deployment, assert_whole, kill_at_a_request
 
-# 18 photos and what comes before the first and after the last.
+# 18 photos, and the requests before the first and after the last.
 UPLOAD_REQUESTS, WORK_REQUESTS = 20, 78
 FAULTS = (Fault.SERVICE_UNAVAILABLE, Fault.RESET, Fault.STALL, Fault.LOST_RESPONSE)
 
@@ -143,7 +143,7 @@ def test_a_migration_from_s3_to_azure_is_proved_and_its_originals_go_cold_and_co
     assert (refused.code, "COOL, COLD, ARCHIVE" in refused.err) == (2, True)
 
 
-# fake-gcs-server 1.54 compares no MD5 of an upload (Google refuses bytes of another), so the bytes are read back here.
+# fake-gcs-server 1.54 does not compare the MD5 of an upload (Google does), so the bytes are read back here.
 def test_a_migration_from_s3_to_google_is_proved_object_by_object(google: Deployment, seaweed: S3Server) -> None:
     bucket = seaweed.new_bucket()
     photos = {f"2019/{number}.jpg": photo(number) for number in range(6)}
@@ -159,7 +159,7 @@ def test_a_migration_from_s3_to_google_is_proved_object_by_object(google: Deploy
 
     assert uploaded.code == 0, uploaded.err
     assert (verified.code, verified.summary["safe"], verified.summary["unsafe"]) == (0, 6, 0), verified.err
-    # By the MD5 that the bucket lists.
+    # By the MD5 in the bucket's listing.
     assert verified.summary["reasons"] == {"by_etag": 6}
     deep = ("audit", "--deep", "--grace", "0s", *scope[:2])
     assert ready.run(*deep).code == 0

@@ -1,4 +1,4 @@
-"""Completion as shells run it: commands, options, ids, users, named sources."""
+"""Completion in real shells: commands, options, ids, users, named sources."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.whole.deployment import USER, Deployment
 from tools.docs import ROOT
 
 BIN = Path(sys.executable).parent
-# What a shell is told to do: load the script, complete a line, print what there is.
+# The commands for each shell: load the script, complete a line, print the completions.
 BASH = """
 eval "$(imgctl completion bash)"
 COMP_WORDS=({line}) COMP_CWORD={at} COMP_TYPE=9
@@ -32,7 +32,7 @@ FISH = "imgctl completion fish | source; complete -C '{text}'"
 
 @pytest.fixture
 def filled(embedded: Deployment) -> Deployment:
-    """One image of USER, and a source that has a name."""
+    """One image of USER, and a named source."""
     photos = embedded.directory / "photos"
     photos.mkdir()
     (photos / "one.jpg").write_bytes(photo(1))
@@ -42,7 +42,7 @@ def filled(embedded: Deployment) -> Deployment:
 
 
 def completed(deployment: Deployment, shell: str, *words: str) -> set[str]:
-    """What a real shell offers for the last word."""
+    """Return a real shell's completions of the last word."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"there is no {shell}")

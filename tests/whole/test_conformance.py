@@ -1,4 +1,4 @@
-"""`imgctl doctor --conformance`: the table is right by what is known of each store, and nothing is left behind."""
+"""`imgctl doctor --conformance`: the table matches the known traits of each store, and no blob is left."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from imgctl.ops.conformance import BELOW
 from tests.parts.seaweed import S3Server
 from tests.whole.deployment import Deployment
 
-# What differs from one store to the next; the rest holds everywhere.
+# The results that differ between stores; all others hold everywhere.
 HOLDS = {
     "byte order": "yes", "ranged reads": "yes", "replaced while read": "noticed", "listing after a put": "yes",
     "listing after a delete": "yes", "batch delete": "yes", "copy": "yes", "clock": "agrees", "object lock": "no",
@@ -23,7 +23,7 @@ KNOWN = {
                 "multipart": "yes", "multipart if absent": "yes"},
     "rclone_s3": {"put if absent": "ignored", "signed GET": "yes", "signed PUT": "no", "restore": "error",
                   "multipart": "yes", "multipart if absent": "ignored",
-                  # It answers 200 to a small range.
+                  # It returns 200 for a small range.
                   "ranged reads": "error", "replaced while read": "error"},
 }  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_what_is_billed_wants_a_yes(tmp_path: Path, moto_s3: S3Server, embedded:
 
 
 def locked(place: Path, server: S3Server, embedded: Deployment, **retention: object) -> Deployment:
-    """A bucket with Object Lock, and this default retention."""
+    """Create a bucket with Object Lock and this default retention."""
     bucket, client = f"{server.new_bucket()}-locked", server.client()
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     if retention:

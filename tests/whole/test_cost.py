@@ -1,4 +1,4 @@
-"""`imgctl cost` as its users run it."""
+"""`imgctl cost` as a process."""
 
 import json
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ CARD = load_card()
 
 
 def amounts(result: Result, **chosen: str) -> Decimal:
-    """What the lines of a result add up to."""
+    """Return the sum of the lines of a result."""
     lines = [line for line in result.of("line") if all(line[name] == value for name, value in chosen.items())]
     return sum((Decimal(str(line["amount"])) for line in lines), Decimal(0))
 
@@ -184,7 +184,7 @@ def test_without_a_price_list_the_card_stays(embedded: Deployment, tmp_path: Pat
 
 
 def price_list(directory: Path) -> Path:
-    """AWS's public price list of one region, as far as it is asked for."""
+    """Serve the required part of AWS's public price list of one region."""
     for name in OFFERS:
         place = directory / name / "current" / "eu-central-1"
         place.mkdir(parents=True)
@@ -194,9 +194,9 @@ def price_list(directory: Path) -> Path:
 
 class Silent(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 def served(directory: Path) -> AbstractContextManager[str]:
-    """The directory over HTTP."""
+    """Serve the directory over HTTP."""
     return serving(partial(Silent, directory=str(directory)))

@@ -1,4 +1,4 @@
-"""The lab page in a real browser: the same cents as the command line, moved by keyboard alone, on any screen."""
+"""The lab page in a real browser: same cents as the command line, usable by keyboard only, on any screen."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ FOCUS = "document.activeElement.id || document.activeElement.dataset.preset || d
 
 @pytest.fixture
 def lab(embedded: Deployment) -> str:
-    """The address of a page that the command wrote."""
+    """Return the URL of a page that the command wrote."""
     result = embedded.run("cost", "lab", "--out", "lab.html")
     assert result.code == 0, result.err
     return (embedded.directory / "lab.html").as_uri()
@@ -34,12 +34,12 @@ def in_cents(amount: object) -> str:
 
 
 def choose(tab: Tab, name: str) -> None:
-    """Take another provider."""
+    """Choose another provider."""
     tab.evaluate(f"(one => {{ one.value = '{name}'; one.dispatchEvent(new Event('change')); }})({PROVIDER})")
 
 
 def total_of(deployment: Deployment, command: str) -> str:
-    """In cents, what the command line says to the command that the page shows."""
+    """Return the cents that the command shown on the page prints."""
     arguments = shlex.split(command.replace("\\\n", " "))[1:]
     result = deployment.run(*arguments, "--json")
     assert result.code == 0, result.err
@@ -47,7 +47,7 @@ def total_of(deployment: Deployment, command: str) -> str:
 
 
 def press(tab: Tab, key: str) -> None:
-    """Press and release a key with its code: by its name alone no browser moves the focus or a slider."""
+    """Press and release a key with its code: with the name only, no browser moves the focus or a slider."""
     text = {"text": "\r" if key == "Enter" else key} if key in ("Enter", " ") else {}
     about = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": KEYS[key]}
     tab.send("Input.dispatchKeyEvent", type="keyDown", **about, **text)
@@ -55,7 +55,7 @@ def press(tab: Tab, key: str) -> None:
 
 
 def groups(tab: Tab) -> dict[str, int]:
-    """The last month's groups in cents."""
+    """Return the last month's groups in cents."""
     found: dict[str, str] = json.loads(str(tab.evaluate("document.documentElement.dataset.lastMonth")))
     return {name: int(cents) for name, cents in found.items()}
 
@@ -84,7 +84,7 @@ def test_each_provider_comes_to_what_the_command_line_says(tab: Tab, embedded: D
         assert tab.evaluate(TOTAL) == table[name] == total_of(embedded, shown), name
         assert tab.evaluate("document.querySelectorAll('#lacks li').length") > 0
 
-    # What a provider has no class for comes back with one that has it, and a link shows what its sender saw.
+    # A class that one provider lacks returns with a provider that has it, and a link reproduces its sender's view.
     choose(tab, "r2")
     assert tab.evaluate("document.querySelector('[data-preset=glacier]').disabled") is True
     assert "No colder class" in str(tab.evaluate("document.getElementById('lacks').textContent"))
@@ -101,7 +101,7 @@ def test_each_provider_comes_to_what_a_move_of_the_archive_there_would(
 ) -> None:
     assert embedded.run("upload", place_of(album), "--user", str(USER)).code == 0
     with closing(sqlite3.connect(embedded.catalog_url.removeprefix("sqlite:///"))) as catalog, catalog:
-        # Too old to be among the uploads of the last 30 days, and large enough that cents tell.
+        # Older than the uploads of the last 30 days, and large enough to differ by cents.
         catalog.execute("UPDATE images SET bytes = 5000000000000, storage_class = 'GLACIER', status = 'ready', "
                         "promised_at = '2020-01-01 00:00:00.000000', thumb_key = 'a', full_key = 'b'")  # fmt: skip
     result = embedded.run("cost", "lab", "--out", "lab.html", "--from-catalog", "--months", "1")

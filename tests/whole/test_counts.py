@@ -1,4 +1,4 @@
-"""Every count reads right for none, one and many, and a summary says what happened and not what would have."""
+"""Every count is worded correctly for none, one and many, and a summary states what happened, not what would."""
 
 import re
 from pathlib import Path
@@ -82,7 +82,7 @@ def _acts(line: tuple[str, ...]) -> bool:
 
 def _run(deployment: Deployment, line: tuple[str, ...], images: int) -> Result:
     if line == ("audit", *LATEST, "--deep"):
-        # Something to find, and to repair.
+        # Damage to find and to repair.
         for image in deployment.images()[:images]:
             deployment.open_store().delete([image.thumb_key or ""])
     result = deployment.run(*line)

@@ -1,4 +1,4 @@
-"""The main job, end to end: upload, work, look up, and the same again."""
+"""The main cycle, end to end: upload, work, look up, and the same again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The bar: no camera's clock hides a photo from an audit."""
+"""A wrong camera clock never hides a photo from an audit."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ YEARS = (1955, 2020, 2099, 9999)
 
 
 def taken_in(year: int) -> bytes:
-    """A JPEG whose camera says that it was taken in this year."""
+    """Return a JPEG with a capture time in this year."""
     picture, buffer = Image.open(BytesIO(photo(year % 256))), BytesIO()
     exif = picture.getexif()
     exif.get_ifd(EXIF)[DATE_TIME_ORIGINAL] = f"{year}:05:01 10:00:00"
@@ -46,7 +46,7 @@ def test_originals_of_every_date_are_missed(deployment: Deployment, tmp_path: Pa
 
 
 def promised_earlier(deployment: Deployment, by: timedelta) -> None:
-    """Set back when rows were promised: a test does not wait."""
+    """Set `promised_at` of the rows back, instead of waiting."""
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
         connection.execute(update(images).values(promised_at=datetime.now(UTC) - by))

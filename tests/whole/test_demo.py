@@ -1,4 +1,4 @@
-"""The first impression: the demo's pictures stand upright, and the commands that it names work as pasted."""
+"""`imgctl demo`: its pictures are upright, and the commands that it prints work as pasted."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def test_the_demos_pictures_are_upright_and_its_commands_work_as_pasted() -> Non
         printed = _demo(place).splitlines()
         thumbs = [path.read_bytes() for path in (place / "imgctl-data").rglob("*-thumb.jpg")]
         pasted = [line.strip() for line in printed if line.startswith("  ") and " serve " not in line]
-        # Not where the demo was started, and with nothing of ours on PATH.
+        # In another directory, and without imgctl on PATH.
         listed = subprocess.run(
             " && ".join(pasted),
             shell=True,
@@ -52,7 +52,7 @@ def test_the_demos_pictures_are_upright_and_its_commands_work_as_pasted() -> Non
 
 
 def _is_upright(thumb: bytes) -> bool:
-    """Whether the sky is above, blue, and the light below, and the sun stands in the upper half."""
+    """Whether the blue sky is above, the light below, and the sun in the upper half."""
     picture = Image.open(BytesIO(thumb)).convert("RGB")
     pixels = picture.tobytes()
     row = 3 * picture.width

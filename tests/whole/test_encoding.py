@@ -1,4 +1,4 @@
-"""A Postgres database that does not keep Unicode is refused by every command, in one line that says what to do."""
+"""Every command refuses a Postgres database that is not UTF-8, in one line with the next step."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`imgctl erase` as support uses it: shown first, deleted for good, proven by a receipt, and done again by the same command."""
+"""`imgctl erase` as a process: it shows the images first, deletes them, writes a receipt, and can be repeated."""
 
 import hashlib
 import hmac
@@ -32,7 +32,7 @@ def album(tmp_path: Path) -> dict[Path, bytes]:
 
 @pytest.fixture
 def archive(deployment: Deployment, album: dict[Path, bytes]) -> Deployment:
-    """Two users with the same photos, built."""
+    """Two users with the same photos, with variants."""
     signing = deployment.with_settings(SERVE_SECRET=SECRET, LINKS_CDN="https://cdn.example.org")
     for user in (USER, OTHER):
         assert signing.run("upload", place_of(album), "--user", str(user)).code == 0
@@ -97,7 +97,7 @@ def test_links_that_an_earlier_run_named_stay_until_they_are_purged(archive: Dep
     erase(archive, "--purge-urls", "purge.txt")
     first = (archive.directory / "purge.txt").read_text()
 
-    # The same command, as after a run that left something waiting.
+    # The same command again, as after a run that left images waiting.
     erase(archive, "--purge-urls", "purge.txt")
     erase(archive, "--purge-urls", "purge.txt", user=OTHER)
     archive.run("erase", "--user", str(OTHER), "--purge-urls", "purge.txt")

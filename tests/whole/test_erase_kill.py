@@ -1,4 +1,4 @@
-"""`kill -9` in the midst of erasures: the same command ends each as if nothing had been, down to what its receipt counts."""
+"""`kill -9` during erasures: the same command finishes each, and its receipt has the same counts as without a kill."""
 
 import json
 import random
@@ -25,23 +25,23 @@ def erase(user: UUID) -> list[str]:
 
 
 def user_of(number: int) -> UUID:
-    """Each round's own, so that it begins with nothing erased."""
+    """Return each round's own user, so that it begins with nothing erased."""
     return UUID(int=number + 1)
 
 
 def filled(deployment: Deployment, number: int) -> list[str]:
-    """Photos of a round's user; the command that erases them."""
+    """Upload photos of a round's user; return the command that erases them."""
     stock(deployment, ROUND, first=(number + 1) * ROUND, size=SIZE, user_id=user_of(number))
     return erase(user_of(number))
 
 
 def everything(deployment: Deployment) -> set[Remnant]:
-    """Every blob, version and delete marker, but for those of the small object by which put-if-absent is tried."""
+    """Return every blob, version and delete marker, except those of the put-if-absent test."""
     return {one for one in deployment.open_store().remnants([""]) if not one.key.startswith(PROBES)}
 
 
 def assert_ended(deployment: Deployment, number: int, *, blobs: int, size: int) -> None:
-    """The same command ends it, and its receipt has all that was there at first."""
+    """Assert that the same command finishes the erasure, and that its receipt counts everything that existed."""
     again = deployment.run(*erase(user_of(number)))
 
     assert again.code == 0, again.err
@@ -90,7 +90,7 @@ def test_a_killed_erasure_of_a_bucket_with_versions_is_ended_by_the_same_command
 
 
 def _twice(deployment: Deployment, number: int) -> list[str]:
-    """The same, each thumbnail with an older version and a delete marker between them."""
+    """The same, with an older version and a delete marker of each thumbnail."""
     command, store = filled(deployment, number), deployment.open_store()
     for image in deployment.images():
         if image.user_id == user_of(number):

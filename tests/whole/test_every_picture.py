@@ -1,4 +1,4 @@
-"""What a family has: an iPhone's Live Photos, a camera's raws beside JPEGs, scans, and a film of Google Takeout."""
+"""A family's archive: Live Photos of an iPhone, raws beside JPEGs, scans, and a film of Google Takeout."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`imgctl export` as support runs it: complete or said not to be, whatever lies behind it and whatever kills it."""
+"""`imgctl export` as a process: the bag is complete or reported as incomplete, on any store and after any kill."""
 
 import logging
 import random
@@ -47,7 +47,7 @@ def in_moto(tmp_path: Path, moto_s3: S3Server, album: dict[Path, bytes]) -> Depl
 
 
 def files_of(out: Path, place: Path) -> dict[str, bytes]:
-    """The payload of a bag that the Library of Congress's validator finds whole; a ZIP file is unpacked first."""
+    """Validate a bag with the Library of Congress's validator and return its payload; a ZIP file is unpacked first."""
     if out.suffix == ".zip":
         with ZipFile(out) as archive:
             assert archive.testzip() is None
@@ -60,7 +60,7 @@ def files_of(out: Path, place: Path) -> dict[str, bytes]:
 
 
 def in_bucket(deployment: Deployment, url: str, place: Path) -> dict[str, bytes]:
-    """The payload of a bag in a bucket, as a directory."""
+    """Copy the payload of a bag in a bucket to a directory."""
     store = open_store(replace(deployment.store, url=url))
     for blob in store.scan():
         file = place / blob.key
@@ -107,7 +107,7 @@ def test_what_a_kill_leaves_of_a_complete_export_is_removed_by_the_next(
 ) -> None:
     assert filled.run(*EXPORT, "--out", tmp_path / kind).code == 0
     [note] = (filled.directory / ".local" / "state" / "imgctl").glob("export-*.json")
-    # Killed behind the note that it is complete.
+    # Killed after the bag was recorded as complete.
     note.with_suffix(".db").touch()
 
     again = filled.run(*EXPORT, "--out", tmp_path / kind)
@@ -126,14 +126,14 @@ def test_a_killed_export_to_a_bucket_is_finished_by_the_next(
         run = servers.start(*EXPORT, "--out", url, "--yes")
         kill_when(run, partial(_is_past, time.monotonic() + rng.uniform(0, 1)))
         if number % 2:
-            # Another machine knows nothing of the first run.
+            # Another machine has no state of the first run.
             for file in (servers.directory / ".local" / "state" / "imgctl").glob("export-*"):
                 file.unlink()
         blobs = open_store(replace(servers.store, url=url)).scan()
         ended = number % 2 and any(blob.key.endswith("bagit.txt") for blob in blobs)
         again = servers.run(*EXPORT, "--out", url, "--yes")
 
-        # That one is complete cannot be told from another's by who knows nothing of it.
+        # Without that state a complete bag cannot be distinguished from that of another export.
         assert again.code == (2 if ended else 0), again.err
         assert sorted(in_bucket(servers, url, tmp_path / str(number)).values()) == contents(album)
 

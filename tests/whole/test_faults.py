@@ -1,4 +1,4 @@
-"""Uploads through a bad network, a database that goes away, credentials that expire, and impatient users."""
+"""Uploads with a bad network, an unreachable database, expiring credentials, and repeated signals."""
 
 import os
 import random
@@ -86,7 +86,7 @@ def test_credentials_that_expire_stop_the_run_and_the_next_finishes(
     assert_whole(servers, large_album.values(), status=Status.PROCESSING)
 
 
-# Threads take two signals of one moment in any order; it ends by the one that comes second.
+# Two simultaneous signals arrive in any order; the second one ends the run.
 @pytest.mark.parametrize(
     ("signals", "codes"),
     [((signal.SIGINT,), {130}), ((signal.SIGINT, signal.SIGTERM), {-signal.SIGINT, -signal.SIGTERM})],

@@ -1,4 +1,4 @@
-"""The documentation's sessions: every console block does what the page shows."""
+"""The documentation's sessions: every console block prints what the page shows."""
 
 import shutil
 import sqlite3
@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ready(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, uploaded into the embedded store and with variants."""
+    """The same pictures, uploaded to the embedded store, with variants."""
     place = tmp_path_factory.mktemp("ready")
     shutil.copytree(photos, place, dirs_exist_ok=True)
     _get_ready(at(place))

@@ -1,4 +1,4 @@
-"""Every command that changes something is written down: who, what, on which scope, and how it ended."""
+"""Every command that changes something is recorded: user, command, scope and result."""
 
 import sqlite3
 from pathlib import Path
@@ -19,13 +19,13 @@ CHANGE_NOTHING = {
 
 
 def operations(deployment: Deployment, *options: str) -> list[dict[str, object]]:
-    """What `imgctl history` says."""
+    """Return the records of `imgctl history`."""
     return deployment.run("history", "--json", *options).of("operation")
 
 
 @pytest.fixture
 def album(embedded: Deployment) -> Path:
-    """A photo, and a file that is none."""
+    """Write a photo and a file that is not one."""
     place = embedded.directory / "album"
     place.mkdir()
     (place / "1.jpg").write_bytes(photo(1))

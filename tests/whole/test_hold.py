@@ -1,4 +1,4 @@
-"""`imgctl hold` and `release`: a held user's images stay, whoever wants to delete them, until somebody releases them."""
+"""`imgctl hold` and `release`: no command deletes a held user's images until the release."""
 
 from pathlib import Path
 from uuid import UUID

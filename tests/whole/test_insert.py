@@ -1,4 +1,4 @@
-"""`imgctl insert` as its users run it: estimate, agreement, kill, and the same again."""
+"""`imgctl insert` as a process: estimate, --yes, kill, and the same again."""
 
 import json
 import random
@@ -17,7 +17,7 @@ REQUESTS = 90
 
 
 def arrange(deployment: Deployment) -> Path:
-    """Twenty blobs under keys of somebody else's, and the manifest that names them."""
+    """Twenty blobs under foreign keys, and the manifest that lists them."""
     store = deployment.open_store()
     lines = []
     for number in range(COUNT):

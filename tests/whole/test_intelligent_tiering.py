@@ -1,4 +1,4 @@
-"""Originals in the archive tiers of Intelligent-Tiering: told apart by every command, brought back without days."""
+"""Originals in the archive tiers of Intelligent-Tiering: every command distinguishes them, a restore has no days."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ PHOTOS = 3
 
 @pytest.fixture
 def tiered(tmp_path: Path, moto_s3: S3Server) -> Deployment:
-    """A deployment over moto, whose originals are to be archived behind its back."""
+    """A deployment on moto, whose originals the tests archive without imgctl."""
     store = moto_s3.settings(moto_s3.new_bucket())
     deployment = Deployment(directory=tmp_path, catalog_url=f"sqlite:///{tmp_path}/catalog.db", store=store)
     deployment.run("init")

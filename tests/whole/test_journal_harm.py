@@ -1,4 +1,4 @@
-"""Uploads whose journal cannot be used: it is a cache, so they upload."""
+"""Uploads with an unusable journal: it is only a cache, so they still upload."""
 
 import os
 from pathlib import Path

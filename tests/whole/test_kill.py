@@ -1,4 +1,4 @@
-"""`kill -9` at random instants, then the same command: nothing lost, nothing doubled, nothing orphaned."""
+"""`kill -9` at random instants, then the same command: no photo is lost, doubled or orphaned."""
 
 import random
 import time
@@ -67,7 +67,7 @@ def _is_past(instant: float) -> bool:
 
 
 def _upload(album: dict[Path, bytes], number: int) -> list[str]:
-    """The command for a user of this number: each round has one of its own, so that it begins with nothing."""
+    """Return the command for the user of this round, who has no images yet."""
     return ["upload", str(place_of(album)), "--user", str(UUID(int=number + 1))]
 
 

@@ -1,4 +1,4 @@
-"""`imgctl listen`: what a bucket tells of through a queue is taken in once, and nothing else is."""
+"""`imgctl listen`: it imports each object that a bucket reports through a queue once, and no other."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ OTHER = UUID("0190b2b4-0000-7000-8000-000000000002")
 
 @pytest.fixture
 def listening(tmp_path: Path, moto_s3: S3Server, queues: Queues) -> Deployment:
-    """SQLite, a bucket of moto with an inbox, and a queue that hears of it."""
+    """SQLite, a bucket of moto with an inbox, and a queue that receives its events."""
     place = tmp_path / "run"
     place.mkdir()
     deployment = Deployment(
@@ -69,7 +69,7 @@ def test_objects_of_the_inbox_become_rows_by_the_events_of_the_bucket(
     put(moto_s3, bucket, "elsewhere/1.jpg", photo(7))
 
     first = listening.run("listen", "--drain", "--json")
-    # Of the originals that the first run put.
+    # Events of the originals that the first run put.
     again = listening.run("listen", "--drain", "--json")
 
     assert (first.code, again.code) == (0, 0), first.err + again.err
@@ -78,7 +78,7 @@ def test_objects_of_the_inbox_become_rows_by_the_events_of_the_bucket(
     assert {image.name for image in listening.images()} == {"0.jpg", "1.jpg", "2.jpg"}
     assert {image.status for image in listening.images()} == {Status.PROCESSING}
     assert first.summary["uploaded"] == 4
-    # The other one is by which put-if-absent is tried.
+    # The other object is that of the put-if-absent test.
     assert first.summary["foreign"] == {"other_key": 2}
     assert int(str(first.summary["present"])) + int(str(again.summary["present"])) == 4
     assert queues.left() == 0
@@ -102,7 +102,7 @@ def test_an_original_put_by_a_signed_url_is_confirmed(listening: Deployment, mot
 
 
 def announce(deployment: Deployment, data: bytes) -> tuple[str, SignedPut]:
-    """Promise a picture as POST /uploads does; its key, and what its application is to put it by."""
+    """Promise a picture like POST /uploads; return its key and the signed request for its PUT."""
     settings = Settings(catalog=CatalogSettings(url=deployment.catalog_url), store=deployment.store)
     with open_parts(settings) as parts:
         digest = hashlib.sha256(data).digest()
@@ -194,7 +194,7 @@ def test_a_killed_listen_is_finished_by_the_next(listening: Deployment, moto_s3:
     rng, bucket = random.Random("listen"), bucket_of(listening)
     listening.run("init")
     kills, each = rounds(3, 50), 4
-    # What a killed run held comes again once nobody holds it on.
+    # A message held by a killed run is delivered again when its hold expires.
     deployment = listening.with_settings(LISTEN_HOLD="1s")
     wanted: list[tuple[UUID, bytes]] = []
     killed = number = 0
@@ -216,13 +216,13 @@ def test_a_killed_listen_is_finished_by_the_next(listening: Deployment, moto_s3:
                 return Fault.RESET
             return None
 
-        # The queue and the bucket are one server here: a kill may come at a request to either.
+        # The queue and the bucket are the same server here: a kill may come at a request to either.
         with fault_proxy(moto_s3.endpoint_url, policy=policy) as proxy:
             url = queues.url.replace(moto_s3.endpoint_url, proxy.url)
             running.append(deployment.through(proxy.url).with_settings(LISTEN_SQS=url).start("listen", "--drain"))
             kill_when(running[0], lambda: False)
 
-        # A run of few requests may end before its turn.
+        # A run with few requests may end before the kill.
         killed += running[0].process.exitcode == -9
         assert number < 3 * kills
     last = deployment.run("listen", "--drain", "--json")

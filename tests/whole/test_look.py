@@ -1,4 +1,4 @@
-"""`imgctl audit --look N`: variants of another picture are found, good ones are not, and nothing is hidden."""
+"""`imgctl audit --look N`: it reports variants of another picture, no good ones, and no sample is skipped silently."""
 
 from collections import Counter
 from dataclasses import replace
@@ -31,14 +31,14 @@ LOOK = ("audit", "--look", "50", "--grace", "0s", "--json")
 
 @pytest.fixture
 def filled(embedded: Deployment, five: Path) -> Deployment:
-    """Five photos, each ready, each another."""
+    """Five different ready photos."""
     copytree(five, embedded.directory, dirs_exist_ok=True)
     return embedded
 
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a deployment with those, to be copied."""
+    """The directory of a deployment with them, to be copied."""
     tmp_path = tmp_path_factory.mktemp("five")
     embedded = embedded_in(tmp_path / "run")
     place = tmp_path / "photos"

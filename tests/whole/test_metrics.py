@@ -12,7 +12,7 @@ from tests.whole.deployment import USER, Deployment
 
 
 def series(text: str) -> dict[str, float]:
-    """Each series as it is written, with its value."""
+    """Return each written series with its value."""
     return {
         re.sub(r"[{}' ]", "", f"{sample.name} {sample.labels}"): sample.value
         for family in text_string_to_metric_families(text)

@@ -1,4 +1,4 @@
-"""`imgctl find --near`: what looks the same is found, what looks otherwise is not, and nothing of it outlives its image."""
+"""`imgctl find --near`: it finds similar images and no others, and a fingerprint is deleted with its image."""
 
 import io
 from contextlib import closing
@@ -37,7 +37,7 @@ def test_what_looks_the_same_is_found_until_it_is_erased(deployment: Deployment,
     assert deployment.run("work", "--drain").code == 0
     refused = deployment.run("find", "--near", str(place / "photo-0.jpg"), "--user", str(USER))
     deployment = deployment.with_settings(FIND_NEAR="true", SERVE_SECRET="what signs receipts")
-    # Those that were ready before, and one that comes later.
+    # Images that were ready before, and a later one.
     assert deployment.run("backfill", "--force", "--variant", "thumb").code == 0
     assert noted(deployment) == PHOTOS
     (place / "late.jpg").write_bytes(jpeg(scene(640, 480, seed=77, noise=4.0)))

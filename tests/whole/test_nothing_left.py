@@ -1,4 +1,4 @@
-"""What a test run and killed commands leave outside the store: nothing."""
+"""A test run and killed commands leave no files outside the store."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from tests.whole.conftest import place_of
 from tests.whole.deployment import USER, Deployment
 
 ROOT = Path(__file__).parents[2]
-# One of each kind: servers with sockets and logs, killed runs, programs in processes of their own.
+# One test of each kind: servers with sockets and logs, killed runs, programs in their own processes.
 NESTED = (
     "tests/whole/test_cycle.py::test_photos_go_from_a_directory_to_ready[new_servers]",
     "tests/run/test_scratch.py",
@@ -23,7 +23,7 @@ def test_a_test_run_leaves_the_temporary_directory_as_it_found_it() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     dead = _dead_sockets()
 
-    # A short path: a socket's may have 107 bytes.
+    # A short path: that of a socket may have at most 107 bytes.
     with TemporaryDirectory() as outer:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *NESTED],
@@ -57,7 +57,7 @@ def test_a_killed_worker_leaves_nothing_after_the_next_run(embedded: Deployment,
 
 
 def _dead_sockets() -> set[Path]:
-    """Sockets under the fixed names that servers choose by themselves, on which nobody listens any more."""
+    """Return the sockets with servers' fixed names on which no process listens."""
     return {path for path in Path("/tmp").glob("seaweedfs-*.sock") if not _listens(path)}
 
 

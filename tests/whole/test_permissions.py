@@ -1,4 +1,4 @@
-"""What the pages tell a DBA and a machine's administrator: the grants suffice, units and cron lines are what they should be."""
+"""The documented permissions and cron lines: grants and policy suffice and allow no more, cron lines parse."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_granted_roles_do_their_work_and_no_more(tmp_path: Path, postgres_url: str) -> None:
     [grants] = blocks("docs/operations/permissions.md", "sql")
-    # Roles are the server's, not the database's.
+    # Roles belong to the server, not to the database.
     name = f"role_{make_url(postgres_url).database}"
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     statements = re.sub(r"--.*", "", grants).replace("imgctl", name).split(";")
@@ -86,16 +86,16 @@ def test_policy_allows_what_uploads_workers_and_audits_ask_and_no_more(tmp_path:
     ]
     assert not {one for one in asked if not any(one[0] == name and fnmatch(one[1], on) for name, on in allowed)}
     used = {name for name, on in allowed for one in asked if one[0] == name and fnmatch(one[1], on)}
-    # An upload in parts that breaks off is not made here.
+    # This test has no interrupted multipart upload.
     assert {name for name, _ in allowed} - used == {"s3:AbortMultipartUpload"}
 
 
 def action(method: str, path: str, bucket: str) -> tuple[str, str]:
-    """What a request wants to be allowed, and on what."""
+    """Return the permission that a request needs, and its resource."""
     key, _, query = path.partition("?")
     resource = f"arn:aws:s3:::{key.strip('/')}"
     if (method, query) == ("POST", "delete"):
-        # Its body names the keys. They are the check's: the audit after it misses nothing.
+        # Its body lists the keys. They are those of the store check: the audit after it finds nothing missing.
         return "s3:DeleteObject", f"{resource}/.imgctl-check/one"
     if key.strip("/") == bucket:
         return "s3:ListBucket" if query.startswith("list-type=2") else f"{method} {path}", resource

@@ -1,4 +1,4 @@
-"""The dead man's switch: a monitor hears of a command's beginning and its end, and can neither fail nor hold it up."""
+"""Pings of a monitor: it receives the start and the end of a command, and can neither fail nor delay it."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Behind a pooler in transaction mode everything ends as without one, and nothing is left in a session."""
+"""Behind a pooler in transaction mode every command has the same result, and leaves no state in a session."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.whole.test_serve import SERVE, address, ended, send
 
 IDLE = ("work", "--max-duration", "2s")
 
-# What a session would keep when its transaction has ended.
+# Statements whose effect stays in a session after its transaction.
 KEPT = re.compile(
     r"execute (?!<unnamed>)\S+:|\bLISTEN\b|pg_(?:try_)?advisory_lock|\bPREPARE\b"
     r"|(?<!alembic_version )\bSET (?:SESSION|(?!LOCAL\b|TRANSACTION\b)\w+ (?:=|TO)) |\bTEMP(?:ORARY)?\b|WITH HOLD",
@@ -34,7 +34,7 @@ def pooled(embedded: Deployment, pooled_url: str) -> Deployment:
 
 @pytest.fixture
 def logged(embedded: Deployment, empty_postgres_url: str) -> Iterator[tuple[Deployment, Path]]:
-    """A directory and a Postgres that logs every statement of the test, and its log."""
+    """A directory and a Postgres that logs every statement of the test, with the log."""
     plain = empty_postgres_url.replace("+psycopg", "")
     with psycopg.connect(plain, autocommit=True) as connection:
         row = connection.execute("SELECT current_database(), current_setting('data_directory')").fetchone()
@@ -119,7 +119,7 @@ def test_no_command_leaves_anything_in_a_session(logged: tuple[Deployment, Path]
 
 
 def _arranged(deployment: Deployment, directory: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every command that changes something, in an order in which each has something to do and ends 0."""
+    """Return every command that changes something, in an order in which each has work and exits 0."""
     for number in range(3):
         (directory / f"{number}.jpg").write_bytes(photo(number))
     legacy, plan = directory / "legacy.jsonl", directory / "plan"
@@ -141,7 +141,7 @@ def _arranged(deployment: Deployment, directory: Path) -> Iterator[tuple[str, li
 
 
 def _look_ups(deployment: Deployment, directory: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every command that only looks."""
+    """Return every command that changes nothing."""
     image = str(deployment.images()[0].id)
     yield "ls", ["ls"]
     yield "ls --user", ["ls", "--user", str(USER), "--since", "1d"]
@@ -154,7 +154,7 @@ def _look_ups(deployment: Deployment, directory: Path) -> Iterator[tuple[str, li
 
 
 def _served(deployment: Deployment) -> int:
-    """The exit code of a server that took a picture and showed it."""
+    """Return the exit code of a server that accepted a picture and served it."""
     run = deployment.start(*SERVE)
     url = address(run)
     created = send(url, photo(7))

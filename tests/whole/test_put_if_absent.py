@@ -1,4 +1,4 @@
-"""Servers without put-if-absent: doctor and init name it, uploads look by HEAD instead and say so once."""
+"""Servers without put-if-absent: doctor and init report it, uploads send a HEAD instead and report it once."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ def conditions_are_not_implemented(seen: Seen) -> Reply | None:
 
 @pytest.fixture(params=["ignored", "not_implemented"])
 def lacking(request: pytest.FixtureRequest, embedded: Deployment, rclone_s3: S3Server) -> Iterator[Deployment]:
-    """A deployment over rclone's server, which ignores the condition, and one that answers 501 to it."""
+    """A deployment on rclone's server, which ignores the condition, and one on a server that returns 501 for it."""
     store = rclone_s3.settings(rclone_s3.new_bucket())
     rule = conditions_are_not_implemented if request.param == "not_implemented" else lambda _: None
     with middlebox(rclone_s3.endpoint_url, rule=rule) as box:
@@ -54,13 +54,13 @@ def test_an_upload_keeps_what_is_there_and_says_once_how(
     assert first.summary["put_if_absent"] == kept
     assert log.read_text().count("If-None-Match") == 1
     assert len(lacking.images()) == len(set(album.values()))
-    assert "If-None-Match" not in again.out  # Nothing was put, so nothing was asked.
+    assert "If-None-Match" not in again.out  # No put, so no test of put-if-absent.
 
 
 def test_what_another_run_put_since_the_promise_is_not_written_again(
     embedded: Deployment, album: dict[Path, bytes], rclone_s3: S3Server
 ) -> None:
-    # Why a key is looked for even where this run made it: the promise is there for any run to keep.
+    # Why there is a HEAD even for keys of this run: any run may finish its promise.
     direct = replace(embedded, store=rclone_s3.settings(rclone_s3.new_bucket()))
     others: list[Result] = []
 
@@ -70,7 +70,7 @@ def test_what_another_run_put_since_the_promise_is_not_written_again(
         return None
 
     with middlebox(rclone_s3.endpoint_url, rule=another_run_is_faster) as box:
-        # One at a time: the other run is done before the first of these puts.
+        # One at a time: the other run ends before the first of these puts.
         run = direct.through(box.url).run("upload", place_of(album), "--user", str(USER), "--concurrency", "1")
 
     assert run.code == others[0].code == 0

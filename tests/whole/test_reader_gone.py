@@ -1,4 +1,4 @@
-"""A reader of stdout that goes away ends a command quietly, with the code of SIGPIPE, and loses nothing."""
+"""A command whose reader of stdout exits ends quietly, with the exit code of SIGPIPE, and loses nothing."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def filled(embedded: Deployment, album: dict[Path, bytes]) -> Deployment:
 
 
 def _without_reader(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose stdout is a pipe that nobody reads any more."""
+    """Run a command whose stdout is a pipe with a closed reader."""
     reading, writing = os.pipe()
     os.close(reading)
     environment = {

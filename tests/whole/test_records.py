@@ -1,4 +1,4 @@
-"""What --json prints is what docs/reference/ndjson.schema.json says: every record of every command, no field more or less."""
+"""Every record of --json matches docs/reference/ndjson.schema.json, with no field more or less."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ from tests.whole.sessions import at, write_photos
 from tests.whole.test_cost import price_list, served
 from tools.docs import SCHEMA, commands
 
-# It serves until it is stopped; it shows pages.
+# `serve` runs until it is stopped; `help` prints pages.
 PRINTS_NO_RECORDS = {"completion", "serve", "help"}
-# Endless: test_listen.py and test_watch.py look at them.
+# These do not end: test_listen.py and test_watch.py validate them.
 ENDLESS = {"listen", "watch"}
-# What a directory never has, and what only AWS has.
+# Records that a directory never has, and records of AWS only.
 ON_A_BUCKET = {"insert estimate", "backfill estimate", "transition lifecycle"}
 FROM_AWS = {"transition job", "cost cards price"}
 
 
 def _strict(node: object) -> object:
-    """The schema with the fields it names and no others: a reader must allow for new ones, imgctl must not forget them."""
+    """Return the schema without additional fields: readers must accept new ones, but imgctl must describe them."""
     if isinstance(node, dict):
         node = {name: _strict(below) for name, below in node.items()}
         return node | {"additionalProperties": False} if "properties" in node else node
@@ -43,7 +43,7 @@ def faults_of(command: str, records: list[dict[str, object]]) -> list[str]:
 
 
 def _types() -> set[str]:
-    """Every `COMMAND TYPE` that the schema describes."""
+    """Return every `COMMAND TYPE` in the schema."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
     return {
         f"{name} {shape['properties']['type']['const']}"
@@ -77,7 +77,7 @@ def test_records_of_every_command_are_as_the_schema_says(tmp_path: Path) -> None
 
 @pytest.fixture
 def bucket(tmp_path: Path, moto_s3: S3Server) -> Deployment:
-    """A bucket that knows storage classes and lifecycle rules."""
+    """A bucket with storage classes and lifecycle rules."""
     write_photos(tmp_path)
     deployment = at(tmp_path, moto_s3.settings(moto_s3.new_bucket()))
     return deployment.with_settings(STORE_ORIGINALS_PREFIX="originals/")
@@ -110,7 +110,7 @@ def test_records_that_only_a_bucket_has_are_as_the_schema_says(bucket: Deploymen
 
 
 def _answer_for_aws() -> None:
-    """Stand for S3 Batch Operations, which no server of the tests has."""
+    """Replace S3 Batch Operations, which no test server has."""
     from imgctl.ops import spend
     from imgctl.ops.transition import job
 

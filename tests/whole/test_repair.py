@@ -1,4 +1,4 @@
-"""Repair as its users type it; and killed at random instants while it fills or empties the trash."""
+"""`imgctl repair` as a process, also killed at random instants while it fills or empties the trash."""
 
 import random
 import time
@@ -137,23 +137,23 @@ def test_orphans_survive_kills_at_any_request_in_a_bucket(servers: Deployment) -
         assert_all(servers, orphans, in_trash=number % 2 == 0)
 
 
-def test_a_promise_that_is_dropped_while_its_bytes_fly_is_kept_all_the_same(
+def test_a_promise_that_is_dropped_while_its_bytes_are_in_flight_is_kept_all_the_same(
     servers: Deployment, album: dict[Path, bytes]
 ) -> None:
     servers.run("init")
     places = [place_of(album) / str(number) for number in range(3)]
-    flying, released = Event(), Event()
+    in_flight, released = Event(), Event()
 
     def policy(method: str, _path: str, _number: int) -> Fault | None:
         if method == "PUT":
-            flying.set()
-            # Holds up the proxy and all that goes through it: the repair does not.
+            in_flight.set()
+            # Blocks the proxy and its requests; the repair does not use it.
             released.wait(FOREVER)
         return None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
         run = servers.through(proxy.url).start("upload", *places, "--user", str(USER))
-        assert flying.wait(FOREVER)
+        assert in_flight.wait(FOREVER)
         repaired = servers.run("repair", "--grace", "0s", "--stuck-after", "0s", "--apply", "--json")
         released.set()
         uploaded = run.wait()
@@ -173,12 +173,12 @@ def make_orphans(deployment: Deployment) -> dict[str, bytes]:
 
 def contents(deployment: Deployment) -> dict[str, bytes]:
     store = deployment.open_store()
-    # A kill may leave the small object by which put-if-absent is tried.
+    # A kill may leave the small object of the put-if-absent test.
     return {blob.key: store.get(blob.key) for blob in store.scan() if not blob.key.startswith(PROBES)}
 
 
 def found(deployment: Deployment) -> dict[str, bytes]:
-    """What can still be read of every orphan, wherever it is by now; in two places it is the same."""
+    """Return the content of every orphan, at its key or in the trash; it must be equal if it is at both."""
     everywhere: dict[str, bytes] = {}
     for key, data in contents(deployment).items():
         place = key_before(key) or key

@@ -1,4 +1,4 @@
-"""`imgctl restore` as its users run it: from archived to readable and back, never paid twice."""
+"""`imgctl restore` as a process: from archived to readable and back, never paid twice."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _set(deployment: Deployment, image: UUID, **values: object) -> None:
 
 @contextmanager
 def _counted(deployment: Deployment) -> Iterator[tuple[Deployment, list[str]]]:
-    """The deployment by a way that writes down each request to restore."""
+    """Return the deployment behind a proxy that records each restore request."""
     asked: list[str] = []
 
     def policy(method: str, path: str, _number: int) -> Fault | None:
@@ -144,7 +144,7 @@ def test_a_dry_run_and_a_small_budget_ask_for_nothing(frozen: Frozen, album: dic
         cheap = deployment.run("restore", *ALL, "--max-usd", "0.01", "--limit", "3", "--json")
 
     assert dry.code == 0 and _counts(dry) == {"planned": PHOTOS}
-    # 20 of at most a few KB: 20 × .1/1,000 for the requests, 40 × .0004/1,000 for the HEADs, next to nothing beside.
+    # 20 originals of a few KB: 20 × .1/1,000 for the requests, 40 × .0004/1,000 for the HEADs, almost nothing else.
     assert str(dry.of("estimate")[0]["one_off"]).startswith("0.00201")
     assert (dear.code, swift.code, nothing.code, spent) == (2, 2, 2, 0)
     assert "--max-usd" in dear.err

@@ -1,4 +1,4 @@
-"""`kill -9` at random instants of a restore, then the same command: all restored, nothing asked for twice."""
+"""`kill -9` at random instants of a restore, then the same command: all are restored, none is requested twice."""
 
 import random
 import time
@@ -26,7 +26,7 @@ __all__ = ["frozen"]
 
 KILLS = rounds(8, 50)
 PHOTOS = 6
-# Looking twice, asking, looking again.
+# Two HEADs, a restore request, another HEAD.
 REQUESTS = 4 * PHOTOS
 
 
@@ -35,7 +35,7 @@ def _user(number: int) -> UUID:
 
 
 def _stock(deployment: Deployment, users: int) -> None:
-    """A few archived originals for each of so many users, without a run of imgctl."""
+    """Store a few archived originals for each user, without a run of imgctl."""
     rows = [_row(user, number) for user in range(users) for number in range(PHOTOS)]
     store = deployment.open_store()
     with closing(open_catalog(deployment.catalog_url)) as catalog:
@@ -71,7 +71,7 @@ def _command(number: int, *options: str) -> list[str]:
 
 
 def _kill_at_a_request(deployment: Deployment, command: list[str], rng: random.Random) -> None:
-    """Kill a run when its n-th request arrives: before it is done, or after and before its answer is heard."""
+    """Kill a run at its n-th request: before it is executed, or after it and before the response."""
     chosen, fault = rng.randrange(REQUESTS), rng.choice([Fault.RESET, Fault.LOST_RESPONSE])
     running: list[Run] = []
 
@@ -99,7 +99,7 @@ def test_a_killed_restore_from_a_bucket_is_finished_by_the_next(frozen: Frozen, 
     def counting(method: str, path: str, _number: int) -> None:
         asked[path] += is_restore(method, path)
 
-    # Behind the proxy that kills: what a killed run had begun to send did not reach the store.
+    # Behind the killing proxy: a request that a killed run had begun to send did not reach the store.
     with fault_proxy(deployment.store.endpoint_url, policy=counting) as proxy:
         for number in range(rounds):
             _kill_at_a_request(deployment.through(proxy.url), _command(number), rng)

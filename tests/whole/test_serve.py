@@ -1,4 +1,4 @@
-"""`imgctl serve` as its users run it: crowds over a bad network, kills, and the end of a service."""
+"""`imgctl serve` as a process: many clients over a bad network, kills, and shutdown."""
 
 import os
 import random
@@ -27,7 +27,7 @@ SERVE = ("serve", "--port", "0", "--json")
 
 
 def address(run: Run) -> str:
-    """Where a server that has just been started listens."""
+    """Return the address of a server that was just started."""
     deadline = time.monotonic() + FOREVER
     while not (text := run.out.read_text()).endswith("\n"):
         assert run.process.exitcode is None, run.err.read_text()
@@ -37,13 +37,13 @@ def address(run: Run) -> str:
 
 
 def ended(run: Run, number: int = signal.SIGTERM) -> int:
-    """The exit code after a signal."""
+    """Send a signal; return the exit code."""
     os.kill(run.process.pid or 0, number)
     return run.wait().code
 
 
 def send(url: str, data: bytes, *, client: httpx.Client | None = None) -> httpx.Response:
-    """Send a picture again and again until it is taken, as a patient client does."""
+    """Send a picture repeatedly until it is accepted."""
     pause, deadline = threading.Event(), time.monotonic() + FOREVER
     post = client.post if client else httpx.post
     while True:
@@ -108,7 +108,7 @@ def test_a_server_killed_at_any_request_to_its_store_leaves_nothing_that_a_retry
 
 
 def _killed_at_a_put(servers: Deployment, data: bytes, fault: Fault) -> None:
-    """Kill a server when its put arrives at the store: before it is done, or after and before the answer."""
+    """Kill a server at its put to the store: before it is executed, or after it and before the response."""
     running: list[Run] = []
 
     def policy(method: str, _path: str, _number: int) -> Fault | None:
@@ -306,7 +306,7 @@ def test_a_process_whose_server_is_killed_ends_with_it(embedded: Deployment) -> 
 
 @contextmanager
 def _catalog_away(url: str) -> Iterator[None]:
-    """Postgres refuses every connection to this database."""
+    """Make Postgres refuse every connection to this database."""
     name = make_url(url).database
     engine = create_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -322,7 +322,7 @@ def _catalog_away(url: str) -> Iterator[None]:
 
 
 def _see_counted(url: str, uploads: int) -> None:
-    """See as many uploads counted: by whichever process is asked, for all of them, and each only after its answer."""
+    """Wait until this many uploads are counted: any process reports all of them, each counted after its response."""
     line = f'imgctl_http_requests_total{{method="POST",route="/images",status="201"}} {uploads}.0\n'
     pause, deadline = threading.Event(), time.monotonic() + FOREVER
     while line not in (text := httpx.get(f"{url}/metrics", timeout=60).text):
@@ -331,7 +331,7 @@ def _see_counted(url: str, uploads: int) -> None:
 
 
 def _children(run: Run) -> list[int]:
-    """The processes that serve, apart from what multiprocessing starts to keep track of resources."""
+    """Return the serving processes, without multiprocessing's resource tracker."""
     pid = run.process.pid
     found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

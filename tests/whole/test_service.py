@@ -1,4 +1,4 @@
-"""imgctl as a service of systemd: it says when it is ready, that it is alive, and that it stops."""
+"""imgctl as a systemd service: it reports when it is ready, alive and stopping."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.whole.deployment import FOREVER, Deployment
 
 
 def watch(seconds: float) -> None:
-    """What systemd sets for a service with WatchdogSec=."""
+    """Return the environment that systemd sets for a service with WatchdogSec=."""
     os.environ.update(WATCHDOG_PID=str(os.getpid()), WATCHDOG_USEC=str(int(seconds * 1e6)))
 
 

@@ -1,4 +1,4 @@
-"""Two releases on one schema: this one goes on while a newer one has already upgraded the catalog."""
+"""Two releases on one schema: this release continues to work after a newer one has upgraded the catalog."""
 
 import pytest
 from sqlalchemy import text
@@ -8,7 +8,7 @@ from imgctl.store.catalog.upgrade import HEAD, upgrade
 from tests.whole.deployment import USER, Deployment
 from tests.whole.sessions import write_photos
 
-# What a later release may do while this one runs.
+# Changes that a later release may make while this one runs.
 LATER = (
     "ALTER TABLE images ADD COLUMN stars INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE images ADD COLUMN album TEXT",

@@ -1,4 +1,4 @@
-"""Uploads from buckets and archives: the same rows, the same report and one read, wherever the photos lie."""
+"""Uploads from buckets and archives: the same rows, the same report and one read for every kind of source."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ UPLOAD = ("upload", "--user", str(USER), "--json")
 
 @dataclass(slots=True, kw_only=True)
 class Old:
-    """A bucket at another endpoint, with what was asked of it."""
+    """A bucket at another endpoint, with the requests to it."""
 
     server: S3Server
     bucket: str
@@ -49,7 +49,7 @@ class Old:
         return deployment.with_settings(SOURCE_OLD_URL=url, SOURCE_OLD_ENDPOINT_URL=self.url)
 
     def asked(self) -> tuple[int, int]:
-        """How many listing pages and how many objects were asked for since the last time."""
+        """Return the numbers of listing pages and objects requested since the last call."""
         pages = sum("list-type=2" in one for one in self.requests)
         gets = sum(one.startswith("GET") and "list-type=2" not in one for one in self.requests)
         assert pages + gets == len(self.requests), self.requests
@@ -198,7 +198,7 @@ def test_a_missing_bucket_fails_by_its_name_and_the_rest_goes_on(
 
 
 def tree(place: Path) -> Path:
-    """Photos with what describes them, a stray file, a hidden directory, an empty picture: everything a report tells of."""
+    """Return photos, sidecars, a stray file, a hidden directory, an empty picture: every kind of line in a report."""
     files = {f"2023/{number}.jpg": photo(number) for number in range(8)}
     files |= {"again/1.jpg": photo(1), "été/日本.jpg": photo(20), "deep/a/b/c.jpg": photo(21)}
     files |= {"2023/3.jpg.json": takeout("The pier"), "2023/4.xmp": xmp("The lighthouse")}
@@ -228,14 +228,14 @@ Told = tuple[Counter[tuple[object, ...]], Counter[tuple[object, ...]], tuple[int
 
 
 def told(deployment: Deployment, *sources: str | Path) -> Told:
-    """What an upload ends with: rows without their ids, the report with paths relative to the source, its totals, the code."""
+    """Return an upload's result: rows without ids, the report with relative paths, the totals, the exit code."""
     result = deployment.run(*UPLOAD, *sources)
     roots = sorted((f"{str(one).rstrip('/')}/" for one in sources), key=len, reverse=True)
     report = Counter[tuple[object, ...]]()
     for one in result.of("file"):
         path = str(one["path"])
         root = next((root for root in roots if path.startswith(root)), "")
-        # Which of two files of one content comes first is nobody's business.
+        # The order of two files with the same content is not defined.
         fate = "taken" if one["fate"] in {"uploaded", "present"} else one["fate"]
         reason = None if fate == "taken" else one["reason"]
         report[path.removeprefix(root), fate, reason, one["sha256"], one["bytes"]] += 1
@@ -262,7 +262,7 @@ def tarred(file: Path, files: Iterable[tuple[str, bytes]], mode: Literal["w", "w
 
 
 def packed(kind: str, place: Path, files: list[tuple[str, bytes]]) -> list[Path]:
-    """The sources that these files make, the last three in a part of their own where there are parts."""
+    """Return the sources with these files; if there are parts, the last three files are in a second part."""
     half = len(files) - 3
     match kind:
         case "directory":
@@ -285,7 +285,7 @@ def packed(kind: str, place: Path, files: list[tuple[str, bytes]]) -> list[Path]
 
 @pytest.fixture
 def wanted(tmp_path: Path) -> Told:
-    """What the tree ends with when it is a directory."""
+    """Return the result of an upload of the tree as a directory."""
     found = told(fresh(tmp_path, "directory"), tree(tmp_path / "tree"))
     assert {"The pier", "The lighthouse"} <= {row[3] for row in found[0]}
     return found
@@ -325,7 +325,7 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
         requests.clear()
         assert told(there, "source:old") == wanted
 
-    # What is empty is asked again: it fails until it is there.
+    # An empty object is read again: it fails until it has content.
     assert [one for one in requests if "list-type=2" not in one] == [f"GET /{bucket}/in/empty.jpg"]
     pages -= sum(asked.values())
     assert sum("list-type=2" in one for one in requests) <= pages
@@ -341,7 +341,7 @@ def test_a_bucket_ends_as_the_same_tree_in_a_directory(
 @pytest.mark.parametrize("kind", ["zip", "zips", "tar", "tgz", "tgzs"])
 def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Path, wanted: Told) -> None:
     files = files_of(tmp_path / "tree")
-    # What describes a photo lies in another part, or behind it.
+    # The sidecar of a photo is in another part, or after it.
     files.sort(key=lambda one: one[0].endswith((".json", ".xmp")))
     sources = packed(kind, tmp_path, files)
 
@@ -355,7 +355,7 @@ def test_an_archive_ends_as_the_same_tree_in_a_directory(kind: str, tmp_path: Pa
 
 
 def bytes_read(deployment: Deployment, *sources: str | Path) -> int:
-    """How many bytes an upload reads of files, as the kernel counts them."""
+    """Return the bytes that an upload reads from files, counted by the kernel."""
     counted = deployment.directory / "bytes-read"
     result = deployment.start(*UPLOAD, *sources, before=partial(count_reads, counted)).wait()
     assert result.code == 0, result.err
@@ -363,7 +363,7 @@ def bytes_read(deployment: Deployment, *sources: str | Path) -> int:
 
 
 def count_reads(told: Path) -> None:
-    """Note at the end of this process how many bytes it has read from now on."""
+    """Record at the end of this process how many bytes it has read from now on."""
     before = read_so_far()
     Finalize(None, lambda: told.write_text(str(read_so_far() - before)), exitpriority=0)
 
@@ -381,7 +381,7 @@ def test_each_byte_of_a_source_is_read_once_and_of_a_packed_tar_once_more_for_si
     kind: str, passes: int, passes_again: int, tmp_path: Path
 ) -> None:
     rng = random.Random(kind)
-    # What lies behind the end of a JPEG is packed by nothing.
+    # The bytes after the end of a JPEG cannot be compressed.
     files = [(f"2023/{number}.jpg", photo(number) + rng.randbytes(2**20)) for number in range(16)]
     files += [(f"2023/{number}.jpg.json", takeout("The pier")) for number in range(16)]
     sources, deployment = packed(kind, tmp_path, files), fresh(tmp_path, kind)
@@ -390,7 +390,7 @@ def test_each_byte_of_a_source_is_read_once_and_of_a_packed_tar_once_more_for_si
 
     first, again = bytes_read(deployment, *sources), bytes_read(deployment, *sources)
 
-    # The catalog, the journal and what the kernel reads ahead for Python are files too.
+    # The catalog, the journal and the kernel's read-ahead for Python count, too.
     assert passes * size <= first < (passes + 0.25) * size
     assert passes_again * size <= again < (passes_again + 0.25) * size
     assert {image.caption for image in deployment.images()} == {"The pier"}

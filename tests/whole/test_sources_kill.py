@@ -1,4 +1,4 @@
-"""`kill -9` while photos come from a bucket or from ZIP files, then the same command: nothing lost, doubled or read in vain."""
+"""`kill -9` during uploads from a bucket or ZIP files, then the same command: nothing lost, doubled or read twice."""
 
 import random
 import sqlite3
@@ -23,7 +23,7 @@ FILES = {f"{number % 7}/{number}.jpg": photo(number) for number in range(PHOTOS)
 
 
 def journaled(deployment: Deployment, scope: int) -> int:
-    """How many files of one run's owner the journal knows; owners are told apart by how many there were before."""
+    """Return how many files of this owner are in the journal; each of the `scope` owners before has all files there."""
     file = deployment.directory / ".local/state/imgctl/journal.db"
     if not file.exists():
         return 0
@@ -48,7 +48,7 @@ def bucket(seaweed: S3Server) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """Counts the objects asked of the source, and kills the run when the chosen request arrives, wherever it goes."""
+    """Counts the objects requested from the source, and kills the run at the chosen request to any server."""
 
     bucket: str
     chosen: int
@@ -83,7 +83,7 @@ def test_a_killed_upload_from_a_bucket_is_finished_by_the_next(
             again = deployment.run(*command)
 
         assert again.code == 0, again.err
-        # What is known was safe, and is not read again; nothing is read twice by the second run itself.
+        # Files in the journal were safe and are not read again; the second run reads nothing twice.
         assert known <= safe
         assert (watch.asked.total(), max(watch.asked.values(), default=1)) == (PHOTOS - known, 1)
 

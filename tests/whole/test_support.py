@@ -1,4 +1,4 @@
-"""Support commands as users type them: show, ls, url, get and stats."""
+"""The support commands as processes: show, find, url, get and stats."""
 
 import urllib.request
 from datetime import UTC, datetime
@@ -261,7 +261,7 @@ def test_stats_add_up(embedded: Deployment, album: dict[Path, bytes]) -> None:
 
 
 def found(deployment: Deployment, *asked: str | Path) -> list[str]:
-    """The names of what `imgctl find` finds."""
+    """Return the names of the images that `imgctl find` prints."""
     result = deployment.run("find", *asked, "--json")
     assert result.code == 0, result.err
     return sorted(str(one["name"]) for one in result.of("image"))

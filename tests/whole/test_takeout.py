@@ -1,4 +1,4 @@
-"""Google Takeout and iCloud's export as they come: every photo ends with its date and its caption."""
+"""Google Takeout and iCloud's export as downloaded: every photo gets its date and its caption."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ UPLOAD = ("--user", str(USER), "--json")
 
 
 def assert_told(deployment: Deployment, told: list[Told]) -> None:
-    """Every photo's row says what its sidecar said."""
+    """Assert that every photo's row has the values of its sidecar."""
     rows = {image.sha256: image for image in deployment.images()}
     found = [(one, rows[sha256(one.content).digest()]) for one in told]
     assert [replace(one, caption=row.caption, taken_at=row.taken_at) for one, row in found] == told
@@ -39,7 +39,7 @@ def test_the_parts_of_an_export_are_one_tree(embedded: Deployment, tmp_path: Pat
         for path in sorted((tmp_path / "export").rglob("*"))
         if path.is_file()
     ]
-    # Any file in any part, as Takeout does it.
+    # Files are in arbitrary parts, as in a Takeout.
     parts = [files[start::3] for start in range(3)]
     write = zipped if kind == "zip" else tarred
     archives = [write(tmp_path / f"takeout-{number}.{kind}", part) for number, part in enumerate(parts)]
@@ -77,7 +77,7 @@ def test_a_copy_without_json_gets_what_the_other_copy_has(embedded: Deployment, 
         (place / "IMG_20200101_120000.jpg").write_bytes(content)
     (year / "IMG_20200101_120000.jpg.json").write_text(about(moment(3), caption(3)))
 
-    # In turn, so that the one without comes first: its date is that of its name.
+    # One after the other, so that the copy without a sidecar comes first: its date is that of its name.
     alone = embedded.run("upload", album, *UPLOAD)
     [first] = embedded.images()
     both = embedded.run("upload", year, *UPLOAD)

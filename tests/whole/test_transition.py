@@ -1,4 +1,4 @@
-"""`imgctl transition` as its users run it: who is eligible, the bill, what moves and what it keeps."""
+"""`imgctl transition` as a process: eligible originals, the bill, the moves and what they preserve."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def place(request: pytest.FixtureRequest) -> Deployment:
 
 
 def change(deployment: Deployment, image: Image, **values: object) -> None:
-    """Write into a row behind imgctl's back."""
+    """Change a row directly in the database."""
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
         connection.execute(update(images).where(images.c.id == image.id).values(**values))
@@ -49,7 +49,7 @@ def change(deployment: Deployment, image: Image, **values: object) -> None:
 
 
 def classes(deployment: Deployment) -> list[tuple[str | None, str]]:
-    """For each image the class that its row names and the one it lies in."""
+    """Return for each image the class in its row and the class in the store."""
     named = [image.storage_class for image in deployment.images()]
     return list(zip(named, [blob.storage_class for blob in originals(deployment)], strict=True))
 
@@ -116,7 +116,7 @@ def test_each_original_that_stays_says_why(place: Deployment) -> None:
         assert {reason: one["originals"] for reason, one in told.items()} == dict(counted)
         assert "2 variant missing (600 KiB)" in result.err and "1 below break even (1000 B)" in result.err
     assert (looked.summary["planned"], looked.summary["moved"], acted.summary["moved"]) == (2, 0, 2)
-    # What somebody else had archived is unreadable, and its row now says so.
+    # An original archived by another program is unreadable, and its row is corrected.
     assert {row.id for row in place.images() if row.storage_class} == {rows[9].id, rows[10].id, rows[11].id}
 
 
@@ -154,7 +154,7 @@ def test_the_bill_comes_first_and_is_exact(on_moto: Deployment) -> None:
     assert (prices["HEAD in STANDARD"], prices["HEAD in GLACIER"]) == ("3", "3")
     # 3 × 300 KiB × (.023 - .0036) - 3 × (32 KiB × .0036 + 8 KiB × .023) a GiB.
     assert estimate["saving_per_month"] == "0.000015795135498046875"
-    # So few blobs are looked at one by one, by the survey and by the run: 3 / 1,000 × .03 + (6 + 2 × 12) × .0004 / 1,000.
+    # So few blobs get one HEAD each, in the survey and in the run: 3 / 1,000 × .03 + (6 + 2 × 12) × .0004 / 1,000.
     assert estimate["one_off"] == "0.000102"
     assert "price unknown for this endpoint" in result.err
     assert "paid back after 6.5 months" in result.err
@@ -197,7 +197,7 @@ def test_a_colder_class_is_reached_from_a_cold_one_that_can_be_read(place: Deplo
     back = place.run("transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--dry-run", "--json")
 
     assert (first.summary["moved"], early.summary["moved"]) == (2, 2)
-    # 8 MiB × .004 × 90 / 30 a GiB, for leaving on the first day.
+    # 8 MiB × .004 × 90 / 30 a GiB, for leaving the class on the first day.
     lines = early.of("estimate")[0]["lines"]
     amounts = [line["amount"] for line in lines if "early" in line["name"]]  # type: ignore[attr-defined]
     assert amounts == ["0.00009375"]
@@ -248,7 +248,7 @@ def test_old_versions_are_told_and_deleted_only_when_asked(
     found = client.list_object_versions(Bucket=bucket)
     versions = Counter(one["Key"] for one in found["Versions"] if one["Key"] in keys)
     assert result.code == 0, result.err
-    # But for the small object by which put-if-absent is tried when the stock is put.
+    # Except the small object of the put-if-absent test, from storing the stock.
     assert [one["Key"] for one in found.get("DeleteMarkers", ()) if not one["Key"].startswith(PROBES)] == []
     assert versions == dict.fromkeys(keys, 1 if deletes else 2)
     assert classes(on_moto) == [("GLACIER", "GLACIER")] * 3
@@ -286,7 +286,7 @@ def test_two_transitions_at_once_end_as_one(place: Deployment) -> None:
     assert {image.leased_until for image in place.images()} == {None}
 
 
-def test_a_bucket_that_asks_for_patience_gets_it(on_moto: Deployment) -> None:
+def test_requests_that_the_bucket_throttles_are_retried(on_moto: Deployment) -> None:
     stock(on_moto, 12)
     moves: Counter[str] = Counter()
 
@@ -303,7 +303,7 @@ def test_a_bucket_that_asks_for_patience_gets_it(on_moto: Deployment) -> None:
     assert result.code == 0, result.err
     assert (result.summary["moved"], result.summary["failed"]) == (12, 0)
     assert classes(on_moto) == [("GLACIER", "GLACIER")] * 12
-    # A copy whose answer was lost is found done, and not asked for again.
+    # A copy whose response was lost is found to be complete, and not requested again.
     assert set(moves.values()) == {2}
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` in the midst of transitions: no original is ever unreadable unless its row says so, and the next run finishes."""
+"""`kill -9` during transitions: the row of every unreadable original has its class, and the next run finishes."""
 
 import random
 import time
@@ -17,18 +17,18 @@ from tests.whole.stock import stock
 
 KILLS = rounds(8, 50)
 ROUND = 6
-# A round's survey and run: two listings, the bucket's versioning, and a look, a copy and a look for each original.
+# A round's survey and run: two listings, the bucket's versioning, and HEAD, copy and HEAD for each original.
 REQUESTS = 3 + 3 * ROUND
 COMMAND = ["transition", "--to", "GLACIER", "--older-than", "1d", "--min-size", "0", "--yes", "--concurrency", "2"]
 
 
 def listed(deployment: Deployment) -> list[Blob]:
-    """The originals in the store, in the order of ids."""
+    """Return the originals in the store, in the order of ids."""
     return [blob for blob in cold_of(deployment).scan() if "-original." in blob.key]
 
 
 def assert_unreadable_only_where_said(deployment: Deployment) -> None:
-    """What lies in an archive class has a row that says so."""
+    """Assert that the row of every archived original has its class."""
     rows = deployment.images()
     said = {image.original_key for image in rows if is_archived(image.storage_class)}
     blobs = listed(deployment)
@@ -38,7 +38,7 @@ def assert_unreadable_only_where_said(deployment: Deployment) -> None:
 
 
 def assert_moved(deployment: Deployment) -> None:
-    """Every original lies in the class that was asked for, its row says so, and nobody holds it."""
+    """Assert that every original and its row have the requested class, and that no lease is left."""
     rows, blobs = deployment.images(), listed(deployment)
 
     assert {(image.status, image.storage_class, image.leased_until) for image in rows} == {("ready", "GLACIER", None)}

@@ -1,4 +1,4 @@
-"""Two of the same command at once end as one would."""
+"""Two runs of one command at the same time have the same result as one."""
 
 from collections import Counter
 from pathlib import Path

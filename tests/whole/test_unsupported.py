@@ -1,4 +1,4 @@
-"""Pictures, raws and films that are not taken: named, in the list of failed files, exit 3, whichever way they come."""
+"""Unsupported pictures, raws and films: every command reports them, lists them as failed, and exits 3."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An error that nobody thought of ends the process with exit 1 and one line, whatever threads, pools and queues stand."""
+"""An unexpected error ends the process with exit 1 and one line, with any threads, pools and queues."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ WORK = (
     "imgctl.store.catalog.engine.Catalog.close",
     "imgctl.cli.build.work.awaiting_restore",
 )
-# Called for each file, or nearly.
+# Called for (almost) each file.
 REPEATED = (
     "is_set", "advance", "update", "_show", "add", "data", "classified", "write", "prepare", "_release", "outcome",
     "new_row", "_offer", "_put_ended",
@@ -106,7 +106,7 @@ def _upload(album: dict[Path, bytes], directory: Path) -> list[str | Path]:
 
 
 def _assert_finishes(deployment: Deployment, album: dict[Path, bytes], *arguments: str | Path) -> None:
-    """Nothing is lost: the same command finishes the work."""
+    """Assert that nothing is lost: the same command finishes the work."""
     assert deployment.run(*arguments).code == 0
     assert len(deployment.images()) == len(set(album.values()))
 

@@ -1,4 +1,4 @@
-"""Uploads that meet what nobody means: one file for two users, lists that are also outputs, odd names and numbers."""
+"""Uploads with unusual input: one file for two users, lists that are also outputs, odd names and numbers."""
 
 import json
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_half_a_character_of_json_in_a_path_is_a_bad_line(embedded: Deployment, 
 
 
 def unconfirm(deployment: Deployment) -> None:
-    """Leave the catalog as a run does that was killed between its bytes and its confirmations."""
+    """Put the catalog into the state after a kill between the puts and the confirmations."""
     catalog = open_catalog(deployment.catalog_url)
     with catalog.write() as connection:
         connection.execute(update(images).values(status=Status.UPLOADING))

@@ -1,4 +1,4 @@
-"""The options of upload, as typed."""
+"""The options of `imgctl upload`."""
 
 import csv
 import json
@@ -173,7 +173,7 @@ def test_a_file_too_large_to_hold_is_streamed(servers: Deployment, tmp_path: Pat
 
 
 def photo_as_tiff_header() -> bytes:
-    """The eight bytes that make a file a TIFF, with an empty directory."""
+    """Return the eight bytes of a TIFF header, with an empty directory."""
     return b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 

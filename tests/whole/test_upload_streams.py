@@ -1,4 +1,4 @@
-"""What uploads do when those they talk to stall, vanish or fill up: the end comes, and it is told."""
+"""Uploads whose pipes, disks or servers stall, close or fill up: the run ends and reports the cause."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ SOON = 60.0
 
 
 def opened(deployment: Deployment, *arguments: str | Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """imgctl on real pipes, which the deployment's own runs have none of."""
+    """Run imgctl on real pipes, which the deployment's own runs do not use."""
     environment = {"IMGCTL_CATALOG_URL": deployment.catalog_url, "IMGCTL_STORE_URL": deployment.store.url}
     return subprocess.Popen(
         [sys.executable, "-m", "imgctl", *map(str, arguments)],
@@ -31,7 +31,7 @@ def opened(deployment: Deployment, *arguments: str | Path, stdin: int = subproce
 
 
 def many(place: Path, count: int) -> dict[Path, bytes]:
-    """So many files, each of another content."""
+    """Write files with different content."""
     place.mkdir()
     files = {place / f"{number}.jpg": photo(0) + f"{number}".encode() for number in range(count)}
     for path, data in files.items():
@@ -66,7 +66,7 @@ def test_a_report_that_cannot_be_written_ends_the_run_with_its_reason(embedded: 
 def test_an_upload_that_waits_for_a_silent_pipe_can_be_interrupted(embedded: Deployment, tmp_path: Path) -> None:
     listed = b"".join(b"%s\n" % os.fsencode(path) for path in many(tmp_path / "some", 8))
     silent, pipe = os.pipe()
-    # Enough to be looked into, and as many as are taken at once.
+    # Enough to be examined, and as many as one batch.
     os.write(pipe, listed.ljust(2**13, b"\n"))
     with opened(embedded, *UPLOAD, "--files-from", "-", stdin=silent) as process:
         os.close(silent)

@@ -1,4 +1,4 @@
-"""A user by the name another system has for them, on the command line, in paths, in manifests and over HTTP."""
+"""Users by their names in another system, on the command line, in paths, in manifests and over HTTP."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`imgctl verify` as it is typed: over a directory and a bucket, what it writes, and its exit codes."""
+"""`imgctl verify` as a process: with a directory and a bucket, its files, and its exit codes."""
 
 import hashlib
 import hmac
@@ -145,7 +145,7 @@ def test_a_file_that_the_journal_knows_is_not_read_where_that_is_asked(
 ) -> None:
     place = place_of(album)
     assert embedded.run("upload", place, *OWNER).code == 0
-    # Changed, though nothing tells: only reading does.
+    # Changed with the same size and time: only reading detects it.
     changed = place / "1/7.jpg"
     changed.write_bytes(album[changed][:-1] + b"?")
     os.utime(changed, (1_700_000_000, 1_700_000_000))

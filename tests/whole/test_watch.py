@@ -1,4 +1,4 @@
-"""`imgctl watch`: what lies there and what comes is uploaded once, and not before it is whole."""
+"""`imgctl watch`: it uploads existing and new files once, and not before they are complete."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.whole.test_records import faults_of
 
 
 def ends_with(deployment: Deployment, run: Run, rows: int) -> None:
-    """Wait for as many confirmed rows, then ask the run to stop."""
+    """Wait for this many confirmed rows, then stop the run."""
     while sum(image.status is Status.PROCESSING for image in deployment.images()) < rows:
         run.process.join(0.05)
         assert run.process.exitcode is None, run.err.read_text()
@@ -80,6 +80,6 @@ def test_a_file_that_is_open_for_writing_is_told_from_one_that_is_not(tmp_path: 
     assert not is_written_to(str(file))
     with file.open("rb"):
         assert not is_written_to(str(file))
-    # A writer does not wait for us.
+    # The writer does not wait for imgctl.
     with file.open("ab"):
         assert time.monotonic() - before < 30

@@ -1,4 +1,4 @@
-"""Work on a Dask cluster: the same variants as by local processes, whoever dies on the way."""
+"""`imgctl work` on a Dask cluster: the same variants as with local processes, whichever process dies."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ UPLOAD = ("upload", "--user", str(USER))
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A cluster whose workers have credentials of their own."""
+    """A cluster whose workers have their own credentials."""
     with dask_cluster(tmp_path_factory.mktemp("dask"), **AWS_ENVIRONMENT) as address:
         yield address
 

@@ -15,7 +15,7 @@ from tests.soak import rounds
 from tests.whole.deployment import USER, Deployment
 
 MUTATIONS_EACH = rounds(25, 200)
-# Each part has as many files of each of 49 kinds of raws and stills, and of each of 9 kinds of films.
+# Each part has this many files of each of 49 kinds of raws and stills, and of each of 9 kinds of films.
 PARTS, OF_RAWS_AND_STILLS, OF_FILMS = rounds(1, 14), 6, 24
 SMALL_SENSOR = (96, 64)
 HEADER_BYTES = 1024
@@ -24,7 +24,7 @@ HEADER_BYTES = 1024
 def _mutated(data: bytes, rng: random.Random) -> bytes:
     copy = bytearray(data)
     for _ in range(rng.choice((1, 2, 5, 20))):
-        # The first bytes tell the format: without them it would not be uploaded.
+        # The first bytes stay intact: without them the file would not be recognised and uploaded.
         copy[rng.randrange(16, len(copy))] = rng.randrange(256)
     if rng.random() < 0.2:
         del copy[rng.randrange(32, len(copy)) :]
@@ -56,7 +56,7 @@ def test_damaged_pictures_end_ready_or_failed_and_the_worker_lives(
 
 
 def _mutated_anywhere(data: bytes, rng: random.Random) -> bytes:
-    """Damage in the directories as often as in the pixels; a file cut off; a number of four bytes made huge."""
+    """Damage a file: in the directories as often as in the pixels; truncate it; make a number of four bytes huge."""
     copy = bytearray(data)
     for _ in range(rng.choice((1, 3, 10))):
         end = len(copy) if rng.random() < 0.3 else min(len(copy), HEADER_BYTES)
@@ -95,7 +95,7 @@ def test_damaged_files_end_ready_or_failed_and_no_worker_outgrows_its_memory(
             (place / f"{name}-{number}.bin").write_bytes(_mutated_anywhere(data, rng))
     uploaded = embedded.run("upload", place, "--user", str(USER), "--json")
 
-    # The kernel holds each child to its memory: one that asks for more fails by itself, and its image with it.
+    # The kernel limits the memory of each child: one that exceeds it fails alone, with its image.
     limited = embedded.with_pool().with_settings(
         WORK_MAX_PIXELS="50_000_000", WORK_MEMORY="1GiB", WORK_MAX_ATTEMPTS="2", WORK_LEASE="60s"
     )
@@ -109,5 +109,5 @@ def test_damaged_files_end_ready_or_failed_and_no_worker_outgrows_its_memory(
     assert all(image.leased_until is None for image in images)
     assert all(len((image.error or "").split()) > 3 for image in images if image.status is Status.FAILED)
     died = {image.name: image.error or "" for image in images if image.attempts > 1}
-    # LibRaw 0.22 reads beyond its memory where the sensor's pixels of an X3F are damaged; nothing else may end a child.
+    # LibRaw 0.22 reads beyond its memory if the sensor's pixels of an X3F are damaged; no other damage may end a child.
     assert all(name.startswith("x3f-") and "crashed (SIGSEGV)" in error for name, error in died.items() if name), died

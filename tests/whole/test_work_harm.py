@@ -1,4 +1,4 @@
-"""Pictures that kill, hang or fill the process that renders them: each is blamed alone, and the rest is done."""
+"""Pictures that kill, hang or exhaust their rendering process: only these fail, and all others are rendered."""
 
 import signal
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_a_picture_that_kills_its_process_is_blamed_alone(
 
     culprit, others = _culprit_and_others(servers, poison)
     assert (culprit.status, culprit.error) == (Status.FAILED, f"gave up after 2 attempts: {said}")
-    # A death is an attempt, and the one in its batch is told from the others' by one more alone.
+    # A death costs an attempt; another attempt, alone, identifies the harmful picture of a batch.
     assert culprit.attempts == 2
     assert proxy.faults["GET"] == 3
     assert {(image.status, image.attempts, image.error) for image in others} == {(Status.READY, 1, None)}

@@ -1,4 +1,4 @@
-"""Stores that fail one image, or all of them for a while: only the first is held against an image."""
+"""Stores that fail for one image, or for all for a while: only the first costs an image an attempt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +16,12 @@ from tests.whole.deployment import USER, Deployment, assert_whole
 from tests.whole.working import order_for, work_in_one_child
 
 UPLOAD = ("upload", "--user", str(USER))
-# Begins in the first batch, and outlasts the others (32 requests) by a look whether it is over.
+# The outage begins in the first batch, and lasts one check longer than the others (32 requests).
 OUTAGE = range(4, 34)
 
 
-def _impatient(deployment: Deployment, endpoint_url: str) -> Deployment:
-    """A way to the store that tries no request again."""
+def _without_retries(deployment: Deployment, endpoint_url: str) -> Deployment:
+    """Return the deployment with this endpoint and without retries."""
     far = deployment.through(endpoint_url)
     return replace(far, store=replace(far.store, retries=0))
 
@@ -33,10 +33,10 @@ def test_a_store_that_is_away_for_a_while_burns_no_attempt(servers: Deployment, 
         return Fault.SERVICE_UNAVAILABLE if number in OUTAGE else None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        far = _impatient(servers, proxy.url)
+        far = _without_retries(servers, proxy.url)
         outcomes = work_in_one_child(far, order_for(far))
 
-    # With one attempt only, one that was blamed would have failed.
+    # With only one attempt, an image that lost it would have failed.
     assert {outcome.fate for outcome in outcomes} == {Fate.READY, Fate.RETURNED}
     assert_whole(servers, album.values(), status=Status.READY)
     assert {image.attempts - image.forgiven for image in servers.images()} == {1}
@@ -50,7 +50,7 @@ def test_an_image_whose_original_alone_fails_is_blamed(servers: Deployment, albu
         return Fault.SERVICE_UNAVAILABLE if path.endswith(cursed.original_key or "") else None
 
     with fault_proxy(servers.store.endpoint_url, policy=policy) as proxy:
-        far = _impatient(servers, proxy.url)
+        far = _without_retries(servers, proxy.url)
         work_in_one_child(far, order_for(far))
 
     images = {image.id: image for image in servers.images()}
@@ -69,7 +69,7 @@ def test_a_store_that_stays_away_ends_the_run_and_blames_nobody(
     servers.run(*UPLOAD, place_of(album))
 
     with fault_proxy(servers.store.endpoint_url, policy=lambda _method, _path, _number: fault) as proxy:
-        far = _impatient(servers, proxy.url)
+        far = _without_retries(servers, proxy.url)
         with pytest.raises(error):
             work_in_one_child(far, replace(order_for(far), outage_seconds=0))
 

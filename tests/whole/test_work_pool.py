@@ -1,4 +1,4 @@
-"""Many workers, workers that are stopped, frozen and woken: every image once, no lease left, no late answer taken."""
+"""Many workers, some stopped or frozen: each image is built once, no lease is left, no late result counts."""
 
 import os
 import signal
@@ -42,13 +42,13 @@ def test_four_workers_put_each_variant_exactly_once(servers: Deployment, large_a
         return None
 
     with fault_proxy(servers.store.endpoint_url, policy=count) as proxy:
-        # Long leases: on a busy machine nobody may lose one here.
+        # Long leases, so that no worker loses one on a busy machine.
         near = servers.with_pool().through(proxy.url).with_settings(WORK_LEASE="60s")
         results = [run.wait() for run in [near.start("work", "--drain", "--json") for _ in range(4)]]
 
     assert [result.code for result in results] == [0, 0, 0, 0], [result.err for result in results]
     assert_whole(servers, large_album.values(), status=Status.READY)
-    # Adding nothing leaves out what was only read.
+    # Adding an empty counter removes images that were only read.
     assert sorted((+puts).values()) == [1] * (3 * 200)
     assert {image.attempts for image in servers.images()} == {1}
     assert sum(len(result.of("image")) for result in results) == 200
@@ -105,7 +105,7 @@ def test_sigterm_finishes_what_flies_and_leaves_no_lease(servers: Deployment, la
     assert stopped.code == 0, stopped.err
     assert int(str(stopped.summary["returned"])) >= 1
     assert {image.leased_until for image in left} == {None}
-    # What was given back is not held against it.
+    # Returned images do not lose an attempt.
     assert {image.attempts - image.forgiven for image in left if image.status is Status.PROCESSING} == {0}
     assert again.code == 0, again.err
     assert_whole(servers, large_album.values(), status=Status.READY)
@@ -153,7 +153,7 @@ def test_a_worker_whose_time_is_up_ends_clean(
 ) -> None:
     servers.run(*UPLOAD, place_of(album))
 
-    # Nothing answers: the run can only end by its time.
+    # The store returns only 503: only --max-duration can end the run.
     def stall(_method: str, _path: str, _number: int) -> Fault | None:
         return Fault.SERVICE_UNAVAILABLE
 
@@ -166,7 +166,7 @@ def test_a_worker_whose_time_is_up_ends_clean(
 
 
 def _signal_at_a_put(running: list[Run], number: int, sent: Event) -> Policy:
-    """Send a worker a signal when its first variant is on its way."""
+    """Send a worker a signal at its first put of a variant."""
 
     def policy(method: str, _path: str, _number: int) -> Fault | None:
         if method == "PUT" and not sent.is_set():
@@ -178,7 +178,7 @@ def _signal_at_a_put(running: list[Run], number: int, sent: Event) -> Policy:
 
 
 def _until_one_listens(deployment: Deployment, worker: Run, *, but: int = 0) -> int:
-    """The server process that serves a worker's LISTEN, as soon as there is one."""
+    """Wait for the Postgres backend of a worker's LISTEN and return it."""
     while worker.process.exitcode is None:
         found = [pid for pid in _numbers(deployment, LISTENING) if pid != but]
         if found:
